@@ -1,0 +1,189 @@
+//! The words that an instance and the control plane exchange: JSON over a signed HTTP POST to
+//! `<check-in URL>/<verb>`.
+//!
+//! Who is calling is the instance id in the role session that signed the call, never a field of
+//! the body. Each body names its instance all the same, so that a mix-up is refused.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::InstanceId;
+use crate::time::Timestamp;
+
+/// `POST /claim`: asks for the JIT config. Answered once to an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimRequest {
+    /// The instance that asks.
+    pub instance: InstanceId,
+    /// The agent's version, for the record.
+    pub agent_version: String,
+}
+
+/// The answer to a claim. It holds a credential: never log it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimAnswer {
+    /// The name that the runner is registered under.
+    pub runner: String,
+    /// GitHub's `encoded_jit_config`.
+    pub jit_config: String,
+    /// Seconds between two heartbeats.
+    pub heartbeat_seconds: u64,
+    /// Seconds from now after which the instance ends itself, whatever runs.
+    pub lifetime_seconds: u64,
+    /// Seconds that a drain may take.
+    pub drain_seconds: u64,
+}
+
+impl ClaimAnswer {
+    /// Time between two heartbeats.
+    #[must_use]
+    pub fn heartbeat(&self) -> Duration {
+        Duration::from_secs(self.heartbeat_seconds)
+    }
+
+    /// Time until the instance ends itself.
+    #[must_use]
+    pub fn lifetime(&self) -> Duration {
+        Duration::from_secs(self.lifetime_seconds)
+    }
+
+    /// Time that a drain may take.
+    #[must_use]
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds)
+    }
+}
+
+impl std::fmt::Debug for ClaimAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClaimAnswer")
+            .field("runner", &self.runner)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the runner on the instance is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// It waits for a job.
+    Listening,
+    /// It runs a job.
+    Running,
+    /// It was told to end and is ending.
+    Draining,
+}
+
+/// EC2's word, in the instance's own metadata, that it will take the instance back.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html>
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterruptionNotice {
+    /// `terminate`, `stop` or `hibernate`.
+    pub action: String,
+    /// When, in EC2's own spelling (RFC 3339).
+    pub at: String,
+}
+
+/// `POST /heartbeat`: says that the instance lives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatRequest {
+    /// The instance that speaks.
+    pub instance: InstanceId,
+    /// What its runner does.
+    pub phase: Phase,
+    /// The spot notice, once it was seen.
+    #[serde(default)]
+    pub interruption: Option<InterruptionNotice>,
+}
+
+/// A stage that the instance reports as it is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The agent runs.
+    AgentUp,
+    /// The GitHub runner was started.
+    RunnerStarted,
+    /// A job began.
+    JobStarted,
+    /// The job ended.
+    JobFinished,
+    /// The runner was told to end.
+    DrainStarted,
+}
+
+/// `POST /progress`: a stage was reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgressRequest {
+    /// The instance that speaks.
+    pub instance: InstanceId,
+    /// The stage.
+    pub stage: Stage,
+    /// When, by the instance's clock.
+    pub at: Timestamp,
+    /// More in words.
+    #[serde(default)]
+    pub detail: Option<String>,
+}
+
+/// Why an instance ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GoodbyeReason {
+    /// The runner ran its job and left.
+    Finished,
+    /// It was drained.
+    Drained,
+    /// No job came.
+    Idle,
+    /// It was told to stop.
+    Stopped,
+    /// Its lifetime is over.
+    Lifetime,
+    /// The control plane did not answer for too long.
+    Unreachable,
+    /// The runner could not be started, or broke.
+    RunnerFailed,
+    /// GitHub refused the runner's version.
+    RunnerOutdated,
+}
+
+/// `POST /goodbye`: the instance powers off next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoodbyeRequest {
+    /// The instance that leaves.
+    pub instance: InstanceId,
+    /// Why.
+    pub reason: GoodbyeReason,
+    /// More in words.
+    #[serde(default)]
+    pub detail: Option<String>,
+}
+
+/// What the instance has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Go on.
+    Continue,
+    /// End the runner in order, then power off.
+    Drain,
+    /// Power off now.
+    Stop,
+}
+
+/// The answer to a heartbeat, a progress report and a goodbye.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderAnswer {
+    /// What to do.
+    pub order: Order,
+}
+
+/// The body of every refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Why, in words.
+    pub error: String,
+}

@@ -1,0 +1,129 @@
+//! Durations and sizes with their units, as a person writes them.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{Deserializer, Error, Visitor};
+
+/// A span of time: `90s`, `10m`, `6h`, `1d`, or a number of seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span(pub(super) Duration);
+
+/// A size in GiB: `100GiB`, `1TiB`, or a number of GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size(pub(super) u32);
+
+/// EBS gives a general purpose volume at most this much.
+const MAX_DISK_GIB: u64 = 64 * 1024;
+
+/// Longer than GitHub lets any self-hosted job run.
+const MAX_SPAN: Duration = Duration::from_secs(6 * 24 * 3600);
+
+fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    Some((text[..end].parse().ok()?, text[end..].trim()))
+}
+
+fn span(text: &str) -> Option<Span> {
+    let (number, unit) = number_and_unit(text)?;
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => return None,
+    };
+    let span = Duration::from_secs(number.checked_mul(seconds)?);
+    (span > Duration::ZERO && span <= MAX_SPAN).then_some(Span(span))
+}
+
+fn size(text: &str) -> Option<Size> {
+    let (number, unit) = number_and_unit(text)?;
+    let gib = match unit {
+        "" | "GiB" | "GB" | "G" => number,
+        "TiB" | "TB" | "T" => number.checked_mul(1024)?,
+        _ => return None,
+    };
+    (1..=MAX_DISK_GIB).contains(&gib).then_some(())?;
+    u32::try_from(gib).ok().map(Size)
+}
+
+/// Takes a number or a text, and reads both with `read`.
+struct NumberOrText<T> {
+    read: fn(&str) -> Option<T>,
+    expected: &'static str,
+}
+
+impl<T> Visitor<'_> for NumberOrText<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        (self.read)(text).ok_or_else(|| E::custom(format!("`{text}`: expected {}", self.expected)))
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "a duration above zero and up to 6d, like `90s`, `10m` or `6h`";
+        deserializer.deserialize_any(NumberOrText { read: span, expected })
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "a size from 1GiB to 64TiB, like `100GiB`";
+        deserializer.deserialize_any(NumberOrText { read: size, expected })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        for (text, seconds) in [
+            ("90s", Some(90)),
+            ("10m", Some(600)),
+            ("6h", Some(21600)),
+            ("1d", Some(86400)),
+            ("600", Some(600)),
+            ("0s", None),
+            ("7d", None),
+            ("10 min", None),
+            ("-1m", None),
+            ("m", None),
+            ("", None),
+        ] {
+            assert_eq!(span(text).map(|s| s.0.as_secs()), seconds, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, gib) in [
+            ("100GiB", Some(100)),
+            ("100", Some(100)),
+            ("1 TiB", Some(1024)),
+            ("0GiB", None),
+            ("65TiB", None),
+            ("10MiB", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(size(text).map(|s| s.0), gib, "{text}");
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Identifiers: each kind its own type, so that one cannot stand in for another.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! number_id {
+    ($(#[$meta:meta])* $name:ident($inner:ty)) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+macro_rules! text_id {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes the text as it is.
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The identifier as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+number_id! {
+    /// GitHub's id of a workflow job. A re-run makes new jobs with new ids.
+    JobId(u64)
+}
+number_id! {
+    /// GitHub's id of a workflow run: the same in all of its attempts.
+    RunId(u64)
+}
+number_id! {
+    /// The attempt of a run, from 1.
+    RunAttempt(u32)
+}
+number_id! {
+    /// The installation of the GitHub App in an organisation or user account.
+    InstallationId(u64)
+}
+number_id! {
+    /// GitHub's id of a registered runner.
+    RunnerId(u64)
+}
+text_id! {
+    /// `X-GitHub-Delivery`: the same on every redelivery of one webhook.
+    DeliveryId
+}
+text_id! {
+    /// An EC2 instance id, `i-…`.
+    InstanceId
+}
+text_id! {
+    /// An EC2 instance type, `g5.xlarge`.
+    InstanceType
+}
+text_id! {
+    /// An availability zone, `eu-west-1a`.
+    Zone
+}
+text_id! {
+    /// An AMI id, `ami-…`.
+    ImageId
+}
+text_id! {
+    /// A subnet id, `subnet-…`.
+    SubnetId
+}
+
+/// A repository by its full name, `owner/name`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Repository {
+    owner: String,
+    name: String,
+}
+
+/// A text that is no `owner/name`.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is no repository: expected `owner/name`")]
+pub struct NotARepository(String);
+
+impl Repository {
+    /// The organisation or user.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// The repository's name within its owner.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl FromStr for Repository {
+    type Err = NotARepository;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // GitHub allows these characters only, so nothing here can break out of a URL path.
+        let plain = |part: &str| {
+            !part.is_empty()
+                && part != "."
+                && part != ".."
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        };
+        match text.split_once('/') {
+            Some((owner, name)) if plain(owner) && plain(name) => Ok(Self {
+                owner: owner.to_owned(),
+                name: name.to_owned(),
+            }),
+            _ => Err(NotARepository(text.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<String> for Repository {
+    type Error = NotARepository;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Repository> for String {
+    fn from(repository: Repository) -> Self {
+        repository.to_string()
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.owner, self.name)
+    }
+}
+
+/// A job in one attempt of its run: what a runner is launched for, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct JobKey {
+    /// The job.
+    pub job: JobId,
+    /// The attempt of its run.
+    pub attempt: RunAttempt,
+}
+
+impl fmt::Display for JobKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.job, self.attempt)
+    }
+}
+
+/// One attempt of a workflow run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RunKey {
+    /// The run.
+    pub run: RunId,
+    /// Its attempt.
+    pub attempt: RunAttempt,
+}
+
+impl fmt::Display for RunKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.run, self.attempt)
+    }
+}
+
+/// The name of a runner, which follows from the job it was launched for:
+/// `dayfly-<job>-<attempt>-<launch>`. Its GitHub registrations carry it, those after the first
+/// with `-m2`, `-m3` … behind it, because a registration that failed may still have been made.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunnerName(String);
+
+/// What every runner of ours is called, up to the job's id.
+pub const RUNNER_PREFIX: &str = "dayfly-";
+
+impl RunnerName {
+    /// The runner of the `launch`-th launch for `job`, counted from 1.
+    #[must_use]
+    pub fn of(job: JobKey, launch: u32) -> Self {
+        Self(format!("{RUNNER_PREFIX}{}-{}-{launch}", job.job, job.attempt))
+    }
+
+    /// The runner that a name registered with GitHub belongs to; `None` if it is none of ours.
+    #[must_use]
+    pub fn from_registered(name: &str) -> Option<Self> {
+        let parts: Vec<&str> = name.strip_prefix(RUNNER_PREFIX)?.split('-').collect();
+        let number = |text: &str| !text.is_empty() && text.len() <= 20 && text.bytes().all(|b| b.is_ascii_digit());
+        let ours = match parts.as_slice() {
+            [job, attempt, launch] => [job, attempt, launch].iter().all(|p| number(p)),
+            [job, attempt, launch, mint] => {
+                [job, attempt, launch].iter().all(|p| number(p)) && mint.strip_prefix('m').is_some_and(number)
+            }
+            _ => false,
+        };
+        ours.then(|| Self(format!("{RUNNER_PREFIX}{}", parts[..3].join("-"))))
+    }
+
+    /// The name to register under at the `mint`-th try, counted from 1.
+    #[must_use]
+    pub fn registration(&self, mint: u32) -> String {
+        if mint <= 1 {
+            self.0.clone()
+        } else {
+            format!("{}-m{mint}", self.0)
+        }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunnerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_repository_is_owner_and_name_in_plain_characters() {
+        for good in ["octo/hello", "a-b/c_d.e", "A1/.github"] {
+            assert_eq!(good.parse::<Repository>().unwrap().to_string(), good);
+        }
+        for bad in [
+            "", "octo", "octo/", "/x", "a/b/c", "a/..", "a b/c", "a/b?x", "a/b#c", "é/b",
+        ] {
+            assert!(bad.parse::<Repository>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_our_own_names_are_taken_for_runners_of_ours() {
+        for not_ours in [
+            "",
+            "dayfly-",
+            "dayfly-1-1",
+            "dayfly-1-1-x",
+            "dayfly-1-1-1-2",
+            "gpu-1-1-1",
+            "dayfly-1-1-1-m",
+        ] {
+            assert_eq!(RunnerName::from_registered(not_ours), None, "{not_ours}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_registration_leads_back_to_its_runner(job: u64, attempt: u32, launch: u32, mint in 1u32..99) {
+            let name = RunnerName::of(JobKey { job: JobId(job), attempt: RunAttempt(attempt) }, launch);
+            prop_assert_eq!(RunnerName::from_registered(&name.registration(mint)), Some(name));
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What dayfly knows and decides, without a clock, a network or an SDK.
+//!
+//! Every decision is a function of the state that was loaded, the event that came and the time it
+//! came at. The functions' shells load, call one of these, act, and record.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::format_push_string))]
+
+pub mod checkin;
+pub mod config;
+pub mod deadlines;
+pub mod decide;
+pub mod event;
+pub mod ids;
+pub mod labels;
+pub mod money;
+pub mod record;
+pub mod time;

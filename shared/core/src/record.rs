@@ -1,0 +1,341 @@
+//! What the table holds: one type per kind of item, and how each is found again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::deadlines::{KEEP_DELIVERY, KEEP_ENDED};
+use crate::event::Conclusion;
+use crate::ids::{DeliveryId, InstallationId, InstanceId, JobKey, Repository, RunId, RunKey, RunnerName};
+use crate::labels::Label;
+use crate::time::Timestamp;
+
+mod id;
+mod runner;
+
+pub use id::RecordId;
+pub use runner::{Ending, LaunchPlan, Launched, Runner, RunnerState};
+
+/// A webhook that came in, so that the same one does nothing when it comes again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// GitHub's id of it.
+    pub delivery: DeliveryId,
+    /// When it was taken in.
+    pub at: Timestamp,
+    /// Whether its event has reached the bus. Until then, whoever took it in may have died.
+    pub published: bool,
+}
+
+/// A workflow job in one attempt of its run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Which.
+    pub key: JobKey,
+    /// Its run.
+    pub run: RunId,
+    /// Its repository.
+    pub repository: Repository,
+    /// The App's installation that sees the repository.
+    pub installation: InstallationId,
+    /// Its name in the workflow.
+    pub name: String,
+    /// The commit it runs on.
+    pub head_sha: String,
+    /// Its `runs-on`.
+    pub labels: Vec<Label>,
+    /// When its webhook was taken in.
+    pub queued_at: Timestamp,
+    /// Where it stands.
+    pub state: JobState,
+    /// How many runners were launched for it.
+    pub launches: u32,
+    /// The runner that was last launched for it.
+    pub runner: Option<RunnerName>,
+    /// When somebody has to look at it, if nothing else is under way for it.
+    pub due_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Where a job stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum JobState {
+    /// It waits, and nothing is under way for it.
+    Queued,
+    /// A runner is being launched for it, or was and is on its way.
+    Launching,
+    /// A runner runs it: one of ours, unless another's took it.
+    Running {
+        /// The runner's name, as GitHub gave it.
+        runner: String,
+    },
+    /// It is over.
+    Finished {
+        /// How it ended.
+        conclusion: Conclusion,
+    },
+    /// It asked for something that it cannot have.
+    Refused {
+        /// Why, in words for its author.
+        reason: String,
+    },
+    /// No instance could be had.
+    Unlaunchable {
+        /// What was tried and what AWS said.
+        reason: String,
+    },
+}
+
+impl JobState {
+    /// Whether the job is over, one way or the other.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        matches!(
+            self,
+            Self::Finished { .. } | Self::Refused { .. } | Self::Unlaunchable { .. }
+        )
+    }
+}
+
+/// Which runner an instance is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Its runner.
+    pub runner: RunnerName,
+    /// When it was launched.
+    pub at: Timestamp,
+}
+
+/// One attempt of a run of which an interrupted job may have to be run again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Which.
+    pub key: RunKey,
+    /// Its repository.
+    pub repository: Repository,
+    /// The App's installation that sees the repository.
+    pub installation: InstallationId,
+    /// The jobs that lost their instance in it.
+    pub interrupted: Vec<JobKey>,
+    /// Whether GitHub has said that the attempt is over, and how it ended.
+    pub completed: Option<RunEnd>,
+    /// Where the re-run stands.
+    pub rerun: Rerun,
+    /// When somebody has to look at it.
+    pub due_at: Option<Timestamp>,
+    /// When it was first heard of.
+    pub at: Timestamp,
+}
+
+/// The end of an attempt of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEnd {
+    /// When we heard of it.
+    pub at: Timestamp,
+    /// How it ended.
+    pub conclusion: Conclusion,
+}
+
+/// Where the re-run of an interrupted run stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Rerun {
+    /// Nothing was interrupted, or the run is not over yet.
+    NotYet,
+    /// It is to be asked for, or was and the answer is not known.
+    Intended,
+    /// GitHub has taken it.
+    Accepted,
+    /// It will not be.
+    Declined {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A repository's configuration as GitHub last gave it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CachedConfig {
+    /// Whose.
+    pub repository: Repository,
+    /// GitHub's name for this state of the file.
+    pub etag: Option<String>,
+    /// The file, or nothing if there is none.
+    pub text: Option<String>,
+    /// When GitHub was last asked.
+    pub checked_at: Timestamp,
+}
+
+/// The switch of the minute schedule.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wake {
+    /// Whether the schedule is on.
+    pub on: bool,
+    /// Grows with every launch, so that switching off can tell that a launch came between.
+    pub launches: u64,
+}
+
+/// Anything in the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A webhook.
+    Delivery(Delivery),
+    /// A job.
+    Job(Job),
+    /// A runner.
+    Runner(Box<Runner>),
+    /// An instance.
+    Instance(Instance),
+    /// A run.
+    Run(Run),
+    /// A configuration.
+    Config(CachedConfig),
+    /// The schedule's switch.
+    Wake(Wake),
+}
+
+impl Record {
+    /// Where it lies.
+    #[must_use]
+    pub fn id(&self) -> RecordId {
+        match self {
+            Self::Delivery(delivery) => RecordId::Delivery(delivery.delivery.clone()),
+            Self::Job(job) => RecordId::Job(job.key),
+            Self::Runner(runner) => RecordId::Runner(runner.name.clone()),
+            Self::Instance(instance) => RecordId::Instance(instance.instance.clone()),
+            Self::Run(run) => RecordId::Run(run.key),
+            Self::Config(config) => RecordId::Config(config.repository.clone()),
+            Self::Wake(_) => RecordId::Wake,
+        }
+    }
+
+    /// The earliest moment at which somebody must look at it; nothing once it needs nobody.
+    #[must_use]
+    pub fn due_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Job(job) => job.due_at,
+            Self::Runner(runner) => runner.due_at,
+            Self::Run(run) => run.due_at,
+            Self::Delivery(_) | Self::Instance(_) | Self::Config(_) | Self::Wake(_) => None,
+        }
+    }
+
+    /// When the table may forget it.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Delivery(delivery) => Some(delivery.at.after(KEEP_DELIVERY)),
+            Self::Job(job) => job.ended_at.map(|at| at.after(KEEP_ENDED)),
+            Self::Runner(runner) => runner.ended_at.map(|at| at.after(KEEP_ENDED)),
+            Self::Instance(instance) => Some(instance.at.after(2 * KEEP_ENDED)),
+            Self::Run(run) => run.due_at.is_none().then(|| run.at.after(KEEP_ENDED + KEEP_ENDED)),
+            Self::Config(_) | Self::Wake(_) => None,
+        }
+    }
+}
+
+macro_rules! record_kind {
+    ($name:ident, $variant:ident, |$value:ident| $wrap:expr, |$inner:ident| $unwrap:expr) => {
+        impl From<$name> for Record {
+            fn from($value: $name) -> Self {
+                Self::$variant($wrap)
+            }
+        }
+
+        impl TryFrom<Record> for $name {
+            type Error = WrongKind;
+
+            fn try_from(record: Record) -> Result<Self, WrongKind> {
+                match record {
+                    Record::$variant($inner) => Ok($unwrap),
+                    other => Err(WrongKind {
+                        wanted: stringify!($variant),
+                        found: other.id(),
+                    }),
+                }
+            }
+        }
+    };
+}
+
+record_kind!(Delivery, Delivery, |value| value, |inner| inner);
+record_kind!(Job, Job, |value| value, |inner| inner);
+record_kind!(Runner, Runner, |value| Box::new(value), |inner| *inner);
+record_kind!(Instance, Instance, |value| value, |inner| inner);
+record_kind!(Run, Run, |value| value, |inner| inner);
+record_kind!(CachedConfig, Config, |value| value, |inner| inner);
+record_kind!(Wake, Wake, |value| value, |inner| inner);
+
+/// An item that is not of the kind that its key says.
+#[derive(Debug, thiserror::Error)]
+#[error("expected a {wanted} record at {found}")]
+pub struct WrongKind {
+    wanted: &'static str,
+    found: RecordId,
+}
+
+/// How often an item has been written: a write names the version that it was decided on, so that
+/// two who decide on the same state cannot both act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Version(pub u64);
+
+/// A record with the version it was read at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored<R> {
+    /// The record.
+    pub record: R,
+    /// Its version.
+    pub version: Version,
+}
+
+/// One write of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What to write, or what to take away.
+    pub record: Record,
+    /// The version it was decided on; nothing if there was no such item.
+    pub expected: Option<Version>,
+    /// Take it away rather than write it.
+    pub delete: bool,
+}
+
+impl Change {
+    /// Writes a record that is not there yet.
+    pub fn create(record: impl Into<Record>) -> Self {
+        Self {
+            record: record.into(),
+            expected: None,
+            delete: false,
+        }
+    }
+
+    /// Writes a record over the version that was read.
+    pub fn update(version: Version, record: impl Into<Record>) -> Self {
+        Self {
+            record: record.into(),
+            expected: Some(version),
+            delete: false,
+        }
+    }
+
+    /// Writes a record over whatever was loaded: a version, or nothing.
+    pub fn put<R>(loaded: Option<&Stored<R>>, record: impl Into<Record>) -> Self {
+        Self {
+            record: record.into(),
+            expected: loaded.map(|stored| stored.version),
+            delete: false,
+        }
+    }
+
+    /// Takes away the version that was read.
+    pub fn delete(version: Version, record: impl Into<Record>) -> Self {
+        Self {
+            record: record.into(),
+            expected: Some(version),
+            delete: true,
+        }
+    }
+}

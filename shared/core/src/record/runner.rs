@@ -1,0 +1,277 @@
+//! A runner: one instance, launched for one job, with the states of its life.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::checkin::{GoodbyeReason, Stage};
+use crate::config::RunnerSpec;
+use crate::deadlines::{Deadlines, TAKE_OVER};
+use crate::ids::{
+    ImageId, InstallationId, InstanceId, InstanceType, JobKey, Repository, RunId, RunnerId, RunnerName, Zone,
+};
+use crate::labels::Label;
+use crate::money::MicroDollars;
+use crate::time::Timestamp;
+
+/// Everything that goes into `CreateFleet`, fixed before the call: a repeated call must say the
+/// same to be the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchPlan {
+    /// The configuration's entry.
+    pub spec: RunnerSpec,
+    /// The image, resolved.
+    pub image: ImageId,
+    /// The name of the image's root device.
+    pub root_device: String,
+    /// How often the launch has been tried, from 1. The client token follows from it.
+    pub tries: u32,
+}
+
+/// The instance that came of a launch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launched {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Its type.
+    pub instance_type: InstanceType,
+    /// Its zone.
+    pub zone: Zone,
+    /// Whether it is on spot capacity.
+    pub spot: bool,
+    /// What an hour of it costs, if that could be learnt.
+    pub price_per_hour: Option<MicroDollars>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Where a runner stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunnerState {
+    /// Its instance is being asked for.
+    Requested,
+    /// Its instance exists.
+    Launched,
+    /// Its JIT config was handed out; it waits for a job.
+    Enrolled,
+    /// It runs a job.
+    Busy,
+    /// It was told to end.
+    Draining,
+    /// It is no longer needed and may be ended as soon as GitHub lets it go.
+    Done,
+    /// It is given up: ended whatever GitHub says.
+    Lost,
+    /// Its instance is ended and its registration removed.
+    Gone,
+}
+
+/// Why a runner ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Ending {
+    /// Its job is over.
+    JobOver,
+    /// The job that it was launched for needs it no more.
+    NotNeeded,
+    /// No job came in time.
+    Idle,
+    /// EC2 takes the instance back.
+    Interrupted,
+    /// The instance ended and nobody of ours had asked for it.
+    Vanished,
+    /// It never checked in.
+    NeverBooted,
+    /// Its heartbeat stopped.
+    HeartbeatLost,
+    /// It reached its maximum lifetime.
+    Lifetime,
+    /// It said goodbye.
+    Goodbye {
+        /// For this reason.
+        reason: GoodbyeReason,
+    },
+    /// No instance could be had.
+    Unlaunchable {
+        /// AWS's words.
+        reason: String,
+    },
+}
+
+impl Ending {
+    /// Whether a job that ran on it has been interrupted by no fault of its own.
+    #[must_use]
+    pub fn interrupts_its_job(&self) -> bool {
+        match self {
+            Self::Interrupted | Self::Vanished | Self::HeartbeatLost => true,
+            Self::Goodbye { reason } => matches!(reason, GoodbyeReason::Unreachable),
+            Self::JobOver
+            | Self::NotNeeded
+            | Self::Idle
+            | Self::NeverBooted
+            | Self::Lifetime
+            | Self::Unlaunchable { .. } => false,
+        }
+    }
+}
+
+/// A runner of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runner {
+    /// Its name.
+    pub name: RunnerName,
+    /// The job it was launched for. Another may take it.
+    pub wanted_by: JobKey,
+    /// The run of that job.
+    pub run: RunId,
+    /// The repository it is registered in.
+    pub repository: Repository,
+    /// The App's installation that sees the repository.
+    pub installation: InstallationId,
+    /// The labels it registers with: all of the job's.
+    pub labels: Vec<Label>,
+    /// Where it stands.
+    pub state: RunnerState,
+    /// When it got there.
+    pub since: Timestamp,
+    /// What is launched.
+    pub plan: LaunchPlan,
+    /// What AWS said to the launches that failed.
+    pub launch_errors: Vec<String>,
+    /// When the launch is to be tried next, or taken over from whoever began it.
+    pub launch_due: Timestamp,
+    /// When it was first asked for.
+    pub requested_at: Timestamp,
+    /// The instance, once there is one.
+    pub launched: Option<Launched>,
+    /// How often it was registered, or may have been.
+    pub mints: u32,
+    /// Until when a registration that is under way is left to whoever began it.
+    pub mint_until: Option<Timestamp>,
+    /// GitHub's id of it, once its JIT config was minted.
+    pub runner_id: Option<RunnerId>,
+    /// The job that it runs or ran.
+    pub job: Option<JobKey>,
+    /// The run of that job.
+    pub job_run: Option<RunId>,
+    /// When its instance was last heard of.
+    pub heartbeat_at: Option<Timestamp>,
+    /// When EC2 said that it will take the instance.
+    pub interrupted_at: Option<Timestamp>,
+    /// When EC2 said that it might.
+    pub rebalance_at: Option<Timestamp>,
+    /// Whether EC2 has said that the instance is ended.
+    pub instance_ended: bool,
+    /// The stages that the instance reported.
+    pub stages: Vec<(Stage, Timestamp)>,
+    /// Why it ends, once it does.
+    pub ending: Option<Ending>,
+    /// When somebody must look at it.
+    pub due_at: Option<Timestamp>,
+    /// When it was gone.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl Runner {
+    /// Moves on to `state`.
+    pub fn enter(&mut self, state: RunnerState, now: Timestamp, deadlines: &Deadlines) {
+        self.state = state;
+        self.since = now;
+        if state == RunnerState::Gone {
+            self.ended_at = Some(now);
+        }
+        self.due_at = self.next_look(deadlines);
+    }
+
+    /// Moves on to `state` because of `ending`, unless it was ending for another reason already.
+    pub fn end(&mut self, state: RunnerState, ending: Ending, now: Timestamp, deadlines: &Deadlines) {
+        self.ending.get_or_insert(ending);
+        self.enter(state, now, deadlines);
+    }
+
+    /// The earliest deadline that holds for it.
+    #[must_use]
+    pub fn next_look(&self, deadlines: &Deadlines) -> Option<Timestamp> {
+        let heartbeat = self.heartbeat_deadline(deadlines);
+        let lifetime = self.lifetime_deadline(deadlines);
+        match self.state {
+            RunnerState::Requested => Some(self.launch_due),
+            RunnerState::Launched => Some(self.boot_deadline(deadlines).min(lifetime)),
+            RunnerState::Enrolled => Some(self.idle_deadline(deadlines).min(heartbeat).min(lifetime)),
+            RunnerState::Busy => Some(heartbeat.min(lifetime)),
+            RunnerState::Draining => Some(self.drain_deadline(deadlines).min(lifetime)),
+            RunnerState::Done | RunnerState::Lost => Some(self.since),
+            RunnerState::Gone => None,
+        }
+    }
+
+    /// Whether it has an end ahead of it that somebody must bring about.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.state != RunnerState::Gone
+    }
+
+    /// The instance, once there is one.
+    #[must_use]
+    pub fn instance(&self) -> Option<&InstanceId> {
+        self.launched.as_ref().map(|launched| &launched.instance)
+    }
+
+    /// How long its instance may live in all.
+    #[must_use]
+    pub fn max_lifetime(&self, deadlines: &Deadlines) -> Duration {
+        self.plan
+            .spec
+            .max_lifetime
+            .map_or(deadlines.lifetime, |own| own.min(deadlines.lifetime))
+    }
+
+    /// When its instance must have checked in.
+    #[must_use]
+    pub fn boot_deadline(&self, deadlines: &Deadlines) -> Timestamp {
+        self.launched_at().after(deadlines.boot)
+    }
+
+    /// When a job must have come.
+    #[must_use]
+    pub fn idle_deadline(&self, deadlines: &Deadlines) -> Timestamp {
+        self.since.after(self.plan.spec.idle_timeout.unwrap_or(deadlines.idle))
+    }
+
+    /// When its instance must have been heard of again.
+    #[must_use]
+    pub fn heartbeat_deadline(&self, deadlines: &Deadlines) -> Timestamp {
+        self.heartbeat_at.unwrap_or(self.since).after(deadlines.heartbeat_lost)
+    }
+
+    /// When it must have ended after being told to.
+    #[must_use]
+    pub fn drain_deadline(&self, deadlines: &Deadlines) -> Timestamp {
+        self.since.after(deadlines.drain)
+    }
+
+    /// When it must be over, whatever it does.
+    #[must_use]
+    pub fn lifetime_deadline(&self, deadlines: &Deadlines) -> Timestamp {
+        self.launched_at().after(self.max_lifetime(deadlines))
+    }
+
+    /// What makes a repeated `CreateFleet` the same call.
+    ///
+    /// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>
+    #[must_use]
+    pub fn client_token(&self) -> String {
+        format!("{}-t{}", self.name, self.plan.tries)
+    }
+
+    /// Until when a launch that is begun at `now` is left to whoever began it.
+    #[must_use]
+    pub fn take_over_at(now: Timestamp) -> Timestamp {
+        now.after(TAKE_OVER)
+    }
+
+    fn launched_at(&self) -> Timestamp {
+        self.launched.as_ref().map_or(self.requested_at, |launched| launched.at)
+    }
+}

@@ -1,0 +1,144 @@
+//! GitHub, as the App sees it.
+
+use std::time::Duration;
+
+use dayfly_core::event::Conclusion;
+use dayfly_core::ids::{InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
+use dayfly_core::labels::Label;
+use secrecy::SecretString;
+
+/// Where a call goes: a repository, as one installation of the App.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Scope {
+    /// Whose token to use.
+    pub installation: InstallationId,
+    /// The repository.
+    pub repository: Repository,
+}
+
+/// What kind of failure a caller decides on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiErrorKind {
+    /// What was asked for is not there, or hidden from the App.
+    NotFound,
+    /// The App may not: a permission is missing.
+    Forbidden,
+    /// The request can never succeed as it is.
+    BadRequest,
+    /// The rate limit is used up; again after so long, if GitHub said.
+    RateLimited(Option<Duration>),
+    /// Network, time-out or 5xx: it may have been done all the same.
+    Unavailable,
+}
+
+/// A call to GitHub that failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("GitHub, {call}: {message}")]
+pub struct ApiError {
+    /// What a caller decides on.
+    pub kind: ApiErrorKind,
+    /// The call, in words.
+    pub call: &'static str,
+    /// GitHub's words.
+    pub message: String,
+}
+
+/// The configuration file, asked for with the ETag of the last answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigFile {
+    /// It is as it was.
+    NotModified,
+    /// It is this.
+    Found {
+        /// GitHub's name for this state of it.
+        etag: Option<String>,
+        /// Its text.
+        text: String,
+    },
+    /// There is none.
+    Missing,
+}
+
+/// What a runner needs to register itself: a credential, never logged or stored.
+#[derive(Clone, Debug)]
+pub struct JitConfig {
+    /// The runner's id.
+    pub runner: RunnerId,
+    /// GitHub's `encoded_jit_config`.
+    pub encoded: SecretString,
+}
+
+/// What asking for a JIT config came to.
+#[derive(Clone, Debug)]
+pub enum Minted {
+    /// Here it is.
+    Config(JitConfig),
+    /// A runner of that name is registered already: ask under another.
+    NameTaken,
+}
+
+/// A registered runner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunnerView {
+    /// Its id.
+    pub id: RunnerId,
+    /// Its name.
+    pub name: String,
+    /// Whether GitHub calls it busy. It can be wrong: never end an instance on this alone.
+    pub busy: bool,
+    /// Whether it is connected.
+    pub online: bool,
+}
+
+/// What removing a runner came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone, or was already.
+    Removed,
+    /// It runs a job (422): leave it.
+    Busy,
+}
+
+/// A run, as GitHub describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunView {
+    /// Its latest attempt.
+    pub attempt: RunAttempt,
+    /// Whether that attempt is over.
+    pub completed: bool,
+    /// How it ended.
+    pub conclusion: Option<Conclusion>,
+}
+
+/// What asking for a re-run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RerunAnswer {
+    /// GitHub runs it again.
+    Accepted,
+    /// A job of the run is still running (403): ask again later.
+    StillRunning,
+}
+
+/// GitHub, as far as dayfly uses it.
+pub trait GitHub {
+    /// The file at `path` on the default branch.
+    async fn config_file(&self, scope: &Scope, path: &str, etag: Option<&str>) -> Result<ConfigFile, ApiError>;
+
+    /// Registers a runner that takes one job.
+    async fn mint(&self, scope: &Scope, name: &str, labels: &[Label]) -> Result<Minted, ApiError>;
+
+    /// The runner of exactly that name.
+    async fn runner_named(&self, scope: &Scope, name: &str) -> Result<Option<RunnerView>, ApiError>;
+
+    /// Removes a runner.
+    async fn remove_runner(&self, scope: &Scope, runner: RunnerId) -> Result<Removal, ApiError>;
+
+    /// A run.
+    async fn run(&self, scope: &Scope, run: RunId) -> Result<RunView, ApiError>;
+
+    /// Runs one job and those that depend on it again.
+    async fn rerun_job(&self, scope: &Scope, job: JobId) -> Result<RerunAnswer, ApiError>;
+
+    /// Runs all failed jobs of a run again.
+    async fn rerun_failed_jobs(&self, scope: &Scope, run: RunId) -> Result<RerunAnswer, ApiError>;
+}

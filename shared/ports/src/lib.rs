@@ -1,0 +1,24 @@
+//! What the functions ask of the outside world, as traits. The adapters answer them with the real
+//! clouds, the tests with worlds of their own making; the functions can't tell.
+#![expect(
+    async_fn_in_trait,
+    reason = "a function handles one event at a time on one thread, so nobody needs these futures to be Send"
+)]
+
+mod bus;
+mod fleet;
+mod github;
+mod parameters;
+mod schedule;
+mod store;
+
+pub use bus::{Bus, BusError};
+pub use fleet::{
+    Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest, Image, InstanceState, InstanceView,
+};
+pub use github::{
+    ApiError, ApiErrorKind, ConfigFile, GitHub, JitConfig, Minted, Removal, RerunAnswer, RunView, RunnerView, Scope,
+};
+pub use parameters::{ParameterError, Parameters};
+pub use schedule::{Schedule, ScheduleError};
+pub use store::{Store, StoreError};

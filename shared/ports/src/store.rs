@@ -1,0 +1,84 @@
+//! The table.
+
+use dayfly_core::ids::{JobKey, RunKey, RunnerName};
+use dayfly_core::record::{Change, Job, Record, RecordId, Run, Runner, Stored, WrongKind};
+use dayfly_core::time::Timestamp;
+
+/// Why the table did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else wrote in between: load again and decide again.
+    #[error("the record was changed by somebody else in the meantime")]
+    Conflict,
+    /// The table could not be reached, or refused.
+    #[error("the table did not answer: {0}")]
+    Unavailable(String),
+    /// An item is not what its key says.
+    #[error("an item of the table cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl From<WrongKind> for StoreError {
+    fn from(wrong: WrongKind) -> Self {
+        Self::Unreadable(wrong.to_string())
+    }
+}
+
+/// The one table that holds all state.
+pub trait Store {
+    /// Reads one record as it stands now, not as an older copy has it.
+    async fn load(&self, id: &RecordId) -> Result<Option<Stored<Record>>, StoreError>;
+
+    /// Writes all of the changes, or none: [`StoreError::Conflict`] if any of the records is no
+    /// longer at the version that it names.
+    async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError>;
+
+    /// The records that are due at `now`, earliest first, at most `limit`. The answer may lag
+    /// behind the table: commit with the version it names.
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Stored<Record>>, StoreError>;
+
+    /// Whether any record is due at all, now or later. The answer may lag behind the table.
+    async fn anything_lives(&self) -> Result<bool, StoreError>;
+
+    /// A job.
+    async fn job(&self, key: JobKey) -> Result<Option<Stored<Job>>, StoreError> {
+        typed(self.load(&RecordId::Job(key)).await?)
+    }
+
+    /// A runner.
+    async fn runner(&self, name: &RunnerName) -> Result<Option<Stored<Runner>>, StoreError> {
+        typed(self.load(&RecordId::Runner(name.clone())).await?)
+    }
+
+    /// A run.
+    async fn run(&self, key: RunKey) -> Result<Option<Stored<Run>>, StoreError> {
+        typed(self.load(&RecordId::Run(key)).await?)
+    }
+
+    /// The runner that an instance is.
+    async fn runner_on(&self, instance: &dayfly_core::ids::InstanceId) -> Result<Option<Stored<Runner>>, StoreError> {
+        let found = self.load(&RecordId::Instance(instance.clone())).await?;
+        let Some(Stored {
+            record: Record::Instance(instance),
+            ..
+        }) = found
+        else {
+            return Ok(None);
+        };
+        self.runner(&instance.runner).await
+    }
+}
+
+/// What was loaded, as the kind of record that it must be.
+fn typed<R: TryFrom<Record, Error = WrongKind>>(
+    loaded: Option<Stored<Record>>,
+) -> Result<Option<Stored<R>>, StoreError> {
+    loaded
+        .map(|Stored { record, version }| {
+            Ok(Stored {
+                record: R::try_from(record)?,
+                version,
+            })
+        })
+        .transpose()
+}
