@@ -1,0 +1,10 @@
+//! Measures the functions' binaries: each runs as on Lambda, under an emulator of the Lambda
+//! Runtime API, against AWS and GitHub on loopback.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod cloud;
+
+pub mod runtime_api;
+pub mod sandbox;
+pub mod server;
+pub mod stats;
