@@ -150,6 +150,23 @@ pub enum GoodbyeReason {
     RunnerOutdated,
 }
 
+impl GoodbyeReason {
+    /// The reason as a person reads it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Finished => "the runner left after its job",
+            Self::Drained => "the runner was drained",
+            Self::Idle => "no job came in time",
+            Self::Stopped => "the instance was told to stop",
+            Self::Lifetime => "the instance reached its maximum lifetime",
+            Self::Unreachable => "the instance could not reach the control plane",
+            Self::RunnerFailed => "the runner could not be started, or broke",
+            Self::RunnerOutdated => "GitHub refused the runner's version: deploy a newer one",
+        }
+    }
+}
+
 /// `POST /goodbye`: the instance powers off next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoodbyeRequest {

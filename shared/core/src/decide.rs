@@ -1,1 +1,12 @@
-//! Decisions.
+//! What to do: one module per kind of event, each a function of state, event and time.
+
+pub mod checkin;
+pub mod ending;
+pub mod interruption;
+pub mod launch;
+pub mod rerun;
+pub mod settle;
+pub mod sweep;
+
+#[cfg(test)]
+mod fixtures;

@@ -110,6 +110,28 @@ pub struct RunView {
     pub conclusion: Option<Conclusion>,
 }
 
+/// A job, as GitHub describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobView {
+    /// Where it stands.
+    pub status: JobStatus,
+    /// The runner that took it.
+    pub runner_name: Option<String>,
+}
+
+/// Where GitHub says that a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobStatus {
+    /// It waits for a runner.
+    Queued,
+    /// It waits for something else: a deployment gate, say.
+    Waiting,
+    /// A runner runs it.
+    InProgress,
+    /// It is over.
+    Completed(Conclusion),
+}
+
 /// What asking for a re-run came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RerunAnswer {
@@ -132,6 +154,9 @@ pub trait GitHub {
 
     /// Removes a runner.
     async fn remove_runner(&self, scope: &Scope, runner: RunnerId) -> Result<Removal, ApiError>;
+
+    /// A job.
+    async fn job(&self, scope: &Scope, job: JobId) -> Result<JobView, ApiError>;
 
     /// A run.
     async fn run(&self, scope: &Scope, run: RunId) -> Result<RunView, ApiError>;

@@ -100,6 +100,23 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// The reason as a person reads it.
+    #[must_use]
+    pub fn words(&self) -> &str {
+        match self {
+            Self::JobOver => "its job is over",
+            Self::NotNeeded => "its job needs it no more",
+            Self::Idle => "no job came in time",
+            Self::Interrupted => "EC2 takes the instance back",
+            Self::Vanished => "its instance ended and nobody had asked for it",
+            Self::NeverBooted => "its instance never checked in",
+            Self::HeartbeatLost => "its instance was not heard of any more",
+            Self::Lifetime => "it reached its maximum lifetime",
+            Self::Goodbye { reason } => reason.words(),
+            Self::Unlaunchable { reason } => reason,
+        }
+    }
+
     /// Whether a job that ran on it has been interrupted by no fault of its own.
     #[must_use]
     pub fn interrupts_its_job(&self) -> bool {

@@ -1,0 +1,320 @@
+//! What an instance is told when it checks in. The caller is who signed the call; the body is
+//! believed about what the instance does, never about which instance it is.
+
+use std::time::Duration;
+
+use crate::checkin::{GoodbyeReason, HeartbeatRequest, Order, Phase, Stage};
+use crate::deadlines::Deadlines;
+use crate::decide::interruption::{self, Word};
+use crate::ids::{InstanceId, RunnerId};
+use crate::record::{Ending, Runner, RunnerState};
+use crate::time::Timestamp;
+
+/// How long a registration with GitHub is left to whoever began it: longer than the check-in
+/// function may run.
+const MINT_HOLD: Duration = Duration::from_secs(45);
+
+/// How many stages of an instance are kept, so that none can fill the table.
+const MAX_STAGES: usize = 32;
+
+/// How often a runner is registered at most.
+pub const MAX_MINTS: u32 = 10;
+
+/// What to do with a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Record this, then register the runner under its `mints`-th name.
+    Mint(Box<Runner>),
+    /// Not yet: the instance should ask again.
+    Later(&'static str),
+    /// No.
+    Refuse(&'static str),
+}
+
+/// Whether the body of a call names the instance that signed it.
+///
+/// # Errors
+/// The reason, if it names another.
+pub fn same_instance(caller: &InstanceId, named: &InstanceId) -> Result<(), &'static str> {
+    if caller == named {
+        Ok(())
+    } else {
+        Err("the body names another instance than the one that signed the call")
+    }
+}
+
+/// What to do when `caller` asks for the JIT config. `runner` is the record that its instance id
+/// leads to.
+#[must_use]
+pub fn claim(runner: Option<&Runner>, caller: &InstanceId, now: Timestamp) -> Claim {
+    let Some(runner) = runner else {
+        return Claim::Later("no runner is recorded for this instance yet");
+    };
+    if runner.instance() != Some(caller) {
+        return Claim::Refuse("the runner belongs to another instance");
+    }
+    match runner.state {
+        RunnerState::Requested => Claim::Later("the launch is not recorded yet"),
+        RunnerState::Launched if runner.mint_until.is_some_and(|until| until > now) => {
+            Claim::Later("a registration is under way")
+        }
+        RunnerState::Launched if runner.mints >= MAX_MINTS => Claim::Refuse("the runner was registered too often"),
+        RunnerState::Launched => {
+            let mut minting = runner.clone();
+            minting.mints += 1;
+            minting.mint_until = Some(now.after(MINT_HOLD));
+            minting.heartbeat_at = Some(now);
+            Claim::Mint(Box::new(minting))
+        }
+        RunnerState::Enrolled | RunnerState::Busy => Claim::Refuse("the JIT config was handed out already"),
+        RunnerState::Draining | RunnerState::Done | RunnerState::Lost | RunnerState::Gone => {
+            Claim::Refuse("the runner is ending")
+        }
+    }
+}
+
+/// The runner once its JIT config is minted, before it is handed out; nothing if it may not be
+/// handed out any more because the runner has begun to end meanwhile.
+#[must_use]
+pub fn enrolled(runner: &Runner, id: RunnerId, now: Timestamp, deadlines: &Deadlines) -> Option<Runner> {
+    let mut next = runner.clone();
+    if next.state != RunnerState::Launched {
+        return None;
+    }
+    next.runner_id = Some(id);
+    next.mint_until = None;
+    next.heartbeat_at = Some(now);
+    next.enter(RunnerState::Enrolled, now, deadlines);
+    Some(next)
+}
+
+/// The runner after a registration that failed: the next claim may try under the next name.
+#[must_use]
+pub fn mint_failed(runner: &Runner) -> Runner {
+    Runner {
+        mint_until: None,
+        ..runner.clone()
+    }
+}
+
+/// What an instance that checks in has to do, as far as the state of its runner says.
+#[must_use]
+pub fn order(runner: &Runner) -> Order {
+    match runner.state {
+        RunnerState::Requested | RunnerState::Launched | RunnerState::Enrolled | RunnerState::Busy => Order::Continue,
+        RunnerState::Draining | RunnerState::Done => Order::Drain,
+        RunnerState::Lost | RunnerState::Gone => Order::Stop,
+    }
+}
+
+/// The runner after a heartbeat.
+#[must_use]
+pub fn heartbeat(runner: &Runner, request: &HeartbeatRequest, now: Timestamp, deadlines: &Deadlines) -> Runner {
+    let mut next = runner.clone();
+    if request.interruption.is_some() {
+        next = interruption::heard(&next, Word::Warning, now, deadlines).unwrap_or(next);
+    }
+    if next.is_live() {
+        next.heartbeat_at = Some(now);
+    }
+    if request.phase == Phase::Running && next.state == RunnerState::Enrolled {
+        next.enter(RunnerState::Busy, now, deadlines);
+    }
+    next.due_at = next.next_look(deadlines);
+    next
+}
+
+/// The runner after a stage was reached.
+#[must_use]
+pub fn progress(runner: &Runner, stage: Stage, at: Timestamp, now: Timestamp, deadlines: &Deadlines) -> Runner {
+    let mut next = runner.clone();
+    if next.stages.len() < MAX_STAGES && !next.stages.iter().any(|(known, _)| *known == stage) {
+        next.stages.push((stage, at));
+    }
+    if next.is_live() {
+        next.heartbeat_at = Some(now);
+    }
+    if stage == Stage::JobStarted && next.state == RunnerState::Enrolled {
+        next.enter(RunnerState::Busy, now, deadlines);
+    }
+    next.due_at = next.next_look(deadlines);
+    next
+}
+
+/// The runner after its goodbye.
+#[must_use]
+pub fn goodbye(runner: &Runner, reason: GoodbyeReason, now: Timestamp, deadlines: &Deadlines) -> Runner {
+    let mut next = runner.clone();
+    if matches!(next.state, RunnerState::Gone | RunnerState::Requested) {
+        return next;
+    }
+    let ending = match reason {
+        GoodbyeReason::Lifetime => Ending::Lifetime,
+        GoodbyeReason::Idle => Ending::Idle,
+        other => Ending::Goodbye { reason: other },
+    };
+    // The runner on the instance has ended, so nothing GitHub says of it can hold this up.
+    let state = match reason {
+        GoodbyeReason::Finished => RunnerState::Done,
+        _ => RunnerState::Lost,
+    };
+    next.end(state, ending, now, deadlines);
+    next
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkin::InterruptionNotice;
+    use crate::decide::fixtures::{deadlines, now, runner};
+
+    fn caller() -> InstanceId {
+        InstanceId::new("i-1")
+    }
+
+    fn beat(phase: Phase) -> HeartbeatRequest {
+        HeartbeatRequest {
+            instance: caller(),
+            phase,
+            interruption: None,
+        }
+    }
+
+    #[test]
+    fn a_claim_is_answered_by_the_state_of_the_runner() {
+        use RunnerState::{Busy, Done, Draining, Enrolled, Gone, Launched, Lost};
+        assert!(matches!(claim(None, &caller(), now()), Claim::Later(_)));
+        assert!(matches!(
+            claim(Some(&runner(Launched)), &caller(), now()),
+            Claim::Mint(_)
+        ));
+        for state in [Enrolled, Busy, Draining, Done, Lost, Gone] {
+            assert!(
+                matches!(claim(Some(&runner(state)), &caller(), now()), Claim::Refuse(_)),
+                "{state:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_runner_of_another_instance_is_refused() {
+        let answer = claim(Some(&runner(RunnerState::Launched)), &InstanceId::new("i-2"), now());
+        assert!(matches!(answer, Claim::Refuse(_)));
+        assert!(same_instance(&caller(), &InstanceId::new("i-2")).is_err());
+    }
+
+    #[test]
+    fn a_registration_is_left_to_whoever_began_it_and_then_made_under_another_name() {
+        let Claim::Mint(first) = claim(Some(&runner(RunnerState::Launched)), &caller(), now()) else {
+            panic!()
+        };
+        assert!(matches!(claim(Some(&first), &caller(), now()), Claim::Later(_)));
+        let Claim::Mint(second) = claim(Some(&first), &caller(), now().after(MINT_HOLD)) else {
+            panic!()
+        };
+        assert_ne!(
+            first.name.registration(first.mints),
+            second.name.registration(second.mints)
+        );
+    }
+
+    #[test]
+    fn a_runner_that_began_to_end_while_it_was_registered_gets_no_config() {
+        let draining = runner(RunnerState::Draining);
+        assert_eq!(enrolled(&draining, RunnerId(5), now(), &deadlines()), None);
+        let enrolled = enrolled(&runner(RunnerState::Launched), RunnerId(5), now(), &deadlines()).unwrap();
+        assert_eq!(
+            (enrolled.state, enrolled.runner_id),
+            (RunnerState::Enrolled, Some(RunnerId(5)))
+        );
+    }
+
+    #[test]
+    fn orders_follow_the_state() {
+        use RunnerState::{Busy, Done, Draining, Enrolled, Gone, Lost};
+        for (state, expected) in [
+            (Enrolled, Order::Continue),
+            (Busy, Order::Continue),
+            (Draining, Order::Drain),
+            (Done, Order::Drain),
+            (Lost, Order::Stop),
+            (Gone, Order::Stop),
+        ] {
+            assert_eq!(order(&runner(state)), expected, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_heartbeat_moves_the_deadline_on_but_never_past_the_lifetime() {
+        let later = now().after(Duration::from_secs(30));
+        let busy = heartbeat(&runner(RunnerState::Busy), &beat(Phase::Running), later, &deadlines());
+        assert_eq!(busy.due_at, Some(later.after(deadlines().heartbeat_lost)));
+        let near_the_end = now().after(deadlines().lifetime);
+        let busy = heartbeat(
+            &runner(RunnerState::Busy),
+            &beat(Phase::Running),
+            near_the_end,
+            &deadlines(),
+        );
+        assert_eq!(busy.due_at, Some(near_the_end));
+    }
+
+    #[test]
+    fn a_job_that_only_the_instance_tells_of_keeps_the_runner_from_being_idle() {
+        let busy = heartbeat(
+            &runner(RunnerState::Enrolled),
+            &beat(Phase::Running),
+            now(),
+            &deadlines(),
+        );
+        assert_eq!(busy.state, RunnerState::Busy);
+        let busy = progress(
+            &runner(RunnerState::Enrolled),
+            Stage::JobStarted,
+            now(),
+            now(),
+            &deadlines(),
+        );
+        assert_eq!(busy.state, RunnerState::Busy);
+    }
+
+    #[test]
+    fn a_notice_that_the_instance_saw_drains_it() {
+        let notice = InterruptionNotice {
+            action: "terminate".into(),
+            at: "2026-01-01T00:00:00Z".into(),
+        };
+        let request = HeartbeatRequest {
+            interruption: Some(notice),
+            ..beat(Phase::Running)
+        };
+        let next = heartbeat(&runner(RunnerState::Busy), &request, now(), &deadlines());
+        assert_eq!(
+            (next.state, next.ending),
+            (RunnerState::Draining, Some(Ending::Interrupted))
+        );
+    }
+
+    #[test]
+    fn a_goodbye_makes_the_runner_due_and_keeps_the_first_reason() {
+        let done = goodbye(&runner(RunnerState::Busy), GoodbyeReason::Finished, now(), &deadlines());
+        assert_eq!((done.state, done.due_at), (RunnerState::Done, Some(now())));
+        let interrupted = interruption::heard(&runner(RunnerState::Busy), Word::Warning, now(), &deadlines()).unwrap();
+        let left = goodbye(&interrupted, GoodbyeReason::Drained, now(), &deadlines());
+        assert_eq!(
+            (left.state, left.ending),
+            (RunnerState::Lost, Some(Ending::Interrupted))
+        );
+        let gone = runner(RunnerState::Gone);
+        assert_eq!(goodbye(&gone, GoodbyeReason::Finished, now(), &deadlines()), gone);
+    }
+
+    #[test]
+    fn an_instance_cannot_fill_its_record() {
+        let mut next = runner(RunnerState::Busy);
+        for _ in 0..100 {
+            next = progress(&next, Stage::JobStarted, now(), now(), &deadlines());
+        }
+        assert_eq!(next.stages.len(), 1);
+    }
+}

@@ -1,0 +1,75 @@
+//! Records for the tests of decisions.
+
+use crate::config::Config;
+use crate::deadlines::Deadlines;
+use crate::decide::launch;
+use crate::event::JobEvent;
+use crate::ids::{DeliveryId, ImageId, InstallationId, InstanceId, InstanceType, JobId, RunAttempt, RunId, Zone};
+use crate::labels::Label;
+use crate::record::{Job, LaunchPlan, Launched, Runner, RunnerState};
+use crate::time::Timestamp;
+
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_seconds(1_800_000_000)
+}
+
+pub(crate) fn deadlines() -> Deadlines {
+    Deadlines::default()
+}
+
+pub(crate) fn event(job: u64) -> JobEvent {
+    JobEvent {
+        delivery: DeliveryId::new("d"),
+        received_at: now(),
+        installation: InstallationId(7),
+        repository: "octo/gpu".parse().unwrap(),
+        job: JobId(job),
+        run: RunId(22),
+        attempt: RunAttempt(1),
+        name: "test".into(),
+        head_sha: "abc".into(),
+        labels: vec![Label::new("dayfly-gpu")],
+        runner_name: None,
+        runner_id: None,
+        conclusion: None,
+    }
+}
+
+pub(crate) fn plan() -> LaunchPlan {
+    LaunchPlan {
+        spec: Config::built_in().unwrap().runners.remove(0),
+        image: ImageId::new("ami-01234567"),
+        root_device: "/dev/sda1".into(),
+        tries: 1,
+    }
+}
+
+/// A job with the runner that was claimed for it.
+pub(crate) fn claimed(job: u64) -> (Job, Runner) {
+    launch::claim(launch::new_job(&event(job)), plan(), now(), &deadlines())
+}
+
+pub(crate) fn launched(instance: &str) -> Launched {
+    Launched {
+        instance: InstanceId::new(instance),
+        instance_type: InstanceType::new("g5.xlarge"),
+        zone: Zone::new("eu-west-1a"),
+        spot: true,
+        price_per_hour: None,
+        at: now(),
+    }
+}
+
+/// The runner of job 11 in a state, with what it must have by then.
+pub(crate) fn runner(state: RunnerState) -> Runner {
+    let (job, mut runner) = claimed(11);
+    if state != RunnerState::Requested {
+        runner.launched = Some(launched("i-1"));
+    }
+    if matches!(state, RunnerState::Busy | RunnerState::Draining) {
+        runner.job = Some(job.key);
+        runner.job_run = Some(job.run);
+    }
+    runner.enter(state, now(), &deadlines());
+    runner
+}

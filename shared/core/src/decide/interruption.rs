@@ -1,0 +1,100 @@
+//! What EC2 says of an instance.
+
+use crate::deadlines::Deadlines;
+use crate::record::{Ending, Runner, RunnerState};
+use crate::time::Timestamp;
+
+/// What EC2 said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// It takes the instance back in two minutes.
+    Warning,
+    /// It might.
+    Rebalance,
+    /// The instance is ending or has ended.
+    Ended,
+}
+
+/// The runner after EC2's word; nothing if the word changes nothing.
+#[must_use]
+pub fn heard(runner: &Runner, word: Word, now: Timestamp, deadlines: &Deadlines) -> Option<Runner> {
+    let mut next = runner.clone();
+    match word {
+        Word::Rebalance => {
+            next.rebalance_at.get_or_insert(now);
+        }
+        Word::Warning => {
+            next.interrupted_at.get_or_insert(now);
+            if matches!(
+                runner.state,
+                RunnerState::Launched | RunnerState::Enrolled | RunnerState::Busy
+            ) {
+                next.end(RunnerState::Draining, Ending::Interrupted, now, deadlines);
+            }
+        }
+        Word::Ended => {
+            next.instance_ended = true;
+            if matches!(
+                runner.state,
+                RunnerState::Launched | RunnerState::Enrolled | RunnerState::Busy | RunnerState::Draining
+            ) {
+                next.end(RunnerState::Lost, Ending::Vanished, now, deadlines);
+            }
+        }
+    }
+    (next != *runner).then_some(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::fixtures::{deadlines, now, runner};
+
+    #[test]
+    fn a_warning_drains_a_runner_that_lives_and_leaves_one_that_ends() {
+        use RunnerState::{Busy, Done, Draining, Enrolled, Gone, Launched, Lost};
+        for (before, after) in [
+            (Launched, Draining),
+            (Enrolled, Draining),
+            (Busy, Draining),
+            (Draining, Draining),
+            (Done, Done),
+            (Lost, Lost),
+            (Gone, Gone),
+        ] {
+            let heard = heard(&runner(before), Word::Warning, now(), &deadlines()).unwrap();
+            assert_eq!((heard.state, heard.interrupted_at), (after, Some(now())), "{before:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_warning_changes_nothing() {
+        let once = heard(&runner(RunnerState::Busy), Word::Warning, now(), &deadlines()).unwrap();
+        assert_eq!(heard(&once, Word::Warning, now(), &deadlines()), None);
+    }
+
+    #[test]
+    fn a_rebalance_recommendation_only_marks() {
+        let heard = heard(&runner(RunnerState::Busy), Word::Rebalance, now(), &deadlines()).unwrap();
+        assert_eq!((heard.state, heard.rebalance_at), (RunnerState::Busy, Some(now())));
+    }
+
+    #[test]
+    fn an_instance_that_ends_unasked_is_lost_and_due_at_once() {
+        let lost = heard(&runner(RunnerState::Busy), Word::Ended, now(), &deadlines()).unwrap();
+        assert_eq!(
+            (lost.state, lost.ending, lost.due_at),
+            (RunnerState::Lost, Some(Ending::Vanished), Some(now()))
+        );
+    }
+
+    #[test]
+    fn an_instance_that_ends_after_its_notice_was_interrupted() {
+        let draining = heard(&runner(RunnerState::Busy), Word::Warning, now(), &deadlines()).unwrap();
+        let lost = heard(&draining, Word::Ended, now(), &deadlines()).unwrap();
+        assert_eq!(
+            (lost.state, lost.ending),
+            (RunnerState::Lost, Some(Ending::Interrupted))
+        );
+    }
+}
