@@ -1,0 +1,219 @@
+//! The instance's side of the check-in protocol: signed, patient, and clear about who refused.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use dayfly_core::checkin::Refusal;
+
+use crate::credentials::CachedCredentials;
+use crate::imds::{Imds, ImdsError};
+use crate::log;
+use crate::transport::{self, HttpError, Reply};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
+/// A check-in that did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckinError {
+    /// The control plane says no, and will say no again.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// It is worth another try.
+    #[error("{0}")]
+    Later(String),
+}
+
+impl From<HttpError> for CheckinError {
+    fn from(error: HttpError) -> Self {
+        Self::Later(error.to_string())
+    }
+}
+
+impl From<ImdsError> for CheckinError {
+    fn from(error: ImdsError) -> Self {
+        Self::Later(error.to_string())
+    }
+}
+
+/// A client of the check-in function.
+#[derive(Debug)]
+pub struct Checkin {
+    url: String,
+    region: String,
+    imds: Imds,
+    credentials: CachedCredentials,
+}
+
+impl Checkin {
+    /// A client of the function at `url` in `region`, which signs with the role that `imds` has.
+    #[must_use]
+    pub fn new(url: String, region: String, imds: Imds) -> Self {
+        Self {
+            url,
+            region,
+            imds,
+            credentials: CachedCredentials::default(),
+        }
+    }
+
+    /// The metadata service that this client gets its credentials from.
+    #[must_use]
+    pub fn imds(&self) -> &Imds {
+        &self.imds
+    }
+
+    /// Posts `body` to `verb` and tries again for as long as `patience`: at least once.
+    ///
+    /// # Errors
+    /// It was refused, or did not succeed in time.
+    pub async fn post<A: DeserializeOwned>(
+        &self,
+        verb: &str,
+        body: &impl Serialize,
+        patience: Duration,
+    ) -> Result<A, CheckinError> {
+        let start = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match self.post_once(verb, body).await {
+                Ok(answer) => return Ok(answer),
+                Err(refused @ CheckinError::Refused(_)) => return Err(refused),
+                Err(later) => later,
+            };
+            // Between half and all of it, so that instances that failed together spread.
+            let rest = pause.mul_f64(fastrand::f64().mul_add(0.5, 0.5));
+            if start.elapsed() + rest >= patience {
+                return Err(error);
+            }
+            log::warn("checkin_retried", &error.to_string(), &[("verb", verb)]);
+            tokio::time::sleep(rest).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn post_once<A: DeserializeOwned>(&self, verb: &str, body: &impl Serialize) -> Result<A, CheckinError> {
+        let broken = |error: &dyn std::fmt::Display| CheckinError::Later(error.to_string());
+        let body = serde_json::to_vec(body).map_err(|error| broken(&error))?;
+        let now = SystemTime::now();
+        let credentials = self.credentials.get(&self.imds, now).await?;
+        let url = format!("{}/{verb}", self.url);
+        let request = signed(&url, &self.region, &credentials, &body.into(), now).map_err(|error| broken(&*error))?;
+        let reply = transport::send(request, TIMEOUT).await?;
+        let answer = understand(&reply);
+        if matches!(answer, Err(CheckinError::Later(_))) && reply.status == StatusCode::FORBIDDEN {
+            self.credentials.forget();
+        }
+        answer
+    }
+}
+
+/// What a reply means.
+fn understand<A: DeserializeOwned>(reply: &Reply) -> Result<A, CheckinError> {
+    if reply.status == StatusCode::OK {
+        // Not the parser's words: the answer to a claim is a credential.
+        return serde_json::from_slice(&reply.body)
+            .map_err(|_| CheckinError::Later("an answer of another shape".to_owned()));
+    }
+    let status = reply.status;
+    let words: Option<Refusal> = serde_json::from_slice(&reply.body).ok();
+    match (status, words) {
+        // AWS itself answers 403 to a signature or role that it does not know (yet), with other
+        // fields than the function's. A new role takes seconds to be known everywhere.
+        (StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST, Some(Refusal { error })) => Err(CheckinError::Refused(error)),
+        (_, Some(Refusal { error })) => Err(CheckinError::Later(format!("{status}: {error}"))),
+        (_, None) => Err(CheckinError::Later(format!("answered {status}"))),
+    }
+}
+
+fn signed(
+    url: &str,
+    region: &str,
+    credentials: &Credentials,
+    body: &Bytes,
+    now: SystemTime,
+) -> Result<Request<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
+    const JSON: &str = "application/json";
+    let identity = credentials.clone().into();
+    let parameters = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name("lambda")
+        .time(now)
+        .settings(SigningSettings::default())
+        .build()?
+        .into();
+    let headers = [(header::CONTENT_TYPE.as_str(), JSON)];
+    let signable = SignableRequest::new("POST", url, headers.into_iter(), SignableBody::Bytes(body))?;
+    let (instructions, _signature) = sign(signable, &parameters)?.into_parts();
+    let mut request = Request::post(url)
+        .header(header::CONTENT_TYPE, JSON)
+        .body(body.clone())?;
+    instructions.apply_to_request_http1x(&mut request);
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use dayfly_core::checkin::{Order, OrderAnswer};
+
+    use super::*;
+
+    fn told(status: u16, body: &'static str) -> Result<OrderAnswer, CheckinError> {
+        let status = StatusCode::from_u16(status).unwrap();
+        understand(&Reply {
+            status,
+            body: Bytes::from_static(body.as_bytes()),
+        })
+    }
+
+    #[test]
+    fn only_the_functions_own_no_is_final() {
+        assert_eq!(told(200, r#"{"order":"drain"}"#).unwrap().order, Order::Drain);
+        for (status, body) in [(403, r#"{"error":"not yours"}"#), (400, r#"{"error":"shape"}"#)] {
+            assert!(matches!(told(status, body), Err(CheckinError::Refused(_))), "{status}");
+        }
+        for (status, body) in [
+            (403, r#"{"Message":"Forbidden"}"#),
+            (403, ""),
+            (409, r#"{"error":"no record yet"}"#),
+            (429, ""),
+            (500, "Internal Server Error"),
+            (502, ""),
+            (503, r#"{"error":"GitHub does not answer"}"#),
+            (200, "<html>"),
+        ] {
+            assert!(
+                matches!(told(status, body), Err(CheckinError::Later(_))),
+                "{status} {body}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_is_not_quoted() {
+        let error = told(200, r#"{"jit_config":"c2VjcmV0"}"#).unwrap_err();
+        assert!(!error.to_string().contains("c2VjcmV0"));
+    }
+
+    #[test]
+    fn a_request_is_signed_for_lambda_with_the_session_token() {
+        let credentials = Credentials::new("AKID", "key", Some("session".into()), None, "test");
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let url = "https://id.lambda-url.eu-west-1.on.aws/claim";
+        let request = signed(url, "eu-west-1", &credentials, &Bytes::from_static(b"{}"), now).unwrap();
+        let header = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
+        let authorization = header("authorization");
+        assert!(authorization.contains("Credential=AKID/20270115/eu-west-1/lambda/aws4_request"));
+        assert!(authorization.contains("SignedHeaders=content-type;host;x-amz-date;x-amz-security-token"));
+        assert_eq!(header("x-amz-security-token"), "session");
+    }
+}

@@ -1,0 +1,173 @@
+//! How the agent knows that a job runs: GitHub's runner calls a script before and after its job,
+//! and the script writes a word into a pipe that the agent reads.
+//!
+//! <https://docs.github.com/en/actions/how-tos/manage-runners/self-hosted-runners/run-scripts>
+//!
+//! Job code has the runner's rights and could write into the pipe as well. All it would gain is a
+//! wrong phase in its own instance's heartbeats, on which the control plane decides nothing alone.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use tokio::net::unix::pipe;
+
+use crate::machine::Event;
+
+/// No word is longer; what is, comes from elsewhere.
+const LONGEST_WORD: usize = 64;
+
+/// The hooks' scripts.
+#[derive(Clone, Debug)]
+pub struct Scripts {
+    /// For `ACTIONS_RUNNER_HOOK_JOB_STARTED`.
+    pub started: PathBuf,
+    /// For `ACTIONS_RUNNER_HOOK_JOB_COMPLETED`.
+    pub completed: PathBuf,
+}
+
+/// The reading end of the hooks' pipe.
+#[derive(Debug)]
+pub struct JobWords {
+    pipe: pipe::Receiver,
+    unread: Vec<u8>,
+}
+
+/// Makes the scripts and their pipe in `folder`; `owner`, a user and group id, may write into
+/// the pipe.
+///
+/// # Errors
+/// A file cannot be made.
+pub fn install(folder: &Path, owner: Option<(u32, u32)>) -> io::Result<(Scripts, JobWords)> {
+    fs::create_dir_all(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o755))?;
+    let pipe = folder.join("jobs");
+    match fs::remove_file(&pipe) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    if let Some((user, group)) = owner {
+        chown(&pipe, Some(user), Some(group))?;
+    }
+    let scripts = Scripts {
+        started: folder.join("job-started.sh"),
+        completed: folder.join("job-completed.sh"),
+    };
+    for (script, word) in [(&scripts.started, STARTED), (&scripts.completed, FINISHED)] {
+        fs::write(script, script_text(&pipe, word))?;
+        fs::set_permissions(script, Permissions::from_mode(0o755))?;
+    }
+    // For both ways: with no writer left a pipe would read as ended.
+    let receiver = pipe::OpenOptions::new().read_write(true).open_receiver(&pipe)?;
+    Ok((
+        scripts,
+        JobWords {
+            pipe: receiver,
+            unread: Vec::new(),
+        },
+    ))
+}
+
+const STARTED: &str = "started";
+const FINISHED: &str = "finished";
+
+/// A script that fails would fail the job, and one that waits would hold it up for ever: so it
+/// opens the pipe for both ways, which never waits for a reader, and always succeeds.
+fn script_text(pipe: &Path, word: &str) -> String {
+    let pipe = pipe.display().to_string().replace('\'', r"'\''");
+    format!("#!/bin/sh\n{{ echo {word} 1<>'{pipe}'; }} 2>/dev/null || true\nexit 0\n")
+}
+
+impl JobWords {
+    /// The next thing that a hook says. Safe to cancel.
+    ///
+    /// # Errors
+    /// The pipe cannot be read.
+    pub async fn next(&mut self) -> io::Result<Event> {
+        loop {
+            if let Some(event) = self.take()? {
+                return Ok(event);
+            }
+            self.pipe.readable().await?;
+        }
+    }
+
+    /// What hooks have said already, without waiting.
+    ///
+    /// # Errors
+    /// The pipe cannot be read.
+    pub fn take(&mut self) -> io::Result<Option<Event>> {
+        loop {
+            while let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.unread.drain(..=end).collect();
+                match line.trim_ascii_end() {
+                    word if word == STARTED.as_bytes() => return Ok(Some(Event::JobStarted)),
+                    word if word == FINISHED.as_bytes() => return Ok(Some(Event::JobFinished)),
+                    _ => {}
+                }
+            }
+            if self.unread.len() > LONGEST_WORD {
+                self.unread.clear();
+            }
+            let mut bytes = [0; 256];
+            match self.pipe.try_read(&mut bytes) {
+                Ok(0) => return Ok(None),
+                Ok(count) => self.unread.extend_from_slice(&bytes[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_hook_is_heard_and_noise_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("it's here");
+        let (scripts, mut words) = install(&folder, None).unwrap();
+        assert_eq!(words.take().unwrap(), None);
+        fs::write(folder.join("jobs"), format!("\nhello\n{}\n", "x".repeat(1000))).unwrap();
+        for (script, event) in [
+            (&scripts.started, Event::JobStarted),
+            (&scripts.completed, Event::JobFinished),
+        ] {
+            assert!(Command::new("sh").arg("-e").arg(script).status().unwrap().success());
+            assert_eq!(words.next().await.unwrap(), event);
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_hook_without_an_agent_neither_fails_nor_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let (scripts, words) = install(folder.path(), None).unwrap();
+        drop(words);
+        assert!(
+            Command::new("sh")
+                .arg("-e")
+                .arg(&scripts.started)
+                .status()
+                .unwrap()
+                .success()
+        );
+        fs::remove_file(folder.path().join("jobs")).unwrap();
+        fs::remove_file(&scripts.completed).unwrap();
+        assert!(
+            Command::new("sh")
+                .arg("-e")
+                .arg(&scripts.started)
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+}

@@ -1,0 +1,23 @@
+//! The agent on a dayfly instance.
+//!
+//! It asks the control plane what to run, runs the GitHub runner for one job, keeps in touch,
+//! and ends the instance. Every way out of it ends in a power-off:
+//!
+//! - `supervisor` is the process that the user data starts. It starts the worker, waits, and
+//!   powers off, whatever became of the worker.
+//! - `worker` is the shell around `machine`, which decides and touches nothing.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod checkin;
+pub mod credentials;
+pub mod hooks;
+pub mod imds;
+pub mod log;
+pub mod machine;
+pub mod poweroff;
+pub mod processes;
+pub mod runner;
+pub mod settings;
+pub mod supervisor;
+pub mod transport;
+pub mod worker;

@@ -1,0 +1,464 @@
+//! What the agent decides: pure, without clock, network or process.
+//!
+//! `decide` takes what happened and when, and says what to do. Moments are times since the
+//! agent's start on the monotonic clock, so a corrected wall clock ends no instance.
+
+use std::fmt;
+use std::time::Duration;
+
+use dayfly_core::checkin::{GoodbyeReason, InterruptionNotice, Order, Phase, Stage};
+
+#[cfg(test)]
+mod tests;
+
+/// Time since the agent's start.
+pub type Moment = Duration;
+
+/// How long a runner gets to tell GitHub that its job ended when the instance's lifetime is over:
+/// a runner that is killed leaves its job hanging for ten minutes and more.
+const LIFETIME_GRACE: Duration = Duration::from_secs(30);
+/// The same when the operating system itself is going down.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
+/// The same when the control plane is out of reach; GitHub may not be.
+const UNREACHABLE_GRACE: Duration = Duration::from_secs(10);
+/// How long a killed runner may take to be gone before nobody waits for it.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a goodbye may take.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(20);
+/// How long a goodbye may take after nothing has been answered for minutes.
+const HOPELESS_GOODBYE_PATIENCE: Duration = Duration::from_secs(5);
+/// A heartbeat that failed is followed by the next one this soon, or sooner.
+const HEARTBEAT_RETRY: Duration = Duration::from_secs(5);
+/// EC2 takes a spot instance two minutes after its notice; a bit more, and it is not coming.
+const RECLAIM_PATIENCE: Duration = Duration::from_secs(150);
+
+/// GitHub's JIT config: a credential, so it prints as nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct JitConfig(pub String);
+
+impl fmt::Debug for JitConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JitConfig(…)")
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The control plane handed out a runner.
+    Claimed {
+        /// Its registration with GitHub.
+        jit_config: JitConfig,
+        /// Time between heartbeats.
+        heartbeat: Duration,
+        /// Time from now until the instance ends itself.
+        lifetime: Duration,
+        /// Time that a drain may take.
+        drain: Duration,
+    },
+    /// The control plane has nothing for this instance and never will.
+    ClaimRefused,
+    /// The runner's process runs.
+    RunnerStarted,
+    /// The runner's process could not be started.
+    RunnerNotStarted(String),
+    /// The runner's process ended.
+    RunnerExited {
+        /// Its exit status; `None` if a signal ended it.
+        code: Option<i32>,
+        /// The last thing it said.
+        last_words: Option<String>,
+    },
+    /// The runner began a job.
+    JobStarted,
+    /// The runner's job ended.
+    JobFinished,
+    /// A heartbeat was answered.
+    HeartbeatAnswered(Order),
+    /// A heartbeat was not answered, or refused.
+    HeartbeatFailed,
+    /// A progress report was answered.
+    ProgressAnswered(Order),
+    /// EC2 will take the instance back.
+    SpotNotice(InterruptionNotice),
+    /// The operating system wants the agent to end.
+    Shutdown,
+    /// The goodbye was answered, or given up.
+    GoodbyeDone(Option<Order>),
+    /// A deadline passed.
+    Tick,
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start the GitHub runner.
+    StartRunner(JitConfig),
+    /// Ask the runner to end its job and itself.
+    SignalRunner,
+    /// End the runner's processes at once.
+    KillRunner,
+    /// Send a heartbeat.
+    Heartbeat {
+        /// What the runner does.
+        phase: Phase,
+        /// The spot notice, if one came.
+        interruption: Option<InterruptionNotice>,
+    },
+    /// Report a stage.
+    Report {
+        /// The stage.
+        stage: Stage,
+        /// More in words.
+        detail: Option<String>,
+    },
+    /// Say goodbye, and give up at the deadline that [`State::deadline`] tells.
+    Goodbye {
+        /// Why.
+        reason: GoodbyeReason,
+        /// More in words.
+        detail: Option<String>,
+    },
+    /// End the instance.
+    PowerOff,
+}
+
+/// Why and how the instance ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct End {
+    reason: GoodbyeReason,
+    detail: Option<String>,
+}
+
+impl End {
+    fn new(reason: GoodbyeReason) -> Self {
+        Self { reason, detail: None }
+    }
+
+    fn because(reason: GoodbyeReason, detail: impl Into<String>) -> Self {
+        Self {
+            reason,
+            detail: Some(detail.into()),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Life {
+    /// It asks for its runner.
+    Claiming,
+    /// The runner listens or runs a job.
+    Working,
+    /// The runner was asked to end; killed at `kill_at`, and not waited for any more one
+    /// `KILL_PATIENCE` after that.
+    Draining { end: End, kill_at: Moment, killed: bool },
+    /// The goodbye is under way.
+    Leaving { give_up_at: Moment },
+    /// The control plane wants EC2, and not the instance, to end it.
+    AwaitingReclaim { until: Moment },
+    /// Nothing is left to do but to power off.
+    Over,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Job {
+    None,
+    Running,
+    Ended,
+}
+
+/// Where the agent stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    life: Life,
+    runner_alive: bool,
+    job: Job,
+    notice: Option<InterruptionNotice>,
+    heartbeat: Duration,
+    drain: Duration,
+    unreachable: Duration,
+    lifetime_end: Moment,
+    last_contact: Moment,
+    /// `None` while one is under way.
+    next_heartbeat: Option<Moment>,
+}
+
+impl State {
+    /// The state at the agent's start.
+    #[must_use]
+    pub fn new(max_lifetime: Duration, unreachable: Duration) -> Self {
+        Self {
+            life: Life::Claiming,
+            runner_alive: false,
+            job: Job::None,
+            notice: None,
+            heartbeat: Duration::ZERO,
+            drain: Duration::ZERO,
+            unreachable,
+            lifetime_end: max_lifetime,
+            last_contact: Duration::ZERO,
+            next_heartbeat: Some(Duration::ZERO),
+        }
+    }
+
+    /// Whether there is nothing left to decide.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.life == Life::Over
+    }
+
+    /// Whether the agent still waits for its runner.
+    #[must_use]
+    pub fn is_claiming(&self) -> bool {
+        self.life == Life::Claiming
+    }
+
+    /// When to call [`decide`] with [`Event::Tick`] if nothing else happens.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Moment> {
+        let living = self.lifetime_end.min(self.last_contact + self.unreachable);
+        let beat = self.next_heartbeat.unwrap_or(Moment::MAX);
+        match &self.life {
+            Life::Claiming => Some(living),
+            Life::Working => Some(living.min(beat)),
+            Life::Draining { kill_at, .. } => Some(beat.min(*kill_at)),
+            Life::Leaving { give_up_at } => Some(*give_up_at),
+            Life::AwaitingReclaim { until } => Some(*until),
+            Life::Over => None,
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        match self.life {
+            Life::Claiming | Life::Working if self.job == Job::Running => Phase::Running,
+            Life::Claiming | Life::Working => Phase::Listening,
+            _ => Phase::Draining,
+        }
+    }
+
+    fn beat(&mut self) -> Action {
+        self.next_heartbeat = None;
+        Action::Heartbeat {
+            phase: self.phase(),
+            interruption: self.notice.clone(),
+        }
+    }
+
+    /// Begins the end: the runner gets `grace` to end in order, none if it is zero.
+    fn wind_down(&mut self, end: End, grace: Duration, now: Moment) -> Vec<Action> {
+        match &mut self.life {
+            Life::Leaving { .. } | Life::AwaitingReclaim { .. } | Life::Over => Vec::new(),
+            Life::Claiming | Life::Working if !self.runner_alive => self.leave(end, now),
+            Life::Draining { kill_at, killed, .. } => {
+                // The first reason stands: it is why the job ended. The patience may shrink.
+                if *killed || now + grace >= *kill_at {
+                    return Vec::new();
+                }
+                *kill_at = now + grace;
+                self.tick(now)
+            }
+            Life::Claiming | Life::Working => {
+                let report = Action::Report {
+                    stage: Stage::DrainStarted,
+                    detail: end.detail.clone(),
+                };
+                let killed = grace.is_zero();
+                let kill_at = now + if killed { KILL_PATIENCE } else { grace };
+                self.life = Life::Draining { end, kill_at, killed };
+                if killed {
+                    vec![Action::KillRunner]
+                } else {
+                    vec![Action::SignalRunner, report]
+                }
+            }
+        }
+    }
+
+    fn leave(&mut self, end: End, now: Moment) -> Vec<Action> {
+        let patience = if now >= self.last_contact + self.unreachable {
+            HOPELESS_GOODBYE_PATIENCE
+        } else {
+            GOODBYE_PATIENCE
+        };
+        self.life = Life::Leaving {
+            give_up_at: now + patience,
+        };
+        vec![Action::Goodbye {
+            reason: end.reason,
+            detail: end.detail,
+        }]
+    }
+
+    fn power_off(&mut self) -> Vec<Action> {
+        self.life = Life::Over;
+        vec![Action::PowerOff]
+    }
+
+    fn obey(&mut self, order: Order, now: Moment) -> Vec<Action> {
+        self.last_contact = now;
+        match order {
+            Order::Continue => Vec::new(),
+            Order::Drain => self.wind_down(End::new(GoodbyeReason::Drained), self.drain, now),
+            Order::Stop => self.wind_down(End::new(GoodbyeReason::Stopped), Duration::ZERO, now),
+        }
+    }
+
+    fn tick(&mut self, now: Moment) -> Vec<Action> {
+        match &mut self.life {
+            Life::Leaving { give_up_at: until } | Life::AwaitingReclaim { until } => {
+                if now >= *until {
+                    self.power_off()
+                } else {
+                    Vec::new()
+                }
+            }
+            Life::Draining { end, kill_at, killed } if now >= *kill_at => {
+                if *killed {
+                    let end = end.clone();
+                    return self.leave(end, now);
+                }
+                *killed = true;
+                *kill_at = now + KILL_PATIENCE;
+                vec![Action::KillRunner]
+            }
+            Life::Claiming | Life::Working if now >= self.lifetime_end => {
+                self.wind_down(End::new(GoodbyeReason::Lifetime), LIFETIME_GRACE, now)
+            }
+            Life::Claiming | Life::Working if now >= self.last_contact + self.unreachable => {
+                self.wind_down(End::new(GoodbyeReason::Unreachable), UNREACHABLE_GRACE, now)
+            }
+            Life::Working | Life::Draining { .. } if self.next_heartbeat.is_some_and(|next| now >= next) => {
+                vec![self.beat()]
+            }
+            Life::Claiming | Life::Working | Life::Draining { .. } | Life::Over => Vec::new(),
+        }
+    }
+
+    fn runner_exited(&mut self, code: Option<i32>, words: Option<String>, now: Moment) -> Vec<Action> {
+        self.runner_alive = false;
+        let end = match (&self.life, code) {
+            (Life::Draining { end, .. }, _) => end.clone(),
+            (_, Some(0)) if self.job != Job::None => End::new(GoodbyeReason::Finished),
+            (_, Some(0)) => End {
+                reason: GoodbyeReason::Idle,
+                detail: words,
+            },
+            (_, Some(OUTDATED)) => End {
+                reason: GoodbyeReason::RunnerOutdated,
+                detail: words,
+            },
+            (_, Some(code)) => {
+                let words = words.unwrap_or_default();
+                End::because(GoodbyeReason::RunnerFailed, format!("exit status {code}: {words}"))
+            }
+            (_, None) => End::because(GoodbyeReason::RunnerFailed, "ended by a signal"),
+        };
+        match self.life {
+            Life::Working | Life::Draining { .. } => self.leave(end, now),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// How GitHub's runner ends when GitHub refuses its version.
+const OUTDATED: i32 = 7;
+
+/// Says what to do now that `event` happened at `now`, and moves `state` on.
+#[must_use]
+pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
+    match event {
+        Event::Claimed {
+            jit_config,
+            heartbeat,
+            lifetime,
+            drain,
+        } => {
+            // An answer that comes after the end began: the registration is GitHub's to expire.
+            if state.life != Life::Claiming {
+                return Vec::new();
+            }
+            state.life = Life::Working;
+            state.runner_alive = true;
+            state.last_contact = now;
+            state.heartbeat = heartbeat;
+            state.next_heartbeat = Some(now + heartbeat);
+            state.drain = drain;
+            state.lifetime_end = state.lifetime_end.min(now + lifetime);
+            vec![Action::StartRunner(jit_config)]
+        }
+        // Not even a goodbye: it would be refused too.
+        Event::ClaimRefused if state.life == Life::Claiming => state.power_off(),
+        Event::ClaimRefused => Vec::new(),
+        Event::RunnerStarted => vec![Action::Report {
+            stage: Stage::RunnerStarted,
+            detail: None,
+        }],
+        Event::RunnerNotStarted(words) => {
+            state.runner_alive = false;
+            match state.life {
+                Life::Working => state.leave(End::because(GoodbyeReason::RunnerFailed, words), now),
+                _ => state.runner_exited(None, None, now),
+            }
+        }
+        Event::RunnerExited { code, last_words } => state.runner_exited(code, last_words, now),
+        Event::JobStarted => {
+            state.job = Job::Running;
+            vec![Action::Report {
+                stage: Stage::JobStarted,
+                detail: None,
+            }]
+        }
+        Event::JobFinished => {
+            state.job = Job::Ended;
+            vec![Action::Report {
+                stage: Stage::JobFinished,
+                detail: None,
+            }]
+        }
+        Event::HeartbeatAnswered(order) => {
+            state.next_heartbeat = Some(now + state.heartbeat);
+            state.obey(order, now)
+        }
+        Event::HeartbeatFailed => {
+            state.next_heartbeat = Some(now + state.heartbeat.min(HEARTBEAT_RETRY));
+            Vec::new()
+        }
+        Event::ProgressAnswered(order) => state.obey(order, now),
+        Event::SpotNotice(notice) => spot_notice(state, notice, now),
+        Event::Shutdown => {
+            let grace = state.drain.min(SHUTDOWN_GRACE);
+            let end = End::because(GoodbyeReason::Stopped, "the operating system is shutting down");
+            state.wind_down(end, grace, now)
+        }
+        Event::GoodbyeDone(order) => match (&state.life, order) {
+            // Within its first hour an instance that EC2 interrupts costs nothing, and one that
+            // ends itself does: the control plane may prefer to leave it to EC2.
+            (Life::Leaving { .. }, Some(Order::Continue)) if state.notice.is_some() => {
+                state.life = Life::AwaitingReclaim {
+                    until: now + RECLAIM_PATIENCE,
+                };
+                Vec::new()
+            }
+            (Life::Leaving { .. }, _) => state.power_off(),
+            _ => Vec::new(),
+        },
+        Event::Tick => state.tick(now),
+    }
+}
+
+fn spot_notice(state: &mut State, notice: InterruptionNotice, now: Moment) -> Vec<Action> {
+    if state.notice.is_some() {
+        return Vec::new();
+    }
+    let end = End::because(
+        GoodbyeReason::Drained,
+        format!("spot notice: {} at {}", notice.action, notice.at),
+    );
+    state.notice = Some(notice);
+    let mut actions = state.wind_down(end, state.drain, now);
+    // At once, for the control plane may not have had EC2's event.
+    if matches!(state.life, Life::Draining { .. }) && state.next_heartbeat.is_some() {
+        actions.push(state.beat());
+    }
+    actions
+}

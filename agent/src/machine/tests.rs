@@ -1,0 +1,368 @@
+//! The agent's decisions, as cases.
+
+use super::*;
+
+const HEARTBEAT: Duration = Duration::from_secs(30);
+const LIFETIME: Duration = Duration::from_secs(3600);
+const DRAIN: Duration = Duration::from_secs(120);
+const UNREACHABLE: Duration = Duration::from_secs(300);
+
+fn at(seconds: u64) -> Moment {
+    Moment::from_secs(seconds)
+}
+
+fn jit() -> JitConfig {
+    JitConfig("c2VjcmV0".to_owned())
+}
+
+fn claimed() -> Event {
+    Event::Claimed {
+        jit_config: jit(),
+        heartbeat: HEARTBEAT,
+        lifetime: LIFETIME,
+        drain: DRAIN,
+    }
+}
+
+fn notice() -> InterruptionNotice {
+    InterruptionNotice {
+        action: "terminate".to_owned(),
+        at: "2026-11-22T10:00:00Z".to_owned(),
+    }
+}
+
+fn exited(code: i32) -> Event {
+    Event::RunnerExited {
+        code: Some(code),
+        last_words: Some("last".to_owned()),
+    }
+}
+
+fn report(stage: Stage, detail: Option<&str>) -> Action {
+    Action::Report {
+        stage,
+        detail: detail.map(str::to_owned),
+    }
+}
+
+fn beat(phase: Phase) -> Action {
+    Action::Heartbeat {
+        phase,
+        interruption: None,
+    }
+}
+
+fn goodbye(reason: GoodbyeReason, detail: Option<&str>) -> Action {
+    Action::Goodbye {
+        reason,
+        detail: detail.map(str::to_owned),
+    }
+}
+
+/// A story: at each second the event that happens and the actions it must lead to.
+fn story(steps: Vec<(u64, Event, Vec<Action>)>) -> State {
+    let mut state = State::new(at(21_600), UNREACHABLE);
+    for (second, event, expected) in steps {
+        let told = format!("{second} s: {event:?}");
+        assert_eq!(decide(&mut state, event, at(second)), expected, "{told}");
+    }
+    state
+}
+
+/// The beginning of most stories, and then `rest`.
+fn working(rest: Vec<(u64, Event, Vec<Action>)>) -> State {
+    let mut steps = vec![
+        (1, claimed(), vec![Action::StartRunner(jit())]),
+        (1, Event::RunnerStarted, vec![report(Stage::RunnerStarted, None)]),
+    ];
+    steps.extend(rest);
+    story(steps)
+}
+
+/// The same, with a job running since second 5.
+fn running(rest: Vec<(u64, Event, Vec<Action>)>) -> State {
+    let mut steps = vec![(5, Event::JobStarted, vec![report(Stage::JobStarted, None)])];
+    steps.extend(rest);
+    working(steps)
+}
+
+#[test]
+fn a_job_that_runs_through_ends_in_goodbye_and_power_off() {
+    let state = running(vec![
+        (31, Event::Tick, vec![beat(Phase::Running)]),
+        (32, Event::HeartbeatAnswered(Order::Continue), vec![]),
+        (40, Event::JobFinished, vec![report(Stage::JobFinished, None)]),
+        (41, exited(0), vec![goodbye(GoodbyeReason::Finished, None)]),
+        (42, Event::GoodbyeDone(Some(Order::Stop)), vec![Action::PowerOff]),
+    ]);
+    assert!(state.is_over());
+    assert_eq!(state.deadline(), None);
+}
+
+#[test]
+fn a_refused_claim_powers_off_without_a_goodbye() {
+    story(vec![(1, Event::ClaimRefused, vec![Action::PowerOff])]);
+}
+
+#[test]
+fn how_the_runner_ended_tells_why_the_instance_ends() {
+    for (event, end) in [
+        (exited(0), goodbye(GoodbyeReason::Idle, Some("last"))),
+        (exited(7), goodbye(GoodbyeReason::RunnerOutdated, Some("last"))),
+        (
+            exited(3),
+            goodbye(GoodbyeReason::RunnerFailed, Some("exit status 3: last")),
+        ),
+        (
+            Event::RunnerExited {
+                code: None,
+                last_words: None,
+            },
+            goodbye(GoodbyeReason::RunnerFailed, Some("ended by a signal")),
+        ),
+        (
+            Event::RunnerNotStarted("no run.sh".to_owned()),
+            goodbye(GoodbyeReason::RunnerFailed, Some("no run.sh")),
+        ),
+    ] {
+        working(vec![(9, event, vec![end])]);
+    }
+}
+
+#[test]
+fn a_drain_signals_waits_and_says_drained() {
+    running(vec![
+        (31, Event::Tick, vec![beat(Phase::Running)]),
+        (
+            31,
+            Event::HeartbeatAnswered(Order::Drain),
+            vec![Action::SignalRunner, report(Stage::DrainStarted, None)],
+        ),
+        (61, Event::Tick, vec![beat(Phase::Draining)]),
+        (61, Event::HeartbeatAnswered(Order::Drain), vec![]),
+        (70, exited(0), vec![goodbye(GoodbyeReason::Drained, None)]),
+    ]);
+}
+
+#[test]
+fn a_runner_that_outlasts_its_drain_is_killed_and_then_not_waited_for() {
+    running(vec![
+        (
+            10,
+            Event::ProgressAnswered(Order::Drain),
+            vec![Action::SignalRunner, report(Stage::DrainStarted, None)],
+        ),
+        (129, Event::Tick, vec![beat(Phase::Draining)]),
+        (130, Event::Tick, vec![Action::KillRunner]),
+        (135, Event::Tick, vec![goodbye(GoodbyeReason::Drained, None)]),
+        (155, Event::Tick, vec![Action::PowerOff]),
+    ]);
+}
+
+#[test]
+fn a_stop_kills_at_once_also_in_the_middle_of_a_drain() {
+    running(vec![
+        (10, Event::ProgressAnswered(Order::Stop), vec![Action::KillRunner]),
+        (
+            10,
+            Event::RunnerExited {
+                code: None,
+                last_words: None,
+            },
+            vec![goodbye(GoodbyeReason::Stopped, None)],
+        ),
+    ]);
+    running(vec![
+        (
+            10,
+            Event::ProgressAnswered(Order::Drain),
+            vec![Action::SignalRunner, report(Stage::DrainStarted, None)],
+        ),
+        (12, Event::ProgressAnswered(Order::Stop), vec![Action::KillRunner]),
+        (12, exited(137), vec![goodbye(GoodbyeReason::Drained, None)]),
+    ]);
+}
+
+#[test]
+fn a_spot_notice_drains_and_tells_at_once_and_only_once() {
+    let words = "spot notice: terminate at 2026-11-22T10:00:00Z";
+    running(vec![
+        (
+            10,
+            Event::SpotNotice(notice()),
+            vec![
+                Action::SignalRunner,
+                report(Stage::DrainStarted, Some(words)),
+                Action::Heartbeat {
+                    phase: Phase::Draining,
+                    interruption: Some(notice()),
+                },
+            ],
+        ),
+        (15, Event::SpotNotice(notice()), vec![]),
+        (20, exited(0), vec![goodbye(GoodbyeReason::Drained, Some(words))]),
+        (21, Event::GoodbyeDone(Some(Order::Stop)), vec![Action::PowerOff]),
+    ]);
+}
+
+#[test]
+fn a_spot_notice_before_the_claim_is_answered_leaves_without_a_runner() {
+    let words = "spot notice: terminate at 2026-11-22T10:00:00Z";
+    story(vec![
+        (
+            2,
+            Event::SpotNotice(notice()),
+            vec![goodbye(GoodbyeReason::Drained, Some(words))],
+        ),
+        (3, claimed(), vec![]),
+        (4, Event::GoodbyeDone(None), vec![Action::PowerOff]),
+    ]);
+}
+
+#[test]
+fn an_interrupted_instance_may_be_left_to_ec2_but_not_for_ever() {
+    let words = "spot notice: terminate at 2026-11-22T10:00:00Z";
+    let state = story(vec![
+        (
+            2,
+            Event::SpotNotice(notice()),
+            vec![goodbye(GoodbyeReason::Drained, Some(words))],
+        ),
+        (4, Event::GoodbyeDone(Some(Order::Continue)), vec![]),
+        (153, Event::Tick, vec![]),
+        (154, Event::Tick, vec![Action::PowerOff]),
+    ]);
+    assert!(state.is_over());
+}
+
+#[test]
+fn without_a_notice_no_answer_to_a_goodbye_keeps_the_instance() {
+    for order in [None, Some(Order::Continue), Some(Order::Drain), Some(Order::Stop)] {
+        working(vec![
+            (9, exited(0), vec![goodbye(GoodbyeReason::Idle, Some("last"))]),
+            (10, Event::GoodbyeDone(order), vec![Action::PowerOff]),
+        ]);
+    }
+}
+
+#[test]
+fn the_lifetime_of_the_claim_counts_and_the_agents_own_is_its_ceiling() {
+    let end = vec![Action::SignalRunner, report(Stage::DrainStarted, None)];
+    working(vec![
+        (3590, Event::HeartbeatAnswered(Order::Continue), vec![]),
+        (3601, Event::Tick, end.clone()),
+        (3631, Event::Tick, vec![Action::KillRunner]),
+        (3632, exited(137), vec![goodbye(GoodbyeReason::Lifetime, None)]),
+    ]);
+    let mut state = State::new(at(100), UNREACHABLE);
+    assert_eq!(decide(&mut state, claimed(), at(1)), [Action::StartRunner(jit())]);
+    assert_eq!(decide(&mut state, Event::Tick, at(100)), end);
+}
+
+#[test]
+fn silence_ends_the_instance_before_and_after_the_claim() {
+    story(vec![
+        (299, Event::Tick, vec![]),
+        (300, Event::Tick, vec![goodbye(GoodbyeReason::Unreachable, None)]),
+        (305, Event::Tick, vec![Action::PowerOff]),
+    ]);
+    running(vec![
+        (31, Event::Tick, vec![beat(Phase::Running)]),
+        (51, Event::HeartbeatFailed, vec![]),
+        (56, Event::Tick, vec![beat(Phase::Running)]),
+        (300, Event::HeartbeatFailed, vec![]),
+        (
+            301,
+            Event::Tick,
+            vec![Action::SignalRunner, report(Stage::DrainStarted, None)],
+        ),
+        (311, Event::Tick, vec![Action::KillRunner]),
+        (312, exited(137), vec![goodbye(GoodbyeReason::Unreachable, None)]),
+        (317, Event::Tick, vec![Action::PowerOff]),
+    ]);
+}
+
+#[test]
+fn a_shutdown_lets_the_runner_tell_github() {
+    let words = "the operating system is shutting down";
+    running(vec![
+        (
+            9,
+            Event::Shutdown,
+            vec![Action::SignalRunner, report(Stage::DrainStarted, Some(words))],
+        ),
+        (29, Event::Tick, vec![Action::KillRunner]),
+        (29, exited(137), vec![goodbye(GoodbyeReason::Stopped, Some(words))]),
+    ]);
+}
+
+#[test]
+fn only_one_heartbeat_is_under_way() {
+    let state = working(vec![
+        (31, Event::Tick, vec![beat(Phase::Listening)]),
+        (40, Event::Tick, vec![]),
+    ]);
+    assert_eq!(
+        state.deadline(),
+        Some(at(301)),
+        "nothing before the control plane is given up"
+    );
+}
+
+/// Whatever happens in whatever order: time alone leads to the power-off, within what is left of
+/// the longest life and the graces, and a deadline always lies ahead of it.
+#[test]
+fn every_state_reaches_the_power_off_by_its_own_deadlines() {
+    let events = || {
+        [
+            claimed(),
+            Event::RunnerStarted,
+            Event::JobStarted,
+            Event::JobFinished,
+            exited(0),
+            Event::HeartbeatAnswered(Order::Drain),
+            Event::ProgressAnswered(Order::Stop),
+            Event::HeartbeatFailed,
+            Event::SpotNotice(notice()),
+            Event::Shutdown,
+            Event::GoodbyeDone(Some(Order::Continue)),
+            Event::RunnerNotStarted("x".to_owned()),
+            Event::Tick,
+        ]
+    };
+    let mut reached = vec![State::new(at(400), UNREACHABLE)];
+    for second in 1..5 {
+        let mut next = Vec::new();
+        for state in &reached {
+            for event in events() {
+                let mut state = state.clone();
+                let _ = decide(&mut state, event, at(second));
+                if !next.contains(&state) {
+                    next.push(state);
+                }
+            }
+        }
+        reached.extend(next);
+    }
+    assert!(reached.len() > 50);
+    for mut state in reached {
+        let start = format!("{state:?}");
+        let mut last = Moment::ZERO;
+        for _ in 0..100 {
+            let Some(deadline) = state.deadline() else { break };
+            last = last.max(deadline);
+            let actions = decide(&mut state, Event::Tick, last);
+            if actions.iter().any(|action| matches!(action, Action::Heartbeat { .. })) {
+                let _ = decide(&mut state, Event::HeartbeatFailed, last);
+            }
+        }
+        assert!(state.is_over(), "never over: {start}");
+        assert!(last <= at(400 + 60), "over only at {last:?}: {start}");
+    }
+}
+
+#[test]
+fn the_jit_config_does_not_print() {
+    assert!(!format!("{:?}", claimed()).contains("c2VjcmV0"));
+    assert!(!format!("{:?}", Action::StartRunner(jit())).contains("c2VjcmV0"));
+}

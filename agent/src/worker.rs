@@ -1,0 +1,333 @@
+//! The shell around [`machine`]: it has the clock, the network and the processes, and decides
+//! nothing.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::getppid;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use dayfly_core::checkin::{
+    ClaimAnswer, ClaimRequest, GoodbyeReason, GoodbyeRequest, HeartbeatRequest, OrderAnswer, ProgressRequest, Stage,
+};
+use dayfly_core::ids::InstanceId;
+use dayfly_core::time::Timestamp;
+
+use crate::checkin::{Checkin, CheckinError};
+use crate::imds::{Imds, ImdsError};
+use crate::machine::{Action, Event, JitConfig, State, decide};
+use crate::runner::Runner;
+use crate::settings::Settings;
+use crate::{log, poweroff};
+
+/// How long a heartbeat is tried for before the next one takes its place.
+const HEARTBEAT_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a report is tried for: late, it still tells when the stage was reached.
+const REPORT_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a goodbye is tried for.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a goodbye waits for the reports before it.
+const REPORTS_FIRST: Duration = Duration::from_secs(3);
+/// Pause between two tries to reach IMDS at the start.
+const IMDS_PAUSE: Duration = Duration::from_secs(1);
+/// Faster than this is a mistake in a claim's answer, not a heartbeat.
+const FASTEST_HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Does the agent's work; `supervisor` is the process id of the parent that powers off after it.
+#[must_use]
+pub fn work(settings: Settings, supervisor: &str) -> ExitCode {
+    abort_on_panic();
+    if let Err(error) = prctl::set_pdeathsig(Signal::SIGTERM) {
+        log::warn("no_parent_death_signal", error.desc(), &[]);
+    }
+    let done = block_on(run(settings));
+    if getppid().to_string() != supervisor {
+        log::error("supervisor_lost", "powering off in its place", &[]);
+        poweroff::power_off();
+    }
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error("agent_failed", &error, &[]);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says goodbye in the place of a worker that could not, because of `why`.
+#[must_use]
+pub fn farewell(settings: &Settings, why: &str) -> ExitCode {
+    let said = block_on(async {
+        let (checkin, instance) = connect(settings).await.map_err(|error| error.to_string())?;
+        let reason = GoodbyeReason::RunnerFailed;
+        let detail = Some(format!("the agent ended: {why}"));
+        let body = GoodbyeRequest {
+            instance,
+            reason,
+            detail,
+        };
+        let answer = checkin.post::<OrderAnswer>("goodbye", &body, GOODBYE_PATIENCE).await;
+        answer.map_err(|error| error.to_string())
+    });
+    match said {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::warn("goodbye_failed", &error, &[]);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A panic in any task ends the worker, so that the supervisor sees it: a task that is only gone
+/// would leave the others waiting for it.
+fn abort_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        log::error("panic", &panic.to_string(), &[]);
+        std::process::abort();
+    }));
+}
+
+fn block_on<T>(future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no runtime: {error}"))?
+        .block_on(future)
+}
+
+async fn connect(settings: &Settings) -> Result<(Checkin, InstanceId), ImdsError> {
+    let imds = Imds::new(settings.imds_endpoint.clone());
+    let instance = imds.instance_id().await?;
+    log::set_instance(&instance);
+    let region = match &settings.region {
+        Some(region) => region.clone(),
+        None => imds.region().await?,
+    };
+    Ok((
+        Checkin::new(settings.checkin_url.clone(), region, imds),
+        InstanceId::new(instance),
+    ))
+}
+
+/// IMDS may be a moment later than the agent; for longer than `patience` it is not waited for.
+async fn connect_patiently(settings: &Settings) -> Result<(Checkin, InstanceId), String> {
+    let start = Instant::now();
+    loop {
+        match connect(settings).await {
+            Ok(connected) => return Ok(connected),
+            Err(error) if start.elapsed() > settings.unreachable => return Err(error.to_string()),
+            Err(error) => log::warn("imds_unreachable", &error.to_string(), &[]),
+        }
+        tokio::time::sleep(IMDS_PAUSE).await;
+    }
+}
+
+async fn run(settings: Settings) -> Result<(), String> {
+    let start = Instant::now();
+    let signals = |kind| signal(kind).map_err(|error| format!("no signal handler: {error}"));
+    let mut terminate = signals(SignalKind::terminate())?;
+    let mut interrupt = signals(SignalKind::interrupt())?;
+    let (checkin, instance) = tokio::select! {
+        connected = connect_patiently(&settings) => connected?,
+        _ = terminate.recv() => return Err("told to end before it began".to_owned()),
+    };
+    let (events, mut inbox) = unbounded_channel();
+    let mut state = State::new(settings.max_lifetime, settings.unreachable);
+    let mut shell = Shell {
+        settings,
+        instance,
+        checkin: Arc::new(checkin),
+        events,
+        reports: JoinSet::new(),
+        runner: None,
+    };
+    log::info("agent_up", env!("CARGO_PKG_VERSION"), &[]);
+    shell.report(Stage::AgentUp, None);
+    shell.claim();
+    shell.watch_spot();
+    while let Some(deadline) = state.deadline() {
+        let event = tokio::select! {
+            // The channel does not close: the shell holds a sender.
+            Some(event) = inbox.recv() => event,
+            () = tokio::time::sleep_until(start + deadline) => Event::Tick,
+            _ = terminate.recv() => Event::Shutdown,
+            _ = interrupt.recv() => Event::Shutdown,
+        };
+        if event != Event::Tick {
+            log::info("event", &format!("{event:?}"), &[]);
+        }
+        for action in decide(&mut state, event, start.elapsed()) {
+            log::info("action", &format!("{action:?}"), &[]);
+            shell.act(action);
+        }
+    }
+    Ok(())
+}
+
+struct Shell {
+    settings: Settings,
+    instance: InstanceId,
+    checkin: Arc<Checkin>,
+    events: UnboundedSender<Event>,
+    reports: JoinSet<()>,
+    runner: Option<Runner>,
+}
+
+impl Shell {
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::StartRunner(jit_config) => self.start_runner(jit_config),
+            Action::SignalRunner => {
+                if let Some(runner) = &self.runner {
+                    runner.interrupt();
+                }
+            }
+            Action::KillRunner | Action::PowerOff => {
+                if let Some(runner) = &self.runner {
+                    runner.kill();
+                }
+            }
+            Action::Heartbeat { phase, interruption } => {
+                let body = HeartbeatRequest {
+                    instance: self.instance.clone(),
+                    phase,
+                    interruption,
+                };
+                let (checkin, events) = (Arc::clone(&self.checkin), self.events.clone());
+                tokio::spawn(async move {
+                    let answer = checkin.post("heartbeat", &body, HEARTBEAT_PATIENCE).await;
+                    tell(
+                        &events,
+                        match answer {
+                            Ok(OrderAnswer { order }) => Event::HeartbeatAnswered(order),
+                            Err(error) => {
+                                log::warn("heartbeat_failed", &error.to_string(), &[]);
+                                Event::HeartbeatFailed
+                            }
+                        },
+                    );
+                });
+            }
+            Action::Report { stage, detail } => self.report(stage, detail),
+            Action::Goodbye { reason, detail } => self.goodbye(reason, detail),
+        }
+    }
+
+    fn start_runner(&mut self, jit_config: JitConfig) {
+        match Runner::start(&self.settings, jit_config, self.events.clone()) {
+            Ok(runner) => {
+                self.runner = Some(runner);
+                tell(&self.events, Event::RunnerStarted);
+            }
+            Err(error) => tell(&self.events, Event::RunnerNotStarted(error.to_string())),
+        }
+    }
+
+    /// Asks for the runner until there is an answer. Whether there will be one is the machine's
+    /// to judge.
+    fn claim(&self) {
+        let body = ClaimRequest {
+            instance: self.instance.clone(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let (checkin, events) = (Arc::clone(&self.checkin), self.events.clone());
+        tokio::spawn(async move {
+            match checkin.post::<ClaimAnswer>("claim", &body, Duration::MAX).await {
+                Ok(answer) => {
+                    log::set_runner(&answer.runner);
+                    tell(
+                        &events,
+                        Event::Claimed {
+                            heartbeat: answer.heartbeat().max(FASTEST_HEARTBEAT),
+                            lifetime: answer.lifetime(),
+                            drain: answer.drain(),
+                            jit_config: JitConfig(answer.jit_config),
+                        },
+                    );
+                }
+                Err(CheckinError::Refused(words) | CheckinError::Later(words)) => {
+                    log::error("claim_refused", &words, &[]);
+                    tell(&events, Event::ClaimRefused);
+                }
+            }
+        });
+    }
+
+    fn report(&mut self, stage: Stage, detail: Option<String>) {
+        let body = ProgressRequest {
+            instance: self.instance.clone(),
+            stage,
+            at: now(),
+            detail,
+        };
+        let (checkin, events) = (Arc::clone(&self.checkin), self.events.clone());
+        self.reports.spawn(async move {
+            match checkin.post("progress", &body, REPORT_PATIENCE).await {
+                Ok(OrderAnswer { order }) => tell(&events, Event::ProgressAnswered(order)),
+                Err(error) => {
+                    let stage = format!("{stage:?}");
+                    log::warn("report_failed", &error.to_string(), &[("stage", &stage)]);
+                }
+            }
+        });
+    }
+
+    fn goodbye(&mut self, reason: GoodbyeReason, detail: Option<String>) {
+        let body = GoodbyeRequest {
+            instance: self.instance.clone(),
+            reason,
+            detail,
+        };
+        let (checkin, events) = (Arc::clone(&self.checkin), self.events.clone());
+        let mut reports = std::mem::take(&mut self.reports);
+        tokio::spawn(async move {
+            let reported = async { while reports.join_next().await.is_some() {} };
+            // Those that are not through by then are dropped with their set.
+            let _ = tokio::time::timeout(REPORTS_FIRST, reported).await;
+            let answer = checkin.post::<OrderAnswer>("goodbye", &body, GOODBYE_PATIENCE).await;
+            let order = answer.map(|it| it.order);
+            if let Err(error) = &order {
+                log::warn("goodbye_failed", &error.to_string(), &[]);
+            }
+            tell(&events, Event::GoodbyeDone(order.ok()));
+        });
+    }
+
+    /// Looks for the spot notice until it comes, and notes a rebalance recommendation.
+    fn watch_spot(&self) {
+        let (checkin, events) = (Arc::clone(&self.checkin), self.events.clone());
+        let pause = self.settings.spot_poll;
+        tokio::spawn(async move {
+            let mut recommended = false;
+            loop {
+                match checkin.imds().spot_notice().await {
+                    Ok(Some(notice)) => return tell(&events, Event::SpotNotice(notice)),
+                    Ok(None) => {}
+                    Err(error) => log::warn("spot_notice_unread", &error.to_string(), &[]),
+                }
+                if !recommended && let Ok(Some(words)) = checkin.imds().rebalance().await {
+                    log::info("rebalance_recommended", &words, &[]);
+                    recommended = true;
+                }
+                tokio::time::sleep(pause).await;
+            }
+        });
+    }
+}
+
+/// A receiver that is gone means that the agent ends: nobody is left to be told.
+fn tell(events: &UnboundedSender<Event>, event: Event) {
+    drop(events.send(event));
+}
+
+/// The wall clock, for people to read.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
