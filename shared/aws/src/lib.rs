@@ -1,0 +1,203 @@
+//! How every function reaches AWS: one configuration for all clients, made without I/O.
+//!
+//! It is put together here rather than by `aws-config`: a Lambda has its credentials and region in
+//! the environment, so a chain that also asks profiles, SSO, IMDS and STS is code and start-up time
+//! for nothing.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod endpoints;
+mod error;
+mod http;
+mod roots;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_types::retry::{RetryConfig, RetrySpec};
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::origin::Origin;
+use aws_types::region::Region;
+use aws_types::sdk_config::{SharedCredentialsProvider, StalledStreamProtectionConfig};
+
+pub use aws_types::SdkConfig;
+pub use error::{Failure, failure};
+
+use endpoints::EndpointsFromEnvironment;
+use http::LazyClient;
+use roots::Roots;
+
+/// To an endpoint in the same region, a connection takes milliseconds or it will not come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// For one try: beyond it the connection is taken for dead, and a second try is quicker.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// For a call with all its tries: below what GitHub gives a webhook (10 s) and what any function
+/// may run.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// The first try and two more.
+const ATTEMPTS: u32 = 3;
+
+/// A configuration that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Nothing says which region to talk to.
+    #[error("neither `AWS_REGION` nor `AWS_DEFAULT_REGION` is set: set one to the stack's region")]
+    NoRegion,
+    /// The file that `AWS_CA_BUNDLE` names is of no use.
+    #[error("`AWS_CA_BUNDLE` names `{path}`: {error}. Name a file of PEM certificates, or take the variable away")]
+    CaBundle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: String,
+    },
+}
+
+/// The configuration of this process, from its environment. Nothing is connected and no client made:
+/// TLS is set up by the first call that is sent.
+///
+/// Read are `AWS_REGION` or `AWS_DEFAULT_REGION`, `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>`,
+/// `AWS_CA_BUNDLE`, and with each call `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and
+/// `AWS_SESSION_TOKEN`.
+///
+/// # Errors
+/// If no region is set, or the file of `AWS_CA_BUNDLE` cannot be used.
+pub fn config() -> Result<SdkConfig, ConfigError> {
+    config_from(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
+/// The time limits of each call. A client whose service is slower by nature takes these and gives
+/// more.
+#[must_use]
+pub fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build()
+}
+
+fn config_from(env: fn(&str) -> Option<String>) -> Result<SdkConfig, ConfigError> {
+    let region = env("AWS_REGION")
+        .or_else(|| env("AWS_DEFAULT_REGION"))
+        .ok_or(ConfigError::NoRegion)?;
+    let roots = match env("AWS_CA_BUNDLE") {
+        Some(path) => Roots::from_file(path.into())?,
+        None => Roots::of_aws(),
+    };
+    let mut builder = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(region))
+        .credentials_provider(SharedCredentialsProvider::new(CredentialsFromEnvironment { env }))
+        .service_config(EndpointsFromEnvironment { env })
+        .retry_config(
+            RetryConfig::standard()
+                .with_retry_spec(RetrySpec::v2_1())
+                .with_max_attempts(ATTEMPTS),
+        )
+        .timeout_config(timeouts())
+        // No answer that we ask for is a stream: the attempt's time limit covers all of it.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .http_client(LazyClient::new(roots));
+    builder.set_endpoint_url(env("AWS_ENDPOINT_URL"));
+    // Without this the clients put their service's own number of tries in place of ours.
+    builder.insert_origin("retry_config", Origin::shared_config());
+    Ok(builder.build())
+}
+
+/// Credentials as Lambda gives them. They are read again with each load, because an environment that
+/// is thawed after a long time may have been given others.
+#[derive(Debug)]
+struct CredentialsFromEnvironment {
+    env: fn(&str) -> Option<String>,
+}
+
+impl CredentialsFromEnvironment {
+    fn read(&self) -> Result<Credentials, CredentialsError> {
+        let required = |name: &str| {
+            (self.env)(name).ok_or_else(|| {
+                CredentialsError::not_loaded(format!(
+                    "`{name}` is not set: run where AWS credentials are in the environment, as they are on Lambda"
+                ))
+            })
+        };
+        Ok(Credentials::new(
+            required("AWS_ACCESS_KEY_ID")?,
+            required("AWS_SECRET_ACCESS_KEY")?,
+            (self.env)("AWS_SESSION_TOKEN"),
+            None,
+            "environment",
+        ))
+    }
+}
+
+impl ProvideCredentials for CredentialsFromEnvironment {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::ready(self.read())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full(name: &str) -> Option<String> {
+        let value = match name {
+            "AWS_REGION" => "eu-west-1",
+            "AWS_ACCESS_KEY_ID" => "AKIDEXAMPLE",
+            "AWS_SECRET_ACCESS_KEY" => "secret",
+            "AWS_SESSION_TOKEN" => "token",
+            "AWS_ENDPOINT_URL" => "http://localhost:4566",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    }
+
+    #[test]
+    fn everything_comes_from_the_environment() {
+        let config = config_from(full).unwrap();
+        assert_eq!(config.region().unwrap().as_ref(), "eu-west-1");
+        assert_eq!(config.endpoint_url(), Some("http://localhost:4566"));
+        let credentials = CredentialsFromEnvironment { env: full }.read().unwrap();
+        assert_eq!(credentials.access_key_id(), "AKIDEXAMPLE");
+        assert_eq!(credentials.session_token(), Some("token"));
+    }
+
+    #[test]
+    fn every_call_has_time_limits_and_few_tries() {
+        let config = config_from(full).unwrap();
+        let timeouts = config.timeout_config().unwrap();
+        assert!(timeouts.connect_timeout() < timeouts.operation_attempt_timeout());
+        assert!(timeouts.operation_attempt_timeout() < timeouts.operation_timeout());
+        assert_eq!(config.retry_config().unwrap().max_attempts(), ATTEMPTS);
+        assert!(config.get_origin("retry_config").is_client_config());
+    }
+
+    #[test]
+    fn a_missing_region_says_what_to_set() {
+        let error = config_from(|_| None).unwrap_err().to_string();
+        assert!(error.contains("AWS_REGION"), "{error}");
+    }
+
+    #[test]
+    fn missing_credentials_say_what_to_set() {
+        let error = CredentialsFromEnvironment { env: |_| None }.read().unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("AWS_ACCESS_KEY_ID"), "{cause}");
+    }
+
+    #[test]
+    fn credentials_are_not_shown_when_the_configuration_is() {
+        let shown = format!("{:?}", CredentialsFromEnvironment { env: full }.read().unwrap());
+        assert!(!shown.contains("secret\""), "{shown}");
+    }
+}
