@@ -1,0 +1,206 @@
+"""Starts ministack as the lab needs it: with what it leaves out of AWS filled in.
+
+ministack is a fine likeness of AWS, but a few things that dayfly leans on are
+missing from version 1.5.33. Each function below adds one of them to the running
+program. They touch ministack's insides, hence the pinned version; a name that
+moved fails the start instead of passing unnoticed.
+
+Environment, beside ministack's own:
+
+    MINISTACK_SCHEDULE_TICK   seconds between looks at the schedules (default 1)
+    MINISTACK_RATE_UNIT       seconds that a minute in rate(n minutes) lasts
+                              (default 60): time on the lab's clock
+"""
+
+import os
+import sys
+
+EXPECTED = "1.5.33"
+
+
+def ec2_tags_in_policies():
+    """`aws:ResourceTag/…` on instances: only ours may be terminated."""
+    from ministack.core.responses import get_account_id, get_region
+    from ministack.services import ec2, tagging
+
+    def collect():
+        for instance_id in list(ec2._instances):
+            arn = f"arn:aws:ec2:{get_region()}:{get_account_id()}:instance/{instance_id}"
+            yield arn, ec2._tags.get(instance_id, [])
+
+    tagging._RESOURCE_TAG_COLLECTORS["ec2"] = collect
+
+
+def rules_invoke_asynchronously():
+    """A rule hands its event to a function as EventBridge does: with the
+    function's retries and, after the last, its failure destination."""
+    import json
+
+    from ministack.services import eventbridge, lambda_svc
+
+    assert eventbridge._dispatch_to_lambda
+
+    def dispatch(arn, payload):
+        function, config, _ = lambda_svc._get_func_record_for_ref(arn)
+        if function and config:
+            record = lambda_svc._execution_record_for_config(function, config)
+            lambda_svc.invoke_async_with_retry(record, json.loads(payload))
+
+    eventbridge._dispatch_to_lambda = dispatch
+
+
+def ec2_speaks_on_the_default_bus():
+    """Instances tell of their state; and root, who plays EC2 in the lab, may
+    put events of `aws.ec2` (spot notices), which AWS lets nobody do."""
+    import json
+
+    from ministack.core import iam_evaluator
+    from ministack.core.responses import get_account_id, get_region
+    from ministack.services import ec2, eventbridge
+
+    put_events = eventbridge._put_events
+
+    def put(data, allow_aws_source=False):
+        caller = iam_evaluator._request_caller_arn.get() or ":root"
+        return put_events(data, allow_aws_source or caller.endswith(":root"))
+
+    eventbridge._put_events = put
+    launch, terminate = ec2._launch_instances_internal, ec2._terminate_instances
+
+    def tell(instance_id, state):
+        detail = {"instance-id": instance_id, "state": state}
+        put_events({"Entries": [{
+            "Source": "aws.ec2",
+            "DetailType": "EC2 Instance State-change Notification",
+            "Resources": [f"arn:aws:ec2:{get_region()}:{get_account_id()}:instance/{instance_id}"],
+            "Detail": json.dumps(detail),
+        }]}, allow_aws_source=True)
+
+    def launching(*args, **kwargs):
+        instances = launch(*args, **kwargs)
+        for instance in instances:
+            tell(instance["InstanceId"], "running")
+        return instances
+
+    def terminating(params):
+        ids = ec2._parse_member_list(params, "InstanceId")
+        living = [i for i in ids
+                  if i in ec2._instances and ec2._instances[i]["State"]["Name"] != "terminated"]
+        answer = terminate(params)
+        if answer[0] == 200:
+            for instance_id in living:
+                tell(instance_id, "shutting-down")
+                tell(instance_id, "terminated")
+        return answer
+
+    ec2._launch_instances_internal = launching
+    ec2._ACTION_MAP["TerminateInstances"] = terminating
+
+
+def fleets_as_on_ec2():
+    """CreateFleet with the same ClientToken is the same fleet; an override's
+    image, zone and disk reach the instance, and its volume gets its tags."""
+    from ministack.services import ec2
+
+    create = ec2._ACTION_MAP["CreateFleet"]
+    answers = {}
+
+    def override_of(params, instance):
+        prefix = "LaunchTemplateConfigs.1.Overrides."
+        n = 1
+        while (kind := ec2._p(params, f"{prefix}{n}.InstanceType")) or ec2._p(params, f"{prefix}{n}.SubnetId"):
+            if (kind, ec2._p(params, f"{prefix}{n}.SubnetId")) == (
+                    instance["InstanceType"], instance["SubnetId"]):
+                return f"{prefix}{n}."
+            n += 1
+        return None
+
+    def volume_tags(params):
+        n = 1
+        while kind := ec2._p(params, f"TagSpecification.{n}.ResourceType"):
+            if kind == "volume":
+                tags, m = [], 1
+                while key := ec2._p(params, f"TagSpecification.{n}.Tag.{m}.Key"):
+                    value = ec2._p(params, f"TagSpecification.{n}.Tag.{m}.Value", "")
+                    tags.append({"Key": key, "Value": value})
+                    m += 1
+                return tags
+            n += 1
+        return []
+
+    def create_once(params):
+        token = ec2._p(params, "ClientToken")
+        if token and token in answers:
+            return answers[token]
+        before = set(ec2._instances)
+        answer = create(params)
+        if answer[0] != 200:
+            return answer
+        for instance_id in set(ec2._instances) - before:
+            instance = ec2._instances[instance_id]
+            subnet = ec2._subnets.get(instance["SubnetId"])
+            if subnet:
+                instance["Placement"]["AvailabilityZone"] = subnet["AvailabilityZone"]
+            chosen = override_of(params, instance)
+            if chosen and (image := ec2._p(params, f"{chosen}ImageId")):
+                instance["ImageId"] = image
+            volume = ec2._volumes[instance["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]]
+            volume["AvailabilityZone"] = instance["Placement"]["AvailabilityZone"]
+            ebs = f"{chosen}BlockDeviceMapping.1.Ebs." if chosen else ""
+            if chosen and (size := ec2._p(params, f"{ebs}VolumeSize")):
+                volume["Size"] = int(size)
+            volume["Encrypted"] = not chosen or ec2._p(params, f"{ebs}Encrypted", "true") == "true"
+            if tags := volume_tags(params):
+                ec2._tags[volume["VolumeId"]] = tags
+            if ec2._p(params, "TargetCapacitySpecification.DefaultTargetCapacityType") == "spot":
+                instance["_lifecycle"] = "spot"
+        if token:
+            answers[token] = answer
+        return answer
+
+    ec2._ACTION_MAP["CreateFleet"] = create_once
+
+    instance_xml = ec2._instance_xml
+
+    def with_lifecycle(instance):
+        text = instance_xml(instance)
+        if instance.get("_lifecycle"):
+            text = text.replace("<item>", "<item><instanceLifecycle>spot</instanceLifecycle>", 1)
+        return text
+
+    ec2._instance_xml = with_lifecycle
+
+
+def schedules_on_the_labs_clock():
+    """Schedules are looked at every second, and their minutes may be short."""
+    from ministack.services import eventbridge, scheduler
+
+    assert scheduler._SCHEDULE_TICK_INTERVAL and eventbridge._parse_rate_seconds
+    scheduler._SCHEDULE_TICK_INTERVAL = float(os.environ.get("MINISTACK_SCHEDULE_TICK", "1"))
+    minute = float(os.environ.get("MINISTACK_RATE_UNIT", "60"))
+    parse = eventbridge._parse_rate_seconds
+
+    def scaled(expression):
+        seconds = parse(expression)
+        return seconds if seconds is None else seconds * minute / 60
+
+    eventbridge._parse_rate_seconds = scaled
+
+
+def main():
+    from importlib.metadata import version
+
+    if version("ministack") != EXPECTED:
+        sys.exit(f"ministack {version('ministack')} is installed, {EXPECTED} is expected: run `make tools`")
+    ec2_tags_in_policies()
+    rules_invoke_asynchronously()
+    ec2_speaks_on_the_default_bus()
+    fleets_as_on_ec2()
+    schedules_on_the_labs_clock()
+    from ministack.app import main as ministack
+
+    ministack()
+
+
+if __name__ == "__main__":
+    main()
