@@ -19,6 +19,8 @@ pub struct Deadlines {
     pub lifetime: Duration,
     /// For a job to get an instance, before it is given up.
     pub give_up: Duration,
+    /// Since the last launch, before the minute schedule may be switched off.
+    pub quiet: Duration,
 }
 
 impl Default for Deadlines {
@@ -31,6 +33,7 @@ impl Default for Deadlines {
             drain: minutes(2),
             lifetime: minutes(6 * 60),
             give_up: minutes(15),
+            quiet: minutes(2),
         }
     }
 }

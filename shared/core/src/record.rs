@@ -169,12 +169,13 @@ pub struct CachedConfig {
 }
 
 /// The switch of the minute schedule.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wake {
     /// Whether the schedule is on.
     pub on: bool,
-    /// Grows with every launch, so that switching off can tell that a launch came between.
-    pub launches: u64,
+    /// When a launch last said that it has to be. Writing this is what tells whoever is about to
+    /// switch it off that a launch came between.
+    pub at: Timestamp,
 }
 
 /// Anything in the table.
@@ -282,13 +283,34 @@ pub struct WrongKind {
 #[serde(transparent)]
 pub struct Version(pub u64);
 
-/// A record with the version it was read at.
+impl Version {
+    /// The version of a record that was written once.
+    pub const FIRST: Self = Self(1);
+
+    /// The version after the next write.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// A record with the version it was read at, or written as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored<R> {
     /// The record.
     pub record: R,
     /// Its version.
     pub version: Version,
+}
+
+impl<R> Stored<R> {
+    /// What was written over a version: the store counts up by one.
+    pub fn over(version: Version, record: R) -> Self {
+        Self {
+            record,
+            version: version.next(),
+        }
+    }
 }
 
 /// One write of a commit.

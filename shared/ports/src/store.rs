@@ -1,7 +1,9 @@
 //! The table.
 
-use dayfly_core::ids::{JobKey, RunKey, RunnerName};
-use dayfly_core::record::{Change, Job, Record, RecordId, Run, Runner, Stored, WrongKind};
+use dayfly_core::ids::{DeliveryId, InstanceId, JobKey, Repository, RunKey, RunnerName};
+use dayfly_core::record::{
+    CachedConfig, Change, Delivery, Job, Record, RecordId, Run, Runner, Stored, Wake, WrongKind,
+};
 use dayfly_core::time::Timestamp;
 
 /// Why the table did not do what was asked.
@@ -30,7 +32,8 @@ pub trait Store {
     async fn load(&self, id: &RecordId) -> Result<Option<Stored<Record>>, StoreError>;
 
     /// Writes all of the changes, or none: [`StoreError::Conflict`] if any of the records is no
-    /// longer at the version that it names.
+    /// longer at the version that it names. A record that is new gets
+    /// [`Version::FIRST`](dayfly_core::record::Version::FIRST), every other the next one.
     async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError>;
 
     /// The records that are due at `now`, earliest first, at most `limit`. The answer may lag
@@ -50,13 +53,28 @@ pub trait Store {
         typed(self.load(&RecordId::Runner(name.clone())).await?)
     }
 
+    /// The switch of the minute schedule.
+    async fn wake(&self) -> Result<Option<Stored<Wake>>, StoreError> {
+        typed(self.load(&RecordId::Wake).await?)
+    }
+
+    /// A repository's configuration, as it was last seen.
+    async fn config(&self, repository: &Repository) -> Result<Option<Stored<CachedConfig>>, StoreError> {
+        typed(self.load(&RecordId::Config(repository.clone())).await?)
+    }
+
+    /// A delivery.
+    async fn delivery(&self, delivery: &DeliveryId) -> Result<Option<Stored<Delivery>>, StoreError> {
+        typed(self.load(&RecordId::Delivery(delivery.clone())).await?)
+    }
+
     /// A run.
     async fn run(&self, key: RunKey) -> Result<Option<Stored<Run>>, StoreError> {
         typed(self.load(&RecordId::Run(key)).await?)
     }
 
     /// The runner that an instance is.
-    async fn runner_on(&self, instance: &dayfly_core::ids::InstanceId) -> Result<Option<Stored<Runner>>, StoreError> {
+    async fn runner_on(&self, instance: &InstanceId) -> Result<Option<Stored<Runner>>, StoreError> {
         let found = self.load(&RecordId::Instance(instance.clone())).await?;
         let Some(Stored {
             record: Record::Instance(instance),

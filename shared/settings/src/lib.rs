@@ -186,6 +186,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
             drain: self.seconds("DEADLINE_DRAIN_SECONDS", default.drain)?,
             lifetime: self.seconds("MAX_LIFETIME_SECONDS", default.lifetime)?,
             give_up: self.seconds("LAUNCH_GIVE_UP_SECONDS", default.give_up)?,
+            quiet: self.seconds("QUIET_SECONDS", default.quiet)?,
         };
         if deadlines.heartbeat_lost <= deadlines.heartbeat {
             return Err(unusable(

@@ -1,0 +1,39 @@
+//! What several functions do alike. Each is a loop of load, decide, record and act that may be run
+//! twice, or die between any two of its steps, and be run again.
+
+mod follow;
+mod reap;
+mod rerun;
+mod wake;
+
+use dayfly_ports::{ApiError, BusError, FleetError, ScheduleError, StoreError};
+
+pub use follow::follow_up;
+pub use reap::{Reaped, reap};
+pub use rerun::settle_run;
+pub use wake::{sleep_if_quiet, wake_up};
+
+/// How often a decision is made anew because somebody else wrote in between, before the event is
+/// left to be delivered again.
+pub const MAX_CONFLICTS: usize = 8;
+
+/// Why a step could not be finished. The event that asked for it comes again, or the record that
+/// it left is due.
+#[derive(Debug, thiserror::Error)]
+pub enum FlowError {
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The bus.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// EC2.
+    #[error("EC2: {0}")]
+    Fleet(#[from] FleetError),
+    /// GitHub.
+    #[error(transparent)]
+    GitHub(#[from] ApiError),
+    /// The schedule.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+}

@@ -1,0 +1,128 @@
+//! The end of a runner: GitHub's registration first, then the instance, then what follows.
+
+use dayfly_core::deadlines::Deadlines;
+use dayfly_core::decide::sweep::{self, Registration};
+use dayfly_core::ids::InstanceId;
+use dayfly_core::record::{Change, Runner, RunnerState, Stored};
+use dayfly_core::time::Timestamp;
+use dayfly_ports::{ApiError, Bus, Fleet, GitHub, Removal, Scope, Store, StoreError};
+
+use crate::{FlowError, follow_up};
+
+/// How far the end of a runner has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaped {
+    /// Nothing of it is left.
+    Gone,
+    /// It runs a job, or something did not answer: it is due again.
+    Later,
+}
+
+/// Ends a runner as far as it can be ended now. The GitHub runner goes first: one that runs a job
+/// cannot be removed, and keeps its instance unless it was given up.
+///
+/// # Errors
+/// If the table, the bus or EC2 do not answer. The record stays due.
+pub async fn reap<S: Store, G: GitHub, F: Fleet, B: Bus>(
+    (store, github, fleet, bus): (&S, &G, &F, &B),
+    runner: Stored<Runner>,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Result<Reaped, FlowError> {
+    let Stored {
+        record: runner,
+        version,
+    } = runner;
+    let registration = unregister(github, &runner).await;
+    let ended = end_instance(fleet, &runner, registration, now).await?;
+    if ended {
+        follow_up(store, bus, &runner, now).await?;
+    }
+    let next = sweep::after_end(&runner, registration, ended, now, deadlines);
+    let reaped = if next.state == RunnerState::Gone {
+        Reaped::Gone
+    } else {
+        Reaped::Later
+    };
+    tracing::info!(
+        runner = %runner.name,
+        instance = runner.instance().map(InstanceId::as_str),
+        because = runner.ending.as_ref().map(dayfly_core::record::Ending::words),
+        ?registration, ended, state = ?next.state,
+        "ended a runner as far as it can be",
+    );
+    match store.commit(vec![Change::update(version, next)]).await {
+        // Somebody else has moved it on; if it still has to end, it is due still.
+        Err(StoreError::Conflict) => Ok(Reaped::Later),
+        done => {
+            done?;
+            Ok(reaped)
+        }
+    }
+}
+
+async fn unregister<G: GitHub>(github: &G, runner: &Runner) -> Registration {
+    match try_unregister(github, runner).await {
+        Ok(registration) => registration,
+        Err(error) => {
+            tracing::warn!(runner = %runner.name, %error, "the runner could not be removed from GitHub; it is tried again");
+            Registration::Unclear
+        }
+    }
+}
+
+async fn try_unregister<G: GitHub>(github: &G, runner: &Runner) -> Result<Registration, ApiError> {
+    let scope = Scope {
+        installation: runner.installation,
+        repository: runner.repository.clone(),
+    };
+    let mut ids = Vec::new();
+    ids.extend(runner.runner_id);
+    // A registration that failed may have been made all the same, and nobody was told its id.
+    let unknown = if runner.runner_id.is_some() {
+        1..runner.mints
+    } else {
+        1..runner.mints + 1
+    };
+    for mint in unknown {
+        let found = github.runner_named(&scope, &runner.name.registration(mint)).await?;
+        ids.extend(found.map(|view| view.id));
+    }
+    let mut registration = Registration::Removed;
+    for id in ids {
+        if github.remove_runner(&scope, id).await? == Removal::Busy {
+            registration = Registration::Busy;
+        }
+    }
+    Ok(registration)
+}
+
+/// Ends the instance if it may end. Answers whether it is ended, or proven never to have been.
+async fn end_instance<F: Fleet>(
+    fleet: &F,
+    runner: &Runner,
+    registration: Registration,
+    now: Timestamp,
+) -> Result<bool, FlowError> {
+    if runner.instance_ended {
+        return Ok(true);
+    }
+    let end = sweep::instance_end(runner, registration);
+    let instances = match runner.instance() {
+        Some(instance) => vec![instance.clone()],
+        // What its launch came to was never recorded: the instance's tag tells.
+        None => fleet
+            .of_runner(&runner.name)
+            .await?
+            .into_iter()
+            .map(|view| view.instance)
+            .collect(),
+    };
+    if instances.is_empty() {
+        return Ok(sweep::absence_proves(runner, now));
+    }
+    if end.terminate {
+        fleet.terminate(&instances, end.at_once).await?;
+    }
+    Ok(end.terminate)
+}

@@ -1,0 +1,87 @@
+//! The minute schedule is on while anything lives, and off while nothing does.
+
+use dayfly_core::deadlines::Deadlines;
+use dayfly_core::record::{Change, Stored, Wake};
+use dayfly_core::time::Timestamp;
+use dayfly_ports::{Schedule, Store, StoreError};
+
+use crate::{FlowError, MAX_CONFLICTS};
+
+/// Switches the schedule on, after the record that needs it was written. While launches come
+/// thick and fast, only the first of them in a while has to write anything.
+///
+/// # Errors
+/// If the table or the schedule do not answer.
+pub async fn wake_up<S: Store, C: Schedule>(
+    store: &S,
+    schedule: &C,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Result<(), FlowError> {
+    for _ in 0..MAX_CONFLICTS {
+        let known = store.wake().await?;
+        let on = known.as_ref().is_some_and(|stored| stored.record.on);
+        // Half of the quiet time is left for the table's index to catch up before anybody asks
+        // it whether something lives.
+        if on
+            && known
+                .as_ref()
+                .is_some_and(|stored| now.since(stored.record.at) < deadlines.quiet / 2)
+        {
+            return Ok(());
+        }
+        if !on {
+            schedule.switch(true).await?;
+            tracing::info!("switched the minute schedule on");
+        }
+        match store
+            .commit(vec![Change::put(known.as_ref(), Wake { on: true, at: now })])
+            .await
+        {
+            Err(StoreError::Conflict) => {}
+            done => return Ok(done?),
+        }
+    }
+    Err(StoreError::Conflict.into())
+}
+
+/// Switches the schedule off if nothing lives and nothing was launched for a while. A launch at the
+/// same moment writes the switch's record, finds out, and is found out.
+///
+/// Answers whether it is off.
+///
+/// # Errors
+/// If the table or the schedule do not answer.
+pub async fn sleep_if_quiet<S: Store, C: Schedule>(
+    store: &S,
+    schedule: &C,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Result<bool, FlowError> {
+    let Some(Stored { record: wake, version }) = store.wake().await? else {
+        return Ok(true);
+    };
+    if !wake.on {
+        return Ok(true);
+    }
+    if now.since(wake.at) < deadlines.quiet || store.anything_lives().await? {
+        return Ok(false);
+    }
+    schedule.switch(false).await?;
+    match store
+        .commit(vec![Change::update(version, Wake { on: false, ..wake })])
+        .await
+    {
+        Ok(()) => {
+            tracing::info!("nothing lives: switched the minute schedule off");
+            Ok(true)
+        }
+        Err(error) => {
+            schedule.switch(true).await?;
+            match error {
+                StoreError::Conflict => Ok(false),
+                other => Err(other.into()),
+            }
+        }
+    }
+}
