@@ -1,6 +1,7 @@
 //! The shell around [`machine`]: it has the clock, the network and the processes, and decides
 //! nothing.
 
+use std::ffi::CStr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,6 +27,8 @@ use crate::runner::Runner;
 use crate::settings::Settings;
 use crate::{log, poweroff};
 
+/// The worker's name in the list of processes.
+pub const WORKER: &CStr = c"dayfly-worker";
 /// How long a heartbeat is tried for before the next one takes its place.
 const HEARTBEAT_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a report is tried for: late, it still tells when the stage was reached.
@@ -43,6 +46,10 @@ const FASTEST_HEARTBEAT: Duration = Duration::from_secs(1);
 #[must_use]
 pub fn work(settings: Settings, supervisor: &str) -> ExitCode {
     abort_on_panic();
+    // It runs as `/proc/self/exe`, which would be its name in every list of processes.
+    if let Err(error) = prctl::set_name(WORKER) {
+        log::warn("no_process_name", error.desc(), &[]);
+    }
     if let Err(error) = prctl::set_pdeathsig(Signal::SIGTERM) {
         log::warn("no_parent_death_signal", error.desc(), &[]);
     }

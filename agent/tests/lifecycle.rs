@@ -1,0 +1,265 @@
+//! The agent's binary, from its start to the power-off.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use dayfly_agent::processes;
+use support::{INSTANCE, JIT_CONFIG, PATIENT_LISTENER, SECRET_KEY, SESSION_TOKEN, World, claim};
+
+fn stage(name: &'static str) -> impl Fn(&Value) -> bool {
+    move |body| body["stage"] == name
+}
+
+/// The claim's answer with some of its numbers replaced.
+fn claim_with(changes: &[(&str, u64)]) -> Value {
+    let mut answer = claim();
+    for (name, value) in changes {
+        answer[*name] = json!(value);
+    }
+    answer
+}
+
+#[tokio::test]
+async fn a_job_is_claimed_run_reported_and_followed_by_power_off() {
+    let mut world = World::new(
+        r#"
+        echo "listening as $jit"
+        "$ACTIONS_RUNNER_HOOK_JOB_STARTED"
+        bash -c 'env >job-env; cat /proc/[0-9]*/cmdline | tr "\0" "\n" >command-lines'
+        setsid sleep 1000 &
+        "$ACTIONS_RUNNER_HOOK_JOB_COMPLETED"
+        "#,
+    )
+    .await;
+    world.start();
+    let claimed = world.next("claim").await;
+    assert_eq!(claimed.body["instance"], INSTANCE);
+    assert!(claimed.authorization.starts_with("AWS4-HMAC-SHA256 Credential=ASIA1/"));
+    assert!(claimed.authorization.contains("/eu-west-1/lambda/aws4_request"));
+    assert_eq!(claimed.session_token, SESSION_TOKEN);
+    let goodbye = world.next("goodbye").await;
+    assert_eq!(goodbye.body["reason"], "finished");
+    world.powered_off().await;
+
+    let calls = world.calls();
+    let mut stages: Vec<&str> = calls.iter().filter_map(|call| call.body["stage"].as_str()).collect();
+    stages.sort_unstable();
+    assert_eq!(stages, ["agent_up", "job_finished", "job_started", "runner_started"]);
+    let log = world.log();
+    assert!(log.contains("listening as ***"), "{log}");
+    let job_env = fs::read_to_string(world.runner_file("job-env")).unwrap();
+    for variable in ["AWS_", "DAYFLY_"] {
+        assert!(!job_env.lines().any(|line| line.starts_with(variable)), "{job_env}");
+    }
+    let command_lines = fs::read_to_string(world.runner_file("command-lines")).unwrap();
+    for secret in [JIT_CONFIG, SECRET_KEY, SESSION_TOKEN] {
+        for (place, text) in [("log", &log), ("job", &job_env), ("/proc", &command_lines)] {
+            assert!(!text.contains(secret), "a secret in {place}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_claim_powers_off_without_a_goodbye() {
+    let mut world = World::new("touch ran").await;
+    world.answer_claims([(403, json!({"error": "claimed already"}))]);
+    world.start();
+    world.powered_off().await;
+    assert_eq!(world.count("claim"), 1);
+    assert_eq!(world.count("goodbye"), 0);
+    assert!(!world.runner_file("ran").exists());
+}
+
+#[tokio::test]
+async fn a_claim_is_asked_again_until_the_control_plane_knows() {
+    let mut world = World::new("exit 0").await;
+    world.answer_claims([
+        (409, json!({"error": "no record yet"})),
+        (403, json!({"Message": "Forbidden"})),
+        (503, json!({"error": "GitHub does not answer"})),
+        (200, claim()),
+    ]);
+    world.start();
+    assert_eq!(world.next("goodbye").await.body["reason"], "idle");
+    world.powered_off().await;
+    assert_eq!(world.count("claim"), 4);
+}
+
+#[tokio::test]
+async fn an_ordered_drain_interrupts_the_listener_and_waits_for_it() {
+    let mut world = World::new(PATIENT_LISTENER).await;
+    world.start();
+    world.next_that("progress", stage("job_started")).await;
+    world.next_that("heartbeat", |body| body["phase"] == "running").await;
+    world.order("drain");
+    assert_eq!(world.next("goodbye").await.body["reason"], "drained");
+    world.powered_off().await;
+    assert!(world.runner_file("interrupted").exists());
+    assert!(world.calls().iter().any(|call| call.body["stage"] == "drain_started"));
+}
+
+#[tokio::test]
+async fn an_ordered_stop_ends_a_runner_that_does_not_listen() {
+    let mut world =
+        World::new("trap '' INT TERM; \"$ACTIONS_RUNNER_HOOK_JOB_STARTED\"; while :; do sleep 1000; done").await;
+    world.start();
+    world.next_that("progress", stage("job_started")).await;
+    world.order("stop");
+    assert_eq!(world.next("goodbye").await.body["reason"], "stopped");
+    world.powered_off().await;
+}
+
+#[tokio::test]
+async fn a_runner_that_ignores_its_drain_is_killed() {
+    let mut world =
+        World::new("trap '' INT TERM; \"$ACTIONS_RUNNER_HOOK_JOB_STARTED\"; while :; do sleep 1000; done").await;
+    world.answer_claims([(200, claim_with(&[("drain_seconds", 1)]))]);
+    world.start();
+    world.next_that("progress", stage("job_started")).await;
+    world.order("drain");
+    world.next_that("heartbeat", |body| body["phase"] == "draining").await;
+    assert_eq!(world.next("goodbye").await.body["reason"], "drained");
+    world.powered_off().await;
+}
+
+#[tokio::test]
+async fn a_spot_notice_drains_without_an_order_and_is_passed_on() {
+    let mut world = World::new(PATIENT_LISTENER).await;
+    world.start();
+    world.next_that("progress", stage("job_started")).await;
+    world.give_spot_notice();
+    assert_eq!(world.next("goodbye").await.body["reason"], "drained");
+    world.powered_off().await;
+    assert!(world.runner_file("interrupted").exists());
+    let notice = json!({"action": "terminate", "at": "2026-11-22T10:00:00Z"});
+    assert!(world.calls().iter().any(|call| call.body["interruption"] == notice));
+}
+
+#[tokio::test]
+async fn a_control_plane_out_of_reach_ends_the_instance() {
+    let mut world = World::new(PATIENT_LISTENER).await;
+    world.set("DAYFLY_UNREACHABLE_SECONDS", "3");
+    world.start();
+    world.next_that("progress", stage("job_started")).await;
+    world.cut_off();
+    world.powered_off().await;
+    assert!(world.runner_file("interrupted").exists());
+}
+
+#[tokio::test]
+async fn metadata_out_of_reach_ends_the_instance() {
+    let mut world = World::new("touch ran").await;
+    let nowhere = format!("{}/nowhere", world.url());
+    world.set("AWS_EC2_METADATA_SERVICE_ENDPOINT", nowhere);
+    world.set("DAYFLY_UNREACHABLE_SECONDS", "1");
+    world.start();
+    world.powered_off().await;
+    assert!(!world.runner_file("ran").exists());
+}
+
+#[tokio::test]
+async fn the_lifetime_that_was_claimed_ends_the_instance() {
+    let mut world = World::new(PATIENT_LISTENER).await;
+    world.answer_claims([(200, claim_with(&[("lifetime_seconds", 2)]))]);
+    world.start();
+    world.next_that("progress", stage("job_started")).await;
+    assert_eq!(world.next("goodbye").await.body["reason"], "lifetime");
+    world.powered_off().await;
+    assert!(world.runner_file("interrupted").exists());
+}
+
+#[tokio::test]
+async fn the_agents_own_lifetime_needs_no_claim() {
+    let mut world = World::new("touch ran").await;
+    world.answer_claims([(409, json!({"error": "no record yet"}))]);
+    world.set("DAYFLY_MAX_LIFETIME_SECONDS", "1");
+    world.start();
+    assert_eq!(world.next("goodbye").await.body["reason"], "lifetime");
+    world.powered_off().await;
+}
+
+#[tokio::test]
+async fn a_killed_worker_leaves_a_goodbye_a_power_off_and_no_runner() {
+    let mut world = World::new(PATIENT_LISTENER).await;
+    world.start();
+    world.next_that("progress", stage("job_started")).await;
+    processes::signal(world.worker(), Signal::SIGKILL);
+    let goodbye = world.next("goodbye").await;
+    assert_eq!(goodbye.body["reason"], "runner_failed");
+    assert_eq!(goodbye.body["detail"], "the agent ended: ended by SIGKILL");
+    world.powered_off().await;
+}
+
+#[tokio::test]
+async fn a_killed_supervisor_leaves_a_worker_that_powers_off() {
+    let mut world = World::new(PATIENT_LISTENER).await;
+    world.start();
+    world.next_that("progress", stage("job_started")).await;
+    processes::signal(world.supervisor(), Signal::SIGKILL);
+    assert_eq!(world.next("goodbye").await.body["reason"], "stopped");
+    world.next("poweroff").await;
+    assert!(world.runner_file("interrupted").exists());
+}
+
+#[tokio::test]
+async fn how_the_runner_failed_is_told() {
+    for (listener, reason, detail) in [
+        ("echo 'too old'; exit 7", "runner_outdated", "too old"),
+        ("echo broken >&2; exit 3", "runner_failed", "exit status 3: broken"),
+        ("kill -9 $PPID", "runner_failed", "ended by a signal"),
+        (
+            "echo 'Listening for Jobs'; echo 'Exiting runner...'",
+            "idle",
+            "Listening for Jobs",
+        ),
+    ] {
+        let mut world = World::new(listener).await;
+        world.start();
+        let goodbye = world.next("goodbye").await;
+        assert_eq!(goodbye.body["reason"], reason, "{listener}");
+        assert_eq!(goodbye.body["detail"], detail, "{listener}");
+        world.powered_off().await;
+    }
+}
+
+#[tokio::test]
+async fn a_runner_that_is_not_there_is_told() {
+    let mut world = World::new("exit 0").await;
+    world.set("DAYFLY_RUNNER_DIR", "/nonexistent");
+    world.start();
+    assert_eq!(world.next("goodbye").await.body["reason"], "runner_failed");
+    world.powered_off().await;
+}
+
+#[tokio::test]
+async fn bad_settings_power_off_too() {
+    let mut world = World::new("exit 0").await;
+    world.set("DAYFLY_UNREACHABLE_SECONDS", "soon");
+    world.start();
+    world.powered_off().await;
+    assert!(world.log().contains("`DAYFLY_UNREACHABLE_SECONDS` is `soon`"));
+}
+
+/// Only root can become another user; elsewhere there is nothing to check.
+#[tokio::test]
+async fn the_runner_is_an_unprivileged_user() {
+    if !nix::unistd::Uid::effective().is_root() {
+        return;
+    }
+    let mut world =
+        World::new("\"$ACTIONS_RUNNER_HOOK_JOB_STARTED\"; echo \"user $(id -un), groups $(id -Gn), home $HOME\"").await;
+    world.set("DAYFLY_RUNNER_USER", "nobody");
+    world.start();
+    assert_eq!(world.next("goodbye").await.body["reason"], "finished");
+    world.powered_off().await;
+    assert!(
+        world.log().contains("user nobody, groups nogroup, home /nonexistent"),
+        "{}",
+        world.log()
+    );
+}
