@@ -1,2 +1,82 @@
-//! x
-fn main() {}
+//! `dayfly-bench`: how long the functions take to start and to answer, and what they weigh.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+use clap::builder::PossibleValuesParser;
+use dayfly_bench::journey::{Journey, ROWS};
+use dayfly_bench::measure::Plan;
+use dayfly_bench::report::Report;
+use dayfly_bench::stack::{self, Binaries};
+
+/// Measures the functions' binaries as Lambda would run them, against AWS and GitHub on loopback.
+#[derive(Debug, Parser)]
+#[command(version, name = "dayfly-bench")]
+struct Arguments {
+    /// The folder with the functions' binaries: cargo's (`<name>`) or cargo-lambda's
+    /// (`<name>/bootstrap`) [default: the folder of this binary]
+    #[arg(long, value_name = "FOLDER")]
+    bin_dir: Option<PathBuf>,
+    /// Print JSON instead of the table
+    #[arg(long)]
+    json: bool,
+    /// Measure this row only, and others so named; what it needs is done unmeasured
+    #[arg(long = "only", value_name = "ROW", value_parser = PossibleValuesParser::new(ROWS))]
+    only: Vec<String>,
+    /// Processes to start for each row
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = count)]
+    cold: usize,
+    /// Warm invocations for each row
+    #[arg(long, value_name = "COUNT", default_value_t = 300, value_parser = count)]
+    warm: usize,
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a whole number above 0".to_owned()),
+        Ok(count) => Ok(count),
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let own = std::env::current_exe().context("this binary has no path")?;
+    let beside = own.parent().context("this binary lies in no folder")?.to_owned();
+    let binaries = Binaries(arguments.bin_dir.unwrap_or_else(|| beside.clone()));
+    let plan = Plan {
+        cold: arguments.cold,
+        warm: arguments.warm,
+    };
+    let mut journey = Journey {
+        binaries: &binaries,
+        reference: stack::hello(&beside)?,
+        cloud: stack::start_cloud().await?,
+        plan,
+        only: arguments.only,
+        progress: tell,
+        measured: Vec::new(),
+    };
+    let went = journey.go().await;
+    let report = Report::new(plan, &journey.measured);
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&report)?
+    } else {
+        report.table()
+    };
+    writeln!(std::io::stdout(), "{text}")?;
+    // What was measured before the failure is printed all the same.
+    went.map(|()| ExitCode::SUCCESS)
+}
+
+/// Says on a terminal what takes its time; nothing when nobody watches.
+fn tell(what: &str) {
+    let mut screen = std::io::stderr();
+    if screen.is_terminal() {
+        // A terminal that takes no text is no reason to stop measuring.
+        let _ = writeln!(screen, "{what}");
+    }
+}

@@ -13,6 +13,8 @@ use super::reply::Reply;
 
 type Key = (String, String);
 
+type Candidates<'a> = Box<dyn Iterator<Item = (&'a Key, &'a Item)> + 'a>;
+
 /// The table.
 #[derive(Debug, Default)]
 pub struct Table {
@@ -196,12 +198,13 @@ impl Table {
         };
         let mut candidates = self.candidates(request, &condition)?;
         if request["ScanIndexForward"] == json!(false) {
-            candidates.reverse();
+            let backward: Vec<_> = candidates.collect();
+            candidates = Box::new(backward.into_iter().rev());
         }
         if let Some(start) = start {
-            let at = candidates.iter().position(|(key, _)| **key == start);
-            let at = at.ok_or_else(|| "a start key that is not in the table".to_owned())?;
-            candidates.drain(..=at);
+            candidates
+                .find(|(key, _)| **key == start)
+                .ok_or_else(|| "a start key that is not in the table".to_owned())?;
         }
         let mut found = Vec::new();
         let mut looked_at = 0;
@@ -230,24 +233,24 @@ impl Table {
 
     /// The items of the partition that the key condition names, in the order of their sort key,
     /// less those that cannot be meant because of an upper bound on the index's sort key.
-    fn candidates(&self, request: &Value, condition: &Condition) -> Done<Vec<(&Key, &Item)>> {
+    fn candidates<'a>(&'a self, request: &Value, condition: &'a Condition) -> Done<Candidates<'a>> {
         match request["IndexName"].as_str() {
             None => {
                 let partition = equal_to(condition, "pk")?;
                 let from = (partition.clone(), String::new());
                 let items = self.items.range(from..);
-                Ok(items.take_while(|((pk, _), _)| *pk == partition).collect())
+                Ok(Box::new(items.take_while(move |((pk, _), _)| *pk == partition)))
             }
             Some("due") => {
                 let partition = equal_to(condition, "due")?;
                 let from = (partition.clone(), i128::MIN, (String::new(), String::new()));
                 let entries = self.due.range(from..);
-                let entries = entries.take_while(|(due, at, _)| {
-                    *due == partition && upper_bound(condition, "due_at").is_none_or(|top| *at <= top)
-                });
-                Ok(entries
-                    .filter_map(|(_, _, key)| self.items.get_key_value(key))
-                    .collect())
+                let top = upper_bound(condition, "due_at");
+                let entries =
+                    entries.take_while(move |(due, at, _)| *due == partition && top.is_none_or(|top| *at <= top));
+                Ok(Box::new(
+                    entries.filter_map(|(_, _, key)| self.items.get_key_value(key)),
+                ))
             }
             Some(other) => Err(Failure::Validation(format!("no index `{other}`"))),
         }

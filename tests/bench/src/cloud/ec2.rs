@@ -56,6 +56,12 @@ impl Ec2 {
         self.instances.values()
     }
 
+    /// Whether there is such an instance and nobody ended it.
+    #[must_use]
+    pub fn is_alive(&self, id: &str) -> bool {
+        self.instances.get(id).is_some_and(|instance| !instance.terminated)
+    }
+
     fn create_fleet(&mut self, form: &Form) -> Reply {
         let token = form
             .get("ClientToken")
@@ -166,6 +172,12 @@ impl Ec2 {
 }
 
 impl Instance {
+    /// The value of a tag; empty where there is none.
+    #[must_use]
+    pub fn tag(&self, key: &str) -> &str {
+        self.tags.get(key).map_or("", String::as_str)
+    }
+
     fn state(&self) -> &'static str {
         if self.terminated {
             "<code>48</code><name>terminated</name>"

@@ -1,0 +1,243 @@
+//! The way of many jobs through all functions. Each function is fed with what the ones before it
+//! really put on the bus and into the table, so that no row measures a path that no job takes.
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+
+use crate::cloud::Cloud;
+use crate::events::{self, Job};
+use crate::measure::{Check, Measured, Measurement, Plan};
+use crate::sandbox::Function;
+use crate::stack::{self, Binaries};
+
+/// The rows of the table, in the order in which they are measured.
+pub const ROWS: [&str; 8] = [
+    "hello",
+    "webhook",
+    "launch",
+    "checkin claim",
+    "checkin heartbeat",
+    "sweeper",
+    "interruption",
+    "settle",
+];
+
+/// What is measured, and how.
+pub struct Journey<'a> {
+    /// Where the functions' binaries lie.
+    pub binaries: &'a Binaries,
+    /// The reference that every cold start is measured beside.
+    pub reference: Function,
+    /// What the functions talk to.
+    pub cloud: Cloud,
+    /// How often.
+    pub plan: Plan,
+    /// The rows to measure; what they need is done all the same, unmeasured. All if empty.
+    pub only: Vec<String>,
+    /// Told what begins.
+    pub progress: fn(&str),
+    /// The rows measured so far.
+    pub measured: Vec<(&'static str, Measured)>,
+}
+
+impl Journey<'_> {
+    /// Goes the whole way, or as far as the last row that is wanted.
+    ///
+    /// # Errors
+    /// When a function fails. What was measured until then stays in [`Journey::measured`].
+    pub async fn go(&mut self) -> anyhow::Result<()> {
+        let events = self.plan.events();
+        self.step("hello", &vec![json!({}); events], |_| Ok(())).await?;
+
+        if self.is_over("webhook") {
+            return Ok(());
+        }
+        // Half of the jobs run to their end; the others are what lives while that is measured.
+        let jobs: Vec<Value> = (0..2 * events).map(|n| Job::queued(n).webhook("queued")).collect();
+        self.step("webhook", &jobs, succeeded).await?;
+        let queued = self.take_events("job.queued", jobs.len())?;
+
+        if self.is_over("launch") {
+            return Ok(());
+        }
+        self.step("launch", &queued, |_| Ok(())).await?;
+        let instances = self.launched(queued.len())?;
+        let (finishing, living) = instances.split_at(events);
+
+        if self.is_over("checkin claim") {
+            return Ok(());
+        }
+        let claims = each(&instances, "claim", &json!({ "agent_version": "0.1.0" }));
+        self.step("checkin claim", &claims, claimed).await?;
+        let runners = self.cloud.state().github.runner_count();
+        ensure!(
+            runners == claims.len(),
+            "{runners} runners came of {} claims",
+            claims.len()
+        );
+
+        let alive = json!({ "phase": "listening", "interruption": null });
+        self.step("checkin heartbeat", &each(finishing, "heartbeat", &alive), ordered)
+            .await?;
+        self.step("sweeper", &vec![events::sweep(); events], |_| Ok(())).await?;
+        let warnings: Vec<Value> = living.iter().map(|(id, _)| events::interruption_warning(id)).collect();
+        self.step("interruption", &warnings, |_| Ok(())).await?;
+        self.finish(finishing).await
+    }
+
+    /// The jobs on these instances begin and end.
+    async fn finish(&mut self, instances: &[(String, String)]) -> anyhow::Result<()> {
+        if self.is_over("settle") {
+            return Ok(());
+        }
+        let jobs = self.jobs_on(instances)?;
+        let webhooks = |action| jobs.iter().map(|job| job.webhook(action)).collect::<Vec<_>>();
+        self.drive("webhook", &webhooks("in_progress"), succeeded).await?;
+        let begun = self.take_events("job.in_progress", jobs.len())?;
+        self.drive("settle", &begun, |_| Ok(())).await?;
+        self.drive("webhook", &webhooks("completed"), succeeded).await?;
+        let ended = self.take_events("job.completed", jobs.len())?;
+        self.step("settle", &ended, |_| Ok(())).await?;
+        let state = self.cloud.state();
+        let left = instances.iter().filter(|(id, _)| state.ec2.is_alive(id)).count();
+        ensure!(
+            left == 0,
+            "{left} of {} instances were left when their jobs were over",
+            jobs.len()
+        );
+        Ok(())
+    }
+
+    /// Measures a row, or only does it where another row is wanted that needs it.
+    async fn step(&mut self, row: &'static str, events: &[Value], check: Check) -> anyhow::Result<()> {
+        if self.is_over(row) {
+            return Ok(());
+        }
+        if !self.wants(row) {
+            self.drive(row, events, check).await?;
+            return Ok(());
+        }
+        (self.progress)(&format!("measuring {row}"));
+        let function = self.function(row)?;
+        let (measured, _) = self.measurement(&function, check).run(events).await?;
+        self.measured.push((row, measured));
+        Ok(())
+    }
+
+    async fn drive(&self, row: &str, events: &[Value], check: Check) -> anyhow::Result<Vec<Value>> {
+        let function = self.function(row)?;
+        self.measurement(&function, check).drive(events).await
+    }
+
+    fn measurement<'a>(&'a self, function: &'a Function, check: Check) -> Measurement<'a> {
+        Measurement {
+            function,
+            reference: &self.reference,
+            cloud: &self.cloud,
+            plan: self.plan,
+            check,
+        }
+    }
+
+    fn function(&self, row: &str) -> anyhow::Result<Function> {
+        match row.split(' ').next() {
+            Some("hello") | None => Ok(self.reference.clone()),
+            Some(name) => stack::function(name, self.binaries, &self.cloud),
+        }
+    }
+
+    fn wants(&self, row: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|wanted| wanted == row)
+    }
+
+    /// Whether neither this row nor any after it is wanted.
+    fn is_over(&self, row: &str) -> bool {
+        let rest = ROWS.iter().skip_while(|other| **other != row);
+        !rest.into_iter().any(|row| self.wants(row))
+    }
+
+    fn take_events(&self, kind: &str, expected: usize) -> anyhow::Result<Vec<Value>> {
+        let events = self.cloud.state().bus.take(kind);
+        let found = events.len();
+        ensure!(found == expected, "{found} events `{kind}` came of {expected} webhooks");
+        Ok(events)
+    }
+
+    /// Id and runner name of every instance.
+    fn launched(&self, expected: usize) -> anyhow::Result<Vec<(String, String)>> {
+        let state = self.cloud.state();
+        let instances: Vec<(String, String)> = state
+            .ec2
+            .instances()
+            .map(|it| (it.id.clone(), it.tag("dayfly:runner").to_owned()))
+            .collect();
+        let found = instances.len();
+        ensure!(found == expected, "{found} instances came of {expected} jobs");
+        Ok(instances)
+    }
+
+    fn jobs_on(&self, instances: &[(String, String)]) -> anyhow::Result<Vec<Job>> {
+        let state = self.cloud.state();
+        let job = |name: &str| {
+            let id = state.github.runner_id(name)?;
+            Job::of_runner(name, id)
+        };
+        instances
+            .iter()
+            .map(|(_, name)| job(name).with_context(|| format!("no runner is registered under `{name}`")))
+            .collect()
+    }
+}
+
+fn each(instances: &[(String, String)], verb: &str, body: &Value) -> Vec<Value> {
+    let event = |(id, _): &(String, String)| events::checkin(id, verb, body.clone());
+    instances.iter().map(event).collect()
+}
+
+/// A Function URL's answer of 2XX. An answer without a status is a body, and a success.
+fn succeeded(answer: &Value) -> anyhow::Result<()> {
+    let status = answer["statusCode"].as_u64().unwrap_or(200);
+    ensure!((200..300).contains(&status), "it answered {answer}");
+    Ok(())
+}
+
+fn claimed(answer: &Value) -> anyhow::Result<()> {
+    succeeded(answer)?;
+    ensure!(body(answer)["jit_config"].is_string(), "no JIT config in {answer}");
+    Ok(())
+}
+
+fn ordered(answer: &Value) -> anyhow::Result<()> {
+    succeeded(answer)?;
+    ensure!(body(answer)["order"] == "continue", "no order to continue in {answer}");
+    Ok(())
+}
+
+fn body(answer: &Value) -> Value {
+    let text = answer["body"].as_str().unwrap_or_default();
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_with_the_status_of_a_failure_is_one() {
+        assert!(succeeded(&json!({ "statusCode": 202, "body": "" })).is_ok());
+        assert!(succeeded(&json!({ "statusCode": 503 })).is_err());
+    }
+
+    #[test]
+    fn a_claim_without_a_jit_config_is_refused() {
+        let answer = |body: Value| json!({ "statusCode": 200, "body": body.to_string() });
+        assert!(claimed(&answer(json!({ "jit_config": "e30=" }))).is_ok());
+        assert!(claimed(&answer(json!({ "runner": "a" }))).is_err());
+    }
+
+    #[test]
+    fn an_order_other_than_to_continue_is_refused() {
+        let answer = json!({ "statusCode": 200, "body": r#"{"order":"stop"}"# });
+        assert!(ordered(&answer).is_err());
+    }
+}

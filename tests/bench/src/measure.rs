@@ -1,0 +1,176 @@
+//! One row of the table: a function fed with events, cold and warm.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use crate::cloud::Cloud;
+use crate::sandbox::{Function, Invoked, Sandbox};
+use crate::size::Size;
+use crate::stats::Sample;
+
+/// How often each thing is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Processes started.
+    pub cold: usize,
+    /// Invocations of one warm process.
+    pub warm: usize,
+}
+
+/// Invocations of the warm process that are not counted: the first builds clients and opens
+/// connections, and is what the cold measurements are for.
+const WARM_UP: usize = 1;
+
+impl Plan {
+    /// How many events a row consumes.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        self.cold + WARM_UP + self.warm
+    }
+}
+
+/// What was measured of a function.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// Spawn to the first request for an event.
+    pub init: Sample,
+    /// Event handed out to answer, in a process that has just started.
+    pub first: Sample,
+    /// Spawn to answer.
+    pub cold: Sample,
+    /// Spawn to answer of the reference, each started right before one of the function's.
+    pub reference: Sample,
+    /// Event handed out to answer, in a process that has answered before.
+    pub warm: Sample,
+    /// Most memory ever resident after the first answer, in bytes; the largest of all processes.
+    pub cold_rss: u64,
+    /// Most memory ever resident after the last answer of the warm process, in bytes.
+    pub peak_rss: u64,
+    /// Calls to AWS and GitHub of a first invocation, on average.
+    pub cold_calls: f64,
+    /// Calls to AWS and GitHub of a warm invocation, on average.
+    pub warm_calls: f64,
+    /// The binary's weight.
+    pub size: Size,
+}
+
+/// Looks at an answer; an error says that the function did not do what was measured.
+pub type Check = fn(&Value) -> anyhow::Result<()>;
+
+/// Feeds a function with events, one process after the other and then one process for all.
+pub struct Measurement<'a> {
+    /// The function.
+    pub function: &'a Function,
+    /// The reference to compare with.
+    pub reference: &'a Function,
+    /// What it talks to.
+    pub cloud: &'a Cloud,
+    /// How often.
+    pub plan: Plan,
+    /// Whether an answer is as it should be.
+    pub check: Check,
+}
+
+impl Measurement<'_> {
+    /// Measures with the first [`Plan::events`] events; what is left is fed to the warm process
+    /// without being counted. Answers are returned in the order of their events.
+    ///
+    /// # Errors
+    /// When there are too few events, a process fails, or an answer is not as it should be.
+    pub async fn run(&self, events: &[Value]) -> anyhow::Result<(Measured, Vec<Value>)> {
+        let cold = events.get(..self.plan.cold).context("too few events")?;
+        let mut answers = Vec::with_capacity(events.len());
+        let (mut init, mut first, mut spawn) = (Vec::new(), Vec::new(), Vec::new());
+        let mut reference = Vec::new();
+        let mut cold_rss = 0;
+        let before = self.calls();
+        for event in cold {
+            reference.push(cold_start(self.reference, &json!({})).await?.1);
+            let (sandbox, invoked) = Sandbox::start_cold(self.function, event).await?;
+            init.push(sandbox.init().context("an answer to an event nobody asked for")?);
+            first.push(invoked.took());
+            spawn.push(sandbox.since_spawn(invoked.answered));
+            cold_rss = cold_rss.max(sandbox.peak_rss()?);
+            answers.push(self.checked(invoked, &sandbox)?);
+            sandbox.end().await?;
+        }
+        let cold_calls = self.calls_each(before, self.plan.cold);
+
+        let mut sandbox = Sandbox::start(self.function).await?;
+        let (mut warm, mut peak_rss, mut warm_calls) = (Vec::new(), 0, 0.0);
+        let mut before = 0;
+        for (number, event) in (1..).zip(&events[self.plan.cold..]) {
+            let invoked = sandbox.invoke(event).await?;
+            if number > WARM_UP && warm.len() < self.plan.warm {
+                warm.push(invoked.took());
+            }
+            answers.push(self.checked(invoked, &sandbox)?);
+            if number == WARM_UP {
+                before = self.calls();
+            }
+            if number == WARM_UP + self.plan.warm {
+                peak_rss = sandbox.peak_rss()?;
+                warm_calls = self.calls_each(before, self.plan.warm);
+            }
+        }
+        sandbox.end().await?;
+        let measured = Measured {
+            init: init.into_iter().collect(),
+            first: first.into_iter().collect(),
+            cold: spawn.into_iter().collect(),
+            reference: reference.into_iter().collect(),
+            warm: warm.into_iter().collect(),
+            cold_rss,
+            peak_rss,
+            cold_calls,
+            warm_calls,
+            size: Size::of(&self.function.binary)?,
+        };
+        Ok((measured, answers))
+    }
+
+    /// Feeds all events to one process, measuring nothing.
+    ///
+    /// # Errors
+    /// As for [`Measurement::run`].
+    pub async fn drive(&self, events: &[Value]) -> anyhow::Result<Vec<Value>> {
+        let mut sandbox = Sandbox::start(self.function).await?;
+        let mut answers = Vec::with_capacity(events.len());
+        for event in events {
+            let invoked = sandbox.invoke(event).await?;
+            answers.push(self.checked(invoked, &sandbox)?);
+        }
+        sandbox.end().await?;
+        Ok(answers)
+    }
+
+    fn checked(&self, invoked: Invoked, sandbox: &Sandbox) -> anyhow::Result<Value> {
+        let answer = invoked.outcome.map_err(anyhow::Error::from);
+        self.cloud
+            .check()
+            .and(answer)
+            .and_then(|answer| (self.check)(&answer).map(|()| answer))
+            .with_context(|| format!("`{}` did not do its work{}", self.function.name, sandbox.quote_log()))
+    }
+
+    fn calls(&self) -> u64 {
+        self.cloud.state().call_count()
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a bench makes fewer calls than a float has digits for"
+    )]
+    fn calls_each(&self, before: u64, invocations: usize) -> f64 {
+        (self.calls() - before) as f64 / invocations.max(1) as f64
+    }
+}
+
+async fn cold_start(function: &Function, event: &Value) -> anyhow::Result<(Value, Duration)> {
+    let (sandbox, invoked) = Sandbox::start_cold(function, event).await?;
+    let took = sandbox.since_spawn(invoked.answered);
+    sandbox.end().await?;
+    Ok((invoked.outcome?, took))
+}
