@@ -3,8 +3,9 @@
 # whatever happens in between. It holds no secret; the launch template carries it
 # (see inline-user-data), and the words between two @ are filled in there.
 #
-# DAYFLY_ROOT and AWS_EC2_METADATA_SERVICE_ENDPOINT move it into a scratch folder,
-# where every privileged act is whatever command of that name stands on PATH.
+# DAYFLY_ROOT, AWS_EC2_METADATA_SERVICE_ENDPOINT and DAYFLY_CHECKIN_URL move it into
+# a scratch folder beside another cloud's ends; every privileged act is whatever
+# command of that name stands on PATH.
 set -Eeuo pipefail
 umask 022
 
@@ -34,7 +35,7 @@ runner_user=${DAYFLY_RUNNER_USER-runner}
 
 export AWS_REGION='@REGION@'
 export AWS_EC2_METADATA_SERVICE_ENDPOINT=${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}
-export DAYFLY_CHECKIN_URL=$checkin_url
+export DAYFLY_CHECKIN_URL=${DAYFLY_CHECKIN_URL:-$checkin_url}
 export DAYFLY_MAX_LIFETIME_SECONDS=$max_lifetime_seconds
 export DAYFLY_RUNNER_DIR=$runner_dir
 export DAYFLY_RUNNER_USER=$runner_user
@@ -52,7 +53,12 @@ power_off() {
 # Waits $1 seconds in this very process: a killed timer leaves no `sleep` behind.
 pause() { read -rt "$1" <> <(:) || true; }
 
-trap 'power_off "the agent ended, or could not be started"' EXIT
+finish() {
+  power_off 'the agent ended, or could not be started'
+  # Nothing of this script outlives it, should the machine not be a real one.
+  jobs -p | xargs -r kill
+}
+trap finish EXIT
 trap 'say "line $LINENO failed: $BASH_COMMAND"; exit 1' ERR
 trap 'exit 1' TERM INT HUP
 
