@@ -1,0 +1,233 @@
+"""What template.yaml must hold, read from its expansion: the resources that
+CloudFormation makes of it."""
+
+import os
+import subprocess
+import unittest
+from pathlib import Path
+
+os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+
+from samtranslator.translator.transform import transform  # noqa: E402
+from samtranslator.yaml_helper import yaml_parse  # noqa: E402
+
+INFRA = Path(__file__).resolve().parent.parent
+TEMPLATE = INFRA / "template.yaml"
+
+# Each costs by the hour or month, used or not.
+COSTS_AT_REST = {
+    "AWS::EC2::NatGateway", "AWS::EC2::EIP", "AWS::EC2::VPCEndpoint", "AWS::EC2::Instance",
+    "AWS::EC2::Volume", "AWS::SecretsManager::Secret", "AWS::KMS::Key",
+    "AWS::Lambda::EventSourceMapping", "AWS::CloudWatch::Dashboard",
+    "AWS::ApplicationAutoScaling::ScalableTarget", "AWS::Kinesis::Stream", "AWS::Pipes::Pipe",
+}
+MOST_FREE_ALARMS = 10
+
+FUNCTIONS = ("Webhook", "Launch", "Checkin", "Settle", "Interruption", "Sweeper")
+
+
+class Policies:
+    def load(self):
+        return {}
+
+
+def expand():
+    template = yaml_parse(TEMPLATE.read_text())
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = "s3://bucket/function.zip"
+    return transform(template, {}, Policies())
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+class Template(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.template = expand()
+        cls.resources = cls.template["Resources"]
+
+    def of_type(self, kind):
+        return {k: v["Properties"] for k, v in self.resources.items() if v["Type"] == kind}
+
+    def statements(self, role):
+        policies = list(self.resources[role]["Properties"].get("Policies", []))
+        policies += [p for p in self.of_type("AWS::IAM::Policy").values()
+                     if {"Ref": role} in p["Roles"]]
+        return [s for p in policies for s in p["PolicyDocument"]["Statement"]]
+
+    def actions(self, role):
+        return {a for s in self.statements(role) for a in as_list(s["Action"])}
+
+    # -- costs
+
+    def test_nothing_in_it_costs_at_rest(self):
+        found = {k: v["Type"] for k, v in self.resources.items() if v["Type"] in COSTS_AT_REST}
+        self.assertEqual(found, {})
+        self.assertLessEqual(len(self.of_type("AWS::CloudWatch::Alarm")), MOST_FREE_ALARMS)
+        for function in self.of_type("AWS::Lambda::Function").values():
+            self.assertNotIn("ReservedConcurrentExecutions", function)
+            self.assertNotIn("SnapStart", function)
+        for alias in self.of_type("AWS::Lambda::Alias").values():
+            self.assertNotIn("ProvisionedConcurrencyConfig", alias)
+        for table in self.of_type("AWS::DynamoDB::Table").values():
+            self.assertEqual(table["BillingMode"], "PAY_PER_REQUEST")
+            self.assertNotIn("SSESpecification", table)
+        for parameter in self.of_type("AWS::SSM::Parameter").values():
+            self.assertNotEqual(parameter.get("Tier"), "Advanced")
+        for queue in self.of_type("AWS::SQS::Queue").values():
+            self.assertNotIn("KmsMasterKeyId", queue)
+
+    def test_the_minute_schedule_sleeps_until_something_lives(self):
+        self.assertEqual(self.resources["MinuteSchedule"]["Properties"]["State"], "DISABLED")
+        self.assertEqual(self.resources["PatrolSchedule"]["Properties"]["State"], "ENABLED")
+
+    def test_every_log_group_forgets(self):
+        groups = self.of_type("AWS::Logs::LogGroup")
+        self.assertEqual(len(groups), len(FUNCTIONS))
+        for group in groups.values():
+            self.assertIn("RetentionInDays", group)
+        for name in FUNCTIONS:
+            function = self.resources[f"{name}Function"]["Properties"]
+            self.assertEqual(function["LoggingConfig"], {"LogGroup": {"Ref": f"{name}Logs"}})
+
+    # -- rights
+
+    def test_every_function_has_a_role_of_its_own(self):
+        for name in FUNCTIONS:
+            function = self.resources[f"{name}Function"]["Properties"]
+            self.assertEqual(function["Role"], {"Fn::GetAtt": [f"{name}Role", "Arn"]})
+
+    def test_no_role_has_a_wildcard_or_a_managed_policy(self):
+        for role, properties in self.of_type("AWS::IAM::Role").items():
+            self.assertNotIn("ManagedPolicyArns", properties, role)
+            for statement in self.statements(role):
+                for action in as_list(statement["Action"]):
+                    self.assertNotIn("*", action, role)
+                if "*" in as_list(statement["Resource"]):
+                    self.assertTrue(
+                        all(a.startswith("ec2:Describe") or a == "ec2:CreateFleet"
+                            for a in as_list(statement["Action"])), (role, statement))
+
+    def test_who_may_do_what(self):
+        terminates = {r for r in self.of_type("AWS::IAM::Role") if "ec2:TerminateInstances" in self.actions(r)}
+        launches = {r for r in self.of_type("AWS::IAM::Role") if "ec2:RunInstances" in self.actions(r)}
+        passes = {r for r in self.of_type("AWS::IAM::Role") if "iam:PassRole" in self.actions(r)}
+        self.assertEqual(terminates, {"SettleRole", "SweeperRole"})
+        self.assertEqual(launches, {"LaunchRole"})
+        self.assertEqual(passes, {"LaunchRole", "SweeperRole"})
+        self.assertFalse({a for a in self.actions("WebhookRole") if a.startswith("ec2:")})
+
+    def test_only_the_webhook_reads_the_webhook_secret_and_never_the_app_key(self):
+        for name in FUNCTIONS:
+            text = str(self.statements(f"{name}Role"))
+            self.assertEqual("WebhookSecretParameter" in text, name == "Webhook", name)
+            self.assertEqual("GitHubPrivateKeyParameter" in text,
+                             name not in ("Webhook", "Interruption"), name)
+
+    def test_only_our_own_instances_can_be_ended(self):
+        ours = {"StringEquals": {"aws:ResourceTag/dayfly:stack": {"Ref": "AWS::StackName"}}}
+        for role in ("SettleRole", "SweeperRole"):
+            for statement in self.statements(role):
+                if "ec2:TerminateInstances" in as_list(statement["Action"]):
+                    self.assertEqual(statement["Condition"], ours)
+
+    def test_a_role_is_passed_to_one_service_only(self):
+        for role in ("LaunchRole", "SweeperRole"):
+            for statement in self.statements(role):
+                if "iam:PassRole" in as_list(statement["Action"]):
+                    self.assertIn("iam:PassedToService", statement["Condition"]["StringEquals"])
+                    self.assertNotIn("*", str(statement["Resource"]))
+
+    def test_an_instance_may_only_check_in(self):
+        checkin = {"Fn::GetAtt": ["CheckinFunction", "Arn"]}
+        self.assertEqual(
+            [(s["Action"], s["Resource"], s["Condition"]) for s in self.statements("InstanceRole")],
+            [("lambda:InvokeFunctionUrl", checkin,
+              {"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}}),
+             ("lambda:InvokeFunction", checkin,
+              {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}})])
+
+    def test_the_public_reaches_the_webhook_by_its_url_and_nothing_else(self):
+        public = [p for p in self.of_type("AWS::Lambda::Permission").values() if p["Principal"] == "*"]
+        webhook = {"Ref": "WebhookFunction"}
+        self.assertCountEqual(public, [
+            {"Action": "lambda:InvokeFunctionUrl", "FunctionName": webhook, "Principal": "*",
+             "FunctionUrlAuthType": "NONE"},
+            {"Action": "lambda:InvokeFunction", "FunctionName": webhook, "Principal": "*",
+             "InvokedViaFunctionUrl": True},
+        ])
+        auth = {k: v["AuthType"] for k, v in self.of_type("AWS::Lambda::Url").items()}
+        self.assertEqual(auth, {"WebhookFunctionUrl": "NONE", "CheckinFunctionUrl": "AWS_IAM"})
+
+    # -- delivery
+
+    def test_every_rule_retries_and_then_leaves_the_event_in_the_dead_letters(self):
+        dead = {"Arn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}
+        rules = self.of_type("AWS::Events::Rule")
+        self.assertEqual(len(rules), 4)
+        for rule in rules.values():
+            for target in rule["Targets"]:
+                self.assertEqual(target["DeadLetterConfig"], dead)
+                self.assertIn("MaximumRetryAttempts", target["RetryPolicy"])
+        for schedule in self.of_type("AWS::Scheduler::Schedule").values():
+            self.assertEqual(schedule["Target"]["DeadLetterConfig"], dead)
+            self.assertEqual(schedule["FlexibleTimeWindow"], {"Mode": "OFF"})
+
+    def test_what_a_function_woken_by_an_event_fails_at_is_kept(self):
+        kept = {v["FunctionName"]["Ref"]: v["DestinationConfig"]["OnFailure"]["Destination"]
+                for v in self.of_type("AWS::Lambda::EventInvokeConfig").values()}
+        dead = {"Fn::GetAtt": ["DeadLetters", "Arn"]}
+        asynchronous = ("Launch", "Settle", "Interruption", "Sweeper")
+        self.assertEqual(kept, {f"{name}Function": dead for name in asynchronous})
+        for name in asynchronous:
+            self.assertIn("sqs:SendMessage", self.actions(f"{name}Role"))
+        self.assertIn("sqs:SendMessage", self.actions("SchedulerRole"))
+
+    # -- instances
+
+    def launch_template(self):
+        return self.resources["LaunchTemplate"]["Properties"]["LaunchTemplateData"]
+
+    def test_an_instance_is_closed_and_ends_with_its_power(self):
+        data = self.launch_template()
+        self.assertEqual(data["InstanceInitiatedShutdownBehavior"], "terminate")
+        self.assertEqual(data["MetadataOptions"]["HttpTokens"], "required")
+        self.assertEqual(data["MetadataOptions"]["HttpPutResponseHopLimit"], 1)
+        self.assertNotIn("KeyName", data)
+        for mapping in data["BlockDeviceMappings"]:
+            self.assertTrue(mapping["Ebs"]["Encrypted"])
+            self.assertTrue(mapping["Ebs"]["DeleteOnTermination"])
+            self.assertEqual(mapping["Ebs"]["VolumeType"], "gp3")
+        group = self.resources["InstanceSecurityGroup"]["Properties"]
+        self.assertNotIn("SecurityGroupIngress", group)
+        self.assertEqual(self.of_type("AWS::EC2::SecurityGroupIngress"), {})
+
+    def test_user_data_holds_no_secret_and_fits(self):
+        text = self.launch_template()["UserData"]["Fn::Base64"]["Fn::Sub"]
+        for secret in ("GitHubPrivateKeyParameter", "WebhookSecretParameter", "GitHubAppId"):
+            self.assertNotIn(secret, text)
+        # A few long URLs will still fit into the 16 KiB that EC2 takes.
+        self.assertLess(len(text.encode()), 12 * 1024)
+
+    def test_user_data_is_user_data_sh(self):
+        stale = subprocess.run([INFRA / "inline-user-data", "--check"], capture_output=True, text=True)
+        self.assertEqual(stale.returncode, 0, stale.stderr)
+
+    # -- the whole
+
+    def test_cloudformation_takes_it_inline(self):
+        self.assertLessEqual(TEMPLATE.stat().st_size, 51_200)
+        self.assertNotRegex(TEMPLATE.read_text(), r"(?m)[:-] [&*][a-z]", "YAML aliases are not taken")
+
+    def test_every_output_that_others_read_is_there(self):
+        for name in ("WebhookUrl", "CheckinUrl", "TableName", "BusName", "MinuteScheduleName",
+                     "LaunchTemplateId", "SubnetIds", "InstanceRoleArn",
+                     *(f"{function}FunctionName" for function in FUNCTIONS)):
+            self.assertIn(name, self.template["Outputs"])
+
+
+if __name__ == "__main__":
+    unittest.main()
