@@ -10,7 +10,9 @@ mod error;
 mod http;
 mod roots;
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -69,7 +71,15 @@ pub enum ConfigError {
 /// # Errors
 /// If no region is set, or the file of `AWS_CA_BUNDLE` cannot be used.
 pub fn config() -> Result<SdkConfig, ConfigError> {
-    config_from(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    config_from(|name| std::env::var(name).ok())
+}
+
+/// The same from an environment that `lookup` answers for: tests need no process of their own.
+///
+/// # Errors
+/// As [`config`].
+pub fn config_from(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Result<SdkConfig, ConfigError> {
+    from_environment(&Environment(Arc::new(lookup)))
 }
 
 /// The time limits of each call. A client whose service is slower by nature takes these and gives
@@ -83,19 +93,38 @@ pub fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-fn config_from(env: fn(&str) -> Option<String>) -> Result<SdkConfig, ConfigError> {
-    let region = env("AWS_REGION")
-        .or_else(|| env("AWS_DEFAULT_REGION"))
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// Where settings are looked up.
+#[derive(Clone)]
+struct Environment(Arc<Lookup>);
+
+impl Environment {
+    fn get(&self, name: &str) -> Option<String> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Environment")
+    }
+}
+
+fn from_environment(env: &Environment) -> Result<SdkConfig, ConfigError> {
+    let region = env
+        .get("AWS_REGION")
+        .or_else(|| env.get("AWS_DEFAULT_REGION"))
         .ok_or(ConfigError::NoRegion)?;
-    let roots = match env("AWS_CA_BUNDLE") {
+    let roots = match env.get("AWS_CA_BUNDLE") {
         Some(path) => Roots::from_file(path.into())?,
         None => Roots::of_aws(),
     };
     let mut builder = SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(region))
-        .credentials_provider(SharedCredentialsProvider::new(CredentialsFromEnvironment { env }))
-        .service_config(EndpointsFromEnvironment { env })
+        .credentials_provider(SharedCredentialsProvider::new(CredentialsFromEnvironment(env.clone())))
+        .service_config(EndpointsFromEnvironment(env.clone()))
         .retry_config(
             RetryConfig::standard()
                 .with_retry_spec(RetrySpec::v2_1())
@@ -105,7 +134,7 @@ fn config_from(env: fn(&str) -> Option<String>) -> Result<SdkConfig, ConfigError
         // No answer that we ask for is a stream: the attempt's time limit covers all of it.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .http_client(LazyClient::new(roots));
-    builder.set_endpoint_url(env("AWS_ENDPOINT_URL"));
+    builder.set_endpoint_url(env.get("AWS_ENDPOINT_URL"));
     // Without this the clients put their service's own number of tries in place of ours.
     builder.insert_origin("retry_config", Origin::shared_config());
     Ok(builder.build())
@@ -114,14 +143,12 @@ fn config_from(env: fn(&str) -> Option<String>) -> Result<SdkConfig, ConfigError
 /// Credentials as Lambda gives them. They are read again with each load, because an environment that
 /// is thawed after a long time may have been given others.
 #[derive(Debug)]
-struct CredentialsFromEnvironment {
-    env: fn(&str) -> Option<String>,
-}
+struct CredentialsFromEnvironment(Environment);
 
 impl CredentialsFromEnvironment {
     fn read(&self) -> Result<Credentials, CredentialsError> {
         let required = |name: &str| {
-            (self.env)(name).ok_or_else(|| {
+            self.0.get(name).ok_or_else(|| {
                 CredentialsError::not_loaded(format!(
                     "`{name}` is not set: run where AWS credentials are in the environment, as they are on Lambda"
                 ))
@@ -130,7 +157,7 @@ impl CredentialsFromEnvironment {
         Ok(Credentials::new(
             required("AWS_ACCESS_KEY_ID")?,
             required("AWS_SECRET_ACCESS_KEY")?,
-            (self.env)("AWS_SESSION_TOKEN"),
+            self.0.get("AWS_SESSION_TOKEN"),
             None,
             "environment",
         ))
@@ -162,12 +189,16 @@ mod tests {
         Some(value.to_owned())
     }
 
+    fn credentials(lookup: fn(&str) -> Option<String>) -> CredentialsFromEnvironment {
+        CredentialsFromEnvironment(Environment(Arc::new(lookup)))
+    }
+
     #[test]
     fn everything_comes_from_the_environment() {
         let config = config_from(full).unwrap();
         assert_eq!(config.region().unwrap().as_ref(), "eu-west-1");
         assert_eq!(config.endpoint_url(), Some("http://localhost:4566"));
-        let credentials = CredentialsFromEnvironment { env: full }.read().unwrap();
+        let credentials = credentials(full).read().unwrap();
         assert_eq!(credentials.access_key_id(), "AKIDEXAMPLE");
         assert_eq!(credentials.session_token(), Some("token"));
     }
@@ -190,14 +221,14 @@ mod tests {
 
     #[test]
     fn missing_credentials_say_what_to_set() {
-        let error = CredentialsFromEnvironment { env: |_| None }.read().unwrap_err();
+        let error = credentials(|_| None).read().unwrap_err();
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(cause.contains("AWS_ACCESS_KEY_ID"), "{cause}");
     }
 
     #[test]
     fn credentials_are_not_shown_when_the_configuration_is() {
-        let shown = format!("{:?}", CredentialsFromEnvironment { env: full }.read().unwrap());
+        let shown = format!("{:?}", credentials(full).read().unwrap());
         assert!(!shown.contains("secret\""), "{shown}");
     }
 }

@@ -1,0 +1,115 @@
+//! Records as items, and back.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use dayfly_core::record::{CachedConfig, Delivery, Instance, Job, Record, Run, Runner, Stored, Version, Wake};
+use dayfly_ports::StoreError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// An item, as the SDK has it.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// The partition key: kind and identity.
+pub const PK: &str = "pk";
+/// The sort key.
+pub const SK: &str = "sk";
+/// How often the item has been written.
+pub const VERSION: &str = "version";
+/// The partition key of the index of what is due; only items that are due one day have it.
+pub const DUE: &str = "due";
+/// The one value of [`DUE`].
+pub const DUE_VALUE: &str = "due";
+/// The sort key of that index: milliseconds since the epoch.
+pub const DUE_AT: &str = "due_at";
+/// When DynamoDB may delete the item: seconds since the epoch.
+pub const EXPIRES_AT: &str = "expires_at";
+/// The commit that wrote the item last. A commit that is sent twice, because the first answer was
+/// lost, knows its own work by it.
+pub const WRITTEN_BY: &str = "written_by";
+
+/// The item of a record, as `commit` writes it at `version`.
+///
+/// # Errors
+/// If the record cannot be written as attributes, which no value of these types brings about.
+pub fn write(record: &Record, version: Version, commit: &str) -> Result<Item, StoreError> {
+    let mut item = match record {
+        Record::Delivery(delivery) => attributes(delivery),
+        Record::Job(job) => attributes(job),
+        Record::Runner(runner) => attributes(runner),
+        Record::Instance(instance) => attributes(instance),
+        Record::Run(run) => attributes(run),
+        Record::Config(config) => attributes(config),
+        Record::Wake(wake) => attributes(wake),
+    }?;
+    // An index does not take NULL for a key, and what is not there says the same.
+    item.retain(|_, value| !value.is_null());
+    let id = record.id();
+    item.insert(PK.to_owned(), AttributeValue::S(id.pk()));
+    item.insert(SK.to_owned(), AttributeValue::S(id.sk()));
+    item.insert(VERSION.to_owned(), AttributeValue::N(version.0.to_string()));
+    item.insert(WRITTEN_BY.to_owned(), AttributeValue::S(commit.to_owned()));
+    if let Some(at) = record.due_at() {
+        item.insert(DUE.to_owned(), AttributeValue::S(DUE_VALUE.to_owned()));
+        item.insert(DUE_AT.to_owned(), AttributeValue::N(at.millis().to_string()));
+    }
+    if let Some(at) = record.expires_at() {
+        item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(at.seconds().to_string()));
+    }
+    Ok(item)
+}
+
+/// The record of an item.
+///
+/// # Errors
+/// If its key is of no kind that we know, if its attributes are not those of that kind, or if they
+/// say another key.
+pub fn read(item: Item) -> Result<Stored<Record>, StoreError> {
+    let key = key_of(&item);
+    let unreadable = |what: &str| StoreError::Unreadable(format!("{key}: {what}"));
+    let version = match item.get(VERSION) {
+        Some(AttributeValue::N(number)) => number.parse().map_err(|_| unreadable(&format!("version `{number}`")))?,
+        _ => return Err(unreadable("no version")),
+    };
+    let kind = key.split(['#', ' ']).next().unwrap_or_default();
+    let record = match kind {
+        "DELIVERY" => record::<Delivery>(item),
+        "JOB" => record::<Job>(item),
+        "RUNNER" => record::<Runner>(item),
+        "INSTANCE" => record::<Instance>(item),
+        "RUN" => record::<Run>(item),
+        "CONFIG" => record::<CachedConfig>(item),
+        "WAKE" => record::<Wake>(item),
+        _ => return Err(unreadable("no kind of record of ours")),
+    }
+    .map_err(|error| unreadable(&error.to_string()))?;
+    if record.id().to_string() != key {
+        return Err(unreadable(&format!("holds what belongs at {}", record.id())));
+    }
+    Ok(Stored {
+        record,
+        version: Version(version),
+    })
+}
+
+/// An item's key in words, for logs and errors.
+#[must_use]
+pub fn key_of(item: &Item) -> String {
+    let part = |name| match item.get(name) {
+        Some(AttributeValue::S(text)) => text.as_str(),
+        _ => "?",
+    };
+    format!("{} {}", part(PK), part(SK))
+}
+
+fn attributes(record: &impl Serialize) -> Result<Item, StoreError> {
+    serde_dynamo::to_item(record).map_err(|error| StoreError::Unreadable(error.to_string()))
+}
+
+fn record<R: DeserializeOwned + Into<Record>>(item: Item) -> Result<Record, serde_dynamo::Error> {
+    serde_dynamo::from_item::<_, R>(item).map(Into::into)
+}
+
+#[cfg(test)]
+mod tests;

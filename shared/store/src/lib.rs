@@ -1,0 +1,131 @@
+//! The DynamoDB table that holds all state.
+//!
+//! A record is one item: its fields are the item's attributes, so that whoever looks at the table
+//! reads it without a tool. Beside them stand the keys, the version, and what the `due` index and the
+//! time-to-live need; see [`item`].
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod commit;
+pub mod item;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::RequestId;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
+use dayfly_aws::{SdkConfig, failure};
+use dayfly_core::record::{Change, Record, RecordId, Stored};
+use dayfly_core::time::Timestamp;
+use dayfly_ports::{Store, StoreError};
+
+use item::Item;
+
+/// The index of the records that somebody must look at, by when.
+const DUE_INDEX: &str = "due";
+
+/// The table.
+#[derive(Clone, Debug)]
+pub struct DynamoTable {
+    client: Client,
+    name: String,
+}
+
+impl DynamoTable {
+    /// The table of this name. Nothing is sent yet.
+    #[must_use]
+    pub fn new(config: &SdkConfig, name: impl Into<String>) -> Self {
+        Self {
+            client: Client::new(config),
+            name: name.into(),
+        }
+    }
+
+    /// A query of the due index, up to a moment if one is given.
+    fn due_query(&self, until: Option<Timestamp>) -> QueryFluentBuilder {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(DUE_INDEX)
+            .expression_attribute_names("#due", item::DUE)
+            .expression_attribute_values(":due", AttributeValue::S(item::DUE_VALUE.to_owned()));
+        match until {
+            None => query.key_condition_expression("#due = :due"),
+            Some(until) => query
+                .key_condition_expression("#due = :due AND #at <= :now")
+                .expression_attribute_names("#at", item::DUE_AT)
+                .expression_attribute_values(":now", AttributeValue::N(until.millis().to_string())),
+        }
+    }
+}
+
+impl Store for DynamoTable {
+    async fn load(&self, id: &RecordId) -> Result<Option<Stored<Record>>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key(item::PK, AttributeValue::S(id.pk()))
+            .key(item::SK, AttributeValue::S(id.sk()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::Unavailable(failure(&error).to_string()))?;
+        answer.item.map(item::read).transpose()
+    }
+
+    async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.write(changes).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Stored<Record>>, StoreError> {
+        let mut found = Vec::new();
+        let mut next: Option<Item> = None;
+        loop {
+            let wanted = limit.saturating_sub(found.len());
+            if wanted == 0 {
+                return Ok(found);
+            }
+            let page = self
+                .due_query(Some(now))
+                .limit(i32::try_from(wanted).unwrap_or(i32::MAX))
+                .set_exclusive_start_key(next.take())
+                .send()
+                .await
+                .map_err(|error| StoreError::Unavailable(failure(&error).to_string()))?;
+            found.extend(page.items.unwrap_or_default().into_iter().filter_map(readable));
+            next = page.last_evaluated_key;
+            if next.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    async fn anything_lives(&self) -> Result<bool, StoreError> {
+        let answer = self
+            .due_query(None)
+            .select(Select::Count)
+            .limit(1)
+            .send()
+            .await
+            .map_err(|error| StoreError::Unavailable(failure(&error).to_string()))?;
+        tracing::debug!(
+            request = answer.request_id(),
+            count = answer.count,
+            "asked whether anything lives"
+        );
+        Ok(answer.count > 0)
+    }
+}
+
+/// The item as a record. One that cannot be read is said so and passed over: it would otherwise
+/// stand in the way of everything that is due behind it, in every sweep from now on.
+fn readable(item: Item) -> Option<Stored<Record>> {
+    let key = item::key_of(&item);
+    match item::read(item) {
+        Ok(stored) => Some(stored),
+        Err(error) => {
+            tracing::error!(key, %error, "a record that is due cannot be read: mend or delete the item");
+            None
+        }
+    }
+}
