@@ -1,0 +1,94 @@
+//! The lab's own look at EC2, as the account's owner.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{Aws, AwsError};
+
+/// An instance as EC2 describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ec2Instance {
+    /// `i-…`.
+    pub id: String,
+    /// `running`, `terminated` …
+    pub state: String,
+    /// Such as `g4dn.xlarge`.
+    pub instance_type: String,
+    /// Such as `eu-west-1b`.
+    pub zone: String,
+    /// `subnet-…`.
+    pub subnet: String,
+    /// All its tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+impl Ec2Instance {
+    /// Whether it is ended or ending.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        matches!(&*self.state, "shutting-down" | "terminated")
+    }
+}
+
+impl Aws {
+    /// Every instance that EC2 still knows of. Ended ones are forgotten after a minute or so.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn instances(&self) -> Result<Vec<Ec2Instance>, AwsError> {
+        let answer = self.query("ec2", "DescribeInstances", &[]).await?;
+        Ok(answer.each("instancesSet", |item| {
+            Some(Ec2Instance {
+                id: item.text("instanceId")?,
+                state: item.text("name")?,
+                instance_type: item.text("instanceType")?,
+                zone: item.text("availabilityZone")?,
+                subnet: item.text("subnetId")?,
+                tags: item.pairs("tagSet").into_iter().collect(),
+            })
+        }))
+    }
+
+    /// Each subnet's zone.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn subnet_zones(&self) -> Result<BTreeMap<String, String>, AwsError> {
+        let answer = self.query("ec2", "DescribeSubnets", &[]).await?;
+        Ok(answer
+            .each("subnetSet", |item| {
+                Some((item.text("subnetId")?, item.text("availabilityZone")?))
+            })
+            .into_iter()
+            .collect())
+    }
+
+    /// The user data an instance was launched with.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn user_data(&self, instance: &str) -> Result<String, AwsError> {
+        let action = "ec2:DescribeInstanceAttribute";
+        let parameters = [("InstanceId", instance), ("Attribute", "userData")];
+        let answer = self.query("ec2", "DescribeInstanceAttribute", &parameters).await?;
+        let encoded = super::calls::need(action, &answer, "value")?;
+        let bytes = STANDARD.decode(encoded.trim()).map_err(|_| AwsError::Shape {
+            action: action.to_owned(),
+            missing: "base64".to_owned(),
+            answer: encoded.clone(),
+        })?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Ends an instance.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn terminate(&self, instance: &str) -> Result<(), AwsError> {
+        self.query("ec2", "TerminateInstances", &[("InstanceId.1", instance)])
+            .await
+            .map(drop)
+    }
+}

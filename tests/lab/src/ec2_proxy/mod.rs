@@ -1,0 +1,388 @@
+//! A proxy between the functions and ministack's EC2: it lets a scenario decide what EC2 has, what
+//! it costs and when it fails, and counts who asked for what.
+//!
+//! Everything passes through signed as it was, so that ministack checks signature and rights; only a
+//! `CreateFleet` is made narrower (to the pool that EC2 would have taken) and signed again in its
+//! caller's name.
+
+mod fleet;
+mod prices;
+mod script;
+
+pub use script::{Call, Fault, FaultKind, Pool, Scenario, Supply};
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use reqwest::Method;
+use sha2::{Digest, Sha256};
+
+use crate::aws::{Answer, Aws, Xml, forward, now_seconds};
+use crate::function_url::Outgoing;
+use crate::http::{Handler, Received, Reply, Server};
+use crate::sigv4::{self, Credentials, Scope};
+
+use fleet::FleetRequest;
+
+/// The most that EC2 takes in, in bytes; user data and tags stay far below.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// The parameters of a query call, in the order they came.
+type Form = Vec<(String, String)>;
+
+/// A function whose calls the proxy knows by its signature.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// `launch`, `settle` …
+    pub name: String,
+    /// What it signs with.
+    pub credentials: Credentials,
+}
+
+impl Caller {
+    /// The function `name` with the session that ministack gives its processes.
+    ///
+    /// ministack derives it from the ARNs alone (`execution_credentials` in its Lambda runtime,
+    /// version 1.5.33), so the proxy can sign in the function's name what it had to change. Were the
+    /// derivation to change, signatures would not verify and fleets would pass unchanged; a test
+    /// holds it.
+    #[must_use]
+    pub fn function(name: &str, function_arn: &str, role_arn: &str) -> Self {
+        let digest = sha256_hex(&format!("{function_arn}:{role_arn}"));
+        Self {
+            name: name.to_owned(),
+            credentials: Credentials {
+                access_key: format!("ASIA{}", digest[..16].to_uppercase()),
+                secret: sha256_hex(&format!("secret:{digest}")),
+                token: Some(sha256_hex(&format!("token:{digest}"))),
+            },
+        }
+    }
+}
+
+fn sha256_hex(text: &str) -> String {
+    hex::encode(Sha256::digest(text.as_bytes()))
+}
+
+/// The running proxy.
+#[derive(Debug)]
+pub struct Ec2Proxy {
+    server: Server,
+    shared: Arc<Proxy>,
+}
+
+impl Ec2Proxy {
+    /// Starts the proxy in front of `aws`. It knows nobody yet.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start(aws: &Aws, scenario: Scenario) -> anyhow::Result<Self> {
+        let shared = Arc::new(Proxy {
+            http: reqwest::Client::builder().no_proxy().build()?,
+            endpoint: aws.endpoint().to_owned(),
+            region: aws.region().to_owned(),
+            state: Mutex::new(State {
+                scenario,
+                ..State::default()
+            }),
+            fleets: tokio::sync::Mutex::default(),
+        });
+        let server = Server::start(Arc::clone(&shared), BODY_LIMIT).await?;
+        Ok(Self { server, shared })
+    }
+
+    /// Makes the functions and the subnets of a deployment known.
+    pub fn know(&self, callers: Vec<Caller>, subnet_zones: BTreeMap<String, String>) {
+        let mut state = self.shared.state();
+        state.callers = callers;
+        state.subnet_zones = subnet_zones;
+    }
+
+    /// `http://127.0.0.1:<port>`: what the functions take for EC2.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// Changes the scenario while it runs.
+    pub fn change(&self, change: impl FnOnce(&mut Scenario)) {
+        change(&mut self.shared.state().scenario);
+    }
+
+    /// Every call of the functions so far, in the order they came.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.state().calls.clone()
+    }
+
+    /// How often the functions asked for `action`.
+    #[must_use]
+    pub fn count(&self, action: &str) -> usize {
+        self.shared
+            .state()
+            .calls
+            .iter()
+            .filter(|call| call.action == action)
+            .count()
+    }
+
+    /// Ends it.
+    pub async fn stop(self) {
+        self.server.stop().await;
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    scenario: Scenario,
+    callers: Vec<Caller>,
+    subnet_zones: BTreeMap<String, String>,
+    calls: Vec<Call>,
+}
+
+#[derive(Debug)]
+struct Proxy {
+    http: reqwest::Client,
+    endpoint: String,
+    region: String,
+    state: Mutex<State>,
+    /// The answers to the fleets that were asked for, by client token. Held over a whole
+    /// `CreateFleet`: two calls with the same token, at once, are one fleet.
+    fleets: tokio::sync::Mutex<HashMap<String, (Form, Outgoing)>>,
+}
+
+impl Handler for Proxy {
+    async fn handle(&self, request: Received) -> Reply {
+        let form: Form = form_urlencoded::parse(&request.body).into_owned().collect();
+        let action = value(&form, "Action").unwrap_or_default().to_owned();
+        let caller = self.caller(&request);
+        let fault = self.enter(&action, caller.as_ref(), &form);
+        match fault {
+            Some(FaultKind::Refuse { status, code, message }) => {
+                return Reply::Whole(error(status, &code, &message));
+            }
+            Some(FaultKind::LoseRequest) => return Reply::Lost,
+            Some(FaultKind::LoseAnswer) | None => {}
+        }
+        let answer = match (&*action, &caller) {
+            ("CreateFleet", Some(caller)) => self.create_fleet(&request, &form, caller).await,
+            ("DescribeSpotPriceHistory", _) => self.spot_prices(&request, &form).await,
+            _ => self.pass(&request).await,
+        };
+        if fault.is_some() {
+            Reply::Lost
+        } else {
+            Reply::Whole(answer)
+        }
+    }
+}
+
+impl Proxy {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change of it is whole, whatever its last user died of.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The function that signed this, if its signature holds.
+    fn caller(&self, request: &Received) -> Option<Caller> {
+        let key = sigv4::claimed_access_key(&request.headers)?;
+        let caller = {
+            let state = self.state();
+            state
+                .callers
+                .iter()
+                .find(|caller| caller.credentials.access_key == key)
+                .cloned()?
+        };
+        let signed = sigv4::Request {
+            method: &request.method,
+            path: &request.path,
+            query: &request.query,
+            headers: &request.headers,
+            body: &request.body,
+        };
+        sigv4::verify(&signed, self.scope(), &caller.credentials, now_seconds())
+            .inspect_err(|fault| tracing::warn!("a call in the name of {}: {fault}", caller.name))
+            .ok()?;
+        Some(caller)
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        Scope {
+            region: &self.region,
+            service: "ec2",
+        }
+    }
+
+    /// Counts the call and takes the fault that the scenario holds for it.
+    fn enter(&self, action: &str, caller: Option<&Caller>, form: &Form) -> Option<FaultKind> {
+        let caller = caller?;
+        let mut state = self.state();
+        let fault = state.scenario.take_fault(action, &caller.name);
+        state.calls.push(Call {
+            action: action.to_owned(),
+            caller: caller.name.clone(),
+            parameters: form.clone(),
+            fault: fault.clone(),
+        });
+        fault
+    }
+
+    async fn pass(&self, request: &Received) -> Outgoing {
+        let mut headers = request.headers.clone();
+        headers.retain(|(name, _)| !is_framing(name));
+        self.send(&request.method, &request.target(), &headers, request.body.clone())
+            .await
+    }
+
+    async fn send(&self, method: &str, target: &str, headers: &[(String, String)], body: bytes::Bytes) -> Outgoing {
+        let url = format!("{}{target}", self.endpoint);
+        let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::POST);
+        match forward(&self.http, method, &url, headers, body).await {
+            Ok(answer) => outgoing(answer),
+            Err(cause) => error(503, "ServiceUnavailable", &cause.to_string()),
+        }
+    }
+
+    /// The history has today's prices only. Who may not see it is refused by ministack, which checks
+    /// the rights before it says that it does not know the call.
+    async fn spot_prices(&self, request: &Received, form: &Form) -> Outgoing {
+        let passed = self.pass(request).await;
+        if matches!(passed.status, 401 | 403) {
+            return passed;
+        }
+        let state = self.state();
+        xml(prices::history(form, &state.scenario, &state.subnet_zones))
+    }
+
+    async fn create_fleet(&self, request: &Received, form: &Form, caller: &Caller) -> Outgoing {
+        let token = value(form, "ClientToken").map(str::to_owned);
+        let mut fleets = self.fleets.lock().await;
+        if let Some((asked, answer)) = token.as_ref().and_then(|token| fleets.get(token)) {
+            return if asked == form {
+                answer.clone()
+            } else {
+                error(
+                    400,
+                    "IdempotentParameterMismatch",
+                    "The client token was used with other parameters before.",
+                )
+            };
+        }
+        let answer = self.launch(request, form, caller).await;
+        if let Some(token) = token.filter(|_| answer.status == 200) {
+            fleets.insert(token, (form.clone(), answer.clone()));
+        }
+        answer
+    }
+
+    /// Takes instances pool by pool, as `price-capacity-optimized` would with one pool deeper than
+    /// all others: the cheapest that has any.
+    async fn launch(&self, request: &Received, form: &Form, caller: &Caller) -> Outgoing {
+        let wanted = FleetRequest::read(form);
+        let choice = {
+            let mut state = self.state();
+            let zones = state.subnet_zones.clone();
+            wanted.choose(&mut state.scenario, &zones)
+        };
+        let mut launched = Vec::new();
+        let mut fleet_id = format!("fleet-lab-{}", now_seconds());
+        for (pool, count) in &choice.taken {
+            let body = fleet::narrowed(form, pool.number, *count);
+            let answer = self.send_as(caller, request, body).await;
+            if answer.status != 200 {
+                return answer;
+            }
+            let Ok(read) = Xml::read("ec2:CreateFleet", &answer.body) else {
+                return answer;
+            };
+            if let Some(id) = read.text("fleetId") {
+                fleet_id = id;
+            }
+            let ids = read.texts("instanceIds");
+            launched.push((pool.clone(), ids));
+        }
+        xml(wanted.answer(&fleet_id, &launched, &choice.errors))
+    }
+
+    async fn send_as(&self, caller: &Caller, request: &Received, body: String) -> Outgoing {
+        let mut headers = request.headers.clone();
+        headers.retain(|(name, _)| !is_framing(name) && !name.starts_with("x-amz-") && name != "authorization");
+        let target = request.target();
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        let signed = sigv4::Request {
+            method: &request.method,
+            path,
+            query,
+            headers: &headers,
+            body: body.as_bytes(),
+        };
+        let added = sigv4::sign(&signed, self.scope(), &caller.credentials, now_seconds());
+        headers.extend(added);
+        self.send(&request.method, &target, &headers, body.into()).await
+    }
+}
+
+/// Headers that belong to a connection, not to a request. The host stays: it is signed.
+fn is_framing(name: &str) -> bool {
+    matches!(name, "connection" | "content-length" | "transfer-encoding" | "expect")
+}
+
+fn value<'a>(form: &'a Form, name: &str) -> Option<&'a str> {
+    form.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+}
+
+fn outgoing(answer: Answer) -> Outgoing {
+    Outgoing {
+        status: answer.status,
+        headers: answer.headers,
+        body: answer.body.to_vec(),
+    }
+}
+
+fn xml(body: String) -> Outgoing {
+    Outgoing {
+        status: 200,
+        headers: vec![("content-type".to_owned(), "text/xml;charset=UTF-8".to_owned())],
+        body: body.into_bytes(),
+    }
+}
+
+/// An error in EC2's own shape.
+fn error(status: u16, code: &str, message: &str) -> Outgoing {
+    let (code, message) = (escape(code), escape(message));
+    Outgoing {
+        status,
+        ..xml(format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response><Errors><Error><Code>{code}</Code>\
+             <Message>{message}</Message></Error></Errors><RequestID>lab</RequestID></Response>"
+        ))
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_in_ec2s_shape() {
+        let outgoing = error(503, "RequestLimitExceeded", "a < b");
+        let text = String::from_utf8(outgoing.body).unwrap();
+        assert_eq!(outgoing.status, 503);
+        assert!(
+            text.contains("<Code>RequestLimitExceeded</Code><Message>a &lt; b</Message>"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_functions_session_is_not_printed() {
+        let caller = Caller::function("launch", "arn:f", "arn:r");
+        assert!(caller.credentials.access_key.starts_with("ASIA"));
+        assert!(!format!("{caller:?}").contains(&caller.credentials.secret));
+    }
+}

@@ -1,0 +1,17 @@
+//! The whole of dayfly on one machine. Only the two clouds' ends stand in: AWS is ministack with IAM
+//! enforced, GitHub is the twin, instances are processes; the functions, the template, the agent and
+//! the user data are the real ones.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod aws;
+pub mod deploy;
+pub mod ec2_proxy;
+pub mod front_door;
+pub mod function_url;
+pub mod functions;
+pub mod http;
+pub mod ministack;
+pub mod policy;
+pub mod process;
+pub mod sigv4;
+pub mod template;

@@ -1,0 +1,546 @@
+//! AWS Signature Version 4: making it (the lab's own calls) and checking it (the lab's front door).
+//!
+//! Source of the behaviour: "Create a signed AWS API request" in the IAM user guide. The tests hold
+//! it against the worked example that AWS publishes; ministack checks what we sign, and the agent's
+//! and the functions' SDK signatures are checked by what is here, so neither side checks itself.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+/// How far a request's date may be from now, in seconds (five minutes; most AWS services).
+pub const CLOCK_SKEW_SECONDS: i64 = 300;
+
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+
+/// An access key with its secret and, for a role's session, its token.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// `AKIA…` of a user, `ASIA…` of a session.
+    pub access_key: String,
+    /// Never printed.
+    pub secret: String,
+    /// Only a session has one. Never printed.
+    pub token: Option<String>,
+}
+
+impl Credentials {
+    /// The account's owner as ministack knows it: every right, signature not checked.
+    #[must_use]
+    pub fn owner() -> Self {
+        Self {
+            access_key: "test".into(),
+            secret: "test".into(),
+            token: None,
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("access_key", &self.access_key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The region and service that a signature is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope<'a> {
+    /// Such as `eu-west-1`.
+    pub region: &'a str,
+    /// Such as `lambda`.
+    pub service: &'a str,
+}
+
+/// The parts of a request that a signature covers.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Upper case.
+    pub method: &'a str,
+    /// As sent: percent-encoded, without the query.
+    pub path: &'a str,
+    /// As sent, without the question mark.
+    pub query: &'a str,
+    /// Names in any case; a name may come several times.
+    pub headers: &'a [(String, String)],
+    /// The whole body.
+    pub body: &'a [u8],
+}
+
+impl Request<'_> {
+    fn header(&self, name: &str) -> Option<String> {
+        let values: Vec<String> = self
+            .headers
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        (!values.is_empty()).then(|| values.join(","))
+    }
+}
+
+/// What is wrong with a request's signature.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureFault {
+    /// No `Authorization` header of this algorithm.
+    #[error("the request is not signed")]
+    Unsigned,
+    /// The header or the date lacks a part.
+    #[error("the Authorization header lacks {0}")]
+    Incomplete(&'static str),
+    /// The access key is nobody's.
+    #[error("the access key is not known")]
+    UnknownKey,
+    /// Signed for another region, service or day.
+    #[error("signed for another scope")]
+    WrongScope,
+    /// The clock of the caller is off, or the request is old.
+    #[error("the request's date is too far from now")]
+    Skewed,
+    /// The session token is missing, another session's, or not among the signed headers.
+    #[error("the session token does not belong to the access key")]
+    WrongToken,
+    /// `x-amz-content-sha256` is not the body's.
+    #[error("the body is not the one that was signed")]
+    WrongBody,
+    /// The signature is not the one that this secret makes.
+    #[error("the signature does not match")]
+    Mismatch,
+}
+
+/// The headers to add to `request` to sign it at `now` (epoch seconds): date, body hash, token and
+/// `Authorization`. `request.headers` must name the host already.
+#[must_use]
+pub fn sign(request: &Request<'_>, scope: Scope<'_>, credentials: &Credentials, now: i64) -> Vec<(String, String)> {
+    let date = amz_date(now);
+    let payload = hex::encode(Sha256::digest(request.body));
+    let mut added = vec![
+        ("x-amz-date".to_owned(), date.clone()),
+        ("x-amz-content-sha256".to_owned(), payload.clone()),
+    ];
+    if let Some(token) = &credentials.token {
+        added.push(("x-amz-security-token".to_owned(), token.clone()));
+    }
+    let headers: Vec<(String, String)> = request.headers.iter().chain(&added).cloned().collect();
+    let all = Request {
+        headers: &headers,
+        ..*request
+    };
+    let mut names: Vec<String> = headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    names.sort();
+    names.dedup();
+    let signed = names.join(";");
+    let signature = signature(&all, &signed, &payload, &date, scope, &credentials.secret);
+    let scope = format!("{}/{}/{}/aws4_request", &date[..8], scope.region, scope.service);
+    added.push((
+        "authorization".to_owned(),
+        format!(
+            "{ALGORITHM} Credential={}/{scope}, SignedHeaders={signed}, Signature={}",
+            credentials.access_key,
+            hex::encode(signature)
+        ),
+    ));
+    added
+}
+
+/// The access key that a request claims to be signed with, unchecked.
+#[must_use]
+pub fn claimed_access_key(headers: &[(String, String)]) -> Option<String> {
+    let request = Request {
+        method: "",
+        path: "",
+        query: "",
+        headers,
+        body: b"",
+    };
+    Authorization::of(&request)
+        .ok()
+        .map(|authorization| authorization.access_key)
+}
+
+/// Recomputes the signature of `request` with `credentials` and compares.
+///
+/// # Errors
+/// The first [`SignatureFault`] found. `credentials` whose access key is not the claimed one give
+/// [`SignatureFault::UnknownKey`].
+pub fn verify(
+    request: &Request<'_>,
+    scope: Scope<'_>,
+    credentials: &Credentials,
+    now: i64,
+) -> Result<(), SignatureFault> {
+    let authorization = Authorization::of(request)?;
+    if authorization.access_key != credentials.access_key {
+        return Err(SignatureFault::UnknownKey);
+    }
+    let date = request
+        .header("x-amz-date")
+        .ok_or(SignatureFault::Incomplete("the date"))?;
+    let at = epoch_seconds(&date).ok_or(SignatureFault::Incomplete("a readable date"))?;
+    if authorization.region != scope.region || authorization.service != scope.service || authorization.day != date[..8]
+    {
+        return Err(SignatureFault::WrongScope);
+    }
+    if (now - at).abs() > CLOCK_SKEW_SECONDS {
+        return Err(SignatureFault::Skewed);
+    }
+    let names: Vec<&str> = authorization.signed_headers.split(';').collect();
+    if !names.contains(&"host") || !names.contains(&"x-amz-date") {
+        return Err(SignatureFault::Incomplete("host and date among the signed headers"));
+    }
+    if request.header("x-amz-security-token") != credentials.token {
+        return Err(SignatureFault::WrongToken);
+    }
+    let payload = payload_hash(request)?;
+    let ours = signature(
+        request,
+        &authorization.signed_headers,
+        &payload,
+        &date,
+        scope,
+        &credentials.secret,
+    );
+    let theirs = hex::decode(&authorization.signature).map_err(|_| SignatureFault::Mismatch)?;
+    // Compared as two MACs of the same key, so the time it takes tells nothing.
+    let blind = |bytes: &[u8]| mac(b"compare", bytes);
+    if blind(&ours) == blind(&theirs) {
+        Ok(())
+    } else {
+        Err(SignatureFault::Mismatch)
+    }
+}
+
+fn payload_hash(request: &Request<'_>) -> Result<String, SignatureFault> {
+    let actual = hex::encode(Sha256::digest(request.body));
+    match request.header("x-amz-content-sha256") {
+        None => Ok(actual),
+        Some(claimed) if claimed == UNSIGNED || claimed == actual => Ok(claimed),
+        Some(_) => Err(SignatureFault::WrongBody),
+    }
+}
+
+struct Authorization {
+    access_key: String,
+    day: String,
+    region: String,
+    service: String,
+    signed_headers: String,
+    signature: String,
+}
+
+impl Authorization {
+    fn of(request: &Request<'_>) -> Result<Self, SignatureFault> {
+        let header = request.header("authorization").ok_or(SignatureFault::Unsigned)?;
+        let fields = header.strip_prefix(ALGORITHM).ok_or(SignatureFault::Unsigned)?;
+        let field = |name: &'static str| {
+            fields
+                .split(',')
+                .filter_map(|field| field.trim().split_once('='))
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| value.to_owned())
+                .ok_or(SignatureFault::Incomplete(name))
+        };
+        let credential = field("Credential")?;
+        let [access_key, day, region, service, "aws4_request"] = credential.split('/').collect::<Vec<_>>()[..] else {
+            return Err(SignatureFault::Incomplete("a whole Credential"));
+        };
+        Ok(Self {
+            access_key: access_key.to_owned(),
+            day: day.to_owned(),
+            region: region.to_owned(),
+            service: service.to_owned(),
+            signed_headers: field("SignedHeaders")?,
+            signature: field("Signature")?,
+        })
+    }
+}
+
+fn signature(
+    request: &Request<'_>,
+    signed_headers: &str,
+    payload: &str,
+    date: &str,
+    scope: Scope<'_>,
+    secret: &str,
+) -> Vec<u8> {
+    let canonical = canonical_request(request, signed_headers, payload, scope.service);
+    let day = &date[..8];
+    let to_sign = format!(
+        "{ALGORITHM}\n{date}\n{day}/{}/{}/aws4_request\n{}",
+        scope.region,
+        scope.service,
+        hex::encode(Sha256::digest(canonical.as_bytes()))
+    );
+    let mut key = mac(format!("AWS4{secret}").as_bytes(), day.as_bytes());
+    for part in [scope.region, scope.service, "aws4_request"] {
+        key = mac(&key, part.as_bytes());
+    }
+    mac(&key, to_sign.as_bytes())
+}
+
+fn canonical_request(request: &Request<'_>, signed_headers: &str, payload: &str, service: &str) -> String {
+    let mut headers = String::new();
+    for name in signed_headers.split(';') {
+        headers.push_str(name);
+        headers.push(':');
+        headers.push_str(&request.header(name).unwrap_or_default());
+        headers.push('\n');
+    }
+    format!(
+        "{}\n{}\n{}\n{headers}\n{signed_headers}\n{payload}",
+        request.method,
+        canonical_path(request.path, service),
+        canonical_query(request.query),
+    )
+}
+
+/// S3 signs the path as sent; every other service normalises it and encodes it once more.
+fn canonical_path(path: &str, service: &str) -> String {
+    if service == "s3" {
+        return path.to_owned();
+    }
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            other => segments.push(other),
+        }
+    }
+    let mut normal = format!("/{}", segments.join("/"));
+    if path.ends_with('/') && !segments.is_empty() {
+        normal.push('/');
+    }
+    encode(&normal, b"/")
+}
+
+fn canonical_query(query: &str) -> String {
+    let mut pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
+        .map(|(name, value)| (encode(&name, b""), encode(&value, b"")))
+        .collect();
+    pairs.sort();
+    pairs
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect::<Vec<_>>()
+        .join("&")
+}
+
+/// Percent-encodes all but the unreserved characters of RFC 3986 and those of `also`.
+#[must_use]
+pub fn encode(text: &str, also: &[u8]) -> String {
+    use fmt::Write as _;
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) || also.contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+fn mac(key: &[u8], message: &[u8]) -> Vec<u8> {
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length of key");
+    mac.update(message);
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn amz_date(now: i64) -> String {
+    jiff::Timestamp::from_second(now)
+        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+        .strftime("%Y%m%dT%H%M%SZ")
+        .to_string()
+}
+
+fn epoch_seconds(amz_date: &str) -> Option<i64> {
+    if amz_date.len() != 16 || !amz_date.is_ascii() {
+        return None;
+    }
+    let civil = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", amz_date).ok()?;
+    Some(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: i64 = 1_440_938_160;
+    const SCOPE: Scope<'_> = Scope {
+        region: "us-east-1",
+        service: "iam",
+    };
+
+    fn example_credentials() -> Credentials {
+        Credentials {
+            access_key: "AKIDEXAMPLE".into(),
+            secret: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into(),
+            token: None,
+        }
+    }
+
+    /// The worked example of AWS's own documentation: `ListUsers` on 2015-08-30.
+    fn example_headers() -> Vec<(String, String)> {
+        [
+            ("content-type", "application/x-www-form-urlencoded; charset=utf-8"),
+            ("host", "iam.amazonaws.com"),
+            ("x-amz-date", "20150830T123600Z"),
+            (
+                "authorization",
+                "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/iam/aws4_request, \
+                 SignedHeaders=content-type;host;x-amz-date, \
+                 Signature=5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7",
+            ),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+    }
+
+    fn example(headers: &[(String, String)]) -> Request<'_> {
+        Request {
+            method: "GET",
+            path: "/",
+            query: "Action=ListUsers&Version=2010-05-08",
+            headers,
+            body: b"",
+        }
+    }
+
+    #[test]
+    fn the_published_example_verifies() {
+        let headers = example_headers();
+        assert_eq!(verify(&example(&headers), SCOPE, &example_credentials(), AT), Ok(()));
+    }
+
+    #[test]
+    fn each_change_to_a_signed_request_is_refused_with_its_reason() {
+        type Change = fn(&mut Vec<(String, String)>);
+        let cases: [(&str, Change, SignatureFault); 7] = [
+            (
+                "no signature",
+                |h| h.retain(|(n, _)| n != "authorization"),
+                SignatureFault::Unsigned,
+            ),
+            (
+                "another algorithm",
+                |h| h[3].1 = "Bearer abc".into(),
+                SignatureFault::Unsigned,
+            ),
+            (
+                "another host",
+                |h| h[1].1 = "evil.example".into(),
+                SignatureFault::Mismatch,
+            ),
+            (
+                "another key",
+                |h| h[3].1 = h[3].1.replace("AKIDEXAMPLE", "AKIDOTHER"),
+                SignatureFault::UnknownKey,
+            ),
+            (
+                "another service",
+                |h| h[3].1 = h[3].1.replace("/iam/", "/sts/"),
+                SignatureFault::WrongScope,
+            ),
+            (
+                "a token that is not the session's",
+                |h| h.push(("x-amz-security-token".into(), "x".into())),
+                SignatureFault::WrongToken,
+            ),
+            (
+                "a hash of another body",
+                |h| h.push(("x-amz-content-sha256".into(), "00".into())),
+                SignatureFault::WrongBody,
+            ),
+        ];
+        for (name, change, fault) in cases {
+            let mut headers = example_headers();
+            change(&mut headers);
+            assert_eq!(
+                verify(&example(&headers), SCOPE, &example_credentials(), AT),
+                Err(fault),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_changed_body_query_or_clock_is_refused() {
+        let headers = example_headers();
+        let changed = [
+            (
+                Request {
+                    body: b"x",
+                    ..example(&headers)
+                },
+                AT,
+                SignatureFault::Mismatch,
+            ),
+            (
+                Request {
+                    query: "Action=Other",
+                    ..example(&headers)
+                },
+                AT,
+                SignatureFault::Mismatch,
+            ),
+            (
+                Request {
+                    method: "POST",
+                    ..example(&headers)
+                },
+                AT,
+                SignatureFault::Mismatch,
+            ),
+            (example(&headers), AT + CLOCK_SKEW_SECONDS + 1, SignatureFault::Skewed),
+            (example(&headers), AT - CLOCK_SKEW_SECONDS - 1, SignatureFault::Skewed),
+        ];
+        for (request, now, fault) in changed {
+            assert_eq!(verify(&request, SCOPE, &example_credentials(), now), Err(fault));
+        }
+    }
+
+    #[test]
+    fn what_we_sign_verifies_and_carries_the_session_token() {
+        fn request(headers: &[(String, String)]) -> Request<'_> {
+            Request {
+                method: "POST",
+                path: "/claim/a%20b",
+                query: "b=2&a=1",
+                headers,
+                body: b"{}",
+            }
+        }
+        let credentials = Credentials {
+            token: Some("a-token".into()),
+            ..example_credentials()
+        };
+        let mut headers = vec![("host".to_owned(), "127.0.0.1:1".to_owned())];
+        let added = sign(&request(&headers), SCOPE, &credentials, AT);
+        headers.extend(added);
+        assert_eq!(verify(&request(&headers), SCOPE, &credentials, AT), Ok(()));
+        assert_eq!(claimed_access_key(&headers).as_deref(), Some("AKIDEXAMPLE"));
+        headers.retain(|(name, _)| name != "x-amz-security-token");
+        assert_eq!(
+            verify(&request(&headers), SCOPE, &credentials, AT),
+            Err(SignatureFault::WrongToken)
+        );
+    }
+
+    #[test]
+    fn credentials_print_no_secret() {
+        let credentials = Credentials {
+            token: Some("a-token".into()),
+            ..example_credentials()
+        };
+        let printed = format!("{credentials:?}");
+        assert!(!printed.contains("wJalr") && !printed.contains("a-token"), "{printed}");
+    }
+}
