@@ -1,0 +1,255 @@
+//! Workflow runs and jobs.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Page, Refusal, add_header, ok, raw, with_status};
+use super::guard::Caller;
+use crate::hub::Hub;
+use crate::model::{Conclusion, Job, JobId, RepoId, Run, RunId};
+use crate::payload;
+use crate::state::{CancelRefusal, Rerun, RerunRefusal, State as World};
+
+type InRepo<T> = Path<(String, String, T)>;
+
+fn run_of(world: &World, repo: RepoId, id: RunId) -> Result<&Run, Refusal> {
+    world
+        .runs
+        .get(&id)
+        .filter(|run| run.repo == repo)
+        .ok_or_else(Refusal::not_found)
+}
+
+fn job_of(world: &World, repo: RepoId, id: JobId) -> Result<&Job, Refusal> {
+    let job = world.jobs.get(&id).ok_or_else(Refusal::not_found)?;
+    run_of(world, repo, job.run)?;
+    Ok(job)
+}
+
+fn url_of(world: &World, repo: RepoId, rest: &str) -> String {
+    let name = world.repos[&repo].full_name();
+    format!("{}/repos/{name}/actions/{rest}", world.api_url)
+}
+
+pub(super) async fn list(
+    State(hub): State<Arc<Hub>>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Answer {
+    let repo = caller.repo()?;
+    let world = hub.look();
+    let asked = |name: &str| {
+        query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    };
+    let has_status = |run: &Run, wanted: &str| {
+        run.status.as_str() == wanted || run.conclusion.map(Conclusion::as_str) == Some(wanted)
+    };
+    let found: Vec<Value> = world
+        .runs()
+        .rev()
+        .filter(|run| run.repo == repo)
+        .filter(|run| asked("status").is_none_or(|wanted| has_status(run, wanted)))
+        .filter(|run| asked("branch").is_none_or(|wanted| run.head_branch == wanted))
+        .filter(|run| asked("event").is_none_or(|wanted| run.event == wanted))
+        .filter(|run| asked("head_sha").is_none_or(|wanted| run.head_sha == wanted))
+        .map(|run| payload::run(&world, run))
+        .collect();
+    Page::of(&query).answer(Some("workflow_runs"), &found, &url_of(&world, repo, "runs"))
+}
+
+pub(super) async fn get(
+    State(hub): State<Arc<Hub>>,
+    Extension(caller): Extension<Caller>,
+    Path((_, _, id)): InRepo<RunId>,
+) -> Answer {
+    let world = hub.look();
+    ok(payload::run(&world, run_of(&world, caller.repo()?, id)?))
+}
+
+pub(super) async fn attempt(
+    State(hub): State<Arc<Hub>>,
+    Extension(caller): Extension<Caller>,
+    Path((_, _, id, attempt)): Path<(String, String, RunId, u32)>,
+) -> Answer {
+    let world = hub.look();
+    let run = run_of(&world, caller.repo()?, id)?;
+    payload::run_attempt(&world, run, attempt).map_or_else(|| Err(Refusal::not_found()), ok)
+}
+
+pub(super) async fn attempt_jobs(
+    State(hub): State<Arc<Hub>>,
+    Extension(caller): Extension<Caller>,
+    Path((_, _, id, attempt)): Path<(String, String, RunId, u32)>,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Answer {
+    let repo = caller.repo()?;
+    let world = hub.look();
+    let run = run_of(&world, repo, id)?;
+    if attempt == 0 || attempt > run.attempt {
+        return Err(Refusal::not_found());
+    }
+    let jobs: Vec<Value> = jobs_of(&world, run, attempt)
+        .into_iter()
+        .map(|job| payload::job(&world, job))
+        .collect();
+    let url = url_of(&world, repo, &format!("runs/{id}/attempts/{attempt}/jobs"));
+    Page::of(&query).answer(Some("jobs"), &jobs, &url)
+}
+
+/// The jobs of an attempt: of the latest also those that an earlier one did.
+fn jobs_of<'a>(world: &'a World, run: &Run, attempt: u32) -> Vec<&'a Job> {
+    if attempt < run.attempt {
+        return world.jobs_of(run.id, attempt);
+    }
+    let mut jobs: Vec<&Job> = run.slots.iter().filter_map(|slot| world.jobs.get(&slot.job?)).collect();
+    jobs.sort_by_key(|job| job.id);
+    jobs
+}
+
+pub(super) async fn jobs(
+    State(hub): State<Arc<Hub>>,
+    Extension(caller): Extension<Caller>,
+    Path((_, _, id)): InRepo<RunId>,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Answer {
+    let repo = caller.repo()?;
+    let world = hub.look();
+    let run = run_of(&world, repo, id)?;
+    let every = query.iter().any(|(key, value)| key == "filter" && value == "all");
+    let jobs: Vec<&Job> = match every {
+        true => world.jobs().filter(|job| job.run == id).collect(),
+        false => jobs_of(&world, run, run.attempt),
+    };
+    let jobs: Vec<Value> = jobs.into_iter().map(|job| payload::job(&world, job)).collect();
+    Page::of(&query).answer(Some("jobs"), &jobs, &url_of(&world, repo, &format!("runs/{id}/jobs")))
+}
+
+pub(super) async fn job(
+    State(hub): State<Arc<Hub>>,
+    Extension(caller): Extension<Caller>,
+    Path((_, _, id)): InRepo<JobId>,
+) -> Answer {
+    let world = hub.look();
+    ok(payload::job(&world, job_of(&world, caller.repo()?, id)?))
+}
+
+/// A redirect to the log, as GitHub gives it; 404 until there is one.
+pub(super) async fn job_logs(
+    State(hub): State<Arc<Hub>>,
+    Extension(caller): Extension<Caller>,
+    Path((_, _, id)): InRepo<JobId>,
+) -> Answer {
+    let world = hub.look();
+    let job = job_of(&world, caller.repo()?, id)?;
+    if job.status.is_open() {
+        return Err(Refusal::not_found());
+    }
+    let mut response = StatusCode::FOUND.into_response();
+    let location = format!("{}/_twin/logs/{id}", world.api_url);
+    add_header(&mut response, "location", &location);
+    Ok(response)
+}
+
+/// The log itself: a line per line of output, each with its time.
+pub(crate) async fn log_text(State(hub): State<Arc<Hub>>, Path(id): Path<JobId>) -> Response {
+    let world = hub.look();
+    let Some(job) = world.jobs.get(&id) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let mut text = String::new();
+    for line in &job.log {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{:.7} {}", line.at, line.text);
+    }
+    raw(text.into_bytes(), "text/plain; charset=utf-8")
+}
+
+fn rerun_answer(result: Result<(), RerunRefusal>, running: &str) -> Answer {
+    match result {
+        Ok(()) => with_status(StatusCode::CREATED, json!({})),
+        Err(RerunRefusal::NotFound) => Err(Refusal::not_found()),
+        Err(RerunRefusal::StillRunning) => Err(Refusal::forbidden(running)),
+        Err(RerunRefusal::EarlierAttempt) => {
+            Err(Refusal::forbidden("Only jobs from the current attempt can be re-run"))
+        }
+        Err(RerunRefusal::CannotBeRetried) => Err(Refusal::forbidden("This workflow run cannot be retried")),
+        Err(RerunRefusal::TooOld) => Err(Refusal::forbidden(
+            "Unable to retry this workflow run because it was created over a month ago",
+        )),
+    }
+}
+
+const RUN_RUNNING: &str = "This workflow is already running";
+const JOB_RUNNING: &str = "The workflow run containing this job is already running";
+
+pub(super) async fn rerun_job(
+    State(hub): State<Arc<Hub>>,
+    Extension(caller): Extension<Caller>,
+    Path((_, _, id)): InRepo<JobId>,
+) -> Answer {
+    let repo = caller.repo()?;
+    hub.act(|world, now| {
+        let run = job_of(world, repo, id)?.run;
+        rerun_answer(world.rerun(run, Rerun::Job(id), now), JOB_RUNNING)
+    })
+}
+
+pub(super) async fn rerun_failed(
+    State(hub): State<Arc<Hub>>,
+    Extension(caller): Extension<Caller>,
+    Path((_, _, id)): InRepo<RunId>,
+) -> Answer {
+    let repo = caller.repo()?;
+    hub.act(|world, now| {
+        run_of(world, repo, id)?;
+        rerun_answer(world.rerun(id, Rerun::Failed, now), RUN_RUNNING)
+    })
+}
+
+pub(super) async fn rerun(
+    State(hub): State<Arc<Hub>>,
+    Extension(caller): Extension<Caller>,
+    Path((_, _, id)): InRepo<RunId>,
+) -> Answer {
+    let repo = caller.repo()?;
+    hub.act(|world, now| {
+        run_of(world, repo, id)?;
+        rerun_answer(world.rerun(id, Rerun::All, now), RUN_RUNNING)
+    })
+}
+
+fn cancel_now(hub: &Arc<Hub>, repo: RepoId, id: RunId, force: bool) -> Answer {
+    hub.act(|world, now| {
+        run_of(world, repo, id)?;
+        match world.cancel_run(id, force, now) {
+            Ok(()) => with_status(StatusCode::ACCEPTED, json!({})),
+            Err(CancelRefusal::NotFound) => Err(Refusal::not_found()),
+            Err(CancelRefusal::Completed) => Err(Refusal::conflict("Cannot cancel a workflow run that is completed.")),
+        }
+    })
+}
+
+pub(super) async fn cancel(
+    State(hub): State<Arc<Hub>>,
+    Extension(caller): Extension<Caller>,
+    Path((_, _, id)): InRepo<RunId>,
+) -> Answer {
+    cancel_now(&hub, caller.repo()?, id, false)
+}
+
+pub(super) async fn force_cancel(
+    State(hub): State<Arc<Hub>>,
+    Extension(caller): Extension<Caller>,
+    Path((_, _, id)): InRepo<RunId>,
+) -> Answer {
+    cancel_now(&hub, caller.repo()?, id, true)
+}

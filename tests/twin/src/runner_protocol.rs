@@ -1,0 +1,302 @@
+//! What a runner and the twin say to each other.
+//!
+//! The protocol is the twin's own: GitHub's between runner and service is neither documented nor
+//! needed. What it has in common with GitHub's is what matters to whoever starts runners: the outer
+//! shape of the JIT config, a session that is refused to old versions and removed runners, a long
+//! poll, an offer that must be taken in time, a lock that must be renewed, a cancellation that comes
+//! with the renewal, and one job a runner.
+//!
+//! # The JIT config
+//! Base64 of a JSON object of file name → base64 of the file's contents: `.runner`, `.credentials`
+//! and `.credentials_rsaparams`, as GitHub's. [`JitConfig::decode`] reads it.
+//!
+//! # The calls
+//! All under the `ServerUrl` of `.runner`, all with `Authorization: Bearer <credential>`, bodies JSON.
+//!
+//! | call | body → answer |
+//! |---|---|
+//! | `POST /_twin/runner/sessions` | [`OpenSession`] → 201 [`SessionOpened`] · 401 not registered · 403 version too old · 409 has a session |
+//! | `GET /_twin/runner/sessions/{session}/message` | held up to `poll_seconds` → 200 [`RunnerMessage`] · 204 nothing yet, ask again · 401 the runner was removed: stop |
+//! | `POST /_twin/runner/sessions/{session}/jobs/{job}/acknowledge` | → 200 [`JobMessage`] · 409 too late, ask again |
+//! | `POST /_twin/runner/jobs/{job}/renew` | → 200 [`Renewed`]; every `renew_seconds` while it runs · 410 the job is over: stop |
+//! | `POST /_twin/runner/jobs/{job}/logs` | [`StepLog`] → 204 · 410 |
+//! | `POST /_twin/runner/jobs/{job}/steps` | [`StepReport`] → 204 · 410 |
+//! | `POST /_twin/runner/jobs/{job}/complete` | [`CompleteJob`] → 200 [`Completed`] · 410 |
+//! | `DELETE /_twin/runner/sessions/{session}` | → 204 |
+//!
+//! Every refusal has a [`Refused`] body. A runner that is told to stop ends with exit code 0, as
+//! GitHub's does; one refused for its version ends with 7 if it was started with
+//! `ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE=1`, else with 0.
+//!
+//! On SIGINT or SIGTERM a runner kills the running step, and completes the job as `failure` with
+//! [`EndedBy::ShutdownSignal`]; on [`Order::Cancel`] it kills the running step and completes the job as
+//! `cancelled`.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Conclusion, JobId, RunId, RunnerId};
+
+/// The contents of `.runner`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RunnerFile {
+    /// The runner's id.
+    pub agent_id: RunnerId,
+    /// The runner's name.
+    pub agent_name: String,
+    /// The runner group's id.
+    pub pool_id: u64,
+    /// The runner group's name.
+    pub pool_name: String,
+    /// Where the runner's calls go.
+    pub server_url: String,
+    /// The repository.
+    pub git_hub_url: String,
+    /// Where jobs' files go, relative to the runner's folder.
+    pub work_folder: String,
+    /// Whether it takes one job only; always true for a JIT config.
+    pub ephemeral: bool,
+}
+
+/// The contents of `.credentials`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialsFile {
+    /// `OAuth`.
+    pub scheme: String,
+    /// The credential.
+    pub data: CredentialsData,
+}
+
+/// The credential in `.credentials`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialsData {
+    /// The bearer token of every call.
+    pub client_id: String,
+    /// Where GitHub's runners trade their key for a token; unused by ours.
+    pub authorization_url: String,
+}
+
+/// A decoded JIT config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JitConfig {
+    /// `.runner`
+    pub runner: RunnerFile,
+    /// `.credentials`
+    pub credentials: CredentialsFile,
+}
+
+/// Why a JIT config cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum JitConfigError {
+    /// The whole, or a file in it, is not base64.
+    #[error("not base64: {0}")]
+    Base64(#[from] base64::DecodeError),
+    /// The whole, or a file in it, is not the JSON it should be.
+    #[error("not the expected JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A file is missing.
+    #[error("no `{0}` in it")]
+    Missing(&'static str),
+}
+
+impl JitConfig {
+    /// The text that `run.sh --jitconfig` takes.
+    ///
+    /// # Errors
+    /// Never in practice: the parts are plain data.
+    pub fn encode(&self) -> Result<String, JitConfigError> {
+        let files = BTreeMap::from([
+            (".runner", STANDARD.encode(serde_json::to_vec(&self.runner)?)),
+            (".credentials", STANDARD.encode(serde_json::to_vec(&self.credentials)?)),
+            (".credentials_rsaparams", STANDARD.encode("{}")),
+        ]);
+        Ok(STANDARD.encode(serde_json::to_vec(&files)?))
+    }
+
+    /// Reads the text that `run.sh --jitconfig` takes.
+    ///
+    /// # Errors
+    /// When it is not base64 of the JSON described in this module.
+    pub fn decode(text: &str) -> Result<Self, JitConfigError> {
+        let files: BTreeMap<String, String> = serde_json::from_slice(&STANDARD.decode(text.trim())?)?;
+        let file = |name: &'static str| -> Result<Vec<u8>, JitConfigError> {
+            let text = files.get(name).ok_or(JitConfigError::Missing(name))?;
+            Ok(STANDARD.decode(text)?)
+        };
+        Ok(Self {
+            runner: serde_json::from_slice(&file(".runner")?)?,
+            credentials: serde_json::from_slice(&file(".credentials")?)?,
+        })
+    }
+}
+
+/// Asks for a session.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OpenSession {
+    /// `AgentId` of `.runner`.
+    pub runner_id: RunnerId,
+    /// The runner's version, `major.minor.patch`.
+    pub version: String,
+    /// `linux`, `macos`, `windows`.
+    pub os: String,
+}
+
+/// The runner listens now.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionOpened {
+    /// Names the session in later calls.
+    pub session_id: String,
+    /// How long a poll may be held.
+    pub poll_seconds: f64,
+    /// How often a running job is to be renewed.
+    pub renew_seconds: f64,
+}
+
+/// What a poll brings.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum RunnerMessage {
+    /// A job is offered: acknowledge it.
+    JobOffered {
+        /// Which.
+        job_id: JobId,
+    },
+}
+
+/// A job, whole.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JobMessage {
+    /// The job.
+    pub job_id: JobId,
+    /// Its run.
+    pub run_id: RunId,
+    /// Its run's attempt.
+    pub run_attempt: u32,
+    /// Its run's number.
+    pub run_number: u64,
+    /// The job's key in the workflow file (`GITHUB_JOB`).
+    pub job_key: String,
+    /// The job's name as shown.
+    pub job_name: String,
+    /// The workflow's name.
+    pub workflow_name: String,
+    /// `owner/name`.
+    pub repository: String,
+    /// The commit.
+    pub sha: String,
+    /// `refs/heads/<branch>`.
+    pub git_ref: String,
+    /// What caused the run.
+    pub event_name: String,
+    /// Who caused the run.
+    pub actor: String,
+    /// The job's variables.
+    pub env: BTreeMap<String, String>,
+    /// The steps to run, in order.
+    pub steps: Vec<StepMessage>,
+}
+
+/// A step to run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StepMessage {
+    /// Names the step in logs and reports; the first is 2, after "Set up job".
+    pub number: u32,
+    /// Its name as shown.
+    pub name: String,
+    /// The bash script; none: a step with `uses`, to be reported as skipped.
+    pub run: Option<String>,
+    /// Its own variables.
+    pub env: BTreeMap<String, String>,
+}
+
+/// What a renewal brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewed {
+    /// What the runner is to do.
+    pub order: Order,
+}
+
+/// What a runner is to do with its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Go on.
+    Continue,
+    /// Kill the step and complete the job as cancelled.
+    Cancel,
+}
+
+/// Lines of a step's output.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StepLog {
+    /// The step's number.
+    pub step: u32,
+    /// Lines without their ends.
+    pub lines: Vec<String>,
+}
+
+/// A step began or ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StepReport {
+    /// The step's number.
+    pub number: u32,
+    /// None: it began.
+    pub conclusion: Option<Conclusion>,
+}
+
+/// The job is over.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CompleteJob {
+    /// How it ended.
+    pub conclusion: Conclusion,
+    /// What ended it, where it was not its steps.
+    #[serde(default)]
+    pub ended_by: Option<EndedBy>,
+}
+
+/// What ends a job other than its steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedBy {
+    /// The runner got SIGINT or SIGTERM.
+    ShutdownSignal,
+}
+
+/// The job is over and the runner, being ephemeral, is no longer registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completed {
+    /// Always true: there is no next job.
+    pub runner_removed: bool,
+}
+
+/// Why a call was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// For programs.
+    pub code: RefusedCode,
+    /// For people.
+    pub message: String,
+}
+
+/// Why a call was refused, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusedCode {
+    /// The runner is not registered (any more), or the credential is not its own.
+    NotRegistered,
+    /// The runner's version is below the minimum.
+    VersionTooOld,
+    /// The runner has a session.
+    SessionExists,
+    /// The offer was withdrawn.
+    TooLate,
+    /// The job is over, or not this runner's.
+    JobOver,
+    /// There is no such step.
+    NoSuchStep,
+}

@@ -1,0 +1,37 @@
+//! Payloads of webhooks.
+
+use serde_json::{Value, json};
+
+use super::Checker;
+use super::rest::with_components;
+
+impl Checker {
+    /// What a payload breaks, of either description.
+    pub(crate) fn webhook(&self, event: &str, action: Option<&str>, payload: &Value) -> Vec<String> {
+        let dashed = match action {
+            Some(action) => format!("{event}-{action}").replace('_', "-"),
+            None => event.to_owned(),
+        };
+        let schema = &self.shared.webhooks["webhooks"][&dashed];
+        if schema.is_null() {
+            return vec![format!("webhook {dashed}: no such webhook is described")];
+        }
+        let components = &self.shared.webhooks["components"]["schemas"];
+        let mut violations = self.violations(
+            &format!("webhook {dashed}"),
+            || with_components(schema, components),
+            payload,
+        );
+        let name = format!("{event}${}", action.unwrap_or("event"));
+        violations.extend(self.violations(&format!("webhook {name} (strict)"), || self.strict(&name), payload));
+        violations
+    }
+
+    fn strict(&self, name: &str) -> Value {
+        json!({
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "allOf": [{"$ref": format!("#/definitions/{name}")}],
+            "definitions": self.shared.strict["definitions"],
+        })
+    }
+}

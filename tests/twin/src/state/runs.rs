@@ -1,0 +1,202 @@
+//! Runs: made, advanced from job to job, concluded, cancelled.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::State;
+use super::repos::Source;
+use crate::event::Happening;
+use crate::model::{Conclusion, JobId, RepoId, Run, RunId, Slot, Status, WorkflowId};
+use crate::payload;
+use crate::workflow::{RunContext, Workflow, WorkflowError, WorkflowFile};
+
+/// Why a run cannot be cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelRefusal {
+    /// There is no such run.
+    NotFound,
+    /// It is done.
+    Completed,
+}
+
+impl State {
+    pub(super) fn create_run(
+        &mut self,
+        repo_id: RepoId,
+        path: &str,
+        file: &WorkflowFile,
+        event: &str,
+        from: &Source<'_>,
+        now: Timestamp,
+    ) -> Result<RunId, WorkflowError> {
+        let id = RunId(self.ids.next("run"));
+        let key = (repo_id, path.to_owned());
+        let workflow_id = match self.workflows.get(&key) {
+            Some(known) => *known,
+            None => WorkflowId(self.ids.next("workflow")),
+        };
+        self.workflows.insert(key, workflow_id);
+        let repo = self
+            .repos
+            .get_mut(&repo_id)
+            .unwrap_or_else(|| unreachable!("a run is only made from a commit of its repository"));
+        repo.run_count += 1;
+        let number = repo.run_count;
+        let actor = repo.owner.clone();
+        let context = RunContext {
+            github: BTreeMap::from([
+                ("run_id".to_owned(), id.to_string()),
+                ("run_number".to_owned(), number.to_string()),
+                ("sha".to_owned(), from.sha.to_owned()),
+                ("ref".to_owned(), format!("refs/heads/{}", from.branch)),
+                ("ref_name".to_owned(), from.branch.to_owned()),
+                ("repository".to_owned(), repo.full_name()),
+                ("repository_owner".to_owned(), actor.login.clone()),
+                ("actor".to_owned(), actor.login.clone()),
+                ("event_name".to_owned(), event.to_owned()),
+                ("workflow".to_owned(), file.name()),
+            ]),
+        };
+        let slots = file
+            .jobs(&context)?
+            .into_iter()
+            .map(|spec| Slot { spec, job: None })
+            .collect();
+        let run = Run {
+            id,
+            repo: repo_id,
+            workflow: Workflow {
+                id: workflow_id,
+                name: file.name(),
+                path: path.to_owned(),
+            },
+            number,
+            attempt: 1,
+            event: event.to_owned(),
+            head_branch: from.branch.to_owned(),
+            head_sha: from.sha.to_owned(),
+            head_repo: from.head_repo,
+            actor,
+            status: Status::Queued,
+            conclusion: None,
+            created_at: now,
+            started_at: now,
+            updated_at: now,
+            cancelled: false,
+            slots,
+            earlier: Vec::new(),
+        };
+        self.runs.insert(id, run);
+        self.announce_attempt(id);
+        self.advance_run(id, now);
+        Ok(id)
+    }
+
+    /// Tells of a new attempt of a run.
+    pub(super) fn announce_attempt(&mut self, id: RunId) {
+        let run = &self.runs[&id];
+        let (attempt, workflow) = (run.attempt, run.workflow.name.clone());
+        self.tell(Happening::RunRequested {
+            run: id,
+            attempt,
+            workflow,
+        });
+        self.send_run(id, "requested");
+    }
+
+    pub(super) fn send_run(&mut self, id: RunId, action: &'static str) {
+        let run = &self.runs[&id];
+        let repo = run.repo;
+        let payload = payload::run_event(self, run, action);
+        self.send("workflow_run", action, repo, id.0, payload);
+    }
+
+    /// Makes the jobs whose needs are done, and concludes the run when every job is.
+    pub(super) fn advance_run(&mut self, id: RunId, now: Timestamp) {
+        while let Some((slot, runs)) = self.next_ready_slot(id) {
+            self.create_job(id, slot, runs, now);
+        }
+        let run = &self.runs[&id];
+        let done = run.status != Status::Completed && run.slots.iter().all(|slot| self.slot_conclusion(slot).is_some());
+        if done {
+            self.conclude_run(id, now);
+        }
+    }
+
+    /// The first job that isn't made yet though its needs are done, and whether it is to run.
+    fn next_ready_slot(&self, id: RunId) -> Option<(usize, bool)> {
+        let run = &self.runs[&id];
+        run.slots.iter().enumerate().find_map(|(index, slot)| {
+            if slot.job.is_some() {
+                return None;
+            }
+            let mut met = !run.cancelled;
+            for need in &slot.spec.needs {
+                for needed in run.slots.iter().filter(|one| one.spec.key == *need) {
+                    met &= self.slot_conclusion(needed)? == Conclusion::Success;
+                }
+            }
+            Some((index, met))
+        })
+    }
+
+    fn slot_conclusion(&self, slot: &Slot) -> Option<Conclusion> {
+        self.jobs.get(&slot.job?)?.conclusion
+    }
+
+    fn conclude_run(&mut self, id: RunId, now: Timestamp) {
+        let run = &self.runs[&id];
+        let ends: Vec<Conclusion> = run.slots.iter().filter_map(|slot| self.slot_conclusion(slot)).collect();
+        let conclusion = if ends.contains(&Conclusion::Failure) {
+            Conclusion::Failure
+        } else if run.cancelled || ends.contains(&Conclusion::Cancelled) {
+            Conclusion::Cancelled
+        } else if !ends.is_empty() && ends.iter().all(|end| *end == Conclusion::Skipped) {
+            Conclusion::Skipped
+        } else {
+            Conclusion::Success
+        };
+        let attempt = run.attempt;
+        self.change_run(id, now, |run| {
+            run.status = Status::Completed;
+            run.conclusion = Some(conclusion);
+        });
+        self.tell(Happening::RunCompleted {
+            run: id,
+            attempt,
+            conclusion,
+        });
+        self.send_run(id, "completed");
+    }
+
+    /// The first job of an attempt started.
+    pub(super) fn mark_run_started(&mut self, id: RunId, now: Timestamp) {
+        if self.runs[&id].status == Status::Queued {
+            self.change_run(id, now, |run| run.status = Status::InProgress);
+            self.send_run(id, "in_progress");
+        }
+    }
+
+    pub(super) fn change_run(&mut self, id: RunId, now: Timestamp, change: impl FnOnce(&mut Run)) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            change(run);
+            run.updated_at = now;
+        }
+    }
+
+    /// Cancels a run: what no runner has ends now, what runs is told to (`force`: ends now too).
+    pub(crate) fn cancel_run(&mut self, id: RunId, force: bool, now: Timestamp) -> Result<(), CancelRefusal> {
+        let run = self.runs.get(&id).ok_or(CancelRefusal::NotFound)?;
+        if run.status == Status::Completed {
+            return Err(CancelRefusal::Completed);
+        }
+        let jobs: Vec<JobId> = run.slots.iter().filter_map(|slot| slot.job).collect();
+        self.change_run(id, now, |run| run.cancelled = true);
+        for job in jobs {
+            self.cancel_job(job, force, now);
+        }
+        self.advance_run(id, now);
+        Ok(())
+    }
+}

@@ -1,0 +1,15 @@
+//! The twin, driven from outside as dayfly, GitHub's users and runners do.
+
+mod auth;
+mod cancelling;
+mod checks;
+mod contents;
+mod main_path;
+mod matching;
+mod reruns;
+mod runners;
+mod support;
+mod validation;
+mod vanishing;
+mod webhooks;
+mod workflows;
