@@ -1,0 +1,105 @@
+# The commands of this project; `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+SCENARIO ?= main
+SCENARIOS := main idle interruption lifetime
+FUNCTIONS := webhook launch checkin settle sweeper interruption
+AGENT_TARGETS := x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+BUILD_PATH := $(CURDIR)/.tools/build/bin:$(PATH)
+
+.PHONY: help
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ------------------------------------------------------------------- the lab
+
+.PHONY: demo
+demo: ## Walk a job from webhook to gone [SCENARIO=main|idle|interruption|lifetime]
+	@[[ " $(SCENARIOS) " == *" $(SCENARIO) "* ]] || \
+	  { echo "there is no scenario \`$(SCENARIO)\`: it is one of $(SCENARIOS)" >&2; exit 2; }
+	@tools/prerequisites demo
+	@tools/install lab schemas
+	@cargo build --workspace --bins
+	@$(TARGET)/debug/dayfly-lab demo $(SCENARIO)
+
+.PHONY: lab
+lab: ## Leave the lab running and say how to send it a webhook
+	@tools/prerequisites demo
+	@tools/install lab schemas
+	@cargo build --workspace --bins
+	@$(TARGET)/debug/dayfly-lab up
+
+# -------------------------------------------------------------------- checks
+
+.PHONY: test
+test: ## All checks and tests
+	@tools/prerequisites test
+	@tools/install lab schemas check
+	cargo fmt --all --check
+	@$(MAKE) check-infra
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo build --workspace --bins --locked
+	cargo test --workspace --locked
+	@$(MAKE) check-deny
+
+.PHONY: check-infra
+check-infra: ## The template, its user data and the shell scripts
+	@tools/install check
+	tools/check-infra
+
+.PHONY: check-deny
+check-deny: ## Licences, sources and known vulnerabilities of the dependencies
+	@tools/install deny
+	tools/check-deny
+
+.PHONY: lint
+lint: ## Formatting and lints only
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: fmt
+fmt: ## Format the code, and put user-data.sh into the template
+	cargo fmt --all
+	infra/inline-user-data
+
+.PHONY: bench
+bench: ## Start-up, latency, memory and size of every function, beside the goals
+	@tools/prerequisites bench
+	cargo build --release $(FUNCTIONS:%=-p dayfly-%) -p dayfly-bench --bins
+	@$(TARGET)/release/dayfly-bench
+
+# -------------------------------------------------------------------- builds
+
+.PHONY: agent
+agent: ## The static agent for both architectures, and the template's parameters for it
+	@tools/prerequisites build
+	@tools/install build
+	@for target in $(AGENT_TARGETS); do \
+	  rustup target list --installed | grep --quiet --line-regexp $$target || rustup target add $$target; \
+	  PATH="$(BUILD_PATH)" cargo zigbuild --release --locked -p dayfly-agent --target $$target; \
+	done
+	@for target in $(AGENT_TARGETS); do \
+	  echo "$(TARGET)/$$target/release/dayfly-agent"; \
+	  case $$target in x86_64*) name=AgentSha256X8664;; *) name=AgentSha256Arm64;; esac; \
+	  echo "  $$name=$$(sha256sum <$(TARGET)/$$target/release/dayfly-agent | cut -d ' ' -f 1)"; \
+	done
+
+.PHONY: functions
+functions: ## Every function for Lambda (arm64), as `sam build` builds them
+	@tools/prerequisites build
+	@tools/install build
+	PATH="$(BUILD_PATH)" cargo lambda build --release --arm64 --locked $(FUNCTIONS:%=-p dayfly-%)
+
+.PHONY: tools
+tools: ## Install every tool under .tools/
+	@tools/prerequisites test
+	@tools/install lab schemas check build deny
+
+.PHONY: clean-tools
+clean-tools: ## Remove .tools/
+	rm -rf .tools
