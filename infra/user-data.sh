@@ -57,6 +57,7 @@ finish() {
   power_off 'the agent ended, or could not be started'
   # Nothing of this script outlives it, should the machine not be a real one.
   jobs -p | xargs -r kill
+  wait 2>/dev/null || true
 }
 trap finish EXIT
 trap 'say "line $LINENO failed: $BASH_COMMAND"; exit 1' ERR
@@ -154,6 +155,7 @@ get_agent
 wait "$runner_ready"
 
 kill "$boot_watch"
+wait "$boot_watch" 2>/dev/null || true
 say "starting $("$agent" --version 2>/dev/null || echo agent)"
 # Not exec: this shell stays to power off when the agent dies, of whatever.
 "$agent"
