@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod aws;
+pub mod cloud;
 pub mod deploy;
 pub mod ec2_proxy;
 pub mod front_door;

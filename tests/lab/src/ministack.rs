@@ -22,7 +22,8 @@ const PYTHON_IN_CHECKOUT: &str = ".tools/venv/bin/python";
 const PROGRAM_IN_CHECKOUT: &str = "tools/ministack_lab.py";
 
 /// Runs ministack and ends its whole process group when our end of its standard input closes: a lab
-/// that is killed outright leaves nothing behind either.
+/// that is killed outright leaves nothing behind either. Ended in order, it ends the functions'
+/// processes first and waits for them, which ministack does not.
 const LAUNCHER: &str = "\
 import os, runpy, signal, sys, threading
 def end_with_the_lab():
@@ -30,7 +31,16 @@ def end_with_the_lab():
     os.killpg(0, signal.SIGKILL)
 threading.Thread(target=end_with_the_lab, daemon=True).start()
 program = sys.argv.pop()
-runpy.run_path(program, run_name='__main__')
+try:
+    runpy.run_path(program, run_name='__main__')
+finally:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.killpg(0, signal.SIGTERM)
+    try:
+        while True:
+            os.wait()
+    except ChildProcessError:
+        pass
 ";
 
 /// How often a start is tried: another process may take the free port before ministack does.

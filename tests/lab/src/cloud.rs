@@ -1,0 +1,312 @@
+//! The AWS half of the lab: ministack with the stack deployed, EC2's proxy and the two front doors.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use crate::aws::{Aws, Ec2Instance, Invocation};
+use crate::deploy::{Deployment, Plan, deploy};
+use crate::ec2_proxy::{Caller, Ec2Proxy, Scenario};
+use crate::front_door::{FrontDoor, Sessions};
+use crate::function_url::Url;
+use crate::functions::Function;
+use crate::ministack::{Ministack, Settings};
+use crate::sigv4::Credentials;
+
+/// ministack's one account.
+const ACCOUNT: &str = "000000000000";
+
+/// The SSM parameter that names the default image: those of AWS's own are AWS's to write.
+const IMAGE_PARAMETER: &str = "/lab/image";
+
+/// An image that ministack's EC2 knows.
+pub const IMAGE: &str = "ami-0123456789abcdef0";
+
+/// What the AWS half is started with.
+#[derive(Clone, Debug)]
+pub struct CloudConfig {
+    /// The checkout.
+    pub checkout: PathBuf,
+    /// The folder of the functions' binaries.
+    pub binaries: PathBuf,
+    /// The region.
+    pub region: String,
+    /// The stack's name.
+    pub stack: String,
+    /// How long a minute of the schedules lasts.
+    pub minute: Duration,
+    /// The webhook secret, as GitHub has it.
+    pub webhook_secret: String,
+    /// The App's private key in PEM.
+    pub app_private_key: String,
+    /// Further parameters of the template.
+    pub parameters: BTreeMap<String, String>,
+    /// What EC2 is like.
+    pub scenario: Scenario,
+}
+
+/// The running AWS half.
+#[derive(Debug)]
+pub struct Cloud {
+    ministack: Ministack,
+    aws: Aws,
+    deployment: Deployment,
+    ec2: Ec2Proxy,
+    webhook_door: FrontDoor,
+    checkin_door: FrontDoor,
+    sessions: Sessions,
+}
+
+impl Cloud {
+    /// Starts everything, with all files under `scratch`.
+    ///
+    /// # Errors
+    /// When a part of it does not start; what has started is ended.
+    pub async fn start(config: &CloudConfig, scratch: &Path) -> anyhow::Result<Self> {
+        let ministack = Ministack::start(&Settings {
+            checkout: &config.checkout,
+            scratch,
+            region: &config.region,
+            minute: config.minute,
+        })
+        .await?;
+        let aws = Aws::new(&ministack.endpoint(), &config.region, Credentials::owner())?;
+        put_parameters(&aws, config).await?;
+        let deployment = deploy(
+            &aws,
+            &Plan {
+                checkout: &config.checkout,
+                binaries: &config.binaries,
+                scratch,
+                stack: &config.stack,
+                parameters: parameters(config),
+            },
+        )
+        .await?;
+        let ec2 = Ec2Proxy::start(&aws, config.scenario.clone()).await?;
+        ec2.know(callers(&aws, &deployment).await?, aws.subnet_zones().await?);
+        // The one thing that the functions are told besides what the template tells them.
+        let ec2_url = BTreeMap::from([("AWS_ENDPOINT_URL_EC2".to_owned(), ec2.url())]);
+        for function in Function::ALL {
+            aws.add_function_environment(deployment.function(function)?, &ec2_url)
+                .await?;
+        }
+        let sessions = Sessions::default();
+        let webhook = url(&deployment, "WebhookUrl")?;
+        let checkin = url(&deployment, "CheckinUrl")?;
+        Ok(Self {
+            webhook_door: FrontDoor::open(&aws, webhook, deployment.function(Function::Webhook)?).await?,
+            checkin_door: FrontDoor::guarded(&aws, checkin, deployment.function(Function::Checkin)?, sessions.clone())
+                .await?,
+            ministack,
+            aws,
+            deployment,
+            ec2,
+            sessions,
+        })
+    }
+
+    /// The account's owner's view of AWS. It does not pass the EC2 proxy.
+    #[must_use]
+    pub fn aws(&self) -> &Aws {
+        &self.aws
+    }
+
+    /// The deployed stack.
+    #[must_use]
+    pub fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    /// EC2 as the functions see it.
+    #[must_use]
+    pub fn ec2(&self) -> &Ec2Proxy {
+        &self.ec2
+    }
+
+    /// ministack itself.
+    #[must_use]
+    pub fn ministack(&self) -> &Ministack {
+        &self.ministack
+    }
+
+    /// The sessions that check-ins are signed with.
+    #[must_use]
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Where GitHub sends webhooks.
+    #[must_use]
+    pub fn webhook_door(&self) -> &FrontDoor {
+        &self.webhook_door
+    }
+
+    /// Where instances check in.
+    #[must_use]
+    pub fn checkin_door(&self) -> &FrontDoor {
+        &self.checkin_door
+    }
+
+    /// Invokes a function and waits for its answer.
+    ///
+    /// # Errors
+    /// When Lambda refuses; a function that fails is an [`Invocation`].
+    pub async fn invoke(&self, function: Function, event: &Value) -> anyhow::Result<Invocation> {
+        let name = self.deployment.function(function)?;
+        Ok(self.aws.invoke(name, event).await?)
+    }
+
+    /// Puts an event of EC2's own on the default bus, from where the template's rules take it.
+    ///
+    /// # Errors
+    /// When the bus does not take it.
+    pub async fn emit_ec2_event(&self, event: &Ec2Event, instance: &str) -> anyhow::Result<()> {
+        let region = self.aws.region();
+        let entry = json!({
+            "Source": "aws.ec2",
+            "DetailType": event.detail_type(),
+            "Resources": [format!("arn:aws:ec2:{region}:{ACCOUNT}:instance/{instance}")],
+            "Detail": event.detail(instance).to_string(),
+        });
+        let body = json!({"Entries": [entry]});
+        let answer = self.aws.json("events", "AWSEvents", "PutEvents", &body).await?;
+        anyhow::ensure!(answer["FailedEntryCount"] == 0, "the bus refused the event: {answer}");
+        Ok(())
+    }
+
+    /// Every item of the table, as `DynamoDB`'s JSON.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn table_items(&self) -> anyhow::Result<Vec<Value>> {
+        Ok(self.aws.scan(self.deployment.output("TableName")?, None).await?)
+    }
+
+    /// The records that somebody still has to look at: those of the index of what is due.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub async fn live_records(&self) -> anyhow::Result<Vec<Value>> {
+        Ok(self.aws.scan(self.deployment.output("TableName")?, Some("due")).await?)
+    }
+
+    /// The instances of the stack, ended ones too while EC2 remembers them.
+    ///
+    /// # Errors
+    /// When EC2 does not answer.
+    pub async fn instances(&self) -> anyhow::Result<Vec<Ec2Instance>> {
+        let mut instances = self.aws.instances().await?;
+        instances.retain(|instance| instance.tags.get("dayfly:stack") == Some(&self.deployment.stack));
+        Ok(instances)
+    }
+
+    /// Whether the minute schedule is on.
+    ///
+    /// # Errors
+    /// When the schedule cannot be read.
+    pub async fn minute_schedule_enabled(&self) -> anyhow::Result<bool> {
+        let schedule = self.aws.schedule(self.deployment.output("MinuteScheduleName")?).await?;
+        Ok(schedule["State"] == "ENABLED")
+    }
+
+    /// How many messages lie in the dead letter queue.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub async fn dead_letters(&self) -> anyhow::Result<u64> {
+        let body = json!({
+            "QueueUrl": self.deployment.output("DeadLettersUrl")?,
+            "AttributeNames": ["ApproximateNumberOfMessages"],
+        });
+        let answer = self.aws.json("sqs", "AmazonSQS", "GetQueueAttributes", &body).await?;
+        answer["Attributes"]["ApproximateNumberOfMessages"]
+            .as_str()
+            .and_then(|count| count.parse().ok())
+            .with_context(|| format!("the queue has no number of messages: {answer}"))
+    }
+
+    /// Everything that a function logged.
+    ///
+    /// # Errors
+    /// When its log group cannot be read.
+    pub async fn function_log(&self, function: Function) -> anyhow::Result<Vec<String>> {
+        let group = self.deployment.resource(&format!("{}Logs", function.title()))?;
+        Ok(self.aws.log_lines(group).await?)
+    }
+
+    /// Ends everything.
+    ///
+    /// # Errors
+    /// When a process of ministack's does not end.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.webhook_door.stop().await;
+        self.checkin_door.stop().await;
+        self.ec2.stop().await;
+        self.ministack.stop().await
+    }
+}
+
+/// What EC2 tells of an instance on the default bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ec2Event {
+    /// It will be taken back in two minutes.
+    InterruptionWarning,
+    /// It may be taken back soon.
+    RebalanceRecommendation,
+    /// It is in another state now. ministack tells of launches and ends itself.
+    StateChange(String),
+}
+
+impl Ec2Event {
+    fn detail_type(&self) -> &'static str {
+        match self {
+            Self::InterruptionWarning => "EC2 Spot Instance Interruption Warning",
+            Self::RebalanceRecommendation => "EC2 Instance Rebalance Recommendation",
+            Self::StateChange(_) => "EC2 Instance State-change Notification",
+        }
+    }
+
+    fn detail(&self, instance: &str) -> Value {
+        match self {
+            Self::InterruptionWarning => json!({"instance-id": instance, "instance-action": "terminate"}),
+            Self::RebalanceRecommendation => json!({"instance-id": instance}),
+            Self::StateChange(state) => json!({"instance-id": instance, "state": state}),
+        }
+    }
+}
+
+async fn put_parameters(aws: &Aws, config: &CloudConfig) -> anyhow::Result<()> {
+    aws.put_parameter("/dayfly/github/webhook-secret", "SecureString", &config.webhook_secret)
+        .await?;
+    aws.put_parameter("/dayfly/github/private-key", "SecureString", &config.app_private_key)
+        .await?;
+    aws.put_parameter(IMAGE_PARAMETER, "String", IMAGE).await?;
+    Ok(())
+}
+
+fn parameters(config: &CloudConfig) -> BTreeMap<String, String> {
+    let mut parameters = config.parameters.clone();
+    parameters
+        .entry("DefaultImage".to_owned())
+        .or_insert_with(|| IMAGE_PARAMETER.to_owned());
+    parameters
+}
+
+async fn callers(aws: &Aws, deployment: &Deployment) -> anyhow::Result<Vec<Caller>> {
+    let mut callers = Vec::new();
+    for function in Function::ALL {
+        let configuration = aws.function_configuration(deployment.function(function)?).await?;
+        let text = |field: &str| configuration[field].as_str().unwrap_or_default().to_owned();
+        callers.push(Caller::function(function.name(), &text("FunctionArn"), &text("Role")));
+    }
+    Ok(callers)
+}
+
+fn url(deployment: &Deployment, output: &str) -> anyhow::Result<Url> {
+    let text = deployment.output(output)?;
+    Url::parse(text, ACCOUNT).with_context(|| format!("`{text}` is no Function URL"))
+}

@@ -1,0 +1,324 @@
+//! What is around the functions: deployment, front doors, EC2's proxy, rules. The functions are
+//! stand-ins here, which answer with the event they got.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use dayfly_lab::aws::{Session, Xml, now_seconds};
+use dayfly_lab::cloud::{Cloud, CloudConfig, Ec2Event};
+use dayfly_lab::ec2_proxy::{Fault, Pool, Scenario, Supply};
+use dayfly_lab::functions::Function;
+use dayfly_lab::sigv4::{self, Credentials, Scope};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::stand_in;
+
+struct Foundation {
+    cloud: Cloud,
+    _scratch: TempDir,
+}
+
+impl Foundation {
+    async fn start() -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let binaries = scratch.path().join("bin");
+        std::fs::create_dir(&binaries).unwrap();
+        stand_in::build(&binaries);
+        let parameters = [
+            ("GitHubAppId", "1".to_owned()),
+            ("AgentSha256X8664", "0".repeat(64)),
+            ("AgentSha256Arm64", "0".repeat(64)),
+        ];
+        let config = CloudConfig {
+            checkout: checkout(),
+            binaries,
+            region: "eu-west-1".into(),
+            stack: "dayfly".into(),
+            minute: Duration::from_secs(1),
+            webhook_secret: "a webhook secret".into(),
+            app_private_key: "a private key".into(),
+            parameters: parameters.map(|(name, value)| (name.to_owned(), value)).into(),
+            scenario: Scenario::default(),
+        };
+        let cloud = Cloud::start(&config, scratch.path()).await.unwrap();
+        Self {
+            cloud,
+            _scratch: scratch,
+        }
+    }
+
+    async fn instance_session(&self, instance: &str) -> Session {
+        let role = self.cloud.deployment().output("InstanceRoleArn").unwrap();
+        self.cloud.aws().assume_role(role, instance).await.unwrap()
+    }
+
+    /// Sends `form` to EC2 as the launch function does.
+    async fn ec2(&self, form: &str) -> Ec2Answer {
+        let invocation = self
+            .cloud
+            .invoke(Function::Launch, &json!({"ec2": form}))
+            .await
+            .unwrap();
+        let status = invocation.payload["status"]
+            .as_i64()
+            .unwrap_or_else(|| panic!("{invocation:?}"));
+        let body = STANDARD.decode(invocation.payload["answer"].as_str().unwrap()).unwrap();
+        Ec2Answer {
+            curl_status: status,
+            text: String::from_utf8(body).unwrap(),
+        }
+    }
+
+    fn fleet(&self, token: &str) -> String {
+        let deployment = self.cloud.deployment();
+        let mut form = format!(
+            "Action=CreateFleet&Version=2016-11-15&Type=instant&ClientToken={token}\
+             &TargetCapacitySpecification.TotalTargetCapacity=1\
+             &TargetCapacitySpecification.DefaultTargetCapacityType=spot\
+             &LaunchTemplateConfigs.1.LaunchTemplateSpecification.LaunchTemplateId={}\
+             &LaunchTemplateConfigs.1.LaunchTemplateSpecification.Version=$Latest\
+             &TagSpecification.1.ResourceType=instance\
+             &TagSpecification.1.Tag.1.Key=dayfly:stack&TagSpecification.1.Tag.1.Value=dayfly",
+            deployment.output("LaunchTemplateId").unwrap()
+        );
+        // The cheapest zone comes last.
+        for (number, subnet) in deployment.output("SubnetIds").unwrap().split(',').rev().enumerate() {
+            let prefix = format!("&LaunchTemplateConfigs.1.Overrides.{}.", number + 1);
+            write!(form, "{prefix}InstanceType=g4dn.xlarge{prefix}SubnetId={subnet}").unwrap();
+        }
+        form
+    }
+
+    async fn stop(self) {
+        self.cloud.stop().await.unwrap();
+    }
+}
+
+struct Ec2Answer {
+    curl_status: i64,
+    text: String,
+}
+
+impl Ec2Answer {
+    fn xml(&self) -> Xml {
+        Xml::read("ec2", self.text.as_bytes()).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .components()
+        .collect()
+}
+
+async fn check_in(url: &str, credentials: Option<&Credentials>) -> (u16, Value) {
+    let host = url.strip_prefix("http://").unwrap();
+    let mut headers = vec![
+        ("host".to_owned(), host.to_owned()),
+        ("content-type".to_owned(), "application/json".to_owned()),
+    ];
+    let body = br#"{"instance":"i-1"}"#;
+    if let Some(credentials) = credentials {
+        let request = sigv4::Request {
+            method: "POST",
+            path: "/claim",
+            query: "",
+            headers: &headers,
+            body,
+        };
+        let scope = Scope {
+            region: "eu-west-1",
+            service: "lambda",
+        };
+        headers.extend(sigv4::sign(&request, scope, credentials, now_seconds()));
+    }
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut request = http.post(format!("{url}/claim")).body(body.to_vec());
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn the_check_in_door_opens_to_the_instance_role_alone_and_says_who_came() {
+    let lab = Foundation::start().await;
+    let url = lab.cloud.checkin_door().url();
+    let session = lab.instance_session("i-0123456789abcdef0").await;
+    lab.cloud.sessions().insert(session.clone());
+    let webhook_role = lab.cloud.deployment().resource("WebhookRole").unwrap();
+    let other = lab
+        .cloud
+        .aws()
+        .assume_role(&format!("arn:aws:iam::000000000000:role/{webhook_role}"), "i-1")
+        .await
+        .unwrap();
+    lab.cloud.sessions().insert(other.clone());
+
+    let (status, event) = check_in(&url, Some(&session.credentials)).await;
+    assert_eq!(status, 200, "{event}");
+    let caller = &event["requestContext"]["authorizer"]["iam"];
+    assert!(caller["userId"].as_str().unwrap().starts_with("AROA"), "{caller}");
+    assert!(
+        caller["userId"].as_str().unwrap().ends_with(":i-0123456789abcdef0"),
+        "{caller}"
+    );
+    assert_eq!(event["rawPath"], "/claim");
+    assert_eq!(event["body"], r#"{"instance":"i-1"}"#);
+
+    let wrong_secret = Credentials {
+        secret: "wrong".into(),
+        ..session.credentials.clone()
+    };
+    let unknown = Credentials {
+        access_key: "ASIAUNKNOWN".into(),
+        ..session.credentials
+    };
+    for (who, credentials) in [
+        ("nobody", None),
+        ("a wrong secret", Some(&wrong_secret)),
+        ("an unknown key", Some(&unknown)),
+        ("another role", Some(&other.credentials)),
+    ] {
+        let (status, answer) = check_in(&url, credentials).await;
+        assert_eq!((status, answer), (403, json!({"Message": "Forbidden"})), "{who}");
+    }
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn the_webhook_door_passes_body_and_headers_on_as_they_came() {
+    let lab = Foundation::start().await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = http
+        .post(lab.cloud.webhook_door().url())
+        .header("content-type", "application/json")
+        .header("x-hub-signature-256", "sha256=00")
+        .body("{\"zen\": \"ü\" }")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    let event: Value = answer.json().await.unwrap();
+    assert_eq!(event["body"], "{\"zen\": \"ü\" }");
+    assert_eq!(event["headers"]["x-hub-signature-256"], "sha256=00");
+    assert_eq!(event["requestContext"]["http"]["method"], "POST");
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn ec2_takes_the_cheapest_pool_that_has_any_and_the_same_token_is_the_same_fleet() {
+    let lab = Foundation::start().await;
+    let form = lab.fleet("one");
+    let first = lab.ec2(&form).await.xml();
+    let ids = first.texts("instanceIds");
+    assert_eq!(ids.len(), 1, "{first:?}");
+    assert_eq!(first.text("availabilityZone").as_deref(), Some("eu-west-1a"));
+    assert_eq!(lab.ec2(&form).await.xml().texts("instanceIds"), ids);
+    assert!(
+        lab.ec2(&form.replace("g4dn", "g5"))
+            .await
+            .text
+            .contains("IdempotentParameterMismatch")
+    );
+
+    let instances = lab.cloud.instances().await.unwrap();
+    assert_eq!(instances.len(), 1, "{instances:?}");
+    assert_eq!((&*instances[0].id, &*instances[0].zone), (&*ids[0], "eu-west-1a"));
+
+    let pool = Pool::new("g4dn.xlarge", "eu-west-1a");
+    lab.cloud.ec2().change(|scenario| {
+        scenario.supply.insert(pool, Supply::Left(0));
+    });
+    let second = lab.ec2(&lab.fleet("two")).await.xml();
+    assert_eq!(second.texts("instanceIds").len(), 1);
+    assert_eq!(
+        second.text("errorCode").as_deref(),
+        Some("InsufficientInstanceCapacity")
+    );
+    assert_eq!(lab.cloud.ec2().count("CreateFleet"), 4);
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn faults_refuse_throttle_and_lose_answers_of_what_was_done() {
+    let lab = Foundation::start().await;
+    lab.cloud.ec2().change(|scenario| {
+        scenario.faults = vec![Fault::throttle("CreateFleet", 1), Fault::lose_answer("CreateFleet")];
+    });
+    let form = lab.fleet("lossy");
+    assert!(lab.ec2(&form).await.text.contains("RequestLimitExceeded"));
+    assert!(lab.cloud.instances().await.unwrap().is_empty());
+    assert_ne!(lab.ec2(&form).await.curl_status, 0, "the connection broke");
+    assert_eq!(lab.cloud.instances().await.unwrap().len(), 1, "but the fleet is there");
+    assert_eq!(lab.ec2(&form).await.xml().texts("instanceIds").len(), 1);
+    assert_eq!(lab.cloud.instances().await.unwrap().len(), 1);
+
+    let prices = lab
+        .ec2("Action=DescribeSpotPriceHistory&Version=2016-11-15&InstanceType.1=g5.xlarge&AvailabilityZone=eu-west-1b")
+        .await;
+    assert_eq!(prices.xml().text("spotPrice").as_deref(), Some("0.388100"));
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn the_proxy_leaves_rights_to_iam() {
+    let lab = Foundation::start().await;
+    let denied = lab
+        .ec2("Action=TerminateInstances&Version=2016-11-15&InstanceId.1=i-0123456789abcdef0")
+        .await;
+    assert!(denied.text.contains("UnauthorizedOperation"), "{}", denied.text);
+    let webhook = json!({"ec2": lab.fleet("stolen")});
+    let denied = lab.cloud.invoke(Function::Webhook, &webhook).await.unwrap();
+    let text = STANDARD.decode(denied.payload["answer"].as_str().unwrap()).unwrap();
+    assert!(
+        String::from_utf8_lossy(&text).contains("UnauthorizedOperation"),
+        "{denied:?}"
+    );
+    let prices = json!({"ec2": "Action=DescribeSpotPriceHistory&Version=2016-11-15&InstanceType.1=g5.xlarge"});
+    let denied = lab.cloud.invoke(Function::Webhook, &prices).await.unwrap();
+    let text = STANDARD.decode(denied.payload["answer"].as_str().unwrap()).unwrap();
+    assert!(
+        String::from_utf8_lossy(&text).contains("UnauthorizedOperation"),
+        "{denied:?}"
+    );
+    assert!(lab.cloud.instances().await.unwrap().is_empty());
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn the_templates_rules_bring_ec2s_events_to_the_interruption_function() {
+    let lab = Foundation::start().await;
+    let events = [
+        (Ec2Event::InterruptionWarning, "i-00000000000000001"),
+        (Ec2Event::RebalanceRecommendation, "i-00000000000000002"),
+        (Ec2Event::StateChange("terminated".into()), "i-00000000000000003"),
+    ];
+    for (event, instance) in &events {
+        lab.cloud.emit_ec2_event(event, instance).await.unwrap();
+    }
+    let mut heard = BTreeMap::new();
+    let all = async {
+        while heard.len() < events.len() {
+            for line in lab.cloud.function_log(Function::Interruption).await.unwrap() {
+                for (_, instance) in &events {
+                    if line.contains(instance) {
+                        heard.insert(*instance, line.clone());
+                    }
+                }
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), all)
+        .await
+        .expect("all events are heard");
+    assert!(heard["i-00000000000000001"].contains("Spot Instance Interruption Warning"));
+    lab.stop().await;
+}
