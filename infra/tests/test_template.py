@@ -222,6 +222,11 @@ class Template(unittest.TestCase):
         self.assertLessEqual(TEMPLATE.stat().st_size, 51_200)
         self.assertNotRegex(TEMPLATE.read_text(), r"(?m)[:-] [&*][a-z]", "YAML aliases are not taken")
 
+    def test_no_output_is_named_as_a_parameter(self):
+        """`sam build` takes such an output's name for the parameter's value, and
+        ends with a TypeError where that is a list."""
+        self.assertFalse(self.template["Outputs"].keys() & self.template["Parameters"].keys())
+
     def test_every_output_that_others_read_is_there(self):
         for name in ("WebhookUrl", "CheckinUrl", "TableName", "BusName", "MinuteScheduleName",
                      "LaunchTemplateId", "SubnetIds", "InstanceRoleArn",
