@@ -65,15 +65,18 @@ impl Aws {
             .collect())
     }
 
-    /// The user data an instance was launched with.
+    /// The user data of a launch template's latest version.
     ///
     /// # Errors
     /// [`AwsError`].
-    pub async fn user_data(&self, instance: &str) -> Result<String, AwsError> {
-        let action = "ec2:DescribeInstanceAttribute";
-        let parameters = [("InstanceId", instance), ("Attribute", "userData")];
-        let answer = self.query("ec2", "DescribeInstanceAttribute", &parameters).await?;
-        let encoded = super::calls::need(action, &answer, "value")?;
+    pub async fn template_user_data(&self, launch_template: &str) -> Result<String, AwsError> {
+        let action = "ec2:DescribeLaunchTemplateVersions";
+        let parameters = [
+            ("LaunchTemplateId", launch_template),
+            ("LaunchTemplateVersion.1", "$Latest"),
+        ];
+        let answer = self.query("ec2", "DescribeLaunchTemplateVersions", &parameters).await?;
+        let encoded = super::calls::need(action, &answer, "userData")?;
         let bytes = STANDARD.decode(encoded.trim()).map_err(|_| AwsError::Shape {
             action: action.to_owned(),
             missing: "base64".to_owned(),

@@ -19,7 +19,7 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    fn pool(&self) -> Pool {
+    pub(super) fn pool(&self) -> Pool {
         Pool::new(&self.instance_type, &self.zone)
     }
 }
@@ -69,6 +69,10 @@ impl FleetRequest {
             version: text(&format!("{specification}Version")),
             overrides,
         }
+    }
+
+    pub(super) fn spot(&self) -> bool {
+        self.spot
     }
 
     /// Takes instances out of the cheapest pools that have any; on-demand capacity costs the same in

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use reqwest::Method;
 use sha2::{Digest, Sha256};
+use tokio::sync::broadcast;
 
 use crate::aws::{Answer, Aws, Xml, forward, now_seconds};
 use crate::function_url::Outgoing;
@@ -64,6 +65,22 @@ fn sha256_hex(text: &str) -> String {
     hex::encode(Sha256::digest(text.as_bytes()))
 }
 
+/// An instance that a fleet launched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// `i-…`.
+    pub instance: String,
+    /// Where it is from.
+    pub pool: Pool,
+    /// Whether it is on spot capacity.
+    pub spot: bool,
+    /// Dollars an hour of spot capacity there, as EC2 writes it.
+    pub price: String,
+}
+
+/// Launches that a slow listener may fall behind before it misses some.
+const LAUNCHES: usize = 1024;
+
 /// The running proxy.
 #[derive(Debug)]
 pub struct Ec2Proxy {
@@ -86,6 +103,7 @@ impl Ec2Proxy {
                 ..State::default()
             }),
             fleets: tokio::sync::Mutex::default(),
+            launches: broadcast::channel(LAUNCHES).0,
         });
         let server = Server::start(Arc::clone(&shared), BODY_LIMIT).await?;
         Ok(Self { server, shared })
@@ -107,6 +125,12 @@ impl Ec2Proxy {
     /// Changes the scenario while it runs.
     pub fn change(&self, change: impl FnOnce(&mut Scenario)) {
         change(&mut self.shared.state().scenario);
+    }
+
+    /// Every launch from now on.
+    #[must_use]
+    pub fn launches(&self) -> broadcast::Receiver<Launch> {
+        self.shared.launches.subscribe()
     }
 
     /// Every call of the functions so far, in the order they came.
@@ -149,6 +173,7 @@ struct Proxy {
     /// The answers to the fleets that were asked for, by client token. Held over a whole
     /// `CreateFleet`: two calls with the same token, at once, are one fleet.
     fleets: tokio::sync::Mutex<HashMap<String, (Form, Outgoing)>>,
+    launches: broadcast::Sender<Launch>,
 }
 
 impl Handler for Proxy {
@@ -300,9 +325,23 @@ impl Proxy {
                 fleet_id = id;
             }
             let ids = read.texts("instanceIds");
+            self.tell(&ids, &pool.pool(), wanted.spot());
             launched.push((pool.clone(), ids));
         }
         xml(wanted.answer(&fleet_id, &launched, &choice.errors))
+    }
+
+    fn tell(&self, instances: &[String], pool: &Pool, spot: bool) {
+        let price = self.state().scenario.price(pool).to_owned();
+        for instance in instances {
+            // Nobody may be listening.
+            drop(self.launches.send(Launch {
+                instance: instance.clone(),
+                pool: pool.clone(),
+                spot,
+                price: price.clone(),
+            }));
+        }
     }
 
     async fn send_as(&self, caller: &Caller, request: &Received, body: String) -> Outgoing {

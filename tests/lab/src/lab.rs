@@ -1,0 +1,393 @@
+//! The whole lab: the AWS half, the GitHub twin and the instance host, with dayfly between them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use dayfly_host::{Host, HostConfig, Image, Route, lay_out_runner};
+use dayfly_twin::{Timings, Twin, TwinConfig};
+
+use crate::aws::{Aws, Ec2Instance, Invocation};
+use crate::cloud::{Cloud, CloudConfig, Ec2Event};
+use crate::ec2_proxy::{Ec2Proxy, Scenario};
+use crate::functions::{self, Function};
+use crate::instances::StackInstances;
+use crate::logs::{Log, Recorder};
+
+/// Where the lab plays: prices and zones of its scenarios are this region's.
+pub const REGION: &str = "eu-west-1";
+
+/// The stack's name, and so the value of the tag `dayfly:stack`.
+pub const STACK: &str = "dayfly";
+
+/// The program that stands in for GitHub's runner.
+const RUNNER: &str = "dayfly-runner-standin";
+
+/// How long the lab waits between two looks at something that cannot tell of itself.
+const POLL: Duration = Duration::from_millis(200);
+
+/// The template's deadlines, in seconds. The lab's are short: what takes minutes on AWS takes
+/// seconds in it.
+#[derive(Clone, Debug)]
+pub struct Deadlines {
+    /// From launch to the first check-in.
+    pub boot: u64,
+    /// How long a runner may listen without a job.
+    pub idle: u64,
+    /// Silence after which an instance is lost.
+    pub heartbeat: u64,
+    /// What a drained job has to end in.
+    pub drain: u64,
+    /// No instance lives longer.
+    pub lifetime: u64,
+    /// How long a launch is tried.
+    pub launch_give_up: u64,
+    /// How often an instance reports.
+    pub heartbeat_every: u64,
+    /// Without an answer for so long, an instance ends itself.
+    pub unreachable: u64,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            boot: 60,
+            idle: 60,
+            heartbeat: 30,
+            drain: 20,
+            lifetime: 300,
+            launch_give_up: 60,
+            heartbeat_every: 1,
+            unreachable: 30,
+        }
+    }
+}
+
+/// What a lab is started with.
+#[derive(Clone, Debug)]
+pub struct LabConfig {
+    /// The checkout.
+    pub checkout: PathBuf,
+    /// The folder of all binaries.
+    pub binaries: PathBuf,
+    /// How long a minute of the schedules lasts.
+    pub minute: Duration,
+    /// The deadlines.
+    pub deadlines: Deadlines,
+    /// What EC2 is like.
+    pub scenario: Scenario,
+    /// What GitHub is like.
+    pub twin: TwinConfig,
+    /// Time between a launch and the start of the user data.
+    pub boot_delay: Duration,
+}
+
+impl LabConfig {
+    /// A lab of this checkout and the binaries beside the running program: everything works, minutes
+    /// last two seconds, and GitHub's descriptions are checked.
+    ///
+    /// # Errors
+    /// When the binaries' folder cannot be told.
+    pub fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            checkout: checkout(),
+            binaries: functions::binaries()?,
+            minute: Duration::from_secs(2),
+            deadlines: Deadlines::default(),
+            scenario: Scenario::default(),
+            twin: TwinConfig {
+                timings: Timings::lab(),
+                ..TwinConfig::checked()
+            },
+            boot_delay: Duration::from_millis(200),
+        })
+    }
+}
+
+/// The checkout that this lab was built from.
+#[must_use]
+pub fn checkout() -> PathBuf {
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    crate_folder.ancestors().nth(2).unwrap_or(crate_folder).to_owned()
+}
+
+/// What is left of jobs that are over: nothing, if dayfly keeps its promise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// Instances that EC2 has not ended.
+    pub instances: Vec<String>,
+    /// Instances of which something still runs on this machine.
+    pub processes: Vec<String>,
+    /// Runners that are still registered.
+    pub runners: Vec<String>,
+    /// Records that somebody still has to look at.
+    pub live_records: Vec<String>,
+    /// Whether the minute schedule is on.
+    pub minute_schedule: bool,
+}
+
+impl Leftovers {
+    /// Whether there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A running lab. Dropped without [`Lab::shutdown`], it ends its processes all the same.
+pub struct Lab {
+    host: Host,
+    twin: Twin,
+    cloud: Cloud,
+    recorder: Recorder,
+    scratch: TempDir,
+}
+
+impl Lab {
+    /// Brings everything up.
+    ///
+    /// # Errors
+    /// When a part does not start: what is not built or not installed is said with what to do.
+    pub async fn start(config: LabConfig) -> anyhow::Result<Self> {
+        let scratch = tempfile::Builder::new().prefix("dayfly-lab-").tempdir()?;
+        let agent = functions::built(&config.binaries, "dayfly-agent")?;
+        let runner = lay_out_runner_in(scratch.path(), &config.binaries)?;
+        let twin = Twin::start(config.twin.clone()).await.context("the GitHub twin")?;
+        let cloud_config = CloudConfig {
+            parameters: parameters(&config.deadlines, &twin, &agent)?,
+            checkout: config.checkout,
+            binaries: config.binaries,
+            region: REGION.to_owned(),
+            stack: STACK.to_owned(),
+            minute: config.minute,
+            webhook_secret: twin.webhook_secret().to_owned(),
+            app_private_key: twin.app_private_key_pem().to_owned(),
+            scenario: config.scenario,
+        };
+        let cloud = Cloud::start(&cloud_config, scratch.path()).await?;
+        twin.set_webhook_url(&cloud.webhook_door().url());
+        let host = start_host(
+            &cloud,
+            HostConfig {
+                image: Image {
+                    agent: Some(agent),
+                    runner: Some(runner),
+                    downloads: Vec::new(),
+                },
+                environment: vec![(
+                    "DAYFLY_UNREACHABLE_SECONDS".to_owned(),
+                    config.deadlines.unreachable.to_string(),
+                )],
+                boot_delay: config.boot_delay,
+                poll: POLL,
+                folder: Some(scratch.path().to_owned()),
+                ..HostConfig::new(REGION, cloud.deployment().resource("InstanceRole")?)
+            },
+        )?;
+        let recorder = Recorder::start(host.events(), twin.events());
+        Ok(Self {
+            host,
+            twin,
+            cloud,
+            recorder,
+            scratch,
+        })
+    }
+
+    /// GitHub.
+    #[must_use]
+    pub fn twin(&self) -> &Twin {
+        &self.twin
+    }
+
+    /// The machines.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The AWS half.
+    #[must_use]
+    pub fn cloud(&self) -> &Cloud {
+        &self.cloud
+    }
+
+    /// The account's owner's view of AWS.
+    #[must_use]
+    pub fn aws(&self) -> &Aws {
+        self.cloud.aws()
+    }
+
+    /// EC2 as the functions see it: prices, capacity, faults, and who asked for what.
+    #[must_use]
+    pub fn ec2(&self) -> &Ec2Proxy {
+        self.cloud.ec2()
+    }
+
+    /// Every item of the table, as DynamoDB's JSON.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn table_items(&self) -> anyhow::Result<Vec<Value>> {
+        self.cloud.table_items().await
+    }
+
+    /// The instances that EC2 has not ended.
+    ///
+    /// # Errors
+    /// When EC2 does not answer.
+    pub async fn live_instances(&self) -> anyhow::Result<Vec<Ec2Instance>> {
+        let mut instances = self.cloud.instances().await?;
+        instances.retain(|instance| !instance.is_ended());
+        Ok(instances)
+    }
+
+    /// Invokes a function and waits for its answer.
+    ///
+    /// # Errors
+    /// When Lambda refuses; a function that fails is an [`Invocation`].
+    pub async fn invoke(&self, function: Function, event: &Value) -> anyhow::Result<Invocation> {
+        self.cloud.invoke(function, event).await
+    }
+
+    /// Has EC2 tell of an instance.
+    ///
+    /// # Errors
+    /// When the bus does not take it.
+    pub async fn emit_ec2_event(&self, event: &Ec2Event, instance: &str) -> anyhow::Result<()> {
+        self.cloud.emit_ec2_event(event, instance).await
+    }
+
+    /// EC2 takes an instance back `after` this time: a notice on the instance and on the bus, both as
+    /// on AWS.
+    ///
+    /// # Errors
+    /// When no such instance runs, or the bus does not take the event.
+    pub async fn interrupt(&self, instance: &str, after: Duration) -> anyhow::Result<()> {
+        self.host.interrupt(instance, "terminate", after)?;
+        self.emit_ec2_event(&Ec2Event::InterruptionWarning, instance).await
+    }
+
+    /// The complete logs of all parts.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub async fn logs(&self) -> anyhow::Result<Vec<Log>> {
+        let mut logs = vec![self.recorder.instances(), self.recorder.twin()];
+        for function in Function::ALL {
+            logs.push(Log {
+                part: function.name().to_owned(),
+                lines: self.cloud.function_log(function).await?,
+            });
+        }
+        logs.push(Log {
+            part: "ministack".to_owned(),
+            lines: self.cloud.ministack().log_text()?.lines().map(str::to_owned).collect(),
+        });
+        Ok(logs)
+    }
+
+    /// What is left now.
+    ///
+    /// # Errors
+    /// When a part cannot be asked.
+    pub async fn leftovers(&self) -> anyhow::Result<Leftovers> {
+        let live = self.live_instances().await?;
+        let hosted = self.host.instances();
+        let records = self.cloud.live_records().await?;
+        Ok(Leftovers {
+            instances: live.into_iter().map(|instance| instance.id).collect(),
+            processes: hosted
+                .into_iter()
+                .filter(|instance| instance.ending.is_none())
+                .map(|instance| instance.id)
+                .collect(),
+            runners: self
+                .twin
+                .look(|state| state.runners().map(|runner| runner.name.clone()).collect()),
+            live_records: records.iter().map(record_name).collect(),
+            minute_schedule: self.cloud.minute_schedule_enabled().await?,
+        })
+    }
+
+    /// Waits until nothing is left, and gives what is left if that does not come `within`.
+    ///
+    /// # Errors
+    /// When a part cannot be asked.
+    pub async fn settled(&self, within: Duration) -> anyhow::Result<Leftovers> {
+        let until = tokio::time::Instant::now() + within;
+        loop {
+            let leftovers = self.leftovers().await?;
+            if leftovers.is_empty() || tokio::time::Instant::now() >= until {
+                return Ok(leftovers);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Ends everything. Nothing of the lab is left, on the disk neither.
+    ///
+    /// # Errors
+    /// When a process does not end or a file cannot be removed.
+    pub async fn shutdown(self) -> anyhow::Result<()> {
+        let host = self.host.shutdown().await;
+        self.twin.stop().await;
+        let cloud = self.cloud.stop().await;
+        drop(self.recorder);
+        self.scratch.close()?;
+        host?;
+        cloud
+    }
+}
+
+fn record_name(item: &Value) -> String {
+    let key = |name: &str| item[name]["S"].as_str().unwrap_or("?");
+    format!("{} {}", key("pk"), key("sk"))
+}
+
+fn lay_out_runner_in(scratch: &Path, binaries: &Path) -> anyhow::Result<PathBuf> {
+    let folder = scratch.join("runner");
+    lay_out_runner(&functions::built(binaries, RUNNER)?, &folder)?;
+    Ok(folder)
+}
+
+fn start_host(cloud: &Cloud, mut config: HostConfig) -> anyhow::Result<Host> {
+    let deployment = cloud.deployment();
+    let checkin = deployment.output("CheckinUrl")?;
+    config.routes.push(Route {
+        url: checkin.trim_end_matches('/').to_owned(),
+        to: cloud.checkin_door().address(),
+    });
+    let instances = StackInstances {
+        aws: cloud.aws().clone(),
+        stack: deployment.stack.clone(),
+        launch_template: deployment.output("LaunchTemplateId")?.to_owned(),
+        role_arn: deployment.output("InstanceRoleArn")?.to_owned(),
+        sessions: cloud.sessions().clone(),
+    };
+    Ok(Host::start(instances, config))
+}
+
+fn parameters(deadlines: &Deadlines, twin: &Twin, agent: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let agent = std::fs::read(agent).with_context(|| agent.display().to_string())?;
+    let agent = hex::encode(Sha256::digest(&agent));
+    let parameters = [
+        ("GitHubAppId", twin.app_id().to_string()),
+        ("GitHubApiUrl", twin.url().to_owned()),
+        ("AgentSha256X8664", agent.clone()),
+        ("AgentSha256Arm64", agent),
+        ("DeadlineBootSeconds", deadlines.boot.to_string()),
+        ("DeadlineIdleSeconds", deadlines.idle.to_string()),
+        ("DeadlineHeartbeatSeconds", deadlines.heartbeat.to_string()),
+        ("DeadlineDrainSeconds", deadlines.drain.to_string()),
+        ("MaxLifetimeSeconds", deadlines.lifetime.to_string()),
+        ("LaunchGiveUpSeconds", deadlines.launch_give_up.to_string()),
+        ("HeartbeatSeconds", deadlines.heartbeat_every.to_string()),
+    ];
+    Ok(parameters.map(|(name, value)| (name.to_owned(), value)).into())
+}
