@@ -1,1 +1,299 @@
+use std::time::Duration;
 
+use dayfly_core::checkin::{GoodbyeReason, Stage};
+use dayfly_core::config::{MachineImage, RunnerSpec};
+use dayfly_core::event::Conclusion;
+use dayfly_core::ids::{
+    DeliveryId, ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey, Repository, RunAttempt, RunId,
+    RunKey, RunnerId, RunnerName, Zone,
+};
+use dayfly_core::labels::Label;
+use dayfly_core::money::MicroDollars;
+use dayfly_core::record::{Ending, JobState, LaunchPlan, Launched, RecordId, Rerun, RunEnd, RunnerState};
+use dayfly_core::time::Timestamp;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    (-1_000_000_000_000i64..100_000_000_000_000).prop_map(Timestamp::from_millis)
+}
+
+fn job_key() -> impl Strategy<Value = JobKey> {
+    (any::<u64>(), any::<u32>()).prop_map(|(job, attempt)| JobKey {
+        job: JobId(job),
+        attempt: RunAttempt(attempt),
+    })
+}
+
+fn run_key() -> impl Strategy<Value = RunKey> {
+    (any::<u64>(), any::<u32>()).prop_map(|(run, attempt)| RunKey {
+        run: RunId(run),
+        attempt: RunAttempt(attempt),
+    })
+}
+
+fn repository() -> impl Strategy<Value = Repository> {
+    "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,20}/[a-zA-Z0-9][a-zA-Z0-9_.-]{0,20}".prop_map(|text| text.parse().unwrap())
+}
+
+fn labels() -> impl Strategy<Value = Vec<Label>> {
+    vec(".{0,20}".prop_map(Label::new), 0..4)
+}
+
+fn conclusion() -> impl Strategy<Value = Conclusion> {
+    prop_oneof![
+        Just(Conclusion::Success),
+        Just(Conclusion::TimedOut),
+        Just(Conclusion::StartupFailure),
+        Just(Conclusion::Unknown),
+    ]
+}
+
+fn runner_name() -> impl Strategy<Value = RunnerName> {
+    (job_key(), any::<u32>()).prop_map(|(job, launch)| RunnerName::of(job, launch))
+}
+
+fn job_state() -> impl Strategy<Value = JobState> {
+    prop_oneof![
+        Just(JobState::Queued),
+        Just(JobState::Launching),
+        ".*".prop_map(|runner| JobState::Running { runner }),
+        conclusion().prop_map(|conclusion| JobState::Finished { conclusion }),
+        ".*".prop_map(|reason| JobState::Refused { reason }),
+        ".*".prop_map(|reason| JobState::Unlaunchable { reason }),
+    ]
+}
+
+prop_compose! {
+    fn job()(
+        key in job_key(), run: u64, repository in repository(), installation: u64, name in ".*",
+        labels in labels(), queued_at in time(), state in job_state(), launches: u32,
+        runner in option::of(runner_name()), due_at in option::of(time()), ended_at in option::of(time()),
+    ) -> Job {
+        Job {
+            key, run: RunId(run), repository, installation: InstallationId(installation), name,
+            head_sha: "f00d".to_owned(), labels, queued_at, state, launches, runner, due_at, ended_at,
+        }
+    }
+}
+
+prop_compose! {
+    fn spec()(
+        name in ".*", labels in labels(), image in "ami-[0-9a-f]{8}", path: bool, spot: bool,
+        disk_gib in option::of(any::<u32>()), idle in option::of(any::<u64>()), life in option::of(any::<u64>()),
+    ) -> RunnerSpec {
+        RunnerSpec {
+            name, labels, spot, disk_gib,
+            instance_types: vec![InstanceType::new("g5.xlarge"), InstanceType::new("g6.xlarge")],
+            image: if path { MachineImage::Parameter(image) } else { MachineImage::Ami(ImageId::new(image)) },
+            idle_timeout: idle.map(Duration::from_millis),
+            max_lifetime: life.map(Duration::from_secs),
+        }
+    }
+}
+
+prop_compose! {
+    fn launched()(id in "i-[0-9a-f]{17}", spot: bool, price in option::of(any::<u64>()), at in time()) -> Launched {
+        Launched {
+            instance: InstanceId::new(id), instance_type: InstanceType::new("g5.xlarge"),
+            zone: Zone::new("eu-west-1a"), spot, price_per_hour: price.map(MicroDollars), at,
+        }
+    }
+}
+
+fn runner_state() -> impl Strategy<Value = RunnerState> {
+    prop_oneof![
+        Just(RunnerState::Requested),
+        Just(RunnerState::Launched),
+        Just(RunnerState::Enrolled),
+        Just(RunnerState::Busy),
+        Just(RunnerState::Draining),
+        Just(RunnerState::Done),
+        Just(RunnerState::Lost),
+        Just(RunnerState::Gone),
+    ]
+}
+
+fn ending() -> impl Strategy<Value = Ending> {
+    prop_oneof![
+        Just(Ending::JobOver),
+        Just(Ending::HeartbeatLost),
+        Just(Ending::Goodbye {
+            reason: GoodbyeReason::Unreachable
+        }),
+        ".*".prop_map(|reason| Ending::Unlaunchable { reason }),
+    ]
+}
+
+prop_compose! {
+    fn times()(all in vec(option::of(time()), 6), sure in vec(time(), 3)) -> (Vec<Option<Timestamp>>, Vec<Timestamp>) {
+        (all, sure)
+    }
+}
+
+prop_compose! {
+    fn runner()(
+        name in runner_name(), wanted_by in job_key(), run: u64, repository in repository(), labels in labels(),
+        state in runner_state(), spec in spec(), errors in vec(".*", 0..3), (maybe, sure) in times(),
+        launched in option::of(launched()), id in option::of(any::<u64>()), job in option::of(job_key()),
+        ending in option::of(ending()),
+    ) -> Runner {
+        Runner {
+            name, wanted_by, run: RunId(run), repository, installation: InstallationId(run), labels, state,
+            since: sure[0],
+            plan: LaunchPlan {
+                spec, image: ImageId::new("ami-12345678"), root_device: "/dev/sda1".to_owned(), tries: 2,
+            },
+            launch_errors: errors, launch_due: sure[1], requested_at: sure[2], launched, mints: 3,
+            mint_until: maybe[0], runner_id: id.map(RunnerId), job, job_run: id.map(RunId),
+            heartbeat_at: maybe[1], interrupted_at: maybe[2], rebalance_at: maybe[3], instance_ended: id.is_some(),
+            stages: vec![(Stage::AgentUp, sure[0]), (Stage::JobFinished, sure[1])],
+            ending, due_at: maybe[4], ended_at: maybe[5],
+        }
+    }
+}
+
+fn rerun() -> impl Strategy<Value = Rerun> {
+    prop_oneof![
+        Just(Rerun::NotYet),
+        Just(Rerun::Accepted),
+        ".*".prop_map(|reason| Rerun::Declined { reason }),
+    ]
+}
+
+prop_compose! {
+    fn run()(
+        key in run_key(), repository in repository(), interrupted in vec(job_key(), 0..3),
+        completed in option::of((time(), conclusion())), rerun in rerun(), due_at in option::of(time()), at in time(),
+    ) -> Run {
+        Run {
+            key, repository, installation: InstallationId(7), interrupted,
+            completed: completed.map(|(at, conclusion)| RunEnd { at, conclusion }),
+            rerun, due_at, at,
+        }
+    }
+}
+
+fn record_of_any_kind() -> impl Strategy<Value = Record> {
+    prop_oneof![
+        ("[0-9a-f-]{1,36}", time(), any::<bool>()).prop_map(|(id, at, published)| {
+            Record::from(Delivery {
+                delivery: DeliveryId::new(id),
+                at,
+                published,
+            })
+        }),
+        job().prop_map(Record::from),
+        runner().prop_map(Record::from),
+        ("i-[0-9a-f]{17}", runner_name(), time()).prop_map(|(id, runner, at)| {
+            Record::from(Instance {
+                instance: InstanceId::new(id),
+                runner,
+                at,
+            })
+        }),
+        run().prop_map(Record::from),
+        (repository(), option::of(".*"), option::of(".*"), time()).prop_map(|(repository, etag, text, checked_at)| {
+            Record::from(CachedConfig {
+                repository,
+                etag,
+                text,
+                checked_at,
+            })
+        }),
+        (any::<bool>(), time()).prop_map(|(on, at)| Record::from(Wake { on, at })),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_record_reads_back_as_it_was_written(record in record_of_any_kind(), version: u64) {
+        let item = write(&record, Version(version), "commit").unwrap();
+        let stored = read(item).unwrap();
+        prop_assert_eq!(stored.record, record);
+        prop_assert_eq!(stored.version, Version(version));
+    }
+
+    #[test]
+    fn an_item_is_in_the_due_index_when_its_record_is_due_one_day(record in record_of_any_kind()) {
+        let item = write(&record, Version(1), "commit").unwrap();
+        let expected = record.due_at().map(|at| AttributeValue::N(at.millis().to_string()));
+        prop_assert_eq!(item.get(DUE_AT), expected.as_ref());
+        prop_assert_eq!(item.contains_key(DUE), expected.is_some());
+    }
+
+    #[test]
+    fn an_item_expires_in_seconds_when_its_record_does(record in record_of_any_kind()) {
+        let item = write(&record, Version(1), "commit").unwrap();
+        let expected = record.expires_at().map(|at| AttributeValue::N(at.seconds().to_string()));
+        prop_assert_eq!(item.get(EXPIRES_AT), expected.as_ref());
+    }
+
+    /// What a field of the same name would overwrite, or be overwritten by.
+    #[test]
+    fn no_field_of_a_record_has_the_name_of_an_attribute_of_ours(record in record_of_any_kind()) {
+        let fields: Item = match &record {
+            Record::Delivery(delivery) => attributes(delivery),
+            Record::Job(job) => attributes(job),
+            Record::Runner(runner) => attributes(runner),
+            Record::Instance(instance) => attributes(instance),
+            Record::Run(run) => attributes(run),
+            Record::Config(config) => attributes(config),
+            Record::Wake(wake) => attributes(wake),
+        }.unwrap();
+        for name in [PK, SK, VERSION, DUE, EXPIRES_AT, WRITTEN_BY] {
+            prop_assert!(!fields.contains_key(name), "{}", name);
+        }
+    }
+}
+
+fn wake() -> Item {
+    let wake = Wake {
+        on: true,
+        at: Timestamp::from_millis(3),
+    };
+    write(&wake.into(), Version(4), "commit").unwrap()
+}
+
+fn refusal(item: Item) -> String {
+    read(item).unwrap_err().to_string()
+}
+
+#[test]
+fn numbers_stay_numbers() {
+    let item = wake();
+    assert_eq!(item["at"], AttributeValue::N("3".to_owned()));
+    assert_eq!(item[VERSION], AttributeValue::N("4".to_owned()));
+    assert_eq!(item["on"], AttributeValue::Bool(true));
+    assert_eq!(item[PK], AttributeValue::S(RecordId::Wake.pk()));
+}
+
+#[test]
+fn an_item_that_is_no_record_is_refused_with_its_key_and_reason() {
+    let mut no_version = wake();
+    no_version.remove(VERSION);
+    assert!(refusal(no_version).contains("WAKE WAKE: no version"));
+
+    let mut no_field = wake();
+    no_field.remove("on");
+    assert!(refusal(no_field).contains("`on`"));
+
+    let mut other_kind = wake();
+    other_kind.insert(PK.to_owned(), AttributeValue::S("LEASE#1".to_owned()));
+    assert!(refusal(other_kind).contains("LEASE#1 WAKE: no kind of record"));
+}
+
+#[test]
+fn an_item_that_lies_at_anothers_key_is_refused() {
+    let delivery = Delivery {
+        delivery: DeliveryId::new("d-1"),
+        at: Timestamp::from_seconds(1),
+        published: true,
+    };
+    let mut item = write(&delivery.into(), Version(1), "commit").unwrap();
+    item.insert(PK.to_owned(), AttributeValue::S("DELIVERY#d-2".to_owned()));
+    assert!(refusal(item).contains("holds what belongs at DELIVERY#d-1 DELIVERY"));
+}

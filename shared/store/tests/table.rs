@@ -1,0 +1,259 @@
+//! The store against an engine that behaves as DynamoDB does: conditions, transactions, indexes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
+
+mod support;
+
+use dayfly_core::ids::{DeliveryId, JobId, JobKey, RunAttempt};
+use dayfly_core::record::{Change, Delivery, Job, Record, RecordId, Stored, Version, Wake};
+use dayfly_core::time::Timestamp;
+use dayfly_ports::{Store, StoreError};
+use serde_json::json;
+
+use support::{Engine, job, lossy, now, refusing};
+
+fn wake(at: i64) -> Wake {
+    Wake {
+        on: true,
+        at: Timestamp::from_millis(at),
+    }
+}
+
+async fn version_of(table: &impl Store, id: &RecordId) -> Option<Version> {
+    table.load(id).await.unwrap().map(|stored| stored.version)
+}
+
+#[tokio::test]
+async fn a_record_is_found_as_it_was_written() {
+    let engine = Engine::start().await;
+    let table = engine.table();
+    assert_eq!(table.load(&RecordId::Wake).await.unwrap(), None);
+
+    table.commit(vec![Change::create(wake(1))]).await.unwrap();
+    let first = table.load(&RecordId::Wake).await.unwrap().unwrap();
+    assert_eq!((&first.record, first.version), (&Record::Wake(wake(1)), Version(1)));
+
+    table.commit(vec![Change::put(Some(&first), wake(2))]).await.unwrap();
+    let second = table.load(&RecordId::Wake).await.unwrap().unwrap();
+    assert_eq!((second.record, second.version), (Record::Wake(wake(2)), Version(2)));
+}
+
+#[tokio::test]
+async fn a_job_is_found_by_its_key_and_attempt() {
+    let engine = Engine::start().await;
+    let table = engine.table();
+    let (first, second) = (job(11, 1, None), job(11, 2, None));
+    table
+        .commit(vec![Change::create(first.clone()), Change::create(second.clone())])
+        .await
+        .unwrap();
+    assert_eq!(table.job(first.key).await.unwrap().unwrap().record, first);
+    assert_eq!(table.job(second.key).await.unwrap().unwrap().record, second);
+}
+
+#[tokio::test]
+async fn of_two_who_create_the_same_record_one_is_told() {
+    let engine = Engine::start().await;
+    let table = engine.table();
+    table.commit(vec![Change::create(wake(1))]).await.unwrap();
+    let second = table.commit(vec![Change::create(wake(9))]).await;
+    assert!(matches!(second, Err(StoreError::Conflict)), "{second:?}");
+    assert_eq!(
+        table.load(&RecordId::Wake).await.unwrap().unwrap().record,
+        Record::Wake(wake(1))
+    );
+}
+
+#[tokio::test]
+async fn of_two_who_decide_on_the_same_version_one_is_told() {
+    let engine = Engine::start().await;
+    let table = engine.table();
+    table.commit(vec![Change::create(wake(1))]).await.unwrap();
+    let read = table.load(&RecordId::Wake).await.unwrap();
+    table.commit(vec![Change::put(read.as_ref(), wake(2))]).await.unwrap();
+    let late = table.commit(vec![Change::put(read.as_ref(), wake(3))]).await;
+    assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_record_that_is_gone_is_not_updated_back_into_being() {
+    let engine = Engine::start().await;
+    let table = engine.table();
+    for changes in [
+        vec![Change::update(Version(1), wake(1))],
+        vec![Change::update(Version(1), wake(1)), Change::create(job(1, 1, None))],
+        vec![Change::delete(Version(1), wake(1))],
+    ] {
+        let refused = table.commit(changes).await;
+        assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_is_written_whole_or_not_at_all() {
+    let engine = Engine::start().await;
+    let table = engine.table();
+    table.commit(vec![Change::create(wake(1))]).await.unwrap();
+    let job = job(11, 1, None);
+    let refused = table
+        .commit(vec![Change::create(job.clone()), Change::create(wake(2))])
+        .await;
+    assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+    assert_eq!(table.job(job.key).await.unwrap(), None);
+
+    table
+        .commit(vec![Change::create(job.clone()), Change::update(Version(1), wake(2))])
+        .await
+        .unwrap();
+    assert_eq!(version_of(&table, &RecordId::Job(job.key)).await, Some(Version(1)));
+    assert_eq!(version_of(&table, &RecordId::Wake).await, Some(Version(2)));
+}
+
+#[tokio::test]
+async fn a_record_is_taken_away_only_at_the_version_that_was_read() {
+    let engine = Engine::start().await;
+    let table = engine.table();
+    table.commit(vec![Change::create(wake(1))]).await.unwrap();
+    table.commit(vec![Change::update(Version(1), wake(2))]).await.unwrap();
+    let late = table.commit(vec![Change::delete(Version(1), wake(1))]).await;
+    assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+    table.commit(vec![Change::delete(Version(2), wake(2))]).await.unwrap();
+    assert_eq!(table.load(&RecordId::Wake).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_commit_of_nothing_is_no_call() {
+    // There is no table: a call would fail.
+    let engine = Engine::without_table().await;
+    engine.table().commit(vec![]).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_due_comes_earliest_first_and_no_more_than_asked_for() {
+    let engine = Engine::start().await;
+    let table = engine.table();
+    let due_in = |seconds: i64| Timestamp::from_seconds(now().seconds() + seconds);
+    for (id, due) in [(1, Some(-5)), (2, Some(-50)), (3, Some(0)), (4, Some(1)), (5, None)] {
+        let change = Change::create(job(id, 1, due.map(due_in)));
+        table.commit(vec![change]).await.unwrap();
+    }
+    let ids = |found: Vec<Stored<Record>>| -> Vec<u64> {
+        found
+            .into_iter()
+            .map(|stored| Job::try_from(stored.record).unwrap().key.job.0)
+            .collect()
+    };
+    assert_eq!(ids(table.due(now(), 10).await.unwrap()), [2, 1, 3]);
+    assert_eq!(ids(table.due(now(), 2).await.unwrap()), [2, 1]);
+    assert_eq!(ids(table.due(due_in(-100), 10).await.unwrap()), [0u64; 0]);
+    assert_eq!(ids(table.due(now(), 0).await.unwrap()), [0u64; 0]);
+}
+
+#[tokio::test]
+async fn something_lives_while_any_record_is_due_one_day() {
+    let engine = Engine::start().await;
+    let table = engine.table();
+    let far = Timestamp::from_seconds(now().seconds() + 1_000_000);
+    table
+        .commit(vec![Change::create(Delivery {
+            delivery: DeliveryId::new("d-1"),
+            at: now(),
+            published: true,
+        })])
+        .await
+        .unwrap();
+    assert!(!table.anything_lives().await.unwrap());
+
+    table.commit(vec![Change::create(job(1, 1, Some(far)))]).await.unwrap();
+    assert!(table.anything_lives().await.unwrap());
+
+    let over = job(1, 1, None);
+    table.commit(vec![Change::update(Version(1), over)]).await.unwrap();
+    assert!(!table.anything_lives().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_due_item_that_cannot_be_read_does_not_hide_those_behind_it() {
+    let engine = Engine::start().await;
+    let table = engine.table();
+    engine.put(&json!({
+        "pk": {"S": "JOB#1"}, "sk": {"S": "ATTEMPT#1"}, "version": {"N": "1"},
+        "due": {"S": "due"}, "due_at": {"N": "1"},
+    }));
+    table
+        .commit(vec![Change::create(job(2, 1, Some(now())))])
+        .await
+        .unwrap();
+    let found = table.due(now(), 1).await.unwrap();
+    let key = JobKey {
+        job: JobId(2),
+        attempt: RunAttempt(1),
+    };
+    assert_eq!(found[0].record.id(), RecordId::Job(key));
+
+    let broken = JobKey { job: JobId(1), ..key };
+    let refused = table.job(broken).await.unwrap_err().to_string();
+    assert!(refused.contains("JOB#1 ATTEMPT#1"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_there_is_said_to_be_missing() {
+    let engine = Engine::without_table().await;
+    let error = engine.table().load(&RecordId::Wake).await.unwrap_err().to_string();
+    assert!(error.contains("ResourceNotFoundException"), "{error}");
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_no_conflict_with_itself() {
+    let engine = Engine::start().await;
+    for changes in [
+        vec![Change::create(wake(1))],
+        vec![Change::update(Version(1), wake(2))],
+        vec![Change::update(Version(2), wake(3)), Change::create(job(1, 1, None))],
+        vec![Change::delete(Version(3), wake(3))],
+    ] {
+        let (server, table) = lossy(&engine).await;
+        table.commit(changes).await.unwrap();
+        assert_eq!(server.received_requests().await.unwrap().len(), 2);
+    }
+    assert_eq!(engine.table().load(&RecordId::Wake).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_still_conflicts_with_anothers() {
+    let engine = Engine::start().await;
+    engine.table().commit(vec![Change::create(wake(7))]).await.unwrap();
+    let (_server, table) = lossy(&engine).await;
+    let refused = table.commit(vec![Change::create(wake(1))]).await;
+    assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn anothers_transaction_under_way_is_a_conflict() {
+    let (_server, table) = refusing(json!({"__type": "TransactionConflictException"})).await;
+    let refused = table.commit(vec![Change::create(wake(1))]).await;
+    assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+
+    let (_server, table) = refusing(json!({
+        "__type": "TransactionCanceledException",
+        "CancellationReasons": [{"Code": "None"}, {"Code": "TransactionConflict", "Message": "ongoing"}],
+    }))
+    .await;
+    let refused = table
+        .commit(vec![Change::create(wake(1)), Change::create(job(1, 1, None))])
+        .await;
+    assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_cancelled_for_load_is_no_conflict() {
+    let (_server, table) = refusing(json!({
+        "__type": "TransactionCanceledException",
+        "CancellationReasons": [{"Code": "ThrottlingError", "Message": "slower"}, {"Code": "None"}],
+    }))
+    .await;
+    let refused = table.commit(vec![Change::delete(Version(1), wake(1))]).await;
+    let Err(StoreError::Unavailable(words)) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(words, "the transaction was cancelled: ThrottlingError: slower");
+}
