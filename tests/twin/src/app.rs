@@ -165,8 +165,8 @@ fn judge_claims(claims: &Value, app: &AppInfo, now: Timestamp) -> Result<(), Jwt
         return Err(JwtRefusal::UnknownApp);
     }
     let now = now.as_second();
-    let issued = claims["iat"].as_i64().ok_or(JwtRefusal::IssuedAt)?;
-    if issued > now + CLOCK_DRIFT_S {
+    let since = claims["iat"].as_i64().ok_or(JwtRefusal::IssuedAt)?;
+    if since > now + CLOCK_DRIFT_S {
         return Err(JwtRefusal::IssuedAt);
     }
     let expires = claims["exp"].as_i64().ok_or(JwtRefusal::Expires)?;

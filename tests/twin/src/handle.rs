@@ -324,9 +324,10 @@ impl Twin {
     /// # Errors
     /// When it isn't held back.
     pub fn approve(&self, job: JobId) -> Result<(), TwinError> {
-        match self.hub.act(|state, now| state.approve(job, now)) {
-            true => Ok(()),
-            false => Err(TwinError::JobState(job)),
+        if self.hub.act(|state, now| state.approve(job, now)) {
+            Ok(())
+        } else {
+            Err(TwinError::JobState(job))
         }
     }
 
@@ -336,10 +337,7 @@ impl Twin {
     /// When it isn't queued.
     pub fn run_elsewhere(&self, job: JobId, conclusion: Conclusion) -> Result<(), TwinError> {
         let done = self.hub.act(|state, now| state.run_elsewhere(job, conclusion, now));
-        match done {
-            true => Ok(()),
-            false => Err(TwinError::JobState(job)),
-        }
+        if done { Ok(()) } else { Err(TwinError::JobState(job)) }
     }
 
     /// Adds a rule to what is done to webhooks; the first that fits a webhook counts.
@@ -357,6 +355,7 @@ impl Twin {
         self.hub.courier.plan(crate::webhook::FaultPlan::clear);
     }
 
+    #[expect(clippy::must_use_candidate, reason = "the count is by the way")]
     /// Sends the webhooks that [`Disturbance::Hold`](crate::Disturbance::Hold) holds back; how many.
     pub fn release_webhooks(&self) -> usize {
         self.hub.release_held()

@@ -51,13 +51,13 @@ struct TokenRequest {
 }
 
 pub(super) async fn create_token(State(hub): State<Arc<Hub>>, Path(id): Path<InstallationId>, body: Bytes) -> Answer {
-    let request: Option<TokenRequest> = match body.is_empty() {
-        true => None,
-        false => {
-            serde_json::from_slice(&body).map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?
-        }
+    let request = if body.is_empty() {
+        TokenRequest::default()
+    } else {
+        serde_json::from_slice::<Option<TokenRequest>>(&body)
+            .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?
+            .unwrap_or_default()
     };
-    let request = request.unwrap_or_default();
     hub.act(|world, now| {
         let one = world.installations.get(&id).ok_or_else(Refusal::not_found)?;
         let repos = narrowed_repos(world, one, &request)?;
@@ -115,11 +115,12 @@ fn narrowed_repos(world: &World, one: &Installation, request: &TokenRequest) -> 
             .find(|id| world.repos.get(id).is_some_and(|repo| repo.name == *name));
         wanted.push(found.copied().unwrap_or(RepoId(0)));
     }
-    match wanted.iter().all(|id| one.repos.contains(id)) {
-        true => Ok(Some(wanted)),
-        false => Err(Refusal::unprocessable(
+    if wanted.iter().all(|id| one.repos.contains(id)) {
+        Ok(Some(wanted))
+    } else {
+        Err(Refusal::unprocessable(
             "There is at least one repository that does not exist or is not accessible to the parent installation.",
-        )),
+        ))
     }
 }
 
@@ -171,9 +172,10 @@ pub(super) async fn delivery(State(hub): State<Arc<Hub>>, Path(id): Path<Deliver
 }
 
 pub(super) async fn redeliver(State(hub): State<Arc<Hub>>, Path(id): Path<DeliveryId>) -> Answer {
-    match hub.redeliver(id) {
-        true => with_status(StatusCode::ACCEPTED, json!({})),
-        false => Err(Refusal::not_found()),
+    if hub.redeliver(id) {
+        with_status(StatusCode::ACCEPTED, json!({}))
+    } else {
+        Err(Refusal::not_found())
     }
 }
 

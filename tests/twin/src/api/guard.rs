@@ -26,6 +26,9 @@ use crate::state::{RateWindow, State as World};
 /// GitHub's cap on request bodies is not documented; this one only keeps the twin safe.
 const LARGEST_BODY: usize = 4 << 20;
 
+/// Asking for the limit neither counts against it nor is refused by it.
+const RATE_LIMIT: &str = "rate-limit/get";
+
 /// Who calls, and about what.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Caller {
@@ -101,7 +104,7 @@ async fn answer(hub: &Arc<Hub>, operation: &'static Operation, mut parts: Parts,
         Err(refusal) => return refusal.into_response(),
     };
     let limit = hub.look().rules.rate_limit_per_hour;
-    let mut response = if window.used > limit {
+    let mut response = if window.used > limit && operation.id != RATE_LIMIT {
         Refusal::forbidden(match caller.installation {
             Some(id) => format!("API rate limit exceeded for installation ID {id}."),
             None => "API rate limit exceeded.".to_owned(),
@@ -185,7 +188,7 @@ fn admit(
             (Some(installation), repo)
         }
     };
-    let counted = operation.id != "rate-limit/get";
+    let counted = operation.id != RATE_LIMIT;
     let window = use_rate(world, installation.unwrap_or(InstallationId(0)), counted, now);
     Ok((Caller { installation, repo }, window))
 }
@@ -230,18 +233,20 @@ fn visible(world: &World, token: &str, path: &str, repo: Option<RepoId>) -> Resu
         .get(&token.installation)
         .is_some_and(|one| one.repos.contains(&repo));
     let of_token = token.repos.as_ref().is_none_or(|repos| repos.contains(&repo));
-    match of_installation && of_token {
-        true => Ok(Some(repo)),
-        false => Err(Refusal::not_found()),
+    if of_installation && of_token {
+        Ok(Some(repo))
+    } else {
+        Err(Refusal::not_found())
     }
 }
 
 fn permitted(world: &World, token: &str, permission: &str, levels: &[&str]) -> Result<(), Refusal> {
     let has = world.tokens[token].permissions.get(permission);
     // Every installation may read metadata.
-    match permission == "metadata" || has.is_some_and(|level| levels.contains(&level.as_str())) {
-        true => Ok(()),
-        false => Err(Refusal::forbidden("Resource not accessible by integration")),
+    if permission == "metadata" || has.is_some_and(|level| levels.contains(&level.as_str())) {
+        Ok(())
+    } else {
+        Err(Refusal::forbidden("Resource not accessible by integration"))
     }
 }
 

@@ -78,8 +78,9 @@ pub(super) async fn contents(
         .filter(|(name, _)| name.strip_prefix(&folder).is_some_and(|rest| !rest.contains('/')))
         .map(|(name, contents)| payload::content(&world, repo, shown_ref, name, contents, false))
         .collect();
-    match entries.is_empty() {
-        true => Err(Refusal::not_found()),
-        false => ok(Value::Array(entries)),
+    if entries.is_empty() {
+        Err(Refusal::not_found())
+    } else {
+        ok(Value::Array(entries))
     }
 }

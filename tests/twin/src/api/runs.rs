@@ -125,9 +125,10 @@ pub(super) async fn jobs(
     let world = hub.look();
     let run = run_of(&world, repo, id)?;
     let every = query.iter().any(|(key, value)| key == "filter" && value == "all");
-    let jobs: Vec<&Job> = match every {
-        true => world.jobs().filter(|job| job.run == id).collect(),
-        false => jobs_of(&world, run, run.attempt),
+    let jobs: Vec<&Job> = if every {
+        world.jobs().filter(|job| job.run == id).collect()
+    } else {
+        jobs_of(&world, run, run.attempt)
     };
     let jobs: Vec<Value> = jobs.into_iter().map(|job| payload::job(&world, job)).collect();
     Page::of(&query).answer(Some("jobs"), &jobs, &url_of(&world, repo, &format!("runs/{id}/jobs")))

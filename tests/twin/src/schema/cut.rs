@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 use super::SchemaError;
 use crate::api::OPERATIONS;
 
+/// What refers to a component schema begins so.
+pub(super) const COMPONENTS: &str = "#/components/schemas/";
+
 /// The webhooks that the twin sends.
 const WEBHOOKS: [&str; 9] = [
     "ping",
@@ -25,10 +28,10 @@ const WEBHOOKS: [&str; 9] = [
 
 /// `{operations: {"<method> <path>": {query, body, body_required, responses}}, components: {schemas}}`.
 pub(super) fn rest(dir: &Path) -> Result<Value, SchemaError> {
-    let mut wanted = DefaultHasher::new();
-    OPERATIONS
-        .iter()
-        .for_each(|one| (one.method, one.path).hash(&mut wanted));
+    let mut wanted = cut_of_this_code();
+    for one in &OPERATIONS {
+        (one.method, one.path).hash(&mut wanted);
+    }
     let wanted = wanted.finish();
     cached(dir, "openapi", "generated/api.github.com.json", wanted, |whole| {
         let mut operations = Map::new();
@@ -48,25 +51,39 @@ pub(super) fn rest(dir: &Path) -> Result<Value, SchemaError> {
 
 /// `{webhooks: {"workflow-job-queued": schema, …}, components: {schemas}}`.
 pub(super) fn webhooks(dir: &Path) -> Result<Value, SchemaError> {
-    cached(dir, "openapi-webhooks", "generated/api.github.com.json", 0, |whole| {
-        let mut schemas = Map::new();
-        for name in WEBHOOKS {
-            let schema = &whole["webhooks"][name]["post"]["requestBody"]["content"]["application/json"]["schema"];
-            if schema.is_null() {
-                return Err(format!("it has no webhook `{name}`"));
+    let wanted = cut_of_this_code().finish();
+    cached(
+        dir,
+        "openapi-webhooks",
+        "generated/api.github.com.json",
+        wanted,
+        |whole| {
+            let mut schemas = Map::new();
+            for name in WEBHOOKS {
+                let schema = &whole["webhooks"][name]["post"]["requestBody"]["content"]["application/json"]["schema"];
+                if schema.is_null() {
+                    return Err(format!("it has no webhook `{name}`"));
+                }
+                schemas.insert(name.to_owned(), schema.clone());
             }
-            schemas.insert(name.to_owned(), schema.clone());
-        }
-        let mut root = json!({"webhooks": schemas, "components": {"schemas": {}}});
-        add_components(&mut root, whole, false);
-        Ok(root)
-    })
+            let mut root = json!({"webhooks": schemas, "components": {"schemas": {}}});
+            add_components(&mut root, whole, false);
+            Ok(root)
+        },
+    )
 }
 
 /// The stricter description is small enough to be used whole.
 pub(super) fn strict_webhooks(dir: &Path) -> Result<Value, SchemaError> {
     let path = dir.join("node_modules/@octokit/webhooks-schemas/schema.json");
     read(&path)
+}
+
+/// What is cut depends on the description, on what is wanted of it, and on how it is cut.
+fn cut_of_this_code() -> DefaultHasher {
+    let mut hasher = DefaultHasher::new();
+    include_str!("cut.rs").hash(&mut hasher);
+    hasher
 }
 
 fn operation(found: &Value, whole: &Value) -> Value {
@@ -109,7 +126,7 @@ fn resolved<'a>(value: &'a Value, whole: &'a Value) -> &'a Value {
 /// Adds every component schema that is referred to, and what those refer to.
 fn add_components(root: &mut Value, whole: &Value, translate: bool) {
     let mut todo = BTreeSet::new();
-    collect_references(root, &mut todo);
+    collect_references(root, COMPONENTS, &mut todo);
     let mut done = BTreeSet::new();
     while let Some(name) = todo.pop_first() {
         let schema = &whole["components"]["schemas"][&name];
@@ -119,32 +136,34 @@ fn add_components(root: &mut Value, whole: &Value, translate: bool) {
             slim(schema, false)
         };
         let mut found = BTreeSet::new();
-        collect_references(&schema, &mut found);
+        collect_references(&schema, COMPONENTS, &mut found);
         root["components"]["schemas"][&name] = schema;
         done.insert(name);
         todo.extend(found.difference(&done).cloned());
     }
 }
 
-/// The names of the component schemas that a schema refers to.
-pub(super) fn collect_references(value: &Value, into: &mut BTreeSet<String>) {
+/// The names of the shared schemas that a schema refers to, found under `prefix`.
+pub(super) fn collect_references(value: &Value, prefix: &str, into: &mut BTreeSet<String>) {
     match value {
         Value::Object(object) => {
             if let Some(name) = object
                 .get("$ref")
                 .and_then(Value::as_str)
-                .and_then(|reference| reference.strip_prefix("#/components/schemas/"))
+                .and_then(|reference| reference.strip_prefix(prefix))
             {
                 into.insert(name.to_owned());
             }
-            object.values().for_each(|inner| collect_references(inner, into));
+            object
+                .values()
+                .for_each(|inner| collect_references(inner, prefix, into));
         }
-        Value::Array(array) => array.iter().for_each(|inner| collect_references(inner, into)),
+        Value::Array(array) => array.iter().for_each(|inner| collect_references(inner, prefix, into)),
         _ => {}
     }
 }
 
-/// An OpenAPI 3.0 schema as JSON Schema: `nullable` becomes a type.
+/// A schema of OpenAPI 3.0 as one of JSON Schema: `nullable` becomes a type.
 fn translated(schema: &Value, is_properties: bool) -> Value {
     let mut value = slim(schema, is_properties);
     make_nullable(&mut value, is_properties);
@@ -182,13 +201,24 @@ fn slim(schema: &Value, is_properties: bool) -> Value {
             .iter()
             .filter(|(key, _)| is_properties || !FOR_PEOPLE.contains(&key.as_str()))
             .map(|(key, inner)| {
+                let key = if is_user_and_enterprise(key, inner) {
+                    "anyOf"
+                } else {
+                    key
+                };
                 let inner = slim(inner, key == "properties" && !is_properties);
-                (key.clone(), inner)
+                (key.to_owned(), inner)
             })
             .collect(),
         Value::Array(array) => array.iter().map(|inner| slim(inner, false)).collect(),
         plain => plain.clone(),
     }
+}
+
+/// A mistake of the description (@octokit/openapi 23.0.2, `GET /app/installations`): an account is
+/// said to be a user and an enterprise at once.
+fn is_user_and_enterprise(key: &str, inner: &Value) -> bool {
+    key == "allOf" && inner[0]["title"] == "Simple User" && inner[1]["title"] == "Enterprise"
 }
 
 /// The cut of a package's file, made if it isn't there.

@@ -84,18 +84,17 @@ impl Checker {
             .get_or_init(Mutex::default)
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let shared = match loaded.get(dir) {
-            Some(known) => Arc::clone(known),
-            None => {
-                let fresh = Arc::new(Descriptions {
-                    rest: cut::rest(dir)?,
-                    webhooks: cut::webhooks(dir)?,
-                    strict: cut::strict_webhooks(dir)?,
-                    validators: Mutex::default(),
-                });
-                loaded.insert(dir.to_owned(), Arc::clone(&fresh));
-                fresh
-            }
+        let shared = if let Some(known) = loaded.get(dir) {
+            Arc::clone(known)
+        } else {
+            let fresh = Arc::new(Descriptions {
+                rest: cut::rest(dir)?,
+                webhooks: cut::webhooks(dir)?,
+                strict: cut::strict_webhooks(dir)?,
+                validators: Mutex::default(),
+            });
+            loaded.insert(dir.to_owned(), Arc::clone(&fresh));
+            fresh
         };
         Ok(Self { shared })
     }

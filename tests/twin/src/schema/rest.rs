@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::Checker;
-use super::cut::collect_references;
+use super::cut::{COMPONENTS, collect_references};
 use crate::api::Operation;
 
 /// A request and its answer.
@@ -74,9 +74,10 @@ impl Checker {
         let is_json = exchange.content_type.starts_with("application/json");
         if schema.is_null() {
             let nothing = exchange.response_body.is_empty();
-            return match nothing {
-                true => Vec::new(),
-                false => vec![format!("{name}: no body is described")],
+            return if nothing {
+                Vec::new()
+            } else {
+                vec![format!("{name}: no body is described")]
             };
         }
         if !is_json {
@@ -96,25 +97,31 @@ impl Checker {
 
 /// A schema together with the components that it needs.
 pub(super) fn with_components(schema: &Value, all: &Value) -> Value {
+    json!({"allOf": [schema], "components": {"schemas": needed(schema, COMPONENTS, all)}})
+}
+
+/// The shared schemas that a schema needs, those that these need, and so on.
+pub(super) fn needed(schema: &Value, prefix: &str, all: &Value) -> Map<String, Value> {
     let mut todo = BTreeSet::new();
-    collect_references(schema, &mut todo);
+    collect_references(schema, prefix, &mut todo);
     let mut schemas = Map::new();
     while let Some(name) = todo.pop_first() {
-        let component = &all[&name];
         let mut found = BTreeSet::new();
-        collect_references(component, &mut found);
-        schemas.insert(name, component.clone());
+        collect_references(&all[&name], prefix, &mut found);
+        schemas.insert(name.clone(), all[&name].clone());
         todo.extend(found.into_iter().filter(|one| !schemas.contains_key(one)));
     }
-    json!({"allOf": [schema], "components": {"schemas": schemas}})
+    schemas
 }
 
 /// Fields of a body that the description does not have: GitHub ignores them, so they are a mistake.
 fn unknown_fields(name: &str, schema: &Value, body: &Value) -> Vec<String> {
-    let schema = schema["anyOf"]
-        .as_array()
-        .and_then(|choices| choices.first())
-        .unwrap_or(schema);
+    // A body that may be null is described as a choice.
+    let schema = if schema["properties"].is_null() {
+        &schema["anyOf"][0]
+    } else {
+        schema
+    };
     let (Some(known), Some(body)) = (schema["properties"].as_object(), body.as_object()) else {
         return Vec::new();
     };

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Checker;
-use super::rest::with_components;
+use super::rest::{needed, with_components};
 
 impl Checker {
     /// What a payload breaks, of either description.
@@ -28,10 +28,11 @@ impl Checker {
     }
 
     fn strict(&self, name: &str) -> Value {
+        let schema = json!({"$ref": format!("#/definitions/{name}")});
         json!({
             "$schema": "http://json-schema.org/draft-07/schema#",
-            "allOf": [{"$ref": format!("#/definitions/{name}")}],
-            "definitions": self.shared.strict["definitions"],
+            "allOf": [schema],
+            "definitions": needed(&schema, "#/definitions/", &self.shared.strict["definitions"]),
         })
     }
 }

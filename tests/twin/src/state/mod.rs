@@ -144,6 +144,7 @@ impl State {
     }
 
     /// Every run, oldest first.
+    #[must_use]
     pub fn runs(&self) -> impl DoubleEndedIterator<Item = &Run> {
         self.runs.values()
     }
@@ -155,6 +156,7 @@ impl State {
     }
 
     /// Every job of every attempt, oldest first.
+    #[must_use]
     pub fn jobs(&self) -> impl DoubleEndedIterator<Item = &Job> {
         self.jobs.values()
     }
@@ -175,6 +177,7 @@ impl State {
     }
 
     /// Every registered runner, oldest first.
+    #[must_use]
     pub fn runners(&self) -> impl DoubleEndedIterator<Item = &Runner> {
         self.runners.values()
     }
@@ -186,6 +189,7 @@ impl State {
     }
 
     /// Every webhook delivery, oldest first.
+    #[must_use]
     pub fn deliveries(&self) -> impl DoubleEndedIterator<Item = &Delivery> {
         self.deliveries.values()
     }

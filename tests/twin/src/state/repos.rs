@@ -116,11 +116,11 @@ impl State {
                 None => files.remove(path),
             };
         }
-        let listing: String = files
+        let listing: Vec<String> = files
             .iter()
-            .map(|(path, contents)| format!("{} {path}\n", blob_sha(contents)))
+            .map(|(path, contents)| format!("{} {path}", blob_sha(contents)))
             .collect();
-        let tree = object_sha("tree", listing.as_bytes());
+        let tree = object_sha("tree", listing.join("\n").as_bytes());
         let described = format!("{tree}\n{parent_sha}\n{branch}\n{message}\n{now}");
         let sha = object_sha("commit", described.as_bytes());
         let commit = Commit {

@@ -103,7 +103,7 @@ impl Hub {
                 }
             }
         }
-        self.send_copies(draft, copies, delay);
+        self.send_copies(&draft, copies, delay);
     }
 
     fn tell_disturbed(self: &Arc<Self>, draft: &WebhookDraft, how: &Disturbance) {
@@ -129,17 +129,17 @@ impl Hub {
         let going: Vec<Held> = locked(&self.courier.held).extract_if(.., |held| goes(held)).collect();
         let count = going.len();
         for held in going {
-            self.send_copies(held.draft, 1, Duration::ZERO);
+            self.send_copies(&held.draft, 1, Duration::ZERO);
         }
         count
     }
 
-    fn send_copies(self: &Arc<Self>, draft: WebhookDraft, copies: u32, delay: Duration) {
+    fn send_copies(self: &Arc<Self>, draft: &WebhookDraft, copies: u32, delay: Duration) {
         let guid = uuid::Uuid::new_v4().to_string();
         for _ in 0..copies {
             let delivery = self.act(|state, now| {
                 let id = DeliveryId(state.ids.next("delivery"));
-                let delivery = self.new_delivery(id, &guid, &draft, now);
+                let delivery = self.new_delivery(id, &guid, draft, now);
                 state.deliveries.insert(id, delivery.clone());
                 delivery
             });

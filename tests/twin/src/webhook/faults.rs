@@ -169,7 +169,7 @@ impl Odds {
         drawn
     }
 
-    /// SplitMix64: small, and the same everywhere.
+    /// `SplitMix64`: small, and the same everywhere.
     fn next(&mut self) -> u64 {
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.seed;

@@ -1,3 +1,4 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 //! The twin, driven from outside as dayfly, GitHub's users and runners do.
 
 mod auth;

@@ -323,7 +323,6 @@ impl Arrived {
 
 /// Receives webhooks and answers with a status that can be changed.
 pub struct Receiver {
-    pub url: String,
     shared: Arc<Shared>,
     server: JoinHandle<()>,
 }
@@ -348,7 +347,7 @@ impl Receiver {
             .with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         twin.set_webhook_url(&url);
-        Self { url, shared, server }
+        Self { shared, server }
     }
 
     pub fn answer_with(&self, status: u16) {
