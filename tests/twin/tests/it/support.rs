@@ -1,6 +1,6 @@
 //! A checked twin with a repository, an API client, a webhook receiver and a runner.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -46,8 +46,12 @@ impl Lab {
         Self::start_with(TwinConfig::checked()).await
     }
 
-    pub async fn start_with(config: TwinConfig) -> Self {
+    pub async fn start_with(mut config: TwinConfig) -> Self {
+        // Making a key takes longer than everything else that a twin does to start.
+        static KEY: OnceLock<String> = OnceLock::new();
+        config.app_private_key_pem = config.app_private_key_pem.or(KEY.get().cloned());
         let twin = Twin::start(config).await.unwrap();
+        KEY.get_or_init(|| twin.app_private_key_pem().to_owned());
         let repo = twin.create_repo("octo-org/demo");
         let api = Api::installed(&twin, repo).await;
         Self { twin, repo, api }

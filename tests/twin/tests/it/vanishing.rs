@@ -69,3 +69,18 @@ async fn a_job_that_nobody_takes_fails_after_a_day() {
     lab.twin.advance(Duration::from_hours(2));
     assert_eq!(lab.until_run_completed(run, 1).await, Conclusion::Failure);
 }
+
+#[tokio::test]
+async fn a_twin_that_stops_ends_the_polls_that_it_holds() {
+    let lab = Lab::start().await;
+    let runner = lab.runner("dayfly-1", &LABELS).await;
+    let poll = tokio::spawn(async move { runner.poll().await });
+    let before = lab.twin.now();
+    lab.until("the runner to poll", |world| {
+        let session = world.runner_named("dayfly-1")?.session.as_ref()?;
+        (session.seen_at > session.opened_at && session.seen_at >= before).then_some(())
+    })
+    .await;
+    lab.twin.stop().await;
+    assert_eq!(poll.await.unwrap(), Err(204));
+}

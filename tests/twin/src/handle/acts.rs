@@ -1,0 +1,232 @@
+//! What GitHub's users, and GitHub itself, do on the twin.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+use super::{Twin, TwinError};
+use crate::api::ApiFault;
+use crate::model::{AccountKind, Conclusion, InstallationId, JobId, RepoId, RunId};
+use crate::payload;
+use crate::state::{Effect, Rerun, WebhookDraft};
+use crate::webhook::{FaultPlan, Odds, WebhookFault};
+
+/// How a repository is made, where the defaults don't do.
+#[derive(Debug, Clone)]
+pub struct RepoOptions {
+    /// What owns it.
+    pub owner_kind: AccountKind,
+    /// Whether the App is installed on it.
+    pub installed: bool,
+    /// Whether strangers may not see it.
+    pub private: bool,
+    /// The repository it is a fork of.
+    pub fork_of: Option<RepoId>,
+    /// Its default branch.
+    pub default_branch: String,
+}
+
+impl Default for RepoOptions {
+    fn default() -> Self {
+        Self {
+            owner_kind: AccountKind::Organization,
+            installed: true,
+            private: false,
+            fork_of: None,
+            default_branch: "main".to_owned(),
+        }
+    }
+}
+
+impl Twin {
+    /// Sends a `ping`, as GitHub does when a webhook is set up.
+    pub fn ping(&self) {
+        let url = self.hub.courier.url().unwrap_or_default();
+        self.hub.act(|state, _| {
+            let payload = payload::ping_event(state, &url);
+            state.effects.push(Effect::Send(WebhookDraft {
+                event: "ping",
+                action: None,
+                installation: None,
+                repo: None,
+                subject: None,
+                payload,
+            }));
+        });
+    }
+
+    /// Makes a public repository (`owner/name`) of an organisation, with the App installed.
+    #[must_use]
+    pub fn create_repo(&self, full_name: &str) -> RepoId {
+        self.create_repo_with(full_name, RepoOptions::default())
+    }
+
+    /// Makes a repository (`owner/name`).
+    #[must_use]
+    pub fn create_repo_with(&self, full_name: &str, options: RepoOptions) -> RepoId {
+        let (owner, name) = full_name.split_once('/').unwrap_or(("octo-org", full_name));
+        self.hub.act(|state, now| {
+            let owner = state.account(owner, options.owner_kind);
+            let id = state.create_repo(owner, name, options.fork_of, now);
+            if let Some(repo) = state.repos.get_mut(&id) {
+                repo.private = options.private;
+                repo.default_branch = options.default_branch;
+            }
+            if options.installed {
+                let permissions = state.app.permissions.clone();
+                state.install(id, &permissions, now);
+            }
+            id
+        })
+    }
+
+    /// The installation that sees a repository.
+    #[must_use]
+    pub fn installation_of(&self, repo: RepoId) -> Option<InstallationId> {
+        self.hub.look().installation_of(repo).map(|one| one.id)
+    }
+
+    /// Pushes files to the default branch and starts the workflows that are `on: push`.
+    ///
+    /// # Errors
+    /// When a workflow file cannot be used.
+    pub fn push(&self, repo: RepoId, message: &str, files: &[(&str, &str)]) -> Result<Vec<RunId>, TwinError> {
+        let branch = self.hub.look().repos[&repo].default_branch.clone();
+        self.push_to(repo, &branch, message, files)
+    }
+
+    /// Pushes files to a branch and starts the workflows that are `on: push`.
+    ///
+    /// # Errors
+    /// When a workflow file cannot be used.
+    pub fn push_to(
+        &self,
+        repo: RepoId,
+        branch: &str,
+        message: &str,
+        files: &[(&str, &str)],
+    ) -> Result<Vec<RunId>, TwinError> {
+        let changes = changes(files);
+        Ok(self.hub.act(|state, now| {
+            state.commit(repo, branch, message, &changes, now);
+            state.trigger(repo, "push", branch, now)
+        })?)
+    }
+
+    /// Commits files to a branch without starting anything; the commit's SHA.
+    #[must_use]
+    pub fn commit(&self, repo: RepoId, branch: &str, files: &[(&str, &str)]) -> String {
+        let changes = changes(files);
+        self.hub
+            .act(|state, now| state.commit(repo, branch, "Change files", &changes, now))
+    }
+
+    /// Opens a pull request from a fork and starts its parent's workflows that are `on: pull_request`.
+    ///
+    /// # Errors
+    /// When a workflow file cannot be used.
+    pub fn pull_request_from_fork(
+        &self,
+        fork: RepoId,
+        branch: &str,
+        files: &[(&str, &str)],
+    ) -> Result<Vec<RunId>, TwinError> {
+        let changes = changes(files);
+        Ok(self
+            .hub
+            .act(|state, now| state.pull_request(fork, branch, &changes, now))?)
+    }
+
+    /// Starts the workflows of a branch that are `on: workflow_dispatch`.
+    ///
+    /// # Errors
+    /// When a workflow file cannot be used.
+    pub fn dispatch(&self, repo: RepoId, branch: &str) -> Result<Vec<RunId>, TwinError> {
+        Ok(self
+            .hub
+            .act(|state, now| state.trigger(repo, "workflow_dispatch", branch, now))?)
+    }
+
+    /// Cancels a run as its author would.
+    ///
+    /// # Errors
+    /// When it is done.
+    pub fn cancel(&self, run: RunId) -> Result<(), TwinError> {
+        self.hub
+            .act(|state, now| state.cancel_run(run, false, now))
+            .map_err(TwinError::Cancel)
+    }
+
+    /// Re-runs a run as its author would.
+    ///
+    /// # Errors
+    /// When it is not done, or what is asked for cannot be re-run.
+    pub fn rerun(&self, run: RunId, what: Rerun) -> Result<(), TwinError> {
+        self.hub
+            .act(|state, now| state.rerun(run, what, now))
+            .map_err(TwinError::Rerun)
+    }
+
+    /// Lets a job go that a protected environment holds back.
+    ///
+    /// # Errors
+    /// When it isn't held back.
+    pub fn approve(&self, job: JobId) -> Result<(), TwinError> {
+        if self.hub.act(|state, now| state.approve(job, now)) {
+            Ok(())
+        } else {
+            Err(TwinError::JobState(job))
+        }
+    }
+
+    /// Starts and ends a queued job as a runner of somebody else's would.
+    ///
+    /// # Errors
+    /// When it isn't queued.
+    pub fn run_elsewhere(&self, job: JobId, conclusion: Conclusion) -> Result<(), TwinError> {
+        let done = self.hub.act(|state, now| state.run_elsewhere(job, conclusion, now));
+        if done { Ok(()) } else { Err(TwinError::JobState(job)) }
+    }
+
+    /// Adds a rule to what is done to webhooks; the first that fits a webhook counts.
+    pub fn disturb_webhooks(&self, fault: WebhookFault) {
+        self.hub.courier.plan(|plan| plan.add(fault));
+    }
+
+    /// What is done by chance to webhooks that no rule fits.
+    pub fn disturb_webhooks_by_chance(&self, odds: Odds) {
+        self.hub.courier.plan(|plan| plan.set_odds(Some(odds)));
+    }
+
+    /// Does nothing to webhooks any more; what is held back stays so until it is released.
+    pub fn leave_webhooks_alone(&self) {
+        self.hub.courier.plan(FaultPlan::clear);
+    }
+
+    #[expect(clippy::must_use_candidate, reason = "the count is by the way")]
+    /// Sends the webhooks that [`Disturbance::Hold`](crate::Disturbance::Hold) holds back; how many.
+    pub fn release_webhooks(&self) -> usize {
+        self.hub.release_held()
+    }
+
+    /// Adds a rule to what is done to requests; the first that fits a request counts.
+    pub fn disturb_api(&self, fault: ApiFault) {
+        self.hub
+            .api_faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(fault);
+    }
+
+    /// Whether runners read `busy: false` while they have a job, as users report; deleting them is
+    /// refused all the same.
+    pub fn let_busy_read_false(&self, lies: bool) {
+        self.hub.act(|state, _| state.busy_reads_false = lies);
+    }
+}
+
+fn changes(files: &[(&str, &str)]) -> BTreeMap<String, Option<Vec<u8>>> {
+    files
+        .iter()
+        .map(|(path, text)| ((*path).to_owned(), Some(text.as_bytes().to_vec())))
+        .collect()
+}
