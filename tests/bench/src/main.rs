@@ -42,8 +42,18 @@ fn count(text: &str) -> Result<usize, String> {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    match bench(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell if standard error is closed too.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn bench(arguments: Arguments) -> anyhow::Result<()> {
     let own = std::env::current_exe().context("this binary has no path")?;
     let beside = own.parent().context("this binary lies in no folder")?.to_owned();
     let binaries = Binaries(arguments.bin_dir.unwrap_or_else(|| beside.clone()));
@@ -61,15 +71,17 @@ async fn main() -> anyhow::Result<ExitCode> {
         measured: Vec::new(),
     };
     let went = journey.go().await;
-    let report = Report::new(plan, &journey.measured);
-    let text = if arguments.json {
-        serde_json::to_string_pretty(&report)?
-    } else {
-        report.table()
-    };
-    writeln!(std::io::stdout(), "{text}")?;
-    // What was measured before the failure is printed all the same.
-    went.map(|()| ExitCode::SUCCESS)
+    // What was measured before a failure is printed all the same.
+    if !journey.measured.is_empty() {
+        let report = Report::new(plan, &journey.measured);
+        let text = if arguments.json {
+            serde_json::to_string_pretty(&report)?
+        } else {
+            report.table()
+        };
+        writeln!(std::io::stdout(), "{text}")?;
+    }
+    went
 }
 
 /// Says on a terminal what takes its time; nothing when nobody watches.

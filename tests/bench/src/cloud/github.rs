@@ -78,6 +78,7 @@ impl GitHub {
         match (&request.method, rest) {
             (&Method::GET, []) => Some(Reply::json(StatusCode::OK, &repository(name))),
             (&Method::GET, ["contents", file]) => Some(self.contents(request, file)),
+            (&Method::GET, ["actions", "jobs", job]) => Some(Reply::json(StatusCode::OK, &workflow_job(job))),
             (&Method::GET, ["actions", "runs", run]) => Some(Reply::json(StatusCode::OK, &workflow_run(name, run))),
             (
                 &Method::POST,
@@ -300,6 +301,16 @@ fn workflow_run(full_name: &str, run: &str) -> Value {
         "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
         "repository": repository(full_name), "head_repository": repository(full_name),
         "actor": account("octocat"), "triggering_actor": account("octocat"),
+    })
+}
+
+/// A job that waits: only for such a one does a function ask.
+fn workflow_job(job: &str) -> Value {
+    json!({
+        "id": job.parse::<u64>().unwrap_or_default(), "run_attempt": 1, "name": "test",
+        "status": "queued", "conclusion": null, "runner_id": null, "runner_name": null,
+        "labels": ["self-hosted", "dayfly-gpu"], "steps": [],
+        "head_sha": "7c1f5e9a2b3d4f6081920a1b2c3d4e5f60718293",
     })
 }
 
