@@ -6,6 +6,8 @@
 
 mod cut;
 mod rest;
+#[cfg(test)]
+mod tests;
 mod webhooks;
 
 use std::collections::HashMap;
