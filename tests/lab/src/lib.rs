@@ -5,6 +5,7 @@
 
 pub mod aws;
 pub mod cloud;
+pub mod demo;
 pub mod deploy;
 pub mod ec2_proxy;
 pub mod front_door;
@@ -17,5 +18,9 @@ pub mod logs;
 pub mod ministack;
 pub mod policy;
 pub mod process;
+pub mod scenario;
 pub mod sigv4;
 pub mod template;
+pub mod timeline;
+pub mod up;
+pub mod watch;

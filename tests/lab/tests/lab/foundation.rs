@@ -2,150 +2,17 @@
 //! stand-ins here, which answer with the event they got.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dayfly_lab::aws::{Session, Xml, now_seconds};
-use dayfly_lab::cloud::{Cloud, CloudConfig, Ec2Event};
-use dayfly_lab::ec2_proxy::{Fault, Pool, Scenario, Supply};
+use dayfly_lab::cloud::Ec2Event;
+use dayfly_lab::ec2_proxy::{Fault, Pool, Supply};
 use dayfly_lab::functions::Function;
-use dayfly_lab::sigv4::{self, Credentials, Scope};
+use dayfly_lab::sigv4::Credentials;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::stand_in;
-
-struct Foundation {
-    cloud: Cloud,
-    _scratch: TempDir,
-}
-
-impl Foundation {
-    async fn start() -> Self {
-        let scratch = tempfile::tempdir().unwrap();
-        let binaries = scratch.path().join("bin");
-        std::fs::create_dir(&binaries).unwrap();
-        stand_in::build(&binaries);
-        let parameters = [
-            ("GitHubAppId", "1".to_owned()),
-            ("AgentSha256X8664", "0".repeat(64)),
-            ("AgentSha256Arm64", "0".repeat(64)),
-        ];
-        let config = CloudConfig {
-            checkout: checkout(),
-            binaries,
-            region: "eu-west-1".into(),
-            stack: "dayfly".into(),
-            minute: Duration::from_secs(1),
-            webhook_secret: "a webhook secret".into(),
-            app_private_key: "a private key".into(),
-            parameters: parameters.map(|(name, value)| (name.to_owned(), value)).into(),
-            scenario: Scenario::default(),
-        };
-        let cloud = Cloud::start(&config, scratch.path()).await.unwrap();
-        Self {
-            cloud,
-            _scratch: scratch,
-        }
-    }
-
-    async fn instance_session(&self, instance: &str) -> Session {
-        let role = self.cloud.deployment().output("InstanceRoleArn").unwrap();
-        self.cloud.aws().assume_role(role, instance).await.unwrap()
-    }
-
-    /// Sends `form` to EC2 as the launch function does.
-    async fn ec2(&self, form: &str) -> Ec2Answer {
-        let invocation = self
-            .cloud
-            .invoke(Function::Launch, &json!({"ec2": form}))
-            .await
-            .unwrap();
-        let status = invocation.payload["status"]
-            .as_i64()
-            .unwrap_or_else(|| panic!("{invocation:?}"));
-        let body = STANDARD.decode(invocation.payload["answer"].as_str().unwrap()).unwrap();
-        Ec2Answer {
-            curl_status: status,
-            text: String::from_utf8(body).unwrap(),
-        }
-    }
-
-    fn fleet(&self, token: &str) -> String {
-        let deployment = self.cloud.deployment();
-        let mut form = format!(
-            "Action=CreateFleet&Version=2016-11-15&Type=instant&ClientToken={token}\
-             &TargetCapacitySpecification.TotalTargetCapacity=1\
-             &TargetCapacitySpecification.DefaultTargetCapacityType=spot\
-             &LaunchTemplateConfigs.1.LaunchTemplateSpecification.LaunchTemplateId={}\
-             &LaunchTemplateConfigs.1.LaunchTemplateSpecification.Version=$Latest\
-             &TagSpecification.1.ResourceType=instance\
-             &TagSpecification.1.Tag.1.Key=dayfly:stack&TagSpecification.1.Tag.1.Value=dayfly",
-            deployment.output("LaunchTemplateId").unwrap()
-        );
-        // The cheapest zone comes last.
-        for (number, subnet) in deployment.output("SubnetIds").unwrap().split(',').rev().enumerate() {
-            let prefix = format!("&LaunchTemplateConfigs.1.Overrides.{}.", number + 1);
-            write!(form, "{prefix}InstanceType=g4dn.xlarge{prefix}SubnetId={subnet}").unwrap();
-        }
-        form
-    }
-
-    async fn stop(self) {
-        self.cloud.stop().await.unwrap();
-    }
-}
-
-struct Ec2Answer {
-    curl_status: i64,
-    text: String,
-}
-
-impl Ec2Answer {
-    fn xml(&self) -> Xml {
-        Xml::read("ec2", self.text.as_bytes()).unwrap_or_else(|error| panic!("{error}"))
-    }
-}
-
-fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .components()
-        .collect()
-}
-
-async fn check_in(url: &str, credentials: Option<&Credentials>) -> (u16, Value) {
-    let host = url.strip_prefix("http://").unwrap();
-    let mut headers = vec![
-        ("host".to_owned(), host.to_owned()),
-        ("content-type".to_owned(), "application/json".to_owned()),
-    ];
-    let body = br#"{"instance":"i-1"}"#;
-    if let Some(credentials) = credentials {
-        let request = sigv4::Request {
-            method: "POST",
-            path: "/claim",
-            query: "",
-            headers: &headers,
-            body,
-        };
-        let scope = Scope {
-            region: "eu-west-1",
-            service: "lambda",
-        };
-        headers.extend(sigv4::sign(&request, scope, credentials, now_seconds()));
-    }
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let mut request = http.post(format!("{url}/claim")).body(body.to_vec());
-    for (name, value) in headers {
-        request = request.header(name, value);
-    }
-    let answer = request.send().await.unwrap();
-    (answer.status().as_u16(), answer.json().await.unwrap())
-}
+use crate::stand_in::{Foundation, check_in};
 
 #[tokio::test]
 async fn the_check_in_door_opens_to_the_instance_role_alone_and_says_who_came() {
@@ -153,13 +20,7 @@ async fn the_check_in_door_opens_to_the_instance_role_alone_and_says_who_came() 
     let url = lab.cloud.checkin_door().url();
     let session = lab.instance_session("i-0123456789abcdef0").await;
     lab.cloud.sessions().insert(session.clone());
-    let webhook_role = lab.cloud.deployment().resource("WebhookRole").unwrap();
-    let other = lab
-        .cloud
-        .aws()
-        .assume_role(&format!("arn:aws:iam::000000000000:role/{webhook_role}"), "i-1")
-        .await
-        .unwrap();
+    let other = lab.session_of("WebhookRole").await;
     lab.cloud.sessions().insert(other.clone());
 
     let (status, event) = check_in(&url, Some(&session.credentials)).await;

@@ -1,0 +1,147 @@
+//! The demos: what each of them does to a job, and how it must end.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use dayfly_host::{HostEvent, Reported};
+use dayfly_twin::{Conclusion, Happening, RunId, State, Status, TwinEvent};
+
+use crate::lab::{Deadlines, Lab};
+use crate::timeline::Sight;
+
+/// What is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Demo {
+    /// A job runs and nothing is left of it.
+    Main,
+    /// A runner that nobody needs any more is ended.
+    Idle,
+    /// EC2 takes the instance back in mid-job; the job is run again.
+    Interruption,
+    /// A job that does not end is ended at the maximum lifetime.
+    Lifetime,
+}
+
+/// How long after its notice EC2 takes an instance back in the lab; two minutes on AWS.
+const NOTICE: Duration = Duration::from_secs(20);
+
+/// The configuration that the demos' repository has.
+pub const CONFIG: &str = "\
+runners:
+  - name: gpu
+    labels: [dayfly-gpu]
+    instance_type: [g4dn.xlarge, g5.xlarge]
+    machine_image: ami-0123456789abcdef0
+";
+
+impl Demo {
+    /// One line on what is to be seen.
+    #[must_use]
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Main => "a job gets a spot instance, runs on it, and nothing is left",
+            Self::Idle => "another runner takes the job; ours idles out and is ended",
+            Self::Interruption => "EC2 takes the instance back in mid-job; the job is run again elsewhere",
+            Self::Lifetime => "a job that does not end reaches the maximum lifetime",
+        }
+    }
+
+    /// The deadlines that make it short.
+    #[must_use]
+    pub fn deadlines(self) -> Deadlines {
+        match self {
+            Self::Main | Self::Interruption => Deadlines::default(),
+            Self::Idle => Deadlines {
+                idle: 8,
+                ..Deadlines::default()
+            },
+            Self::Lifetime => Deadlines {
+                lifetime: 20,
+                ..Deadlines::default()
+            },
+        }
+    }
+
+    /// The workflow file of its repository.
+    #[must_use]
+    pub fn workflow(self) -> String {
+        let script = match self {
+            Self::Main | Self::Idle => {
+                "\
+          for epoch in 1 2 3; do
+            echo \"epoch $epoch: loss 0.$((90 / epoch))\"
+            sleep 1
+          done"
+            }
+            Self::Interruption => {
+                "\
+          echo \"attempt $GITHUB_RUN_ATTEMPT\"
+          if [ \"$GITHUB_RUN_ATTEMPT\" = 1 ]; then sleep 300; fi
+          echo 'trained to the end'"
+            }
+            Self::Lifetime => {
+                "\
+          echo 'this takes longer than any instance lives'
+          sleep 600"
+            }
+        };
+        format!(
+            "name: train\non: push\njobs:\n  train:\n    runs-on: dayfly-gpu\n    steps:\n      - name: Where am I\n        \
+             run: echo \"on $(uname -sm), for $GITHUB_REPOSITORY\"\n      - name: Train\n        run: |\n{script}\n"
+        )
+    }
+
+    /// How its run must end, and in which attempt.
+    #[must_use]
+    pub fn end(self) -> (u32, Conclusion) {
+        match self {
+            Self::Main | Self::Idle => (1, Conclusion::Success),
+            Self::Interruption => (2, Conclusion::Success),
+            Self::Lifetime => (1, Conclusion::Failure),
+        }
+    }
+
+    /// How its run has ended, once it has: an attempt after which another comes is not the end.
+    #[must_use]
+    pub fn ended(self, state: &State, run: RunId) -> Option<(u32, Option<Conclusion>)> {
+        let run = state.run(run)?;
+        let last = run.attempt >= self.end().0;
+        (last && run.status == Status::Completed).then_some((run.attempt, run.conclusion))
+    }
+
+    /// What is done when something is seen.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    pub async fn act(self, sight: &Sight, lab: &Lab) -> anyhow::Result<()> {
+        match (self, sight) {
+            (
+                Self::Idle,
+                Sight::Instance(Reported {
+                    event: HostEvent::Booted,
+                    ..
+                }),
+            ) => {
+                let queued = lab
+                    .twin()
+                    .look(|state| state.jobs().find(|job| job.status == Status::Queued).map(|job| job.id));
+                if let Some(job) = queued {
+                    lab.twin().run_elsewhere(job, Conclusion::Success)?;
+                }
+            }
+            (
+                Self::Interruption,
+                Sight::Twin(TwinEvent {
+                    what: Happening::StepOutput { line, .. },
+                    ..
+                }),
+            ) if line == "attempt 1" => {
+                for instance in lab.live_instances().await? {
+                    lab.interrupt(&instance.id, NOTICE).await?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

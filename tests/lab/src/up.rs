@@ -1,0 +1,95 @@
+//! `dayfly-lab up`: the lab, left running.
+
+use std::io::Write;
+
+use dayfly_twin::RepoId;
+use tokio::sync::mpsc;
+
+use crate::lab::{Lab, LabConfig};
+use crate::scenario::{CONFIG, Demo};
+use crate::watch::Watch;
+
+/// A repository to play with.
+const REPOSITORY: &str = "octo-org/playground";
+
+/// Starts the lab, says how to use it, and ends it on Ctrl-C.
+///
+/// # Errors
+/// When the lab does not start or does not end.
+pub async fn run(out: &mut impl Write) -> anyhow::Result<()> {
+    let config = LabConfig::new()?;
+    let lab = Lab::start(config).await?;
+    let repository = lab.twin().create_repo(REPOSITORY);
+    let played = tokio::select! {
+        played = play(&lab, repository, out) => played,
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Into::into),
+    };
+    lab.shutdown().await?;
+    played
+}
+
+/// Prints what happens, for ever, and starts a run at every line that comes in.
+async fn play(lab: &Lab, repository: RepoId, out: &mut impl Write) -> anyhow::Result<()> {
+    explain(lab, out)?;
+    let files = [
+        (".dayfly.yml", CONFIG),
+        (".github/workflows/train.yml", &Demo::Main.workflow()),
+    ];
+    let mut watch = Watch::new(lab);
+    let mut lines = input();
+    loop {
+        tokio::select! {
+            sight = watch.next() => watch.print(&sight?, out)?,
+            Some(()) = lines.recv() => drop(lab.twin().push(repository, "Train on a GPU", &files)?),
+        }
+    }
+}
+
+/// Tells of every line of the standard input. In a thread of its own, which ends with the program:
+/// the runtime would wait at its end for a read that nobody answers.
+fn input() -> mpsc::Receiver<()> {
+    let (sender, receiver) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        for _ in std::io::stdin().lines().map_while(Result::ok) {
+            if sender.blocking_send(()).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+fn explain(lab: &Lab, out: &mut impl Write) -> anyhow::Result<()> {
+    let twin = lab.twin();
+    let deployment = lab.cloud().deployment();
+    let endpoint = lab.aws().endpoint();
+    let region = lab.aws().region();
+    writeln!(
+        out,
+        "\
+The lab is up. Enter pushes a commit whose workflow wants a GPU; Ctrl-C ends everything.
+
+  GitHub    {github}   (repository {REPOSITORY})
+  webhook   {webhook}
+  AWS       {endpoint}   (region {region}, any AWS CLI: --endpoint-url, access key `test`)
+
+Send a webhook of your own:
+
+  body='{{\"zen\": \"Design for failure.\", \"hook_id\": 1}}'
+  signature=$(printf %s \"$body\" | openssl dgst -sha256 -hmac '{secret}' -r | cut -d' ' -f1)
+  curl -i {webhook}/ -H 'content-type: application/json' \\
+    -H 'x-github-event: ping' -H \"x-github-delivery: $(uuidgen)\" \\
+    -H \"x-hub-signature-256: sha256=$signature\" -d \"$body\"
+
+Look at the table:
+
+  AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test aws --endpoint-url {endpoint} \\
+    --region {region} dynamodb scan --table-name {table}",
+        github = twin.url(),
+        webhook = lab.cloud().webhook_door().url(),
+        secret = twin.webhook_secret(),
+        table = deployment.output("TableName")?,
+    )?;
+    out.flush()?;
+    Ok(())
+}
