@@ -171,6 +171,22 @@ def fleets_as_on_ec2():
     ec2._instance_xml = with_lifecycle
 
 
+def deep_learning_images():
+    """The public parameters of AWS's Deep Learning AMIs, whatever their
+    release, name an image that this EC2 knows."""
+    from ministack.services import ec2, ssm
+
+    image = "ami-0123456789abcdef0"
+    assert any(stub[0] == image for stub in ec2._STUB_AMIS)
+
+    class Images(dict):
+        def get(self, name, default=None):
+            ours = str(name).startswith("/aws/service/deeplearning/ami/") and name.endswith("/ami-id")
+            return image if ours else super().get(name, default)
+
+    ssm._PUBLIC_AMI_PARAMETERS = Images(ssm._PUBLIC_AMI_PARAMETERS)
+
+
 def schedules_on_the_labs_clock():
     """Schedules are looked at every second, and their minutes may be short."""
     from ministack.services import eventbridge, scheduler
@@ -196,6 +212,7 @@ def main():
     rules_invoke_asynchronously()
     ec2_speaks_on_the_default_bus()
     fleets_as_on_ec2()
+    deep_learning_images()
     schedules_on_the_labs_clock()
     from ministack.app import main as ministack
 
