@@ -1,0 +1,6 @@
+//! The adapter against a server that answers as GitHub does.
+
+mod calls;
+mod signing_in;
+mod support;
+mod trying_again;
