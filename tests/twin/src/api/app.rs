@@ -17,6 +17,7 @@ use crate::clock::{self, iso};
 use crate::hub::Hub;
 use crate::model::{DeliveryId, Installation, InstallationId, RepoId, Token};
 use crate::payload;
+use crate::secrets::SecretKind;
 use crate::state::State as World;
 use crate::webhook::Delivery;
 
@@ -90,6 +91,7 @@ pub(super) async fn create_token(State(hub): State<Arc<Hub>>, Path(id): Path<Ins
                 .map(|repo| payload::full_repo(world, repo))
                 .collect();
         }
+        world.give_out(SecretKind::InstallationToken, &secret);
         world.tokens.insert(secret, token);
         with_status(StatusCode::CREATED, answer)
     })

@@ -21,6 +21,7 @@ use crate::event::Happening;
 use crate::hub::Hub;
 use crate::model::{InstallationId, RepoId};
 use crate::schema::Exchange;
+use crate::secrets::SecretKind;
 use crate::state::{RateWindow, State as World};
 
 /// GitHub's cap on request bodies is not documented; this one only keeps the twin safe.
@@ -202,6 +203,7 @@ fn admit_app(hub: &Hub, world: &mut World, jwt: &str, now: Timestamp) -> Result<
         Refusal::new(status, why.to_string())
     };
     let claims = hub.key.verify(jwt, &world.app, now).map_err(refused)?;
+    world.give_out(SecretKind::AppJwt, jwt);
     if world.rules.jwt_policy == JwtPolicy::UniqueJti {
         let jti = claims["jti"].as_str().ok_or_else(|| refused(JwtRefusal::Reused))?;
         let first = world.seen_jtis.entry(jti.to_owned()).or_insert_with(|| jwt.to_owned());

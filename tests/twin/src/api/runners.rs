@@ -16,6 +16,7 @@ use crate::hub::Hub;
 use crate::model::{Runner, RunnerId};
 use crate::payload;
 use crate::runner_protocol::{CredentialsData, CredentialsFile, JitConfig, RunnerFile};
+use crate::secrets::SecretKind;
 use crate::state::{DeleteRefusal, JitRequest, RegisterRefusal, State as World};
 
 #[derive(Debug, Deserialize)]
@@ -59,13 +60,14 @@ pub(super) async fn generate_jitconfig(
         let encoded = jit_config(world, runner)
             .encode()
             .map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-        with_status(
-            StatusCode::CREATED,
-            json!({
-                "runner": payload::runner(world, runner, now),
-                "encoded_jit_config": encoded,
-            }),
-        )
+        let credential = runner.credential.clone();
+        let answer = json!({
+            "runner": payload::runner(world, runner, now),
+            "encoded_jit_config": encoded,
+        });
+        world.give_out(SecretKind::JitConfig, &encoded);
+        world.give_out(SecretKind::RunnerCredential, &credential);
+        with_status(StatusCode::CREATED, answer)
     })
 }
 

@@ -183,7 +183,25 @@ impl Twin {
     /// # Errors
     /// When it isn't queued.
     pub fn run_elsewhere(&self, job: JobId, conclusion: Conclusion) -> Result<(), TwinError> {
-        let done = self.hub.act(|state, now| state.run_elsewhere(job, conclusion, now));
+        self.start_elsewhere(job)?;
+        self.end_elsewhere(job, conclusion)
+    }
+
+    /// Starts a queued job as a runner of somebody else's would.
+    ///
+    /// # Errors
+    /// When it isn't queued.
+    pub fn start_elsewhere(&self, job: JobId) -> Result<(), TwinError> {
+        let done = self.hub.act(|state, now| state.start_elsewhere(job, now));
+        if done { Ok(()) } else { Err(TwinError::JobState(job)) }
+    }
+
+    /// Ends a job that runs on a runner of somebody else's.
+    ///
+    /// # Errors
+    /// When it doesn't.
+    pub fn end_elsewhere(&self, job: JobId, conclusion: Conclusion) -> Result<(), TwinError> {
+        let done = self.hub.act(|state, now| state.end_elsewhere(job, conclusion, now));
         if done { Ok(()) } else { Err(TwinError::JobState(job)) }
     }
 

@@ -23,8 +23,9 @@ use crate::event::TwinEvent;
 use crate::hub::Hub;
 use crate::model::{Account, AccountId, AccountKind, AppId, JobId};
 use crate::schema::{Checker, SchemaError};
+use crate::secrets::{Secret, SecretKind};
 use crate::state::{CancelRefusal, RerunRefusal, State};
-use crate::webhook::Courier;
+use crate::webhook::{Courier, Delivery};
 use crate::workflow::WorkflowError;
 
 /// How long open connections have to end when the twin does.
@@ -181,6 +182,30 @@ impl Twin {
     pub fn advance(&self, by: Duration) {
         self.hub.clock.advance(by);
         self.hub.act(State::expire);
+    }
+
+    /// Every secret that was given out so far: the App's key and the webhooks' secret, which never
+    /// change, and every token, JWT, JIT config and signature.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<Secret> {
+        let lasting = [
+            (SecretKind::AppKey, self.app_private_key_pem()),
+            (SecretKind::WebhookSecret, self.webhook_secret()),
+        ];
+        let lasting = lasting.map(|(kind, value)| Secret {
+            kind,
+            value: value.to_owned(),
+        });
+        let state = self.hub.look();
+        let signatures = state.deliveries().filter_map(Delivery::signature).map(|value| Secret {
+            kind: SecretKind::WebhookSignature,
+            value: value.to_owned(),
+        });
+        lasting
+            .into_iter()
+            .chain(state.secrets.iter().cloned())
+            .chain(signatures)
+            .collect()
     }
 
     /// What broke GitHub's descriptions so far, and requests for what the twin does not have.

@@ -195,8 +195,8 @@ impl State {
         self.send_job(id, "in_progress");
     }
 
-    /// Starts and ends a job as a runner that is not ours would (a GitHub-hosted one).
-    pub(crate) fn run_elsewhere(&mut self, id: JobId, end: Conclusion, now: Timestamp) -> bool {
+    /// Starts a job as a runner that is not ours would (a GitHub-hosted one).
+    pub(crate) fn start_elsewhere(&mut self, id: JobId, now: Timestamp) -> bool {
         self.withdraw_offer(id);
         match self.jobs.get_mut(&id) {
             Some(job) if job.status == Status::Queued => {
@@ -206,11 +206,26 @@ impl State {
                     name: name.clone(),
                 });
                 self.start_job(id, name, now);
-                self.finish_job(id, end, now);
+                // It has no session here to renew the job in.
+                if let Some(job) = self.jobs.get_mut(&id) {
+                    job.renewed_at = None;
+                }
                 true
             }
             _ => false,
         }
+    }
+
+    /// Ends a job that runs on a runner that is not ours.
+    pub(crate) fn end_elsewhere(&mut self, id: JobId, end: Conclusion, now: Timestamp) -> bool {
+        let runs = self
+            .jobs
+            .get(&id)
+            .is_some_and(|job| job.status == Status::InProgress && job.renewed_at.is_none());
+        if runs {
+            self.finish_job(id, end, now);
+        }
+        runs
     }
 
     /// The job, if this runner has it and it runs. Every such contact is a sign of life.

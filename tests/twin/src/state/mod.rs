@@ -10,7 +10,7 @@ mod reruns;
 mod runners;
 mod runs;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -29,6 +29,7 @@ use crate::model::{
     Account, DeliveryId, Installation, InstallationId, Job, JobId, Repo, RepoId, Run, RunId, Runner, RunnerId, Token,
     WorkflowId,
 };
+use crate::secrets::{Secret, SecretKind};
 use crate::webhook::Delivery;
 
 /// All that the twin knows. Read it in `Twin::look` and `Twin::wait_for`.
@@ -50,6 +51,7 @@ pub struct State {
     pub(crate) check_runs: Vec<CheckRun>,
     pub(crate) comments: Vec<Comment>,
     pub(crate) seen_jtis: HashMap<String, String>,
+    pub(crate) secrets: BTreeSet<Secret>,
     pub(crate) busy_reads_false: bool,
     pub(crate) violations: Vec<String>,
     pub(crate) effects: Vec<Effect>,
@@ -136,11 +138,20 @@ impl State {
             check_runs: Vec::new(),
             comments: Vec::new(),
             seen_jtis: HashMap::new(),
+            secrets: BTreeSet::new(),
             busy_reads_false: false,
             violations: Vec::new(),
             effects: Vec::new(),
             ids: Ids::new(),
         }
+    }
+
+    /// Remembers a secret that is given out.
+    pub(crate) fn give_out(&mut self, kind: SecretKind, value: &str) {
+        self.secrets.insert(Secret {
+            kind,
+            value: value.to_owned(),
+        });
     }
 
     /// Every run, oldest first.

@@ -68,6 +68,12 @@ impl DeliveryOutcome {
 }
 
 impl Delivery {
+    /// The hex digits of its signature.
+    pub(crate) fn signature(&self) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(name, _)| name == "X-Hub-Signature-256")?;
+        value.strip_prefix("sha256=")
+    }
+
     /// An entry of `GET /app/hook/deliveries`.
     pub(crate) fn to_item(&self) -> Value {
         let outcome = self.outcome.as_ref();

@@ -9,6 +9,7 @@ mod main_path;
 mod matching;
 mod reruns;
 mod runners;
+mod secrets;
 mod support;
 mod validation;
 mod vanishing;

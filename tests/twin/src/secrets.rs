@@ -1,0 +1,37 @@
+//! The secrets that the twin has given out, for those who search logs for them.
+
+use std::fmt;
+
+/// What a secret is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SecretKind {
+    /// The App's private key in PEM.
+    AppKey,
+    /// A JWT that the App signed and the twin took.
+    AppJwt,
+    /// An installation token.
+    InstallationToken,
+    /// A JIT config.
+    JitConfig,
+    /// The credential inside a JIT config.
+    RunnerCredential,
+    /// What webhooks are signed with.
+    WebhookSecret,
+    /// A webhook's signature, in hex.
+    WebhookSignature,
+}
+
+/// A secret. It is not printed, so that a failing search does not tell it either.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Secret {
+    /// What it is for.
+    pub kind: SecretKind,
+    /// The secret itself.
+    pub value: String,
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.kind)
+    }
+}
