@@ -2,7 +2,7 @@
 
 use dayfly_core::ids::{DeliveryId, InstanceId, JobKey, Repository, RunKey, RunnerName};
 use dayfly_core::record::{
-    CachedConfig, Change, Delivery, Job, Record, RecordId, Run, Runner, Stored, Wake, WrongKind,
+    CachedConfig, Change, Delivery, Instance, Job, Record, RecordId, Run, Runner, Stored, Wake, WrongKind,
 };
 use dayfly_core::time::Timestamp;
 
@@ -73,17 +73,17 @@ pub trait Store {
         typed(self.load(&RecordId::Run(key)).await?)
     }
 
+    /// Which runner an instance is.
+    async fn instance(&self, instance: &InstanceId) -> Result<Option<Stored<Instance>>, StoreError> {
+        typed(self.load(&RecordId::Instance(instance.clone())).await?)
+    }
+
     /// The runner that an instance is.
     async fn runner_on(&self, instance: &InstanceId) -> Result<Option<Stored<Runner>>, StoreError> {
-        let found = self.load(&RecordId::Instance(instance.clone())).await?;
-        let Some(Stored {
-            record: Record::Instance(instance),
-            ..
-        }) = found
-        else {
-            return Ok(None);
-        };
-        self.runner(&instance.runner).await
+        match self.instance(instance).await? {
+            Some(found) => self.runner(&found.record.runner).await,
+            None => Ok(None),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether and how to launch an instance for a job.
 
 use crate::deadlines::{Deadlines, launch_retry};
-use crate::event::JobEvent;
+use crate::event::{Conclusion, JobEvent};
 use crate::ids::{InstanceType, RunnerName};
 use crate::record::{Ending, Instance, Job, JobState, LaunchPlan, Launched, Runner, RunnerState};
 use crate::time::Timestamp;
@@ -128,6 +128,22 @@ pub fn refuse(mut job: Job, reason: String, now: Timestamp) -> Job {
     job.state = JobState::Refused { reason };
     job.due_at = None;
     job.ended_at = Some(now);
+    job
+}
+
+/// A job that was to be given another runner, and that GitHub says no longer waits: it runs on
+/// the runner of the name `running_on`, or is over.
+#[must_use]
+pub fn no_longer_waits(mut job: Job, running_on: Option<String>, now: Timestamp) -> Job {
+    job.due_at = None;
+    job.state = if let Some(runner) = running_on {
+        JobState::Running { runner }
+    } else {
+        job.ended_at = Some(now);
+        JobState::Finished {
+            conclusion: Conclusion::Unknown,
+        }
+    };
     job
 }
 

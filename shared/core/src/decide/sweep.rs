@@ -106,7 +106,13 @@ pub fn after_end(
             next.ending = None;
             next.enter(RunnerState::Busy, now, deadlines);
         }
-        Registration::Removed | Registration::Busy | Registration::Unclear => next.due_at = Some(now.after(LOOK_AGAIN)),
+        Registration::Removed | Registration::Busy | Registration::Unclear => {
+            if runner.state == RunnerState::Enrolled {
+                // Whether it is idle is not known yet, so it must not carry that as its reason.
+                next.ending = None;
+            }
+            next.due_at = Some(now.after(LOOK_AGAIN));
+        }
     }
     next
 }
@@ -236,6 +242,14 @@ mod tests {
             &deadlines(),
         );
         assert_eq!((next.state, next.ending), (RunnerState::Busy, None));
+    }
+
+    #[test]
+    fn a_runner_that_github_did_not_answer_for_is_not_yet_idle() {
+        let mut asked = runner(RunnerState::Enrolled);
+        asked.ending = Some(Ending::Idle);
+        let next = after_end(&asked, Registration::Unclear, false, now(), &deadlines());
+        assert_eq!((next.state, next.ending), (RunnerState::Enrolled, None));
     }
 
     #[test]

@@ -1,0 +1,132 @@
+//! The claim: the JIT config is minted late, once, and handed out once.
+
+use dayfly_core::checkin::ClaimAnswer;
+use dayfly_core::decide::checkin::{self, Claim};
+use dayfly_core::ids::{InstanceId, RunnerId};
+use dayfly_core::record::{Change, Runner, Stored};
+use dayfly_core::time::Timestamp;
+use dayfly_lifecycle::MAX_CONFLICTS;
+use dayfly_ports::{ApiError, Bus, GitHub, JitConfig, Minted, Scope, Store, StoreError};
+use secrecy::ExposeSecret as _;
+
+use crate::{Denied, Function};
+
+impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
+    /// Registers the caller's runner with GitHub and answers with its JIT config.
+    pub(crate) async fn claim(
+        &self,
+        caller: &InstanceId,
+        agent_version: &str,
+        now: Timestamp,
+    ) -> Result<ClaimAnswer, Denied> {
+        for _ in 0..MAX_CONFLICTS {
+            let runner = self.store.runner_on(caller).await?;
+            let minting = match checkin::claim(runner.as_ref().map(|stored| &stored.record), caller, now) {
+                Claim::Mint(minting) => minting,
+                Claim::Later(why) => return Err(Denied::Later(why)),
+                Claim::Refuse(why) => return Err(Denied::Refused(why)),
+            };
+            let Some(Stored { version, .. }) = runner else {
+                return Err(Denied::Later("no runner is recorded for this instance yet"));
+            };
+            match self
+                .store
+                .commit(vec![Change::update(version, (*minting).clone())])
+                .await
+            {
+                Err(StoreError::Conflict) => continue,
+                done => done?,
+            }
+            tracing::Span::current().record("runner", minting.name.as_str());
+            let minted = self.mint(&minting).await;
+            match minted {
+                Ok(Minted::Config(config)) => {
+                    return self
+                        .hand_out(Stored::over(version, *minting), config, agent_version, now)
+                        .await;
+                }
+                // A registration whose answer was lost: the next name is free.
+                Ok(Minted::NameTaken) => self.let_go(Stored::over(version, *minting)).await?,
+                Err(error) => {
+                    self.let_go(Stored::over(version, *minting)).await?;
+                    return Err(Denied::Unavailable(error.to_string()));
+                }
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    async fn mint(&self, runner: &Runner) -> Result<Minted, ApiError> {
+        self.github
+            .mint(&scope(runner), &runner.name.registration(runner.mints), &runner.labels)
+            .await
+    }
+
+    /// Gives a registration up, so that the next claim may make another.
+    async fn let_go(&self, minting: Stored<Runner>) -> Result<(), Denied> {
+        let failed = checkin::mint_failed(&minting.record);
+        match self.store.commit(vec![Change::update(minting.version, failed)]).await {
+            // Somebody has moved the runner on; the next load shows it.
+            Ok(()) | Err(StoreError::Conflict) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Records that the config is handed out, then hands it out: in this order, so that nobody
+    /// else can get it, whatever happens in between.
+    async fn hand_out(
+        &self,
+        mut minting: Stored<Runner>,
+        config: JitConfig,
+        agent_version: &str,
+        now: Timestamp,
+    ) -> Result<ClaimAnswer, Denied> {
+        for _ in 0..MAX_CONFLICTS {
+            let Some(enrolled) = checkin::enrolled(&minting.record, config.runner, now, &self.deadlines) else {
+                break;
+            };
+            match self
+                .store
+                .commit(vec![Change::update(minting.version, enrolled.clone())])
+                .await
+            {
+                Err(StoreError::Conflict) => match self.store.runner(&minting.record.name).await? {
+                    Some(current) => minting = current,
+                    None => break,
+                },
+                done => {
+                    done?;
+                    tracing::info!(runner = %enrolled.name, runner_id = %config.runner, agent_version, "handed the JIT config out");
+                    return Ok(self.claim_answer(&enrolled, &config));
+                }
+            }
+        }
+        self.take_back(&minting.record, config.runner).await;
+        Err(Denied::Refused("the runner has begun to end while it was registered"))
+    }
+
+    fn claim_answer(&self, runner: &Runner, config: &JitConfig) -> ClaimAnswer {
+        let lifetime = runner.lifetime_deadline(&self.deadlines);
+        ClaimAnswer {
+            runner: runner.name.registration(runner.mints),
+            jit_config: config.encoded.expose_secret().to_owned(),
+            heartbeat_seconds: self.deadlines.heartbeat.as_secs(),
+            lifetime_seconds: lifetime.since(runner.since).as_secs(),
+            drain_seconds: self.deadlines.drain.as_secs(),
+        }
+    }
+
+    /// Removes a registration that nobody will use. The sweeper would find it too, later.
+    async fn take_back(&self, runner: &Runner, id: RunnerId) {
+        if let Err(error) = self.github.remove_runner(&scope(runner), id).await {
+            tracing::warn!(runner = %runner.name, %error, "an unused registration is left to the sweeper");
+        }
+    }
+}
+
+fn scope(runner: &Runner) -> Scope {
+    Scope {
+        installation: runner.installation,
+        repository: runner.repository.clone(),
+    }
+}

@@ -1,0 +1,193 @@
+//! The only thing an instance may call. Who calls is the instance id in the role session that
+//! signed the call; the body is believed about what the instance does, never about which it is.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod caller;
+mod claim;
+
+use aws_lambda_events::lambda_function_urls::{LambdaFunctionUrlRequest, LambdaFunctionUrlResponse};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use dayfly_core::checkin::{
+    ClaimRequest, GoodbyeRequest, HeartbeatRequest, Order, OrderAnswer, ProgressRequest, Refusal,
+};
+use dayfly_core::deadlines::Deadlines;
+use dayfly_core::decide::checkin;
+use dayfly_core::ids::InstanceId;
+use dayfly_core::record::{Change, Runner, Stored};
+use dayfly_core::time::Timestamp;
+use dayfly_function::answer;
+use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, follow_up};
+use dayfly_ports::{Bus, GitHub, Store, StoreError};
+use serde::de::DeserializeOwned;
+
+/// No message of an agent is longer.
+const MAX_BODY_BYTES: usize = 16 * 1024;
+
+/// The check-in function.
+pub struct Function<S, G, B> {
+    /// The table.
+    pub store: S,
+    /// GitHub.
+    pub github: G,
+    /// The bus.
+    pub bus: B,
+    /// The stack's deadlines.
+    pub deadlines: Deadlines,
+}
+
+/// Why a call is not answered as it wishes.
+#[derive(Debug)]
+enum Denied {
+    /// 400: the agent speaks another language.
+    Malformed(String),
+    /// 403: no, and asking again won't help.
+    Refused(&'static str),
+    /// 409: not yet.
+    Later(&'static str),
+    /// 503: something did not answer.
+    Unavailable(String),
+}
+
+impl From<FlowError> for Denied {
+    fn from(error: FlowError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<StoreError> for Denied {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
+    /// Answers one call.
+    pub async fn handle(&self, request: LambdaFunctionUrlRequest, now: Timestamp) -> LambdaFunctionUrlResponse {
+        match self.answer(&request, now).await {
+            Ok(answer) => answer,
+            Err(denied) => {
+                let (status, error) = match denied {
+                    Denied::Malformed(error) => (400, error),
+                    Denied::Refused(error) => (403, error.to_owned()),
+                    Denied::Later(error) => (409, error.to_owned()),
+                    Denied::Unavailable(error) => (503, error),
+                };
+                tracing::warn!(status, error, "denied a check-in");
+                answer::json(status, &Refusal { error })
+            }
+        }
+    }
+
+    async fn answer(
+        &self,
+        request: &LambdaFunctionUrlRequest,
+        now: Timestamp,
+    ) -> Result<LambdaFunctionUrlResponse, Denied> {
+        let caller = caller::instance(request).map_err(Denied::Refused)?;
+        tracing::Span::current().record("instance", caller.as_str());
+        match request.raw_path.as_deref().unwrap_or_default().trim_matches('/') {
+            "claim" => {
+                let body: ClaimRequest = read(request)?;
+                checkin::same_instance(&caller, &body.instance).map_err(Denied::Refused)?;
+                let answer = self.claim(&caller, &body.agent_version, now).await?;
+                Ok(answer::json(200, &answer))
+            }
+            "heartbeat" => {
+                let body: HeartbeatRequest = read(request)?;
+                let order = self
+                    .change(&caller, &body.instance, now, |runner| {
+                        checkin::heartbeat(runner, &body, now, &self.deadlines)
+                    })
+                    .await?;
+                Ok(order_answer(order))
+            }
+            "progress" => {
+                let body: ProgressRequest = read(request)?;
+                let order = self
+                    .change(&caller, &body.instance, now, |runner| {
+                        checkin::progress(runner, body.stage, body.at, now, &self.deadlines)
+                    })
+                    .await?;
+                tracing::info!(stage = ?body.stage, detail = body.detail, "the instance reached a stage");
+                Ok(order_answer(order))
+            }
+            "goodbye" => {
+                let body: GoodbyeRequest = read(request)?;
+                tracing::info!(reason = ?body.reason, detail = body.detail, "the instance says goodbye");
+                self.change(&caller, &body.instance, now, |runner| {
+                    checkin::goodbye(runner, body.reason, now, &self.deadlines)
+                })
+                .await?;
+                Ok(order_answer(Order::Stop))
+            }
+            _ => Err(Denied::Malformed(
+                "expected one of /claim, /heartbeat, /progress, /goodbye".to_owned(),
+            )),
+        }
+    }
+
+    /// Records what an instance said, and answers what it has to do.
+    async fn change(
+        &self,
+        caller: &InstanceId,
+        named: &InstanceId,
+        now: Timestamp,
+        decide: impl Fn(&Runner) -> Runner,
+    ) -> Result<Order, Denied> {
+        checkin::same_instance(caller, named).map_err(Denied::Refused)?;
+        for _ in 0..MAX_CONFLICTS {
+            let Stored {
+                record: runner,
+                version,
+            } = self.runner(caller).await?;
+            let next = decide(&runner);
+            let order = checkin::order(&next);
+            if next == runner {
+                return Ok(order);
+            }
+            match self.store.commit(vec![Change::update(version, next.clone())]).await {
+                Err(StoreError::Conflict) => continue,
+                done => done?,
+            }
+            if next.ending != runner.ending {
+                follow_up(&self.store, &self.bus, &next, now).await?;
+            }
+            return Ok(order);
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    /// The runner on the calling instance.
+    async fn runner(&self, caller: &InstanceId) -> Result<Stored<Runner>, Denied> {
+        let runner = self
+            .store
+            .runner_on(caller)
+            .await?
+            .ok_or(Denied::Later("no runner is recorded for this instance yet"))?;
+        tracing::Span::current().record("runner", runner.record.name.as_str());
+        if runner.record.instance() != Some(caller) {
+            return Err(Denied::Refused("the runner belongs to another instance"));
+        }
+        Ok(runner)
+    }
+}
+
+fn order_answer(order: Order) -> LambdaFunctionUrlResponse {
+    answer::json(200, &OrderAnswer { order })
+}
+
+fn read<T: DeserializeOwned>(request: &LambdaFunctionUrlRequest) -> Result<T, Denied> {
+    let text = request.body.as_deref().unwrap_or_default();
+    let malformed = |error: String| Denied::Malformed(format!("the body cannot be read: {error}"));
+    if text.len() > MAX_BODY_BYTES {
+        return Err(malformed(format!("it is longer than {MAX_BODY_BYTES} bytes")));
+    }
+    if request.is_base64_encoded {
+        let bytes = STANDARD.decode(text).map_err(|error| malformed(error.to_string()))?;
+        serde_json::from_slice(&bytes)
+    } else {
+        serde_json::from_str(text)
+    }
+    .map_err(|error| malformed(error.to_string()))
+}

@@ -1,0 +1,37 @@
+//! The check-in function's process.
+// The futures of the SDK lie so deep within each other.
+#![recursion_limit = "256"]
+
+use dayfly_bus::EventBus;
+use dayfly_checkin::Function;
+use dayfly_function::clock;
+use dayfly_github::GitHubApp;
+use dayfly_parameters::SsmParameters;
+use dayfly_settings::Environment;
+use dayfly_store::DynamoTable;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use tracing::Instrument as _;
+use tracing::field::Empty;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    dayfly_telemetry::init();
+    let environment = Environment::of_process();
+    let aws = dayfly_aws::config()?;
+    let function = &Function {
+        store: DynamoTable::new(&aws, environment.table()?),
+        github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
+        bus: EventBus::new(&aws, environment.bus()?),
+        deadlines: environment.deadlines()?,
+    };
+    run(service_fn(async |event: LambdaEvent<_>| {
+        let span = tracing::info_span!(
+            "checkin",
+            request = event.context.request_id,
+            instance = Empty,
+            runner = Empty
+        );
+        Ok::<_, Error>(function.handle(event.payload, clock::now()).instrument(span).await)
+    }))
+    .await
+}

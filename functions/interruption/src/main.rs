@@ -1,0 +1,33 @@
+//! The interruption function's process.
+// The futures of the SDK lie so deep within each other.
+#![recursion_limit = "256"]
+
+use dayfly_bus::EventBus;
+use dayfly_function::bus_event::Envelope;
+use dayfly_function::clock;
+use dayfly_interruption::{Ec2Event, Function};
+use dayfly_settings::Environment;
+use dayfly_store::DynamoTable;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use tracing::Instrument as _;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    dayfly_telemetry::init();
+    let environment = Environment::of_process();
+    let aws = dayfly_aws::config()?;
+    let function = &Function {
+        store: DynamoTable::new(&aws, environment.table()?),
+        bus: EventBus::new(&aws, environment.bus()?),
+        deadlines: environment.deadlines()?,
+    };
+    run(service_fn(async |event: LambdaEvent<Envelope>| {
+        let span = tracing::info_span!("interruption", request = event.context.request_id);
+        function
+            .handle(&Ec2Event::try_from(event.payload)?, clock::now())
+            .instrument(span)
+            .await?;
+        Ok::<_, Error>(())
+    }))
+    .await
+}

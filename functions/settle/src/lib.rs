@@ -1,0 +1,101 @@
+//! What follows from GitHub's word on a job or a run: binds the job to the runner that took it,
+//! tears down what has done its work, runs interrupted jobs again.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod completed;
+mod started;
+
+use dayfly_core::deadlines::Deadlines;
+use dayfly_core::decide::rerun;
+use dayfly_core::event::{Event, RunEvent};
+use dayfly_core::ids::{RunKey, RunnerName};
+use dayfly_core::record::{Change, Runner, Stored};
+use dayfly_core::time::Timestamp;
+use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, settle_run};
+use dayfly_ports::{Bus, Fleet, GitHub, Store, StoreError};
+
+/// The settle function.
+pub struct Function<S, G, F, B> {
+    /// The table.
+    pub store: S,
+    /// GitHub.
+    pub github: G,
+    /// EC2.
+    pub fleet: F,
+    /// The bus.
+    pub bus: B,
+    /// The stack's deadlines.
+    pub deadlines: Deadlines,
+}
+
+impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
+    /// Handles one event.
+    ///
+    /// # Errors
+    /// If something did not answer: the event comes again, and what it left is due.
+    pub async fn handle(&self, event: Event, now: Timestamp) -> Result<(), FlowError> {
+        match event {
+            Event::JobInProgress(job) => self.started(&job, now).await,
+            Event::JobCompleted(job) => self.completed(&job, now).await,
+            Event::RunCompleted(run) => self.run_completed(&run, now).await,
+            Event::JobQueued(_) | Event::LaunchDue(_) => Ok(()),
+        }
+    }
+
+    async fn run_completed(&self, event: &RunEvent, now: Timestamp) -> Result<(), FlowError> {
+        let key = RunKey {
+            run: event.run,
+            attempt: event.attempt,
+        };
+        for _ in 0..MAX_CONFLICTS {
+            // A run that nothing of ours was interrupted in has no record, and needs none.
+            let Some(Stored { record, version }) = self.store.run(key).await? else {
+                return Ok(());
+            };
+            if let Some(next) = rerun::completed(&record, event, now) {
+                match self.store.commit(vec![Change::update(version, next)]).await {
+                    Err(StoreError::Conflict) => continue,
+                    done => done?,
+                }
+            }
+            return settle_run(&self.store, &self.github, key, now).await;
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    /// The runner of ours that goes by `registered` with GitHub.
+    async fn runner_registered_as(&self, registered: Option<&str>) -> Result<Option<Stored<Runner>>, StoreError> {
+        match registered.and_then(RunnerName::from_registered) {
+            Some(name) => self.store.runner(&name).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The runner that was launched for a job, if it is another than `not`.
+    async fn own_runner(
+        &self,
+        name: Option<&RunnerName>,
+        not: Option<&Stored<Runner>>,
+    ) -> Result<Option<Stored<Runner>>, StoreError> {
+        match name {
+            Some(name) if not.is_none_or(|other| other.record.name != *name) => self.store.runner(name).await,
+            _ => Ok(None),
+        }
+    }
+}
+
+/// A write for a record that was there before and has changed.
+fn changed<R: PartialEq + Into<dayfly_core::record::Record>>(
+    before: Option<Stored<R>>,
+    after: Option<R>,
+) -> Option<Change> {
+    match (before, after) {
+        (Some(before), Some(after)) if before.record != after => Some(Change::update(before.version, after)),
+        (None, Some(after)) => Some(Change::create(after)),
+        _ => None,
+    }
+}
+
+fn record<R: Clone>(stored: Option<&Stored<R>>) -> Option<R> {
+    stored.map(|stored| stored.record.clone())
+}

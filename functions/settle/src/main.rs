@@ -1,0 +1,38 @@
+//! The settle function's process.
+// The futures of the SDK lie so deep within each other.
+#![recursion_limit = "256"]
+
+use dayfly_bus::EventBus;
+use dayfly_ec2::Ec2Fleet;
+use dayfly_function::bus_event::Envelope;
+use dayfly_function::clock;
+use dayfly_github::GitHubApp;
+use dayfly_parameters::SsmParameters;
+use dayfly_settings::Environment;
+use dayfly_settle::Function;
+use dayfly_store::DynamoTable;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use tracing::Instrument as _;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    dayfly_telemetry::init();
+    let environment = Environment::of_process();
+    let aws = dayfly_aws::config()?;
+    let function = &Function {
+        store: DynamoTable::new(&aws, environment.table()?),
+        github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
+        fleet: Ec2Fleet::new(&aws, environment.ec2()?),
+        bus: EventBus::new(&aws, environment.bus()?),
+        deadlines: environment.deadlines()?,
+    };
+    run(service_fn(async |event: LambdaEvent<Envelope>| {
+        let span = tracing::info_span!("settle", request = event.context.request_id);
+        function
+            .handle(event.payload.event()?, clock::now())
+            .instrument(span)
+            .await?;
+        Ok::<_, Error>(())
+    }))
+    .await
+}

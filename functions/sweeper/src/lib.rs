@@ -1,0 +1,68 @@
+//! Looks at what is due, every minute while anything lives; looks for what nobody owns, every
+//! quarter of an hour.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod patrol;
+mod sweep;
+
+use dayfly_core::deadlines::Deadlines;
+use dayfly_core::time::Timestamp;
+use dayfly_lifecycle::FlowError;
+use dayfly_ports::{Bus, Fleet, GitHub, Schedule, Store};
+use serde::Deserialize;
+
+/// What the schedules ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "task", rename_all = "snake_case")]
+pub enum Task {
+    /// Every minute while anything lives.
+    Sweep,
+    /// Every quarter of an hour.
+    Patrol,
+}
+
+/// What one sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Records that were due.
+    pub due: usize,
+    /// Of these, those that something did not answer for: they stay due.
+    pub failed: usize,
+    /// Orphans that were ended.
+    pub orphans: usize,
+    /// Whether the minute schedule is off.
+    pub asleep: bool,
+}
+
+/// The sweeper function.
+pub struct Function<S, G, F, B, C> {
+    /// The table.
+    pub store: S,
+    /// GitHub.
+    pub github: G,
+    /// EC2.
+    pub fleet: F,
+    /// The bus.
+    pub bus: B,
+    /// The minute schedule.
+    pub schedule: C,
+    /// The stack's deadlines.
+    pub deadlines: Deadlines,
+}
+
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C> {
+    /// Does what a schedule asks for.
+    ///
+    /// # Errors
+    /// If table, EC2 or schedule did not answer. A single record's failure is none: it is logged,
+    /// counted, and the record stays due.
+    pub async fn handle(&self, task: Task, now: Timestamp) -> Result<Swept, FlowError> {
+        let mut swept = Swept::default();
+        if task == Task::Patrol {
+            self.patrol(&mut swept, now).await?;
+        }
+        self.sweep(&mut swept, now).await?;
+        tracing::info!(?task, ?swept, "swept");
+        Ok(swept)
+    }
+}

@@ -1,0 +1,115 @@
+//! What is due.
+
+use dayfly_core::decide::sweep::{self, Look};
+use dayfly_core::event::{Event, LaunchDue};
+use dayfly_core::record::{Change, Ending, Job, Record, Runner, Stored};
+use dayfly_core::time::Timestamp;
+use dayfly_lifecycle::{FlowError, reap, settle_run, sleep_if_quiet};
+use dayfly_ports::{Bus, Fleet, GitHub, Schedule, Store, StoreError};
+
+use crate::{Function, Swept};
+
+/// How many records one sweep looks at: what is left over is due at the next.
+const AT_ONCE: usize = 200;
+
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C> {
+    /// Looks at every record that is due, then goes to sleep if nothing lives.
+    pub(crate) async fn sweep(&self, swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
+        let due = self.store.due(now, AT_ONCE).await?;
+        swept.due = due.len();
+        for stored in due {
+            let id = stored.record.id();
+            if let Err(error) = self.sweep_one(stored, now).await {
+                tracing::warn!(record = %id, %error, "a record that is due stays due");
+                swept.failed += 1;
+            }
+        }
+        swept.asleep = sleep_if_quiet(&self.store, &self.schedule, now, &self.deadlines).await?;
+        Ok(())
+    }
+
+    async fn sweep_one(&self, stored: Stored<Record>, now: Timestamp) -> Result<(), FlowError> {
+        let Stored { record, version } = stored;
+        match record {
+            Record::Runner(runner) => {
+                self.runner(
+                    Stored {
+                        record: *runner,
+                        version,
+                    },
+                    now,
+                )
+                .await
+            }
+            Record::Job(job) => self.job(&job).await,
+            Record::Run(run) => settle_run(&self.store, &self.github, run.key, now).await,
+            Record::Delivery(_) | Record::Instance(_) | Record::Config(_) | Record::Wake(_) => Ok(()),
+        }
+    }
+
+    async fn job(&self, job: &Job) -> Result<(), FlowError> {
+        if sweep::job_waits(job) {
+            self.bus.publish(&Event::LaunchDue(LaunchDue { key: job.key })).await?;
+        }
+        Ok(())
+    }
+
+    async fn runner(&self, runner: Stored<Runner>, now: Timestamp) -> Result<(), FlowError> {
+        match sweep::look(&runner.record, now, &self.deadlines) {
+            Look::Early(due_at) => {
+                let next = Runner {
+                    due_at,
+                    ..runner.record
+                };
+                self.record(Change::update(runner.version, next)).await.map(drop)
+            }
+            Look::Launch => {
+                let key = runner.record.wanted_by;
+                Ok(self.bus.publish(&Event::LaunchDue(LaunchDue { key })).await?)
+            }
+            Look::GiveUp(next) => {
+                tracing::warn!(runner = %next.name, because = next.ending.as_ref().map(Ending::words), "gave a runner up");
+                if self.record(Change::update(runner.version, (*next).clone())).await? {
+                    self.end(Stored::over(runner.version, *next), now).await?;
+                }
+                Ok(())
+            }
+            Look::Idle => {
+                // Not recorded yet: GitHub's answer decides whether it is idle at all.
+                let idle = Runner {
+                    ending: Some(Ending::Idle),
+                    ..runner.record
+                };
+                self.end(
+                    Stored {
+                        record: idle,
+                        version: runner.version,
+                    },
+                    now,
+                )
+                .await
+            }
+            Look::End => self.end(runner, now).await,
+        }
+    }
+
+    async fn end(&self, runner: Stored<Runner>, now: Timestamp) -> Result<(), FlowError> {
+        reap(
+            (&self.store, &self.github, &self.fleet, &self.bus),
+            runner,
+            now,
+            &self.deadlines,
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Writes a record; answers whether it was still as it was read.
+    async fn record(&self, change: Change) -> Result<bool, FlowError> {
+        match self.store.commit(vec![change]).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Conflict) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

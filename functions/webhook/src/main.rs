@@ -1,0 +1,34 @@
+//! The webhook function's process.
+// The futures of the SDK lie so deep within each other.
+#![recursion_limit = "256"]
+
+use dayfly_bus::EventBus;
+use dayfly_function::clock;
+use dayfly_parameters::SsmParameters;
+use dayfly_settings::Environment;
+use dayfly_store::DynamoTable;
+use dayfly_webhook::Function;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use tracing::Instrument as _;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    dayfly_telemetry::init();
+    let environment = Environment::of_process();
+    let aws = dayfly_aws::config()?;
+    let function = &Function::new(
+        DynamoTable::new(&aws, environment.table()?),
+        EventBus::new(&aws, environment.bus()?),
+        SsmParameters::new(&aws),
+        environment.webhook_secret_parameter()?,
+    );
+    run(service_fn(async |event: LambdaEvent<_>| {
+        let span = tracing::info_span!(
+            "webhook",
+            request = event.context.request_id,
+            delivery = tracing::field::Empty
+        );
+        Ok::<_, Error>(function.handle(event.payload, clock::now()).instrument(span).await)
+    }))
+    .await
+}

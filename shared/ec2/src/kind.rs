@@ -1,0 +1,102 @@
+//! What EC2's error codes mean to a launch.
+
+use dayfly_ports::FleetErrorKind;
+
+/// The kind of an error code, in a refused call or in a fleet's answer.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>. A code that is not
+/// known is [`FleetErrorKind::Unknown`], which is tried again: EC2 has hundreds, and new ones.
+pub(crate) fn kind_of(code: &str) -> FleetErrorKind {
+    // Some answers say whose fault it is.
+    let code = code
+        .strip_prefix("Client.")
+        .or_else(|| code.strip_prefix("Server."))
+        .unwrap_or(code);
+    match code {
+        "InsufficientInstanceCapacity"
+        | "InsufficientHostCapacity"
+        | "InsufficientCapacity"
+        | "InsufficientCapacityOnHost"
+        | "InsufficientReservedInstanceCapacity"
+        | "InsufficientFreeAddressesInSubnet"
+        | "ReservationCapacityExceeded"
+        | "UnfulfillableCapacity" => FleetErrorKind::Capacity,
+        "MaxSpotInstanceCountExceeded"
+        | "MaxSpotFleetRequestCountExceeded"
+        | "VcpuLimitExceeded"
+        | "InstanceLimitExceeded"
+        | "NetworkInterfaceLimitExceeded"
+        | "VolumeLimitExceeded"
+        | "MaxIOPSLimitExceeded" => FleetErrorKind::Quota,
+        "SpotMaxPriceTooLow" => FleetErrorKind::Price,
+        "RequestLimitExceeded"
+        | "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "TooManyRequestsException"
+        | "EC2ThrottledException" => FleetErrorKind::Throttled,
+        "UnauthorizedOperation"
+        | "AccessDenied"
+        | "AuthFailure"
+        | "OptInRequired"
+        | "Blocked"
+        | "Unsupported"
+        | "UnsupportedOperation"
+        | "UnsupportedInstanceTypeOnHost"
+        | "UnknownParameter"
+        | "UnknownVolumeType"
+        | "ValidationError"
+        | "IdempotentParameterMismatch"
+        | "MalformedQueryString"
+        | "VolumeTypeNotAvailableInZone" => FleetErrorKind::BadRequest,
+        // `InvalidAMIID.NotFound`, `InvalidParameterValue`, `MissingInput` …
+        _ if code.starts_with("Invalid") || code.starts_with("Missing") => FleetErrorKind::BadRequest,
+        _ => FleetErrorKind::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_of_a_kind_to_decide_on() {
+        use FleetErrorKind::{BadRequest, Capacity, Price, Quota, Throttled, Unknown};
+        for (code, expected) in [
+            ("InsufficientInstanceCapacity", Capacity),
+            ("UnfulfillableCapacity", Capacity),
+            ("InsufficientHostCapacity", Capacity),
+            ("InsufficientFreeAddressesInSubnet", Capacity),
+            ("MaxSpotInstanceCountExceeded", Quota),
+            ("VcpuLimitExceeded", Quota),
+            ("Client.VcpuLimitExceeded", Quota),
+            ("InstanceLimitExceeded", Quota),
+            ("SpotMaxPriceTooLow", Price),
+            ("InvalidAMIID.NotFound", BadRequest),
+            ("InvalidAMIID.Malformed", BadRequest),
+            ("InvalidParameterValue", BadRequest),
+            ("InvalidParameterCombination", BadRequest),
+            ("InvalidFleetConfiguration", BadRequest),
+            ("InvalidSubnetID.NotFound", BadRequest),
+            ("InvalidLaunchTemplateId.NotFound", BadRequest),
+            ("MissingParameter", BadRequest),
+            ("UnauthorizedOperation", BadRequest),
+            ("Unsupported", BadRequest),
+            ("IdempotentParameterMismatch", BadRequest),
+            ("RequestLimitExceeded", Throttled),
+            ("Throttling", Throttled),
+            ("Client.RequestLimitExceeded", Throttled),
+            ("InternalError", Unknown),
+            ("Server.InternalError", Unknown),
+            ("Unavailable", Unknown),
+            ("RequestExpired", Unknown),
+            ("PendingVerification", Unknown),
+            ("SomethingThatEc2WillSayOneDay", Unknown),
+            ("", Unknown),
+        ] {
+            assert_eq!(kind_of(code), expected, "{code}");
+        }
+    }
+}

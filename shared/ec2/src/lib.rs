@@ -1,0 +1,198 @@
+//! EC2: fleets of one instance, their ends, and what is known of them.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod fleet;
+mod kind;
+mod terminate;
+mod view;
+
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::timeout::TimeoutConfig;
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::primitives::DateTime;
+use aws_sdk_ec2::types::{Filter, InstanceType as SdkInstanceType};
+use dayfly_aws::{SdkConfig, failure};
+use dayfly_core::ids::{ImageId, InstanceId, InstanceType, RunnerName, Zone};
+use dayfly_core::money::MicroDollars;
+use dayfly_ports::{Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetRequest, Image, InstanceView};
+
+pub use dayfly_settings::Ec2Settings;
+
+use kind::kind_of;
+
+/// Marks the instances of one stack: no other is ever seen or ended.
+pub const TAG_STACK: &str = "dayfly:stack";
+/// Names the runner that an instance was launched for, so that it is known even if its record is lost.
+pub const TAG_RUNNER: &str = "dayfly:runner";
+/// Marks what dayfly looks after, whatever the stack.
+pub const TAG_MANAGED: &str = "dayfly:managed";
+/// What consoles show.
+pub const TAG_NAME: &str = "Name";
+
+/// For one try: `CreateFleet` answers only when the instance is found, which takes some seconds.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// For a call with all its tries: below the time after which another takes a launch over.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// What a failure without an answer of EC2's has for a code.
+const NO_ANSWER: &str = "NoAnswer";
+
+/// EC2, as one stack sees it.
+#[derive(Clone, Debug)]
+pub struct Ec2Fleet {
+    client: Client,
+    settings: Ec2Settings,
+}
+
+impl Ec2Fleet {
+    /// EC2 for the stack of these settings. Nothing is sent yet.
+    #[must_use]
+    pub fn new(config: &SdkConfig, settings: Ec2Settings) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT);
+        let timeouts = match dayfly_aws::timeouts().connect_timeout() {
+            Some(connect) => timeouts.connect_timeout(connect),
+            None => timeouts,
+        };
+        let config = aws_sdk_ec2::config::Builder::from(config)
+            .timeout_config(timeouts.build())
+            .build();
+        Self {
+            client: Client::from_conf(config),
+            settings,
+        }
+    }
+
+    /// That an instance is of this stack.
+    fn of_stack(&self) -> Filter {
+        filter(&format!("tag:{TAG_STACK}"), [self.settings.stack.as_str()])
+    }
+
+    /// The instances of the stack that `filters` let through, on however many pages EC2 tells of them.
+    async fn describe(&self, filters: Vec<Filter>) -> Result<Vec<InstanceView>, FleetError> {
+        let mut pages = self
+            .client
+            .describe_instances()
+            .set_filters(Some([vec![self.of_stack()], filters].concat()))
+            .into_paginator()
+            .send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| refused(&error))?;
+            for instance in page.reservations().iter().flat_map(|r| r.instances()) {
+                found.push(view::of(instance)?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Fleet for Ec2Fleet {
+    async fn create(&self, request: &FleetRequest) -> Result<FleetAnswer, FleetError> {
+        let answer = fleet::call(&self.client, &self.settings, request)
+            .send()
+            .await
+            .map_err(|error| refused(&error))?;
+        Ok(fleet::answer(&answer))
+    }
+
+    async fn terminate(&self, instances: &[InstanceId], at_once: bool) -> Result<(), FleetError> {
+        self.end(instances, at_once).await
+    }
+
+    async fn of_runner(&self, runner: &RunnerName) -> Result<Vec<InstanceView>, FleetError> {
+        let of_runner = filter(&format!("tag:{TAG_RUNNER}"), [runner.as_str()]);
+        self.describe(vec![of_runner]).await
+    }
+
+    async fn living(&self) -> Result<Vec<InstanceView>, FleetError> {
+        let not_ended = filter("instance-state-name", ["pending", "running", "stopping", "stopped"]);
+        self.describe(vec![not_ended]).await
+    }
+
+    async fn image(&self, image: &ImageId) -> Result<Image, FleetError> {
+        let answer = self
+            .client
+            .describe_images()
+            .image_ids(image.as_str())
+            .send()
+            .await
+            .map_err(|error| refused(&error))?;
+        let not_usable = |message: &str| FleetError {
+            kind: FleetErrorKind::BadRequest,
+            code: "InvalidAMIID.NotFound".to_owned(),
+            message: format!("image `{image}` {message}"),
+        };
+        let found = answer
+            .images()
+            .first()
+            .ok_or_else(|| not_usable("does not exist in this region, or this account may not see it"))?;
+        let root_device = found
+            .root_device_name()
+            .ok_or_else(|| not_usable("has no root device: take one that starts from an EBS volume"))?;
+        Ok(Image {
+            image: image.clone(),
+            root_device: root_device.to_owned(),
+        })
+    }
+
+    async fn spot_price(&self, instance_type: &InstanceType, zone: &Zone) -> Result<Option<MicroDollars>, FleetError> {
+        let answer = self
+            .client
+            .describe_spot_price_history()
+            .instance_types(SdkInstanceType::from(instance_type.as_str()))
+            .product_descriptions("Linux/UNIX".into())
+            .availability_zone(zone.as_str())
+            // From now on: the price that holds, with the time since when.
+            .start_time(DateTime::from(SystemTime::now()))
+            .send()
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            // Something that speaks EC2's language without this word.
+            Err(error) if error.code() == Some("InvalidAction") => return Ok(None),
+            Err(error) => return Err(refused(&error)),
+        };
+        let latest = answer
+            .spot_price_history()
+            .iter()
+            .max_by_key(|price| price.timestamp().map(DateTime::secs));
+        let Some(text) = latest.and_then(|price| price.spot_price()) else {
+            return Ok(None);
+        };
+        MicroDollars::from_decimal(text)
+            .map(Some)
+            .map_err(|error| unexpected(&error.to_string()))
+    }
+}
+
+fn filter<'a>(name: &str, values: impl IntoIterator<Item = &'a str>) -> Filter {
+    let values = values.into_iter().map(str::to_owned).collect();
+    Filter::builder().name(name).set_values(Some(values)).build()
+}
+
+/// A call that failed, in EC2's words and as a kind to decide on.
+fn refused<E>(error: &SdkError<E>) -> FleetError
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    let failure = failure(error);
+    FleetError {
+        kind: failure.code.as_deref().map_or(FleetErrorKind::Unknown, kind_of),
+        code: failure.code.unwrap_or_else(|| NO_ANSWER.to_owned()),
+        message: failure.message,
+    }
+}
+
+/// An answer that is not what EC2 documents.
+fn unexpected(message: &str) -> FleetError {
+    FleetError {
+        kind: FleetErrorKind::Unknown,
+        code: "UnexpectedAnswer".to_owned(),
+        message: message.to_owned(),
+    }
+}

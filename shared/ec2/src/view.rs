@@ -1,0 +1,54 @@
+//! Instances, as EC2 describes them.
+
+use aws_sdk_ec2::types::{Instance, InstanceLifecycleType, InstanceStateName, InstanceType as SdkInstanceType};
+use dayfly_core::ids::{InstanceId, InstanceType, RunnerName, Zone};
+use dayfly_core::time::Timestamp;
+use dayfly_ports::{FleetError, InstanceState, InstanceView};
+
+use crate::{TAG_RUNNER, unexpected};
+
+/// The value of a tag.
+pub(crate) fn tag<'a>(instance: &'a Instance, key: &str) -> Option<&'a str> {
+    instance
+        .tags()
+        .iter()
+        .find(|tag| tag.key() == Some(key))
+        .and_then(|tag| tag.value())
+}
+
+/// The instance, as far as it matters to us.
+pub(crate) fn of(instance: &Instance) -> Result<InstanceView, FleetError> {
+    let id = instance
+        .instance_id()
+        .ok_or_else(|| unexpected("EC2 describes an instance without an id"))?;
+    let launched_at = instance
+        .launch_time()
+        .and_then(|at| at.to_millis().ok())
+        .ok_or_else(|| unexpected(&format!("EC2 does not say when {id} was launched")))?;
+    Ok(InstanceView {
+        instance: InstanceId::new(id),
+        state: state(instance),
+        instance_type: InstanceType::new(instance.instance_type().map_or("", SdkInstanceType::as_str)),
+        zone: Zone::new(
+            instance
+                .placement()
+                .and_then(|p| p.availability_zone())
+                .unwrap_or_default(),
+        ),
+        spot: instance.instance_lifecycle() == Some(&InstanceLifecycleType::Spot),
+        launched_at: Timestamp::from_millis(launched_at),
+        // What is no name of ours leads to no record, which is what an orphan's tag is.
+        runner: tag(instance, TAG_RUNNER).and_then(RunnerName::from_registered),
+    })
+}
+
+fn state(instance: &Instance) -> InstanceState {
+    match instance.state().and_then(|state| state.name()) {
+        Some(InstanceStateName::Pending) => InstanceState::Pending,
+        Some(InstanceStateName::ShuttingDown) => InstanceState::ShuttingDown,
+        Some(InstanceStateName::Terminated) => InstanceState::Terminated,
+        Some(InstanceStateName::Stopping | InstanceStateName::Stopped) => InstanceState::Stopped,
+        // A state that we don't know is billed until the contrary is known.
+        _ => InstanceState::Running,
+    }
+}

@@ -1,0 +1,28 @@
+//! Events as EventBridge hands them to a function.
+
+use dayfly_core::event::{Event, EventError};
+use serde::Deserialize;
+
+/// The envelope around an event, as far as it is needed.
+///
+/// <https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html>
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Envelope {
+    /// What kind of event it is.
+    pub detail_type: String,
+    /// Who sent it.
+    pub source: String,
+    /// The event.
+    pub detail: serde_json::Value,
+}
+
+impl Envelope {
+    /// Reads one of our own events.
+    ///
+    /// # Errors
+    /// If it is none of ours.
+    pub fn event(self) -> Result<Event, EventError> {
+        Event::read(&self.detail_type, self.detail)
+    }
+}

@@ -1,0 +1,5 @@
+//! What the functions' shells share.
+
+pub mod answer;
+pub mod bus_event;
+pub mod clock;

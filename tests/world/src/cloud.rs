@@ -1,0 +1,159 @@
+//! EC2: instances, the tokens that made them, and the capacity that there is.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use dayfly_core::ids::{ImageId, InstanceId, InstanceType, RunnerName, Zone};
+use dayfly_core::money::MicroDollars;
+use dayfly_core::time::Timestamp;
+use dayfly_ports::{
+    Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest, Image, InstanceState, InstanceView,
+};
+
+use crate::World;
+
+/// What EC2 knows.
+#[derive(Debug, Default)]
+pub struct Cloud {
+    instances: BTreeMap<InstanceId, InstanceView>,
+    tokens: BTreeMap<String, (FleetRequest, FleetAnswer)>,
+    refusals: VecDeque<FleetError>,
+    time: Option<Timestamp>,
+}
+
+impl Cloud {
+    /// The instances that have not ended.
+    pub fn living(&self) -> impl Iterator<Item = &InstanceView> {
+        self.instances.values().filter(|view| !view.state.is_ended())
+    }
+
+    /// How many instances there ever were.
+    #[must_use]
+    pub fn ever(&self) -> usize {
+        self.instances.len()
+    }
+
+    /// Makes the next launches fail, one by one.
+    pub fn refuse(&mut self, errors: impl IntoIterator<Item = (FleetErrorKind, &'static str)>) {
+        self.refusals.extend(errors.into_iter().map(|(kind, code)| FleetError {
+            kind,
+            code: code.to_owned(),
+            message: "as the test wants it".to_owned(),
+        }));
+    }
+
+    /// Ends an instance, as EC2 or its own power-off may.
+    ///
+    /// # Panics
+    /// If there is no such instance.
+    pub fn end(&mut self, instance: &InstanceId) {
+        self.instances.get_mut(instance).expect("the instance exists").state = InstanceState::Terminated;
+    }
+
+    /// Sets the launch time of instances to come.
+    pub fn set_time(&mut self, now: Timestamp) {
+        self.time = Some(now);
+    }
+
+    fn create(&mut self, request: &FleetRequest) -> Result<FleetAnswer, FleetError> {
+        if let Some((before, answer)) = self.tokens.get(&request.client_token) {
+            assert_eq!(
+                before, request,
+                "the same token with another request: IdempotentParameterMismatch"
+            );
+            return Ok(answer.clone());
+        }
+        let answer = match self.refusals.pop_front() {
+            Some(error) if error.kind == FleetErrorKind::Unknown => {
+                // It is done all the same, and only the answer is lost.
+                let answer = self.launch(request);
+                self.tokens
+                    .insert(request.client_token.clone(), (request.clone(), answer));
+                return Err(error);
+            }
+            Some(error) => FleetAnswer {
+                instances: Vec::new(),
+                errors: vec![error],
+            },
+            None => self.launch(request),
+        };
+        self.tokens
+            .insert(request.client_token.clone(), (request.clone(), answer.clone()));
+        Ok(answer)
+    }
+
+    fn launch(&mut self, request: &FleetRequest) -> FleetAnswer {
+        let instance = InstanceId::new(format!("i-{:017x}", self.instances.len() + 1));
+        let view = InstanceView {
+            instance: instance.clone(),
+            state: InstanceState::Running,
+            instance_type: request.instance_types[0].clone(),
+            zone: Zone::new("eu-west-1a"),
+            spot: request.spot,
+            launched_at: self.time.unwrap_or(Timestamp::from_millis(0)),
+            runner: Some(request.runner.clone()),
+        };
+        let launched = FleetInstance {
+            instance: instance.clone(),
+            instance_type: view.instance_type.clone(),
+            zone: Some(view.zone.clone()),
+            spot: view.spot,
+        };
+        self.instances.insert(instance, view);
+        FleetAnswer {
+            instances: vec![launched],
+            errors: Vec::new(),
+        }
+    }
+}
+
+fn down(message: String) -> FleetError {
+    FleetError {
+        kind: FleetErrorKind::Unknown,
+        code: "Timeout".to_owned(),
+        message,
+    }
+}
+
+impl Fleet for World {
+    async fn create(&self, request: &FleetRequest) -> Result<FleetAnswer, FleetError> {
+        self.call("create_fleet").await.map_err(down)?;
+        self.cloud().create(request)
+    }
+
+    async fn terminate(&self, instances: &[InstanceId], _at_once: bool) -> Result<(), FleetError> {
+        self.call("terminate").await.map_err(down)?;
+        for instance in instances {
+            self.cloud().end(instance);
+        }
+        Ok(())
+    }
+
+    async fn of_runner(&self, runner: &RunnerName) -> Result<Vec<InstanceView>, FleetError> {
+        self.call("describe").await.map_err(down)?;
+        Ok(self
+            .cloud()
+            .instances
+            .values()
+            .filter(|view| view.runner.as_ref() == Some(runner))
+            .cloned()
+            .collect())
+    }
+
+    async fn living(&self) -> Result<Vec<InstanceView>, FleetError> {
+        self.call("describe").await.map_err(down)?;
+        Ok(self.cloud().living().cloned().collect())
+    }
+
+    async fn image(&self, image: &ImageId) -> Result<Image, FleetError> {
+        self.call("image").await.map_err(down)?;
+        Ok(Image {
+            image: image.clone(),
+            root_device: "/dev/sda1".to_owned(),
+        })
+    }
+
+    async fn spot_price(&self, _: &InstanceType, _: &Zone) -> Result<Option<MicroDollars>, FleetError> {
+        self.call("spot_price").await.map_err(down)?;
+        Ok(Some(MicroDollars(157_800)))
+    }
+}

@@ -1,0 +1,385 @@
+//! The way of a job, and the ways off it.
+
+use std::time::Duration;
+
+use dayfly_core::decide::interruption::Word;
+use dayfly_core::event::{Conclusion, Event};
+use dayfly_core::ids::{InstanceId, JobId};
+use dayfly_core::record::{Ending, Job, JobState, Record, RunnerState};
+use dayfly_ports::FleetErrorKind;
+
+use crate::stage::{Answer, Call, RUN, Stage};
+
+fn order(answer: &Answer) -> String {
+    match answer {
+        Answer::Http(200, body) => body["order"].as_str().unwrap().to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn state_of(stage: &Stage, job: u64) -> JobState {
+    let table = stage.world.table();
+    table
+        .records()
+        .find_map(|record| match record {
+            Record::Job(Job { key, state, .. }) if key.job == JobId(job) => Some(state.clone()),
+            _ => None,
+        })
+        .unwrap()
+}
+
+/// The instance powers off, as it does after its goodbye.
+fn power_off(stage: &Stage, instance: &InstanceId) {
+    stage.world.cloud().end(instance);
+    stage.make(Call::Ec2(instance.clone(), Word::Ended));
+    stage.deliver();
+}
+
+#[test]
+fn a_queued_job_gets_an_instance_runs_on_it_and_nothing_is_left() {
+    let stage = Stage::new();
+    stage.queue(11);
+    assert!(stage.world.schedule_is_on());
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    stage.start(runner, 11);
+    assert_eq!(order(&stage.heartbeat(&instance, "running")), "continue");
+    stage.complete(11, Conclusion::Success);
+    assert_eq!(stage.instances(), [], "the instance is ended with the job, not at the next sweep");
+    stage.minutes(4);
+    assert_eq!(stage.left(), Vec::<String>::new());
+    assert_eq!(stage.world.cloud().ever(), 1);
+}
+
+#[test]
+fn a_runner_that_nobody_used_is_ended_when_its_time_is_over() {
+    let stage = Stage::new();
+    stage.queue(11);
+    let instance = stage.instance();
+    stage.boot(&instance);
+    // The job was taken by a runner that is not ours, and GitHub's word of it was lost.
+    stage.world.hub().complete(JobId(11), Conclusion::Success);
+    for _ in 0..5 {
+        stage.heartbeat(&instance, "listening");
+        stage.minute();
+    }
+    assert_eq!(stage.instances(), []);
+    stage.minutes(4);
+    assert_eq!(stage.left(), Vec::<String>::new());
+    assert_eq!(stage.world.cloud().ever(), 1, "a job that does not wait gets no other runner");
+}
+
+#[test]
+fn a_job_whose_runner_idled_out_gets_another_if_it_still_waits() {
+    let stage = Stage::new();
+    stage.queue(11);
+    let first = stage.instance();
+    stage.boot(&first);
+    for _ in 0..6 {
+        stage.heartbeat(&first, "listening");
+        stage.minute();
+    }
+    let second = stage.instance();
+    assert_ne!(first, second);
+    let runner = stage.boot(&second);
+    stage.start(runner, 11);
+    stage.complete(11, Conclusion::Success);
+    stage.minutes(4);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_runner_that_gets_a_job_at_the_last_second_is_not_ended() {
+    let stage = Stage::new();
+    stage.queue(11);
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    stage.wait(Duration::from_mins(4));
+    stage.heartbeat(&instance, "listening");
+    // GitHub has given it the job, and nobody has told us yet.
+    stage.world.hub().assign(runner, JobId(11));
+    stage.minute();
+    stage.heartbeat(&instance, "running");
+    stage.minute();
+    assert_eq!(stage.instance(), instance);
+    stage.complete(11, Conclusion::Success);
+    stage.minutes(4);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn no_instance_outlives_its_maximum_lifetime() {
+    let stage = Stage::new();
+    stage.queue(11);
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    stage.start(runner, 11);
+    for _ in 0..(6 * 60) {
+        stage.heartbeat(&instance, "running");
+        stage.minute();
+    }
+    assert_eq!(stage.instances(), []);
+    assert_eq!(order(&stage.heartbeat(&instance, "running")), "stop");
+    stage.complete(11, Conclusion::Failure);
+    stage.make(Call::Settle(stage.run_completed()));
+    stage.minutes(5);
+    assert_eq!(stage.left(), Vec::<String>::new());
+    assert_eq!(stage.world.hub().reruns, [], "a job that took too long would take too long again");
+}
+
+#[test]
+fn an_instance_that_never_checks_in_is_replaced_and_then_given_up() {
+    let stage = Stage::new();
+    stage.queue(11);
+    for _ in 0..5 {
+        stage.minutes(11);
+    }
+    stage.minutes(5);
+    assert_eq!(stage.world.cloud().ever(), 5);
+    assert!(matches!(state_of(&stage, 11), JobState::Unlaunchable { .. }));
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn an_instance_whose_heartbeat_stops_is_ended_and_its_job_run_again() {
+    let stage = Stage::new();
+    stage.queue(11);
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    stage.start(runner, 11);
+    stage.minutes(6);
+    assert_eq!(stage.instances(), []);
+    // GitHub notices later, and fails the job.
+    stage.complete(11, Conclusion::Failure);
+    stage.make(Call::Settle(stage.run_completed()));
+    assert_eq!(stage.world.hub().reruns, [(RUN, Some(JobId(11)))]);
+    stage.minutes(5);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn an_interrupted_job_is_run_again_once_its_run_is_over() {
+    let stage = Stage::new();
+    stage.queue(11);
+    stage.queue(12);
+    let [first, second] = stage.instances().try_into().unwrap();
+    let (one, two) = (stage.boot(&first), stage.boot(&second));
+    stage.start(one, 11);
+    stage.start(two, 12);
+    stage.make(Call::Ec2(first.clone(), Word::Warning));
+    assert_eq!(order(&stage.heartbeat(&first, "running")), "drain");
+    stage.complete(11, Conclusion::Failure);
+    power_off(&stage, &first);
+    assert_eq!(stage.world.hub().reruns, [], "GitHub refuses while another job of the run is running");
+    stage.minutes(2);
+    stage.complete(12, Conclusion::Success);
+    stage.make(Call::Settle(stage.run_completed()));
+    stage.minutes(5);
+    assert_eq!(stage.world.hub().reruns, [(RUN, Some(JobId(11)))]);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn several_interrupted_jobs_are_run_again_with_one_call() {
+    let stage = Stage::new();
+    for job in [11, 12] {
+        stage.queue(job);
+    }
+    for (instance, job) in stage.instances().into_iter().zip([11, 12]) {
+        let runner = stage.boot(&instance);
+        stage.start(runner, job);
+        stage.make(Call::Ec2(instance.clone(), Word::Warning));
+    }
+    for job in [11, 12] {
+        stage.complete(job, Conclusion::Failure);
+    }
+    for _ in 0..3 {
+        stage.make(Call::Settle(stage.run_completed()));
+    }
+    stage.minutes(5);
+    assert_eq!(stage.world.hub().reruns, [(RUN, None)]);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn an_interrupted_run_whose_end_was_never_told_is_run_again_all_the_same() {
+    let stage = Stage::new();
+    stage.queue(11);
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    stage.start(runner, 11);
+    stage.make(Call::Ec2(instance.clone(), Word::Warning));
+    stage.complete(11, Conclusion::Failure);
+    power_off(&stage, &instance);
+    stage.minutes(5);
+    assert_eq!(stage.world.hub().reruns, [(RUN, Some(JobId(11)))]);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn an_instance_that_is_interrupted_before_it_has_a_job_is_replaced_at_once() {
+    let stage = Stage::new();
+    stage.queue(11);
+    let first = stage.instance();
+    stage.make(Call::Ec2(first.clone(), Word::Warning));
+    stage.deliver();
+    assert_eq!(stage.instances().len(), 2);
+    power_off(&stage, &first);
+    let runner = stage.boot(&stage.instance());
+    stage.start(runner, 11);
+    stage.complete(11, Conclusion::Success);
+    stage.minutes(5);
+    assert_eq!(stage.left(), Vec::<String>::new());
+    assert_eq!(stage.world.hub().reruns, []);
+}
+
+#[test]
+fn a_stolen_runner_leaves_the_thiefs_own_to_the_one_it_was_stolen_from() {
+    let stage = Stage::new();
+    stage.queue(11);
+    stage.queue(12);
+    let [first, second] = stage.instances().try_into().unwrap();
+    let one = stage.boot(&first);
+    stage.start(one, 12);
+    stage.complete(12, Conclusion::Success);
+    assert_eq!(stage.instances(), std::slice::from_ref(&second), "the other instance is for the job that waits");
+    let two = stage.boot(&second);
+    stage.start(two, 11);
+    stage.complete(11, Conclusion::Success);
+    stage.minutes(4);
+    assert_eq!(stage.left(), Vec::<String>::new());
+    assert_eq!(stage.world.cloud().ever(), 2);
+}
+
+#[test]
+fn completed_before_queued_launches_nothing() {
+    let stage = Stage::new();
+    stage.world.hub().queue(RUN, JobId(11));
+    stage.complete(11, Conclusion::Cancelled);
+    stage.make(Call::Launch(Event::JobQueued(stage.job(11))));
+    assert_eq!(stage.world.cloud().ever(), 0);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_job_cancelled_in_any_state_leaves_nothing() {
+    for boots in [false, true] {
+        let stage = Stage::new();
+        stage.queue(11);
+        let instance = stage.instance();
+        if boots {
+            stage.boot(&instance);
+        }
+        stage.complete(11, Conclusion::Cancelled);
+        stage.minutes(5);
+        assert_eq!(stage.left(), Vec::<String>::new(), "boots: {boots}");
+    }
+}
+
+#[test]
+fn a_launch_without_capacity_is_retried_and_given_up_in_ec2s_words() {
+    let stage = Stage::new();
+    stage.world.cloud().refuse(vec![(FleetErrorKind::Capacity, "InsufficientInstanceCapacity"); 2]);
+    stage.queue(11);
+    assert_eq!(stage.instances(), []);
+    stage.minutes(5);
+    assert_eq!(stage.instances().len(), 1, "the third try has found capacity");
+
+    let stage = Stage::new();
+    stage.world.cloud().refuse(vec![(FleetErrorKind::Capacity, "InsufficientInstanceCapacity"); 9]);
+    stage.queue(11);
+    stage.minutes(20);
+    let JobState::Unlaunchable { reason } = state_of(&stage, 11) else { panic!() };
+    assert!(reason.contains("InsufficientInstanceCapacity"), "{reason}");
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_launch_that_timed_out_and_yet_was_made_is_found_and_not_made_twice() {
+    let stage = Stage::new();
+    stage.world.cloud().refuse([(FleetErrorKind::Unknown, "Timeout")]);
+    stage.queue(11);
+    stage.minutes(2);
+    assert_eq!(stage.world.cloud().ever(), 1);
+    let runner = stage.boot(&stage.instance());
+    stage.start(runner, 11);
+    stage.complete(11, Conclusion::Success);
+    stage.minutes(4);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn the_jit_config_is_handed_out_once_and_only_to_the_instance_it_is_for() {
+    let stage = Stage::new();
+    stage.queue(11);
+    let instance = stage.instance();
+    let stranger = InstanceId::new("i-ffffffffffffffff0");
+    let mixed_up = Call::CheckIn(
+        instance.clone(),
+        "claim",
+        serde_json::json!({ "instance": stranger, "agent_version": "1" }),
+    );
+    assert!(matches!(stage.make(mixed_up), Answer::Http(403, _)));
+    assert!(matches!(stage.claim(&stranger), Answer::Http(409, _)));
+    assert_eq!(stage.world.calls("mint"), 0);
+    stage.boot(&instance);
+    assert!(matches!(stage.claim(&instance), Answer::Http(403, _)));
+    assert_eq!(stage.world.calls("mint"), 1);
+}
+
+#[test]
+fn a_registration_that_errored_and_yet_was_made_leaves_nothing() {
+    let stage = Stage::new();
+    stage.queue(11);
+    let instance = stage.instance();
+    stage.world.break_down("mint");
+    assert!(matches!(stage.claim(&instance), Answer::Http(503, _)));
+    stage.world.mend();
+    let runner = stage.boot(&instance);
+    assert_eq!(stage.world.hub().runners.len(), 2, "the one that errored was made too");
+    stage.start(runner, 11);
+    stage.complete(11, Conclusion::Success);
+    stage.minutes(4);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_job_that_asks_for_labels_that_nobody_has_is_refused_in_words() {
+    let stage = Stage::new();
+    let mut event = stage.job(11);
+    event.labels = vec![dayfly_core::labels::Label::new("dayfly-tpu")];
+    stage.make(Call::Launch(Event::JobQueued(event)));
+    let JobState::Refused { reason } = state_of(&stage, 11) else { panic!() };
+    assert!(reason.contains("dayfly-tpu") && reason.contains(".dayfly.yml"), "{reason}");
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_job_meant_for_somebody_elses_runners_is_left_alone() {
+    let stage = Stage::new();
+    let mut event = stage.job(11);
+    event.labels = vec![dayfly_core::labels::Label::new("self-hosted"), dayfly_core::labels::Label::new("theirs")];
+    stage.make(Call::Launch(Event::JobQueued(event)));
+    assert_eq!(stage.world.table().records().filter(|record| matches!(record, Record::Job(_))).count(), 0);
+}
+
+#[test]
+fn patrol_ends_instances_that_no_record_owns() {
+    let stage = Stage::new();
+    stage.queue(11);
+    stage.world.table().clear();
+    stage.make(Call::Patrol);
+    assert_eq!(stage.instances().len(), 1, "its launch might not be recorded yet");
+    stage.wait(Duration::from_mins(15));
+    stage.make(Call::Patrol);
+    assert_eq!(stage.instances(), []);
+}
+
+#[test]
+fn a_runner_on_its_way_out_tells_why() {
+    let stage = Stage::new();
+    stage.queue(11);
+    stage.minutes(11);
+    let first = stage.runners().into_iter().find(|runner| runner.name.as_str().ends_with("-1-1")).unwrap();
+    assert_eq!((first.state, first.ending), (RunnerState::Gone, Some(Ending::NeverBooted)));
+}

@@ -1,0 +1,6 @@
+//! The functions, all of them, in a world of their own: what they promise together.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod deaths;
+mod lifecycle;
+mod stage;

@@ -1,0 +1,311 @@
+//! All functions on one world, with a clock that the test holds.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use aws_lambda_events::lambda_function_urls::{
+    LambdaFunctionUrlRequest, LambdaFunctionUrlRequestContextAuthorizerDescription,
+    LambdaFunctionUrlRequestContextAuthorizerIamDescription, LambdaFunctionUrlResponse,
+};
+use dayfly_core::deadlines::Deadlines;
+use dayfly_core::decide::interruption::Word;
+use dayfly_core::event::{Conclusion, Event, JobEvent, RunEvent};
+use dayfly_core::ids::{DeliveryId, InstallationId, InstanceId, JobId, RunAttempt, RunId, RunnerId, SubnetId};
+use dayfly_core::labels::Label;
+use dayfly_core::record::{Record, Runner};
+use dayfly_core::time::Timestamp;
+use dayfly_interruption::Ec2Event;
+use dayfly_sweeper::{Swept, Task};
+use dayfly_world::{Fate, World};
+
+/// The run of all jobs here.
+pub const RUN: RunId = RunId(500);
+
+/// A handler's call, so that it can be made again, or die at one of its own calls.
+#[derive(Clone, Debug)]
+pub enum Call {
+    Launch(Event),
+    Settle(Event),
+    Sweep,
+    Patrol,
+    Ec2(InstanceId, Word),
+    CheckIn(InstanceId, &'static str, serde_json::Value),
+}
+
+/// What a call came to.
+#[derive(Debug)]
+pub enum Answer {
+    Done,
+    Failed(String),
+    Swept(Swept),
+    Http(i64, serde_json::Value),
+}
+
+pub struct Stage {
+    pub world: World,
+    now: Cell<Timestamp>,
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        let world = World::new();
+        world.set_parameter(
+            "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id",
+            "ami-0123456789abcdef0",
+        );
+        let stage = Self { world, now: Cell::new(Timestamp::from_seconds(1_800_000_000)) };
+        stage.world.cloud().set_time(stage.now());
+        stage
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.now.get()
+    }
+
+    pub fn wait(&self, span: Duration) {
+        self.now.set(self.now().after(span));
+        self.world.cloud().set_time(self.now());
+    }
+
+    fn deadlines() -> Deadlines {
+        Deadlines::default()
+    }
+
+    /// Makes a call to its end.
+    pub fn make(&self, call: Call) -> Answer {
+        self.world.run(self.future(call))
+    }
+
+    /// Makes a call that dies instead of its own call number `fatal`. Answers whether it died.
+    pub fn make_and_die(&self, call: Call, fatal: u32) -> bool {
+        matches!(self.world.run_until_call(Some(fatal), self.future(call)), Fate::Died)
+    }
+
+    async fn future(&self, call: Call) -> Answer {
+        let now = self.now();
+        match call {
+            Call::Launch(event) => done(self.launch().handle(event, now).await),
+            Call::Settle(event) => done(self.settle().handle(event, now).await),
+            Call::Sweep => swept(self.sweeper().handle(Task::Sweep, now).await),
+            Call::Patrol => swept(self.sweeper().handle(Task::Patrol, now).await),
+            Call::Ec2(instance, word) => {
+                done(self.interruption().handle(&Ec2Event { instance, word: Some(word) }, now).await)
+            }
+            Call::CheckIn(instance, verb, body) => http(self.checkin().handle(signed(&instance, verb, &body), now).await),
+        }
+    }
+
+    fn launch(&self) -> dayfly_launch::Function<World, World, World, World, World> {
+        dayfly_launch::Function {
+            store: self.world.clone(),
+            github: self.world.clone(),
+            fleet: self.world.clone(),
+            schedule: self.world.clone(),
+            parameters: self.world.clone(),
+            images: dayfly_launch::ImageCache::default(),
+            subnets: vec![SubnetId::new("subnet-1")],
+            deadlines: Self::deadlines(),
+        }
+    }
+
+    fn settle(&self) -> dayfly_settle::Function<World, World, World, World> {
+        dayfly_settle::Function {
+            store: self.world.clone(),
+            github: self.world.clone(),
+            fleet: self.world.clone(),
+            bus: self.world.clone(),
+            deadlines: Self::deadlines(),
+        }
+    }
+
+    fn sweeper(&self) -> dayfly_sweeper::Function<World, World, World, World, World> {
+        dayfly_sweeper::Function {
+            store: self.world.clone(),
+            github: self.world.clone(),
+            fleet: self.world.clone(),
+            bus: self.world.clone(),
+            schedule: self.world.clone(),
+            deadlines: Self::deadlines(),
+        }
+    }
+
+    fn interruption(&self) -> dayfly_interruption::Function<World, World> {
+        dayfly_interruption::Function {
+            store: self.world.clone(),
+            bus: self.world.clone(),
+            deadlines: Self::deadlines(),
+        }
+    }
+
+    fn checkin(&self) -> dayfly_checkin::Function<World, World, World> {
+        dayfly_checkin::Function {
+            store: self.world.clone(),
+            github: self.world.clone(),
+            bus: self.world.clone(),
+            deadlines: Self::deadlines(),
+        }
+    }
+
+    /// Hands every event on the bus to the function that its rule names.
+    pub fn deliver(&self) {
+        while let Some(event) = self.world.next_event() {
+            let call = match event {
+                Event::JobQueued(_) | Event::LaunchDue(_) => Call::Launch(event),
+                Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) => Call::Settle(event),
+            };
+            self.make(call);
+        }
+    }
+
+    /// A minute passes, and with it a sweep if the schedule is on.
+    pub fn minute(&self) {
+        self.wait(Duration::from_mins(1));
+        if self.world.schedule_is_on() {
+            self.make(Call::Sweep);
+            self.deliver();
+        }
+    }
+
+    pub fn minutes(&self, count: u32) {
+        for _ in 0..count {
+            self.minute();
+        }
+    }
+
+    /// What GitHub would tell of a job.
+    pub fn job(&self, job: u64) -> JobEvent {
+        let runner = self.world.hub().jobs.get(&JobId(job)).and_then(|job| job.runner_name.clone());
+        JobEvent {
+            delivery: DeliveryId::new(format!("d-{job}")),
+            received_at: self.now(),
+            installation: InstallationId(7),
+            repository: "octo/gpu".parse().unwrap(),
+            job: JobId(job),
+            run: RUN,
+            attempt: RunAttempt(1),
+            name: "test".into(),
+            head_sha: "abc".into(),
+            labels: vec![Label::new("dayfly-gpu")],
+            runner_name: runner,
+            runner_id: None,
+            conclusion: None,
+        }
+    }
+
+    /// A job is queued, and GitHub tells of it.
+    pub fn queue(&self, job: u64) {
+        self.world.hub().queue(RUN, JobId(job));
+        self.make(Call::Launch(Event::JobQueued(self.job(job))));
+        self.deliver();
+    }
+
+    /// An instance boots, claims, and its runner listens.
+    pub fn boot(&self, instance: &InstanceId) -> RunnerId {
+        let Answer::Http(200, answer) = self.claim(instance) else { panic!("the claim was not answered") };
+        let name = answer["runner"].as_str().unwrap().to_owned();
+        let hub = self.world.hub();
+        *hub.runners.iter().find(|(_, runner)| runner.name == name).expect("the runner is registered").0
+    }
+
+    pub fn claim(&self, instance: &InstanceId) -> Answer {
+        self.make(Call::CheckIn(
+            instance.clone(),
+            "claim",
+            serde_json::json!({ "instance": instance, "agent_version": "1" }),
+        ))
+    }
+
+    pub fn heartbeat(&self, instance: &InstanceId, phase: &str) -> Answer {
+        self.make(Call::CheckIn(
+            instance.clone(),
+            "heartbeat",
+            serde_json::json!({ "instance": instance, "phase": phase }),
+        ))
+    }
+
+    /// GitHub gives a job to a runner, and tells of it.
+    pub fn start(&self, runner: RunnerId, job: u64) {
+        self.world.hub().assign(runner, JobId(job));
+        self.make(Call::Settle(Event::JobInProgress(self.job(job))));
+        self.deliver();
+    }
+
+    /// A job ends, and GitHub tells of it.
+    pub fn complete(&self, job: u64, conclusion: Conclusion) {
+        self.make(Call::Settle(self.completed(job, conclusion)));
+        self.deliver();
+    }
+
+    /// What GitHub would tell of a job's end, once it has ended.
+    pub fn completed(&self, job: u64, conclusion: Conclusion) -> Event {
+        self.world.hub().complete(JobId(job), conclusion);
+        Event::JobCompleted(JobEvent { conclusion: Some(conclusion), ..self.job(job) })
+    }
+
+    /// What GitHub would tell of the run's end.
+    pub fn run_completed(&self) -> Event {
+        Event::RunCompleted(RunEvent {
+            delivery: DeliveryId::new("d-run"),
+            received_at: self.now(),
+            installation: InstallationId(7),
+            repository: "octo/gpu".parse().unwrap(),
+            run: RUN,
+            attempt: RunAttempt(1),
+            conclusion: Some(Conclusion::Failure),
+        })
+    }
+
+    /// The instances that live.
+    pub fn instances(&self) -> Vec<InstanceId> {
+        self.world.cloud().living().map(|view| view.instance.clone()).collect()
+    }
+
+    /// The one instance that lives.
+    pub fn instance(&self) -> InstanceId {
+        let mut instances = self.instances();
+        assert_eq!(instances.len(), 1, "{instances:?}");
+        instances.remove(0)
+    }
+
+    pub fn runners(&self) -> Vec<Runner> {
+        let table = self.world.table();
+        table.records().filter_map(|record| Runner::try_from(record.clone()).ok()).collect()
+    }
+
+    /// What is left. Nothing, once everything is over.
+    pub fn left(&self) -> Vec<String> {
+        let mut left: Vec<String> = self.instances().iter().map(ToString::to_string).collect();
+        left.extend(self.world.hub().runners.values().map(|runner| format!("registered: {}", runner.name)));
+        left.extend(self.world.table().live().map(|record| format!("live: {}", Record::id(record))));
+        if self.world.schedule_is_on() {
+            left.push("the minute schedule".to_owned());
+        }
+        left
+    }
+}
+
+fn done<T, E: std::fmt::Display>(result: Result<T, E>) -> Answer {
+    result.map_or_else(|error| Answer::Failed(error.to_string()), |_| Answer::Done)
+}
+
+fn swept<E: std::fmt::Display>(result: Result<Swept, E>) -> Answer {
+    result.map_or_else(|error| Answer::Failed(error.to_string()), Answer::Swept)
+}
+
+fn http(response: LambdaFunctionUrlResponse) -> Answer {
+    let body = serde_json::from_str(&response.body.unwrap_or_default()).unwrap_or_default();
+    Answer::Http(response.status_code, body)
+}
+
+/// A call as the Function URL hands it on, once it has checked the signature.
+pub fn signed(instance: &InstanceId, verb: &str, body: &serde_json::Value) -> LambdaFunctionUrlRequest {
+    let mut iam = LambdaFunctionUrlRequestContextAuthorizerIamDescription::default();
+    iam.user_id = Some(format!("AROAEXAMPLE:{instance}"));
+    let mut authorizer = LambdaFunctionUrlRequestContextAuthorizerDescription::default();
+    authorizer.iam = Some(iam);
+    let mut request = LambdaFunctionUrlRequest::default();
+    request.request_context.authorizer = Some(authorizer);
+    request.raw_path = Some(format!("/{verb}"));
+    request.body = Some(body.to_string());
+    request
+}
