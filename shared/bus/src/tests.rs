@@ -6,7 +6,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
 
-async fn bus(server: &MockServer) -> EventBus {
+fn bus(server: &MockServer) -> EventBus {
     let url = server.uri();
     let config = dayfly_aws::config_from(move |name| match name {
         "AWS_REGION" => Some("eu-west-1".to_owned()),
@@ -32,7 +32,7 @@ async fn answered(status: u16, answer: Value) -> Result<(), BusError> {
         .respond_with(ResponseTemplate::new(status).set_body_json(answer))
         .mount(&server)
         .await;
-    bus(&server).await.publish(&event()).await
+    bus(&server).publish(&event()).await
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn an_event_goes_to_the_stacks_bus_as_ours() {
         .expect(1)
         .mount(&server)
         .await;
-    bus(&server).await.publish(&event()).await.unwrap();
+    bus(&server).publish(&event()).await.unwrap();
 }
 
 #[tokio::test]

@@ -106,25 +106,36 @@ fn overrides(request: &FleetRequest) -> Vec<FleetLaunchTemplateOverridesRequest>
                 .instance_type(SdkInstanceType::from(instance_type.as_str()))
                 .subnet_id(subnet)
                 .image_id(request.image.as_str())
-                .block_device_mappings(root_volume(request))
+                .set_block_device_mappings(Some(volumes(request)))
                 .build()
         })
         .collect()
 }
 
+/// The device that the launch template maps.
+const TEMPLATE_DEVICE: &str = "/dev/sda1";
+
 /// The root volume, always named: only so is it encrypted whatever the image says. Without a size it
-/// is as large as the image.
-fn root_volume(request: &FleetRequest) -> FleetBlockDeviceMappingRequest {
+/// is as large as the image. Where the image's root is another device than the one that the launch
+/// template maps, that one is taken out: there would be two volumes else.
+fn volumes(request: &FleetRequest) -> Vec<FleetBlockDeviceMappingRequest> {
     let volume = FleetEbsBlockDeviceRequest::builder()
         .volume_type(VolumeType::Gp3)
         .encrypted(true)
         .delete_on_termination(true)
         .set_volume_size(request.disk_gib.and_then(|gib| i32::try_from(gib).ok()))
         .build();
-    FleetBlockDeviceMappingRequest::builder()
+    let root = FleetBlockDeviceMappingRequest::builder()
         .device_name(&request.root_device)
         .ebs(volume)
-        .build()
+        .build();
+    let unused = (request.root_device != TEMPLATE_DEVICE).then(|| {
+        FleetBlockDeviceMappingRequest::builder()
+            .device_name(TEMPLATE_DEVICE)
+            .no_device("")
+            .build()
+    });
+    std::iter::once(root).chain(unused).collect()
 }
 
 /// The tags: the request's own, and ours over them.

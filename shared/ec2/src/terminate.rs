@@ -51,7 +51,11 @@ impl Ec2Fleet {
         let mut foreign = HashSet::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| refused(&error))?;
-            for instance in page.reservations().iter().flat_map(|r| r.instances()) {
+            for instance in page
+                .reservations()
+                .iter()
+                .flat_map(aws_sdk_ec2::types::Reservation::instances)
+            {
                 if view::tag(instance, TAG_STACK) != Some(self.settings.stack.as_str()) {
                     foreign.extend(instance.instance_id().map(str::to_owned));
                 }
