@@ -19,12 +19,6 @@ use crate::sigv4::Credentials;
 /// ministack's one account.
 const ACCOUNT: &str = "000000000000";
 
-/// The SSM parameter that names the default image: those of AWS's own are AWS's to write.
-const IMAGE_PARAMETER: &str = "/lab/image";
-
-/// An image that ministack's EC2 knows.
-pub const IMAGE: &str = "ami-0123456789abcdef0";
-
 /// What the AWS half is started with.
 #[derive(Clone, Debug)]
 pub struct CloudConfig {
@@ -82,7 +76,7 @@ impl Cloud {
                 binaries: &config.binaries,
                 scratch,
                 stack: &config.stack,
-                parameters: parameters(config),
+                parameters: config.parameters.clone(),
             },
         )
         .await?;
@@ -284,16 +278,7 @@ async fn put_parameters(aws: &Aws, config: &CloudConfig) -> anyhow::Result<()> {
         .await?;
     aws.put_parameter("/dayfly/github/private-key", "SecureString", &config.app_private_key)
         .await?;
-    aws.put_parameter(IMAGE_PARAMETER, "String", IMAGE).await?;
     Ok(())
-}
-
-fn parameters(config: &CloudConfig) -> BTreeMap<String, String> {
-    let mut parameters = config.parameters.clone();
-    parameters
-        .entry("DefaultImage".to_owned())
-        .or_insert_with(|| IMAGE_PARAMETER.to_owned());
-    parameters
 }
 
 async fn callers(aws: &Aws, deployment: &Deployment) -> anyhow::Result<Vec<Caller>> {

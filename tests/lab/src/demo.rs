@@ -11,7 +11,8 @@ use dayfly_twin::RunId;
 
 use crate::ec2_proxy::Launch;
 use crate::lab::{Lab, LabConfig, Leftovers};
-use crate::scenario::{CONFIG, Demo};
+use crate::scenario::Demo;
+use crate::stop::Stop;
 use crate::timeline::{Sight, why_gone};
 use crate::watch::Watch;
 
@@ -28,12 +29,16 @@ const REPOSITORY: &str = "octo-org/demo";
 /// # Errors
 /// When the lab does not start, the run ends otherwise than it must, or something is left.
 pub async fn show(demo: Demo, out: &mut impl Write) -> anyhow::Result<()> {
+    let mut stop = Stop::listen()?;
     let mut config = LabConfig::new()?;
     config.deadlines = demo.deadlines();
     let minute = config.minute;
     writeln!(out, "{demo:?}: {}", demo.what())?;
     let start = Instant::now();
-    let lab = Lab::start(config).await?;
+    let lab = tokio::select! {
+        lab = Lab::start(config) => lab?,
+        () = stop.asked() => bail!("stopped"),
+    };
     writeln!(
         out,
         "The lab is up after {:.1} s: ministack, the stack, a GitHub twin. A schedule's minute lasts {} s in it.\n",
@@ -42,7 +47,7 @@ pub async fn show(demo: Demo, out: &mut impl Write) -> anyhow::Result<()> {
     )?;
     let shown = tokio::select! {
         shown = Show { lab: &lab, demo, watch: Watch::new(&lab), launches: Vec::new() }.run(out) => shown,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        () = stop.asked() => Err(anyhow::anyhow!("stopped")),
     };
     lab.shutdown().await?;
     shown
@@ -78,6 +83,10 @@ impl Show<'_> {
         if !left.is_empty() {
             bail!("something is left: {left:?}");
         }
+        let violations = self.lab.twin().violations();
+        if !violations.is_empty() {
+            bail!("GitHub's descriptions were broken:\n{}", violations.join("\n"));
+        }
         writeln!(out, "Nothing is left.")?;
         Ok(())
     }
@@ -85,10 +94,9 @@ impl Show<'_> {
     fn push(&self) -> anyhow::Result<RunId> {
         let twin = self.lab.twin();
         let repository = twin.create_repo(REPOSITORY);
-        let files = [
-            (".dayfly.yml", CONFIG),
-            (".github/workflows/train.yml", &self.demo.workflow()),
-        ];
+        // Nothing but the workflow: what `dayfly-gpu` stands for is built in.
+        let workflow = self.demo.workflow();
+        let files = [(".github/workflows/train.yml", &*workflow)];
         let runs = twin.push(repository, "Train on a GPU", &files)?;
         match runs[..] {
             [run] => Ok(run),

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use dayfly_host::{Host, HostConfig, Image, Route, lay_out_runner};
@@ -18,6 +17,7 @@ use crate::ec2_proxy::{Ec2Proxy, Scenario};
 use crate::functions::{self, Function};
 use crate::instances::StackInstances;
 use crate::logs::{Log, Recorder};
+use crate::sigv4::sha256_hex;
 
 /// Where the lab plays: prices and zones of its scenarios are this region's.
 pub const REGION: &str = "eu-west-1";
@@ -49,6 +49,8 @@ pub struct Deadlines {
     pub launch_give_up: u64,
     /// How often an instance reports.
     pub heartbeat_every: u64,
+    /// Since the last launch, before the minute schedule may be switched off.
+    pub quiet: u64,
     /// Without an answer for so long, an instance ends itself.
     pub unreachable: u64,
 }
@@ -63,6 +65,7 @@ impl Default for Deadlines {
             lifetime: 300,
             launch_give_up: 60,
             heartbeat_every: 1,
+            quiet: 3,
             unreachable: 30,
         }
     }
@@ -375,7 +378,7 @@ fn start_host(cloud: &Cloud, mut config: HostConfig) -> anyhow::Result<Host> {
 
 fn parameters(deadlines: &Deadlines, twin: &Twin, agent: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let agent = std::fs::read(agent).with_context(|| agent.display().to_string())?;
-    let agent = hex::encode(Sha256::digest(&agent));
+    let agent = sha256_hex(&agent);
     let parameters = [
         ("GitHubAppId", twin.app_id().to_string()),
         ("GitHubApiUrl", twin.url().to_owned()),
@@ -388,6 +391,7 @@ fn parameters(deadlines: &Deadlines, twin: &Twin, agent: &Path) -> anyhow::Resul
         ("MaxLifetimeSeconds", deadlines.lifetime.to_string()),
         ("LaunchGiveUpSeconds", deadlines.launch_give_up.to_string()),
         ("HeartbeatSeconds", deadlines.heartbeat_every.to_string()),
+        ("QuietSeconds", deadlines.quiet.to_string()),
     ];
     Ok(parameters.map(|(name, value)| (name.to_owned(), value)).into())
 }

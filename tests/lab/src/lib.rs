@@ -20,6 +20,7 @@ pub mod policy;
 pub mod process;
 pub mod scenario;
 pub mod sigv4;
+pub mod stop;
 pub mod template;
 pub mod timeline;
 pub mod up;

@@ -54,6 +54,9 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 
 const POLL: Duration = Duration::from_millis(50);
 
+/// How often a dropped handle looks whether its processes have ended.
+const DROP_LOOKS: u32 = 40;
+
 /// How ministack is started.
 #[derive(Clone, Debug)]
 pub struct Settings<'a> {
@@ -216,6 +219,13 @@ impl Drop for Ministack {
         // `stop` was not called (a panic, say): the functions must not outlive the lab.
         if let Err(error) = self.group.signal(Signal::SIGKILL) {
             tracing::warn!("ministack's processes could not be ended: {error}");
+        }
+        // Whoever removes its files next must not find it writing still.
+        for _ in 0..DROP_LOOKS {
+            if self.group.members().is_empty() {
+                break;
+            }
+            std::thread::sleep(POLL);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use dayfly_host::{HostEvent, Reported};
-use dayfly_twin::{Conclusion, Happening, RunId, State, Status, TwinEvent};
+use dayfly_twin::{Conclusion, Happening, JobId, RunId, State, Status, TwinEvent};
 
 use crate::lab::{Deadlines, Lab};
 use crate::timeline::Sight;
@@ -24,15 +24,6 @@ pub enum Demo {
 
 /// How long after its notice EC2 takes an instance back in the lab; two minutes on AWS.
 const NOTICE: Duration = Duration::from_secs(20);
-
-/// The configuration that the demos' repository has.
-pub const CONFIG: &str = "\
-runners:
-  - name: gpu
-    labels: [dayfly-gpu]
-    instance_type: [g4dn.xlarge, g5.xlarge]
-    machine_image: ami-0123456789abcdef0
-";
 
 impl Demo {
     /// One line on what is to be seen.
@@ -65,30 +56,39 @@ impl Demo {
     /// The workflow file of its repository.
     #[must_use]
     pub fn workflow(self) -> String {
-        let script = match self {
-            Self::Main | Self::Idle => {
-                "\
-          for epoch in 1 2 3; do
-            echo \"epoch $epoch: loss 0.$((90 / epoch))\"
-            sleep 1
-          done"
-            }
-            Self::Interruption => {
-                "\
-          echo \"attempt $GITHUB_RUN_ATTEMPT\"
-          if [ \"$GITHUB_RUN_ATTEMPT\" = 1 ]; then sleep 300; fi
-          echo 'trained to the end'"
-            }
-            Self::Lifetime => {
-                "\
-          echo 'this takes longer than any instance lives'
-          sleep 600"
-            }
+        let script: &[&str] = match self {
+            Self::Main | Self::Idle => &[
+                "for epoch in 1 2 3; do",
+                "  echo \"epoch $epoch: loss 0.$((90 / epoch))\"",
+                "  sleep 1",
+                "done",
+            ],
+            Self::Interruption => &[
+                "echo \"attempt $GITHUB_RUN_ATTEMPT\"",
+                "if [ \"$GITHUB_RUN_ATTEMPT\" = 1 ]; then sleep 300; fi",
+                "echo 'trained to the end'",
+            ],
+            Self::Lifetime => &["echo 'this takes longer than any instance lives'", "sleep 600"],
         };
-        format!(
-            "name: train\non: push\njobs:\n  train:\n    runs-on: dayfly-gpu\n    steps:\n      - name: Where am I\n        \
-             run: echo \"on $(uname -sm), for $GITHUB_REPOSITORY\"\n      - name: Train\n        run: |\n{script}\n"
-        )
+        let mut workflow = "\
+name: train
+on: push
+jobs:
+  train:
+    runs-on: dayfly-gpu
+    steps:
+      - name: Where am I
+        run: echo \"on $(uname -sm), for $GITHUB_REPOSITORY\"
+      - name: Train
+        run: |
+"
+        .to_owned();
+        for line in script {
+            workflow += "          ";
+            workflow += line;
+            workflow += "\n";
+        }
+        workflow
     }
 
     /// How its run must end, and in which attempt.
@@ -122,11 +122,20 @@ impl Demo {
                     ..
                 }),
             ) => {
-                let queued = lab
-                    .twin()
-                    .look(|state| state.jobs().find(|job| job.status == Status::Queued).map(|job| job.id));
-                if let Some(job) = queued {
-                    lab.twin().run_elsewhere(job, Conclusion::Success)?;
+                if let Some(job) = job_that_is(lab, Status::Queued) {
+                    lab.twin().start_elsewhere(job)?;
+                }
+            }
+            // The other runner works longer than ours may wait.
+            (
+                Self::Idle,
+                Sight::Instance(Reported {
+                    event: HostEvent::Ended(_),
+                    ..
+                }),
+            ) => {
+                if let Some(job) = job_that_is(lab, Status::InProgress) {
+                    lab.twin().end_elsewhere(job, Conclusion::Success)?;
                 }
             }
             (
@@ -144,4 +153,9 @@ impl Demo {
         }
         Ok(())
     }
+}
+
+fn job_that_is(lab: &Lab, status: Status) -> Option<JobId> {
+    lab.twin()
+        .look(|state| state.jobs().find(|job| job.status == status).map(|job| job.id))
 }

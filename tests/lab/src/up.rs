@@ -6,7 +6,8 @@ use dayfly_twin::RepoId;
 use tokio::sync::mpsc;
 
 use crate::lab::{Lab, LabConfig};
-use crate::scenario::{CONFIG, Demo};
+use crate::scenario::Demo;
+use crate::stop::Stop;
 use crate::watch::Watch;
 
 /// A repository to play with.
@@ -17,12 +18,15 @@ const REPOSITORY: &str = "octo-org/playground";
 /// # Errors
 /// When the lab does not start or does not end.
 pub async fn run(out: &mut impl Write) -> anyhow::Result<()> {
-    let config = LabConfig::new()?;
-    let lab = Lab::start(config).await?;
+    let mut stop = Stop::listen()?;
+    let lab = tokio::select! {
+        lab = Lab::start(LabConfig::new()?) => lab?,
+        () = stop.asked() => return Ok(()),
+    };
     let repository = lab.twin().create_repo(REPOSITORY);
     let played = tokio::select! {
         played = play(&lab, repository, out) => played,
-        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Into::into),
+        () = stop.asked() => Ok(()),
     };
     lab.shutdown().await?;
     played
@@ -31,10 +35,8 @@ pub async fn run(out: &mut impl Write) -> anyhow::Result<()> {
 /// Prints what happens, for ever, and starts a run at every line that comes in.
 async fn play(lab: &Lab, repository: RepoId, out: &mut impl Write) -> anyhow::Result<()> {
     explain(lab, out)?;
-    let files = [
-        (".dayfly.yml", CONFIG),
-        (".github/workflows/train.yml", &Demo::Main.workflow()),
-    ];
+    let workflow = Demo::Main.workflow();
+    let files = [(".github/workflows/train.yml", &*workflow)];
     let mut watch = Watch::new(lab);
     let mut lines = input();
     loop {

@@ -15,13 +15,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use reqwest::Method;
-use sha2::{Digest, Sha256};
 use tokio::sync::broadcast;
 
 use crate::aws::{Answer, Aws, Xml, forward, now_seconds};
 use crate::function_url::Outgoing;
 use crate::http::{Handler, Received, Reply, Server};
-use crate::sigv4::{self, Credentials, Scope};
+use crate::sigv4::{self, Credentials, Scope, sha256_hex};
 
 use fleet::FleetRequest;
 
@@ -49,20 +48,16 @@ impl Caller {
     /// holds it.
     #[must_use]
     pub fn function(name: &str, function_arn: &str, role_arn: &str) -> Self {
-        let digest = sha256_hex(&format!("{function_arn}:{role_arn}"));
+        let digest = sha256_hex(format!("{function_arn}:{role_arn}").as_bytes());
         Self {
             name: name.to_owned(),
             credentials: Credentials {
                 access_key: format!("ASIA{}", digest[..16].to_uppercase()),
-                secret: sha256_hex(&format!("secret:{digest}")),
-                token: Some(sha256_hex(&format!("token:{digest}"))),
+                secret: sha256_hex(format!("secret:{digest}").as_bytes()),
+                token: Some(sha256_hex(format!("token:{digest}").as_bytes())),
             },
         }
     }
-}
-
-fn sha256_hex(text: &str) -> String {
-    hex::encode(Sha256::digest(text.as_bytes()))
 }
 
 /// An instance that a fleet launched.
@@ -114,6 +109,12 @@ impl Ec2Proxy {
         let mut state = self.shared.state();
         state.callers = callers;
         state.subnet_zones = subnet_zones;
+    }
+
+    /// The functions, with what they sign with, for those who search the logs for it.
+    #[must_use]
+    pub fn callers(&self) -> Vec<Caller> {
+        self.shared.state().callers.clone()
     }
 
     /// `http://127.0.0.1:<port>`: what the functions take for EC2.

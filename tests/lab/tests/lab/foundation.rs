@@ -12,7 +12,7 @@ use dayfly_lab::functions::Function;
 use dayfly_lab::sigv4::Credentials;
 use serde_json::{Value, json};
 
-use crate::stand_in::{Foundation, check_in};
+use crate::stand_in::{Foundation, claim};
 
 #[tokio::test]
 async fn the_check_in_door_opens_to_the_instance_role_alone_and_says_who_came() {
@@ -23,7 +23,8 @@ async fn the_check_in_door_opens_to_the_instance_role_alone_and_says_who_came() 
     let other = lab.session_of("WebhookRole").await;
     lab.cloud.sessions().insert(other.clone());
 
-    let (status, event) = check_in(&url, Some(&session.credentials)).await;
+    let instance = "i-0123456789abcdef0";
+    let (status, event) = claim(&url, instance, Some(&session.credentials)).await;
     assert_eq!(status, 200, "{event}");
     let caller = &event["requestContext"]["authorizer"]["iam"];
     assert!(caller["userId"].as_str().unwrap().starts_with("AROA"), "{caller}");
@@ -32,7 +33,8 @@ async fn the_check_in_door_opens_to_the_instance_role_alone_and_says_who_came() 
         "{caller}"
     );
     assert_eq!(event["rawPath"], "/claim");
-    assert_eq!(event["body"], r#"{"instance":"i-1"}"#);
+    let body: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
+    assert_eq!(body["instance"], instance);
 
     let wrong_secret = Credentials {
         secret: "wrong".into(),
@@ -48,7 +50,7 @@ async fn the_check_in_door_opens_to_the_instance_role_alone_and_says_who_came() 
         ("an unknown key", Some(&unknown)),
         ("another role", Some(&other.credentials)),
     ] {
-        let (status, answer) = check_in(&url, credentials).await;
+        let (status, answer) = claim(&url, instance, credentials).await;
         assert_eq!((status, answer), (403, json!({"Message": "Forbidden"})), "{who}");
     }
     lab.stop().await;

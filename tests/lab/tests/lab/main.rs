@@ -1,6 +1,12 @@
 //! The lab's tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod at_least_once;
+mod contract;
 mod foundation;
 mod iam_refusals;
+mod logs_hold_no_secret;
+mod main_job;
+mod scenarios;
 mod stand_in;
+mod whole;

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use dayfly_lab::aws::{Session, Xml, now_seconds};
 use dayfly_lab::cloud::{Cloud, CloudConfig};
 use dayfly_lab::ec2_proxy::Scenario;
-use dayfly_lab::functions::Function;
+use dayfly_lab::functions::{Function, binaries};
 use dayfly_lab::lab::checkout;
 use dayfly_lab::sigv4::{self, Credentials, Scope};
 use serde_json::{Value, json};
@@ -61,6 +61,15 @@ impl Foundation {
         let binaries = scratch.path().join("bin");
         std::fs::create_dir(&binaries).unwrap();
         build(&binaries);
+        Self::deploy(scratch, binaries).await
+    }
+
+    /// The same stack with the real functions. GitHub is not there.
+    pub async fn real() -> Self {
+        Self::deploy(tempfile::tempdir().unwrap(), binaries().unwrap()).await
+    }
+
+    async fn deploy(scratch: TempDir, binaries: PathBuf) -> Self {
         let parameters = [
             ("GitHubAppId", "1".to_owned()),
             ("AgentSha256X8664", "0".repeat(64)),
@@ -153,14 +162,15 @@ impl Ec2Answer {
     }
 }
 
-/// A claim at the check-in door.
-pub async fn check_in(url: &str, credentials: Option<&Credentials>) -> (u16, Value) {
+/// A claim of `instance` at the check-in door.
+pub async fn claim(url: &str, instance: &str, credentials: Option<&Credentials>) -> (u16, Value) {
     let host = url.strip_prefix("http://").unwrap();
     let mut headers = vec![
         ("host".to_owned(), host.to_owned()),
         ("content-type".to_owned(), "application/json".to_owned()),
     ];
-    let body = br#"{"instance":"i-1"}"#;
+    let body = json!({"instance": instance, "agent_version": "0.1.0"}).to_string();
+    let body = body.as_bytes();
     if let Some(credentials) = credentials {
         let request = sigv4::Request {
             method: "POST",

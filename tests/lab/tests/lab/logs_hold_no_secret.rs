@@ -1,0 +1,56 @@
+//! No log of any part tells a secret.
+
+use std::collections::BTreeSet;
+
+use dayfly_lab::lab::Lab;
+use dayfly_lab::sigv4::Credentials;
+use dayfly_twin::{Conclusion, SecretKind};
+
+use crate::whole::{assert_nothing_left, push, start};
+
+/// Every text that no log may hold, and what it is.
+fn secrets(lab: &Lab) -> Vec<(String, String)> {
+    let mut secrets = Vec::new();
+    for secret in lab.twin().secrets() {
+        let kind = format!("{:?}", secret.kind);
+        // A key may be printed line by line, or with its line ends written out.
+        for line in secret.value.lines().filter(|line| !line.starts_with("-----")) {
+            secrets.push((kind.clone(), line.to_owned()));
+        }
+    }
+    let sessions = lab.cloud().sessions().all().into_iter();
+    let instances = sessions.map(|session| ("an instance's".to_owned(), session.credentials));
+    let callers = lab.ec2().callers().into_iter();
+    let functions = callers.map(|caller| (format!("{}'s", caller.name), caller.credentials));
+    for (whose, Credentials { secret, token, .. }) in instances.chain(functions) {
+        secrets.push((format!("{whose} STS secret"), secret));
+        secrets.extend(token.map(|token| (format!("{whose} session token"), token)));
+    }
+    secrets
+}
+
+#[tokio::test]
+async fn the_logs_of_all_parts_hold_no_secret_after_a_job() {
+    let lab = start().await;
+    let pushed = push(&lab, "octo-org/secretive", None, &["env", "echo done"]);
+    assert_eq!(pushed.over(1).await, Conclusion::Success);
+    assert_nothing_left(&lab).await;
+
+    let kinds: BTreeSet<SecretKind> = lab.twin().secrets().iter().map(|secret| secret.kind).collect();
+    assert_eq!(kinds.len(), 7, "every kind of secret was used: {kinds:?}");
+    assert!(!lab.cloud().sessions().all().is_empty(), "the instance had a session");
+    let secrets = secrets(&lab);
+    let logs = lab.logs().await.unwrap();
+    for log in &logs {
+        // The interruption function hears of every instance's end.
+        assert!(!log.lines.is_empty(), "{} has logged nothing", log.part);
+        for line in &log.lines {
+            for (what, secret) in &secrets {
+                assert!(secret.len() >= 16, "{what} is too short to be searched for");
+                let shown = line.replace(secret, "<here>");
+                assert!(!line.contains(secret), "{}: {what} is in the log: {shown}", log.part);
+            }
+        }
+    }
+    lab.shutdown().await.unwrap();
+}

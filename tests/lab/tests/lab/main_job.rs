@@ -1,0 +1,85 @@
+//! The main job: queued, launched, run, gone.
+
+use dayfly_lab::ec2_proxy::Launch;
+use dayfly_lab::lab::Lab;
+use dayfly_twin::Conclusion;
+use tokio::sync::broadcast;
+
+use crate::whole::{PATIENCE, Pushed, assert_nothing_left, push, start};
+
+const OWN_FILE: &str = "\
+runners:
+  - name: cpu
+    labels: [dayfly-gpu]
+    instance_type: m7i.large
+    machine_image: ami-0123456789abcdef0
+    spot: false
+    disk_size: 50GiB
+";
+
+async fn launch_of(launches: &mut broadcast::Receiver<Launch>, instance: &str) -> Launch {
+    let found = async {
+        loop {
+            let launch = launches.recv().await.unwrap();
+            if launch.instance == instance {
+                return launch;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, found)
+        .await
+        .expect("the launch is told of")
+}
+
+async fn assert_ran(pushed: &Pushed<'_>) {
+    assert_eq!(pushed.over(1).await, Conclusion::Success);
+    let job = pushed.job(1);
+    let runner = job.runner.as_ref().map(|taken| taken.name.clone());
+    assert_eq!(runner, Some(format!("dayfly-{}-1-1", job.id)));
+    let output = pushed.output(1);
+    assert!(output.iter().any(|line| line == "sum 5"), "{output:?}");
+}
+
+async fn without_a_file_a_cheap_gpu_on_spot_is_launched(lab: &Lab) {
+    let mut launches = lab.ec2().launches();
+    let pushed = push(lab, "octo-org/plain", None, &["echo \"sum $((2 + 3))\""]);
+    let instance = pushed.launched().await;
+    let launch = launch_of(&mut launches, &instance.id).await;
+    assert!(launch.spot);
+    assert_eq!(
+        (&*launch.pool.instance_type, &*launch.pool.zone),
+        ("g4dn.xlarge", "eu-west-1a")
+    );
+    assert_ran(&pushed).await;
+    let job = pushed.job(1).id;
+    for (tag, value) in [
+        ("Name", format!("dayfly-{job}-1-1")),
+        ("dayfly:runner", format!("dayfly-{job}-1-1")),
+        ("dayfly:stack", "dayfly".to_owned()),
+        ("dayfly:managed", "true".to_owned()),
+    ] {
+        assert_eq!(instance.tags.get(tag), Some(&value), "{tag}");
+    }
+}
+
+async fn a_repositorys_own_file_says_what_is_launched(lab: &Lab) {
+    let mut launches = lab.ec2().launches();
+    let pushed = push(lab, "octo-org/own-file", Some(OWN_FILE), &["echo \"sum $((2 + 3))\""]);
+    let instance = pushed.launched().await;
+    let launch = launch_of(&mut launches, &instance.id).await;
+    assert!(!launch.spot);
+    assert_eq!(launch.pool.instance_type, "m7i.large");
+    assert_ran(&pushed).await;
+}
+
+#[tokio::test]
+async fn a_job_runs_on_what_its_repository_asks_for_and_nothing_is_left() {
+    let lab = start().await;
+    tokio::join!(
+        without_a_file_a_cheap_gpu_on_spot_is_launched(&lab),
+        a_repositorys_own_file_says_what_is_launched(&lab),
+    );
+    assert_nothing_left(&lab).await;
+    assert_eq!(lab.ec2().count("CreateFleet"), 2);
+    lab.shutdown().await.unwrap();
+}

@@ -1,0 +1,91 @@
+//! Runners that do not end by doing their job: nobody needs them, EC2 takes them, their time is up.
+
+use std::time::Duration;
+
+use dayfly_lab::lab::Lab;
+use dayfly_twin::{Conclusion, Happening, RunnerRemoval};
+use serde_json::Value;
+
+use crate::whole::{PATIENCE, Pushed, assert_nothing_left, push, start, what_was_said};
+
+/// How long after its notice EC2 takes an instance back; two minutes on AWS.
+const NOTICE: Duration = Duration::from_secs(20);
+
+fn own_file(limits: &str) -> String {
+    format!(
+        "runners:\n  - name: gpu\n    labels: [dayfly-gpu]\n    instance_type: g4dn.xlarge\n    \
+         machine_image: ami-0123456789abcdef0\n    {limits}\n"
+    )
+}
+
+/// Why the repository's one runner ended.
+async fn ending(pushed: &Pushed<'_>) -> Value {
+    let records = pushed.runner_records().await;
+    assert_eq!(records.len(), 1, "{records:?}");
+    records[0]["ending"]["M"].clone()
+}
+
+async fn a_runner_that_nobody_needs_idles_out(lab: &Lab) {
+    let mut events = lab.twin().events();
+    let pushed = push(lab, "octo-org/idle", Some(&own_file("idle_timeout: 6s")), &["true"]);
+    pushed.launched().await;
+    let job = pushed.job(1).id;
+    lab.twin().start_elsewhere(job).unwrap();
+    let name = format!("dayfly-{job}-1-1");
+    let removed = async {
+        loop {
+            if let Happening::RunnerRemoved { name: removed, why, .. } = events.recv().await.unwrap().what
+                && removed == name
+            {
+                return why;
+            }
+        }
+    };
+    let Ok(why) = tokio::time::timeout(PATIENCE, removed).await else {
+        panic!("the runner does not idle out\n{}", what_was_said(lab).await);
+    };
+    assert_eq!(why, RunnerRemoval::Deleted);
+    lab.twin().end_elsewhere(job, Conclusion::Success).unwrap();
+    assert_eq!(pushed.over(1).await, Conclusion::Success);
+    assert_eq!(ending(&pushed).await["is"]["S"], "idle");
+}
+
+async fn an_interrupted_job_runs_again_on_another_instance(lab: &Lab) {
+    let script = [
+        "echo \"attempt $GITHUB_RUN_ATTEMPT\"",
+        "if [ \"$GITHUB_RUN_ATTEMPT\" = 1 ]; then sleep 300; fi",
+    ];
+    let pushed = push(lab, "octo-org/interrupted", None, &script);
+    pushed.printed("attempt 1").await;
+    let first = pushed.launched().await;
+    lab.interrupt(&first.id, NOTICE).await.unwrap();
+    assert_eq!(pushed.over(2).await, Conclusion::Success);
+    assert_eq!(pushed.job(1).conclusion, Some(Conclusion::Failure));
+    let second = pushed.job(2).runner.map(|taken| taken.name);
+    assert_eq!(second, Some(format!("dayfly-{}-2-1", pushed.job(2).id)));
+    let runs = lab.twin().look(|state| state.run(pushed.run).map(|run| run.attempt));
+    assert_eq!(runs, Some(2), "one re-run was asked for");
+}
+
+async fn no_instance_outlives_the_maximum(lab: &Lab) {
+    let script = ["echo on", "sleep 600"];
+    let pushed = push(lab, "octo-org/lifetime", Some(&own_file("max_lifetime: 20s")), &script);
+    pushed.printed("on").await;
+    assert_eq!(pushed.over(1).await, Conclusion::Failure);
+    let ending = ending(&pushed).await;
+    let goodbye = ending["reason"]["S"] == "lifetime";
+    assert!(ending["is"]["S"] == "lifetime" || goodbye, "{ending}");
+}
+
+#[tokio::test]
+async fn runners_end_when_nobody_needs_them_when_ec2_takes_them_and_when_their_time_is_up() {
+    let lab = start().await;
+    tokio::join!(
+        a_runner_that_nobody_needs_idles_out(&lab),
+        an_interrupted_job_runs_again_on_another_instance(&lab),
+        no_instance_outlives_the_maximum(&lab),
+    );
+    assert_nothing_left(&lab).await;
+    assert_eq!(lab.ec2().count("CreateFleet"), 4);
+    lab.shutdown().await.unwrap();
+}

@@ -1,0 +1,136 @@
+//! The whole lab with the real functions, for tests about what dayfly does.
+
+use std::time::Duration;
+
+use dayfly_lab::aws::Ec2Instance;
+use dayfly_lab::lab::{Lab, LabConfig};
+use dayfly_twin::{Conclusion, Job, RunId, Status};
+use serde_json::Value;
+
+/// Long enough for a busy machine; nothing waits for it when all is well.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often something that cannot tell of itself is looked at.
+pub const LOOK: Duration = Duration::from_millis(200);
+
+/// A lab in which everything works.
+pub async fn start() -> Lab {
+    let config = LabConfig::new().unwrap();
+    Lab::start(config).await.unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// A repository of which a push starts one job.
+pub struct Pushed<'a> {
+    pub lab: &'a Lab,
+    pub repository: &'static str,
+    pub run: RunId,
+}
+
+/// Pushes a repository whose one job asks for `dayfly-gpu` and runs `script`; `config` is its
+/// `.dayfly.yml`, if it has one.
+pub fn push<'a>(lab: &'a Lab, repository: &'static str, config: Option<&str>, script: &[&str]) -> Pushed<'a> {
+    let workflow = format!(
+        "on: push\njobs:\n  train:\n    runs-on: dayfly-gpu\n    steps:\n      - run: |\n          {}\n",
+        script.join("\n          ")
+    );
+    let mut files = vec![(".github/workflows/train.yml", &*workflow)];
+    files.extend(config.map(|text| (".dayfly.yml", text)));
+    let id = lab.twin().create_repo(repository);
+    let runs = lab.twin().push(id, "Train", &files).unwrap();
+    let [run] = runs[..] else {
+        panic!("one run should have been started: {runs:?}");
+    };
+    Pushed { lab, repository, run }
+}
+
+impl Pushed<'_> {
+    /// The job in an attempt of the run.
+    pub fn job(&self, attempt: u32) -> Job {
+        self.lab
+            .twin()
+            .look(|state| state.jobs_of(self.run, attempt)[0].clone())
+    }
+
+    /// What an attempt's job has printed.
+    pub fn output(&self, attempt: u32) -> Vec<String> {
+        self.job(attempt).log.into_iter().map(|line| line.text).collect()
+    }
+
+    /// Waits for the end of an attempt.
+    pub async fn over(&self, attempt: u32) -> Conclusion {
+        let what = format!("the end of attempt {attempt} in {}", self.repository);
+        let over = self.lab.twin().wait_for(&what, PATIENCE, |state| {
+            let run = state.run(self.run)?;
+            let over = run.attempt == attempt && run.status == Status::Completed;
+            over.then_some(run.conclusion).flatten()
+        });
+        match over.await {
+            Ok(conclusion) => conclusion,
+            Err(error) => panic!("{error}\n{}", what_was_said(self.lab).await),
+        }
+    }
+
+    /// Waits until the job has printed a line.
+    pub async fn printed(&self, line: &str) {
+        let what = format!("`{line}` in {}", self.repository);
+        let printed = self.lab.twin().wait_for(&what, PATIENCE, |state| {
+            let attempt = state.run(self.run)?.attempt;
+            let jobs = state.jobs_of(self.run, attempt);
+            let log = &jobs.first()?.log;
+            log.iter().any(|one| one.text == line).then_some(())
+        });
+        if let Err(error) = printed.await {
+            panic!("{error}\n{}", what_was_said(self.lab).await);
+        }
+    }
+
+    /// Every instance that was launched for the repository and that EC2 remembers.
+    pub async fn instances(&self) -> Vec<Ec2Instance> {
+        let mut instances = self.lab.cloud().instances().await.unwrap();
+        instances.retain(|instance| instance.tags["dayfly:repository"] == self.repository);
+        instances
+    }
+
+    /// Waits for the repository's instance to be launched.
+    pub async fn launched(&self) -> Ec2Instance {
+        let launched = async {
+            loop {
+                if let Some(instance) = self.instances().await.pop() {
+                    return instance;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, launched).await {
+            Ok(instance) => instance,
+            Err(_) => panic!(
+                "nothing is launched for {}\n{}",
+                self.repository,
+                what_was_said(self.lab).await
+            ),
+        }
+    }
+
+    /// The records of the repository's runners.
+    pub async fn runner_records(&self) -> Vec<Value> {
+        let mut records = self.lab.table_items().await.unwrap();
+        records.retain(|item| item["sk"]["S"] == "RUNNER" && item["repository"]["S"] == self.repository);
+        records
+    }
+}
+
+/// Waits until nothing is left of any job; and GitHub's descriptions must have held.
+pub async fn assert_nothing_left(lab: &Lab) {
+    let left = lab.settled(PATIENCE).await.unwrap();
+    assert!(left.is_empty(), "{left:?}\n{}", what_was_said(lab).await);
+    assert_eq!(lab.twin().violations(), Vec::<String>::new());
+}
+
+/// The functions' logs, for a test that fails.
+pub async fn what_was_said(lab: &Lab) -> String {
+    let logs = lab.logs().await.unwrap_or_default();
+    logs.into_iter()
+        .filter(|log| log.part != "ministack")
+        .flat_map(|log| log.lines.into_iter().map(move |line| format!("{}: {line}\n", log.part)))
+        .collect()
+}
