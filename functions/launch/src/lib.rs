@@ -136,15 +136,13 @@ impl<S: Store, G: GitHub, F: Fleet, C: Schedule, P: Parameters> Function<S, G, F
             }
             Err(NoPlan::Unavailable(why)) => {
                 tracing::warn!(job = %job.key, why, "postponed the job");
+                wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
                 let postponed = launch::postpone(job, why, now, &self.deadlines);
-                let waits = postponed.due_at.is_some();
-                let outcome = self.record_job(postponed, version, Outcome::Postponed).await?;
-                if waits {
-                    wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
-                }
-                return Ok(outcome);
+                return self.record_job(postponed, version, Outcome::Postponed).await;
             }
         };
+        // Before the claim: whoever dies after that leaves a record that a sweep has to find.
+        wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
         let (job, runner) = launch::claim(job, plan, now, &self.deadlines);
         let job_change = Change {
             record: job.clone().into(),
@@ -161,12 +159,12 @@ impl<S: Store, G: GitHub, F: Fleet, C: Schedule, P: Parameters> Function<S, G, F
         }
         tracing::info!(job = %job.key, run = %job.run, repository = %job.repository, runner = %runner.name,
             spec = runner.plan.spec.name, "claimed the job");
-        wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
         self.attempt(runner, now).await?;
         Ok(Outcome::Attempted)
     }
 
     async fn resume(&self, job: Job, runner: Stored<Runner>, now: Timestamp) -> Result<Outcome, FlowError> {
+        wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
         let resumed = launch::resume(runner.record, now, &self.deadlines);
         match self
             .store
@@ -177,7 +175,6 @@ impl<S: Store, G: GitHub, F: Fleet, C: Schedule, P: Parameters> Function<S, G, F
             done => done?,
         }
         tracing::info!(job = %job.key, runner = %resumed.name, tries = resumed.plan.tries, "took the launch up again");
-        wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
         self.attempt(resumed, now).await?;
         Ok(Outcome::Attempted)
     }

@@ -7,8 +7,9 @@ use dayfly_ports::{Schedule, Store, StoreError};
 
 use crate::{FlowError, MAX_CONFLICTS};
 
-/// Switches the schedule on, after the record that needs it was written. While launches come
-/// thick and fast, only the first of them in a while has to write anything.
+/// Switches the schedule on, before the record that needs it is written: whoever dies in between
+/// leaves a schedule that finds nothing and goes off again, rather than a record that nobody finds.
+/// While launches come thick and fast, only the first of them in a while has to write anything.
 ///
 /// # Errors
 /// If the table or the schedule do not answer.
@@ -21,8 +22,8 @@ pub async fn wake_up<S: Store, C: Schedule>(
     for _ in 0..MAX_CONFLICTS {
         let known = store.wake().await?;
         let on = known.as_ref().is_some_and(|stored| stored.record.on);
-        // Half of the quiet time is left for the table's index to catch up before anybody asks
-        // it whether something lives.
+        // Half of the quiet time is left to write the record, and for the table's index to show it
+        // before anybody asks whether something lives.
         if on
             && known
                 .as_ref()

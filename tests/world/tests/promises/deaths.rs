@@ -63,10 +63,15 @@ fn launch_on_a_queued_job() {
 fn launch_on_a_retry() {
     dies_anywhere(
         |stage| {
-            stage.world.cloud().refuse([(dayfly_ports::FleetErrorKind::Capacity, "InsufficientInstanceCapacity")]);
+            stage
+                .world
+                .cloud()
+                .refuse([(dayfly_ports::FleetErrorKind::Capacity, "InsufficientInstanceCapacity")]);
             stage.make(Call::Launch(queued(stage)));
             stage.wait(std::time::Duration::from_mins(1));
-            Call::Launch(Event::LaunchDue(dayfly_core::event::LaunchDue { key: stage.job(11).key() }))
+            Call::Launch(Event::LaunchDue(dayfly_core::event::LaunchDue {
+                key: stage.job(11).key(),
+            }))
         },
         run_to_the_end,
     );
@@ -133,15 +138,11 @@ fn interruption_of_an_instance_without_a_job() {
     dies_anywhere(
         |stage| {
             stage.queue(11);
-            Call::Ec2(stage.instance(), Word::Ended)
+            let instance = stage.instance();
+            stage.world.cloud().end(&instance);
+            Call::Ec2(instance, Word::Ended)
         },
-        |stage| {
-            let instances = stage.instances();
-            for instance in &instances[..instances.len() - 1] {
-                stage.world.cloud().end(instance);
-            }
-            run_to_the_end(stage);
-        },
+        run_to_the_end,
     );
 }
 
@@ -160,7 +161,14 @@ fn check_in_on_a_claim() {
             let instance = stage.instance();
             if let Answer::Http(200, answer) = stage.claim(&instance) {
                 let name = answer["runner"].as_str().unwrap().to_owned();
-                let runner = *stage.world.hub().runners.iter().find(|(_, runner)| runner.name == name).unwrap().0;
+                let runner = *stage
+                    .world
+                    .hub()
+                    .runners
+                    .iter()
+                    .find(|(_, runner)| runner.name == name)
+                    .unwrap()
+                    .0;
                 stage.start(runner, 11);
                 stage.complete(11, Conclusion::Success);
             } else {

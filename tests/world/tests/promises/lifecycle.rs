@@ -45,7 +45,11 @@ fn a_queued_job_gets_an_instance_runs_on_it_and_nothing_is_left() {
     stage.start(runner, 11);
     assert_eq!(order(&stage.heartbeat(&instance, "running")), "continue");
     stage.complete(11, Conclusion::Success);
-    assert_eq!(stage.instances(), [], "the instance is ended with the job, not at the next sweep");
+    assert_eq!(
+        stage.instances(),
+        [],
+        "the instance is ended with the job, not at the next sweep"
+    );
     stage.minutes(4);
     assert_eq!(stage.left(), Vec::<String>::new());
     assert_eq!(stage.world.cloud().ever(), 1);
@@ -66,7 +70,11 @@ fn a_runner_that_nobody_used_is_ended_when_its_time_is_over() {
     assert_eq!(stage.instances(), []);
     stage.minutes(4);
     assert_eq!(stage.left(), Vec::<String>::new());
-    assert_eq!(stage.world.cloud().ever(), 1, "a job that does not wait gets no other runner");
+    assert_eq!(
+        stage.world.cloud().ever(),
+        1,
+        "a job that does not wait gets no other runner"
+    );
 }
 
 #[test]
@@ -124,7 +132,11 @@ fn no_instance_outlives_its_maximum_lifetime() {
     stage.make(Call::Settle(stage.run_completed()));
     stage.minutes(5);
     assert_eq!(stage.left(), Vec::<String>::new());
-    assert_eq!(stage.world.hub().reruns, [], "a job that took too long would take too long again");
+    assert_eq!(
+        stage.world.hub().reruns,
+        [],
+        "a job that took too long would take too long again"
+    );
 }
 
 #[test]
@@ -170,7 +182,11 @@ fn an_interrupted_job_is_run_again_once_its_run_is_over() {
     assert_eq!(order(&stage.heartbeat(&first, "running")), "drain");
     stage.complete(11, Conclusion::Failure);
     power_off(&stage, &first);
-    assert_eq!(stage.world.hub().reruns, [], "GitHub refuses while another job of the run is running");
+    assert_eq!(
+        stage.world.hub().reruns,
+        [],
+        "GitHub refuses while another job of the run is running"
+    );
     stage.minutes(2);
     stage.complete(12, Conclusion::Success);
     stage.make(Call::Settle(stage.run_completed()));
@@ -242,7 +258,11 @@ fn a_stolen_runner_leaves_the_thiefs_own_to_the_one_it_was_stolen_from() {
     let one = stage.boot(&first);
     stage.start(one, 12);
     stage.complete(12, Conclusion::Success);
-    assert_eq!(stage.instances(), std::slice::from_ref(&second), "the other instance is for the job that waits");
+    assert_eq!(
+        stage.instances(),
+        std::slice::from_ref(&second),
+        "the other instance is for the job that waits"
+    );
     let two = stage.boot(&second);
     stage.start(two, 11);
     stage.complete(11, Conclusion::Success);
@@ -279,17 +299,25 @@ fn a_job_cancelled_in_any_state_leaves_nothing() {
 #[test]
 fn a_launch_without_capacity_is_retried_and_given_up_in_ec2s_words() {
     let stage = Stage::new();
-    stage.world.cloud().refuse(vec![(FleetErrorKind::Capacity, "InsufficientInstanceCapacity"); 2]);
+    stage
+        .world
+        .cloud()
+        .refuse(vec![(FleetErrorKind::Capacity, "InsufficientInstanceCapacity"); 2]);
     stage.queue(11);
     assert_eq!(stage.instances(), []);
     stage.minutes(5);
     assert_eq!(stage.instances().len(), 1, "the third try has found capacity");
 
     let stage = Stage::new();
-    stage.world.cloud().refuse(vec![(FleetErrorKind::Capacity, "InsufficientInstanceCapacity"); 9]);
+    stage
+        .world
+        .cloud()
+        .refuse(vec![(FleetErrorKind::Capacity, "InsufficientInstanceCapacity"); 9]);
     stage.queue(11);
     stage.minutes(20);
-    let JobState::Unlaunchable { reason } = state_of(&stage, 11) else { panic!() };
+    let JobState::Unlaunchable { reason } = state_of(&stage, 11) else {
+        panic!()
+    };
     assert!(reason.contains("InsufficientInstanceCapacity"), "{reason}");
     assert_eq!(stage.left(), Vec::<String>::new());
 }
@@ -349,8 +377,13 @@ fn a_job_that_asks_for_labels_that_nobody_has_is_refused_in_words() {
     let mut event = stage.job(11);
     event.labels = vec![dayfly_core::labels::Label::new("dayfly-tpu")];
     stage.make(Call::Launch(Event::JobQueued(event)));
-    let JobState::Refused { reason } = state_of(&stage, 11) else { panic!() };
-    assert!(reason.contains("dayfly-tpu") && reason.contains(".dayfly.yml"), "{reason}");
+    let JobState::Refused { reason } = state_of(&stage, 11) else {
+        panic!()
+    };
+    assert!(
+        reason.contains("dayfly-tpu") && reason.contains(".dayfly.yml"),
+        "{reason}"
+    );
     assert_eq!(stage.left(), Vec::<String>::new());
 }
 
@@ -358,9 +391,20 @@ fn a_job_that_asks_for_labels_that_nobody_has_is_refused_in_words() {
 fn a_job_meant_for_somebody_elses_runners_is_left_alone() {
     let stage = Stage::new();
     let mut event = stage.job(11);
-    event.labels = vec![dayfly_core::labels::Label::new("self-hosted"), dayfly_core::labels::Label::new("theirs")];
+    event.labels = vec![
+        dayfly_core::labels::Label::new("self-hosted"),
+        dayfly_core::labels::Label::new("theirs"),
+    ];
     stage.make(Call::Launch(Event::JobQueued(event)));
-    assert_eq!(stage.world.table().records().filter(|record| matches!(record, Record::Job(_))).count(), 0);
+    assert_eq!(
+        stage
+            .world
+            .table()
+            .records()
+            .filter(|record| matches!(record, Record::Job(_)))
+            .count(),
+        0
+    );
 }
 
 #[test]
@@ -380,6 +424,13 @@ fn a_runner_on_its_way_out_tells_why() {
     let stage = Stage::new();
     stage.queue(11);
     stage.minutes(11);
-    let first = stage.runners().into_iter().find(|runner| runner.name.as_str().ends_with("-1-1")).unwrap();
-    assert_eq!((first.state, first.ending), (RunnerState::Gone, Some(Ending::NeverBooted)));
+    let first = stage
+        .runners()
+        .into_iter()
+        .find(|runner| runner.name.as_str().ends_with("-1-1"))
+        .unwrap();
+    assert_eq!(
+        (first.state, first.ending),
+        (RunnerState::Gone, Some(Ending::NeverBooted))
+    );
 }

@@ -53,7 +53,10 @@ impl Stage {
             "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id",
             "ami-0123456789abcdef0",
         );
-        let stage = Self { world, now: Cell::new(Timestamp::from_seconds(1_800_000_000)) };
+        let stage = Self {
+            world,
+            now: Cell::new(Timestamp::from_seconds(1_800_000_000)),
+        };
         stage.world.cloud().set_time(stage.now());
         stage
     }
@@ -88,10 +91,20 @@ impl Stage {
             Call::Settle(event) => done(self.settle().handle(event, now).await),
             Call::Sweep => swept(self.sweeper().handle(Task::Sweep, now).await),
             Call::Patrol => swept(self.sweeper().handle(Task::Patrol, now).await),
-            Call::Ec2(instance, word) => {
-                done(self.interruption().handle(&Ec2Event { instance, word: Some(word) }, now).await)
+            Call::Ec2(instance, word) => done(
+                self.interruption()
+                    .handle(
+                        &Ec2Event {
+                            instance,
+                            word: Some(word),
+                        },
+                        now,
+                    )
+                    .await,
+            ),
+            Call::CheckIn(instance, verb, body) => {
+                http(self.checkin().handle(signed(&instance, verb, &body), now).await)
             }
-            Call::CheckIn(instance, verb, body) => http(self.checkin().handle(signed(&instance, verb, &body), now).await),
         }
     }
 
@@ -174,7 +187,12 @@ impl Stage {
 
     /// What GitHub would tell of a job.
     pub fn job(&self, job: u64) -> JobEvent {
-        let runner = self.world.hub().jobs.get(&JobId(job)).and_then(|job| job.runner_name.clone());
+        let runner = self
+            .world
+            .hub()
+            .jobs
+            .get(&JobId(job))
+            .and_then(|job| job.runner_name.clone());
         JobEvent {
             delivery: DeliveryId::new(format!("d-{job}")),
             received_at: self.now(),
@@ -201,10 +219,16 @@ impl Stage {
 
     /// An instance boots, claims, and its runner listens.
     pub fn boot(&self, instance: &InstanceId) -> RunnerId {
-        let Answer::Http(200, answer) = self.claim(instance) else { panic!("the claim was not answered") };
+        let Answer::Http(200, answer) = self.claim(instance) else {
+            panic!("the claim was not answered")
+        };
         let name = answer["runner"].as_str().unwrap().to_owned();
         let hub = self.world.hub();
-        *hub.runners.iter().find(|(_, runner)| runner.name == name).expect("the runner is registered").0
+        *hub.runners
+            .iter()
+            .find(|(_, runner)| runner.name == name)
+            .expect("the runner is registered")
+            .0
     }
 
     pub fn claim(&self, instance: &InstanceId) -> Answer {
@@ -239,7 +263,10 @@ impl Stage {
     /// What GitHub would tell of a job's end, once it has ended.
     pub fn completed(&self, job: u64, conclusion: Conclusion) -> Event {
         self.world.hub().complete(JobId(job), conclusion);
-        Event::JobCompleted(JobEvent { conclusion: Some(conclusion), ..self.job(job) })
+        Event::JobCompleted(JobEvent {
+            conclusion: Some(conclusion),
+            ..self.job(job)
+        })
     }
 
     /// What GitHub would tell of the run's end.
@@ -269,14 +296,28 @@ impl Stage {
 
     pub fn runners(&self) -> Vec<Runner> {
         let table = self.world.table();
-        table.records().filter_map(|record| Runner::try_from(record.clone()).ok()).collect()
+        table
+            .records()
+            .filter_map(|record| Runner::try_from(record.clone()).ok())
+            .collect()
     }
 
     /// What is left. Nothing, once everything is over.
     pub fn left(&self) -> Vec<String> {
         let mut left: Vec<String> = self.instances().iter().map(ToString::to_string).collect();
-        left.extend(self.world.hub().runners.values().map(|runner| format!("registered: {}", runner.name)));
-        left.extend(self.world.table().live().map(|record| format!("live: {}", Record::id(record))));
+        left.extend(
+            self.world
+                .hub()
+                .runners
+                .values()
+                .map(|runner| format!("registered: {}", runner.name)),
+        );
+        left.extend(
+            self.world
+                .table()
+                .live()
+                .map(|record| format!("live: {}", Record::id(record))),
+        );
         if self.world.schedule_is_on() {
             left.push("the minute schedule".to_owned());
         }
