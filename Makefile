@@ -43,7 +43,9 @@ test: ## All checks and tests
 	cargo fmt --all --check
 	@$(MAKE) check-infra
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo build --workspace --bins --locked
+	# All targets at once: what the tests add to the features of a dependency would else have
+	# the SDKs built a second time.
+	cargo build --workspace --all-targets --locked
 	cargo test --workspace --locked
 	@$(MAKE) check-deny
 
