@@ -31,7 +31,11 @@ async fn main() -> Result<(), Error> {
             instance = Empty,
             runner = Empty
         );
-        Ok::<_, Error>(function.handle(event.payload, clock::now()).instrument(span).await)
+        Ok::<_, Error>(
+            Box::pin(function.handle(event.payload, clock::now()))
+                .instrument(span)
+                .await,
+        )
     }))
     .await
 }

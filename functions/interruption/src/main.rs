@@ -22,11 +22,10 @@ async fn main() -> Result<(), Error> {
         deadlines: environment.deadlines()?,
     };
     run(service_fn(async |event: LambdaEvent<Envelope>| {
-        let span = tracing::info_span!("interruption", request = event.context.request_id);
-        function
-            .handle(&Ec2Event::try_from(event.payload)?, clock::now())
-            .instrument(span)
-            .await?;
+        let request = event.context.request_id;
+        let event = Ec2Event::try_from(event.payload)?;
+        let span = tracing::info_span!("event", request, instance = %event.instance);
+        Box::pin(function.handle(&event, clock::now())).instrument(span).await?;
         Ok::<_, Error>(())
     }))
     .await

@@ -70,13 +70,15 @@ impl<S: Store, G: GitHub, F: Fleet, C: Schedule, P: Parameters> Function<S, G, F
     /// If the table, the schedule or EC2 could not be reached: the event comes again, and if it
     /// does not, the record that was written is due.
     pub async fn handle(&self, event: Event, now: Timestamp) -> Result<Outcome, FlowError> {
-        match event {
-            Event::JobQueued(job) => self.queued(&job, now).await,
-            Event::LaunchDue(due) => self.due(due, now).await,
+        let outcome = match event {
+            Event::JobQueued(job) => self.queued(&job, now).await?,
+            Event::LaunchDue(due) => self.due(due, now).await?,
             Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) => {
-                Ok(Outcome::Nothing("the event is for another function"))
+                Outcome::Nothing("the event is for another function")
             }
-        }
+        };
+        tracing::info!(?outcome, "handled");
+        Ok(outcome)
     }
 
     async fn queued(&self, event: &JobEvent, now: Timestamp) -> Result<Outcome, FlowError> {

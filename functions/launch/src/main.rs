@@ -4,7 +4,7 @@
 
 use dayfly_ec2::Ec2Fleet;
 use dayfly_function::bus_event::Envelope;
-use dayfly_function::clock;
+use dayfly_function::{clock, span};
 use dayfly_github::GitHubApp;
 use dayfly_launch::{Function, ImageCache};
 use dayfly_parameters::SsmParameters;
@@ -30,12 +30,10 @@ async fn main() -> Result<(), Error> {
         deadlines: environment.deadlines()?,
     };
     run(service_fn(async |event: LambdaEvent<Envelope>| {
-        let span = tracing::info_span!("launch", request = event.context.request_id);
-        let outcome = function
-            .handle(event.payload.event()?, clock::now())
-            .instrument(span)
-            .await?;
-        tracing::info!(?outcome, "handled");
+        let request = event.context.request_id;
+        let event = event.payload.event()?;
+        let span = span::of_event(&event, &request);
+        Box::pin(function.handle(event, clock::now())).instrument(span).await?;
         Ok::<_, Error>(())
     }))
     .await

@@ -29,7 +29,9 @@ async fn main() -> Result<(), Error> {
     };
     run(service_fn(async |event: LambdaEvent<Task>| {
         let span = tracing::info_span!("sweeper", request = event.context.request_id);
-        function.handle(event.payload, clock::now()).instrument(span).await?;
+        Box::pin(function.handle(event.payload, clock::now()))
+            .instrument(span)
+            .await?;
         Ok::<_, Error>(())
     }))
     .await

@@ -28,7 +28,11 @@ async fn main() -> Result<(), Error> {
             request = event.context.request_id,
             delivery = tracing::field::Empty
         );
-        Ok::<_, Error>(function.handle(event.payload, clock::now()).instrument(span).await)
+        Ok::<_, Error>(
+            Box::pin(function.handle(event.payload, clock::now()))
+                .instrument(span)
+                .await,
+        )
     }))
     .await
 }

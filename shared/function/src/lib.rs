@@ -3,3 +3,4 @@
 pub mod answer;
 pub mod bus_event;
 pub mod clock;
+pub mod span;

@@ -15,7 +15,7 @@ use dayfly_core::labels::Label;
 use dayfly_core::record::{Record, Runner};
 use dayfly_core::time::Timestamp;
 use dayfly_interruption::Ec2Event;
-use dayfly_sweeper::{Swept, Task};
+use dayfly_sweeper::Task;
 use dayfly_world::{Fate, World};
 
 /// The run of all jobs here.
@@ -37,7 +37,6 @@ pub enum Call {
 pub enum Answer {
     Done,
     Failed(String),
-    Swept(Swept),
     Http(i64, serde_json::Value),
 }
 
@@ -76,7 +75,11 @@ impl Stage {
 
     /// Makes a call to its end.
     pub fn make(&self, call: Call) -> Answer {
-        self.world.run(self.future(call))
+        let answer = self.world.run(self.future(call));
+        if let Answer::Failed(error) = &answer {
+            panic!("{error}");
+        }
+        answer
     }
 
     /// Makes a call that dies instead of its own call number `fatal`. Answers whether it died.
@@ -89,8 +92,8 @@ impl Stage {
         match call {
             Call::Launch(event) => done(self.launch().handle(event, now).await),
             Call::Settle(event) => done(self.settle().handle(event, now).await),
-            Call::Sweep => swept(self.sweeper().handle(Task::Sweep, now).await),
-            Call::Patrol => swept(self.sweeper().handle(Task::Patrol, now).await),
+            Call::Sweep => done(self.sweeper().handle(Task::Sweep, now).await),
+            Call::Patrol => done(self.sweeper().handle(Task::Patrol, now).await),
             Call::Ec2(instance, word) => done(
                 self.interruption()
                     .handle(
@@ -327,10 +330,6 @@ impl Stage {
 
 fn done<T, E: std::fmt::Display>(result: Result<T, E>) -> Answer {
     result.map_or_else(|error| Answer::Failed(error.to_string()), |_| Answer::Done)
-}
-
-fn swept<E: std::fmt::Display>(result: Result<Swept, E>) -> Answer {
-    result.map_or_else(|error| Answer::Failed(error.to_string()), Answer::Swept)
 }
 
 fn http(response: LambdaFunctionUrlResponse) -> Answer {

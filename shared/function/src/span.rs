@@ -1,0 +1,38 @@
+//! What every log line of a handled event carries.
+
+use dayfly_core::event::Event;
+use tracing::Span;
+use tracing::field::Empty;
+
+/// The span of an event: each line within it names the request, the delivery, the job with its
+/// attempt, and the run.
+#[must_use]
+pub fn of_event(event: &Event, request: &str) -> Span {
+    let span = tracing::info_span!(
+        "event",
+        kind = event.kind(),
+        request,
+        delivery = Empty,
+        job = Empty,
+        run = Empty,
+        attempt = Empty
+    );
+    match event {
+        Event::JobQueued(job) | Event::JobInProgress(job) | Event::JobCompleted(job) => {
+            span.record("delivery", job.delivery.as_str());
+            span.record("job", job.job.0);
+            span.record("run", job.run.0);
+            span.record("attempt", job.attempt.0);
+        }
+        Event::RunCompleted(run) => {
+            span.record("delivery", run.delivery.as_str());
+            span.record("run", run.run.0);
+            span.record("attempt", run.attempt.0);
+        }
+        Event::LaunchDue(due) => {
+            span.record("job", due.key.job.0);
+            span.record("attempt", due.key.attempt.0);
+        }
+    }
+    span
+}
