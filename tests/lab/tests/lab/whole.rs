@@ -5,7 +5,6 @@ use std::time::Duration;
 use dayfly_lab::aws::Ec2Instance;
 use dayfly_lab::lab::{Lab, LabConfig};
 use dayfly_twin::{Conclusion, Job, RunId, Status};
-use serde_json::Value;
 
 /// Long enough for a busy machine; nothing waits for it when all is well.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -109,13 +108,6 @@ impl Pushed<'_> {
                 what_was_said(self.lab).await
             ),
         }
-    }
-
-    /// The records of the repository's runners.
-    pub async fn runner_records(&self) -> Vec<Value> {
-        let mut records = self.lab.table_items().await.unwrap();
-        records.retain(|item| item["sk"]["S"] == "RUNNER" && item["repository"]["S"] == self.repository);
-        records
     }
 }
 
