@@ -44,9 +44,9 @@ async fn a_runner_that_nobody_needs_idles_out(lab: &Lab) {
             tokio::time::sleep(LOOK).await;
         }
     };
-    if tokio::time::timeout(PATIENCE, ended).await.is_err() {
+    let Ok(()) = tokio::time::timeout(PATIENCE, ended).await else {
         panic!("the instance does not end\n{}", what_was_said(lab).await);
-    }
+    };
     assert_eq!(pushed.job(1).status, Status::InProgress);
     lab.twin().end_elsewhere(job, Conclusion::Success).unwrap();
     assert_eq!(pushed.over(1).await, Conclusion::Success);

@@ -100,14 +100,14 @@ impl Pushed<'_> {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        match tokio::time::timeout(PATIENCE, launched).await {
-            Ok(instance) => instance,
-            Err(_) => panic!(
+        let Ok(instance) = tokio::time::timeout(PATIENCE, launched).await else {
+            panic!(
                 "nothing is launched for {}\n{}",
                 self.repository,
                 what_was_said(self.lab).await
-            ),
-        }
+            );
+        };
+        instance
     }
 }
 
