@@ -12,7 +12,7 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::primitives::DateTime;
-use aws_sdk_ec2::types::{Filter, InstanceType as SdkInstanceType};
+use aws_sdk_ec2::types::{Filter, InstanceType as SdkInstanceType, Reservation};
 use dayfly_aws::{SdkConfig, failure};
 use dayfly_core::ids::{ImageId, InstanceId, InstanceType, RunnerName, Zone};
 use dayfly_core::money::MicroDollars;
@@ -83,7 +83,7 @@ impl Ec2Fleet {
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| refused(&error))?;
-            for instance in page.reservations().iter().flat_map(|r| r.instances()) {
+            for instance in page.reservations().iter().flat_map(Reservation::instances) {
                 found.push(view::of(instance)?);
             }
         }
@@ -145,7 +145,7 @@ impl Fleet for Ec2Fleet {
             .client
             .describe_spot_price_history()
             .instance_types(SdkInstanceType::from(instance_type.as_str()))
-            .product_descriptions("Linux/UNIX".into())
+            .product_descriptions("Linux/UNIX")
             .availability_zone(zone.as_str())
             // From now on: the price that holds, with the time since when.
             .start_time(DateTime::from(SystemTime::now()))
@@ -196,3 +196,6 @@ fn unexpected(message: &str) -> FleetError {
         message: message.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use aws_sdk_ec2::error::SdkError;
 use aws_sdk_ec2::operation::terminate_instances::TerminateInstancesError;
+use aws_sdk_ec2::types::Reservation;
 use dayfly_core::ids::InstanceId;
 use dayfly_ports::{FleetError, FleetErrorKind};
 
@@ -51,11 +52,7 @@ impl Ec2Fleet {
         let mut foreign = HashSet::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| refused(&error))?;
-            for instance in page
-                .reservations()
-                .iter()
-                .flat_map(aws_sdk_ec2::types::Reservation::instances)
-            {
+            for instance in page.reservations().iter().flat_map(Reservation::instances) {
                 if view::tag(instance, TAG_STACK) != Some(self.settings.stack.as_str()) {
                     foreign.extend(instance.instance_id().map(str::to_owned));
                 }
