@@ -3,11 +3,11 @@
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::sweep::{self, Registration};
 use dayfly_core::ids::InstanceId;
-use dayfly_core::record::{Change, Runner, RunnerState, Stored};
+use dayfly_core::record::{Change, Ending, Runner, RunnerState, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{ApiError, Bus, Fleet, GitHub, Removal, Scope, Store, StoreError};
 
-use crate::{FlowError, follow_up};
+use crate::{FlowError, MAX_CONFLICTS, follow_up};
 
 /// How far the end of a runner has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,27 +38,67 @@ pub async fn reap<S: Store, G: GitHub, F: Fleet, B: Bus>(
     if ended {
         follow_up(store, bus, &runner, now).await?;
     }
-    let next = sweep::after_end(&runner, registration, ended, now, deadlines);
-    let reaped = if next.state == RunnerState::Gone {
-        Reaped::Gone
-    } else {
-        Reaped::Later
+    let end = End {
+        registration,
+        ended,
+        ending: runner.ending.clone(),
     };
-    tracing::info!(
-        runner = %runner.name,
-        instance = runner.instance().map(InstanceId::as_str),
-        because = runner.ending.as_ref().map(dayfly_core::record::Ending::words),
-        ?registration, ended, state = ?next.state,
-        "ended a runner as far as it can be",
-    );
-    match store.commit(vec![Change::update(version, next)]).await {
-        // Somebody else has moved it on; if it still has to end, it is due still.
-        Err(StoreError::Conflict) => Ok(Reaped::Later),
-        done => {
-            done?;
-            Ok(reaped)
+    record(
+        store,
+        Stored {
+            record: runner,
+            version,
+        },
+        &end,
+        now,
+        deadlines,
+    )
+    .await
+}
+
+/// How far the end was brought about: facts, whatever the record says meanwhile.
+#[derive(Debug)]
+struct End {
+    registration: Registration,
+    ended: bool,
+    ending: Option<Ending>,
+}
+
+/// Records the end, on whatever the runner has become meanwhile: an instance that is ended stays
+/// ended, for the reason it was ended for, though a last heartbeat of it came in between.
+async fn record<S: Store>(
+    store: &S,
+    mut runner: Stored<Runner>,
+    end: &End,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Result<Reaped, FlowError> {
+    for _ in 0..MAX_CONFLICTS {
+        let next = sweep::after_end(&runner.record, end.registration, end.ended, now, deadlines);
+        let gone = next.state == RunnerState::Gone;
+        tracing::info!(
+            runner = %next.name,
+            instance = next.instance().map(InstanceId::as_str),
+            because = end.ending.as_ref().map(Ending::words),
+            state = ?next.state,
+            ?end,
+            "ended a runner as far as it can be",
+        );
+        match store.commit(vec![Change::update(runner.version, next)]).await {
+            Err(StoreError::Conflict) => {}
+            done => {
+                done?;
+                return Ok(if gone { Reaped::Gone } else { Reaped::Later });
+            }
         }
+        match store.runner(&runner.record.name).await? {
+            Some(current) if end.ended && current.record.is_live() => runner = current,
+            // Somebody else has moved it on; if it still has to end, it is due still.
+            _ => return Ok(Reaped::Later),
+        }
+        runner.record.ending = end.ending.clone().or(runner.record.ending);
     }
+    Err(StoreError::Conflict.into())
 }
 
 async fn unregister<G: GitHub>(github: &G, runner: &Runner) -> Registration {
