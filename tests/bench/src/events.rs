@@ -10,9 +10,6 @@ use uuid::Uuid;
 
 use crate::cloud::github::{account, repository};
 
-/// The repository that all jobs belong to.
-pub const REPOSITORY: &str = "octo-org/gpu";
-
 /// The secret that webhooks are signed with.
 pub const WEBHOOK_SECRET: &str = "a secret that only GitHub and dayfly know";
 
@@ -23,6 +20,8 @@ const ACCOUNT: &str = "123456789012";
 pub struct Job {
     /// GitHub's id of the job.
     pub id: u64,
+    /// Its repository, `owner/name`.
+    pub repository: String,
     /// The runner that took it: name and id.
     pub runner: Option<(String, u64)>,
 }
@@ -30,18 +29,23 @@ pub struct Job {
 impl Job {
     /// A job that waits.
     #[must_use]
-    pub fn queued(number: usize) -> Self {
+    pub fn queued(number: usize, repository: impl Into<String>) -> Self {
         // Ids as large as GitHub's are today, because their digits are stored and parsed.
         let id = 51_000_000_000 + u64::try_from(number).unwrap_or_default();
-        Self { id, runner: None }
+        Self {
+            id,
+            repository: repository.into(),
+            runner: None,
+        }
     }
 
     /// The job that a runner was launched for: `dayfly-<job>-<run attempt>-<launch>`.
     #[must_use]
-    pub fn of_runner(name: &str, id: u64) -> Option<Self> {
+    pub fn of_runner(name: &str, id: u64, repository: &str) -> Option<Self> {
         let job = name.strip_prefix("dayfly-")?.split('-').next()?;
         Some(Self {
             id: job.parse().ok()?,
+            repository: repository.to_owned(),
             runner: Some((name.to_owned(), id)),
         })
     }
@@ -50,7 +54,8 @@ impl Job {
     #[must_use]
     pub fn payload(&self, action: &str) -> Value {
         let run = self.id - 1_000_000_000;
-        let api = format!("https://api.github.com/repos/{REPOSITORY}");
+        let name = &self.repository;
+        let api = format!("https://api.github.com/repos/{name}");
         let (runner_name, runner_id) = self.runner.clone().unzip();
         json!({
             "action": action,
@@ -67,10 +72,10 @@ impl Job {
                 "runner_group_name": runner_id.map(|_| "Default"),
                 "run_url": format!("{api}/actions/runs/{run}"),
                 "url": format!("{api}/actions/jobs/{}", self.id),
-                "html_url": format!("https://github.com/{REPOSITORY}/actions/runs/{run}/job/{}", self.id),
+                "html_url": format!("https://github.com/{name}/actions/runs/{run}/job/{}", self.id),
                 "check_run_url": format!("{api}/check-runs/{}", self.id),
             },
-            "repository": repository(REPOSITORY),
+            "repository": repository(name),
             "organization": account("octo-org"),
             "sender": account("octocat"),
             "installation": { "id": 42, "node_id": "MDIzOkludGVncmF0aW9uSW5zdGFsbGF0aW9uNDI=" },
@@ -194,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_webhook_is_signed_over_its_body_and_no_two_are_one_delivery() {
-        let job = Job::queued(1);
+        let job = Job::queued(1, "octo-org/gpu");
         let (one, other) = (job.webhook("queued"), job.webhook("queued"));
         let body = one["body"].as_str().unwrap();
         assert_eq!(one["headers"]["x-hub-signature-256"], signature(body).as_str());
@@ -207,16 +212,16 @@ mod tests {
 
     #[test]
     fn a_payload_is_about_as_large_as_githubs() {
-        let length = Job::queued(1).payload("queued").to_string().len();
+        let length = Job::queued(1, "octo-org/gpu").payload("queued").to_string().len();
         assert!((5_000..20_000).contains(&length), "{length} bytes");
     }
 
     #[test]
     fn a_runner_leads_back_to_its_job() {
-        let job = Job::of_runner("dayfly-51000000007-1-1-m2", 9).unwrap();
-        assert_eq!(job.id, Job::queued(7).id);
+        let job = Job::of_runner("dayfly-51000000007-1-1-m2", 9, "octo-org/gpu").unwrap();
+        assert_eq!(job.id, Job::queued(7, "octo-org/gpu").id);
         assert_eq!(job.payload("in_progress")["workflow_job"]["runner_id"], 9);
-        assert!(Job::of_runner("somebody-else", 9).is_none());
+        assert!(Job::of_runner("somebody-else", 9, "octo-org/gpu").is_none());
     }
 
     #[test]

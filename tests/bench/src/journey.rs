@@ -53,7 +53,9 @@ impl Journey<'_> {
             return Ok(());
         }
         // Half of the jobs run to their end; the others are what lives while that is measured.
-        let jobs: Vec<Value> = (0..2 * events).map(|n| Job::queued(n).webhook("queued")).collect();
+        let jobs: Vec<Value> = (0..2 * events)
+            .map(|number| self.job(number).webhook("queued"))
+            .collect();
         self.step("webhook", &jobs, succeeded).await?;
         let queued = self.take_events("job.queued", jobs.len())?;
 
@@ -80,13 +82,13 @@ impl Journey<'_> {
         self.step("checkin heartbeat", &each(finishing, "heartbeat", &alive), ordered)
             .await?;
         self.step("sweeper", &vec![events::sweep(); events], |_| Ok(())).await?;
-        let warnings: Vec<Value> = living.iter().map(|(id, _)| events::interruption_warning(id)).collect();
+        let warnings: Vec<Value> = living.iter().map(|it| events::interruption_warning(&it.id)).collect();
         self.step("interruption", &warnings, |_| Ok(())).await?;
         self.finish(finishing).await
     }
 
     /// The jobs on these instances begin and end.
-    async fn finish(&mut self, instances: &[(String, String)]) -> anyhow::Result<()> {
+    async fn finish(&mut self, instances: &[Machine]) -> anyhow::Result<()> {
         if self.is_over("settle") {
             return Ok(());
         }
@@ -99,7 +101,7 @@ impl Journey<'_> {
         let ended = self.take_events("job.completed", jobs.len())?;
         self.step("settle", &ended, |_| Ok(())).await?;
         let state = self.cloud.state();
-        let left = instances.iter().filter(|(id, _)| state.ec2.is_alive(id)).count();
+        let left = instances.iter().filter(|it| state.ec2.is_alive(&it.id)).count();
         ensure!(
             left == 0,
             "{left} of {} instances were left when their jobs were over",
@@ -163,34 +165,56 @@ impl Journey<'_> {
         Ok(events)
     }
 
-    /// Id and runner name of every instance.
-    fn launched(&self, expected: usize) -> anyhow::Result<Vec<(String, String)>> {
+    /// Every instance.
+    fn launched(&self, expected: usize) -> anyhow::Result<Vec<Machine>> {
         let state = self.cloud.state();
-        let instances: Vec<(String, String)> = state
+        let instances: Vec<Machine> = state
             .ec2
             .instances()
-            .map(|it| (it.id.clone(), it.tag("dayfly:runner").to_owned()))
+            .map(|it| Machine {
+                id: it.id.clone(),
+                runner: it.tag("dayfly:runner").to_owned(),
+                repository: it.tag("dayfly:repository").to_owned(),
+            })
             .collect();
         let found = instances.len();
         ensure!(found == expected, "{found} instances came of {expected} jobs");
         Ok(instances)
     }
 
-    fn jobs_on(&self, instances: &[(String, String)]) -> anyhow::Result<Vec<Job>> {
+    fn jobs_on(&self, instances: &[Machine]) -> anyhow::Result<Vec<Job>> {
         let state = self.cloud.state();
-        let job = |name: &str| {
-            let id = state.github.runner_id(name)?;
-            Job::of_runner(name, id)
+        let job = |machine: &Machine| {
+            let id = state.github.runner_id(&machine.runner)?;
+            Job::of_runner(&machine.runner, id, &machine.repository)
         };
         instances
             .iter()
-            .map(|(_, name)| job(name).with_context(|| format!("no runner is registered under `{name}`")))
+            .map(|it| job(it).with_context(|| format!("no runner is registered under `{}`", it.runner)))
             .collect()
+    }
+
+    /// The job of this number. Those that launch meets in a new process are each the first of their
+    /// repository: after a pause the configuration that is known is no longer fresh, so that a
+    /// cold start has GitHub to ask. The others share one, as the jobs of a matrix do.
+    fn job(&self, number: usize) -> Job {
+        if number < self.plan.cold {
+            Job::queued(number, format!("octo-org/gpu-{number}"))
+        } else {
+            Job::queued(number, "octo-org/gpu")
+        }
     }
 }
 
-fn each(instances: &[(String, String)], verb: &str, body: &Value) -> Vec<Value> {
-    let event = |(id, _): &(String, String)| events::checkin(id, verb, body.clone());
+/// An instance, as its tags tell of it.
+struct Machine {
+    id: String,
+    runner: String,
+    repository: String,
+}
+
+fn each(instances: &[Machine], verb: &str, body: &Value) -> Vec<Value> {
+    let event = |machine: &Machine| events::checkin(&machine.id, verb, body.clone());
     instances.iter().map(event).collect()
 }
 
