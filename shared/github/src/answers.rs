@@ -2,9 +2,19 @@
 //! we can do without.
 
 use dayfly_core::event::Conclusion;
-use dayfly_core::ids::RunnerId;
-use dayfly_ports::{JobStatus, JobView, RunnerView};
+use dayfly_core::ids::{DeliveryId, InstallationId, JobId, RunAttempt, RunId, RunnerId};
+use dayfly_core::labels::Label;
+use dayfly_core::time::Timestamp;
+use dayfly_ports::{FailedDelivery, JobStatus, JobView, RunnerView};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// One page of a list.
+pub(crate) trait Page: DeserializeOwned {
+    type Item;
+
+    fn items(self) -> Vec<Self::Item>;
+}
 
 /// <https://docs.github.com/en/rest/actions/self-hosted-runners#create-configuration-for-a-just-in-time-runner-for-a-repository>
 #[derive(Deserialize)]
@@ -22,6 +32,14 @@ pub(crate) struct Registered {
 #[derive(Deserialize)]
 pub(crate) struct Runners {
     pub(crate) runners: Vec<Runner>,
+}
+
+impl Page for Runners {
+    type Item = Runner;
+
+    fn items(self) -> Vec<Runner> {
+        self.runners
+    }
 }
 
 #[derive(Deserialize)]
@@ -52,9 +70,46 @@ pub(crate) struct Run {
     pub(crate) conclusion: Option<Conclusion>,
 }
 
+/// <https://docs.github.com/en/rest/actions/workflow-runs#list-workflow-runs-for-a-repository>
+#[derive(Deserialize)]
+pub(crate) struct Runs {
+    #[serde(rename = "workflow_runs")]
+    pub(crate) runs: Vec<ListedRun>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ListedRun {
+    pub(crate) id: RunId,
+}
+
+/// <https://docs.github.com/en/rest/actions/workflow-jobs#list-jobs-for-a-workflow-run>
+#[derive(Deserialize)]
+pub(crate) struct Jobs {
+    jobs: Vec<Job>,
+}
+
+impl Page for Jobs {
+    type Item = Job;
+
+    fn items(self) -> Vec<Job> {
+        self.jobs
+    }
+}
+
 /// <https://docs.github.com/en/rest/actions/workflow-jobs#get-a-job-for-a-workflow-run>
 #[derive(Deserialize)]
 pub(crate) struct Job {
+    id: JobId,
+    run_id: RunId,
+    /// 1 for a run that was never run again, says GitHub, and that it may leave it out.
+    run_attempt: Option<u32>,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    head_sha: String,
+    #[serde(default)]
+    labels: Vec<Label>,
+    created_at: Option<jiff::Timestamp>,
     status: String,
     conclusion: Option<Conclusion>,
     #[serde(default)]
@@ -71,10 +126,85 @@ impl From<Job> for JobView {
             _ => JobStatus::Queued,
         };
         Self {
+            job: job.id,
+            run: job.run_id,
+            attempt: RunAttempt(job.run_attempt.unwrap_or(1)),
+            name: job.name,
+            head_sha: job.head_sha,
+            labels: job.labels,
+            created_at: job.created_at.map(moment),
             status,
             runner_name: job.runner_name.filter(|name| !name.is_empty()),
         }
     }
+}
+
+/// <https://docs.github.com/en/rest/apps/apps#list-installations-for-the-authenticated-app>
+#[derive(Deserialize)]
+pub(crate) struct Installation {
+    pub(crate) id: InstallationId,
+    pub(crate) suspended_at: Option<jiff::Timestamp>,
+}
+
+impl Page for Vec<Installation> {
+    type Item = Installation;
+
+    fn items(self) -> Self {
+        self
+    }
+}
+
+/// <https://docs.github.com/en/rest/apps/installations#list-repositories-accessible-to-the-app-installation>
+#[derive(Deserialize)]
+pub(crate) struct Repositories {
+    repositories: Vec<ListedRepository>,
+}
+
+impl Page for Repositories {
+    type Item = ListedRepository;
+
+    fn items(self) -> Vec<ListedRepository> {
+        self.repositories
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ListedRepository {
+    pub(crate) full_name: String,
+    /// Nothing while it is empty.
+    pub(crate) pushed_at: Option<jiff::Timestamp>,
+}
+
+/// <https://docs.github.com/en/rest/apps/webhooks#list-deliveries-for-an-app-webhook>
+#[derive(Deserialize)]
+pub(crate) struct Delivery {
+    id: u64,
+    guid: DeliveryId,
+    delivered_at: jiff::Timestamp,
+    /// The receiver's; 0 if there was no answer.
+    status_code: u16,
+}
+
+impl Delivery {
+    /// An older GitHub Enterprise Server lists those that arrived as well.
+    pub(crate) fn has_failed(&self) -> bool {
+        !(200..300).contains(&self.status_code)
+    }
+}
+
+impl From<Delivery> for FailedDelivery {
+    fn from(delivery: Delivery) -> Self {
+        Self {
+            number: delivery.id,
+            delivery: delivery.guid,
+            at: moment(delivery.delivered_at),
+        }
+    }
+}
+
+/// GitHub's RFC 3339 as our time.
+pub(crate) fn moment(time: jiff::Timestamp) -> Timestamp {
+    Timestamp::from_millis(time.as_millisecond())
 }
 
 /// <https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app>

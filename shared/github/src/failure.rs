@@ -1,11 +1,14 @@
 //! Refusals, and what they mean.
 
 use std::error::Error;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use dayfly_ports::{ApiError, ApiErrorKind};
 use http::{HeaderMap, StatusCode};
 use octocrab::GitHubError;
+
+use crate::limits::{self, Identity, Limits};
+use crate::since_1970;
 
 /// A call that failed: what its caller gets, and the status for those few that mean something to one
 /// call only.
@@ -13,16 +16,33 @@ use octocrab::GitHubError;
 pub(crate) struct Failure {
     /// GitHub's status; nothing if no answer came.
     pub(crate) status: Option<StatusCode>,
+    /// For how long no call of the same identity can do better.
+    pub(crate) shut: Option<Duration>,
     pub(crate) error: ApiError,
 }
 
 impl Failure {
     /// One without an answer of GitHub's.
     pub(crate) fn unanswered(what: &'static str, message: String) -> Self {
+        Self::unsent(what, ApiErrorKind::Unavailable, message)
+    }
+
+    /// A call that was not made: GitHub has asked for quiet, and so much of it is left.
+    pub(crate) fn still_limited(what: &'static str, identity: Identity, left: Duration) -> Self {
+        let seconds = left.as_secs_f64().ceil();
+        Self::unsent(
+            what,
+            ApiErrorKind::RateLimited(Some(left)),
+            format!("not asked: GitHub limits the calls of {identity} for another {seconds} s"),
+        )
+    }
+
+    fn unsent(what: &'static str, kind: ApiErrorKind, message: String) -> Self {
         Self {
             status: None,
+            shut: None,
             error: ApiError {
-                kind: ApiErrorKind::Unavailable,
+                kind,
                 call: what,
                 message,
             },
@@ -44,11 +64,12 @@ impl Failure {
     fn refused(what: &'static str, refusal: &GitHubError) -> Self {
         let none = HeaderMap::new();
         let headers = refusal.headers.as_ref().unwrap_or(&none);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let limits = limits::read(refusal.status_code, headers, &refusal.message, since_1970());
         Self {
             status: Some(refusal.status_code),
+            shut: limits.shut,
             error: ApiError {
-                kind: kind(refusal.status_code, headers, &refusal.message, now),
+                kind: kind(refusal.status_code, limits),
                 call: what,
                 message: words(refusal),
             },
@@ -88,29 +109,16 @@ fn words(refusal: &GitHubError) -> String {
 }
 
 /// What a refusal means to a caller.
-///
-/// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit>
-fn kind(status: StatusCode, headers: &HeaderMap, message: &str, now: Duration) -> ApiErrorKind {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
-    let used_up = number("x-ratelimit-remaining") == Some(0);
-    let limited = number("retry-after").is_some() || used_up || message.contains("rate limit");
+fn kind(status: StatusCode, limits: Limits) -> ApiErrorKind {
+    if limits.refused.is_some() {
+        return ApiErrorKind::RateLimited(limits.refused);
+    }
     match status.as_u16() {
-        429 => ApiErrorKind::RateLimited(wait(&number, used_up, now)),
-        403 if limited => ApiErrorKind::RateLimited(wait(&number, used_up, now)),
         401 | 403 => ApiErrorKind::Forbidden,
         404 | 410 => ApiErrorKind::NotFound,
         408 | 500.. => ApiErrorKind::Unavailable,
         _ => ApiErrorKind::BadRequest,
     }
-}
-
-/// How long GitHub wants us to wait.
-fn wait(number: &impl Fn(&str) -> Option<u64>, used_up: bool, now: Duration) -> Option<Duration> {
-    let until_reset = || {
-        let reset = Duration::from_secs(number("x-ratelimit-reset").filter(|_| used_up)?);
-        Some(reset.saturating_sub(now))
-    };
-    number("retry-after").map(Duration::from_secs).or_else(until_reset)
 }
 
 /// An error and all that caused it, `: ` between; a cause that says the same again is left out.
@@ -131,57 +139,28 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 mod tests {
     use super::*;
 
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .collect()
-    }
-
     #[test]
     fn a_refusal_is_of_a_kind_to_decide_on() {
         use ApiErrorKind::{BadRequest, Forbidden, NotFound, RateLimited, Unavailable};
-        let seconds = |s| RateLimited(Some(Duration::from_secs(s)));
-        let now = Duration::from_secs(1000);
-        for (status, pairs, message, expected) in [
-            (401, &[][..], "Bad credentials", Forbidden),
-            (403, &[], "Resource not accessible by integration", Forbidden),
-            (403, &[("x-ratelimit-remaining", "17")], "Not yours", Forbidden),
-            (403, &[("retry-after", "60")], "secondary", seconds(60)),
-            (
-                403,
-                &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1300")],
-                "",
-                seconds(300),
-            ),
-            (
-                403,
-                &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "900")],
-                "",
-                seconds(0),
-            ),
-            (403, &[], "You have exceeded a secondary rate limit.", RateLimited(None)),
-            (429, &[], "slow down", RateLimited(None)),
-            (
-                429,
-                &[("retry-after", "5"), ("x-ratelimit-reset", "9999")],
-                "",
-                seconds(5),
-            ),
-            (404, &[], "Not Found", NotFound),
-            (410, &[], "Gone", NotFound),
-            (409, &[], "Conflict", BadRequest),
-            (422, &[], "Validation Failed", BadRequest),
-            (408, &[], "", Unavailable),
-            (500, &[], "", Unavailable),
-            (503, &[], "", Unavailable),
+        let limited = Limits {
+            refused: Some(Duration::from_secs(60)),
+            shut: None,
+        };
+        for (status, limits, expected) in [
+            (401, Limits::default(), Forbidden),
+            (403, Limits::default(), Forbidden),
+            (403, limited, RateLimited(limited.refused)),
+            (429, limited, RateLimited(limited.refused)),
+            (404, Limits::default(), NotFound),
+            (410, Limits::default(), NotFound),
+            (409, Limits::default(), BadRequest),
+            (422, Limits::default(), BadRequest),
+            (408, Limits::default(), Unavailable),
+            (500, Limits::default(), Unavailable),
+            (503, Limits::default(), Unavailable),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(
-                kind(status, &headers(pairs), message, now),
-                expected,
-                "{status} {message}"
-            );
+            assert_eq!(kind(status, limits), expected, "{status}");
         }
     }
 }

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use dayfly_core::ids::InstallationId;
 use dayfly_ports::{ApiError, ApiErrorKind, Parameters};
@@ -17,8 +17,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::answers::InstallationToken;
+use crate::call::Call;
 use crate::failure::{Failure, chain};
-use crate::transport::{Call, Transport};
+use crate::limits::Identity;
+use crate::transport::Transport;
+use crate::{locked, since_1970};
 
 const WHAT: &str = "sign in as the App";
 
@@ -83,14 +86,14 @@ impl<P: Parameters> SignIn<P> {
         if let Some(token) = self.kept_token(installation) {
             return Ok(token);
         }
+        transport.may_ask(Identity::App, WHAT)?;
         let jwt = self.jwt().await?;
         let call = Call::post(WHAT, format!("/app/installations/{installation}/access_tokens"), None).repeatable();
-        let answer = match transport.send(&call, &jwt).await {
+        let answer = match transport.send(Identity::App, &call, &jwt).await {
             Ok(answer) => answer,
             Err(refused) => {
                 if refused.status == Some(StatusCode::UNAUTHORIZED) {
-                    // The key may have been replaced since it was read.
-                    *locked(&self.key) = None;
+                    self.forget_key();
                 }
                 return Err(self.explained(refused, installation));
             }
@@ -110,6 +113,11 @@ impl<P: Parameters> SignIn<P> {
         locked(&self.tokens).remove(&installation);
     }
 
+    /// Drops the key: it may have been replaced since it was read.
+    pub(crate) fn forget_key(&self) {
+        *locked(&self.key) = None;
+    }
+
     fn kept_token(&self, installation: InstallationId) -> Option<SecretString> {
         let tokens = locked(&self.tokens);
         let token = tokens.get(&installation)?;
@@ -117,9 +125,10 @@ impl<P: Parameters> SignIn<P> {
         usable.then(|| token.secret.clone())
     }
 
-    async fn jwt(&self) -> Result<SecretString, Failure> {
+    /// A JWT for one call as the App itself.
+    pub(crate) async fn jwt(&self) -> Result<SecretString, Failure> {
         let key = self.key().await?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = since_1970();
         let claims = Claims {
             iss: self.app_id.to_string(),
             iat: now.saturating_sub(CLOCK_DRIFT).as_secs(),
@@ -177,15 +186,11 @@ impl<P: Parameters> SignIn<P> {
         Failure {
             // Nobody may take this status for one of the call that the token was for.
             status: None,
+            shut: None,
             error: ApiError {
                 message: format!("{}. {look_at}", refused.error.message),
                 ..refused.error
             },
         }
     }
-}
-
-/// The lock, even if a holder panicked: what is behind it is whole at any moment.
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

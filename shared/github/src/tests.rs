@@ -1,6 +1,9 @@
 //! The adapter against a server that answers as GitHub does.
 
 mod calls;
+mod keeping_quiet;
+mod patrolling;
+mod reusing;
 mod signing_in;
 mod support;
 mod trying_again;

@@ -5,10 +5,9 @@
 //! signs JWTs that are alike within a second; and it reads the system's certificates.
 
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::header::{ACCEPT, ETAG, IF_NONE_MATCH, LOCATION, USER_AGENT};
+use http::header::{ACCEPT, IF_NONE_MATCH, LOCATION, USER_AGENT};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use hyper_rustls::HttpsConnectorBuilder;
@@ -20,10 +19,13 @@ use octocrab::service::middleware::base_uri::BaseUriLayer;
 use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder};
 use rustls::crypto::aws_lc_rs;
 use secrecy::SecretString;
-use serde::de::DeserializeOwned;
 use tokio::time::{sleep, timeout};
 
+use crate::call::{Answer, Call};
+use crate::etags::{Etags, Kept};
 use crate::failure::{Failure, chain};
+use crate::limits::{self, Identity, Waits};
+use crate::since_1970;
 
 /// GitHub asks every client to name itself.
 const AGENT: &str = concat!("dayfly/", env!("CARGO_PKG_VERSION"));
@@ -34,7 +36,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// For one try. GitHub itself gives a request ten seconds.
 const TRY_LIMIT: Duration = Duration::from_secs(10);
 
-/// What is waited before the second and the third try.
+/// What is waited before the second and the third try, more or less.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 
 /// A renamed repository is a redirect or two away.
@@ -43,94 +45,14 @@ const MAX_REDIRECTS: usize = 3;
 /// More than any answer that is asked for has.
 const MAX_BODY: usize = 4 * 1024 * 1024;
 
-/// A call to GitHub.
-#[derive(Clone, Debug)]
-pub(crate) struct Call {
-    /// The call, in words.
-    pub(crate) what: &'static str,
-    method: Method,
-    path: String,
-    accept: &'static str,
-    etag: Option<String>,
-    body: Option<serde_json::Value>,
-    /// Whether doing it twice is the same as doing it once.
-    repeatable: bool,
-}
-
-impl Call {
-    fn new(what: &'static str, method: Method, path: String) -> Self {
-        Self {
-            what,
-            repeatable: method != Method::POST,
-            method,
-            path,
-            accept: "application/vnd.github+json",
-            etag: None,
-            body: None,
-        }
-    }
-
-    pub(crate) fn get(what: &'static str, path: String) -> Self {
-        Self::new(what, Method::GET, path)
-    }
-
-    pub(crate) fn delete(what: &'static str, path: String) -> Self {
-        Self::new(what, Method::DELETE, path)
-    }
-
-    /// A call that is not tried again: it may have been done although it failed.
-    pub(crate) fn post(what: &'static str, path: String, body: Option<serde_json::Value>) -> Self {
-        Self {
-            body,
-            ..Self::new(what, Method::POST, path)
-        }
-    }
-
-    pub(crate) fn repeatable(self) -> Self {
-        Self {
-            repeatable: true,
-            ..self
-        }
-    }
-
-    pub(crate) fn accept(self, accept: &'static str) -> Self {
-        Self { accept, ..self }
-    }
-
-    pub(crate) fn if_none_match(self, etag: Option<&str>) -> Self {
-        Self {
-            etag: etag.map(str::to_owned),
-            ..self
-        }
-    }
-}
-
-/// An answer that is none of a refusal.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    headers: HeaderMap,
-    pub(crate) body: Bytes,
-}
-
-impl Answer {
-    pub(crate) fn etag(&self) -> Option<String> {
-        self.headers.get(ETAG)?.to_str().ok().map(str::to_owned)
-    }
-
-    pub(crate) fn json<T: DeserializeOwned>(&self, what: &'static str) -> Result<T, Failure> {
-        // The answer itself stays out of the message: it may hold a credential.
-        serde_json::from_slice(&self.body)
-            .map_err(|error| Failure::unanswered(what, format!("the answer is not of its shape: {error}")))
-    }
-}
-
 /// The way to GitHub, made by the first call.
 #[derive(Debug)]
 pub(crate) struct Transport {
     api_url: String,
     pub(crate) try_limit: Duration,
     octocrab: OnceLock<Octocrab>,
+    etags: Etags,
+    waits: Waits,
 }
 
 impl Transport {
@@ -139,17 +61,54 @@ impl Transport {
             api_url,
             try_limit: TRY_LIMIT,
             octocrab: OnceLock::new(),
+            etags: Etags::default(),
+            waits: Waits::default(),
         }
     }
 
-    /// Makes a call with this token, and again if it failed and may be repeated. A rate limit is never
-    /// waited for.
-    pub(crate) async fn send(&self, call: &Call, token: &SecretString) -> Result<Answer, Failure> {
+    /// Whether GitHub wants to hear of `identity` now.
+    pub(crate) fn may_ask(&self, identity: Identity, what: &'static str) -> Result<(), Failure> {
+        match self.waits.left(identity, Instant::now()) {
+            Some(left) => Err(Failure::still_limited(what, identity, left)),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a call as `identity`, whose token this is. If the answer of last time will do and is still
+    /// the same, it is that.
+    pub(crate) async fn send(&self, identity: Identity, call: &Call, token: &SecretString) -> Result<Answer, Failure> {
+        if !call.reusable {
+            return self.try_again(identity, call, token).await;
+        }
+        let last = self.etags.get(identity, &call.path);
+        let etag = last.as_ref().map(|last| last.etag.as_str());
+        let answer = self
+            .try_again(identity, &call.clone().if_none_match(etag), token)
+            .await?;
+        if let Some(last) = last.filter(|_| answer.status == StatusCode::NOT_MODIFIED) {
+            return Ok(Answer {
+                status: StatusCode::OK,
+                body: last.body,
+                ..answer
+            });
+        }
+        if let Some(etag) = answer.etag() {
+            let body = answer.body.clone();
+            self.etags.keep(identity, &call.path, Kept { etag, body });
+        }
+        Ok(answer)
+    }
+
+    /// Makes a call, and again if it failed and may be repeated. A rate limit is never waited for, but
+    /// kept.
+    async fn try_again(&self, identity: Identity, call: &Call, token: &SecretString) -> Result<Answer, Failure> {
         let mut pauses = PAUSES.into_iter();
         loop {
+            self.may_ask(identity, call.what)?;
             let tried = timeout(self.try_limit, self.once(call, token))
                 .await
                 .unwrap_or_else(|_| Err(Failure::timed_out(call.what, self.try_limit)));
+            self.note_limits(identity, &tried);
             let failed = match tried {
                 Err(failed) if call.repeatable && failed.may_pass() => failed,
                 other => return other,
@@ -158,7 +117,18 @@ impl Transport {
                 return Err(failed);
             };
             tracing::debug!(error = %failed.error, "trying again");
-            sleep(pause).await;
+            sleep(jittered(pause, fastrand::f64())).await;
+        }
+    }
+
+    fn note_limits(&self, identity: Identity, tried: &Result<Answer, Failure>) {
+        let shut = match tried {
+            Ok(answer) => limits::read(answer.status, &answer.headers, "", since_1970()).shut,
+            Err(failed) => failed.shut,
+        };
+        if let Some(wait) = shut.filter(|wait| !wait.is_zero()) {
+            tracing::warn!(%identity, seconds = wait.as_secs(), "GitHub limits our calls");
+            self.waits.keep(identity, wait, Instant::now());
         }
     }
 
@@ -229,6 +199,12 @@ impl Transport {
     }
 }
 
+/// A pause between half and one and a half of this one, so that those who failed together do not come
+/// back together. `random` is between 0 and 1.
+fn jittered(pause: Duration, random: f64) -> Duration {
+    pause.mul_f64(random + 0.5)
+}
+
 /// Octocrab over a client of our own, which trusts Mozilla's roots: a GitHub Enterprise Server may have
 /// a certificate of any of them. They are compiled in as data and cost nothing to read.
 fn build(api_url: &str) -> Result<Octocrab, String> {
@@ -252,5 +228,19 @@ fn build(api_url: &str) -> Result<Octocrab, String> {
     match built {
         Ok(octocrab) => Ok(octocrab),
         Err(never) => match never {},
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_differ_and_leave_the_time_to_the_tries() {
+        let [first, second] = PAUSES;
+        assert_eq!(jittered(first, 0.0), Duration::from_millis(50));
+        assert_eq!(jittered(first, 0.5), first);
+        assert!(jittered(first, 1.0) < jittered(second, 0.0));
+        assert!(jittered(first, 1.0) + jittered(second, 1.0) < Duration::from_secs(1));
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
+use dayfly_core::ids::{DeliveryId, InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
 use dayfly_core::labels::Label;
+use dayfly_core::time::Timestamp;
 use secrecy::SecretString;
 
 /// Where a call goes: a repository, as one installation of the App.
@@ -113,6 +114,20 @@ pub struct RunView {
 /// A job, as GitHub describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobView {
+    /// The job.
+    pub job: JobId,
+    /// Its run.
+    pub run: RunId,
+    /// The attempt of its run that it belongs to.
+    pub attempt: RunAttempt,
+    /// Its name in the workflow.
+    pub name: String,
+    /// The commit it runs on.
+    pub head_sha: String,
+    /// Its `runs-on`.
+    pub labels: Vec<Label>,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
     /// Where it stands.
     pub status: JobStatus,
     /// The runner that took it.
@@ -130,6 +145,17 @@ pub enum JobStatus {
     InProgress,
     /// It is over.
     Completed(Conclusion),
+}
+
+/// A delivery of a webhook that GitHub calls failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedDelivery {
+    /// GitHub's number of this try: each redelivery has its own, and later ones are higher.
+    pub number: u64,
+    /// What was delivered: the same for every try.
+    pub delivery: DeliveryId,
+    /// When it was tried.
+    pub at: Timestamp,
 }
 
 /// What asking for a re-run came to.
@@ -166,4 +192,30 @@ pub trait GitHub {
 
     /// Runs all failed jobs of a run again.
     async fn rerun_failed_jobs(&self, scope: &Scope, run: RunId) -> Result<RerunAnswer, ApiError>;
+
+    /// The App's installations that are not suspended.
+    async fn installations(&self) -> Result<Vec<InstallationId>, ApiError>;
+
+    /// The repositories of an installation that were pushed to since then, the latest first.
+    async fn pushed_repositories(
+        &self,
+        installation: InstallationId,
+        since: Timestamp,
+    ) -> Result<Vec<Repository>, ApiError>;
+
+    /// The runs of a repository that are not over: queued, or in progress. At most a hundred of each.
+    async fn open_runs(&self, scope: &Scope) -> Result<Vec<RunId>, ApiError>;
+
+    /// The jobs of a run's latest attempt.
+    async fn jobs_of(&self, scope: &Scope, run: RunId) -> Result<Vec<JobView>, ApiError>;
+
+    /// All runners of a repository, whoever registered them.
+    async fn runners(&self, scope: &Scope) -> Result<Vec<RunnerView>, ApiError>;
+
+    /// The deliveries that failed and whose number is above `after`, the latest first, of the last
+    /// three days at most. Of more than `limit` the oldest are left out.
+    async fn failed_deliveries(&self, after: u64, limit: usize) -> Result<Vec<FailedDelivery>, ApiError>;
+
+    /// Asks GitHub to deliver a webhook again.
+    async fn redeliver(&self, number: u64) -> Result<(), ApiError>;
 }

@@ -17,8 +17,8 @@ pub use fleet::{
     Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest, Image, InstanceState, InstanceView,
 };
 pub use github::{
-    ApiError, ApiErrorKind, ConfigFile, GitHub, JitConfig, JobStatus, JobView, Minted, Removal, RerunAnswer, RunView,
-    RunnerView, Scope,
+    ApiError, ApiErrorKind, ConfigFile, FailedDelivery, GitHub, JitConfig, JobStatus, JobView, Minted, Removal,
+    RerunAnswer, RunView, RunnerView, Scope,
 };
 pub use parameters::{ParameterError, Parameters};
 pub use schedule::{Schedule, ScheduleError};

@@ -1,13 +1,15 @@
-//! GitHub: runners, jobs, runs and one file.
+//! GitHub: installations, repositories, runners, jobs, runs, deliveries and one file.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{JobId, RunAttempt, RunId, RunnerId};
+use dayfly_core::ids::{InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
 use dayfly_core::labels::Label;
+use dayfly_core::time::Timestamp;
 use dayfly_ports::{
-    ApiError, ApiErrorKind, ConfigFile, GitHub, JitConfig, JobStatus, JobView, Minted, Removal, RerunAnswer, RunView,
-    RunnerView, Scope,
+    ApiError, ApiErrorKind, ConfigFile, FailedDelivery, GitHub, JitConfig, JobStatus, JobView, Minted, Removal,
+    RerunAnswer, RunView, RunnerView, Scope,
 };
 use secrecy::SecretString;
 
@@ -22,6 +24,19 @@ pub struct HubRunner {
     pub labels: Vec<Label>,
     /// The job it runs.
     pub job: Option<JobId>,
+    /// Whether it is connected.
+    pub online: bool,
+}
+
+impl HubRunner {
+    fn view(&self, id: RunnerId) -> RunnerView {
+        RunnerView {
+            id,
+            name: self.name.clone(),
+            busy: self.job.is_some(),
+            online: self.online,
+        }
+    }
 }
 
 /// A job.
@@ -29,10 +44,36 @@ pub struct HubRunner {
 pub struct HubJob {
     /// Its run.
     pub run: RunId,
+    /// The attempt of its run.
+    pub attempt: RunAttempt,
+    /// Its name.
+    pub name: String,
+    /// Its commit.
+    pub head_sha: String,
+    /// Its `runs-on`.
+    pub labels: Vec<Label>,
+    /// When it was made, if GitHub says so.
+    pub created_at: Option<Timestamp>,
     /// Where it stands.
     pub status: JobStatus,
     /// The runner that took it.
     pub runner_name: Option<String>,
+}
+
+impl HubJob {
+    fn view(&self, id: JobId) -> JobView {
+        JobView {
+            job: id,
+            run: self.run,
+            attempt: self.attempt,
+            name: self.name.clone(),
+            head_sha: self.head_sha.clone(),
+            labels: self.labels.clone(),
+            created_at: self.created_at,
+            status: self.status,
+            runner_name: self.runner_name.clone(),
+        }
+    }
 }
 
 /// What GitHub knows.
@@ -48,17 +89,28 @@ pub struct Hub {
     pub reruns: Vec<(RunId, Option<JobId>)>,
     /// `.dayfly.yml` of every repository.
     pub config: Option<String>,
+    /// The repositories, their installations, and when they were pushed to.
+    pub repositories: Vec<(InstallationId, Repository, Timestamp)>,
+    /// The deliveries that failed.
+    pub failed: Vec<FailedDelivery>,
+    /// The deliveries that were asked for again, by their numbers.
+    pub redelivered: Vec<u64>,
     next_runner: u64,
 }
 
 impl Hub {
-    /// A job appears and waits for a runner.
+    /// A job appears and waits for a runner, in the latest attempt of its run.
     pub fn queue(&mut self, run: RunId, job: JobId) {
-        self.attempts.entry(run).or_insert(RunAttempt(1));
+        let attempt = *self.attempts.entry(run).or_insert(RunAttempt(1));
         self.jobs.insert(
             job,
             HubJob {
                 run,
+                attempt,
+                name: "test".to_owned(),
+                head_sha: "abc".to_owned(),
+                labels: vec![Label::new("dayfly-gpu")],
+                created_at: None,
                 status: JobStatus::Queued,
                 runner_name: None,
             },
@@ -93,6 +145,33 @@ impl Hub {
             .all(|job| matches!(job.status, JobStatus::Completed(_)))
     }
 
+    /// The runs with a job that is queued or runs.
+    fn open_runs(&self) -> Vec<RunId> {
+        let is_open = |job: &&HubJob| matches!(job.status, JobStatus::Queued | JobStatus::InProgress);
+        let open: BTreeSet<RunId> = self.jobs.values().filter(is_open).map(|job| job.run).collect();
+        open.into_iter().collect()
+    }
+
+    fn pushed_since(&self, installation: InstallationId, since: Timestamp) -> Vec<Repository> {
+        let mut pushed: Vec<_> = self
+            .repositories
+            .iter()
+            .filter(|(its, _, at)| *its == installation && *at >= since)
+            .collect();
+        pushed.sort_by_key(|(_, _, at)| Reverse(*at));
+        pushed
+            .into_iter()
+            .map(|(_, repository, _)| repository.clone())
+            .collect()
+    }
+
+    fn failed_after(&self, after: u64, limit: usize) -> Vec<FailedDelivery> {
+        let mut failed: Vec<_> = self.failed.iter().filter(|one| one.number > after).cloned().collect();
+        failed.sort_by_key(|one| Reverse(one.number));
+        failed.truncate(limit);
+        failed
+    }
+
     fn rerun(&mut self, run: RunId, job: Option<JobId>) -> RerunAnswer {
         if !self.run_is_over(run) {
             return RerunAnswer::StillRunning;
@@ -114,6 +193,7 @@ impl Hub {
                 name: name.to_owned(),
                 labels: labels.to_vec(),
                 job: None,
+                online: true,
             },
         );
         Minted::Config(JitConfig {
@@ -167,12 +247,7 @@ impl GitHub for World {
             .runners
             .iter()
             .find(|(_, runner)| runner.name == name)
-            .map(|(id, runner)| RunnerView {
-                id: *id,
-                name: runner.name.clone(),
-                busy: runner.job.is_some(),
-                online: true,
-            }))
+            .map(|(id, runner)| runner.view(*id)))
     }
 
     async fn remove_runner(&self, _: &Scope, runner: RunnerId) -> Result<Removal, ApiError> {
@@ -188,11 +263,8 @@ impl GitHub for World {
     async fn job(&self, _: &Scope, job: JobId) -> Result<JobView, ApiError> {
         self.call("job").await.map_err(down("job"))?;
         let hub = self.hub();
-        let job = hub.jobs.get(&job).ok_or_else(|| not_found("job"))?;
-        Ok(JobView {
-            status: job.status,
-            runner_name: job.runner_name.clone(),
-        })
+        let found = hub.jobs.get(&job).ok_or_else(|| not_found("job"))?;
+        Ok(found.view(job))
     }
 
     async fn run(&self, _: &Scope, run: RunId) -> Result<RunView, ApiError> {
@@ -217,5 +289,63 @@ impl GitHub for World {
     async fn rerun_failed_jobs(&self, _: &Scope, run: RunId) -> Result<RerunAnswer, ApiError> {
         self.call("rerun").await.map_err(down("rerun"))?;
         Ok(self.hub().rerun(run, None))
+    }
+
+    async fn installations(&self) -> Result<Vec<InstallationId>, ApiError> {
+        self.call("installations").await.map_err(down("installations"))?;
+        let hub = self.hub();
+        let all: BTreeSet<InstallationId> = hub.repositories.iter().map(|(its, _, _)| *its).collect();
+        Ok(all.into_iter().collect())
+    }
+
+    async fn pushed_repositories(
+        &self,
+        installation: InstallationId,
+        since: Timestamp,
+    ) -> Result<Vec<Repository>, ApiError> {
+        self.call("pushed_repositories")
+            .await
+            .map_err(down("pushed_repositories"))?;
+        Ok(self.hub().pushed_since(installation, since))
+    }
+
+    async fn open_runs(&self, _: &Scope) -> Result<Vec<RunId>, ApiError> {
+        self.call("open_runs").await.map_err(down("open_runs"))?;
+        Ok(self.hub().open_runs())
+    }
+
+    async fn jobs_of(&self, _: &Scope, run: RunId) -> Result<Vec<JobView>, ApiError> {
+        self.call("jobs_of").await.map_err(down("jobs_of"))?;
+        let hub = self.hub();
+        let latest = *hub.attempts.get(&run).ok_or_else(|| not_found("jobs_of"))?;
+        let of_latest = |job: &HubJob| job.run == run && job.attempt == latest;
+        Ok(hub
+            .jobs
+            .iter()
+            .filter(|(_, job)| of_latest(job))
+            .map(|(id, job)| job.view(*id))
+            .collect())
+    }
+
+    async fn runners(&self, _: &Scope) -> Result<Vec<RunnerView>, ApiError> {
+        self.call("runners").await.map_err(down("runners"))?;
+        Ok(self.hub().runners.iter().map(|(id, runner)| runner.view(*id)).collect())
+    }
+
+    async fn failed_deliveries(&self, after: u64, limit: usize) -> Result<Vec<FailedDelivery>, ApiError> {
+        self.call("failed_deliveries")
+            .await
+            .map_err(down("failed_deliveries"))?;
+        Ok(self.hub().failed_after(after, limit))
+    }
+
+    async fn redeliver(&self, number: u64) -> Result<(), ApiError> {
+        self.call("redeliver").await.map_err(down("redeliver"))?;
+        let mut hub = self.hub();
+        if hub.failed.iter().all(|one| one.number != number) {
+            return Err(not_found("redeliver"));
+        }
+        hub.redelivered.push(number);
+        Ok(())
     }
 }

@@ -1,7 +1,10 @@
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{JobId, RunAttempt, RunId, RunnerId};
 use dayfly_core::labels::Label;
-use dayfly_ports::{ApiErrorKind, ConfigFile, GitHub, JobStatus, Minted, Removal, RerunAnswer, RunView, RunnerView};
+use dayfly_core::time::Timestamp;
+use dayfly_ports::{
+    ApiErrorKind, ConfigFile, GitHub, JobStatus, JobView, Minted, Removal, RerunAnswer, RunView, RunnerView,
+};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use wiremock::matchers::{body_json, header, header_exists, method, path, query_param};
@@ -264,12 +267,43 @@ async fn a_job_stands_where_github_says() {
         ("completed", None, JobStatus::Completed(Conclusion::Unknown)),
     ] {
         let world = World::start().await;
-        let answer = ResponseTemplate::new(200)
-            .set_body_json(json!({"status": status, "conclusion": conclusion, "runner_name": null}));
+        let answer = ResponseTemplate::new(200).set_body_json(
+            json!({"id": 11, "run_id": 22, "status": status, "conclusion": conclusion, "runner_name": null}),
+        );
         world.answers("GET", "/repos/octo/gpu/actions/jobs/11", answer).await;
         let view = world.app.job(&scope(), JobId(11)).await.unwrap();
         assert_eq!((view.status, view.runner_name), (expected, None), "{status}");
     }
+}
+
+#[tokio::test]
+async fn a_job_is_told_with_all_that_its_webhook_has() {
+    let world = World::start().await;
+    let answer = ResponseTemplate::new(200).set_body_json(json!({
+        "id": 11,
+        "run_id": 22,
+        "run_attempt": 3,
+        "name": "test (3.12)",
+        "head_sha": "f00d",
+        "labels": ["self-hosted", "dayfly-gpu--22"],
+        "created_at": "2026-08-01T10:00:00.5Z",
+        "status": "in_progress",
+        "conclusion": null,
+        "runner_name": "dayfly-11-1-1",
+    }));
+    world.answers("GET", "/repos/octo/gpu/actions/jobs/11", answer).await;
+    let expected = JobView {
+        job: JobId(11),
+        run: RunId(22),
+        attempt: RunAttempt(3),
+        name: "test (3.12)".to_owned(),
+        head_sha: "f00d".to_owned(),
+        labels: vec![Label::new("self-hosted"), Label::new("dayfly-gpu--22")],
+        created_at: Some(Timestamp::from_millis(1_785_578_400_500)),
+        status: JobStatus::InProgress,
+        runner_name: Some("dayfly-11-1-1".to_owned()),
+    };
+    assert_eq!(world.app.job(&scope(), JobId(11)).await.unwrap(), expected);
 }
 
 #[tokio::test]

@@ -1,0 +1,101 @@
+//! A call, and what it is answered.
+
+use bytes::Bytes;
+use http::header::ETAG;
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use serde::de::DeserializeOwned;
+
+use crate::failure::Failure;
+
+/// A call to GitHub.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    /// The call, in words.
+    pub(crate) what: &'static str,
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) accept: &'static str,
+    pub(crate) etag: Option<String>,
+    /// Whether an answer of last time will do, if GitHub says that it is still the same.
+    pub(crate) reusable: bool,
+    pub(crate) body: Option<serde_json::Value>,
+    /// Whether doing it twice is the same as doing it once.
+    pub(crate) repeatable: bool,
+}
+
+impl Call {
+    fn new(what: &'static str, method: Method, path: String) -> Self {
+        Self {
+            what,
+            repeatable: method != Method::POST,
+            method,
+            path,
+            accept: "application/vnd.github+json",
+            etag: None,
+            reusable: false,
+            body: None,
+        }
+    }
+
+    pub(crate) fn get(what: &'static str, path: String) -> Self {
+        Self::new(what, Method::GET, path)
+    }
+
+    pub(crate) fn delete(what: &'static str, path: String) -> Self {
+        Self::new(what, Method::DELETE, path)
+    }
+
+    /// A call that is not tried again: it may have been done although it failed.
+    pub(crate) fn post(what: &'static str, path: String, body: Option<serde_json::Value>) -> Self {
+        Self {
+            body,
+            ..Self::new(what, Method::POST, path)
+        }
+    }
+
+    pub(crate) fn repeatable(self) -> Self {
+        Self {
+            repeatable: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn reusable(self) -> Self {
+        Self { reusable: true, ..self }
+    }
+
+    pub(crate) fn accept(self, accept: &'static str) -> Self {
+        Self { accept, ..self }
+    }
+
+    pub(crate) fn if_none_match(self, etag: Option<&str>) -> Self {
+        Self {
+            etag: etag.map(str::to_owned),
+            ..self
+        }
+    }
+}
+
+/// An answer that is none of a refusal.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn etag(&self) -> Option<String> {
+        self.header(ETAG).map(str::to_owned)
+    }
+
+    pub(crate) fn header(&self, name: HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub(crate) fn json<T: DeserializeOwned>(&self, what: &'static str) -> Result<T, Failure> {
+        // The answer itself stays out of the message: it may hold a credential.
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Failure::unanswered(what, format!("the answer is not of its shape: {error}")))
+    }
+}

@@ -1,0 +1,180 @@
+//! What the patrol reads: lists of what GitHub knows, for the webhooks that never came.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use dayfly_core::ids::{InstallationId, Repository, RunId};
+use dayfly_core::time::Timestamp;
+use dayfly_ports::{FailedDelivery, JobView, Parameters, RunnerView, Scope};
+use http::header::LINK;
+
+use crate::answers::{Delivery, Installation, Jobs, ListedRepository, Repositories, Runners, Runs, moment};
+use crate::call::Call;
+use crate::calls::path;
+use crate::failure::Failure;
+use crate::limits::Identity;
+use crate::{GitHubApp, MAX_PAGES, PER_PAGE, since_1970};
+
+/// For so long GitHub keeps a delivery and delivers it again.
+const REDELIVERABLE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
+impl<P: Parameters> GitHubApp<P> {
+    pub(crate) async fn read_installations(&self) -> Result<Vec<InstallationId>, Failure> {
+        let path = "/app/installations";
+        let all = self
+            .pages::<Vec<Installation>>(Identity::App, "list the installations", path)
+            .await?;
+        let active = all.into_iter().filter(|one| one.suspended_at.is_none());
+        Ok(active.map(|one| one.id).collect())
+    }
+
+    pub(crate) async fn read_repositories(
+        &self,
+        installation: InstallationId,
+        since: Timestamp,
+    ) -> Result<Vec<Repository>, Failure> {
+        let path = "/installation/repositories";
+        let all = self
+            .pages::<Repositories>(installation, "list the repositories", path)
+            .await?;
+        Ok(pushed_since(all, since))
+    }
+
+    pub(crate) async fn read_open_runs(&self, scope: &Scope) -> Result<Vec<RunId>, Failure> {
+        // A run may pass from the one list to the other in between.
+        let mut open = BTreeSet::new();
+        for status in ["queued", "in_progress"] {
+            let query = format!("actions/runs?status={status}&per_page={PER_PAGE}");
+            let call = Call::get("list the open runs", path(scope, &query)).reusable();
+            let answer: Runs = self.read(scope, call).await?;
+            open.extend(answer.runs.into_iter().map(|run| run.id));
+        }
+        Ok(open.into_iter().collect())
+    }
+
+    pub(crate) async fn read_jobs(&self, scope: &Scope, run: RunId) -> Result<Vec<JobView>, Failure> {
+        let path = path(scope, &format!("actions/runs/{run}/jobs?filter=latest"));
+        let jobs = self.pages::<Jobs>(scope, "list a run's jobs", &path).await?;
+        Ok(jobs.into_iter().map(Into::into).collect())
+    }
+
+    pub(crate) async fn read_runners(&self, scope: &Scope) -> Result<Vec<RunnerView>, Failure> {
+        let path = path(scope, "actions/runners");
+        let runners = self.pages::<Runners>(scope, "list the runners", &path).await?;
+        Ok(runners.into_iter().map(Into::into).collect())
+    }
+
+    pub(crate) async fn read_failed_deliveries(
+        &self,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<FailedDelivery>, Failure> {
+        const WHAT: &str = "list the failed deliveries";
+        let oldest = oldest_redeliverable(since_1970());
+        let first = format!("/app/hook/deliveries?status=failure&per_page={PER_PAGE}");
+        let mut path = first.clone();
+        let mut failed = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let answer = self.call(Identity::App, Call::get(WHAT, path)).await?;
+            let page: Vec<Delivery> = answer.json(WHAT)?;
+            let more = collect(page, after, oldest, limit, &mut failed);
+            let Some(cursor) = answer.header(LINK).and_then(next_cursor).filter(|_| more) else {
+                return Ok(failed);
+            };
+            path = format!("{first}&cursor={cursor}");
+        }
+        tracing::warn!(MAX_PAGES, "there are more failed deliveries than are read");
+        Ok(failed)
+    }
+}
+
+/// The repositories that were pushed to since then, the latest first.
+fn pushed_since(all: Vec<ListedRepository>, since: Timestamp) -> Vec<Repository> {
+    let mut pushed: Vec<(Timestamp, Repository)> = all
+        .into_iter()
+        .filter_map(|one| {
+            let at = moment(one.pushed_at?);
+            if at < since {
+                return None;
+            }
+            match one.full_name.parse() {
+                Ok(repository) => Some((at, repository)),
+                Err(error) => {
+                    tracing::warn!(%error, "GitHub lists a repository that cannot be looked after");
+                    None
+                }
+            }
+        })
+        .collect();
+    pushed.sort_by_key(|(at, _)| Reverse(*at));
+    pushed.into_iter().map(|(_, repository)| repository).collect()
+}
+
+fn oldest_redeliverable(now: Duration) -> Timestamp {
+    let oldest = now.saturating_sub(REDELIVERABLE);
+    Timestamp::from_millis(i64::try_from(oldest.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Adds the failed deliveries of a page, the latest first; whether the next page may have more.
+fn collect(page: Vec<Delivery>, after: u64, oldest: Timestamp, limit: usize, failed: &mut Vec<FailedDelivery>) -> bool {
+    for delivery in page {
+        let has_failed = delivery.has_failed();
+        let delivery = FailedDelivery::from(delivery);
+        if delivery.number <= after || delivery.at < oldest || failed.len() >= limit {
+            return false;
+        }
+        if has_failed {
+            failed.push(delivery);
+        }
+    }
+    failed.len() < limit
+}
+
+/// Where the next page begins, out of a `Link` header. Only the cursor is taken: the token goes
+/// wherever the call goes.
+///
+/// <https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api#using-link-headers>
+fn next_cursor(links: &str) -> Option<String> {
+    let next = links.split(',').find(|link| link.contains("rel=\"next\""))?;
+    let url = next.trim().strip_prefix('<')?.split_once('>')?.0;
+    let query = url.split_once('?')?.1;
+    // As GitHub wrote it, escapes and all.
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("cursor="))
+        .filter(|cursor| !cursor.is_empty())
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_where_the_link_says() {
+        for (links, expected) in [
+            (
+                r#"<https://api.github.com/app/hook/deliveries?per_page=100&cursor=v1_9>; rel="next""#,
+                Some("v1_9"),
+            ),
+            (
+                r#"<https://x/y?cursor=p>; rel="prev", <https://x/y?cursor=a%3D&status=failure>; rel="next""#,
+                Some("a%3D"),
+            ),
+            (r#"<https://x/y?cursor=p>; rel="prev""#, None),
+            (r#"<https://x/y?page=2>; rel="next""#, None),
+            (r#"<https://x/y?cursor=>; rel="next""#, None),
+            ("", None),
+        ] {
+            assert_eq!(next_cursor(links).as_deref(), expected, "{links}");
+        }
+    }
+
+    #[test]
+    fn a_delivery_is_redelivered_for_three_days() {
+        let day = 24 * 60 * 60;
+        let now = Duration::from_secs(10 * day);
+        assert_eq!(oldest_redeliverable(now), Timestamp::from_seconds(7 * 24 * 60 * 60));
+    }
+}
