@@ -21,7 +21,8 @@ COSTS_AT_REST = {
     "AWS::Lambda::EventSourceMapping", "AWS::CloudWatch::Dashboard",
     "AWS::ApplicationAutoScaling::ScalableTarget", "AWS::Kinesis::Stream", "AWS::Pipes::Pipe",
 }
-MOST_FREE_ALARMS = 10
+# Ten are free in an account, and other stacks want some.
+MOST_ALARMS = 1
 
 FUNCTIONS = ("Webhook", "Launch", "Checkin", "Settle", "Interruption", "Sweeper")
 
@@ -66,7 +67,7 @@ class Template(unittest.TestCase):
     def test_nothing_in_it_costs_at_rest(self):
         found = {k: v["Type"] for k, v in self.resources.items() if v["Type"] in COSTS_AT_REST}
         self.assertEqual(found, {})
-        self.assertLessEqual(len(self.of_type("AWS::CloudWatch::Alarm")), MOST_FREE_ALARMS)
+        self.assertLessEqual(len(self.of_type("AWS::CloudWatch::Alarm")), MOST_ALARMS)
         for function in self.of_type("AWS::Lambda::Function").values():
             self.assertNotIn("ReservedConcurrentExecutions", function)
             self.assertNotIn("SnapStart", function)
@@ -186,6 +187,31 @@ class Template(unittest.TestCase):
             self.assertIn("sqs:SendMessage", self.actions(f"{name}Role"))
         self.assertIn("sqs:SendMessage", self.actions("SchedulerRole"))
 
+    # -- alarms
+
+    def test_a_dead_letter_calls_for_a_person_and_says_what_to_do(self):
+        alarm = self.resources["DeadLettersAlarm"]["Properties"]
+        self.assertEqual(
+            (alarm["Namespace"], alarm["MetricName"], alarm["ComparisonOperator"], alarm["Threshold"]),
+            ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "GreaterThanThreshold", 0))
+        self.assertEqual(alarm["Dimensions"],
+                         [{"Name": "QueueName", "Value": {"Fn::GetAtt": ["DeadLetters", "QueueName"]}}])
+        self.assertEqual(alarm["TreatMissingData"], "notBreaching")
+        description = alarm["AlarmDescription"]["Fn::Sub"]
+        self.assertIn("`dayfly redrive --stack ${AWS::StackName} --region ${AWS::Region} --dry-run`", description)
+        self.assertLess(len(description), 900, "CloudWatch takes 1024 characters")
+
+    def test_every_alarm_goes_to_the_one_topic_and_by_email_only_if_one_is_given(self):
+        self.assertEqual(list(self.of_type("AWS::SNS::Topic")), ["Alarms"])
+        for alarm in self.of_type("AWS::CloudWatch::Alarm").values():
+            self.assertEqual(alarm["AlarmActions"], [{"Ref": "Alarms"}])
+            # One of more than a minute's resolution is not among the free ones.
+            self.assertGreaterEqual(alarm["Period"], 60)
+        email = self.resources["AlarmsByEmail"]
+        self.assertEqual(email["Condition"], "TellByEmail")
+        self.assertEqual(email["Properties"]["TopicArn"], {"Ref": "Alarms"})
+        self.assertEqual(self.template["Parameters"]["AlarmEmail"]["Default"], "")
+
     # -- instances
 
     def launch_template(self):
@@ -228,7 +254,7 @@ class Template(unittest.TestCase):
 
     def test_every_output_that_others_read_is_there(self):
         for name in ("WebhookUrl", "CheckinUrl", "TableName", "BusName", "MinuteScheduleName",
-                     "LaunchTemplateId", "SubnetIds", "InstanceRoleArn",
+                     "LaunchTemplateId", "SubnetIds", "InstanceRoleArn", "DeadLettersUrl", "AlarmsTopicArn",
                      *(f"{function}FunctionName" for function in FUNCTIONS)):
             self.assertIn(name, self.template["Outputs"])
 

@@ -19,6 +19,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::{RetryConfig, RetrySpec};
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::origin::Origin;
@@ -29,7 +30,7 @@ pub use aws_types::SdkConfig;
 pub use error::{Failure, failure};
 
 use endpoints::EndpointsFromEnvironment;
-use http::LazyClient;
+use http::{ClientForPeople, LazyClient};
 use roots::Roots;
 
 /// To an endpoint in the same region, a connection takes milliseconds or it will not come about.
@@ -82,6 +83,16 @@ pub fn config_from(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'stat
     from_environment(&Environment(Arc::new(lookup)))
 }
 
+/// The HTTP client alone, for a program on a person's machine, which finds its credentials otherwise.
+/// `AWS_CA_BUNDLE` and the usual variables for a proxy are honoured.
+///
+/// # Errors
+/// If the file of `AWS_CA_BUNDLE` cannot be used.
+pub fn http_client_for_people() -> Result<SharedHttpClient, ConfigError> {
+    let env = Environment(Arc::new(|name: &str| std::env::var(name).ok()));
+    Ok(SharedHttpClient::new(ClientForPeople::new(roots(&env)?)))
+}
+
 /// The time limits of each call. A client whose service is slower by nature takes these and gives
 /// more.
 #[must_use]
@@ -116,10 +127,7 @@ fn from_environment(env: &Environment) -> Result<SdkConfig, ConfigError> {
         .get("AWS_REGION")
         .or_else(|| env.get("AWS_DEFAULT_REGION"))
         .ok_or(ConfigError::NoRegion)?;
-    let roots = match env.get("AWS_CA_BUNDLE") {
-        Some(path) => Roots::from_file(path.into())?,
-        None => Roots::of_aws(),
-    };
+    let roots = roots(env)?;
     let mut builder = SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(region))
@@ -138,6 +146,13 @@ fn from_environment(env: &Environment) -> Result<SdkConfig, ConfigError> {
     // Without this the clients put their service's own number of tries in place of ours.
     builder.insert_origin("retry_config", Origin::shared_config());
     Ok(builder.build())
+}
+
+fn roots(env: &Environment) -> Result<Roots, ConfigError> {
+    match env.get("AWS_CA_BUNDLE") {
+        Some(path) => Roots::from_file(path.into()),
+        None => Ok(Roots::of_aws()),
+    }
 }
 
 /// Credentials as Lambda gives them. They are read again with each load, because an environment that

@@ -111,7 +111,7 @@ pub fn built(folder: &Path, binary: &str) -> anyhow::Result<PathBuf> {
     let path = folder.join(binary);
     if !path.is_file() {
         bail!(
-            "`{}` is not built\n\nhelp: run `cargo build -p {binary}`",
+            "`{}` is not built\n\nhelp: run `cargo build --bin {binary}`",
             path.display()
         );
     }
@@ -166,6 +166,9 @@ mod tests {
     #[test]
     fn a_missing_binary_says_how_to_build_it() {
         let error = built(Path::new("/nonexistent"), "dayfly-webhook").unwrap_err();
-        assert!(error.to_string().contains("cargo build -p dayfly-webhook"), "{error}");
+        assert!(
+            error.to_string().contains("cargo build --bin dayfly-webhook"),
+            "{error}"
+        );
     }
 }

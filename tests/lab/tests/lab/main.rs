@@ -7,6 +7,7 @@ mod foundation;
 mod iam_refusals;
 mod logs_hold_no_secret;
 mod main_job;
+mod redrive;
 mod scenarios;
 mod stand_in;
 mod whole;

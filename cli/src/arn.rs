@@ -1,0 +1,73 @@
+//! Amazon Resource Names, as far as they are read here.
+
+/// `arn:partition:service:region:account:resource`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arn<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) region: &'a str,
+    pub(crate) account: &'a str,
+    /// All that follows, with whatever colons and slashes it has.
+    pub(crate) resource: &'a str,
+}
+
+impl<'a> Arn<'a> {
+    pub(crate) fn read(text: &'a str) -> Option<Self> {
+        let mut parts = text.splitn(6, ':');
+        let head = parts.next()?;
+        let _partition = parts.next()?;
+        let arn = Self {
+            service: parts.next()?,
+            region: parts.next()?,
+            account: parts.next()?,
+            resource: parts.next()?,
+        };
+        (head == "arn").then_some(arn)
+    }
+
+    /// The function's name, without version or alias, if it is a function's.
+    pub(crate) fn function(&self) -> Option<&'a str> {
+        let name = self.resource.strip_prefix("function:")?;
+        (self.service == "lambda").then(|| name.split(':').next().unwrap_or(name))
+    }
+
+    /// What stands behind the last slash: the name of a rule or a schedule.
+    pub(crate) fn last(&self) -> &'a str {
+        self.resource.rsplit('/').next().unwrap_or(self.resource)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_arns() {
+        let cases = [
+            (
+                "arn:aws:lambda:eu-west-1:123:function:dayfly-Launch-1",
+                Some("dayfly-Launch-1"),
+                "function:dayfly-Launch-1",
+            ),
+            (
+                "arn:aws-cn:lambda:cn-north-1:123:function:f:$LATEST",
+                Some("f"),
+                "function:f:$LATEST",
+            ),
+            ("arn:aws:events:eu-west-1:123:rule/dayfly/JobQueued", None, "JobQueued"),
+            ("arn:aws:events:eu-west-1:123:rule/SpotNotice", None, "SpotNotice"),
+            (
+                "arn:aws:scheduler:eu-west-1:123:schedule/default/dayfly-minute",
+                None,
+                "dayfly-minute",
+            ),
+            ("arn:aws:sqs:eu-west-1:123:function:f", None, "function:f"),
+        ];
+        for (text, function, last) in cases {
+            let arn = Arn::read(text).unwrap();
+            assert_eq!((arn.function(), arn.last()), (function, last), "{text}");
+        }
+        for text in ["", "arn:aws:lambda", "urn:aws:lambda:r:a:function:f"] {
+            assert_eq!(Arn::read(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Why a command could not be carried out: each names the place, the cause and the mend.
+
+use std::fmt;
+use std::io;
+
+use dayfly_aws::Failure;
+
+/// Why a command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing says which region to look in.
+    #[error("no region: give `--region`, set `AWS_REGION`, or set `region` in your AWS profile")]
+    NoRegion,
+    /// The client cannot be set up.
+    #[error(transparent)]
+    Config(#[from] dayfly_aws::ConfigError),
+    /// There is no such stack.
+    #[error("there is no stack `{name}` in {region}: name the stack with `--stack` and its region with `--region`")]
+    NoStack {
+        /// The name that was looked for.
+        name: String,
+        /// Where.
+        region: String,
+    },
+    /// A stack of this name is there, but not with what is needed.
+    #[error(
+        "the stack `{stack}` has no output `{output}`: it is older than this command, or no stack of dayfly's. Deploy the template that this command came with, or name another stack with `--stack`"
+    )]
+    NoOutput {
+        /// The stack.
+        stack: String,
+        /// What it lacks.
+        output: String,
+    },
+    /// AWS said no, or nothing.
+    #[error("{asked}: {failure}\n\nhelp: {mend}")]
+    Aws {
+        /// What was asked of AWS.
+        asked: String,
+        /// What came.
+        failure: Failure,
+        /// What to do.
+        mend: Mend,
+    },
+    /// The output could not be written.
+    #[error("the output cannot be written: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Error {
+    /// Without what to do: for where it stands in a line with others.
+    pub(crate) fn cause(&self) -> String {
+        match self {
+            Self::Aws { asked, failure, .. } => format!("{asked}: {failure}"),
+            other => other.to_string(),
+        }
+    }
+
+    /// A failed call of AWS.
+    pub(crate) fn aws(asked: impl Into<String>, failure: Failure) -> Self {
+        Self::Aws {
+            asked: asked.into(),
+            mend: Mend::of(&failure),
+            failure,
+        }
+    }
+}
+
+/// What helps against a failed call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mend {
+    /// Credentials are missing or no longer good.
+    SignIn,
+    /// The caller may not.
+    AskForRights,
+    /// It may pass.
+    TryAgain,
+}
+
+/// What the services call credentials that are expired, deleted or mistyped.
+const NO_LONGER_GOOD: [&str; 6] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+];
+
+impl Mend {
+    fn of(failure: &Failure) -> Self {
+        match failure.code.as_deref() {
+            Some(code) if NO_LONGER_GOOD.contains(&code) => Self::SignIn,
+            Some(code) if code.contains("AccessDenied") => Self::AskForRights,
+            None if failure.message.contains("credential") => Self::SignIn,
+            _ => Self::TryAgain,
+        }
+    }
+}
+
+impl fmt::Display for Mend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SignIn => {
+                "sign in to AWS (`aws sso login`), choose a profile with `AWS_PROFILE`, or bring what the AWS CLI \
+                 has: `eval \"$(aws configure export-credentials --format env)\"`"
+            }
+            Self::AskForRights => "ask the account's administrator for this right, or choose another `AWS_PROFILE`",
+            Self::TryAgain => "run the command again; twice does no harm",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_says_what_to_do() {
+        let cases = [
+            (Some("ExpiredToken"), "the token is expired", Mend::SignIn),
+            (
+                None,
+                "dispatch failure: no providers in chain provided credentials",
+                Mend::SignIn,
+            ),
+            (
+                Some("AccessDenied"),
+                "not authorized to perform: sqs:ReceiveMessage",
+                Mend::AskForRights,
+            ),
+            (Some("AccessDeniedException"), "not authorized", Mend::AskForRights),
+            (Some("ThrottlingException"), "rate exceeded", Mend::TryAgain),
+            (None, "dispatch failure: io error: connection refused", Mend::TryAgain),
+        ];
+        for (code, message, mend) in cases {
+            let failure = Failure {
+                code: code.map(str::to_owned),
+                message: message.to_owned(),
+            };
+            assert_eq!(Mend::of(&failure), mend, "{failure}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_place_cause_and_mend() {
+        let failure = Failure {
+            code: Some("AccessDenied".to_owned()),
+            message: "not yours".to_owned(),
+        };
+        let said = Error::aws("reading the queue `q`", failure).to_string();
+        assert!(
+            said.starts_with("reading the queue `q`: AccessDenied: not yours\n\nhelp: ask"),
+            "{said}"
+        );
+    }
+}

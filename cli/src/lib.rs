@@ -1,0 +1,82 @@
+//! The commands of `dayfly`, for whoever runs a stack: one module for each.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+// The futures of the SDK lie so deep within each other.
+#![recursion_limit = "256"]
+
+mod arn;
+mod aws;
+mod error;
+pub mod output;
+pub mod redrive;
+mod stack;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use error::Error;
+
+use output::Output;
+
+/// Looks after a dayfly stack in your AWS account.
+///
+/// Credentials and region are found as the AWS CLI finds them: environment, profile, SSO.
+#[derive(Debug, Parser)]
+#[command(name = "dayfly", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Redrive(redrive::Arguments),
+}
+
+/// Which stack a command is about.
+#[derive(Clone, Debug, Args)]
+pub struct Place {
+    /// The stack's name in CloudFormation
+    #[arg(long, default_value = "dayfly")]
+    stack: String,
+    /// The stack's region, if it is not the one of your profile or environment
+    #[arg(long)]
+    region: Option<String>,
+}
+
+/// How a command ended that could be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All is done.
+    Done,
+    /// Something is left that a person has to look at; it is named in the output.
+    SomethingStayed,
+}
+
+/// Carries out a command.
+///
+/// # Errors
+/// If it could not be carried out, in words for whoever gave it.
+pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Error> {
+    match cli.command {
+        Command::Redrive(arguments) => redrive::run(&arguments, output).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_stacks_name_is_all_that_is_needed_and_not_even_that() {
+        let cli = Cli::try_parse_from(["dayfly", "redrive"]).unwrap();
+        let Command::Redrive(arguments) = cli.command;
+        assert_eq!(arguments.place.stack, "dayfly");
+        assert!(Cli::try_parse_from(["dayfly", "redrive", "--limit", "0"]).is_err());
+    }
+}
