@@ -161,7 +161,11 @@ pub(super) async fn deliveries(State(hub): State<Arc<Hub>>, Query(query): Query<
     let mut response = axum::Json(items).into_response();
     if let (Some(last), Some(_)) = (page.last(), found.peek()) {
         let url = format!("{}/app/hook/deliveries", world.api_url);
-        let next = format!("<{url}?per_page={per_page}&cursor={}>; rel=\"next\"", last.id);
+        let status = query
+            .status
+            .as_ref()
+            .map_or_else(String::new, |status| format!("&status={status}"));
+        let next = format!("<{url}?per_page={per_page}{status}&cursor={}>; rel=\"next\"", last.id);
         add_header(&mut response, "link", &next);
     }
     Ok(response)

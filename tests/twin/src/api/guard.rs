@@ -30,6 +30,10 @@ const LARGEST_BODY: usize = 4 << 20;
 /// Asking for the limit neither counts against it nor is refused by it.
 const RATE_LIMIT: &str = "rate-limit/get";
 
+/// Whose limit a request was counted against.
+#[derive(Debug, Clone, Copy)]
+struct Counted(InstallationId);
+
 /// Who calls, and about what.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Caller {
@@ -67,7 +71,10 @@ pub(super) async fn guard(State(hub): State<Arc<Hub>>, request: Request, next: N
     let request_body = to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
     let conditional = header_of(&parts.headers, header::IF_NONE_MATCH.as_str());
     let response = answer(&hub, operation, parts, request_body.clone(), next).await;
-    let (response, response_body) = finish(response, conditional.as_deref()).await;
+    let (mut response, response_body) = finish(response, conditional.as_deref()).await;
+    if response.status() == StatusCode::NOT_MODIFIED {
+        uncount(&mut hub.look(), &mut response);
+    }
     let status = response.status().as_u16();
     if let Some(checker) = &hub.checker {
         let broken = checker.exchange(&Exchange {
@@ -96,6 +103,9 @@ async fn answer(hub: &Arc<Hub>, operation: &'static Operation, mut parts: Parts,
         .into_response();
     }
     let now = hub.now();
+    if hub.look().api_down_until.is_some_and(|until| now < until) {
+        return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable").into_response();
+    }
     let admitted = {
         let mut world = hub.look();
         admit(hub, &mut world, operation, &parts, now)
@@ -117,6 +127,7 @@ async fn answer(hub: &Arc<Hub>, operation: &'static Operation, mut parts: Parts,
         disturbed(hub, operation, request, next).await
     };
     add_rate_headers(&mut response, window, limit);
+    response.extensions_mut().insert(Counted(limited(caller.installation)));
     response
 }
 
@@ -190,7 +201,7 @@ fn admit(
         }
     };
     let counted = operation.id != RATE_LIMIT;
-    let window = use_rate(world, installation.unwrap_or(InstallationId(0)), counted, now);
+    let window = use_rate(world, limited(installation), counted, now);
     Ok((Caller { installation, repo }, window))
 }
 
@@ -256,6 +267,23 @@ fn repo_of(world: &World, path: &str) -> Option<RepoId> {
     let mut parts = path.strip_prefix("/repos/")?.split('/');
     let (owner, name) = (parts.next()?, parts.next()?);
     world.repo_named(owner, name).map(|repo| repo.id)
+}
+
+/// Whose limit a request counts against: that of an installation, or the App's own.
+fn limited(installation: Option<InstallationId>) -> InstallationId {
+    installation.unwrap_or(InstallationId(0))
+}
+
+/// An answer that the caller knows already costs nothing.
+fn uncount(world: &mut World, response: &mut Response) {
+    let Some(Counted(who)) = response.extensions().get::<Counted>().copied() else {
+        return;
+    };
+    let limit = world.rules.rate_limit_per_hour;
+    if let Some(window) = world.token_uses.get_mut(&who) {
+        window.used = window.used.saturating_sub(1);
+        add_rate_headers(response, *window, limit);
+    }
 }
 
 fn use_rate(world: &mut World, who: InstallationId, counted: bool, now: Timestamp) -> RateWindow {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use super::{Twin, TwinError};
 use crate::api::ApiFault;
+use crate::clock;
 use crate::model::{AccountKind, Conclusion, InstallationId, JobId, RepoId, RunId};
 use crate::payload;
 use crate::state::{Effect, Rerun, WebhookDraft};
@@ -233,6 +235,13 @@ impl Twin {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(fault);
+    }
+
+    /// From now on, and for so long by the twin's clock, every request of the REST API is answered 503 and
+    /// nothing is done; no time at all ends that. Webhooks are sent and runners served all the while.
+    pub fn take_api_down(&self, span: Duration) {
+        self.hub
+            .act(|state, now| state.api_down_until = Some(clock::after(now, span)));
     }
 
     /// Whether runners read `busy: false` while they have a job, as users report; deleting them is

@@ -7,6 +7,7 @@ mod checks;
 mod contents;
 mod main_path;
 mod matching;
+mod patrol;
 mod reruns;
 mod runners;
 mod secrets;
