@@ -69,6 +69,11 @@ fmt: ## Format the code, and put user-data.sh into the template
 	cargo fmt --all
 	infra/inline-user-data
 
+.PHONY: docs
+docs: ## Make docs/lifecycle.md from the tables of steps
+	@mkdir -p docs
+	cargo run --quiet -p dayfly-core --example lifecycle >docs/lifecycle.md
+
 .PHONY: bench
 bench: ## Start-up, latency, memory and size of every function, beside the goals
 	@tools/prerequisites bench

@@ -64,8 +64,8 @@ trap 'say "line $LINENO failed: $BASH_COMMAND"; exit 1' ERR
 trap 'exit 1' TERM INT HUP
 
 # The machine's own end, should the agent and everything in the cloud fail. The
-# extra quarter of an hour leaves the orderly end to the agent's timer.
-last_resort=$((max_lifetime_seconds + 900))
+# extra three minutes leave the orderly end to the agent's timer.
+last_resort=$((max_lifetime_seconds + 180))
 if ! systemd-run --quiet --unit=dayfly-last-resort --on-active="${last_resort}s" \
   systemctl poweroff --force; then
   { pause "$last_resort"; power_off 'maximum lifetime'; } &

@@ -29,6 +29,8 @@ const GOODBYE_PATIENCE: Duration = Duration::from_secs(20);
 const HOPELESS_GOODBYE_PATIENCE: Duration = Duration::from_secs(5);
 /// A heartbeat that failed is followed by the next one this soon, or sooner.
 const HEARTBEAT_RETRY: Duration = Duration::from_secs(5);
+/// How long the runner may take to leave once its job has ended: it uploads logs, and nothing else.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(120);
 /// EC2 takes a spot instance two minutes after its notice; a bit more, and it is not coming.
 const RECLAIM_PATIENCE: Duration = Duration::from_secs(150);
 
@@ -173,6 +175,8 @@ pub struct State {
     life: Life,
     runner_alive: bool,
     job: Job,
+    /// When the runner must have left; nothing before its job has ended.
+    leave_by: Option<Moment>,
     notice: Option<InterruptionNotice>,
     heartbeat: Duration,
     drain: Duration,
@@ -191,6 +195,7 @@ impl State {
             life: Life::Claiming,
             runner_alive: false,
             job: Job::None,
+            leave_by: None,
             notice: None,
             heartbeat: Duration::ZERO,
             drain: Duration::ZERO,
@@ -220,7 +225,7 @@ impl State {
         let beat = self.next_heartbeat.unwrap_or(Moment::MAX);
         match &self.life {
             Life::Claiming => Some(living),
-            Life::Working => Some(living.min(beat)),
+            Life::Working => Some(living.min(beat).min(self.leave_by.unwrap_or(Moment::MAX))),
             Life::Draining { kill_at, .. } => Some(beat.min(*kill_at)),
             Life::Leaving { give_up_at } => Some(*give_up_at),
             Life::AwaitingReclaim { until } => Some(*until),
@@ -327,6 +332,10 @@ impl State {
             Life::Claiming | Life::Working if now >= self.last_contact + self.unreachable => {
                 self.wind_down(End::new(GoodbyeReason::Unreachable), UNREACHABLE_GRACE, now)
             }
+            Life::Working if self.leave_by.is_some_and(|leave_by| now >= leave_by) => {
+                let end = End::because(GoodbyeReason::Finished, "the runner did not leave after its job");
+                self.wind_down(end, UNREACHABLE_GRACE, now)
+            }
             Life::Working | Life::Draining { .. } if self.next_heartbeat.is_some_and(|next| now >= next) => {
                 vec![self.beat()]
             }
@@ -410,6 +419,7 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
         }
         Event::JobFinished => {
             state.job = Job::Ended;
+            state.leave_by = Some(now + LEAVE_PATIENCE);
             vec![Action::Report {
                 stage: Stage::JobFinished,
                 detail: None,

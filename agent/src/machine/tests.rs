@@ -366,3 +366,24 @@ fn the_jit_config_does_not_print() {
     assert!(!format!("{:?}", claimed()).contains("c2VjcmV0"));
     assert!(!format!("{:?}", Action::StartRunner(jit())).contains("c2VjcmV0"));
 }
+
+#[test]
+fn a_runner_that_does_not_leave_after_its_job_is_made_to() {
+    let end = "the runner did not leave after its job";
+    running(vec![
+        (10, Event::JobFinished, vec![report(Stage::JobFinished, None)]),
+        (11, Event::HeartbeatAnswered(Order::Continue), vec![]),
+        (41, Event::Tick, vec![beat(Phase::Listening)]),
+        (42, Event::HeartbeatAnswered(Order::Continue), vec![]),
+        (72, Event::Tick, vec![beat(Phase::Listening)]),
+        (73, Event::HeartbeatAnswered(Order::Continue), vec![]),
+        (103, Event::Tick, vec![beat(Phase::Listening)]),
+        (104, Event::HeartbeatAnswered(Order::Continue), vec![]),
+        (
+            130,
+            Event::Tick,
+            vec![Action::SignalRunner, report(Stage::DrainStarted, Some(end))],
+        ),
+        (131, exited(0), vec![goodbye(GoodbyeReason::Finished, Some(end))]),
+    ]);
+}

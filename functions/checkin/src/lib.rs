@@ -100,7 +100,10 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
                         checkin::heartbeat(runner, &body, now, &self.deadlines)
                     })
                     .await?;
-                Ok(order_answer(order))
+                if order.is_none() {
+                    tracing::warn!("an instance that no record leads to is left to patrol");
+                }
+                Ok(order_answer(order.unwrap_or(checkin::ORDER_TO_UNKNOWN)))
             }
             "progress" => {
                 let body: ProgressRequest = read(request)?;
@@ -110,7 +113,7 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
                     })
                     .await?;
                 tracing::info!(stage = ?body.stage, detail = body.detail, "the instance reached a stage");
-                Ok(order_answer(order))
+                Ok(order_answer(order.ok_or(UNRECORDED)?))
             }
             "goodbye" => {
                 let body: GoodbyeRequest = read(request)?;
@@ -127,24 +130,28 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
         }
     }
 
-    /// Records what an instance said, and answers what it has to do.
+    /// Records what an instance said, and answers what it has to do; nothing if no record leads to
+    /// it.
     async fn change(
         &self,
         caller: &InstanceId,
         named: &InstanceId,
         now: Timestamp,
         decide: impl Fn(&Runner) -> Runner,
-    ) -> Result<Order, Denied> {
+    ) -> Result<Option<Order>, Denied> {
         checkin::same_instance(caller, named).map_err(Denied::Refused)?;
         for _ in 0..MAX_CONFLICTS {
-            let Stored {
+            let Some(Stored {
                 record: runner,
                 version,
-            } = self.runner(caller).await?;
+            }) = self.runner(caller).await?
+            else {
+                return Ok(None);
+            };
             let next = decide(&runner);
             let order = checkin::order(&next);
             if next == runner {
-                return Ok(order);
+                return Ok(Some(order));
             }
             match self.store.commit(vec![Change::update(version, next.clone())]).await {
                 Err(StoreError::Conflict) => continue,
@@ -153,25 +160,26 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
             if next.ending != runner.ending {
                 follow_up(&self.store, &self.bus, &next, now).await?;
             }
-            return Ok(order);
+            return Ok(Some(order));
         }
         Err(StoreError::Conflict.into())
     }
 
     /// The runner on the calling instance.
-    async fn runner(&self, caller: &InstanceId) -> Result<Stored<Runner>, Denied> {
-        let runner = self
-            .store
-            .runner_on(caller)
-            .await?
-            .ok_or(Denied::Later("no runner is recorded for this instance yet"))?;
+    async fn runner(&self, caller: &InstanceId) -> Result<Option<Stored<Runner>>, Denied> {
+        let Some(runner) = self.store.runner_on(caller).await? else {
+            return Ok(None);
+        };
         tracing::Span::current().record("runner", runner.record.name.as_str());
         if runner.record.instance() != Some(caller) {
             return Err(Denied::Refused("the runner belongs to another instance"));
         }
-        Ok(runner)
+        Ok(Some(runner))
     }
 }
+
+/// The launch of an instance is recorded a moment after it.
+const UNRECORDED: Denied = Denied::Later("no runner is recorded for this instance yet");
 
 fn order_answer(order: Order) -> LambdaFunctionUrlResponse {
     answer::json(200, &OrderAnswer { order })

@@ -1,7 +1,5 @@
 //! One call to EC2, and the record of what came of it.
 
-use std::collections::BTreeMap;
-
 use dayfly_core::decide::launch::{self, Attempted};
 use dayfly_core::ids::{InstanceType, Zone};
 use dayfly_core::money::MicroDollars;
@@ -9,13 +7,13 @@ use dayfly_core::record::{Change, Launched, Runner, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, MAX_CONFLICTS};
 use dayfly_ports::{
-    Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest, GitHub, Parameters, Schedule, Store,
-    StoreError,
+    Bus, Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest, GitHub, Parameters, Schedule,
+    Scope, Store, StoreError,
 };
 
 use crate::Function;
 
-impl<S: Store, G: GitHub, F: Fleet, C: Schedule, P: Parameters> Function<S, G, F, C, P> {
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters> Function<S, G, F, B, C, P> {
     /// Launches the instance of a claimed runner and records how that went.
     pub(crate) async fn attempt(&self, runner: Runner, now: Timestamp) -> Result<(), FlowError> {
         let answer = self.fleet.create(&self.request(&runner)).await;
@@ -35,13 +33,16 @@ impl<S: Store, G: GitHub, F: Fleet, C: Schedule, P: Parameters> Function<S, G, F
         FleetRequest {
             client_token: runner.client_token(),
             runner: runner.name.clone(),
+            scope: Scope {
+                installation: runner.installation,
+                repository: runner.repository.clone(),
+            },
             instance_types: spec.instance_types.clone(),
             subnets: self.subnets.clone(),
             image: runner.plan.image.clone(),
             root_device: runner.plan.root_device.clone(),
             disk_gib: spec.disk_gib,
             spot: spec.spot,
-            tags: BTreeMap::from([("dayfly:repository".to_owned(), runner.repository.to_string())]),
         }
     }
 

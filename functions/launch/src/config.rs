@@ -10,11 +10,10 @@ use crate::NoPlan;
 
 /// Loads the configuration of the repository's default branch.
 pub async fn load<S: Store, G: GitHub>(store: &S, github: &G, scope: &Scope, now: Timestamp) -> Result<Config, NoPlan> {
-    let unavailable = |error: &dyn std::fmt::Display| NoPlan::Unavailable(error.to_string());
     let known = store
         .config(&scope.repository)
         .await
-        .map_err(|error| unavailable(&error))?;
+        .map_err(|error| NoPlan::Unavailable(error.to_string(), None))?;
     let text = match known {
         Some(Stored { record, .. }) if now.since(record.checked_at) < CONFIG_FRESH => record.text,
         known => ask(store, github, scope, known, now).await?,
@@ -46,7 +45,7 @@ async fn ask<S: Store, G: GitHub>(
             ApiErrorKind::NotFound
             | ApiErrorKind::BadRequest
             | ApiErrorKind::RateLimited(_)
-            | ApiErrorKind::Unavailable => NoPlan::Unavailable(error.to_string()),
+            | ApiErrorKind::Unavailable => NoPlan::Unavailable(error.to_string(), error.wait()),
         })?;
     let (etag, text) = match answer {
         ConfigFile::NotModified => known.as_ref().map_or((None, None), |stored| {

@@ -47,7 +47,7 @@ impl ImageCache {
             FleetErrorKind::BadRequest => NoPlan::Refused(format!(
                 "the image {id} (`machine_image: {name}`) cannot be used in this account and region; EC2 says {error}"
             )),
-            _ => NoPlan::Unavailable(format!("the image {id} could not be looked up; EC2 says {error}")),
+            _ => NoPlan::Unavailable(format!("the image {id} could not be looked up; EC2 says {error}"), None),
         })?;
         self.known.borrow_mut().insert(name, (image.clone(), now));
         Ok(image)
@@ -59,7 +59,7 @@ async fn resolve<P: Parameters>(parameters: &P, path: &str) -> Result<ImageId, N
         ParameterError::Missing(_) => NoPlan::Refused(format!(
             "`machine_image: ssm:{path}`: there is no such SSM parameter in this region"
         )),
-        ParameterError::Unavailable { .. } => NoPlan::Unavailable(error.to_string()),
+        ParameterError::Unavailable { .. } => NoPlan::Unavailable(error.to_string(), None),
     })?;
     Ok(ImageId::new(value.expose_secret()))
 }

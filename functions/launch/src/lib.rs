@@ -5,6 +5,9 @@
 mod attempt;
 mod config;
 mod image;
+mod watch;
+
+use std::time::Duration;
 
 use dayfly_core::config::RunnerSpec;
 use dayfly_core::deadlines::Deadlines;
@@ -14,8 +17,10 @@ use dayfly_core::ids::SubnetId;
 use dayfly_core::labels;
 use dayfly_core::record::{Change, Job, LaunchPlan, Runner, Stored, Version};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, wake_up};
-use dayfly_ports::{Fleet, GitHub, JobStatus, Parameters, Schedule, Scope, Store, StoreError};
+use dayfly_lifecycle::{FlowError, event_of, wake_up};
+use dayfly_ports::{
+    ApiError, ApiErrorKind, Bus, Fleet, GitHub, JobStatus, Parameters, Schedule, Scope, Store, StoreError,
+};
 
 pub use crate::image::ImageCache;
 
@@ -25,9 +30,19 @@ enum NoPlan {
     /// The job asks for something that it cannot have, in words for its author.
     #[error("{0}")]
     Refused(String),
-    /// Something did not answer: later.
+    /// Something did not answer: later, after the wait that it asked for.
     #[error("{0}")]
-    Unavailable(String),
+    Unavailable(String, Option<Duration>),
+}
+
+/// Where GitHub says that a job stands.
+enum Standing {
+    /// It waits for a runner.
+    Waits,
+    /// It has started or ended, and this would have told us.
+    MovedOn(Box<Event>),
+    /// It is not there any more, or its run is over.
+    Over,
 }
 
 /// What came of an event.
@@ -44,13 +59,15 @@ pub enum Outcome {
 }
 
 /// The launch function.
-pub struct Function<S, G, F, C, P> {
+pub struct Function<S, G, F, B, C, P> {
     /// The table.
     pub store: S,
     /// GitHub.
     pub github: G,
     /// EC2.
     pub fleet: F,
+    /// The bus.
+    pub bus: B,
     /// The minute schedule.
     pub schedule: C,
     /// SSM.
@@ -63,7 +80,7 @@ pub struct Function<S, G, F, C, P> {
     pub deadlines: Deadlines,
 }
 
-impl<S: Store, G: GitHub, F: Fleet, C: Schedule, P: Parameters> Function<S, G, F, C, P> {
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters> Function<S, G, F, B, C, P> {
     /// Handles one event.
     ///
     /// # Errors
@@ -83,48 +100,116 @@ impl<S: Store, G: GitHub, F: Fleet, C: Schedule, P: Parameters> Function<S, G, F
 
     async fn queued(&self, event: &JobEvent, now: Timestamp) -> Result<Outcome, FlowError> {
         let known = self.store.job(event.key()).await?;
-        match launch::on_queued(known.as_ref().map(|stored| &stored.record)) {
-            Need::Claim => {
-                let version = known.as_ref().map(|stored| stored.version);
-                let job = known.map_or_else(|| launch::new_job(event), |stored| stored.record);
-                self.claim(job, version, now).await
-            }
-            Need::Resume => Ok(Outcome::Nothing("its launch is resumed when it is due")),
+        match launch::on_queued(known.as_ref().map(|stored| &stored.record), event, now, &self.deadlines) {
+            Need::Claim => self.claim(launch::new_job(event), None, now).await,
+            Need::ClaimIfWaiting => self.claim_if_waiting(launch::new_job(event), None, now).await,
+            Need::Resume | Need::Drop => Ok(Outcome::Nothing("its runner is due by itself")),
             Need::Nothing(why) => Ok(Outcome::Nothing(why)),
         }
     }
 
     async fn due(&self, due: LaunchDue, now: Timestamp) -> Result<Outcome, FlowError> {
+        if let Some(name) = &due.runner {
+            return match self.store.runner(name).await? {
+                Some(runner) => self.runner_due(runner, now).await,
+                None => Ok(Outcome::Nothing("its runner's record is gone")),
+            };
+        }
         let Some(Stored { record: job, version }) = self.store.job(due.key).await? else {
             return Ok(Outcome::Nothing("the job is not known"));
         };
-        let runner = match &job.runner {
-            Some(name) => self.store.runner(name).await?,
-            None => None,
-        };
-        match launch::on_due(&job, runner.as_ref().map(|stored| &stored.record), now) {
-            Need::Claim if job.launches > 0 => self.claim_again(job, version, now).await,
+        match launch::on_job_due(&job) {
             Need::Claim => self.claim(job, Some(version), now).await,
-            Need::Resume => match runner {
-                Some(runner) => self.resume(job, runner, now).await,
-                None => Ok(Outcome::Nothing("its runner's record is gone")),
-            },
+            Need::ClaimIfWaiting => self.claim_if_waiting(job, Some(version), now).await,
+            Need::Resume | Need::Drop => Ok(Outcome::Nothing("its runner is due by itself")),
             Need::Nothing(why) => Ok(Outcome::Nothing(why)),
         }
     }
 
-    /// Gives a job another runner, if GitHub says that it still waits: its start may have been
-    /// told to us and lost.
-    async fn claim_again(&self, job: Job, version: Version, now: Timestamp) -> Result<Outcome, FlowError> {
-        let view = self.github.job(&scope(&job), job.key.job).await?;
-        let running_on = match view.status {
-            JobStatus::Queued | JobStatus::Waiting => return self.claim(job, Some(version), now).await,
-            JobStatus::InProgress => Some(view.runner_name.unwrap_or_default()),
-            JobStatus::Completed(_) => None,
+    async fn runner_due(&self, runner: Stored<Runner>, now: Timestamp) -> Result<Outcome, FlowError> {
+        let job = self
+            .store
+            .job(runner.record.wanted_by)
+            .await?
+            .map(|stored| stored.record);
+        match launch::on_runner_due(&runner.record, job.as_ref(), now) {
+            Need::Resume => self.resume(runner, now).await,
+            Need::Drop => {
+                tracing::info!(runner = %runner.record.name, "nobody needs the runner any more");
+                let dropped = launch::drop(runner.record, now, &self.deadlines);
+                match self.store.commit(vec![Change::update(runner.version, dropped)]).await {
+                    Err(StoreError::Conflict) => {}
+                    done => done?,
+                }
+                Ok(Outcome::Nothing("nobody needs it any more"))
+            }
+            Need::Claim | Need::ClaimIfWaiting => Ok(Outcome::Nothing("the job is due by itself")),
+            Need::Nothing(why) => Ok(Outcome::Nothing(why)),
+        }
+    }
+
+    /// Gives a job a runner, if GitHub says that it still waits: it may have started, or ended, and
+    /// nobody told us.
+    async fn claim_if_waiting(&self, job: Job, version: Option<Version>, now: Timestamp) -> Result<Outcome, FlowError> {
+        let standing = match self.standing(&job, now).await {
+            Ok(standing) => standing,
+            Err(error) if error.kind == ApiErrorKind::Forbidden => {
+                let reason = format!(
+                    "{error}: give the GitHub App the permission `actions: read` in {}",
+                    job.repository
+                );
+                let refused = launch::refuse(job, reason, now);
+                return self.record_job(refused, version, Outcome::Refused).await;
+            }
+            Err(error) => {
+                let wait = error.wait();
+                return self.postpone(job, version, error.to_string(), wait, now).await;
+            }
         };
-        let outcome = Outcome::Nothing("GitHub says that the job no longer waits");
-        self.record_job(launch::no_longer_waits(job, running_on, now), Some(version), outcome)
-            .await
+        match standing {
+            Standing::Waits => self.claim(job, version, now).await,
+            Standing::Over => {
+                let over = launch::over(job, now);
+                let outcome = Outcome::Nothing("GitHub says that it is over");
+                self.record_job(over, version, outcome).await
+            }
+            Standing::MovedOn(event) => {
+                // Due still, should the event be lost on its way.
+                let why = "GitHub says that the job has moved on".to_owned();
+                let postponed = self.postpone(job, version, why, None, now).await?;
+                self.bus.publish(&event).await?;
+                Ok(postponed)
+            }
+        }
+    }
+
+    async fn standing(&self, job: &Job, now: Timestamp) -> Result<Standing, ApiError> {
+        let scope = scope(job);
+        let view = match self.github.job(&scope, job.key.job).await {
+            Err(error) if error.kind == ApiErrorKind::NotFound => return Ok(Standing::Over),
+            answer => answer?,
+        };
+        if matches!(view.status, JobStatus::Queued | JobStatus::Waiting) {
+            // GitHub leaves the jobs of a run that could not start as queued, for ever.
+            let run = self.github.run(&scope, job.run).await?;
+            let over = run.attempt > job.key.attempt || run.completed;
+            return Ok(if over { Standing::Over } else { Standing::Waits });
+        }
+        Ok(event_of(view, &scope, now).map_or(Standing::Waits, |event| Standing::MovedOn(Box::new(event))))
+    }
+
+    async fn postpone(
+        &self,
+        job: Job,
+        version: Option<Version>,
+        why: String,
+        wait: Option<Duration>,
+        now: Timestamp,
+    ) -> Result<Outcome, FlowError> {
+        tracing::warn!(job = %job.key, why, "postponed the job");
+        wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
+        let postponed = launch::postpone(job, wait, now, &self.deadlines);
+        self.record_job(postponed, version, Outcome::Postponed).await
     }
 
     async fn claim(&self, job: Job, version: Option<Version>, now: Timestamp) -> Result<Outcome, FlowError> {
@@ -136,11 +221,8 @@ impl<S: Store, G: GitHub, F: Fleet, C: Schedule, P: Parameters> Function<S, G, F
                 let refused = launch::refuse(job, reason, now);
                 return self.record_job(refused, version, Outcome::Refused).await;
             }
-            Err(NoPlan::Unavailable(why)) => {
-                tracing::warn!(job = %job.key, why, "postponed the job");
-                wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
-                let postponed = launch::postpone(job, why, now, &self.deadlines);
-                return self.record_job(postponed, version, Outcome::Postponed).await;
+            Err(NoPlan::Unavailable(why, wait)) => {
+                return self.postpone(job, version, why, wait, now).await;
             }
         };
         // Before the claim: whoever dies after that leaves a record that a sweep has to find.
@@ -162,10 +244,11 @@ impl<S: Store, G: GitHub, F: Fleet, C: Schedule, P: Parameters> Function<S, G, F
         tracing::info!(job = %job.key, run = %job.run, repository = %job.repository, runner = %runner.name,
             spec = runner.plan.spec.name, "claimed the job");
         self.attempt(runner, now).await?;
+        watch::note(&self.store, &job, now).await;
         Ok(Outcome::Attempted)
     }
 
-    async fn resume(&self, job: Job, runner: Stored<Runner>, now: Timestamp) -> Result<Outcome, FlowError> {
+    async fn resume(&self, runner: Stored<Runner>, now: Timestamp) -> Result<Outcome, FlowError> {
         wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
         let resumed = launch::resume(runner.record, now, &self.deadlines);
         match self
@@ -176,7 +259,7 @@ impl<S: Store, G: GitHub, F: Fleet, C: Schedule, P: Parameters> Function<S, G, F
             Err(StoreError::Conflict) => return Ok(Outcome::Nothing("another call holds the launch")),
             done => done?,
         }
-        tracing::info!(job = %job.key, runner = %resumed.name, tries = resumed.plan.tries, "took the launch up again");
+        tracing::info!(job = %resumed.wanted_by, runner = %resumed.name, tries = resumed.plan.tries, "took the launch up again");
         self.attempt(resumed, now).await?;
         Ok(Outcome::Attempted)
     }

@@ -2,6 +2,7 @@
 // The futures of the SDK lie so deep within each other.
 #![recursion_limit = "256"]
 
+use dayfly_bus::EventBus;
 use dayfly_ec2::Ec2Fleet;
 use dayfly_function::bus_event::Envelope;
 use dayfly_function::{clock, span};
@@ -23,6 +24,7 @@ async fn main() -> Result<(), Error> {
         store: DynamoTable::new(&aws, environment.table()?),
         github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
         fleet: Ec2Fleet::new(&aws, environment.ec2()?),
+        bus: EventBus::new(&aws, environment.bus()?),
         schedule: MinuteSchedule::new(&aws, environment.minute_schedule()?),
         parameters: SsmParameters::new(&aws),
         images: ImageCache::default(),

@@ -3,13 +3,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod completed;
+mod concerned;
 mod started;
 
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::rerun;
 use dayfly_core::event::{Event, RunEvent};
-use dayfly_core::ids::{RunKey, RunnerName};
-use dayfly_core::record::{Change, Runner, Stored};
+use dayfly_core::ids::RunKey;
+use dayfly_core::record::{Change, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, settle_run};
 use dayfly_ports::{Bus, Fleet, GitHub, Store, StoreError};
@@ -62,40 +63,4 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
         }
         Err(StoreError::Conflict.into())
     }
-
-    /// The runner of ours that goes by `registered` with GitHub.
-    async fn runner_registered_as(&self, registered: Option<&str>) -> Result<Option<Stored<Runner>>, StoreError> {
-        match registered.and_then(RunnerName::from_registered) {
-            Some(name) => self.store.runner(&name).await,
-            None => Ok(None),
-        }
-    }
-
-    /// The runner that was launched for a job, if it is another than `not`.
-    async fn own_runner(
-        &self,
-        name: Option<&RunnerName>,
-        not: Option<&Stored<Runner>>,
-    ) -> Result<Option<Stored<Runner>>, StoreError> {
-        match name {
-            Some(name) if not.is_none_or(|other| other.record.name != *name) => self.store.runner(name).await,
-            _ => Ok(None),
-        }
-    }
-}
-
-/// A write for a record that was there before and has changed.
-fn changed<R: PartialEq + Into<dayfly_core::record::Record>>(
-    before: Option<Stored<R>>,
-    after: Option<R>,
-) -> Option<Change> {
-    match (before, after) {
-        (Some(before), Some(after)) if before.record != after => Some(Change::update(before.version, after)),
-        (None, Some(after)) => Some(Change::create(after)),
-        _ => None,
-    }
-}
-
-fn record<R: Clone>(stored: Option<&Stored<R>>) -> Option<R> {
-    stored.map(|stored| stored.record.clone())
 }

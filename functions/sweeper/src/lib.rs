@@ -2,6 +2,7 @@
 //! quarter of an hour.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod ask;
 mod patrol;
 mod sweep;
 
@@ -30,6 +31,14 @@ pub struct Swept {
     pub failed: usize,
     /// Orphans that were ended.
     pub orphans: usize,
+    /// Runners whose instance EC2 names no more.
+    pub vanished: usize,
+    /// Webhooks that GitHub was asked to deliver again.
+    pub redelivered: usize,
+    /// Webhooks that were lost, and what they told of handed on.
+    pub lost_webhooks: usize,
+    /// Registrations that were left over and removed.
+    pub registrations: usize,
     /// Whether the minute schedule is off.
     pub asleep: bool,
 }
@@ -58,11 +67,13 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
     /// counted, and the record stays due.
     pub async fn handle(&self, task: Task, now: Timestamp) -> Result<Swept, FlowError> {
         let mut swept = Swept::default();
-        if task == Task::Patrol {
-            self.patrol(&mut swept, now).await?;
-        }
-        self.sweep(&mut swept, now).await?;
+        let patrolled = match task {
+            Task::Patrol => self.patrol(&mut swept, now).await,
+            Task::Sweep => Ok(()),
+        };
+        self.sweep(task, &mut swept, now).await?;
         tracing::info!(?task, ?swept, "swept");
+        patrolled?;
         Ok(swept)
     }
 }

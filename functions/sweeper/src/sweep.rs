@@ -1,20 +1,20 @@
 //! What is due.
 
-use dayfly_core::decide::sweep::{self, Look};
+use dayfly_core::decide::sweep::{self, JobLook, Look};
 use dayfly_core::event::{Event, LaunchDue};
 use dayfly_core::record::{Change, Ending, Job, Record, Runner, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, reap, settle_run, sleep_if_quiet};
 use dayfly_ports::{Bus, Fleet, GitHub, Schedule, Store, StoreError};
 
-use crate::{Function, Swept};
+use crate::{Function, Swept, Task};
 
 /// How many records one sweep looks at: what is left over is due at the next.
 const AT_ONCE: usize = 200;
 
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C> {
     /// Looks at every record that is due, then goes to sleep if nothing lives.
-    pub(crate) async fn sweep(&self, swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
+    pub(crate) async fn sweep(&self, task: Task, swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
         let due = self.store.due(now, AT_ONCE).await?;
         swept.due = due.len();
         for stored in due {
@@ -24,7 +24,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                 swept.failed += 1;
             }
         }
-        swept.asleep = sleep_if_quiet(&self.store, &self.schedule, now, &self.deadlines).await?;
+        swept.asleep = sleep_if_quiet(&self.store, &self.schedule, task == Task::Sweep, now, &self.deadlines).await?;
         Ok(())
     }
 
@@ -41,17 +41,27 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                 )
                 .await
             }
-            Record::Job(job) => self.job(&job).await,
+            Record::Job(job) => self.job(Stored { record: job, version }, now).await,
             Record::Run(run) => settle_run(&self.store, &self.github, run.key, now).await,
-            Record::Delivery(_) | Record::Instance(_) | Record::Config(_) | Record::Wake(_) => Ok(()),
+            Record::Delivery(_)
+            | Record::Instance(_)
+            | Record::Config(_)
+            | Record::Wake(_)
+            | Record::Watched(_)
+            | Record::Patrol(_) => Ok(()),
         }
     }
 
-    async fn job(&self, job: &Job) -> Result<(), FlowError> {
-        if sweep::job_waits(job) {
-            self.bus.publish(&Event::LaunchDue(LaunchDue { key: job.key })).await?;
+    async fn job(&self, job: Stored<Job>, now: Timestamp) -> Result<(), FlowError> {
+        let Stored { record: job, version } = job;
+        match sweep::look_at_job(&job) {
+            JobLook::Launch => {
+                let due = LaunchDue::of_job(job.key);
+                Ok(self.bus.publish(&Event::LaunchDue(due)).await?)
+            }
+            JobLook::Ask => self.ask_for_end(job, version, now).await,
+            JobLook::Nothing => Ok(()),
         }
-        Ok(())
     }
 
     async fn runner(&self, runner: Stored<Runner>, now: Timestamp) -> Result<(), FlowError> {
@@ -64,13 +74,22 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                 self.record(Change::update(runner.version, next)).await.map(drop)
             }
             Look::Launch => {
-                let key = runner.record.wanted_by;
-                Ok(self.bus.publish(&Event::LaunchDue(LaunchDue { key })).await?)
+                let due = LaunchDue {
+                    key: runner.record.wanted_by,
+                    runner: Some(runner.record.name),
+                };
+                Ok(self.bus.publish(&Event::LaunchDue(due)).await?)
             }
-            Look::GiveUp(next) => {
+            Look::Overdue(next) => {
                 tracing::warn!(runner = %next.name, because = next.ending.as_ref().map(Ending::words), "gave a runner up");
                 if self.record(Change::update(runner.version, (*next).clone())).await? {
                     self.end(Stored::over(runner.version, *next), now).await?;
+                }
+                Ok(())
+            }
+            Look::Ask(next) => {
+                if self.record(Change::update(runner.version, (*next).clone())).await? {
+                    self.ask_for_job(&next, now).await?;
                 }
                 Ok(())
             }
@@ -105,7 +124,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
     }
 
     /// Writes a record; answers whether it was still as it was read.
-    async fn record(&self, change: Change) -> Result<bool, FlowError> {
+    pub(crate) async fn record(&self, change: Change) -> Result<bool, FlowError> {
         match self.store.commit(vec![change]).await {
             Ok(()) => Ok(true),
             Err(StoreError::Conflict) => Ok(false),

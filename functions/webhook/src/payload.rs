@@ -54,6 +54,8 @@ struct WorkflowJob {
     head_sha: String,
     labels: Vec<Label>,
     #[serde(default)]
+    created_at: Option<jiff::Timestamp>,
+    #[serde(default)]
     runner_id: Option<RunnerId>,
     #[serde(default)]
     runner_name: Option<String>,
@@ -134,6 +136,7 @@ fn job(webhook: &Webhook, body: &[u8], now: Timestamp) -> Result<Meaning, String
     Ok(Meaning::Event(Box::new(wrap(JobEvent {
         delivery: webhook.delivery.clone(),
         received_at: now,
+        created_at: job.created_at.map(|at| Timestamp::from_millis(at.as_millisecond())),
         installation: installation.id,
         repository: payload.repository.full_name,
         job: job.id,

@@ -23,6 +23,7 @@ fn event() -> Event {
             job: JobId(11),
             attempt: RunAttempt(2),
         },
+        runner: None,
     })
 }
 

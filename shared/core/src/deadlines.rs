@@ -15,12 +15,43 @@ pub struct Deadlines {
     pub heartbeat: Duration,
     /// For a runner that was told to end.
     pub drain: Duration,
+    /// For a runner to leave once its job is over.
+    pub leave: Duration,
     /// For an instance in all, whatever runs on it.
     pub lifetime: Duration,
     /// For a job to get an instance, before it is given up.
     pub give_up: Duration,
     /// Since the last launch, before the minute schedule may be switched off.
     pub quiet: Duration,
+    /// For a webhook to come, before GitHub is asked whether it was lost, or is old.
+    pub webhook: Duration,
+    /// Since the launch of an instance, before its not being named by EC2, whose answers lag
+    /// behind, proves that it is gone.
+    pub absence: Duration,
+    /// After the first, second … failure of a launch or an end, before it is tried again; after
+    /// the last of them, the last again.
+    pub retries: [Duration; 5],
+}
+
+impl Deadlines {
+    /// After how long what failed for the `tries`-th time is tried again.
+    #[must_use]
+    pub fn retry(&self, tries: u32) -> Duration {
+        let last = self.retries.len() - 1;
+        let index = usize::try_from(tries.saturating_sub(1)).map_or(last, |index| index.min(last));
+        self.retries[index]
+    }
+
+    /// The same for an end, which is left alone for [`LONGEST_PAUSE`] at most, and up to a half
+    /// longer depending on `what`: those that failed together are not tried again together.
+    #[must_use]
+    pub fn pause(&self, tries: u32, what: &str) -> Duration {
+        let pause = self.retry(tries).min(LONGEST_PAUSE);
+        let hash = what
+            .bytes()
+            .fold(tries, |hash, byte| hash.wrapping_mul(16_777_619) ^ u32::from(byte));
+        pause + pause * (hash % 64) / 128
+    }
 }
 
 impl Default for Deadlines {
@@ -31,9 +62,13 @@ impl Default for Deadlines {
             heartbeat_lost: minutes(5),
             heartbeat: Duration::from_secs(30),
             drain: minutes(2),
+            leave: minutes(3),
             lifetime: minutes(6 * 60),
             give_up: minutes(15),
             quiet: minutes(2),
+            webhook: minutes(2),
+            absence: minutes(5),
+            retries: [minutes(1), minutes(2), minutes(5), minutes(10), minutes(20)],
         }
     }
 }
@@ -42,31 +77,20 @@ const fn minutes(count: u64) -> Duration {
     Duration::from_secs(count * 60)
 }
 
-/// After how long a launch that failed for the `tries`-th time is tried again.
-#[must_use]
-pub fn launch_retry(tries: u32) -> Duration {
-    minutes(match tries {
-        0 | 1 => 1,
-        2 => 2,
-        3 => 5,
-        4 => 10,
-        _ => 20,
-    })
-}
-
 /// How long an act that is under way is left to whoever began it: longer than any function may
 /// run, so that nobody else is still at it when it is taken over.
 pub const TAKE_OVER: Duration = Duration::from_secs(90);
 
-/// How soon a runner that GitHub calls busy, or an end that failed, is looked at again.
-pub const LOOK_AGAIN: Duration = Duration::from_mins(1);
-
 /// How soon a re-run that GitHub refused because the run is not over yet is asked for again.
 pub const RERUN_RETRY: Duration = Duration::from_secs(20);
 
-/// An instance that EC2 does not name is taken for gone only so long after its launch, for its
-/// answers lag behind.
-pub const ABSENCE_PROVES: Duration = minutes(5);
+/// No end that failed is left alone for longer, though the retries of a launch may be further apart.
+pub const LONGEST_PAUSE: Duration = minutes(8);
+
+/// How long GitHub lets a job wait for a runner.
+///
+/// <https://docs.github.com/en/actions/reference/limits>
+pub const QUEUE_LIMIT: Duration = minutes(24 * 60);
 
 /// How often a job is given another runner after one that never took a job.
 pub const MAX_LAUNCHES: u32 = 5;
@@ -76,6 +100,12 @@ pub const MAX_RERUNS: u32 = 2;
 
 /// How long a record is kept after its end, so that a late or repeated webhook finds it.
 pub const KEEP_ENDED: Duration = minutes(7 * 24 * 60);
+
+/// How long a repository is watched after its last job.
+pub const WATCH: Duration = minutes(7 * 24 * 60);
+
+/// How often a delivery that failed is asked for again.
+pub const MAX_REDELIVERIES: u32 = 5;
 
 /// How long a delivery id is remembered: GitHub redelivers for three days.
 pub const KEEP_DELIVERY: Duration = minutes(4 * 24 * 60);
@@ -88,8 +118,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retries_of_a_launch_grow_and_stay_at_the_last() {
-        let minutes: Vec<u64> = (1..=7).map(|tries| launch_retry(tries).as_secs() / 60).collect();
-        assert_eq!(minutes, [1, 2, 5, 10, 20, 20, 20]);
+    fn retries_grow_and_stay_at_the_last() {
+        let deadlines = Deadlines::default();
+        let minutes: Vec<u64> = (0..=7).map(|tries| deadlines.retry(tries).as_secs() / 60).collect();
+        assert_eq!(minutes, [1, 1, 2, 5, 10, 20, 20, 20]);
     }
 }

@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{DeliveryId, InstallationId, JobId, JobKey, Repository, RunAttempt, RunId, RunKey, RunnerId};
+use crate::ids::{
+    DeliveryId, InstallationId, JobId, JobKey, Repository, RunAttempt, RunId, RunKey, RunnerId, RunnerName,
+};
 use crate::labels::Label;
 use crate::time::Timestamp;
 
@@ -49,6 +51,9 @@ pub struct JobEvent {
     pub delivery: DeliveryId,
     /// When the webhook was taken in.
     pub received_at: Timestamp,
+    /// When GitHub made the job, if it said so.
+    #[serde(default)]
+    pub created_at: Option<Timestamp>,
     /// The App's installation that sees the repository.
     pub installation: InstallationId,
     /// The job's repository.
@@ -74,6 +79,14 @@ pub struct JobEvent {
     /// How it ended, once it has.
     #[serde(default)]
     pub conclusion: Option<Conclusion>,
+}
+
+impl LaunchDue {
+    /// A job needs a runner.
+    #[must_use]
+    pub fn of_job(key: JobKey) -> Self {
+        Self { key, runner: None }
+    }
 }
 
 impl JobEvent {
@@ -121,6 +134,9 @@ pub struct RunEvent {
 pub struct LaunchDue {
     /// The job that waits.
     pub key: JobKey,
+    /// The runner whose launch was begun, if one was.
+    #[serde(default)]
+    pub runner: Option<RunnerName>,
 }
 
 /// Anything on the bus.
@@ -218,6 +234,7 @@ mod tests {
         JobEvent {
             delivery: DeliveryId::new("d-1"),
             received_at: Timestamp::from_seconds(1),
+            created_at: None,
             installation: InstallationId(7),
             repository: "octo/gpu".parse().unwrap(),
             job: JobId(11),
@@ -248,7 +265,10 @@ mod tests {
             Event::JobInProgress(job()),
             Event::JobCompleted(job()),
             Event::RunCompleted(run),
-            Event::LaunchDue(LaunchDue { key: job().key() }),
+            Event::LaunchDue(LaunchDue {
+                key: job().key(),
+                runner: None,
+            }),
         ] {
             let detail = serde_json::from_str(&event.detail().unwrap()).unwrap();
             assert_eq!(Event::read(event.kind(), detail).unwrap(), event);

@@ -11,6 +11,7 @@ pub mod decide;
 pub mod event;
 pub mod ids;
 pub mod labels;
+pub mod lifecycle;
 pub mod money;
 pub mod record;
 pub mod time;

@@ -9,9 +9,11 @@ use crate::labels::Label;
 use crate::time::Timestamp;
 
 mod id;
+mod patrol;
 mod runner;
 
 pub use id::RecordId;
+pub use patrol::{Patrol, Watched, WatchedRepository};
 pub use runner::{Ending, LaunchPlan, Launched, Runner, RunnerState};
 
 /// A webhook that came in, so that the same one does nothing when it comes again.
@@ -48,8 +50,13 @@ pub struct Job {
     pub state: JobState,
     /// How many runners were launched for it.
     pub launches: u32,
+    /// What their numbers are counted from: above that of any runner that was launched for it before
+    /// this record was written, should an earlier one have been lost.
+    pub first_launch: u32,
     /// The runner that was last launched for it.
     pub runner: Option<RunnerName>,
+    /// How often GitHub was asked for an end that was not told.
+    pub asked: u32,
     /// When somebody has to look at it, if nothing else is under way for it.
     pub due_at: Option<Timestamp>,
     /// When it ended.
@@ -195,6 +202,10 @@ pub enum Record {
     Config(CachedConfig),
     /// The schedule's switch.
     Wake(Wake),
+    /// The repositories that had jobs.
+    Watched(Watched),
+    /// How far patrol has come.
+    Patrol(Patrol),
 }
 
 impl Record {
@@ -209,6 +220,8 @@ impl Record {
             Self::Run(run) => RecordId::Run(run.key),
             Self::Config(config) => RecordId::Config(config.repository.clone()),
             Self::Wake(_) => RecordId::Wake,
+            Self::Watched(_) => RecordId::Watched,
+            Self::Patrol(_) => RecordId::Patrol,
         }
     }
 
@@ -219,7 +232,12 @@ impl Record {
             Self::Job(job) => job.due_at,
             Self::Runner(runner) => runner.due_at,
             Self::Run(run) => run.due_at,
-            Self::Delivery(_) | Self::Instance(_) | Self::Config(_) | Self::Wake(_) => None,
+            Self::Delivery(_)
+            | Self::Instance(_)
+            | Self::Config(_)
+            | Self::Wake(_)
+            | Self::Watched(_)
+            | Self::Patrol(_) => None,
         }
     }
 
@@ -232,7 +250,7 @@ impl Record {
             Self::Runner(runner) => runner.ended_at.map(|at| at.after(KEEP_ENDED)),
             Self::Instance(instance) => Some(instance.at.after(2 * KEEP_ENDED)),
             Self::Run(run) => run.due_at.is_none().then(|| run.at.after(KEEP_ENDED + KEEP_ENDED)),
-            Self::Config(_) | Self::Wake(_) => None,
+            Self::Config(_) | Self::Wake(_) | Self::Watched(_) | Self::Patrol(_) => None,
         }
     }
 }
@@ -268,6 +286,8 @@ record_kind!(Instance, Instance, |value| value, |inner| inner);
 record_kind!(Run, Run, |value| value, |inner| inner);
 record_kind!(CachedConfig, Config, |value| value, |inner| inner);
 record_kind!(Wake, Wake, |value| value, |inner| inner);
+record_kind!(Watched, Watched, |value| value, |inner| inner);
+record_kind!(Patrol, Patrol, |value| value, |inner| inner);
 
 /// An item that is not of the kind that its key says.
 #[derive(Debug, thiserror::Error)]

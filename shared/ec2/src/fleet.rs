@@ -3,8 +3,6 @@
 //!
 //! <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateFleet.html>
 
-use std::collections::BTreeMap;
-
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::create_fleet::CreateFleetOutput;
 use aws_sdk_ec2::operation::create_fleet::builders::CreateFleetFluentBuilder;
@@ -20,7 +18,7 @@ use dayfly_ports::{FleetAnswer, FleetError, FleetErrorKind, FleetInstance, Fleet
 use dayfly_settings::Ec2Settings;
 
 use crate::kind::kind_of;
-use crate::{TAG_MANAGED, TAG_NAME, TAG_RUNNER, TAG_STACK};
+use crate::{TAG_INSTALLATION, TAG_MANAGED, TAG_NAME, TAG_REPOSITORY, TAG_RUNNER, TAG_STACK};
 
 /// EC2 takes no more pools in one call.
 const MAX_OVERRIDES: usize = 300;
@@ -138,17 +136,16 @@ fn volumes(request: &FleetRequest) -> Vec<FleetBlockDeviceMappingRequest> {
     std::iter::once(root).chain(unused).collect()
 }
 
-/// The tags: the request's own, and ours over them.
+/// What is known of an instance by its tags alone.
 fn tags(settings: &Ec2Settings, request: &FleetRequest) -> Vec<Tag> {
-    let mut tags: BTreeMap<&str, &str> = request
-        .tags
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.as_str()))
-        .collect();
-    tags.insert(TAG_NAME, request.runner.as_str());
-    tags.insert(TAG_STACK, &settings.stack);
-    tags.insert(TAG_RUNNER, request.runner.as_str());
-    tags.insert(TAG_MANAGED, "true");
+    let tags = [
+        (TAG_NAME, request.runner.to_string()),
+        (TAG_STACK, settings.stack.clone()),
+        (TAG_RUNNER, request.runner.to_string()),
+        (TAG_REPOSITORY, request.scope.repository.to_string()),
+        (TAG_INSTALLATION, request.scope.installation.to_string()),
+        (TAG_MANAGED, "true".to_owned()),
+    ];
     tags.into_iter()
         .map(|(key, value)| Tag::builder().key(key).value(value).build())
         .collect()

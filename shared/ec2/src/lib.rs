@@ -26,6 +26,10 @@ use kind::kind_of;
 pub const TAG_STACK: &str = "dayfly:stack";
 /// Names the runner that an instance was launched for, so that it is known even if its record is lost.
 pub const TAG_RUNNER: &str = "dayfly:runner";
+/// Names the repository that the runner registers in.
+pub const TAG_REPOSITORY: &str = "dayfly:repository";
+/// Names the App's installation that sees that repository.
+pub const TAG_INSTALLATION: &str = "dayfly:installation";
 /// Marks what dayfly looks after, whatever the stack.
 pub const TAG_MANAGED: &str = "dayfly:managed";
 /// What consoles show.

@@ -1,11 +1,11 @@
 //! Instances, as EC2 describes them.
 
 use aws_sdk_ec2::types::{Instance, InstanceLifecycleType, InstanceStateName, InstanceType as SdkInstanceType};
-use dayfly_core::ids::{InstanceId, InstanceType, RunnerName, Zone};
+use dayfly_core::ids::{InstallationId, InstanceId, InstanceType, RunnerName, Zone};
 use dayfly_core::time::Timestamp;
-use dayfly_ports::{FleetError, InstanceState, InstanceView};
+use dayfly_ports::{FleetError, InstanceState, InstanceView, Scope};
 
-use crate::{TAG_RUNNER, unexpected};
+use crate::{TAG_INSTALLATION, TAG_REPOSITORY, TAG_RUNNER, unexpected};
 
 /// The value of a tag.
 pub(crate) fn tag<'a>(instance: &'a Instance, key: &str) -> Option<&'a str> {
@@ -39,6 +39,14 @@ pub(crate) fn of(instance: &Instance) -> Result<InstanceView, FleetError> {
         launched_at: Timestamp::from_millis(launched_at),
         // What is no name of ours leads to no record, which is what an orphan's tag is.
         runner: tag(instance, TAG_RUNNER).and_then(RunnerName::from_registered),
+        scope: scope(instance),
+    })
+}
+
+fn scope(instance: &Instance) -> Option<Scope> {
+    Some(Scope {
+        installation: InstallationId(tag(instance, TAG_INSTALLATION)?.parse().ok()?),
+        repository: tag(instance, TAG_REPOSITORY)?.parse().ok()?,
     })
 }
 

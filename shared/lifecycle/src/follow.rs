@@ -66,7 +66,7 @@ async fn may_wait<S: Store, B: Bus>(
                 done?;
                 tracing::info!(job = %key, runner = %runner.name, again = waits, "the job's runner ended before it took the job");
                 if waits {
-                    bus.publish(&Event::LaunchDue(LaunchDue { key })).await?;
+                    bus.publish(&Event::LaunchDue(LaunchDue::of_job(key))).await?;
                 }
                 return Ok(());
             }

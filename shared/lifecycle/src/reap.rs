@@ -34,7 +34,7 @@ pub async fn reap<S: Store, G: GitHub, F: Fleet, B: Bus>(
         version,
     } = runner;
     let registration = unregister(github, &runner).await;
-    let ended = end_instance(fleet, &runner, registration, now).await?;
+    let ended = end_instance(fleet, &runner, registration, now, deadlines).await?;
     if ended {
         follow_up(store, bus, &runner, now).await?;
     }
@@ -84,7 +84,11 @@ async fn record<S: Store>(
             ?end,
             "ended a runner as far as it can be",
         );
-        match store.commit(vec![Change::update(runner.version, next)]).await {
+        let mut changes = vec![Change::update(runner.version, next)];
+        if gone {
+            changes.extend(end_of_job(store, &runner.record, now, deadlines).await?);
+        }
+        match store.commit(changes).await {
             Err(StoreError::Conflict) => {}
             done => {
                 done?;
@@ -101,12 +105,25 @@ async fn record<S: Store>(
     Err(StoreError::Conflict.into())
 }
 
+/// The job that ran on a runner that is gone is looked up if its own end is not told.
+async fn end_of_job<S: Store>(
+    store: &S,
+    runner: &Runner,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Result<Option<Change>, StoreError> {
+    let Some(Stored { record, version }) = store.job(runner.job.unwrap_or(runner.wanted_by)).await? else {
+        return Ok(None);
+    };
+    Ok(sweep::end_is_missing(&record, runner, now, deadlines).map(|job| Change::update(version, job)))
+}
+
 async fn unregister<G: GitHub>(github: &G, runner: &Runner) -> Registration {
     match try_unregister(github, runner).await {
         Ok(registration) => registration,
         Err(error) => {
             tracing::warn!(runner = %runner.name, %error, "the runner could not be removed from GitHub; it is tried again");
-            Registration::Unclear
+            Registration::Unclear(error.wait())
         }
     }
 }
@@ -143,6 +160,7 @@ async fn end_instance<F: Fleet>(
     runner: &Runner,
     registration: Registration,
     now: Timestamp,
+    deadlines: &Deadlines,
 ) -> Result<bool, FlowError> {
     if runner.instance_ended {
         return Ok(true);
@@ -159,7 +177,7 @@ async fn end_instance<F: Fleet>(
             .collect(),
     };
     if instances.is_empty() {
-        return Ok(sweep::absence_proves(runner, now));
+        return Ok(sweep::absence_proves(runner, now, deadlines));
     }
     if end.terminate {
         fleet.terminate(&instances, end.at_once).await?;

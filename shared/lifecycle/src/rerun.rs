@@ -2,9 +2,9 @@
 
 use dayfly_core::decide::rerun::{self, Ask, Next, Seen};
 use dayfly_core::ids::RunKey;
-use dayfly_core::record::{Change, Job, Run, Stored};
+use dayfly_core::record::{Change, Job, JobState, Run, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_ports::{GitHub, RerunAnswer, Scope, Store, StoreError};
+use dayfly_ports::{GitHub, JobStatus, RerunAnswer, Scope, Store, StoreError};
 
 use crate::{FlowError, MAX_CONFLICTS};
 
@@ -32,7 +32,12 @@ pub async fn settle_run<S: Store, G: GitHub>(
             completed: view.completed,
             conclusion: view.conclusion,
         };
-        let (next, ask) = match rerun::decide(&run, seen, &jobs(store, &run).await?, now) {
+        let jobs = if seen.completed {
+            jobs(store, github, &scope, &run).await?
+        } else {
+            Vec::new()
+        };
+        let (next, ask) = match rerun::decide(&run, seen, &jobs, now) {
             Next::Settled => return Ok(()),
             Next::Record(next) => (next, None),
             Next::Ask(next, ask) => (next, Some(ask)),
@@ -50,10 +55,20 @@ pub async fn settle_run<S: Store, G: GitHub>(
     Err(StoreError::Conflict.into())
 }
 
-async fn jobs<S: Store>(store: &S, run: &Run) -> Result<Vec<Job>, StoreError> {
+/// The interrupted jobs of a run that is over, as GitHub says that they ended if nobody has told
+/// us yet.
+async fn jobs<S: Store, G: GitHub>(store: &S, github: &G, scope: &Scope, run: &Run) -> Result<Vec<Job>, FlowError> {
     let mut jobs = Vec::new();
     for key in &run.interrupted {
-        jobs.extend(store.job(*key).await?.map(|stored| stored.record));
+        let Some(Stored { record: mut job, .. }) = store.job(*key).await? else {
+            continue;
+        };
+        if !job.state.is_end()
+            && let JobStatus::Completed(conclusion) = github.job(scope, key.job).await?.status
+        {
+            job.state = JobState::Finished { conclusion };
+        }
+        jobs.push(job);
     }
     Ok(jobs)
 }

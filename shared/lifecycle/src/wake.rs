@@ -49,6 +49,8 @@ pub async fn wake_up<S: Store, C: Schedule>(
 /// Switches the schedule off if nothing lives and nothing was launched for a while. A launch at the
 /// same moment writes the switch's record, finds out, and is found out.
 ///
+/// `called` says that the schedule itself has called, so that it is on whatever its record says.
+///
 /// Answers whether it is off.
 ///
 /// # Errors
@@ -56,15 +58,14 @@ pub async fn wake_up<S: Store, C: Schedule>(
 pub async fn sleep_if_quiet<S: Store, C: Schedule>(
     store: &S,
     schedule: &C,
+    called: bool,
     now: Timestamp,
     deadlines: &Deadlines,
 ) -> Result<bool, FlowError> {
-    let Some(Stored { record: wake, version }) = store.wake().await? else {
-        return Ok(true);
+    let known = store.wake().await?;
+    let Some(Stored { record: wake, version }) = known.filter(|stored| stored.record.on) else {
+        return if called { own_up(store, now).await } else { Ok(true) };
     };
-    if !wake.on {
-        return Ok(true);
-    }
     if now.since(wake.at) < deadlines.quiet || store.anything_lives().await? {
         return Ok(false);
     }
@@ -84,5 +85,18 @@ pub async fn sleep_if_quiet<S: Store, C: Schedule>(
                 other => Err(other.into()),
             }
         }
+    }
+}
+
+/// The schedule is on and its record, which was lost, or whose writer died, does not say so: once it
+/// does, the schedule can be switched off in order. Whoever writes the record in between knows better.
+async fn own_up<S: Store>(store: &S, now: Timestamp) -> Result<bool, FlowError> {
+    let known = store.wake().await?;
+    match store
+        .commit(vec![Change::put(known.as_ref(), Wake { on: true, at: now })])
+        .await
+    {
+        Ok(()) | Err(StoreError::Conflict) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }

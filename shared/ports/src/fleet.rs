@@ -1,10 +1,10 @@
 //! EC2.
 
-use std::collections::BTreeMap;
-
 use dayfly_core::ids::{ImageId, InstanceId, InstanceType, RunnerName, SubnetId, Zone};
 use dayfly_core::money::MicroDollars;
 use dayfly_core::time::Timestamp;
+
+use crate::Scope;
 
 /// What kind of failure EC2 named: what a caller decides on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +43,9 @@ pub struct FleetRequest {
     pub client_token: String,
     /// The runner that the instance is for; it becomes a tag.
     pub runner: RunnerName,
+    /// Where the runner is to be registered; it becomes tags, so that it is known even if the
+    /// table is not.
+    pub scope: Scope,
     /// The types that will do.
     pub instance_types: Vec<InstanceType>,
     /// The subnets that will do; each lies in one zone.
@@ -55,8 +58,6 @@ pub struct FleetRequest {
     pub disk_gib: Option<u32>,
     /// Spot capacity, or else on-demand.
     pub spot: bool,
-    /// Further tags of the instance and its volume.
-    pub tags: BTreeMap<String, String>,
 }
 
 /// What a fleet call came to: instances and errors may both be there, or neither.
@@ -130,6 +131,8 @@ pub struct InstanceView {
     pub launched_at: Timestamp,
     /// The runner that its tag names.
     pub runner: Option<RunnerName>,
+    /// Where its tags say that the runner is registered.
+    pub scope: Option<Scope>,
 }
 
 /// EC2, as far as this stack uses it. Only instances with this stack's tag are ever seen or ended.

@@ -44,6 +44,19 @@ pub struct ApiError {
     pub message: String,
 }
 
+impl ApiError {
+    /// How long GitHub wants to be left alone, if it said so.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        match self.kind {
+            ApiErrorKind::RateLimited(wait) => wait,
+            ApiErrorKind::NotFound | ApiErrorKind::Forbidden | ApiErrorKind::BadRequest | ApiErrorKind::Unavailable => {
+                None
+            }
+        }
+    }
+}
+
 /// The configuration file, asked for with the ETag of the last answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigFile {

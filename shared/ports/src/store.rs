@@ -2,7 +2,8 @@
 
 use dayfly_core::ids::{DeliveryId, InstanceId, JobKey, Repository, RunKey, RunnerName};
 use dayfly_core::record::{
-    CachedConfig, Change, Delivery, Instance, Job, Record, RecordId, Run, Runner, Stored, Wake, WrongKind,
+    CachedConfig, Change, Delivery, Instance, Job, Patrol, Record, RecordId, Run, Runner, Stored, Wake, Watched,
+    WrongKind,
 };
 use dayfly_core::time::Timestamp;
 
@@ -56,6 +57,16 @@ pub trait Store {
     /// The switch of the minute schedule.
     async fn wake(&self) -> Result<Option<Stored<Wake>>, StoreError> {
         typed(self.load(&RecordId::Wake).await?)
+    }
+
+    /// The repositories that had jobs.
+    async fn watched(&self) -> Result<Option<Stored<Watched>>, StoreError> {
+        typed(self.load(&RecordId::Watched).await?)
+    }
+
+    /// How far patrol has come.
+    async fn patrol(&self) -> Result<Option<Stored<Patrol>>, StoreError> {
+        typed(self.load(&RecordId::Patrol).await?)
     }
 
     /// A repository's configuration, as it was last seen.

@@ -186,7 +186,11 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
             drain: self.seconds("DEADLINE_DRAIN_SECONDS", default.drain)?,
             lifetime: self.seconds("MAX_LIFETIME_SECONDS", default.lifetime)?,
             give_up: self.seconds("LAUNCH_GIVE_UP_SECONDS", default.give_up)?,
+            leave: self.seconds("DEADLINE_LEAVE_SECONDS", default.leave)?,
             quiet: self.seconds("QUIET_SECONDS", default.quiet)?,
+            webhook: self.seconds("WEBHOOK_SECONDS", default.webhook)?,
+            absence: self.seconds("ABSENCE_SECONDS", default.absence)?,
+            retries: self.retries("RETRY_SECONDS", default.retries)?,
         };
         if deadlines.heartbeat_lost <= deadlines.heartbeat {
             return Err(unusable(
@@ -210,6 +214,31 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
             return Err(unusable(NAME, url, &format!("a URL like `{GITHUB_API_URL}`")));
         }
         Ok(url.trim_end_matches('/').to_owned())
+    }
+
+    /// Five pauses, `60,120,300,600,1200` say.
+    fn retries<const N: usize>(
+        &self,
+        name: &'static str,
+        default: [Duration; N],
+    ) -> Result<[Duration; N], SettingError> {
+        let Some(text) = self.optional(name) else {
+            return Ok(default);
+        };
+        let pauses: Option<Vec<Duration>> = text
+            .split(',')
+            .map(|part| part.trim().parse().ok().filter(|seconds| *seconds > 0))
+            .map(|seconds| seconds.map(Duration::from_secs))
+            .collect();
+        pauses
+            .and_then(|pauses| <[Duration; N]>::try_from(pauses).ok())
+            .ok_or_else(|| {
+                unusable(
+                    name,
+                    text,
+                    &format!("{N} numbers of seconds above 0 with commas between"),
+                )
+            })
     }
 
     fn seconds(&self, name: &'static str, default: Duration) -> Result<Duration, SettingError> {

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dayfly_core::record::{CachedConfig, Delivery, Instance, Job, Record, Run, Runner, Stored, Version, Wake};
+use dayfly_core::record::{
+    CachedConfig, Delivery, Instance, Job, Patrol, Record, Run, Runner, Stored, Version, Wake, Watched,
+};
 use dayfly_ports::StoreError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -42,6 +44,8 @@ pub fn write(record: &Record, version: Version, commit: &str) -> Result<Item, St
         Record::Run(run) => attributes(run),
         Record::Config(config) => attributes(config),
         Record::Wake(wake) => attributes(wake),
+        Record::Watched(watched) => attributes(watched),
+        Record::Patrol(patrol) => attributes(patrol),
     }?;
     // An index does not take NULL for a key, and what is not there says the same.
     item.retain(|_, value| !value.is_null());
@@ -81,6 +85,8 @@ pub fn read(item: Item) -> Result<Stored<Record>, StoreError> {
         "RUN" => record::<Run>(item),
         "CONFIG" => record::<CachedConfig>(item),
         "WAKE" => record::<Wake>(item),
+        "WATCHED" => record::<Watched>(item),
+        "PATROL" => record::<Patrol>(item),
         _ => return Err(unreadable("no kind of record of ours")),
     }
     .map_err(|error| unreadable(&error.to_string()))?;

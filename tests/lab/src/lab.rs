@@ -51,6 +51,14 @@ pub struct Deadlines {
     pub heartbeat_every: u64,
     /// Since the last launch, before the minute schedule may be switched off.
     pub quiet: u64,
+    /// What a runner has to leave in once its job is over.
+    pub leave: u64,
+    /// How long a webhook may be under way.
+    pub webhook: u64,
+    /// How long EC2 may not name an instance that is there.
+    pub absence: u64,
+    /// The first of the pauses between tries.
+    pub retry: u64,
     /// Without an answer for so long, an instance ends itself.
     pub unreachable: u64,
 }
@@ -66,6 +74,10 @@ impl Default for Deadlines {
             launch_give_up: 60,
             heartbeat_every: 1,
             quiet: 3,
+            leave: 15,
+            webhook: 5,
+            absence: 20,
+            retry: 2,
             unreachable: 30,
         }
     }
@@ -391,7 +403,16 @@ fn parameters(deadlines: &Deadlines, twin: &Twin, agent: &Path) -> anyhow::Resul
         ("MaxLifetimeSeconds", deadlines.lifetime.to_string()),
         ("LaunchGiveUpSeconds", deadlines.launch_give_up.to_string()),
         ("HeartbeatSeconds", deadlines.heartbeat_every.to_string()),
+        ("DeadlineLeaveSeconds", deadlines.leave.to_string()),
         ("QuietSeconds", deadlines.quiet.to_string()),
+        ("WebhookSeconds", deadlines.webhook.to_string()),
+        ("AbsenceSeconds", deadlines.absence.to_string()),
+        (
+            "RetrySeconds",
+            [1, 2, 5, 10, 20]
+                .map(|times| (times * deadlines.retry).to_string())
+                .join(","),
+        ),
     ];
     Ok(parameters.map(|(name, value)| (name.to_owned(), value)).into())
 }

@@ -91,6 +91,7 @@ impl Cloud {
             spot: request.spot,
             launched_at: self.time.unwrap_or(Timestamp::from_millis(0)),
             runner: Some(request.runner.clone()),
+            scope: Some(request.scope.clone()),
         };
         let launched = FleetInstance {
             instance: instance.clone(),

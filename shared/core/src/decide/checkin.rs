@@ -7,6 +7,7 @@ use crate::checkin::{GoodbyeReason, HeartbeatRequest, Order, Phase, Stage};
 use crate::deadlines::Deadlines;
 use crate::decide::interruption::{self, Word};
 use crate::ids::{InstanceId, RunnerId};
+use crate::lifecycle::RunnerStep;
 use crate::record::{Ending, Runner, RunnerState};
 use crate::time::Timestamp;
 
@@ -78,14 +79,10 @@ pub fn claim(runner: Option<&Runner>, caller: &InstanceId, now: Timestamp) -> Cl
 #[must_use]
 pub fn enrolled(runner: &Runner, id: RunnerId, now: Timestamp, deadlines: &Deadlines) -> Option<Runner> {
     let mut next = runner.clone();
-    if next.state != RunnerState::Launched {
-        return None;
-    }
     next.runner_id = Some(id);
     next.mint_until = None;
     next.heartbeat_at = Some(now);
-    next.enter(RunnerState::Enrolled, now, deadlines);
-    Some(next)
+    next.take(RunnerStep::Enrol, now, deadlines).then_some(next)
 }
 
 /// The runner after a registration that failed: the next claim may try under the next name.
@@ -102,10 +99,17 @@ pub fn mint_failed(runner: &Runner) -> Runner {
 pub fn order(runner: &Runner) -> Order {
     match runner.state {
         RunnerState::Requested | RunnerState::Launched | RunnerState::Enrolled | RunnerState::Busy => Order::Continue,
+        // GitHub may give it a job until it is removed there.
+        RunnerState::Done if runner.may_be_taken() => Order::Continue,
         RunnerState::Draining | RunnerState::Done => Order::Drain,
         RunnerState::Lost | RunnerState::Gone => Order::Stop,
     }
 }
+
+/// What an instance has to do that no record leads to. The table may have lost it in mid-job, which
+/// must not cost the job: patrol finds the instance by its tags, and asks GitHub what is to become
+/// of it.
+pub const ORDER_TO_UNKNOWN: Order = Order::Continue;
 
 /// The runner after a heartbeat.
 #[must_use]
@@ -117,11 +121,21 @@ pub fn heartbeat(runner: &Runner, request: &HeartbeatRequest, now: Timestamp, de
     if next.is_live() {
         next.heartbeat_at = Some(now);
     }
-    if request.phase == Phase::Running && next.state == RunnerState::Enrolled {
-        next.enter(RunnerState::Busy, now, deadlines);
+    if request.phase == Phase::Running {
+        job_started(&mut next, now, deadlines);
     }
     next.due_at = next.next_look(deadlines);
     next
+}
+
+/// A job began, at the last second if the runner was to be ended unused.
+fn job_started(runner: &mut Runner, now: Timestamp, deadlines: &Deadlines) {
+    if runner.state == RunnerState::Done && runner.may_be_taken() {
+        runner.ending = None;
+        runner.take(RunnerStep::KeepForJob, now, deadlines);
+    } else {
+        runner.take(RunnerStep::StartJob, now, deadlines);
+    }
 }
 
 /// The runner after a stage was reached.
@@ -134,8 +148,12 @@ pub fn progress(runner: &Runner, stage: Stage, at: Timestamp, now: Timestamp, de
     if next.is_live() {
         next.heartbeat_at = Some(now);
     }
-    if stage == Stage::JobStarted && next.state == RunnerState::Enrolled {
-        next.enter(RunnerState::Busy, now, deadlines);
+    match stage {
+        Stage::JobStarted => job_started(&mut next, now, deadlines),
+        Stage::JobFinished => {
+            next.job_over_at.get_or_insert(now);
+        }
+        Stage::AgentUp | Stage::RunnerStarted | Stage::DrainStarted => {}
     }
     next.due_at = next.next_look(deadlines);
     next
@@ -145,20 +163,17 @@ pub fn progress(runner: &Runner, stage: Stage, at: Timestamp, now: Timestamp, de
 #[must_use]
 pub fn goodbye(runner: &Runner, reason: GoodbyeReason, now: Timestamp, deadlines: &Deadlines) -> Runner {
     let mut next = runner.clone();
-    if matches!(next.state, RunnerState::Gone | RunnerState::Requested) {
-        return next;
-    }
     let ending = match reason {
         GoodbyeReason::Lifetime => Ending::Lifetime,
         GoodbyeReason::Idle => Ending::Idle,
         other => Ending::Goodbye { reason: other },
     };
     // The runner on the instance has ended, so nothing GitHub says of it can hold this up.
-    let state = match reason {
-        GoodbyeReason::Finished => RunnerState::Done,
-        _ => RunnerState::Lost,
+    let step = match reason {
+        GoodbyeReason::Finished => RunnerStep::LeaveAfterJob,
+        _ => RunnerStep::Leave,
     };
-    next.end(state, ending, now, deadlines);
+    next.end(step, ending, now, deadlines);
     next
 }
 

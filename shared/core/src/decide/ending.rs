@@ -1,6 +1,6 @@
 //! What the end of a runner means for the job it ran, or was launched for.
 
-use crate::deadlines::MAX_LAUNCHES;
+use crate::deadlines::{MAX_LAUNCHES, RERUN_RETRY};
 use crate::ids::{JobKey, RunKey};
 use crate::record::{Ending, Job, JobState, Rerun, Run, Runner};
 use crate::time::Timestamp;
@@ -60,7 +60,7 @@ pub fn interrupt(known: Option<&Run>, runner: &Runner, job: JobKey, key: RunKey,
     }
     run.interrupted.push(job);
     // The run's own end comes by webhook; this look is for the case that it is lost.
-    run.due_at = Some(now.after(crate::deadlines::LOOK_AGAIN));
+    run.due_at = Some(now.after(3 * RERUN_RETRY));
     Some(run)
 }
 

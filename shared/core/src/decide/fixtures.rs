@@ -21,6 +21,7 @@ pub(crate) fn event(job: u64) -> JobEvent {
     JobEvent {
         delivery: DeliveryId::new("d"),
         received_at: now(),
+        created_at: Some(now()),
         installation: InstallationId(7),
         repository: "octo/gpu".parse().unwrap(),
         job: JobId(job),
@@ -70,6 +71,7 @@ pub(crate) fn runner(state: RunnerState) -> Runner {
         runner.job = Some(job.key);
         runner.job_run = Some(job.run);
     }
-    runner.enter(state, now(), &deadlines());
+    runner.state = state;
+    runner.due_at = runner.next_look(&deadlines());
     runner
 }

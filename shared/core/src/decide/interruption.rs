@@ -1,7 +1,8 @@
 //! What EC2 says of an instance.
 
 use crate::deadlines::Deadlines;
-use crate::record::{Ending, Runner, RunnerState};
+use crate::lifecycle::RunnerStep;
+use crate::record::{Ending, Runner};
 use crate::time::Timestamp;
 
 /// What EC2 said.
@@ -25,21 +26,11 @@ pub fn heard(runner: &Runner, word: Word, now: Timestamp, deadlines: &Deadlines)
         }
         Word::Warning => {
             next.interrupted_at.get_or_insert(now);
-            if matches!(
-                runner.state,
-                RunnerState::Launched | RunnerState::Enrolled | RunnerState::Busy
-            ) {
-                next.end(RunnerState::Draining, Ending::Interrupted, now, deadlines);
-            }
+            next.end(RunnerStep::Notice, Ending::Interrupted, now, deadlines);
         }
         Word::Ended => {
             next.instance_ended = true;
-            if matches!(
-                runner.state,
-                RunnerState::Launched | RunnerState::Enrolled | RunnerState::Busy | RunnerState::Draining
-            ) {
-                next.end(RunnerState::Lost, Ending::Vanished, now, deadlines);
-            }
+            next.end(RunnerStep::Vanish, Ending::Vanished, now, deadlines);
         }
     }
     (next != *runner).then_some(next)
@@ -49,6 +40,7 @@ pub fn heard(runner: &Runner, word: Word, now: Timestamp, deadlines: &Deadlines)
 mod tests {
     use super::*;
     use crate::decide::fixtures::{deadlines, now, runner};
+    use crate::record::RunnerState;
 
     #[test]
     fn a_warning_drains_a_runner_that_lives_and_leaves_one_that_ends() {

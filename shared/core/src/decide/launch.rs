@@ -1,8 +1,11 @@
 //! Whether and how to launch an instance for a job.
 
-use crate::deadlines::{Deadlines, launch_retry};
+use std::time::Duration;
+
+use crate::deadlines::{Deadlines, QUEUE_LIMIT};
 use crate::event::{Conclusion, JobEvent};
 use crate::ids::{InstanceType, RunnerName};
+use crate::lifecycle::RunnerStep;
 use crate::record::{Ending, Instance, Job, JobState, LaunchPlan, Launched, Runner, RunnerState};
 use crate::time::Timestamp;
 
@@ -11,46 +14,75 @@ use crate::time::Timestamp;
 pub enum Need {
     /// A first or another runner: claim the job, then launch.
     Claim,
+    /// The same, if GitHub says that the job still waits.
+    ClaimIfWaiting,
     /// The launch that was begun: the same call again.
     Resume,
+    /// Nobody needs the launch that was begun.
+    Drop,
     /// Nothing, for this reason.
     Nothing(&'static str),
 }
 
 /// What is needed for a job whose `job.queued` has come. `known` is its record, if there is one.
+/// A webhook that is old, because it was resent, is no proof that the job still waits.
 #[must_use]
-pub fn on_queued(known: Option<&Job>) -> Need {
-    match known.map(|job| &job.state) {
-        None | Some(JobState::Queued) => Need::Claim,
-        Some(JobState::Launching) => Need::Nothing("a runner is being launched for it already"),
-        Some(JobState::Running { .. }) => Need::Nothing("a runner runs it already"),
-        Some(JobState::Finished { .. }) => Need::Nothing("it is over already"),
-        Some(JobState::Refused { .. } | JobState::Unlaunchable { .. }) => Need::Nothing("it was given up already"),
+pub fn on_queued(known: Option<&Job>, event: &JobEvent, now: Timestamp, deadlines: &Deadlines) -> Need {
+    let old = event
+        .created_at
+        .is_some_and(|created_at| now.since(created_at) > deadlines.webhook);
+    match known {
+        Some(job) => on_queued_again(job),
+        None if old => Need::ClaimIfWaiting,
+        None => Need::Claim,
     }
 }
 
-/// What is needed for a job whose launch has become due.
-#[must_use]
-pub fn on_due(job: &Job, runner: Option<&Runner>, now: Timestamp) -> Need {
-    match (&job.state, runner) {
-        (JobState::Queued, _) => Need::Claim,
-        (JobState::Launching, Some(runner)) if runner.state == RunnerState::Requested => {
-            if runner.launch_due <= now {
-                Need::Resume
-            } else {
-                Need::Nothing("its launch is under way, or not due yet")
-            }
-        }
-        (JobState::Launching, Some(_)) => Need::Nothing("its runner is launched already"),
-        (JobState::Launching, None) => Need::Nothing("its runner's record is gone"),
-        (
-            JobState::Running { .. }
-            | JobState::Finished { .. }
-            | JobState::Refused { .. }
-            | JobState::Unlaunchable { .. },
-            _,
-        ) => on_queued(Some(job)),
+fn on_queued_again(job: &Job) -> Need {
+    match &job.state {
+        JobState::Queued => Need::Nothing("it is launched for when that is due"),
+        JobState::Launching => Need::Nothing("a runner is being launched for it already"),
+        JobState::Running { .. } => Need::Nothing("a runner runs it already"),
+        JobState::Finished { .. } => Need::Nothing("it is over already"),
+        JobState::Refused { .. } | JobState::Unlaunchable { .. } => Need::Nothing("it was given up already"),
     }
+}
+
+/// What is needed for a job that is due.
+#[must_use]
+pub fn on_job_due(job: &Job) -> Need {
+    match job.state {
+        // Much may have happened since it was said to wait.
+        JobState::Queued => Need::ClaimIfWaiting,
+        JobState::Launching
+        | JobState::Running { .. }
+        | JobState::Finished { .. }
+        | JobState::Refused { .. }
+        | JobState::Unlaunchable { .. } => on_queued_again(job),
+    }
+}
+
+/// What is needed for a runner whose launch is due. `job` is the job that it is for, which is not
+/// always the one that it was claimed for: jobs that take each other's runners swap them.
+#[must_use]
+pub fn on_runner_due(runner: &Runner, job: Option<&Job>, now: Timestamp) -> Need {
+    if runner.state != RunnerState::Requested {
+        return Need::Nothing("it is launched, or given up, already");
+    }
+    if runner.launch_due > now {
+        return Need::Nothing("its launch is under way, or not due yet");
+    }
+    match job {
+        Some(job) if job.state == JobState::Launching && job.runner.as_ref() == Some(&runner.name) => Need::Resume,
+        _ => Need::Drop,
+    }
+}
+
+/// A runner whose launch nobody needs any more: what it may have come to is found by its tag.
+#[must_use]
+pub fn drop(mut runner: Runner, now: Timestamp, deadlines: &Deadlines) -> Runner {
+    runner.end(RunnerStep::DropNeed, Ending::NotNeeded, now, deadlines);
+    runner
 }
 
 /// The record of a job that is heard of for the first time.
@@ -67,10 +99,23 @@ pub fn new_job(event: &JobEvent) -> Job {
         queued_at: event.received_at,
         state: JobState::Queued,
         launches: 0,
+        first_launch: first_launch(event),
         runner: None,
+        asked: 0,
         due_at: None,
         ended_at: None,
     }
+}
+
+/// A job that is heard of late may have been heard of before, by a table that has lost it. The
+/// runners of that time must not be named again: EC2 would answer with their instances.
+fn first_launch(event: &JobEvent) -> u32 {
+    /// More launches in a minute there never were.
+    const A_MINUTE: u64 = 10;
+    let late = event
+        .created_at
+        .map_or(Duration::ZERO, |at| event.received_at.since(at));
+    u32::try_from(late.as_secs() / 60 * A_MINUTE).unwrap_or(u32::MAX / 2)
 }
 
 /// The claim on a job: its record and that of the runner to come, written together before
@@ -78,7 +123,7 @@ pub fn new_job(event: &JobEvent) -> Job {
 #[must_use]
 pub fn claim(mut job: Job, plan: LaunchPlan, now: Timestamp, deadlines: &Deadlines) -> (Job, Runner) {
     job.launches += 1;
-    let name = RunnerName::of(job.key, job.launches);
+    let name = RunnerName::of(job.key, job.first_launch + job.launches);
     job.state = JobState::Launching;
     job.runner = Some(name.clone());
     job.due_at = None;
@@ -90,6 +135,7 @@ pub fn claim(mut job: Job, plan: LaunchPlan, now: Timestamp, deadlines: &Deadlin
         installation: job.installation,
         labels: job.labels.clone(),
         state: RunnerState::Requested,
+        step: RunnerStep::Claim,
         since: now,
         plan,
         launch_errors: Vec::new(),
@@ -104,13 +150,16 @@ pub fn claim(mut job: Job, plan: LaunchPlan, now: Timestamp, deadlines: &Deadlin
         heartbeat_at: None,
         interrupted_at: None,
         rebalance_at: None,
+        job_over_at: None,
+        asked: None,
+        end_tries: 0,
         instance_ended: false,
         stages: Vec::new(),
         ending: None,
         due_at: None,
         ended_at: None,
     };
-    runner.enter(RunnerState::Requested, now, deadlines);
+    runner.due_at = runner.next_look(deadlines);
     (job, runner)
 }
 
@@ -131,35 +180,29 @@ pub fn refuse(mut job: Job, reason: String, now: Timestamp) -> Job {
     job
 }
 
-/// A job that was to be given another runner, and that GitHub says no longer waits: it runs on
-/// the runner of the name `running_on`, or is over.
+/// A job that is not there any more, or whose run is over.
 #[must_use]
-pub fn no_longer_waits(mut job: Job, running_on: Option<String>, now: Timestamp) -> Job {
+pub fn over(mut job: Job, now: Timestamp) -> Job {
     job.due_at = None;
-    job.state = if let Some(runner) = running_on {
-        JobState::Running { runner }
-    } else {
-        job.ended_at = Some(now);
-        JobState::Finished {
-            conclusion: Conclusion::Unknown,
-        }
+    job.ended_at = Some(now);
+    job.state = JobState::Finished {
+        conclusion: Conclusion::Unknown,
     };
     job
 }
 
 /// A job for which nothing could be decided, because something did not answer: to be looked at
-/// again soon, or given up once it has waited too long.
+/// again, after `wait` at least if whoever refused to answer said so. Nothing of its own stands in its
+/// way, so it is over only when GitHub itself has ended it.
 #[must_use]
-pub fn postpone(mut job: Job, why: String, now: Timestamp, deadlines: &Deadlines) -> Job {
-    let waited = now.since(job.queued_at);
-    if waited >= deadlines.give_up {
-        job.state = JobState::Unlaunchable { reason: why };
-        job.due_at = None;
-        job.ended_at = Some(now);
-    } else {
-        job.state = JobState::Queued;
-        job.due_at = Some(now.after(launch_retry(1)));
+pub fn postpone(mut job: Job, wait: Option<Duration>, now: Timestamp, deadlines: &Deadlines) -> Job {
+    if now.since(job.queued_at) >= QUEUE_LIMIT {
+        return over(job, now);
     }
+    job.asked += 1;
+    job.state = JobState::Queued;
+    let pause = deadlines.pause(job.asked, &job.name);
+    job.due_at = Some(now.after(pause.max(wait.unwrap_or_default())));
     job
 }
 
@@ -212,11 +255,10 @@ pub fn record(
             };
             if runner.launched.is_none() {
                 runner.launched = Some(launched);
-                if runner.state == RunnerState::Requested {
-                    runner.enter(RunnerState::Launched, now, deadlines);
-                } else {
-                    runner.ended_at = None;
-                    runner.end(RunnerState::Done, Ending::NotNeeded, now, deadlines);
+                if !runner.take(RunnerStep::Launch, now, deadlines) {
+                    // It is ending, and there is something to end now. Should even that be over, patrol
+                    // finds an instance whose runner is gone.
+                    runner.due_at = runner.next_look(deadlines);
                 }
             }
             Recorded {
@@ -226,8 +268,12 @@ pub fn record(
             }
         }
         Attempted::Unclear { words } => {
+            if now.since(runner.requested_at) >= 2 * deadlines.give_up {
+                return given_up_unclear(runner, job, words, now, deadlines);
+            }
             runner.launch_errors.push(words);
-            runner.launch_due = now.after(launch_retry(1) / 2);
+            let tries = u32::try_from(runner.launch_errors.len()).unwrap_or(u32::MAX);
+            runner.launch_due = now.after(deadlines.pause(tries, runner.name.as_str()) / 2);
             runner.due_at = runner.next_look(deadlines);
             Recorded {
                 runner,
@@ -248,9 +294,17 @@ fn failed(
     deadlines: &Deadlines,
 ) -> Recorded {
     runner.launch_errors.push(words);
-    let next = now.after(launch_retry(runner.plan.tries));
+    if runner.state != RunnerState::Requested {
+        // It is ending anyway.
+        return Recorded {
+            runner,
+            instance: None,
+            job: None,
+        };
+    }
+    let next = now.after(deadlines.retry(runner.plan.tries));
     let last_moment = runner.requested_at.after(deadlines.give_up);
-    if !hopeless && next <= last_moment && runner.state == RunnerState::Requested {
+    if !hopeless && next <= last_moment {
         runner.plan.tries += 1;
         runner.launch_due = next;
         runner.due_at = runner.next_look(deadlines);
@@ -261,25 +315,43 @@ fn failed(
         };
     }
     let reason = given_up(&runner);
-    runner.end(
-        RunnerState::Gone,
-        Ending::Unlaunchable { reason: reason.clone() },
-        now,
-        deadlines,
-    );
-    let job = job
-        .filter(|job| job.runner.as_ref() == Some(&runner.name) && !job.state.is_end())
+    let ending = Ending::Unlaunchable { reason: reason.clone() };
+    runner.end(RunnerStep::GiveUpLaunch, ending, now, deadlines);
+    Recorded {
+        job: unlaunchable(&runner, job, reason, now),
+        runner,
+        instance: None,
+    }
+}
+
+/// Nobody knows whether there is an instance, and nobody waits any longer for the answer: the
+/// runner is ended, and its instance with it should EC2 ever name one.
+fn given_up_unclear(
+    mut runner: Runner,
+    job: Option<Job>,
+    words: String,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Recorded {
+    runner.launch_errors.push(words);
+    let reason = given_up(&runner);
+    let ending = Ending::Unlaunchable { reason: reason.clone() };
+    runner.end(RunnerStep::DropNeed, ending, now, deadlines);
+    Recorded {
+        job: unlaunchable(&runner, job, reason, now),
+        runner,
+        instance: None,
+    }
+}
+
+fn unlaunchable(runner: &Runner, job: Option<Job>, reason: String, now: Timestamp) -> Option<Job> {
+    job.filter(|job| job.runner.as_ref() == Some(&runner.name) && !job.state.is_end())
         .map(|mut job| {
             job.state = JobState::Unlaunchable { reason };
             job.due_at = None;
             job.ended_at = Some(now);
             job
-        });
-    Recorded {
-        runner,
-        instance: None,
-        job,
-    }
+        })
 }
 
 /// Why no instance could be had, in words for the job's author.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::decide::fixtures::{claimed, deadlines, event, launched, now};
+use crate::decide::fixtures::{claimed, deadlines, event, launched, now, plan};
 use crate::event::Conclusion;
 
 fn in_state(state: JobState) -> Job {
@@ -11,11 +11,15 @@ fn in_state(state: JobState) -> Job {
     }
 }
 
+fn need(known: Option<&Job>) -> Need {
+    on_queued(known, &event(11), now(), &deadlines())
+}
+
 #[test]
 fn a_queued_job_is_claimed_only_if_nothing_was_done_for_it() {
-    assert_eq!(on_queued(None), Need::Claim);
-    assert_eq!(on_queued(Some(&in_state(JobState::Queued))), Need::Claim);
+    assert_eq!(need(None), Need::Claim);
     for state in [
+        JobState::Queued,
         JobState::Launching,
         JobState::Running { runner: "x".into() },
         JobState::Finished {
@@ -25,17 +29,62 @@ fn a_queued_job_is_claimed_only_if_nothing_was_done_for_it() {
         JobState::Unlaunchable { reason: "x".into() },
     ] {
         assert!(
-            matches!(on_queued(Some(&in_state(state.clone()))), Need::Nothing(_)),
+            matches!(need(Some(&in_state(state.clone()))), Need::Nothing(_)),
             "{state:?}"
         );
     }
 }
 
 #[test]
+fn an_old_word_that_a_job_waits_is_not_believed_unasked() {
+    let event = event(11);
+    let limit = deadlines().webhook;
+    for (late, expected) in [
+        (limit, Need::Claim),
+        (limit + Duration::from_millis(1), Need::ClaimIfWaiting),
+    ] {
+        assert_eq!(on_queued(None, &event, now().after(late), &deadlines()), expected);
+    }
+    let undated = JobEvent {
+        created_at: None,
+        ..event
+    };
+    assert_eq!(
+        on_queued(None, &undated, now().after(2 * limit), &deadlines()),
+        Need::Claim
+    );
+}
+
+#[test]
+fn a_job_that_is_heard_of_late_gets_none_of_the_names_of_before() {
+    let name = |event: &JobEvent| claim(new_job(event), plan(), now(), &deadlines()).1.name;
+    let at_once = event(11);
+    let late = JobEvent {
+        received_at: now().after(Duration::from_mins(15)),
+        ..event(11)
+    };
+    assert_eq!(name(&at_once).as_str(), "dayfly-11-1-1");
+    assert_eq!(name(&late).as_str(), "dayfly-11-1-151");
+}
+
+#[test]
 fn a_launch_is_left_to_whoever_began_it_until_it_is_due() {
     let (job, runner) = claimed(11);
-    assert!(matches!(on_due(&job, Some(&runner), now()), Need::Nothing(_)));
-    assert_eq!(on_due(&job, Some(&runner), runner.launch_due), Need::Resume);
+    assert!(matches!(on_runner_due(&runner, Some(&job), now()), Need::Nothing(_)));
+    assert_eq!(on_runner_due(&runner, Some(&job), runner.launch_due), Need::Resume);
+}
+
+#[test]
+fn a_launch_that_nobody_needs_any_more_is_dropped() {
+    let (mut job, runner) = claimed(11);
+    let (other, _) = claimed(12);
+    let due = runner.launch_due;
+    assert_eq!(on_runner_due(&runner, Some(&other), due), Need::Drop);
+    assert_eq!(on_runner_due(&runner, None, due), Need::Drop);
+    job.state = JobState::Running { runner: "x".into() };
+    assert_eq!(on_runner_due(&runner, Some(&job), due), Need::Drop);
+    let dropped = drop(runner, due, &deadlines());
+    assert_eq!((dropped.state, dropped.due_at), (RunnerState::Done, Some(due)));
 }
 
 #[test]
@@ -121,7 +170,7 @@ fn a_request_that_can_never_succeed_is_given_up_at_once() {
 #[test]
 fn an_instance_that_came_after_its_job_was_over_is_left_to_the_sweeper() {
     let (_, mut runner) = claimed(11);
-    runner.end(RunnerState::Done, Ending::NotNeeded, now(), &deadlines());
+    runner.end(RunnerStep::DropNeed, Ending::NotNeeded, now(), &deadlines());
     let recorded = record(runner, None, Attempted::Launched(launched("i-9")), now(), &deadlines());
     assert_eq!(recorded.runner.state, RunnerState::Done);
     assert_eq!(recorded.runner.due_at, Some(now()));
@@ -144,18 +193,48 @@ fn the_same_instance_reported_twice_changes_nothing_the_second_time() {
 }
 
 #[test]
-fn a_job_that_nothing_could_be_decided_for_is_looked_at_again_and_in_the_end_given_up() {
+fn a_launch_of_which_nothing_is_ever_heard_is_given_up_and_left_to_its_tag() {
+    let (job, mut runner) = claimed(11);
+    let mut now = now();
+    let mut last = Duration::ZERO;
+    let given_up = loop {
+        let words = "timeout".into();
+        let recorded = record(
+            runner,
+            Some(job.clone()),
+            Attempted::Unclear { words },
+            now,
+            &deadlines(),
+        );
+        runner = recorded.runner;
+        if let Some(job) = recorded.job {
+            break job;
+        }
+        assert!(
+            runner.launch_due.since(now) >= last.min(Duration::from_mins(1)),
+            "it backs off"
+        );
+        last = runner.launch_due.since(now);
+        now = runner.launch_due;
+    };
+    assert!(matches!(given_up.state, JobState::Unlaunchable { .. }));
+    assert_eq!(runner.state, RunnerState::Done);
+    assert!(runner.due_at.is_some(), "its instance has to be looked for");
+}
+
+#[test]
+fn a_job_that_nothing_could_be_decided_for_is_looked_at_again_for_as_long_as_github_lets_it_wait() {
     let job = new_job(&event(11));
-    let soon = postpone(job.clone(), "GitHub did not answer".into(), now(), &deadlines());
+    let soon = postpone(job.clone(), None, now(), &deadlines());
+    assert_eq!(soon.state, JobState::Queued);
+    assert!(soon.due_at >= Some(now().after(deadlines().retry(1))));
+    let asked = Duration::from_mins(40);
+    let told = postpone(job.clone(), Some(asked), now(), &deadlines());
     assert_eq!(
-        (soon.state, soon.due_at),
-        (JobState::Queued, Some(now().after(Duration::from_mins(1))))
+        told.due_at,
+        Some(now().after(asked)),
+        "GitHub's own word on when counts"
     );
-    let late = postpone(
-        job,
-        "GitHub did not answer".into(),
-        now().after(deadlines().give_up),
-        &deadlines(),
-    );
-    assert!(matches!(late.state, JobState::Unlaunchable { .. }));
+    let late = postpone(job, None, now().after(QUEUE_LIMIT), &deadlines());
+    assert!(matches!(late.state, JobState::Finished { .. }));
 }

@@ -1,6 +1,8 @@
 //! Whether a run of which jobs were interrupted is run again, and how.
 
-use crate::deadlines::{MAX_RERUNS, RERUN_RETRY};
+use std::time::Duration;
+
+use crate::deadlines::{LONGEST_PAUSE, MAX_RERUNS, RERUN_RETRY};
 use crate::decide::settle;
 use crate::event::{Conclusion, RunEvent};
 use crate::ids::{JobId, RunAttempt};
@@ -77,7 +79,7 @@ pub fn decide(run: &Run, seen: Seen, jobs: &[Job], now: Timestamp) -> Next {
     }
     if !seen.completed {
         return Next::Record(Run {
-            due_at: Some(now.after(RERUN_RETRY)),
+            due_at: Some(now.after(until_next_look(run, now))),
             ..run.clone()
         });
     }
@@ -101,6 +103,11 @@ pub fn decide(run: &Run, seen: Seen, jobs: &[Job], now: Timestamp) -> Next {
         },
         ask,
     )
+}
+
+/// Its end comes by webhook; a run that is long over and was not said to be is looked at seldom.
+fn until_next_look(run: &Run, now: Timestamp) -> Duration {
+    (now.since(run.at) / 4).clamp(RERUN_RETRY, LONGEST_PAUSE)
 }
 
 fn needs_another_go(job: &Job) -> bool {

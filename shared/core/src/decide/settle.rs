@@ -3,12 +3,13 @@
 use crate::deadlines::Deadlines;
 use crate::decide::launch;
 use crate::event::{Conclusion, JobEvent};
+use crate::lifecycle::RunnerStep;
 use crate::record::{Ending, Job, JobState, Runner, RunnerState};
 use crate::time::Timestamp;
 
-/// A job has started: what is known of those whom it concerns.
+/// Those whom the start or the end of a job concerns, as they are known, or as they become.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Started {
+pub struct Concerned {
     /// The job itself.
     pub job: Option<Job>,
     /// The runner that took it, if it is ours.
@@ -21,37 +22,33 @@ pub struct Started {
 
 /// Binds the job to the runner that took it. If that was launched for another job, the two jobs
 /// swap their runners, so that each still has one; if there is none to swap, the other job waits
-/// again. Nothing if the job is over already.
+/// again. A job that had been given up and is taken after all is as good as any. Nothing if the job is
+/// over already.
 #[must_use]
-pub fn started(known: Started, event: &JobEvent, now: Timestamp, deadlines: &Deadlines) -> Option<Started> {
-    let Started {
+pub fn started(known: Concerned, event: &JobEvent, now: Timestamp, deadlines: &Deadlines) -> Option<Concerned> {
+    let Concerned {
         job,
         mut taken,
         mut own,
         mut robbed,
     } = known;
     let mut job = job.unwrap_or_else(|| launch::new_job(event));
-    if job.state.is_end() {
+    if matches!(job.state, JobState::Finished { .. }) {
         return None;
     }
+    job.ended_at = None;
     job.state = JobState::Running {
         runner: event.runner_name.clone().unwrap_or_default(),
     };
     job.due_at = None;
     if let Some(runner) = &mut taken {
-        runner.job = Some(event.key());
-        runner.job_run = Some(event.run);
-        if matches!(runner.state, RunnerState::Launched | RunnerState::Enrolled) {
-            runner.enter(RunnerState::Busy, now, deadlines);
-        }
-        if runner.wanted_by != job.key {
-            swap(&mut job, runner, own.as_mut(), robbed.as_mut(), now);
-        }
+        runner.take(RunnerStep::StartJob, now, deadlines);
+        bind(&mut job, runner, own.as_mut(), robbed.as_mut(), now);
     } else {
         own = None;
         robbed = None;
     }
-    Some(Started {
+    Some(Concerned {
         job: Some(job),
         taken,
         own,
@@ -59,30 +56,50 @@ pub fn started(known: Started, event: &JobEvent, now: Timestamp, deadlines: &Dea
     })
 }
 
+/// Binds a job to the runner that took it. If that was launched for another job, the two jobs swap
+/// their runners.
+fn bind(job: &mut Job, taken: &mut Runner, own: Option<&mut Runner>, robbed: Option<&mut Job>, now: Timestamp) {
+    taken.job = Some(job.key);
+    taken.job_run = Some(job.run);
+    taken.asked = None;
+    if taken.wanted_by != job.key {
+        swap(job, taken, own, robbed, now);
+    }
+}
+
 fn swap(job: &mut Job, taken: &mut Runner, own: Option<&mut Runner>, robbed: Option<&mut Job>, now: Timestamp) {
     let robbed_key = taken.wanted_by;
     taken.wanted_by = job.key;
     job.runner = Some(taken.name.clone());
-    let spare = own.filter(|own| is_free(own));
-    if let Some(own) = &spare {
-        debug_assert_ne!(own.name, taken.name);
+    let mut spare = own.filter(|own| is_unbound(own));
+    if let Some(own) = &mut spare {
+        // Even if that job is over: then nobody waits for it, and it idles out.
+        own.wanted_by = robbed_key;
+        own.asked = None;
     }
     let Some(robbed) = robbed.filter(|robbed| robbed.runner.as_ref() == Some(&taken.name) && !robbed.state.is_end())
     else {
         return;
     };
-    match spare {
-        Some(own) => {
-            own.wanted_by = robbed_key;
-            robbed.runner = Some(own.name.clone());
-        }
-        None if robbed.state == JobState::Launching => {
+    robbed.runner = spare.as_ref().map(|own| own.name.clone());
+    match (&robbed.state, spare) {
+        (JobState::Launching, None) => {
             robbed.state = JobState::Queued;
-            robbed.runner = None;
             robbed.due_at = Some(now);
         }
-        None => robbed.runner = None,
+        // It was to have another, because the one that was taken seemed to have ended.
+        (JobState::Queued, Some(own)) if is_free(own) => {
+            robbed.state = JobState::Launching;
+            robbed.due_at = None;
+        }
+        _ => {}
     }
+}
+
+/// Whether a runner's job is not known: it has none yet, or it has begun one and its webhook is on
+/// its way. Should that be another's than the job that it is now meant for, they swap again.
+fn is_unbound(runner: &Runner) -> bool {
+    is_free(runner) || runner.job.is_none() && runner.state == RunnerState::Busy
 }
 
 /// Whether a runner is on its way to, or open for, a job.
@@ -94,44 +111,37 @@ fn is_free(runner: &Runner) -> bool {
         )
 }
 
-/// A job is over: what is known of those whom it concerns, and what becomes of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Completed {
-    /// The job itself.
-    pub job: Option<Job>,
-    /// The runner that ran it, if it is ours.
-    pub ran: Option<Runner>,
-    /// The runner that was launched for it, if that is another.
-    pub own: Option<Runner>,
-}
-
 /// Ends the job, the runner that ran it, and the one that it needs no more. A job that was never
 /// heard of is remembered all the same, so that a `job.queued` that comes later launches nothing.
 #[must_use]
-pub fn completed(known: Completed, event: &JobEvent, now: Timestamp, deadlines: &Deadlines) -> Completed {
+pub fn completed(known: Concerned, event: &JobEvent, now: Timestamp, deadlines: &Deadlines) -> Concerned {
+    let Concerned {
+        job,
+        mut taken,
+        mut own,
+        mut robbed,
+    } = known;
     let conclusion = event.conclusion.unwrap_or(Conclusion::Unknown);
-    let mut job = known.job.unwrap_or_else(|| launch::new_job(event));
+    let mut job = job.unwrap_or_else(|| launch::new_job(event));
+    if let Some(runner) = &mut taken {
+        // Its start may not have been told.
+        bind(&mut job, runner, own.as_mut(), robbed.as_mut(), now);
+        if !runner.end(RunnerStep::FinishJob, Ending::JobOver, now, deadlines) && runner.state == RunnerState::Done {
+            // It was to be ended because it was not needed, and had been given a job.
+            runner.ending = Some(Ending::JobOver);
+        }
+    }
     job.state = JobState::Finished { conclusion };
     job.due_at = None;
     job.ended_at.get_or_insert(now);
-    let ran = known.ran.map(|mut runner| {
-        runner.job = Some(event.key());
-        runner.job_run = Some(event.run);
-        if !matches!(runner.state, RunnerState::Lost | RunnerState::Gone) {
-            runner.end(RunnerState::Done, Ending::JobOver, now, deadlines);
-        }
-        runner
-    });
-    let own = known.own.map(|mut runner| {
-        if is_free(&runner) {
-            runner.end(RunnerState::Done, Ending::NotNeeded, now, deadlines);
-        }
-        runner
-    });
-    Completed {
+    if let Some(own) = own.as_mut().filter(|own| own.wanted_by == job.key && is_free(own)) {
+        own.end(RunnerStep::DropNeed, Ending::NotNeeded, now, deadlines);
+    }
+    Concerned {
         job: Some(job),
-        ran,
+        taken,
         own,
+        robbed,
     }
 }
 
@@ -158,17 +168,17 @@ mod tests {
     fn enrolled(job: u64, instance: &str) -> (Job, Runner) {
         let (job, mut runner) = claimed(job);
         runner.launched = Some(launched(instance));
-        runner.enter(RunnerState::Enrolled, now(), &deadlines());
+        runner.state = RunnerState::Enrolled;
         (job, runner)
     }
 
     #[test]
     fn a_job_that_starts_on_its_own_runner_is_bound_to_it() {
         let (job, runner) = enrolled(11, "i-1");
-        let known = Started {
+        let known = Concerned {
             job: Some(job),
             taken: Some(runner),
-            ..Started::default()
+            ..Concerned::default()
         };
         let after = started(known, &event(11), now(), &deadlines()).unwrap();
         let taken = after.taken.unwrap();
@@ -183,7 +193,7 @@ mod tests {
     fn a_job_that_takes_anothers_runner_leaves_its_own_in_return() {
         let (robbed, taken) = enrolled(12, "i-2");
         let (job, own) = claimed(11);
-        let known = Started {
+        let known = Concerned {
             job: Some(job),
             taken: Some(taken),
             own: Some(own),
@@ -199,7 +209,7 @@ mod tests {
     #[test]
     fn a_job_that_was_robbed_and_gets_nothing_in_return_waits_again() {
         let (robbed, taken) = enrolled(12, "i-2");
-        let known = Started {
+        let known = Concerned {
             job: None,
             taken: Some(taken),
             own: None,
@@ -218,10 +228,10 @@ mod tests {
         job.state = JobState::Finished {
             conclusion: Conclusion::Success,
         };
-        let known = Started {
+        let known = Concerned {
             job: Some(job),
             taken: Some(runner),
-            ..Started::default()
+            ..Concerned::default()
         };
         assert_eq!(started(known, &event(11), now(), &deadlines()), None);
     }
@@ -229,10 +239,10 @@ mod tests {
     #[test]
     fn a_job_on_a_runner_that_is_not_ours_leaves_its_own_to_idle_out() {
         let (job, own) = enrolled(11, "i-1");
-        let known = Started {
+        let known = Concerned {
             job: Some(job),
             own: Some(own),
-            ..Started::default()
+            ..Concerned::default()
         };
         let after = started(known, &event(11), now(), &deadlines()).unwrap();
         assert_eq!((after.taken, after.own), (None, None));
@@ -241,21 +251,56 @@ mod tests {
     #[test]
     fn a_completed_job_ends_its_runner_and_the_one_it_never_needed() {
         let (job, own) = claimed(11);
-        let known = Completed {
+        let known = Concerned {
             job: Some(job),
-            ran: Some(runner(RunnerState::Busy)),
+            taken: Some(runner(RunnerState::Busy)),
             own: Some(own),
+            robbed: None,
         };
         let after = completed(known, &event(11), now(), &deadlines());
-        assert_eq!(after.ran.unwrap().state, RunnerState::Done);
+        assert_eq!(after.taken.unwrap().state, RunnerState::Done);
         assert_eq!(after.own.unwrap().ending, Some(Ending::NotNeeded));
     }
 
     #[test]
+    fn a_runner_that_works_for_whom_we_do_not_know_yet_is_swapped_too() {
+        let (robbed, taken) = enrolled(12, "i-2");
+        let (job, mut own) = enrolled(11, "i-1");
+        own.state = RunnerState::Busy;
+        let known = Concerned {
+            job: Some(job),
+            taken: Some(taken),
+            own: Some(own),
+            robbed: Some(robbed),
+        };
+        let after = started(known, &event(11), now(), &deadlines()).unwrap();
+        let (robbed, own) = (after.robbed.unwrap(), after.own.unwrap());
+        assert_eq!(robbed.state, JobState::Launching, "it must not get another runner");
+        assert_eq!((robbed.runner.as_ref(), own.wanted_by), (Some(&own.name), robbed.key));
+    }
+
+    #[test]
+    fn a_job_whose_start_was_not_told_leaves_its_own_runner_to_the_one_it_robbed() {
+        let (robbed, taken) = enrolled(12, "i-2");
+        let (job, own) = enrolled(11, "i-1");
+        let known = Concerned {
+            job: Some(job),
+            taken: Some(taken),
+            own: Some(own),
+            robbed: Some(robbed),
+        };
+        let after = completed(known, &event(11), now(), &deadlines());
+        let (robbed, own) = (after.robbed.unwrap(), after.own.unwrap());
+        assert_eq!((own.state, own.wanted_by), (RunnerState::Enrolled, robbed.key));
+        assert_eq!(robbed.runner.as_ref(), Some(&own.name));
+        assert_eq!(after.taken.unwrap().state, RunnerState::Done);
+    }
+
+    #[test]
     fn a_completed_job_that_was_never_heard_of_is_remembered() {
-        let after = completed(Completed::default(), &event(11), now(), &deadlines());
+        let after = completed(Concerned::default(), &event(11), now(), &deadlines());
         assert!(matches!(
-            launch::on_queued(after.job.as_ref()),
+            launch::on_queued(after.job.as_ref(), &event(11), now(), &deadlines()),
             launch::Need::Nothing(_)
         ));
     }
@@ -266,10 +311,10 @@ mod tests {
         let mut own = runner(RunnerState::Busy);
         own.job = Some(event(99).key());
         let after = completed(
-            Completed {
+            Concerned {
                 job: Some(job),
-                ran: None,
                 own: Some(own.clone()),
+                ..Concerned::default()
             },
             &event(11),
             now(),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::deadlines::{ABSENCE_PROVES, Deadlines, LOOK_AGAIN};
+use crate::deadlines::Deadlines;
+use crate::lifecycle::{RunnerStep, Step as _};
 use crate::record::{Ending, Job, JobState, Runner, RunnerState};
 use crate::time::Timestamp;
 
@@ -13,8 +14,11 @@ pub enum Look {
     Early(Option<Timestamp>),
     /// Its launch is due.
     Launch,
-    /// It must end, whatever GitHub says: record it, then end it.
-    GiveUp(Box<Runner>),
+    /// A deadline has passed: record this, then end it.
+    Overdue(Box<Runner>),
+    /// It runs a job and nobody said which: record this, then ask GitHub where the job stands that
+    /// it is for.
+    Ask(Box<Runner>),
     /// Its idle time is over: end it if GitHub lets it go.
     Idle,
     /// It is ending: bring it about.
@@ -24,25 +28,21 @@ pub enum Look {
 /// Looks at a runner that is due.
 #[must_use]
 pub fn look(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> Look {
-    let give_up = |ending: Ending| {
+    if let Some((step, ending)) = overdue(runner, now, deadlines) {
         let mut next = runner.clone();
-        next.end(RunnerState::Lost, ending, now, deadlines);
-        Look::GiveUp(Box::new(next))
-    };
-    let over = |deadline: Timestamp| deadline <= now;
+        if next.end(step, ending, now, deadlines) {
+            return Look::Overdue(Box::new(next));
+        }
+    }
     match runner.state {
-        RunnerState::Requested if over(runner.launch_due) => Look::Launch,
-        RunnerState::Launched | RunnerState::Enrolled | RunnerState::Busy | RunnerState::Draining
-            if over(runner.lifetime_deadline(deadlines)) =>
-        {
-            give_up(Ending::Lifetime)
+        RunnerState::Requested if runner.launch_due <= now => Look::Launch,
+        RunnerState::Enrolled if runner.idle_deadline(deadlines) <= now => Look::Idle,
+        RunnerState::Busy if runner.ask_deadline(deadlines).is_some_and(|deadline| deadline <= now) => {
+            let mut next = runner.clone();
+            next.asked = Some((runner.asked.map_or(1, |(times, _)| times + 1), now));
+            next.due_at = next.next_look(deadlines);
+            Look::Ask(Box::new(next))
         }
-        RunnerState::Launched if over(runner.boot_deadline(deadlines)) => give_up(Ending::NeverBooted),
-        RunnerState::Enrolled | RunnerState::Busy if over(runner.heartbeat_deadline(deadlines)) => {
-            give_up(Ending::HeartbeatLost)
-        }
-        RunnerState::Enrolled if over(runner.idle_deadline(deadlines)) => Look::Idle,
-        RunnerState::Draining if over(runner.drain_deadline(deadlines)) => give_up(Ending::Interrupted),
         RunnerState::Done | RunnerState::Lost => Look::End,
         RunnerState::Requested
         | RunnerState::Launched
@@ -53,6 +53,33 @@ pub fn look(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> Look {
     }
 }
 
+/// The deadline that a runner has passed, if any: the step that follows, and its reason.
+fn overdue(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> Option<(RunnerStep, Ending)> {
+    let over = |deadline: Timestamp| deadline <= now;
+    let has_instance = runner.launched.is_some() && !runner.instance_ended;
+    if has_instance && RunnerStep::Outlive.leads_from(runner.state) && over(runner.lifetime_deadline(deadlines)) {
+        return Some((RunnerStep::Outlive, Ending::Lifetime));
+    }
+    match runner.state {
+        RunnerState::Launched if over(runner.boot_deadline(deadlines)) => {
+            Some((RunnerStep::MissBoot, Ending::NeverBooted))
+        }
+        RunnerState::Enrolled | RunnerState::Busy if over(runner.heartbeat_deadline(deadlines)) => {
+            Some((RunnerStep::MissHeartbeat, Ending::HeartbeatLost))
+        }
+        RunnerState::Busy if runner.leave_deadline(deadlines).is_some_and(over) => {
+            Some((RunnerStep::FinishJob, Ending::JobOver))
+        }
+        RunnerState::Draining if over(runner.drain_deadline(deadlines)) => {
+            Some((RunnerStep::OutstayDrain, Ending::Interrupted))
+        }
+        RunnerState::Done if runner.linger_deadline(deadlines).is_some_and(over) => {
+            Some((RunnerStep::Linger, Ending::JobOver))
+        }
+        _ => None,
+    }
+}
+
 /// What removing the runner from GitHub came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registration {
@@ -60,8 +87,8 @@ pub enum Registration {
     Removed,
     /// GitHub says that it runs a job.
     Busy,
-    /// GitHub did not answer.
-    Unclear,
+    /// GitHub did not answer, and may have said when to ask again.
+    Unclear(Option<Duration>),
 }
 
 /// What to do with the instance of a runner that ends.
@@ -74,10 +101,15 @@ pub struct InstanceEnd {
 }
 
 /// What to do with the instance, now that GitHub has answered. A runner that may be busy keeps its
-/// instance, unless it is given up.
+/// instance, unless it is given up; one whose job is over takes no other, so that GitHub's silence
+/// holds up nothing.
 #[must_use]
 pub fn instance_end(runner: &Runner, registration: Registration) -> InstanceEnd {
-    let may_go = registration == Registration::Removed || runner.state == RunnerState::Lost;
+    let may_go = match registration {
+        Registration::Removed => true,
+        Registration::Unclear(_) if runner.ending == Some(Ending::JobOver) => true,
+        Registration::Busy | Registration::Unclear(_) => runner.state == RunnerState::Lost,
+    };
     InstanceEnd {
         terminate: may_go && !runner.instance_ended,
         at_once: registration == Registration::Removed,
@@ -99,47 +131,96 @@ pub fn after_end(
     if ended {
         next.instance_ended = true;
     }
-    match registration {
-        Registration::Removed if ended => next.enter(RunnerState::Gone, now, deadlines),
-        Registration::Busy if runner.state != RunnerState::Lost && may_be_taken(runner) => {
-            // It was given a job at the last second.
-            next.ending = None;
-            next.enter(RunnerState::Busy, now, deadlines);
-        }
-        Registration::Removed | Registration::Busy | Registration::Unclear => {
-            if runner.state == RunnerState::Enrolled {
-                // Whether it is idle is not known yet, so it must not carry that as its reason.
-                next.ending = None;
-            }
-            next.due_at = Some(now.after(LOOK_AGAIN));
+    if registration == Registration::Removed && ended {
+        let gone = next.take(RunnerStep::EndIdle, now, deadlines) || next.take(RunnerStep::Reap, now, deadlines);
+        debug_assert!(gone, "{runner:?} was ended");
+        return next;
+    }
+    if registration == Registration::Busy && !ended && runner.may_be_taken() {
+        next.ending = None;
+        if next.take(RunnerStep::KeepForJob, now, deadlines) {
+            return next;
         }
     }
+    if runner.state == RunnerState::Enrolled {
+        // Whether it is idle is not known yet, so it must not carry that as its reason.
+        next.ending = None;
+    } else {
+        next.ending.clone_from(&runner.ending);
+    }
+    next.end_tries += 1;
+    let wait = match registration {
+        Registration::Unclear(Some(wait)) => wait,
+        Registration::Removed | Registration::Busy | Registration::Unclear(None) => Duration::ZERO,
+    };
+    let pause = deadlines.pause(next.end_tries, next.name.as_str());
+    next.due_at = Some(now.after(pause.max(wait)));
     next
 }
 
-fn may_be_taken(runner: &Runner) -> bool {
-    matches!(runner.state, RunnerState::Enrolled) || matches!(runner.ending, Some(Ending::Idle | Ending::NotNeeded))
+/// Whether EC2's not naming any instance for this runner proves that there is none: not before
+/// whoever launches it must have come to an end, and EC2's answers have caught up.
+#[must_use]
+pub fn absence_proves(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> bool {
+    now >= runner.launch_due.after(deadlines.absence)
 }
 
-/// Whether EC2's not naming any instance for this runner proves that there is none.
+/// A job that GitHub says still waits although the runner that was launched for it is busy: it waits
+/// for another. Nothing if it has another already.
 #[must_use]
-pub fn absence_proves(runner: &Runner, now: Timestamp) -> bool {
-    now.since(runner.requested_at) >= ABSENCE_PROVES
+pub fn was_robbed(job: &Job, runner: &Runner, now: Timestamp) -> Option<Job> {
+    let waits = job.state == JobState::Launching && job.runner.as_ref() == Some(&runner.name);
+    waits.then(|| Job {
+        state: JobState::Queued,
+        due_at: Some(now),
+        ..job.clone()
+    })
 }
 
-/// Whether a job that is due has to be launched for.
-#[must_use]
-pub fn job_waits(job: &Job) -> bool {
-    job.state == JobState::Queued
+/// What a job needs that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobLook {
+    /// A runner is to be launched for it.
+    Launch,
+    /// Its runner is gone, and its end was not told: ask GitHub.
+    Ask,
+    /// Nothing.
+    Nothing,
 }
 
-/// What to do with an instance that carries this stack's tag.
+/// Looks at a job that is due.
 #[must_use]
-pub fn is_orphan(runner: Option<&Runner>, instance: &crate::ids::InstanceId, age: Duration) -> bool {
-    match runner {
-        Some(runner) if runner.instance() == Some(instance) => !runner.is_live(),
-        // Its launch may be under way, and what it came to not yet recorded.
-        _ => age >= 2 * ABSENCE_PROVES,
+pub fn look_at_job(job: &Job) -> JobLook {
+    match job.state {
+        JobState::Queued => JobLook::Launch,
+        JobState::Running { .. } => JobLook::Ask,
+        JobState::Launching | JobState::Finished { .. } | JobState::Refused { .. } | JobState::Unlaunchable { .. } => {
+            JobLook::Nothing
+        }
+    }
+}
+
+/// A job whose runner is gone and whose end was not told, to be looked up when that should have
+/// come; nothing if there is no need.
+#[must_use]
+pub fn end_is_missing(job: &Job, runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> Option<Job> {
+    let on_it = matches!(&job.state, JobState::Running { runner: name }
+        if crate::ids::RunnerName::from_registered(name).as_ref() == Some(&runner.name));
+    (on_it && job.due_at.is_none()).then(|| Job {
+        due_at: Some(now.after(deadlines.webhook)),
+        ..job.clone()
+    })
+}
+
+/// A job that GitHub was asked about, to be asked about again later: what was learnt is on its way
+/// over the bus, and the job may not be over yet.
+#[must_use]
+pub fn asked(job: &Job, now: Timestamp, deadlines: &Deadlines) -> Job {
+    let asked = job.asked + 1;
+    Job {
+        asked,
+        due_at: Some(now.after(deadlines.pause(asked, &job.name))),
+        ..job.clone()
     }
 }
 
@@ -147,11 +228,10 @@ pub fn is_orphan(runner: Option<&Runner>, instance: &crate::ids::InstanceId, age
 mod tests {
     use super::*;
     use crate::decide::fixtures::{deadlines, now, runner};
-    use crate::ids::InstanceId;
 
     fn gives_up(runner: &Runner, at: Timestamp) -> Option<Ending> {
         match look(runner, at, &deadlines()) {
-            Look::GiveUp(next) => {
+            Look::Overdue(next) => {
                 assert_eq!(next.state, RunnerState::Lost);
                 next.ending.clone()
             }
@@ -184,8 +264,8 @@ mod tests {
 
     #[test]
     fn the_maximum_lifetime_holds_in_every_state() {
-        use RunnerState::{Busy, Draining, Enrolled, Launched};
-        for state in [Launched, Enrolled, Busy, Draining] {
+        use RunnerState::{Busy, Done, Enrolled, Launched};
+        for state in [Launched, Enrolled, Busy, Done] {
             let mut runner = runner(state);
             let end = now().after(deadlines().lifetime);
             runner.heartbeat_at = Some(end);
@@ -197,15 +277,16 @@ mod tests {
     #[test]
     fn a_runner_that_github_calls_busy_keeps_its_instance_unless_it_is_given_up() {
         use Registration::{Busy, Removed, Unclear};
+        let unclear = Unclear(None);
         for (state, registration, terminate, at_once) in [
             (RunnerState::Done, Removed, true, true),
             (RunnerState::Done, Busy, false, false),
-            (RunnerState::Done, Unclear, false, false),
+            (RunnerState::Done, unclear, false, false),
             (RunnerState::Enrolled, Busy, false, false),
             (RunnerState::Enrolled, Removed, true, true),
             (RunnerState::Lost, Removed, true, true),
             (RunnerState::Lost, Busy, true, false),
-            (RunnerState::Lost, Unclear, true, false),
+            (RunnerState::Lost, unclear, true, false),
         ] {
             let end = instance_end(&runner(state), registration);
             assert_eq!(end, InstanceEnd { terminate, at_once }, "{state:?} {registration:?}");
@@ -221,14 +302,12 @@ mod tests {
         );
         for (registration, ended) in [
             (Registration::Busy, true),
-            (Registration::Unclear, true),
+            (Registration::Unclear(None), true),
             (Registration::Removed, false),
         ] {
             let next = after_end(&lost, registration, ended, now(), &deadlines());
-            assert_eq!(
-                (next.state, next.due_at),
-                (RunnerState::Lost, Some(now().after(LOOK_AGAIN)))
-            );
+            assert_eq!(next.state, RunnerState::Lost);
+            assert!(next.due_at >= Some(now().after(deadlines().retry(1))), "{next:?}");
         }
     }
 
@@ -248,27 +327,7 @@ mod tests {
     fn a_runner_that_github_did_not_answer_for_is_not_yet_idle() {
         let mut asked = runner(RunnerState::Enrolled);
         asked.ending = Some(Ending::Idle);
-        let next = after_end(&asked, Registration::Unclear, false, now(), &deadlines());
+        let next = after_end(&asked, Registration::Unclear(None), false, now(), &deadlines());
         assert_eq!((next.state, next.ending), (RunnerState::Enrolled, None));
-    }
-
-    #[test]
-    fn an_instance_is_an_orphan_when_no_live_runner_owns_it() {
-        let (mine, other) = (InstanceId::new("i-1"), InstanceId::new("i-2"));
-        let (young, old) = (Duration::from_secs(10), 2 * ABSENCE_PROVES);
-        for (runner, instance, age, orphan) in [
-            (Some(runner(RunnerState::Busy)), &mine, old, false),
-            (Some(runner(RunnerState::Gone)), &mine, young, true),
-            (Some(runner(RunnerState::Busy)), &other, young, false),
-            (Some(runner(RunnerState::Busy)), &other, old, true),
-            (None, &mine, young, false),
-            (None, &mine, old, true),
-        ] {
-            assert_eq!(
-                is_orphan(runner.as_ref(), instance, age),
-                orphan,
-                "{runner:?} {instance} {age:?}"
-            );
-        }
     }
 }

@@ -21,6 +21,10 @@ pub enum RecordId {
     Config(Repository),
     /// The schedule's switch.
     Wake,
+    /// The repositories that had jobs.
+    Watched,
+    /// How far patrol has come.
+    Patrol,
 }
 
 impl RecordId {
@@ -35,6 +39,8 @@ impl RecordId {
             Self::Run(key) => format!("RUN#{}", key.run),
             Self::Config(repository) => format!("CONFIG#{repository}"),
             Self::Wake => "WAKE".to_owned(),
+            Self::Watched => "WATCHED".to_owned(),
+            Self::Patrol => "PATROL".to_owned(),
         }
     }
 
@@ -49,6 +55,8 @@ impl RecordId {
             Self::Run(key) => format!("ATTEMPT#{}", key.attempt),
             Self::Config(_) => "CONFIG".to_owned(),
             Self::Wake => "WAKE".to_owned(),
+            Self::Watched => "WATCHED".to_owned(),
+            Self::Patrol => "PATROL".to_owned(),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::ids::{
     ImageId, InstallationId, InstanceId, InstanceType, JobKey, Repository, RunId, RunnerId, RunnerName, Zone,
 };
 use crate::labels::Label;
+use crate::lifecycle::{RunnerStep, Step};
 use crate::money::MicroDollars;
 use crate::time::Timestamp;
 
@@ -150,6 +151,8 @@ pub struct Runner {
     pub labels: Vec<Label>,
     /// Where it stands.
     pub state: RunnerState,
+    /// What brought it there.
+    pub step: RunnerStep,
     /// When it got there.
     pub since: Timestamp,
     /// What is launched.
@@ -178,6 +181,12 @@ pub struct Runner {
     pub interrupted_at: Option<Timestamp>,
     /// When EC2 said that it might.
     pub rebalance_at: Option<Timestamp>,
+    /// When its instance said that its job had ended.
+    pub job_over_at: Option<Timestamp>,
+    /// How often GitHub was asked for the job that it runs, because nobody said, and when last.
+    pub asked: Option<(u32, Timestamp)>,
+    /// How often its end was tried and could not be brought about.
+    pub end_tries: u32,
     /// Whether EC2 has said that the instance is ended.
     pub instance_ended: bool,
     /// The stages that the instance reported.
@@ -191,20 +200,28 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Moves on to `state`.
-    pub fn enter(&mut self, state: RunnerState, now: Timestamp, deadlines: &Deadlines) {
-        self.state = state;
-        self.since = now;
-        if state == RunnerState::Gone {
-            self.ended_at = Some(now);
+    /// Takes a step, if it leads away from where the runner stands. Answers whether it does.
+    pub fn take(&mut self, step: RunnerStep, now: Timestamp, deadlines: &Deadlines) -> bool {
+        if !step.leads_from(self.state) {
+            return false;
         }
+        self.step = step;
+        self.state = step.to();
+        self.since = now;
+        self.end_tries = 0;
+        self.ended_at = (self.state == RunnerState::Gone).then_some(now);
         self.due_at = self.next_look(deadlines);
+        true
     }
 
-    /// Moves on to `state` because of `ending`, unless it was ending for another reason already.
-    pub fn end(&mut self, state: RunnerState, ending: Ending, now: Timestamp, deadlines: &Deadlines) {
-        self.ending.get_or_insert(ending);
-        self.enter(state, now, deadlines);
+    /// Takes a step towards the end because of `ending`, unless it was ending for another reason
+    /// already. Answers whether the step leads away from where the runner stands.
+    pub fn end(&mut self, step: RunnerStep, ending: Ending, now: Timestamp, deadlines: &Deadlines) -> bool {
+        let taken = self.take(step, now, deadlines);
+        if taken {
+            self.ending.get_or_insert(ending);
+        }
+        taken
     }
 
     /// The earliest deadline that holds for it.
@@ -216,7 +233,11 @@ impl Runner {
             RunnerState::Requested => Some(self.launch_due),
             RunnerState::Launched => Some(self.boot_deadline(deadlines).min(lifetime)),
             RunnerState::Enrolled => Some(self.idle_deadline(deadlines).min(heartbeat).min(lifetime)),
-            RunnerState::Busy => Some(heartbeat.min(lifetime)),
+            RunnerState::Busy => {
+                let leave = self.leave_deadline(deadlines).unwrap_or(lifetime);
+                let ask = self.ask_deadline(deadlines).unwrap_or(lifetime);
+                Some(heartbeat.min(lifetime).min(leave).min(ask))
+            }
             RunnerState::Draining => Some(self.drain_deadline(deadlines).min(lifetime)),
             RunnerState::Done | RunnerState::Lost => Some(self.since),
             RunnerState::Gone => None,
@@ -227,6 +248,12 @@ impl Runner {
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.state != RunnerState::Gone
+    }
+
+    /// Whether GitHub may still give it a job although it is to end: until it is removed there.
+    #[must_use]
+    pub fn may_be_taken(&self) -> bool {
+        self.state == RunnerState::Enrolled || matches!(self.ending, Some(Ending::Idle | Ending::NotNeeded))
     }
 
     /// The instance, once there is one.
@@ -266,6 +293,30 @@ impl Runner {
     #[must_use]
     pub fn drain_deadline(&self, deadlines: &Deadlines) -> Timestamp {
         self.since.after(deadlines.drain)
+    }
+
+    /// When it must have left after its instance said that its job had ended; nothing while it
+    /// has not.
+    #[must_use]
+    pub fn leave_deadline(&self, deadlines: &Deadlines) -> Option<Timestamp> {
+        self.job_over_at.map(|over| over.after(deadlines.leave))
+    }
+
+    /// When the job that it runs must have been told; nothing once it was.
+    #[must_use]
+    pub fn ask_deadline(&self, deadlines: &Deadlines) -> Option<Timestamp> {
+        let untold = self.state == RunnerState::Busy && self.job.is_none();
+        untold.then(|| match self.asked {
+            None => self.since.after(deadlines.webhook),
+            Some((times, at)) => at.after(deadlines.pause(times, self.name.as_str())),
+        })
+    }
+
+    /// When a runner that is done must have let go, before it is given up: only one whose job is
+    /// over can hold nothing up any more.
+    #[must_use]
+    pub fn linger_deadline(&self, deadlines: &Deadlines) -> Option<Timestamp> {
+        matches!(self.ending, Some(Ending::JobOver)).then(|| self.since.after(deadlines.leave))
     }
 
     /// When it must be over, whatever it does.

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
-use dayfly_core::ids::{ImageId, InstanceId, InstanceType, JobId, JobKey, RunAttempt, RunnerName, SubnetId, Zone};
-use dayfly_ports::{Fleet, FleetErrorKind, FleetInstance, FleetRequest};
+use dayfly_core::ids::{
+    ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey, RunAttempt, RunnerName, SubnetId, Zone,
+};
+use dayfly_ports::{Fleet, FleetErrorKind, FleetInstance, FleetRequest, Scope};
 
 use super::support::{Ec2, fleet_at};
 
@@ -13,17 +15,16 @@ fn request() -> FleetRequest {
     FleetRequest {
         client_token: "dayfly-11-1-1-t1".to_owned(),
         runner: RunnerName::of(job, 1),
+        scope: Scope {
+            installation: InstallationId(7),
+            repository: "octo/gpu".parse().unwrap(),
+        },
         instance_types: vec![InstanceType::new("g5.xlarge"), InstanceType::new("g6.xlarge")],
         subnets: vec![SubnetId::new("subnet-a"), SubnetId::new("subnet-b")],
         image: ImageId::new("ami-12345678"),
         root_device: "/dev/sda1".to_owned(),
         disk_gib: Some(100),
         spot: true,
-        tags: BTreeMap::from([
-            ("dayfly:repository".to_owned(), "octo/gpu".to_owned()),
-            // Nobody may put an instance out of the stack's sight.
-            ("dayfly:stack".to_owned(), "another".to_owned()),
-        ]),
     }
 }
 
@@ -128,6 +129,7 @@ async fn fleet_instance_and_volume_are_tagged_as_ours() {
             ("dayfly:runner", "dayfly-11-1-1"),
             ("dayfly:managed", "true"),
             ("dayfly:repository", "octo/gpu"),
+            ("dayfly:installation", "7"),
         ]);
         assert_eq!(tags, expected);
     }

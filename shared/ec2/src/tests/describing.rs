@@ -1,7 +1,9 @@
-use dayfly_core::ids::{ImageId, InstanceId, InstanceType, JobId, JobKey, RunAttempt, RunnerName, Zone};
+use dayfly_core::ids::{
+    ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey, RunAttempt, RunnerName, Zone,
+};
 use dayfly_core::money::MicroDollars;
 use dayfly_core::time::Timestamp;
-use dayfly_ports::{Fleet, FleetErrorKind, Image, InstanceState, InstanceView};
+use dayfly_ports::{Fleet, FleetErrorKind, Image, InstanceState, InstanceView, Scope};
 
 use super::support::{Ec2, described, page};
 
@@ -38,7 +40,12 @@ async fn the_living_are_those_of_the_stack_on_all_pages() {
 #[tokio::test]
 async fn an_instance_is_seen_with_what_matters() {
     let ec2 = Ec2::start().await;
-    let tags = [("dayfly:stack", "dayfly-test"), ("dayfly:runner", "dayfly-11-1-1")];
+    let tags = [
+        ("dayfly:stack", "dayfly-test"),
+        ("dayfly:runner", "dayfly-11-1-1"),
+        ("dayfly:repository", "octo/gpu"),
+        ("dayfly:installation", "7"),
+    ];
     let one = page(&[described("i-1", "shutting-down", &tags)], None);
     ec2.answers("DescribeInstances", "", &one).await;
     let expected = InstanceView {
@@ -49,6 +56,10 @@ async fn an_instance_is_seen_with_what_matters() {
         spot: true,
         launched_at: Timestamp::from_seconds(1_800_000_000),
         runner: Some(runner()),
+        scope: Some(Scope {
+            installation: InstallationId(7),
+            repository: "octo/gpu".parse().unwrap(),
+        }),
     };
     assert_eq!(ec2.fleet.of_runner(&runner()).await.unwrap(), [expected]);
     let asked = ec2.asked("DescribeInstances").await;

@@ -8,12 +8,16 @@ use dayfly_core::ids::{
     RunKey, RunnerId, RunnerName, Zone,
 };
 use dayfly_core::labels::Label;
+use dayfly_core::lifecycle::{RunnerStep, Step as _};
 use dayfly_core::money::MicroDollars;
-use dayfly_core::record::{Ending, JobState, LaunchPlan, Launched, RecordId, Rerun, RunEnd, RunnerState};
+use dayfly_core::record::{
+    Ending, JobState, LaunchPlan, Launched, RecordId, Rerun, RunEnd, RunnerState, WatchedRepository,
+};
 use dayfly_core::time::Timestamp;
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 use super::*;
 
@@ -75,7 +79,8 @@ prop_compose! {
     ) -> Job {
         Job {
             key, run: RunId(run), repository, installation: InstallationId(installation), name,
-            head_sha: "f00d".to_owned(), labels, queued_at, state, launches, runner, due_at, ended_at,
+            head_sha: "f00d".to_owned(), labels, queued_at, state, launches,
+            first_launch: launches / 2, runner, asked: launches, due_at, ended_at,
         }
     }
 }
@@ -137,13 +142,13 @@ prop_compose! {
 prop_compose! {
     fn runner()(
         name in runner_name(), wanted_by in job_key(), run: u64, repository in repository(), labels in labels(),
-        state in runner_state(), spec in spec(), errors in vec(".*", 0..3), (maybe, sure) in times(),
+        state in runner_state(), step in select(RunnerStep::ALL), spec in spec(), errors in vec(".*", 0..3), (maybe, sure) in times(),
         launched in option::of(launched()), id in option::of(any::<u64>()), job in option::of(job_key()),
         ending in option::of(ending()),
     ) -> Runner {
         Runner {
             name, wanted_by, run: RunId(run), repository, installation: InstallationId(run), labels, state,
-            since: sure[0],
+            step, since: sure[0],
             plan: LaunchPlan {
                 spec, image: ImageId::new("ami-12345678"), root_device: "/dev/sda1".to_owned(), tries: 2,
             },
@@ -151,6 +156,7 @@ prop_compose! {
             mint_until: maybe[0], runner_id: id.map(RunnerId), job, job_run: id.map(RunId),
             heartbeat_at: maybe[1], interrupted_at: maybe[2], rebalance_at: maybe[3], instance_ended: id.is_some(),
             stages: vec![(Stage::AgentUp, sure[0]), (Stage::JobFinished, sure[1])],
+            job_over_at: maybe[1], asked: maybe[2].map(|at| (7, at)), end_tries: 5,
             ending, due_at: maybe[4], ended_at: maybe[5],
         }
     }
@@ -205,6 +211,29 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
             })
         }),
         (any::<bool>(), time()).prop_map(|(on, at)| Record::from(Wake { on, at })),
+        btree_map(repository(), (any::<u64>(), time()), 0..4).prop_map(|all| {
+            let watched = |(id, at)| WatchedRepository {
+                installation: InstallationId(id),
+                at,
+            };
+            let repositories = all.into_iter().map(|(repository, one)| (repository, watched(one)));
+            Record::from(Watched {
+                repositories: repositories.collect(),
+            })
+        }),
+        (
+            any::<u64>(),
+            any::<u64>(),
+            btree_map("[0-9a-f-]{1,36}", any::<u32>(), 0..4)
+        )
+            .prop_map(|(seen, turn, all)| {
+                let redelivered = all.into_iter().map(|(id, times)| (DeliveryId::new(id), times));
+                Record::from(Patrol {
+                    deliveries_seen: seen,
+                    redelivered: redelivered.collect(),
+                    turn,
+                })
+            }),
     ]
 }
 
@@ -243,6 +272,8 @@ proptest! {
             Record::Run(run) => attributes(run),
             Record::Config(config) => attributes(config),
             Record::Wake(wake) => attributes(wake),
+            Record::Watched(watched) => attributes(watched),
+            Record::Patrol(patrol) => attributes(patrol),
         }.unwrap();
         for name in [PK, SK, VERSION, DUE, EXPIRES_AT, WRITTEN_BY] {
             prop_assert!(!fields.contains_key(name), "{}", name);

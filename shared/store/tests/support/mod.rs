@@ -157,7 +157,9 @@ pub fn job(id: u64, attempt: u32, due_at: Option<Timestamp>) -> Job {
         queued_at: now(),
         state: JobState::Queued,
         launches: 0,
+        first_launch: 0,
         runner: None,
+        asked: 0,
         due_at,
         ended_at: None,
     }

@@ -69,6 +69,7 @@ fn launch_on_a_retry() {
             stage.wait(std::time::Duration::from_mins(1));
             Call::Launch(Event::LaunchDue(dayfly_core::event::LaunchDue {
                 key: stage.job(11).key(),
+                runner: Some(dayfly_core::ids::RunnerName::of(stage.job(11).key(), 1)),
             }))
         },
         run_to_the_end,

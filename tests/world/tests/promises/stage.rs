@@ -111,11 +111,12 @@ impl Stage {
         }
     }
 
-    fn launch(&self) -> dayfly_launch::Function<World, World, World, World, World> {
+    fn launch(&self) -> dayfly_launch::Function<World, World, World, World, World, World> {
         dayfly_launch::Function {
             store: self.world.clone(),
             github: self.world.clone(),
             fleet: self.world.clone(),
+            bus: self.world.clone(),
             schedule: self.world.clone(),
             parameters: self.world.clone(),
             images: dayfly_launch::ImageCache::default(),
@@ -199,6 +200,7 @@ impl Stage {
         JobEvent {
             delivery: DeliveryId::new(format!("d-{job}")),
             received_at: self.now(),
+            created_at: Some(self.now()),
             installation: InstallationId(7),
             repository: "octo/gpu".parse().unwrap(),
             job: JobId(job),

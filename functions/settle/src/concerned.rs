@@ -1,0 +1,90 @@
+//! Those whom the start or the end of a job concerns: loaded, and written if they changed.
+
+use dayfly_core::decide::settle::Concerned;
+use dayfly_core::event::JobEvent;
+use dayfly_core::ids::{JobKey, RunnerName};
+use dayfly_core::record::{Change, Job, JobState, Record, Runner, Stored};
+use dayfly_ports::{Store, StoreError};
+
+/// Them, as they lie in the table.
+pub struct Loaded {
+    job: Option<Stored<Job>>,
+    taken: Option<Stored<Runner>>,
+    own: Option<Stored<Runner>>,
+    robbed: Option<Stored<Job>>,
+}
+
+impl Loaded {
+    /// Loads them.
+    pub async fn load<S: Store>(store: &S, event: &JobEvent) -> Result<Self, StoreError> {
+        let job = store.job(event.key()).await?;
+        let taken = match event.runner_name.as_deref().and_then(RunnerName::from_registered) {
+            Some(name) => store.runner(&name).await?,
+            None => None,
+        };
+        let own = match job.as_ref().and_then(|job| job.record.runner.as_ref()) {
+            Some(name) if taken.as_ref().is_none_or(|taken| taken.record.name != *name) => store.runner(name).await?,
+            _ => None,
+        };
+        let robbed = match &taken {
+            Some(taken) if taken.record.wanted_by != event.key() => store.job(taken.record.wanted_by).await?,
+            _ => None,
+        };
+        Ok(Self {
+            job,
+            taken,
+            own,
+            robbed,
+        })
+    }
+
+    /// Whether nothing of it is ours: neither the job nor the runner that took it.
+    pub fn is_foreign(&self) -> bool {
+        self.job.is_none() && self.taken.is_none()
+    }
+
+    /// What is known of them.
+    pub fn known(&self) -> Concerned {
+        Concerned {
+            job: record(self.job.as_ref()),
+            taken: record(self.taken.as_ref()),
+            own: record(self.own.as_ref()),
+            robbed: record(self.robbed.as_ref()),
+        }
+    }
+
+    /// Writes what has changed.
+    pub async fn write<S: Store>(self, store: &S, after: Concerned) -> Result<(), StoreError> {
+        let changes: Vec<_> = [
+            changed(self.job, after.job),
+            changed(self.taken, after.taken),
+            changed(self.own, after.own),
+            changed(self.robbed, after.robbed),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        store.commit(changes).await
+    }
+}
+
+/// The job that lost its runner to another, and has to have a new one.
+pub fn waits_again(after: &Concerned) -> Option<JobKey> {
+    let robbed = after.robbed.as_ref()?;
+    (robbed.state == JobState::Queued).then_some(robbed.key)
+}
+
+fn changed<R: PartialEq + Into<Record>>(before: Option<Stored<R>>, after: Option<R>) -> Option<Change> {
+    match (before, after) {
+        (Some(before), Some(after)) if before.record != after => Some(Change::update(before.version, after)),
+        (None, Some(after)) => Some(Change::create(after)),
+        _ => None,
+    }
+}
+
+fn record<R: Clone>(stored: Option<&Stored<R>>) -> Option<R> {
+    stored.map(|stored| stored.record.clone())
+}

@@ -1,0 +1,109 @@
+//! Instances that no live runner owns, and runners whose instance is gone.
+
+use std::collections::BTreeSet;
+
+use dayfly_core::decide::interruption::{self, Word};
+use dayfly_core::decide::patrol::{self, Stray};
+use dayfly_core::ids::{InstanceId, RunnerName};
+use dayfly_core::record::{Change, Record, Runner, Stored};
+use dayfly_core::time::Timestamp;
+use dayfly_lifecycle::{FlowError, follow_up};
+use dayfly_ports::{ApiError, Bus, Fleet, GitHub, InstanceView, Removal, Schedule, Store, StoreError};
+
+use crate::{Function, Swept};
+
+/// How many live records are compared with EC2's instances: more runners than an account has vCPUs.
+const MAX_LIVE: usize = 20_000;
+
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C> {
+    /// Compares EC2's instances with the table's runners, both ways.
+    pub(super) async fn patrol_instances(&self, swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
+        let living = self.fleet.living().await?;
+        for view in &living {
+            let runner = match &view.runner {
+                Some(name) => self.store.runner(name).await?.map(|stored| stored.record),
+                None => None,
+            };
+            let age = now.since(view.launched_at);
+            let registered = view.runner.is_some() && view.scope.is_some();
+            let end = match patrol::stray(runner.as_ref(), &view.instance, registered, age, &self.deadlines) {
+                Stray::Owned => false,
+                Stray::End => true,
+                Stray::AskGitHub => self.let_go(view).await?,
+            };
+            if end {
+                tracing::warn!(instance = %view.instance, runner = view.runner.as_ref().map(tracing::field::display),
+                    "ended an instance that no live runner owns");
+                self.fleet
+                    .terminate(std::slice::from_ref(&view.instance), false)
+                    .await?;
+                swept.orphans += 1;
+            }
+        }
+        self.vanished(&living, swept, now).await
+    }
+
+    /// Takes the registrations of an instance from GitHub that no record knows. Answers whether none
+    /// is left, so that it may end.
+    async fn let_go(&self, view: &InstanceView) -> Result<bool, ApiError> {
+        let (Some(name), Some(scope)) = (&view.runner, &view.scope) else {
+            return Ok(true);
+        };
+        let registered = self.github.runners(scope).await?;
+        let ours = registered
+            .into_iter()
+            .filter(|runner| RunnerName::from_registered(&runner.name).as_ref() == Some(name));
+        for runner in ours {
+            if runner.busy || self.github.remove_runner(scope, runner.id).await? == Removal::Busy {
+                tracing::warn!(instance = %view.instance, runner = runner.name,
+                    "an instance that no record knows runs a job: it is left to end by itself");
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Gives up runners whose instances EC2 names no more.
+    async fn vanished(&self, living: &[InstanceView], swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
+        let named: BTreeSet<&InstanceId> = living.iter().map(|view| &view.instance).collect();
+        // Whatever lives is due one day.
+        let one_day = now.after(2 * self.deadlines.lifetime);
+        for Stored { record, version } in self.store.due(one_day, MAX_LIVE).await? {
+            let Record::Runner(runner) = record else {
+                continue;
+            };
+            let is_named = runner.instance().is_some_and(|instance| named.contains(instance));
+            if patrol::has_vanished(&runner, is_named, now, &self.deadlines) {
+                tracing::warn!(runner = %runner.name, "EC2 names the runner's instance no more");
+                swept.vanished += 1;
+                self.instance_is_gone(
+                    Stored {
+                        record: *runner,
+                        version,
+                    },
+                    now,
+                )
+                .await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn instance_is_gone(&self, runner: Stored<Runner>, now: Timestamp) -> Result<(), FlowError> {
+        let Some(next) = interruption::heard(&runner.record, Word::Ended, now, &self.deadlines) else {
+            return Ok(());
+        };
+        match self
+            .store
+            .commit(vec![Change::update(runner.version, next.clone())])
+            .await
+        {
+            // It has moved on: the next patrol looks again.
+            Err(StoreError::Conflict) => Ok(()),
+            done => {
+                done?;
+                follow_up(&self.store, &self.bus, &next, now).await
+            }
+        }
+    }
+}
