@@ -1,0 +1,205 @@
+//! What a call of a function brings about.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use dayfly_core::decide::interruption::Word;
+use dayfly_core::ids::{DeliveryId, InstanceId, JobId, RunId, RunnerId};
+use dayfly_core::labels::Label;
+use dayfly_core::record::{Change, Record};
+use dayfly_ports::{
+    FailedDelivery, FleetAnswer, FleetRequest, JitConfig, JobView, Minted, Removal, RerunAnswer, RunnerView, Scope,
+};
+use secrecy::SecretString;
+
+use crate::dice::Dice;
+use crate::guards::Guard;
+use crate::hub::Runner;
+use crate::plan::{Outage, Trouble};
+use crate::sim::{Happening, Sim};
+
+impl Sim {
+    /// Writes to the table. Answers whether it was written.
+    pub fn commit(self: &Rc<Self>, changes: Vec<Change>, dice: &mut Dice) -> bool {
+        let changes = self.guarded(changes);
+        let shown_at = self.now().after(dice.millis(0, 900));
+        let blind = self.writes_blindly(&changes);
+        let Some(written) = self.table.borrow_mut().commit(changes, shown_at, blind) else {
+            self.tally.borrow_mut().conflicts += 1;
+            return false;
+        };
+        for one in &written {
+            self.record_written(one);
+        }
+        true
+    }
+
+    /// The changes without what a guard that is taken away would have written.
+    fn guarded(&self, mut changes: Vec<Change>) -> Vec<Change> {
+        if !self.has(Guard::Dedupe) {
+            changes.retain(|change| !matches!(change.record, Record::Delivery(_)));
+        }
+        if !self.has(Guard::Tombstone) {
+            changes.retain(|change| {
+                let tombstone = matches!(&change.record, Record::Job(job) if job.state.is_end());
+                !(tombstone && change.expected.is_none())
+            });
+        }
+        changes
+    }
+
+    fn writes_blindly(&self, changes: &[Change]) -> bool {
+        let wake = changes.iter().any(|change| matches!(change.record, Record::Wake(_)));
+        !self.has(Guard::ConditionalClaim) && !wake || !self.has(Guard::QuietRecheck) && wake
+    }
+
+    /// Launches an instance, or says why not.
+    pub fn create_fleet(self: &Rc<Self>, request: &FleetRequest, dice: &mut Dice) -> FleetAnswer {
+        let drought = self.hit(Outage::Drought, dice);
+        let forget = !self.has(Guard::ClientToken);
+        let created = self
+            .cloud
+            .borrow_mut()
+            .create(request, drought, forget, dice, self.now());
+        match created {
+            Ok((answer, instance)) => {
+                if let Some(instance) = instance {
+                    self.note("launched", instance.as_str(), || format!("for {}", request.runner));
+                    self.launched(&instance, &request.runner);
+                }
+                answer
+            }
+            Err(why) => {
+                self.broken("a repeated CreateFleet says the same", why);
+                FleetAnswer::default()
+            }
+        }
+    }
+
+    /// The control plane ends an instance.
+    pub fn terminated_by_us(self: &Rc<Self>, instance: &InstanceId) {
+        self.ended_by_us(instance);
+        self.instance_ends(instance, "terminated by the control plane");
+    }
+
+    /// An instance ends, and EC2 tells of it.
+    pub fn instance_ends(self: &Rc<Self>, instance: &InstanceId, why: &'static str) {
+        if !self.cloud.borrow_mut().end(instance, self.now()) {
+            return;
+        }
+        self.note("instance ends", instance.as_str(), || why.to_owned());
+        self.machine_is_gone(instance);
+        self.ec2_tells(instance, Word::Ended);
+    }
+
+    /// EC2 puts an event about an instance on its bus, if it is not lost.
+    pub fn ec2_tells(self: &Rc<Self>, instance: &InstanceId, word: Word) {
+        let mut dice = self.dice("ec2 tells", &format!("{instance} {word:?}"));
+        if !self.hit(Outage::Ec2EventsLost, &mut dice) {
+            let wait = dice.seconds(0, 15);
+            self.engine.plan(wait, Happening::Ec2Tells(instance.clone(), word));
+        }
+    }
+
+    /// Registers a runner.
+    pub fn mint(self: &Rc<Self>, name: &str, scope: &Scope, labels: &[Label]) -> Minted {
+        match self.hub.borrow_mut().register(name, scope, labels, self.now()) {
+            None => Minted::NameTaken,
+            Some(runner) => {
+                self.note("registered", name, || runner.to_string());
+                Minted::Config(JitConfig {
+                    runner,
+                    encoded: SecretString::from(runner.to_string()),
+                })
+            }
+        }
+    }
+
+    /// The runners that GitHub lists, of those that `wanted` picks.
+    pub fn listed(&self, dice: &mut Dice, wanted: impl Fn(&Runner) -> bool) -> Vec<RunnerView> {
+        let false_idle = self.rate(Trouble::FalseIdle);
+        let hub = self.hub.borrow();
+        let found = hub.runners.iter().filter(|(_, runner)| wanted(runner));
+        found
+            .map(|(id, runner)| RunnerView {
+                id: *id,
+                name: runner.name.clone(),
+                busy: runner.job.is_some() && !dice.happens(false_idle),
+                online: runner.online,
+            })
+            .collect()
+    }
+
+    /// Removes a runner, unless it runs a job.
+    pub fn remove_runner(self: &Rc<Self>, runner: RunnerId) -> Removal {
+        let Some(found) = self.hub.borrow().runners.get(&runner).cloned() else {
+            return Removal::Removed;
+        };
+        if found.job.is_some() {
+            if self.has(Guard::RunnerFirst) {
+                return Removal::Busy;
+            }
+            return Removal::Removed;
+        }
+        self.note("runner removed", &found.name, String::new);
+        self.unregistered(runner);
+        Removal::Removed
+    }
+
+    /// A job, as GitHub describes it.
+    pub fn job_as_asked(&self, job: JobId) -> Option<JobView> {
+        let mut view = self.hub.borrow().view(job)?;
+        if !self.has(Guard::AskFirst) {
+            view.status = dayfly_ports::JobStatus::Queued;
+        }
+        Some(view)
+    }
+
+    /// Runs a run's jobs again.
+    pub fn rerun_by_us(self: &Rc<Self>, run: RunId, only: Option<JobId>) -> RerunAnswer {
+        let jobs = self.hub.borrow_mut().rerun(run, only, self.now());
+        let Some(jobs) = jobs else {
+            return RerunAnswer::StillRunning;
+        };
+        self.note("re-run", &run.to_string(), || format!("{} jobs, by us", jobs.len()));
+        if let Some(run) = self.hub.borrow_mut().runs.get_mut(&run) {
+            run.our_reruns += 1;
+        }
+        self.rerun_was_due(run);
+        self.jobs_queued(&jobs);
+        RerunAnswer::Accepted
+    }
+
+    /// The tries of deliveries that failed.
+    pub fn failed_deliveries(&self, after: u64, limit: usize) -> Vec<FailedDelivery> {
+        if !self.has(Guard::Redelivery) {
+            return Vec::new();
+        }
+        let hub = self.hub.borrow();
+        let oldest = Duration::from_secs(3 * 24 * 3600);
+        let failed = hub.failed.iter().rev();
+        failed
+            .take_while(|one| one.number > after && self.now().since(one.at) < oldest)
+            .take(limit)
+            .map(|one| FailedDelivery {
+                number: one.number,
+                delivery: DeliveryId::new(hub.deliveries[one.delivery].id.clone()),
+                at: one.at,
+            })
+            .collect()
+    }
+
+    /// Delivers a webhook again.
+    pub fn redeliver(self: &Rc<Self>, number: u64) {
+        let delivery = {
+            let hub = self.hub.borrow();
+            hub.failed
+                .iter()
+                .find(|one| one.number == number)
+                .map(|one| one.delivery)
+        };
+        if let Some(delivery) = delivery {
+            self.engine.plan(Duration::from_secs(1), Happening::Deliver(delivery));
+        }
+    }
+}

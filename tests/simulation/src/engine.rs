@@ -1,0 +1,133 @@
+//! Virtual time: what happens next, and the handlers that wait for it. One thread; what happens at
+//! the same moment happens in the order in which it was planned.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use dayfly_core::time::Timestamp;
+
+/// A handler that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(pub u64);
+
+type Handler = Pin<Box<dyn Future<Output = ()>>>;
+
+/// What is planned: a handler goes on, or something happens in the world.
+enum Planned<H> {
+    GoOn(TaskId),
+    Happen(H),
+}
+
+/// The clock and what is planned on it.
+pub struct Engine<H> {
+    now: Cell<Timestamp>,
+    planned: RefCell<BTreeMap<(Timestamp, u64), Planned<H>>>,
+    tasks: RefCell<BTreeMap<TaskId, Handler>>,
+    running: Cell<Option<TaskId>>,
+    count: Cell<u64>,
+}
+
+impl<H> Engine<H> {
+    /// A clock that stands at `start`.
+    pub fn new(start: Timestamp) -> Self {
+        Self {
+            now: Cell::new(start),
+            planned: RefCell::new(BTreeMap::new()),
+            tasks: RefCell::new(BTreeMap::new()),
+            running: Cell::new(None),
+            count: Cell::new(0),
+        }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.now.get()
+    }
+
+    fn next_number(&self) -> u64 {
+        self.count.set(self.count.get() + 1);
+        self.count.get()
+    }
+
+    /// Plans something for later.
+    pub fn plan(&self, after: Duration, what: H) {
+        let at = (self.now().after(after), self.next_number());
+        self.planned.borrow_mut().insert(at, Planned::Happen(what));
+    }
+
+    /// Starts a handler. It runs when the engine is stepped next.
+    pub fn start(&self, handler: impl Future<Output = ()> + 'static) -> TaskId {
+        let task = TaskId(self.next_number());
+        self.tasks.borrow_mut().insert(task, Box::pin(handler));
+        self.go_on(task, Duration::ZERO);
+        task
+    }
+
+    /// Drops everything that is under way: handlers hold what holds them.
+    pub fn clear(&self) {
+        self.tasks.take();
+        self.planned.borrow_mut().clear();
+    }
+
+    /// Drops a handler, wherever it stands. Answers whether it was still there.
+    pub fn kill(&self, task: TaskId) -> bool {
+        self.tasks.borrow_mut().remove(&task).is_some()
+    }
+
+    fn go_on(&self, task: TaskId, after: Duration) {
+        let at = (self.now().after(after), self.next_number());
+        self.planned.borrow_mut().insert(at, Planned::GoOn(task));
+    }
+
+    /// Lets the running handler wait.
+    pub async fn sleep(&self, span: Duration) {
+        let mut planned = false;
+        std::future::poll_fn(|_| {
+            if planned {
+                return Poll::Ready(());
+            }
+            planned = true;
+            if let Some(task) = self.running.get() {
+                self.go_on(task, span);
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Moves to what is planned next, if that is not after `end`: runs a handler on, or hands back
+    /// what happens. Nothing once nothing is planned until then.
+    pub fn step(&self, end: Timestamp) -> Option<Option<H>> {
+        let mut planned = self.planned.borrow_mut();
+        let first = planned.first_entry()?;
+        if first.key().0 > end {
+            return None;
+        }
+        self.now.set(first.key().0);
+        let next = first.remove();
+        drop(planned);
+        match next {
+            Planned::Happen(what) => Some(Some(what)),
+            Planned::GoOn(task) => {
+                self.run(task);
+                Some(None)
+            }
+        }
+    }
+
+    fn run(&self, task: TaskId) {
+        let Some(mut handler) = self.tasks.borrow_mut().remove(&task) else {
+            return;
+        };
+        self.running.set(Some(task));
+        let poll = handler.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        self.running.set(None);
+        if poll.is_pending() {
+            self.tasks.borrow_mut().insert(task, handler);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What keeps a promise, taken away: one guard at a time, at the world's end and never in the code
+//! that is tested.
+
+use std::fmt;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use dayfly_core::deadlines::Deadlines;
+
+/// Something that keeps a promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
+pub enum Guard {
+    /// The webhook's memory of deliveries.
+    Dedupe,
+    /// A repeated `CreateFleet` is the same call.
+    ClientToken,
+    /// A job that was said to be over before it was said to wait is remembered.
+    Tombstone,
+    /// A write names the version that it was decided on.
+    ConditionalClaim,
+    /// GitHub's runner is removed before the instance ends, and 422 means leave it.
+    RunnerFirst,
+    /// An instance that is not heard of is given up.
+    Heartbeat,
+    /// An instance that never checks in is given up.
+    BootDeadline,
+    /// The instance's own timers.
+    AgentTimer,
+    /// The sweep every minute.
+    Sweep,
+    /// The patrol every quarter of an hour.
+    Patrol,
+    /// The tags that lead from an instance to its runner.
+    Tags,
+    /// Asking GitHub to deliver again what failed.
+    Redelivery,
+    /// Looking at GitHub for jobs that nobody told of.
+    LostJobs,
+    /// Removing registrations that are left over.
+    Offline,
+    /// Asking GitHub whether a job still waits before it is given another runner.
+    AskFirst,
+    /// A launch at the moment at which the schedule goes off is found out.
+    QuietRecheck,
+    /// Pauses between tries grow.
+    Backoff,
+}
+
+impl Guard {
+    /// All there are.
+    pub const ALL: &'static [Self] = &[
+        Self::Dedupe,
+        Self::ClientToken,
+        Self::Tombstone,
+        Self::ConditionalClaim,
+        Self::RunnerFirst,
+        Self::Heartbeat,
+        Self::BootDeadline,
+        Self::AgentTimer,
+        Self::Sweep,
+        Self::Patrol,
+        Self::Tags,
+        Self::Redelivery,
+        Self::LostJobs,
+        Self::Offline,
+        Self::AskFirst,
+        Self::QuietRecheck,
+        Self::Backoff,
+    ];
+
+    /// Whether a promise hangs on it alone. Nothing does on the webhook's memory of deliveries: every
+    /// handler stands being run twice, and the memory only saves it the work.
+    #[must_use]
+    pub fn has_teeth(self) -> bool {
+        self != Self::Dedupe
+    }
+
+    /// The deadlines without it.
+    #[must_use]
+    pub fn without(guard: Option<Self>, mut deadlines: Deadlines) -> Deadlines {
+        const NEVER: Duration = Duration::from_secs(30 * 24 * 3600);
+        match guard {
+            Some(Self::Heartbeat) => deadlines.heartbeat_lost = NEVER,
+            Some(Self::BootDeadline) => deadlines.boot = NEVER,
+            Some(Self::Backoff) => deadlines.retries = [Duration::from_millis(1); 5],
+            _ => {}
+        }
+        deadlines
+    }
+}
+
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to_possible_value() {
+            Some(value) => f.write_str(value.get_name()),
+            None => fmt::Debug::fmt(self, f),
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! GitHub: runs, jobs, runners, and what it tells of them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use dayfly_core::event::Conclusion;
+use dayfly_core::ids::{InstallationId, InstanceId, JobId, Repository, RunAttempt, RunId, RunnerId, RunnerName};
+use dayfly_core::labels::Label;
+use dayfly_core::time::Timestamp;
+use dayfly_ports::{JobStatus, JobView, Scope};
+
+/// The App's one installation.
+pub const INSTALLATION: InstallationId = InstallationId(7);
+
+/// A job.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// Its run.
+    pub run: RunId,
+    /// The attempt of its run.
+    pub attempt: RunAttempt,
+    /// Its place in the run.
+    pub slot: usize,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// How long it works.
+    pub works: Duration,
+    /// Its labels.
+    pub labels: Vec<Label>,
+    /// When it was queued.
+    pub created_at: Timestamp,
+    /// When it started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// The runner that it was given to.
+    pub given_to: Option<RunnerId>,
+    /// The name of the runner that runs or ran it.
+    pub runner_name: Option<String>,
+    /// The instance of ours that it ran on.
+    pub instance: Option<InstanceId>,
+    /// How often it began on an instance of ours.
+    pub starts: u32,
+    /// Whether a person wants it to end.
+    pub cancelled: bool,
+    /// Whether it lost its instance by no fault of its own.
+    pub interrupted: bool,
+    /// When we were told of its end.
+    pub end_told_at: Option<Timestamp>,
+}
+
+impl Job {
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.status, JobStatus::Completed(_))
+    }
+}
+
+/// A run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its repository.
+    pub repository: Repository,
+    /// Its latest attempt.
+    pub attempt: RunAttempt,
+    /// The labels of its jobs.
+    pub labels: Vec<Label>,
+    /// The jobs that it has now, one for each slot.
+    pub jobs: Vec<JobId>,
+    /// How it ended, once it has.
+    pub ended: Option<Conclusion>,
+    /// When its latest attempt ended.
+    pub ended_at: Option<Timestamp>,
+    /// How often we had it run again.
+    pub our_reruns: u32,
+    /// How often a person had.
+    pub their_reruns: u32,
+    /// The attempts in which a job of ours was interrupted.
+    pub interrupted: BTreeSet<RunAttempt>,
+}
+
+/// A registered runner.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    /// Its name.
+    pub name: String,
+    /// Where it is registered.
+    pub repository: Repository,
+    /// Its labels.
+    pub labels: Vec<Label>,
+    /// Whether it is connected.
+    pub online: bool,
+    /// Since when it is not, and could be removed.
+    pub offline_since: Option<Timestamp>,
+    /// The job that it was given.
+    pub job: Option<JobId>,
+    /// The instance that it is on.
+    pub instance: Option<InstanceId>,
+}
+
+/// A webhook that GitHub made.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Its id.
+    pub id: String,
+    /// Its kind.
+    pub event: &'static str,
+    /// Its body.
+    pub body: String,
+    /// The job whose end it tells of.
+    pub tells_end_of: Option<JobId>,
+}
+
+/// A try to deliver a webhook that failed.
+#[derive(Clone, Debug)]
+pub struct FailedTry {
+    /// GitHub's number of it.
+    pub number: u64,
+    /// What was delivered.
+    pub delivery: usize,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What GitHub knows.
+#[derive(Default)]
+pub struct Hub {
+    /// All jobs of all attempts.
+    pub jobs: BTreeMap<JobId, Job>,
+    /// All runs.
+    pub runs: BTreeMap<RunId, Run>,
+    /// The registered runners.
+    pub runners: BTreeMap<RunnerId, Runner>,
+    /// The jobs that wait, by repository.
+    waiting: BTreeMap<Repository, VecDeque<JobId>>,
+    /// When a repository was pushed to last.
+    pub pushed: BTreeMap<Repository, Timestamp>,
+    /// The webhooks that were made.
+    pub deliveries: Vec<Delivery>,
+    /// The tries that failed.
+    pub failed: Vec<FailedTry>,
+    /// Tries so far.
+    pub tries: u64,
+    last_id: u64,
+}
+
+impl Hub {
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// A push starts a run. Answers its jobs.
+    pub fn start_run(
+        &mut self,
+        repository: Repository,
+        works: &[Duration],
+        labels: Vec<Label>,
+        now: Timestamp,
+    ) -> (RunId, Vec<JobId>) {
+        let run = RunId(1000 + self.next_id());
+        self.pushed.insert(repository.clone(), now);
+        self.runs.insert(
+            run,
+            Run {
+                repository,
+                attempt: RunAttempt(1),
+                labels,
+                jobs: Vec::new(),
+                ended: None,
+                ended_at: None,
+                our_reruns: 0,
+                their_reruns: 0,
+                interrupted: BTreeSet::new(),
+            },
+        );
+        let jobs: Vec<JobId> = works
+            .iter()
+            .enumerate()
+            .map(|(slot, works)| self.queue(run, slot, *works, now))
+            .collect();
+        (run, jobs)
+    }
+
+    fn queue(&mut self, run: RunId, slot: usize, works: Duration, now: Timestamp) -> JobId {
+        let id = JobId(100_000 + self.next_id());
+        let Some(of) = self.runs.get_mut(&run) else {
+            return id;
+        };
+        if slot < of.jobs.len() {
+            of.jobs[slot] = id;
+        } else {
+            of.jobs.push(id);
+        }
+        self.waiting.entry(of.repository.clone()).or_default().push_back(id);
+        self.jobs.insert(
+            id,
+            Job {
+                id,
+                run,
+                attempt: of.attempt,
+                slot,
+                status: JobStatus::Queued,
+                works,
+                labels: of.labels.clone(),
+                created_at: now,
+                started_at: None,
+                ended_at: None,
+                given_to: None,
+                runner_name: None,
+                instance: None,
+                starts: 0,
+                cancelled: false,
+                interrupted: false,
+                end_told_at: None,
+            },
+        );
+        id
+    }
+
+    /// Runs jobs again: those that did not succeed, or the one. Nothing if a job still runs.
+    pub fn rerun(&mut self, run: RunId, only: Option<JobId>, now: Timestamp) -> Option<Vec<JobId>> {
+        let of = self.runs.get(&run)?;
+        of.ended?;
+        let again: Vec<(usize, Duration)> = of
+            .jobs
+            .iter()
+            .filter_map(|job| self.jobs.get(job))
+            .filter(|job| match only {
+                Some(wanted) => job.id == wanted,
+                None => job.status != JobStatus::Completed(Conclusion::Success),
+            })
+            .map(|job| (job.slot, job.works))
+            .collect();
+        let of = self.runs.get_mut(&run)?;
+        of.attempt.0 += 1;
+        of.ended = None;
+        of.ended_at = None;
+        Some(
+            again
+                .into_iter()
+                .map(|(slot, works)| self.queue(run, slot, works, now))
+                .collect(),
+        )
+    }
+
+    /// Registers a runner; nothing if the name is taken.
+    pub fn register(&mut self, name: &str, scope: &Scope, labels: &[Label], now: Timestamp) -> Option<RunnerId> {
+        if self.runners.values().any(|runner| runner.name == name) {
+            return None;
+        }
+        let id = RunnerId(self.next_id());
+        self.runners.insert(
+            id,
+            Runner {
+                name: name.to_owned(),
+                repository: scope.repository.clone(),
+                labels: labels.to_vec(),
+                online: false,
+                offline_since: Some(now),
+                job: None,
+                instance: None,
+            },
+        );
+        Some(id)
+    }
+
+    /// Gives waiting jobs of a repository to runners that are free.
+    pub fn give_out(&mut self, repository: &Repository) -> Vec<(RunnerId, JobId)> {
+        let mut given = Vec::new();
+        let free: Vec<RunnerId> = self
+            .runners
+            .iter()
+            .filter(|(_, runner)| runner.online && runner.job.is_none() && runner.repository == *repository)
+            .map(|(id, _)| *id)
+            .collect();
+        for runner in free {
+            let Some(job) = self.next_waiting(repository, runner) else {
+                continue;
+            };
+            if let Some(job) = self.jobs.get_mut(&job) {
+                job.given_to = Some(runner);
+            }
+            if let Some(runner) = self.runners.get_mut(&runner) {
+                runner.job = Some(job);
+            }
+            given.push((runner, job));
+        }
+        given
+    }
+
+    fn next_waiting(&mut self, repository: &Repository, runner: RunnerId) -> Option<JobId> {
+        let jobs = &self.jobs;
+        let queue = self.waiting.get_mut(repository)?;
+        queue.retain(|job| {
+            let job = jobs.get(job);
+            job.is_some_and(|job| job.status == JobStatus::Queued && job.given_to.is_none())
+        });
+        let offered = &self.runners.get(&runner)?.labels;
+        let fits = |job: &JobId| jobs[job].labels.iter().all(|label| offered.contains(label));
+        let index = queue.iter().position(fits)?;
+        queue.remove(index)
+    }
+
+    /// A job that its runner did not take waits again.
+    pub fn take_back(&mut self, job: JobId) -> Option<Repository> {
+        let found = self.jobs.get_mut(&job)?;
+        if found.status != JobStatus::Queued {
+            return None;
+        }
+        if let Some(runner) = found.given_to.take().and_then(|runner| self.runners.get_mut(&runner)) {
+            runner.job = None;
+        }
+        let repository = self.runs.get(&found.run)?.repository.clone();
+        self.waiting.entry(repository.clone()).or_default().push_back(job);
+        Some(repository)
+    }
+
+    /// Whether a job waits for ever, because its run, or the attempt that it belongs to, is over.
+    #[must_use]
+    pub fn failed_at_start(&self, job: &Job) -> bool {
+        let run = &self.runs[&job.run];
+        job.status == JobStatus::Queued && (run.ended.is_some() || run.attempt > job.attempt)
+    }
+
+    /// The repository of a job.
+    #[must_use]
+    pub fn repository_of(&self, job: JobId) -> Option<&Repository> {
+        self.runs.get(&self.jobs.get(&job)?.run).map(|run| &run.repository)
+    }
+
+    /// Whether a run is over now, and how: nothing if it is not, or was before.
+    pub fn end_run_if_over(&mut self, run: RunId, now: Timestamp) -> Option<Conclusion> {
+        let of = self.runs.get(&run)?;
+        if of.ended.is_some() {
+            return None;
+        }
+        let mut whole = Conclusion::Success;
+        for job in &of.jobs {
+            match self.jobs.get(job)?.status {
+                JobStatus::Completed(Conclusion::Success) => {}
+                JobStatus::Completed(Conclusion::Cancelled) => whole = Conclusion::Cancelled,
+                JobStatus::Completed(_) if whole != Conclusion::Cancelled => whole = Conclusion::Failure,
+                JobStatus::Completed(_) => {}
+                JobStatus::Queued | JobStatus::Waiting | JobStatus::InProgress => return None,
+            }
+        }
+        let of = self.runs.get_mut(&run)?;
+        of.ended = Some(whole);
+        of.ended_at = Some(now);
+        Some(whole)
+    }
+
+    /// A job as GitHub describes it.
+    #[must_use]
+    pub fn view(&self, job: JobId) -> Option<JobView> {
+        let job = self.jobs.get(&job)?;
+        Some(JobView {
+            job: job.id,
+            run: job.run,
+            attempt: job.attempt,
+            name: format!("job {}", job.slot),
+            head_sha: "abc".to_owned(),
+            labels: job.labels.clone(),
+            created_at: Some(job.created_at),
+            status: job.status,
+            runner_name: job.runner_name.clone(),
+        })
+    }
+
+    /// The runners of ours that are registered.
+    pub fn ours(&self) -> impl Iterator<Item = (&RunnerId, &Runner)> {
+        self.runners
+            .iter()
+            .filter(|(_, runner)| RunnerName::from_registered(&runner.name).is_some())
+    }
+}
+
+/// What most jobs ask for.
+#[must_use]
+pub fn labels() -> Vec<Label> {
+    vec![Label::new("self-hosted"), Label::new("dayfly-gpu")]
+}
+
+/// What nobody has.
+#[must_use]
+pub fn impossible_labels() -> Vec<Label> {
+    vec![Label::new("dayfly-tpu")]
+}
+
+/// The repository of this number.
+///
+/// # Panics
+/// Never: the name is one.
+#[must_use]
+#[expect(clippy::expect_used, reason = "the name is one")]
+pub fn repository(number: u64) -> Repository {
+    format!("octo/r{number}").parse().expect("a repository's name")
+}

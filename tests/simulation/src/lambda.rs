@@ -1,0 +1,320 @@
+//! Lambda: who calls a function, how often it is tried, and what becomes of it when it dies.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use aws_lambda_events::lambda_function_urls::{
+    LambdaFunctionUrlRequest, LambdaFunctionUrlRequestContextAuthorizerDescription,
+    LambdaFunctionUrlRequestContextAuthorizerIamDescription, LambdaFunctionUrlResponse,
+};
+use dayfly_core::decide::interruption::Word;
+use dayfly_core::event::Event;
+use dayfly_core::ids::{InstanceId, SubnetId};
+use dayfly_interruption::Ec2Event;
+use dayfly_sweeper::Task;
+
+use crate::engine::TaskId;
+use crate::machine::CheckIn;
+use crate::plan::Outage;
+use crate::ports::Ports;
+use crate::sim::{Happening, Sim};
+
+/// Who calls a function, with what.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// The bus.
+    Bus(Box<Event>),
+    /// A schedule.
+    Schedule(Task),
+    /// EC2, of an instance.
+    Ec2(InstanceId, Word),
+    /// An agent.
+    Agent(InstanceId, CheckIn),
+    /// GitHub, with the delivery of this index.
+    GitHub(usize),
+}
+
+/// A function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Function {
+    /// Takes webhooks in.
+    Webhook,
+    /// Launches.
+    Launch,
+    /// Answers instances.
+    Checkin,
+    /// Follows GitHub's word.
+    Settle,
+    /// Hears EC2's.
+    Interruption,
+    /// Looks at what is due.
+    Sweeper,
+}
+
+impl Function {
+    /// How long it may run, as the template has it.
+    fn limit(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Webhook => 10,
+            Self::Launch | Self::Settle => 60,
+            Self::Checkin | Self::Interruption => 30,
+            Self::Sweeper => 120,
+        })
+    }
+}
+
+impl Caller {
+    /// The function that it calls.
+    #[must_use]
+    pub fn function(&self) -> Function {
+        match self {
+            Self::Bus(event) => match **event {
+                Event::JobQueued(_) | Event::LaunchDue(_) => Function::Launch,
+                Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) => Function::Settle,
+            },
+            Self::Schedule(_) => Function::Sweeper,
+            Self::Ec2(..) => Function::Interruption,
+            Self::Agent(..) => Function::Checkin,
+            Self::GitHub(_) => Function::Webhook,
+        }
+    }
+
+    fn subject(&self) -> String {
+        match self {
+            Self::Bus(event) => match &**event {
+                Event::JobQueued(job) | Event::JobInProgress(job) | Event::JobCompleted(job) => {
+                    format!("{} {}", event.kind(), job.key())
+                }
+                Event::LaunchDue(due) => format!("{} {}", event.kind(), due.key),
+                Event::RunCompleted(run) => format!("{} {}/{}", event.kind(), run.run, run.attempt),
+            },
+            Self::Schedule(task) => format!("{task:?}"),
+            Self::Ec2(instance, word) => format!("{word:?} {instance}"),
+            Self::Agent(instance, what) => format!("{} {instance}", what.verb()),
+            Self::GitHub(delivery) => format!("delivery {delivery}"),
+        }
+    }
+}
+
+/// The calls that are under way.
+#[derive(Default)]
+pub struct Lambda {
+    calls: BTreeMap<u64, Call>,
+    last: u64,
+}
+
+struct Call {
+    task: TaskId,
+    caller: Caller,
+    tries: u32,
+}
+
+/// What became of a call.
+pub enum Fate {
+    /// It was answered over HTTP.
+    Answered(u16, String),
+    /// It came to its end.
+    Done,
+    /// It ended with an error.
+    Failed(String),
+    /// It was killed.
+    Died(&'static str),
+}
+
+/// What is waited before an event is handed to a function again.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>
+const RETRIES: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
+
+impl Sim {
+    /// Calls a function, unless too many run.
+    pub fn call(self: &Rc<Self>, caller: Caller, tries: u32) {
+        let number = {
+            let mut lambda = self.lambda.borrow_mut();
+            lambda.last += 1;
+            lambda.last
+        };
+        let function = caller.function();
+        let subject = caller.subject();
+        let mut dice = self.dice("call", &format!("{subject} {number}"));
+        if self.hit(Outage::LambdaThrottle, &mut dice) {
+            self.note("throttled", &subject, String::new);
+            self.throttled(caller, tries, dice.seconds(20, 120));
+            return;
+        }
+        self.tally.borrow_mut().call(function, self.elapsed() > self.over_by());
+        self.note("call", &subject, || format!("[{number}]"));
+        if self.hit(Outage::LambdaKill, &mut dice) {
+            let after = dice.millis(0, 1500);
+            self.engine.plan(after, Happening::Kill(number, "killed"));
+        }
+        self.engine.plan(function.limit(), Happening::Kill(number, "timed out"));
+        let ports = Ports::new(Rc::clone(self), dice);
+        let handler = handle(Rc::clone(self), caller.clone(), ports);
+        let sim = Rc::clone(self);
+        let task = self.engine.start(async move {
+            let fate = handler.await;
+            sim.ends(number, fate);
+        });
+        self.lambda
+            .borrow_mut()
+            .calls
+            .insert(number, Call { task, caller, tries });
+    }
+
+    /// Kills a call, wherever it stands.
+    pub fn kill(self: &Rc<Self>, number: u64, why: &'static str) {
+        let Some(task) = self.lambda.borrow().calls.get(&number).map(|call| call.task) else {
+            return;
+        };
+        self.engine.kill(task);
+        self.tally.borrow_mut().killed();
+        self.ends(number, Fate::Died(why));
+    }
+
+    fn ends(self: &Rc<Self>, number: u64, fate: Fate) {
+        let Some(Call { caller, tries, .. }) = self.lambda.borrow_mut().calls.remove(&number) else {
+            return;
+        };
+        match &fate {
+            Fate::Failed(error) => self.note("failed", &caller.subject(), || format!("[{number}] {error}")),
+            Fate::Died(why) => self.note("died", &caller.subject(), || format!("[{number}] {why}")),
+            Fate::Answered(status, body) => {
+                self.note("answered", &caller.subject(), || format!("[{number}] {status} {body}"));
+            }
+            Fate::Done => self.note("done", &caller.subject(), || format!("[{number}]")),
+        }
+        let well = matches!(fate, Fate::Done | Fate::Answered(200..300, _));
+        match caller {
+            Caller::Agent(instance, what) => match fate {
+                Fate::Answered(status, body) => self.agent_is_answered(&instance, what, status, &body),
+                Fate::Done | Fate::Failed(_) | Fate::Died(_) => self.agent_is_answered(&instance, what, 502, ""),
+            },
+            Caller::GitHub(delivery) => self.delivery_ended(delivery, well),
+            // Neither is tried again: the next one comes soon.
+            Caller::Schedule(_) => {}
+            caller if well => self.heard(&caller),
+            caller => match RETRIES.get(tries as usize) {
+                Some(wait) => self.engine.plan(*wait, Happening::Call(caller, tries + 1)),
+                None => {
+                    self.note("dead letter", &caller.subject(), String::new);
+                    self.tally.borrow_mut().dead_letters += 1;
+                }
+            },
+        }
+    }
+
+    /// An event that reached its function.
+    fn heard(&self, caller: &Caller) {
+        if let Caller::Bus(event) = caller
+            && let Event::JobCompleted(job) = &**event
+        {
+            self.promises.borrow_mut().end_settled(job.key(), self.now());
+        }
+    }
+
+    fn throttled(self: &Rc<Self>, caller: Caller, tries: u32, wait: Duration) {
+        match caller {
+            Caller::Agent(instance, what) => self.agent_is_answered(&instance, what, 429, ""),
+            Caller::GitHub(delivery) => self.delivery_ended(delivery, false),
+            Caller::Schedule(_) => {}
+            caller => self.engine.plan(wait, Happening::Call(caller, tries)),
+        }
+    }
+}
+
+async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
+    let now = sim.now();
+    let deadlines = sim.deadlines.clone();
+    match (caller.function(), caller) {
+        (Function::Launch, Caller::Bus(event)) => {
+            let function = dayfly_launch::Function {
+                store: ports.clone(),
+                github: ports.clone(),
+                fleet: ports.clone(),
+                bus: ports.clone(),
+                schedule: ports.clone(),
+                parameters: ports,
+                images: dayfly_launch::ImageCache::default(),
+                subnets: ["subnet-a", "subnet-b", "subnet-c"].map(SubnetId::new).to_vec(),
+                deadlines,
+            };
+            done(function.handle(*event, now).await)
+        }
+        (_, Caller::Bus(event)) => {
+            let function = dayfly_settle::Function {
+                store: ports.clone(),
+                github: ports.clone(),
+                fleet: ports.clone(),
+                bus: ports,
+                deadlines,
+            };
+            done(function.handle(*event, now).await)
+        }
+        (_, Caller::Schedule(task)) => {
+            let function = dayfly_sweeper::Function {
+                store: ports.clone(),
+                github: ports.clone(),
+                fleet: ports.clone(),
+                bus: ports.clone(),
+                schedule: ports,
+                deadlines,
+            };
+            done(function.handle(task, now).await)
+        }
+        (_, Caller::Ec2(instance, word)) => {
+            let function = dayfly_interruption::Function {
+                store: ports.clone(),
+                bus: ports,
+                deadlines,
+            };
+            let event = Ec2Event {
+                instance,
+                word: Some(word),
+            };
+            done(function.handle(&event, now).await)
+        }
+        (_, Caller::Agent(instance, what)) => {
+            let function = dayfly_checkin::Function {
+                store: ports.clone(),
+                github: ports.clone(),
+                bus: ports,
+                deadlines,
+            };
+            let request = signed(&instance, &what);
+            http(function.handle(request, now).await)
+        }
+        (_, Caller::GitHub(delivery)) => {
+            let request = sim.webhook_request(delivery);
+            let name = crate::ports::WEBHOOK_SECRET_PARAMETER.to_owned();
+            let function = dayfly_webhook::Function::new(ports.clone(), ports.clone(), ports, name);
+            http(function.handle(request, now).await)
+        }
+    }
+}
+
+fn done<T, E: std::fmt::Display>(result: Result<T, E>) -> Fate {
+    match result {
+        Ok(_) => Fate::Done,
+        Err(error) => Fate::Failed(error.to_string()),
+    }
+}
+
+fn http(response: LambdaFunctionUrlResponse) -> Fate {
+    let status = u16::try_from(response.status_code).unwrap_or(500);
+    Fate::Answered(status, response.body.unwrap_or_default())
+}
+
+/// A call as the Function URL hands it on, once it has checked the signature.
+fn signed(instance: &InstanceId, what: &CheckIn) -> LambdaFunctionUrlRequest {
+    let mut iam = LambdaFunctionUrlRequestContextAuthorizerIamDescription::default();
+    iam.user_id = Some(format!("AROAEXAMPLE:{instance}"));
+    let mut authorizer = LambdaFunctionUrlRequestContextAuthorizerDescription::default();
+    authorizer.iam = Some(iam);
+    let mut request = LambdaFunctionUrlRequest::default();
+    request.request_context.authorizer = Some(authorizer);
+    request.raw_path = Some(format!("/{}", what.verb()));
+    request.body = Some(what.body(instance));
+    request
+}

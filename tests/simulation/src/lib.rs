@@ -1,0 +1,59 @@
+//! Histories full of faults on a virtual clock: the real handlers and the agent's real decisions, on
+//! simulated ports, with the promises checked at every step. One seed is one history, the same on
+//! every machine.
+
+mod cloud;
+mod dice;
+mod effects;
+mod engine;
+mod github;
+mod guards;
+mod hub;
+mod lambda;
+mod machine;
+mod many;
+mod plan;
+mod ports;
+mod promises;
+mod reads;
+mod shrink;
+mod sim;
+mod table;
+mod tally;
+
+pub use guards::Guard;
+pub use many::{Many, run_many};
+pub use plan::{Plan, clock};
+pub use promises::Broken;
+pub use reads::sweep_reads;
+pub use shrink::shrink;
+pub use tally::Tally;
+
+use sim::Sim;
+
+/// What became of a history.
+pub struct Outcome {
+    /// The promise that was broken, if one was.
+    pub broken: Option<Broken>,
+    /// What was counted.
+    pub tally: Tally,
+    /// The history, as a hash of its every line.
+    pub hash: u64,
+    /// The history in words, if it was asked for.
+    pub told: Vec<String>,
+}
+
+/// Lets a history happen.
+#[must_use]
+pub fn run(plan: Plan, without: Option<Guard>, told: bool) -> Outcome {
+    let sim = Sim::new(plan, without, told);
+    sim.run();
+    let outcome = Outcome {
+        broken: sim.promises.borrow().broken.clone(),
+        tally: sim.tally.borrow().clone(),
+        hash: sim.hash(),
+        told: sim.told(),
+    };
+    sim.end_all();
+    outcome
+}

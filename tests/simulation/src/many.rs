@@ -1,0 +1,68 @@
+//! Many seeds, on all cores.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use crate::plan::Plan;
+use crate::{Broken, Guard, Outcome, Tally, run};
+
+/// What became of many histories.
+pub struct Many {
+    /// What was counted, all in all.
+    pub tally: Tally,
+    /// The promises that were broken, by seed.
+    pub broken: Vec<(u64, Broken)>,
+    /// A hash of all histories, whatever their order.
+    pub hash: u64,
+}
+
+/// Runs the seeds `from..from + count`, and no further than the first that breaks a promise if
+/// `until_broken`. Calls `progress` with how many are done.
+///
+/// # Panics
+/// If a history panics.
+#[must_use]
+pub fn run_many(
+    from: u64,
+    count: u64,
+    without: Option<Guard>,
+    until_broken: bool,
+    progress: impl Fn(u64) + Sync,
+) -> Many {
+    let next = AtomicU64::new(from);
+    let many = Mutex::new(Many {
+        tally: Tally::default(),
+        broken: Vec::new(),
+        hash: 0,
+    });
+    let worker = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= from + count {
+                return;
+            }
+            let Outcome {
+                broken, tally, hash, ..
+            } = run(Plan::draw(seed), without, false);
+            let Ok(mut many) = many.lock() else { return };
+            many.tally.add(&tally);
+            many.hash ^= hash.rotate_left((seed % 64) as u32);
+            if let Some(broken) = broken {
+                many.broken.push((seed, broken));
+                if until_broken {
+                    next.store(from + count, Ordering::Relaxed);
+                }
+            }
+            progress(many.tally.histories);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(worker);
+        }
+    });
+    let mut many = many.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    many.broken.sort_by_key(|(seed, _)| *seed);
+    many
+}

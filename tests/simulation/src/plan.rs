@@ -1,0 +1,335 @@
+//! What a seed draws before anything happens: the workload and the faults, as a list of items any of
+//! which can be left out.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::dice::Dice;
+
+/// A fault of a service, for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outage {
+    /// The table does not answer, or answers late that it did.
+    Table,
+    /// The bus does not take events.
+    Bus,
+    /// The bus delivers late.
+    BusLate,
+    /// The bus delivers twice.
+    BusDouble,
+    /// Functions are killed between any two effects.
+    LambdaKill,
+    /// Functions are not started: too many run.
+    LambdaThrottle,
+    /// EC2's API does not answer, or answers late that it did.
+    Ec2,
+    /// EC2's API is asked too often.
+    Ec2Throttle,
+    /// There is no spot capacity.
+    Drought,
+    /// EC2's events are lost.
+    Ec2EventsLost,
+    /// GitHub's API answers 5xx, and may have done it all the same.
+    GitHub,
+    /// The rate limit is used up.
+    GitHubLimit,
+    /// Webhooks are never made.
+    WebhookLost,
+    /// Webhooks do not get through, which GitHub knows.
+    WebhookFailed,
+    /// Webhooks are late, and so out of order.
+    WebhookLate,
+    /// Webhooks come twice.
+    WebhookDouble,
+    /// Schedules fire late.
+    SchedulerLate,
+    /// The schedule cannot be switched, or looked at.
+    SchedulerApi,
+}
+
+/// What can go wrong with an instance and the runner on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Trouble {
+    /// It never boots.
+    BootFailure,
+    /// Its agent ends, and the user data powers off.
+    AgentCrash,
+    /// Everything on it stands still, timers among it.
+    Freeze,
+    /// It reaches nobody, for a while or for good.
+    NetworkCut,
+    /// EC2 takes it back, with notice.
+    Interruption,
+    /// It ends without a word.
+    Vanish,
+    /// GitHub removes its idle runner.
+    Eviction,
+    /// Its runner cannot be started.
+    RunnerBroken,
+    /// Its job never ends.
+    HungJob,
+    /// Its runner does not leave after its job.
+    HungRunner,
+    /// GitHub lists its busy runner as idle.
+    FalseIdle,
+}
+
+/// A workflow run.
+#[derive(Clone, Debug)]
+pub struct PlannedRun {
+    /// When it starts, after the beginning.
+    pub at: Duration,
+    /// Which repository it is in.
+    pub repository: u64,
+    /// How long each of its jobs works.
+    pub jobs: Vec<Duration>,
+    /// When a person cancels it, after it started.
+    pub cancelled: Option<Duration>,
+    /// When somebody else's runner takes a job of it that still waits, after it started.
+    pub elsewhere: Option<Duration>,
+    /// Whether it asks for what nobody has.
+    pub impossible: bool,
+    /// Whether it fails at start-up, its jobs queued for ever.
+    pub startup_failure: bool,
+    /// When a person runs it again, after it ended.
+    pub rerun: Option<Duration>,
+}
+
+/// One thing that a history is made of.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// A run.
+    Run(PlannedRun),
+    /// An outage, from one moment to another, which hits a call with this probability.
+    Outage(Outage, Duration, Duration, f64),
+    /// A trouble that an instance has with this probability.
+    Trouble(Trouble, f64),
+    /// Everything in the table is gone.
+    Emptied(Duration),
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(run) => {
+                write!(
+                    f,
+                    "run at {} with {} jobs in r{}",
+                    clock(run.at),
+                    run.jobs.len(),
+                    run.repository
+                )?;
+                if let Some(at) = run.cancelled {
+                    write!(f, ", cancelled after {}", clock(at))?;
+                }
+                if let Some(at) = run.elsewhere {
+                    write!(f, ", taken elsewhere after {}", clock(at))?;
+                }
+                if let Some(at) = run.rerun {
+                    write!(f, ", run again by a person {} after its end", clock(at))?;
+                }
+                if run.impossible {
+                    write!(f, ", asks for what nobody has")?;
+                }
+                if run.startup_failure {
+                    write!(f, ", fails at start-up")?;
+                }
+                Ok(())
+            }
+            Self::Outage(kind, from, to, p) => write!(
+                f,
+                "{kind:?} from {} to {} ({:.0} %)",
+                clock(*from),
+                clock(*to),
+                p * 100.0
+            ),
+            Self::Trouble(kind, p) => write!(f, "{kind:?} of {:.0} % of the instances", p * 100.0),
+            Self::Emptied(at) => write!(f, "the table is emptied at {}", clock(*at)),
+        }
+    }
+}
+
+/// A span as `1:02:03`.
+#[must_use]
+pub fn clock(span: Duration) -> String {
+    let seconds = span.as_secs();
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// A history before it happens.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// The maximum lifetime of an instance.
+    pub lifetime: Duration,
+    /// What it is made of, with each item's number.
+    pub items: Vec<(usize, Item)>,
+    /// When the faults are over and nothing new is queued.
+    pub calm_from: Duration,
+    /// How long nothing happens after everything is over.
+    pub quiet: Duration,
+}
+
+const OUTAGES: [Outage; 18] = [
+    Outage::Table,
+    Outage::Bus,
+    Outage::BusLate,
+    Outage::BusDouble,
+    Outage::LambdaKill,
+    Outage::LambdaThrottle,
+    Outage::Ec2,
+    Outage::Ec2Throttle,
+    Outage::Drought,
+    Outage::Ec2EventsLost,
+    Outage::GitHub,
+    Outage::GitHubLimit,
+    Outage::WebhookLost,
+    Outage::WebhookFailed,
+    Outage::WebhookLate,
+    Outage::WebhookDouble,
+    Outage::SchedulerLate,
+    Outage::SchedulerApi,
+];
+
+const TROUBLES: [Trouble; 11] = [
+    Trouble::BootFailure,
+    Trouble::AgentCrash,
+    Trouble::Freeze,
+    Trouble::NetworkCut,
+    Trouble::Interruption,
+    Trouble::Vanish,
+    Trouble::Eviction,
+    Trouble::RunnerBroken,
+    Trouble::HungJob,
+    Trouble::HungRunner,
+    Trouble::FalseIdle,
+];
+
+impl Plan {
+    /// What `seed` draws.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut dice = Dice::of(seed, "plan", "");
+        let active = dice.seconds(1800, 3 * 3600);
+        let mut items = Vec::new();
+        workload(&mut dice, active, &mut items);
+        // Some histories have no fault at all, and some only few.
+        let swarm = *dice.one_of(&[0.0, 0.1, 0.3, 0.3, 0.5]);
+        for kind in OUTAGES {
+            let mut dice = Dice::of(seed, "outage", &format!("{kind:?}"));
+            if dice.happens(swarm) {
+                outages(&mut dice, kind, active, &mut items);
+            }
+        }
+        for kind in TROUBLES {
+            let mut dice = Dice::of(seed, "trouble", &format!("{kind:?}"));
+            if dice.happens(swarm) {
+                let rate = *dice.one_of(&[0.03, 0.1, 0.1, 0.3]);
+                items.push(Item::Trouble(kind, rate));
+            }
+        }
+        if dice.happens(swarm * 0.2) {
+            items.push(Item::Emptied(dice.seconds(60, active.as_secs())));
+        }
+        Self {
+            seed,
+            lifetime: Duration::from_secs(*dice.one_of(&[3600, 3600, 2 * 3600, 6 * 3600])),
+            items: items.into_iter().enumerate().collect(),
+            calm_from: active,
+            quiet: if dice.happens(0.05) {
+                Duration::from_secs(7 * 24 * 3600)
+            } else {
+                Duration::from_secs(3 * 3600)
+            },
+        }
+    }
+
+    /// Nothing at all.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            seed: 0,
+            lifetime: Duration::from_secs(6 * 3600),
+            items: Vec::new(),
+            calm_from: Duration::ZERO,
+            quiet: Duration::ZERO,
+        }
+    }
+
+    /// The same with only these items.
+    #[must_use]
+    pub fn only(&self, numbers: &[usize]) -> Self {
+        let mut plan = self.clone();
+        plan.items.retain(|(number, _)| numbers.contains(number));
+        plan
+    }
+
+    /// Whether no fault is planned: nothing but work.
+    #[must_use]
+    pub fn is_faultless(&self) -> bool {
+        self.items.iter().all(|(_, item)| matches!(item, Item::Run(_)))
+    }
+}
+
+fn workload(dice: &mut Dice, active: Duration, items: &mut Vec<Item>) {
+    let runs = dice.number(1, 9);
+    let repositories = dice.number(1, 4);
+    let burst = dice.happens(0.15).then(|| dice.seconds(0, active.as_secs()));
+    for index in 0..runs {
+        let jobs = match dice.number(0, 1000) {
+            0..3 => 256,
+            3..20 => dice.number(16, 65),
+            20..300 => dice.number(2, 9),
+            _ => 1,
+        };
+        let longest = if jobs > 16 { 300 } else { 2400 };
+        let jobs = (0..jobs).map(|_| dice.seconds(5, longest)).collect();
+        let at = burst.unwrap_or_else(|| dice.seconds(0, active.as_secs()));
+        items.push(Item::Run(PlannedRun {
+            at,
+            repository: index % repositories,
+            jobs,
+            cancelled: dice.happens(0.12).then(|| dice.seconds(0, 900)),
+            elsewhere: dice.happens(0.06).then(|| dice.seconds(1, 200)),
+            impossible: dice.happens(0.04),
+            startup_failure: dice.happens(0.02),
+            rerun: dice.happens(0.05).then(|| dice.seconds(5, 600)),
+        }));
+    }
+    if dice.happens(0.1) {
+        echoes(dice, active, items);
+    }
+}
+
+/// A job that somebody else's runner takes, and jobs that come when ours is about to be given up as
+/// idle.
+fn echoes(dice: &mut Dice, active: Duration, items: &mut Vec<Item>) {
+    let at = dice.seconds(0, active.as_secs());
+    let run = |at: Duration, elsewhere: Option<Duration>| {
+        Item::Run(PlannedRun {
+            at,
+            repository: 0,
+            jobs: vec![Duration::from_secs(60)],
+            cancelled: None,
+            elsewhere,
+            impossible: false,
+            startup_failure: false,
+            rerun: None,
+        })
+    };
+    items.push(run(at, Some(Duration::from_secs(2))));
+    for _ in 0..8 {
+        items.push(run(at + dice.seconds(330, 480), None));
+    }
+}
+
+fn outages(dice: &mut Dice, kind: Outage, active: Duration, items: &mut Vec<Item>) {
+    for _ in 0..dice.number(1, 3) {
+        let from = dice.seconds(0, active.as_secs());
+        let longest = if dice.happens(0.2) { active.as_secs() } else { 1200 };
+        let to = (from + dice.seconds(20, longest)).min(active);
+        let rate = *dice.one_of(&[0.05, 0.2, 0.5, 1.0]);
+        items.push(Item::Outage(kind, from, to, rate));
+    }
+}

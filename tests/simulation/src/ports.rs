@@ -1,0 +1,407 @@
+//! What the functions ask of the world: each call takes its time, may be refused, and may be done
+//! although nobody hears of it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use dayfly_core::event::Event;
+use dayfly_core::ids::{
+    ImageId, InstallationId, InstanceId, InstanceType, JobId, Repository, RunId, RunnerId, RunnerName, Zone,
+};
+use dayfly_core::labels::Label;
+use dayfly_core::money::MicroDollars;
+use dayfly_core::record::{Change, Record, RecordId, Stored};
+use dayfly_core::time::Timestamp;
+use dayfly_ports::{
+    ApiError, ApiErrorKind, Bus, BusError, ConfigFile, FailedDelivery, Fleet, FleetAnswer, FleetError, FleetErrorKind,
+    FleetRequest, GitHub, Image, InstanceView, JobView, Minted, ParameterError, Parameters, Removal, RerunAnswer,
+    RunView, RunnerView, Schedule, ScheduleError, Scope, Store, StoreError,
+};
+use secrecy::SecretString;
+
+use crate::cloud;
+use crate::dice::Dice;
+use crate::guards::Guard;
+use crate::hub::INSTALLATION;
+use crate::plan::Outage;
+use crate::sim::Sim;
+
+/// Where the webhook's secret lies.
+pub const WEBHOOK_SECRET_PARAMETER: &str = "/dayfly/github/webhook-secret";
+/// The webhook's secret.
+pub const WEBHOOK_SECRET: &str = "a secret of this world";
+
+/// How long a call takes that is not answered.
+const NO_ANSWER: Duration = Duration::from_secs(9);
+
+/// The ports of one call of a function.
+#[derive(Clone)]
+pub struct Ports {
+    sim: Rc<Sim>,
+    dice: Rc<RefCell<Dice>>,
+}
+
+/// A service, with how long it takes and what may befall it.
+#[derive(Clone, Copy)]
+enum Service {
+    Table,
+    Bus,
+    Scheduler,
+    Parameters,
+    Ec2,
+    GitHub,
+}
+
+impl Service {
+    fn takes(self, dice: &mut Dice) -> Duration {
+        match self {
+            Self::Table => dice.millis(2, 12),
+            Self::Bus | Self::Scheduler | Self::Parameters => dice.millis(5, 40),
+            Self::Ec2 => dice.millis(80, 1500),
+            Self::GitHub => dice.millis(40, 500),
+        }
+    }
+
+    fn outage(self) -> Option<Outage> {
+        match self {
+            Self::Table => Some(Outage::Table),
+            Self::Bus => Some(Outage::Bus),
+            Self::Scheduler => Some(Outage::SchedulerApi),
+            Self::Parameters => None,
+            Self::Ec2 => Some(Outage::Ec2),
+            Self::GitHub => Some(Outage::GitHub),
+        }
+    }
+}
+
+impl Ports {
+    /// The ports of a call with this die.
+    pub fn new(sim: Rc<Sim>, dice: Dice) -> Self {
+        Self {
+            sim,
+            dice: Rc::new(RefCell::new(dice)),
+        }
+    }
+
+    /// Makes a call: it takes a while to get there, happens, and takes a while to be answered. In an
+    /// outage it does not happen, or happens and is not answered.
+    async fn make<T>(
+        &self,
+        service: Service,
+        what: &'static str,
+        happens: impl FnOnce(&Rc<Sim>, &mut Dice) -> T,
+    ) -> Result<T, String> {
+        let (there, back, trouble, silent) = {
+            let mut dice = self.dice.borrow_mut();
+            let takes = service.takes(&mut dice);
+            let trouble = service.outage().is_some_and(|outage| self.sim.hit(outage, &mut dice));
+            (takes / 2, takes / 2, trouble, dice.happens(0.3))
+        };
+        self.sim.engine.sleep(there).await;
+        self.sim.tally.borrow_mut().port(what);
+        if trouble && !silent {
+            self.sim.engine.sleep(back).await;
+            return Err(format!("{what} does not work"));
+        }
+        let done = happens(&self.sim, &mut self.dice.borrow_mut());
+        self.sim.engine.sleep(if trouble { NO_ANSWER } else { back }).await;
+        if trouble {
+            return Err(format!("{what} is not answered"));
+        }
+        Ok(done)
+    }
+
+    async fn github<T>(
+        &self,
+        what: &'static str,
+        happens: impl FnOnce(&Rc<Sim>, &mut Dice) -> T,
+    ) -> Result<T, ApiError> {
+        let limited = self.sim.hit(Outage::GitHubLimit, &mut self.dice.borrow_mut());
+        if limited {
+            return Err(ApiError {
+                kind: ApiErrorKind::RateLimited(Some(self.dice.borrow_mut().seconds(10, 600))),
+                call: what,
+                message: "API rate limit exceeded".to_owned(),
+            });
+        }
+        self.sim.promises.borrow_mut().asked_github(self.sim.now());
+        self.make(Service::GitHub, what, happens)
+            .await
+            .map_err(|message| ApiError {
+                kind: ApiErrorKind::Unavailable,
+                call: what,
+                message,
+            })
+    }
+
+    async fn ec2<T>(
+        &self,
+        what: &'static str,
+        happens: impl FnOnce(&Rc<Sim>, &mut Dice) -> T,
+    ) -> Result<T, FleetError> {
+        self.make(Service::Ec2, what, happens)
+            .await
+            .map_err(|message| FleetError {
+                kind: FleetErrorKind::Unknown,
+                code: "NoAnswer".to_owned(),
+                message,
+            })
+    }
+
+    /// A write to EC2, which takes so many in a while.
+    async fn ec2_write<T>(
+        &self,
+        what: &'static str,
+        happens: impl FnOnce(&Rc<Sim>, &mut Dice) -> T,
+    ) -> Result<T, FleetError> {
+        let throttled = self.sim.hit(Outage::Ec2Throttle, &mut self.dice.borrow_mut())
+            || !self.sim.cloud.borrow_mut().take_call(self.sim.now());
+        if throttled {
+            self.sim.tally.borrow_mut().throttles += 1;
+            return Err(cloud::error(FleetErrorKind::Throttled, "RequestLimitExceeded"));
+        }
+        self.ec2(what, happens).await
+    }
+}
+
+fn not_found(call: &'static str) -> ApiError {
+    ApiError {
+        kind: ApiErrorKind::NotFound,
+        call,
+        message: "Not Found".to_owned(),
+    }
+}
+
+impl Store for Ports {
+    async fn load(&self, id: &RecordId) -> Result<Option<Stored<Record>>, StoreError> {
+        self.make(Service::Table, "load", |sim, _| {
+            if matches!(id, RecordId::Delivery(_)) && !sim.has(Guard::Dedupe) {
+                return None;
+            }
+            sim.table.borrow_mut().load(id)
+        })
+        .await
+        .map_err(StoreError::Unavailable)
+    }
+
+    async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.make(Service::Table, "commit", |sim, dice| sim.commit(changes, dice))
+            .await
+            .map_err(StoreError::Unavailable)?
+            .then_some(())
+            .ok_or(StoreError::Conflict)
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Stored<Record>>, StoreError> {
+        self.make(Service::Table, "due", |sim, _| {
+            sim.table.borrow_mut().due(sim.now(), now, limit)
+        })
+        .await
+        .map_err(StoreError::Unavailable)
+    }
+
+    async fn anything_lives(&self) -> Result<bool, StoreError> {
+        self.make(Service::Table, "anything_lives", |sim, _| {
+            sim.table.borrow_mut().anything_lives(sim.now())
+        })
+        .await
+        .map_err(StoreError::Unavailable)
+    }
+}
+
+impl Bus for Ports {
+    async fn publish(&self, event: &Event) -> Result<(), BusError> {
+        self.make(Service::Bus, "publish", |sim, _| sim.publish(event))
+            .await
+            .map_err(|error| BusError {
+                kind: event.kind(),
+                error,
+            })
+    }
+}
+
+impl Schedule for Ports {
+    async fn switch(&self, on: bool) -> Result<(), ScheduleError> {
+        self.make(Service::Scheduler, "switch", |sim, _| {
+            sim.note(if on { "schedule on" } else { "schedule off" }, "", String::new);
+            sim.schedule_on.set(on);
+        })
+        .await
+        .map_err(ScheduleError)
+    }
+
+    async fn is_on(&self) -> Result<bool, ScheduleError> {
+        self.make(Service::Scheduler, "is_on", |sim, _| sim.schedule_on.get())
+            .await
+            .map_err(ScheduleError)
+    }
+}
+
+impl Parameters for Ports {
+    async fn read(&self, name: &str) -> Result<SecretString, ParameterError> {
+        let value = if name == WEBHOOK_SECRET_PARAMETER {
+            WEBHOOK_SECRET
+        } else {
+            "ami-0123456789abcdef0"
+        };
+        self.make(Service::Parameters, "parameter", |_, _| SecretString::from(value))
+            .await
+            .map_err(|error| ParameterError::Unavailable {
+                name: name.to_owned(),
+                error,
+            })
+    }
+}
+
+impl Fleet for Ports {
+    async fn create(&self, request: &FleetRequest) -> Result<FleetAnswer, FleetError> {
+        self.ec2_write("create_fleet", |sim, dice| sim.create_fleet(request, dice))
+            .await
+    }
+
+    async fn terminate(&self, instances: &[InstanceId], _at_once: bool) -> Result<(), FleetError> {
+        self.ec2_write("terminate", |sim, _| {
+            for instance in instances {
+                sim.terminated_by_us(instance);
+            }
+        })
+        .await
+    }
+
+    async fn of_runner(&self, runner: &RunnerName) -> Result<Vec<InstanceView>, FleetError> {
+        self.ec2("describe", |sim, _| {
+            let tags = sim.has(Guard::Tags);
+            let named = |one: &cloud::Instance| tags && one.view.runner.as_ref() == Some(runner);
+            sim.cloud.borrow().named(sim.now(), tags, named)
+        })
+        .await
+    }
+
+    async fn living(&self) -> Result<Vec<InstanceView>, FleetError> {
+        self.ec2("describe", |sim, _| {
+            let tags = sim.has(Guard::Tags);
+            // Without its tags an instance is not known as ours at all.
+            let living = |one: &cloud::Instance| tags && one.ended_at.is_none();
+            sim.cloud.borrow().named(sim.now(), tags, living)
+        })
+        .await
+    }
+
+    async fn image(&self, image: &ImageId) -> Result<Image, FleetError> {
+        self.ec2("image", |_, _| Image {
+            image: image.clone(),
+            root_device: "/dev/sda1".to_owned(),
+        })
+        .await
+    }
+
+    async fn spot_price(&self, _: &InstanceType, _: &Zone) -> Result<Option<MicroDollars>, FleetError> {
+        self.ec2("spot_price", |_, _| Some(MicroDollars(157_800))).await
+    }
+}
+
+impl GitHub for Ports {
+    async fn config_file(&self, _: &Scope, _: &str, _: Option<&str>) -> Result<ConfigFile, ApiError> {
+        self.github("config_file", |_, _| ConfigFile::Missing).await
+    }
+
+    async fn mint(&self, scope: &Scope, name: &str, labels: &[Label]) -> Result<Minted, ApiError> {
+        self.github("mint", |sim, _| sim.mint(name, scope, labels)).await
+    }
+
+    async fn runner_named(&self, _: &Scope, name: &str) -> Result<Option<RunnerView>, ApiError> {
+        self.github("runner_named", |sim, dice| {
+            sim.listed(dice, |runner| runner.name == name).into_iter().next()
+        })
+        .await
+    }
+
+    async fn remove_runner(&self, _: &Scope, runner: RunnerId) -> Result<Removal, ApiError> {
+        self.github("remove_runner", |sim, _| sim.remove_runner(runner)).await
+    }
+
+    async fn job(&self, _: &Scope, job: JobId) -> Result<JobView, ApiError> {
+        self.github("job", |sim, _| sim.job_as_asked(job))
+            .await?
+            .ok_or_else(|| not_found("job"))
+    }
+
+    async fn run(&self, _: &Scope, run: RunId) -> Result<RunView, ApiError> {
+        self.github("run", |sim, _| {
+            sim.hub.borrow().runs.get(&run).map(|run| RunView {
+                attempt: run.attempt,
+                completed: run.ended.is_some(),
+                conclusion: run.ended,
+            })
+        })
+        .await?
+        .ok_or_else(|| not_found("run"))
+    }
+
+    async fn rerun_job(&self, _: &Scope, job: JobId) -> Result<RerunAnswer, ApiError> {
+        self.github("rerun", |sim, _| {
+            let run = sim.hub.borrow().jobs.get(&job).map(|job| job.run);
+            run.map(|run| sim.rerun_by_us(run, Some(job)))
+        })
+        .await?
+        .ok_or_else(|| not_found("rerun"))
+    }
+
+    async fn rerun_failed_jobs(&self, _: &Scope, run: RunId) -> Result<RerunAnswer, ApiError> {
+        self.github("rerun", |sim, _| sim.rerun_by_us(run, None)).await
+    }
+
+    async fn installations(&self) -> Result<Vec<InstallationId>, ApiError> {
+        self.github("installations", |_, _| vec![INSTALLATION]).await
+    }
+
+    async fn pushed_repositories(&self, _: InstallationId, since: Timestamp) -> Result<Vec<Repository>, ApiError> {
+        self.github("repositories", |sim, _| {
+            let hub = sim.hub.borrow();
+            let pushed = hub.pushed.iter().filter(|(_, at)| **at >= since);
+            pushed.map(|(repository, _)| repository.clone()).collect()
+        })
+        .await
+    }
+
+    async fn open_runs(&self, scope: &Scope) -> Result<Vec<RunId>, ApiError> {
+        self.github("open_runs", |sim, _| {
+            if !sim.has(Guard::LostJobs) {
+                return Vec::new();
+            }
+            let hub = sim.hub.borrow();
+            let open = hub
+                .runs
+                .iter()
+                .filter(|(_, run)| run.repository == scope.repository && run.ended.is_none());
+            open.map(|(run, _)| *run).collect()
+        })
+        .await
+    }
+
+    async fn jobs_of(&self, _: &Scope, run: RunId) -> Result<Vec<JobView>, ApiError> {
+        self.github("jobs_of", |sim, _| {
+            let hub = sim.hub.borrow();
+            let jobs = hub.runs.get(&run).map(|run| run.jobs.clone()).unwrap_or_default();
+            jobs.into_iter().filter_map(|job| hub.view(job)).collect()
+        })
+        .await
+    }
+
+    async fn runners(&self, scope: &Scope) -> Result<Vec<RunnerView>, ApiError> {
+        self.github("runners", |sim, dice| {
+            sim.listed(dice, |runner| runner.repository == scope.repository)
+        })
+        .await
+    }
+
+    async fn failed_deliveries(&self, after: u64, limit: usize) -> Result<Vec<FailedDelivery>, ApiError> {
+        self.github("failed_deliveries", |sim, _| sim.failed_deliveries(after, limit))
+            .await
+    }
+
+    async fn redeliver(&self, number: u64) -> Result<(), ApiError> {
+        self.github("redeliver", |sim, _| sim.redeliver(number)).await
+    }
+}

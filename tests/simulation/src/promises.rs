@@ -1,0 +1,608 @@
+//! The promises, looked at wherever they could be broken.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use dayfly_core::event::Conclusion;
+use dayfly_core::ids::{InstanceId, JobId, JobKey, RunAttempt, RunId, RunnerName};
+use dayfly_core::lifecycle::{JobKind, JobStep, RerunKind, RunStep, Step};
+use dayfly_core::record::{JobState, Record, RecordId, Runner, RunnerState};
+use dayfly_core::time::Timestamp;
+use dayfly_ports::JobStatus;
+
+use crate::hub::Job;
+use crate::machine::Process;
+use crate::plan::{Item, Outage, Trouble, clock};
+use crate::sim::{Happening, Sim};
+use crate::table::Written;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What the control plane hangs on.
+const CONTROL: &[Outage] = &[
+    Outage::Table,
+    Outage::Bus,
+    Outage::BusLate,
+    Outage::LambdaKill,
+    Outage::LambdaThrottle,
+    Outage::Ec2,
+    Outage::Ec2Throttle,
+    Outage::SchedulerLate,
+    Outage::SchedulerApi,
+];
+
+/// What whatever has to do with GitHub hangs on besides.
+const GITHUB: &[Outage] = &[Outage::GitHub, Outage::GitHubLimit];
+
+/// A promise that was broken.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// The promise.
+    pub promise: &'static str,
+    /// How.
+    pub why: String,
+    /// When, after the beginning.
+    pub at: Duration,
+}
+
+/// What is remembered to judge by.
+#[derive(Default)]
+pub struct Promises {
+    /// The first promise that was broken.
+    pub broken: Option<Broken>,
+    settled: BTreeMap<JobKey, Timestamp>,
+    dark_since: Option<Timestamp>,
+    emptied_at: Option<Timestamp>,
+    asked_github: Vec<Timestamp>,
+    jobs_over: BTreeMap<InstanceId, Timestamp>,
+}
+
+impl Promises {
+    /// The table was emptied.
+    pub fn table_emptied(&mut self, now: Timestamp) {
+        self.emptied_at = Some(now);
+        self.settled.clear();
+    }
+
+    /// The end of a job was recorded.
+    pub fn end_settled(&mut self, job: JobKey, now: Timestamp) {
+        self.settled.entry(job).or_insert(now);
+    }
+
+    /// GitHub was asked for something.
+    pub fn asked_github(&mut self, now: Timestamp) {
+        self.asked_github.push(now);
+    }
+}
+
+impl Sim {
+    /// A promise is broken.
+    pub fn broken(&self, promise: &'static str, why: String) {
+        let at = self.elapsed();
+        self.note("BROKEN", promise, || why.clone());
+        let mut promises = self.promises.borrow_mut();
+        promises.broken.get_or_insert(Broken { promise, why, at });
+    }
+
+    /// How long none of these outages has lasted.
+    fn calm_for(&self, kinds: &[&[Outage]]) -> Duration {
+        let now = self.elapsed();
+        let ends = self.plan.items.iter().filter_map(|(_, item)| match item {
+            Item::Outage(kind, from, to, _) if *from <= now && kinds.iter().any(|some| some.contains(kind)) => {
+                Some((*to).min(now))
+            }
+            _ => None,
+        });
+        now.saturating_sub(ends.max().unwrap_or(Duration::ZERO))
+    }
+
+    /// Whether a condition that began so long ago should have been mended, given what it hangs on.
+    fn overdue(&self, since: Duration, limit: Duration, kinds: &[&[Outage]]) -> bool {
+        since > limit && self.calm_for(kinds) > limit
+    }
+
+    /// A record was written.
+    pub fn record_written(&self, written: &Written) {
+        let before = written.before.as_ref().map(|kept| &kept.record);
+        let Some(after) = written.after.as_ref().map(|kept| &kept.record) else {
+            return;
+        };
+        match (before, after) {
+            (Some(Record::Runner(before)), Record::Runner(after)) => {
+                if (before.state, before.step) != (after.state, after.step) {
+                    self.took(Some(before.state), after.step, after.state);
+                    self.note("runner", after.name.as_str(), || {
+                        format!(
+                            "{:?} -> {:?} ({:?}), {:?}",
+                            before.state, after.state, after.step, after.ending
+                        )
+                    });
+                }
+                if before.wanted_by != after.wanted_by {
+                    self.note("swapped", after.name.as_str(), || {
+                        format!("now for job {}", after.wanted_by)
+                    });
+                }
+                self.runner_written(after);
+            }
+            (None, Record::Runner(after)) => {
+                self.took(None, after.step, after.state);
+                self.note("runner", after.name.as_str(), || format!("{:?}", after.state));
+                self.runner_written(after);
+            }
+            (before, Record::Job(after)) => {
+                let from = match before {
+                    Some(Record::Job(before)) => Some(JobKind::from(&before.state)),
+                    _ => None,
+                };
+                self.went::<JobStep>(from, JobKind::from(&after.state));
+                if let Some(runner) = after.runner.as_ref().filter(|_| after.state == JobState::Launching) {
+                    self.claimed(before, runner);
+                }
+                if from != Some(JobKind::from(&after.state)) {
+                    self.note("job", &after.key.to_string(), || {
+                        format!("{from:?} -> {:?}, runner {:?}", after.state, after.runner)
+                    });
+                }
+                if after.state == JobState::Queued && after.due_at.is_none() {
+                    self.broken(DUE, format!("job {} waits and is not due", after.key));
+                }
+            }
+            (before, Record::Run(after)) => {
+                let from = match before {
+                    Some(Record::Run(before)) => Some(RerunKind::from(&before.rerun)),
+                    _ => None,
+                };
+                let to = RerunKind::from(&after.rerun);
+                self.went::<RunStep>(from, to);
+                self.note("run", &after.key.to_string(), || format!("{:?}", after.rerun));
+                if matches!(to, RerunKind::NotYet | RerunKind::Intended) && after.due_at.is_none() {
+                    self.broken(DUE, format!("run {} is not settled and not due", after.key));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn took<S: Step>(&self, from: Option<S::State>, step: S, to: S::State) {
+        let leads = from.map_or(step.from().is_empty(), |from| step.leads_from(from));
+        if !leads || step.to() != to {
+            self.broken(TABLE, format!("{step:?} led from {from:?} to {to:?}"));
+        }
+        self.tally.borrow_mut().step(from, step);
+    }
+
+    /// A record whose step is not written in it went from one state to another.
+    fn went<S: Step>(&self, from: Option<S::State>, to: S::State) {
+        if from == Some(to) {
+            return;
+        }
+        let leads =
+            |from: Option<S::State>, step: &S| from.map_or(step.from().is_empty(), |from| step.leads_from(from));
+        let one = S::ALL.iter().find(|step| leads(from, step) && step.to() == to);
+        if let Some(step) = one {
+            self.tally.borrow_mut().step(from, *step);
+            return;
+        }
+        // A record that is made and moved on at once is written once.
+        let made = S::ALL.iter().filter(|_| from.is_none()).find_map(|made| {
+            let next = S::ALL
+                .iter()
+                .find(|next| leads(Some(made.to()), next) && next.to() == to);
+            next.filter(|_| made.from().is_empty()).map(|next| (*made, *next))
+        });
+        match made {
+            Some((made, next)) => {
+                let mut tally = self.tally.borrow_mut();
+                tally.step(None, made);
+                tally.step(Some(made.to()), next);
+            }
+            None => self.broken(TABLE, format!("no step leads from {from:?} to {to:?}")),
+        }
+    }
+
+    fn runner_written(&self, runner: &Runner) {
+        if runner.is_live() && runner.due_at.is_none() {
+            self.broken(DUE, format!("runner {} lives and is not due", runner.name));
+        }
+    }
+
+    /// A runner was claimed for a job: the job must have none that is on its way or waits for it.
+    fn claimed(&self, before: Option<&Record>, runner: &RunnerName) {
+        let Some(Record::Job(job)) = before else { return };
+        let Some(earlier) = job.runner.as_ref().filter(|earlier| *earlier != runner) else {
+            return;
+        };
+        let table = self.table.borrow();
+        let Some(Record::Runner(found)) = table.peek(&RecordId::Runner(earlier.clone())) else {
+            return;
+        };
+        let free = found.job.is_none()
+            && found.wanted_by == job.key
+            && matches!(
+                found.state,
+                RunnerState::Requested | RunnerState::Launched | RunnerState::Enrolled
+            );
+        let why = free.then(|| format!("job {} has {earlier} ({:?}) and gets {runner}", job.key, found.state));
+        drop(table);
+        if let Some(why) = why {
+            self.broken(ONE, why);
+        }
+    }
+
+    /// An instance was launched.
+    pub fn launch_was_due(&self, instance: &InstanceId, runner: &RunnerName) {
+        let twin = self
+            .cloud
+            .borrow()
+            .living()
+            .find(|one| one.view.runner.as_ref() == Some(runner) && one.view.instance != *instance)
+            .map(|one| one.view.instance.clone());
+        if let Some(twin) = twin {
+            self.broken(ONE, format!("{runner} has {twin} and {instance}"));
+        }
+        let claimed = match self.table.borrow().peek(&RecordId::Runner(runner.clone())) {
+            Some(Record::Runner(found)) => Some((found.wanted_by, found.requested_at)),
+            _ => None,
+        };
+        if let Some((job, at)) = claimed {
+            let settled = self.promises.borrow().settled.get(&job).copied();
+            if settled.is_some_and(|settled| settled < at) {
+                self.broken(
+                    NEEDED,
+                    format!("{runner} was claimed for job {job}, whose end was settled before"),
+                );
+            }
+        }
+    }
+
+    /// The control plane, or the agent, ends an instance or its runner.
+    pub fn ended_by_us(&self, instance: &InstanceId) {
+        let machines = self.machines.borrow();
+        let Some(machine) = machines.get(instance) else { return };
+        let Process::Working(_, job) = machine.process else {
+            return;
+        };
+        if machine.frozen || machine.condemned {
+            return;
+        }
+        let heard = machine.heard_at;
+        drop(machines);
+        let job_runs = self
+            .hub
+            .borrow()
+            .jobs
+            .get(&job)
+            .is_some_and(|job| job.status == JobStatus::InProgress && !job.cancelled);
+        let cloud = self.cloud.borrow();
+        let Some(one) = cloud.instances.get(instance).filter(|_| job_runs) else {
+            return;
+        };
+        let age = self.now().since(one.view.launched_at);
+        let silent = self.now().since(heard.unwrap_or(one.view.launched_at));
+        let second = Duration::from_secs(1);
+        let may = one.ended_at.is_some()
+            || one.notice_at.is_some()
+            || age + MINUTE / 2 >= self.plan.lifetime
+            || silent + second >= Duration::from_secs(300);
+        drop(cloud);
+        if let Some(machine) = self.machines.borrow_mut().get_mut(instance) {
+            machine.condemned = true;
+        }
+        if !may {
+            self.broken(BUSY, format!("{instance} ran job {job} and was {} old", clock(age)));
+        }
+    }
+
+    /// A job loses its instance, or its runner is told to end, by no fault of its own.
+    pub fn job_loses_its_instance(&self, job: JobId) {
+        let mut hub = self.hub.borrow_mut();
+        let Some(found) = hub.jobs.get_mut(&job).filter(|job| !job.is_over() && !job.cancelled) else {
+            return;
+        };
+        found.interrupted = true;
+        let (run, attempt) = (found.run, found.attempt);
+        if let Some(run) = hub.runs.get_mut(&run) {
+            run.interrupted.insert(attempt);
+        }
+    }
+
+    /// A job that ran on an instance is over.
+    pub fn job_has_ended(&self, job: JobId) {
+        let instance = self.hub.borrow().jobs.get(&job).and_then(|job| job.instance.clone());
+        if let Some(instance) = instance {
+            self.promises.borrow_mut().jobs_over.insert(instance, self.now());
+        }
+    }
+
+    /// We had a run run again.
+    pub fn rerun_was_due(&self, run: RunId) {
+        let hub = self.hub.borrow();
+        let Some(of) = hub.runs.get(&run) else { return };
+        let before = RunAttempt(of.attempt.0 - 1);
+        let due = of.interrupted.contains(&before);
+        let (ours, theirs) = (of.our_reruns, of.their_reruns);
+        drop(hub);
+        if !due {
+            self.broken(
+                RERUN,
+                format!(
+                    "no job of run {run} lost its instance in attempt {before} ({ours} of ours, {theirs} by people)"
+                ),
+            );
+        }
+    }
+
+    /// What is looked at twice a minute.
+    pub fn inspect(self: &Rc<Self>) {
+        self.engine.plan(MINUTE / 2, Happening::Inspect);
+        self.instances_end();
+        self.registrations_end();
+        self.schedule_is_on();
+        self.calls_are_few();
+        let hour = Duration::from_secs(3600);
+        let since_calm = self.elapsed().saturating_sub(self.plan.calm_from);
+        if since_calm > 20 * MINUTE + hour && since_calm < 21 * MINUTE + hour {
+            self.waiting_jobs_are_served();
+        }
+    }
+
+    fn instances_end(&self) {
+        let cloud = self.cloud.borrow();
+        let machines = self.machines.borrow();
+        let emptied = self.promises.borrow().emptied_at;
+        let mut broken = None;
+        for one in cloud.living() {
+            let id = &one.view.instance;
+            let age = self.now().since(one.view.launched_at);
+            let machine = machines.get(id);
+            let dead = machine.is_none_or(|machine| machine.frozen || machine.never_booted);
+            // Nothing on it moves: only the control plane can end it, once that is there.
+            let excused = dead && self.calm_for(&[CONTROL, GITHUB]) < 30 * MINUTE;
+            if age > self.plan.lifetime + 5 * MINUTE && !excused {
+                broken = Some((LIFETIME, format!("{id} is {} old", clock(age))));
+            }
+            let forgotten = emptied.is_some_and(|at| at >= one.view.launched_at);
+            let limit = if forgotten { 26 * MINUTE } else { 10 * MINUTE };
+            let over = self.promises.borrow().jobs_over.get(id).copied();
+            if let Some(over) = over
+                && self.overdue(
+                    self.now().since(over),
+                    limit,
+                    if forgotten { &[CONTROL, GITHUB] } else { &[CONTROL] },
+                )
+            {
+                broken = Some((
+                    JOB_OVER,
+                    format!("{id} lives {} after its job's end", clock(self.now().since(over))),
+                ));
+            }
+        }
+        drop((cloud, machines));
+        if let Some((promise, why)) = broken {
+            self.broken(promise, why);
+        }
+    }
+
+    fn registrations_end(&self) {
+        let hub = self.hub.borrow();
+        let left = hub.ours().find(|(_, runner)| {
+            let since = runner.offline_since.filter(|_| runner.job.is_none());
+            since.is_some_and(|since| self.overdue(self.now().since(since), 20 * MINUTE, &[CONTROL, GITHUB]))
+        });
+        let why = left.map(|(id, runner)| format!("{} ({id}) is offline for more than 20 min", runner.name));
+        drop(hub);
+        if let Some(why) = why {
+            self.broken(OFFLINE, why);
+        }
+    }
+
+    fn schedule_is_on(&self) {
+        let now = self.now();
+        let (earliest, overdue) = {
+            let table = self.table.borrow();
+            let earliest = table.live().min_by_key(|record| record.due_at());
+            let overdue = earliest
+                .and_then(Record::due_at)
+                .map_or(Duration::ZERO, |at| now.since(at));
+            (earliest.map(Record::id), overdue)
+        };
+        let limit = if self.plan.is_faultless() {
+            3 * MINUTE
+        } else {
+            20 * MINUTE
+        };
+        let dark = {
+            let mut promises = self.promises.borrow_mut();
+            if earliest.is_some() && !self.schedule_on.get() {
+                Some(*promises.dark_since.get_or_insert(now))
+            } else {
+                promises.dark_since = None;
+                None
+            }
+        };
+        if dark.is_some_and(|since| self.overdue(now.since(since), limit, &[CONTROL])) {
+            self.broken(
+                AWAKE,
+                format!("something lives and the minute schedule is off for {limit:?}"),
+            );
+        }
+        if self.overdue(overdue, 20 * MINUTE, &[CONTROL, GITHUB]) {
+            let which = earliest.map_or_else(String::new, |id| id.to_string());
+            self.broken(DUE, format!("{which} is due since {}", clock(overdue)));
+        }
+    }
+
+    fn calls_are_few(&self) {
+        let now = self.now();
+        let asked = {
+            let mut promises = self.promises.borrow_mut();
+            promises
+                .asked_github
+                .retain(|at| now.since(*at) < Duration::from_secs(3600));
+            promises.asked_github.len()
+        };
+        if asked > 5000 {
+            self.broken(FEW_CALLS, format!("{asked} calls to GitHub in an hour"));
+        }
+        let only_drought = self.plan.items.iter().all(|(_, item)| match item {
+            Item::Outage(kind, ..) => !CONTROL.contains(kind) && !GITHUB.contains(kind) && *kind != Outage::BusDouble,
+            Item::Emptied(_) => false,
+            Item::Run(_) | Item::Trouble(..) => true,
+        });
+        let cloud = self.cloud.borrow();
+        let stormed = cloud
+            .creates
+            .iter()
+            .find(|(_, count)| **count > 8)
+            .filter(|_| only_drought);
+        let why = stormed.map(|(runner, count)| format!("{count} launches of {runner}"));
+        drop(cloud);
+        if let Some(why) = why {
+            self.broken(FEW_CALLS, why);
+        }
+    }
+
+    /// Whether a job that GitHub says waits was given up in words.
+    pub fn is_given_up(&self, job: &Job) -> bool {
+        let key = JobKey {
+            job: job.id,
+            attempt: job.attempt,
+        };
+        let given_up = match self.table.borrow().peek(&RecordId::Job(key)) {
+            Some(Record::Job(job)) => matches!(job.state, JobState::Refused { .. } | JobState::Unlaunchable { .. }),
+            _ => false,
+        };
+        given_up && job.status == JobStatus::Queued
+    }
+
+    fn waiting_jobs_are_served(&self) {
+        let calm_from = self.at(self.plan.calm_from);
+        let hub = self.hub.borrow();
+        let forgotten = hub.jobs.values().find(|job| {
+            let failed_at_start = hub.failed_at_start(job);
+            job.status == JobStatus::Queued && job.created_at < calm_from && !failed_at_start && !self.is_given_up(job)
+        });
+        let why =
+            forgotten.map(|job| format!("job {} waits since {}", job.id, clock(self.now().since(job.created_at))));
+        drop(hub);
+        if let Some(why) = why {
+            self.broken(SERVED, why);
+        }
+    }
+
+    /// What must hold at the end.
+    pub fn inspect_end(&self) {
+        self.every_job_ended();
+        self.interrupted_jobs_ran_again();
+        let mut left: Vec<String> = self
+            .table
+            .borrow()
+            .live()
+            .map(|record| record.id().to_string())
+            .collect();
+        left.extend(self.cloud.borrow().living().map(|one| one.view.instance.to_string()));
+        left.extend(self.hub.borrow().ours().map(|(_, runner)| runner.name.clone()));
+        if self.schedule_on.get() {
+            left.push("the minute schedule".to_owned());
+        }
+        if !left.is_empty() {
+            self.broken(NOTHING, left.join(", "));
+        }
+        let tally = self.tally.borrow();
+        let waking: Vec<_> = tally
+            .at_rest
+            .iter()
+            .filter(|(function, _)| **function != crate::lambda::Function::Sweeper)
+            .collect();
+        let patrols = tally
+            .at_rest
+            .get(&crate::lambda::Function::Sweeper)
+            .copied()
+            .unwrap_or(0);
+        let most = self.plan.quiet.as_secs() / 900 + 1;
+        let why = (!waking.is_empty() || patrols > most).then(|| format!("{waking:?}, {patrols} sweeps and patrols"));
+        drop(tally);
+        if let Some(why) = why {
+            self.broken(AT_REST, why);
+        }
+        let mut tally = self.tally.borrow_mut();
+        tally.histories = 1;
+        tally.seconds = self.elapsed().as_secs();
+    }
+
+    fn every_job_ended(&self) {
+        let hub = self.hub.borrow();
+        let open = hub.jobs.values().find(|job| {
+            let failed_at_start = hub.failed_at_start(job);
+            !job.is_over() && !failed_at_start && !self.is_given_up(job)
+        });
+        let twice = hub.jobs.values().find(|job| job.starts > 1);
+        let why = open.map(|job| format!("job {} is {:?}", job.id, job.status));
+        let twice = twice.map(|job| format!("job {} started {} times", job.id, job.starts));
+        drop(hub);
+        if let Some(why) = why {
+            self.broken(SERVED, why);
+        }
+        if let Some(why) = twice {
+            self.broken(TWICE, why);
+        }
+    }
+
+    /// Where nothing but instances failed, an interrupted job has been run again.
+    fn interrupted_jobs_ran_again(&self) {
+        let plain = self.plan.items.iter().all(|(_, item)| match item {
+            Item::Run(run) => run.cancelled.is_none() && run.rerun.is_none() && !run.startup_failure,
+            Item::Trouble(kind, _) => matches!(kind, Trouble::Interruption | Trouble::Vanish | Trouble::Freeze),
+            Item::Outage(..) | Item::Emptied(_) => false,
+        });
+        if !plain {
+            return;
+        }
+        let hub = self.hub.borrow();
+        let forgotten = hub.jobs.values().find(|job| {
+            let run = &hub.runs[&job.run];
+            job.interrupted
+                && job.status == JobStatus::Completed(Conclusion::Failure)
+                && job.attempt.0 <= dayfly_core::deadlines::MAX_RERUNS
+                && run.attempt == job.attempt
+        });
+        let why = forgotten.map(|job| format!("job {} was interrupted and is not run again", job.id));
+        drop(hub);
+        if let Some(why) = why {
+            self.broken(RERUN, why);
+        }
+    }
+}
+
+/// The promises in words.
+pub const LIFETIME: &str = "1: no instance lives past its maximum lifetime and five minutes";
+/// See [`LIFETIME`].
+pub const JOB_OVER: &str = "1: no instance lives ten minutes past its job's end";
+/// See [`LIFETIME`].
+pub const BUSY: &str = "2: no instance is ended while its runner executes a job";
+/// See [`LIFETIME`].
+pub const SERVED: &str = "3: every job ends: run, re-run, refused or failed";
+/// See [`LIFETIME`].
+pub const TWICE: &str = "3: no job starts twice in one attempt";
+/// See [`LIFETIME`].
+pub const RERUN: &str = "3: an interrupted job is run again, and no other";
+/// See [`LIFETIME`].
+pub const ONE: &str = "4: never two live instances for one job";
+/// See [`LIFETIME`].
+pub const NEEDED: &str = "4: nothing is launched for a job that is known to be over";
+/// See [`LIFETIME`].
+pub const OFFLINE: &str = "5: no registration stays offline for more than twenty minutes";
+/// See [`LIFETIME`].
+pub const NOTHING: &str = "6: nothing is left at the end";
+/// See [`LIFETIME`].
+pub const AT_REST: &str = "6: nothing is called at rest but patrol";
+/// See [`LIFETIME`].
+pub const DUE: &str = "7: what lives is due, and looked at when it is";
+/// See [`LIFETIME`].
+pub const AWAKE: &str = "7: the minute schedule is on while anything lives";
+/// See [`LIFETIME`].
+pub const TABLE: &str = "7: states change by the steps of the lifecycle only";
+/// See [`LIFETIME`].
+pub const FEW_CALLS: &str = "8: what fails is tried again at growing distances, and GitHub's limits are kept";

@@ -1,0 +1,149 @@
+//! What is printed.
+
+use std::collections::BTreeMap;
+use std::fmt::{Debug, Display};
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use comfy_table::{ContentArrangement, Table};
+use simulation::{Broken, Guard, Many, Plan, Tally, clock, run, sweep_reads};
+
+/// How much of a timeline is shown before its end.
+const LAST_LINES: usize = 80;
+
+/// How wide a table is.
+const WIDTH: u16 = 120;
+
+/// A line that counts, where somebody looks at it.
+pub struct Progress {
+    total: u64,
+    shown: bool,
+}
+
+impl Progress {
+    /// Of so many.
+    pub fn new(total: u64) -> Self {
+        Self {
+            total,
+            shown: std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// So many are done.
+    pub fn show(&self, done: u64) {
+        if self.shown && done.is_multiple_of(20) {
+            // A terminal that is gone wants to see nothing.
+            let _ = write!(std::io::stderr(), "\r{done} of {} seeds", self.total);
+        }
+    }
+
+    /// All are.
+    pub fn end(&self) {
+        if self.shown {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+/// What a history is made of.
+pub fn plan(plan: &Plan, out: &mut impl Write) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "seed {}: maximum lifetime {}, faults until {}",
+        plan.seed,
+        clock(plan.lifetime),
+        clock(plan.calm_from)
+    )?;
+    for (number, item) in &plan.items {
+        writeln!(out, "{number:>4}  {item}")?;
+    }
+    writeln!(out)
+}
+
+/// A promise that was broken.
+pub fn broken(seed: u64, broken: &Broken, out: &mut impl Write) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "BROKEN by seed {seed} at {}: {} — {}",
+        clock(broken.at),
+        broken.promise,
+        broken.why
+    )
+}
+
+/// The shortest history that breaks a promise, with its timeline and the command for it.
+pub fn shortest(shortest: &Plan, without: Option<Guard>, out: &mut impl Write) -> std::io::Result<()> {
+    writeln!(out, "\nThe shortest history that was found:")?;
+    plan(shortest, out)?;
+    let outcome = run(shortest.clone(), without, true);
+    for line in &outcome.told[outcome.told.len().saturating_sub(LAST_LINES)..] {
+        writeln!(out, "{line}")?;
+    }
+    let only: Vec<String> = shortest.items.iter().map(|(number, _)| number.to_string()).collect();
+    let without = without.map(|guard| format!(" --without {guard}")).unwrap_or_default();
+    writeln!(
+        out,
+        "\nAgain: cargo run --release -p simulation -- --seed {} --only {}{without}",
+        shortest.seed,
+        only.join(",")
+    )
+}
+
+/// The counts of many histories.
+pub fn summary(many: &Many, from: u64, seeds: u64, took: Duration, out: &mut impl Write) -> std::io::Result<()> {
+    let Many { tally, broken, hash } = many;
+    let days = tally.seconds / 86_400;
+    let steps = tally.steps.len();
+    let mut table = Table::new();
+    table.add_row(["seeds", &format!("{seeds}, {from} to {}", from + seeds - 1)]);
+    table.add_row([
+        "simulated",
+        &format!("{days} days, {} jobs, {} instances", tally.jobs, tally.instances),
+    ]);
+    table.add_row(["outages hit", &counts(&tally.outages)]);
+    table.add_row(["troubles", &counts(&tally.troubles)]);
+    let deaths = format!(
+        "{} functions killed, {} dead letters, {} lost races, {} throttles",
+        tally.killed, tally.dead_letters, tally.conflicts, tally.throttles
+    );
+    table.add_row(["and", &deaths]);
+    table.add_row(["functions called", &counts(&tally.functions)]);
+    table.add_row(["calls made", &words(&tally.ports)]);
+    table.add_row(["steps taken", &format!("{steps} of {}", Tally::all_steps())]);
+    let reads = format!(
+        "{} with 10 live, {} with 10,000 live, 10 of them due each time",
+        sweep_reads(10, 10),
+        sweep_reads(10_000, 10)
+    );
+    table.add_row(["reads of a sweep", &reads]);
+    table.add_row(["took", &format!("{:.1} s", took.as_secs_f64())]);
+    table.add_row(["hash of all", &format!("{hash:016x}")]);
+    table.add_row(["promises broken", &broken.len().to_string()]);
+    table
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH);
+    writeln!(out, "{table}")
+}
+
+fn counts<K: Debug>(of: &BTreeMap<K, u64>) -> String {
+    words(&of.iter().map(|(key, count)| (format!("{key:?}"), *count)).collect())
+}
+
+fn words<K: Display>(of: &BTreeMap<K, u64>) -> String {
+    let words: Vec<String> = of.iter().map(|(key, count)| format!("{key} {count}")).collect();
+    words.join(", ")
+}
+
+/// What breaks without each guard.
+pub fn guards(rows: &[(Guard, Option<(u64, Broken)>)], seeds: u64, out: &mut impl Write) -> std::io::Result<()> {
+    let mut table = Table::new();
+    table.set_header(["without", "this promise breaks", "at seed"]);
+    for (guard, broken) in rows {
+        let (promise, seed) = match broken {
+            Some((seed, broken)) => (broken.promise.to_owned(), seed.to_string()),
+            None => (format!("none in {seeds} seeds"), "–".to_owned()),
+        };
+        table.add_row([guard.to_string(), promise, seed]);
+    }
+    writeln!(out, "{table}")
+}

@@ -1,0 +1,372 @@
+//! One history: everything that there is, on one clock.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use dayfly_core::deadlines::Deadlines;
+use dayfly_core::event::Event;
+use dayfly_core::ids::{InstanceId, JobId, RunId, RunnerId};
+use dayfly_core::time::Timestamp;
+use dayfly_sweeper::Task;
+
+use crate::cloud::Cloud;
+use crate::dice::{Dice, Hash};
+use crate::engine::Engine;
+use crate::guards::Guard;
+use crate::hub::Hub;
+use crate::lambda::{Caller, Lambda};
+use crate::machine::{CheckIn, Machine};
+use crate::plan::{Item, Outage, Plan, PlannedRun, Trouble};
+use crate::promises::Promises;
+use crate::table::Table;
+use crate::tally::Tally;
+
+/// Something that happens in the world.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// A run of the plan starts.
+    RunStarts(PlannedRun),
+    /// A person cancels a run.
+    Cancelled(RunId),
+    /// Somebody else's runner takes a job of a run.
+    TakenElsewhere(RunId),
+    /// Somebody else's runner ends a job.
+    EndsElsewhere(JobId),
+    /// A person runs a run again, if it is over.
+    RerunByPerson(RunId, Duration),
+    /// A runner that was given a job may take it.
+    Given(RunnerId, JobId),
+    /// A job that was given to a runner was not taken.
+    NotTaken(JobId),
+    /// GitHub tells of a job or run: the delivery of this index.
+    Deliver(usize),
+    /// GitHub gives a job up whose runner it lost.
+    Lost(JobId),
+    /// GitHub looks whether a run is over.
+    RunMayBeOver(RunId),
+    /// GitHub removes a runner that nobody used.
+    Evicted(RunnerId),
+    /// A function is called.
+    Call(Caller, u32),
+    /// A call of a function is killed, because time is up or for no reason.
+    Kill(u64, &'static str),
+    /// The minute is over.
+    Minute,
+    /// The quarter of an hour is over.
+    Quarter,
+    /// An instance is up.
+    Booted(InstanceId),
+    /// Something befalls an instance.
+    Befalls(InstanceId, Trouble),
+    /// The network of an instance is back.
+    NetworkBack(InstanceId),
+    /// A deadline of an agent, of this generation.
+    Tick(InstanceId, u64),
+    /// A runner's process is up.
+    RunnerUp(InstanceId),
+    /// A runner's job is done.
+    JobDone(InstanceId, JobId),
+    /// A runner's process ends.
+    RunnerExits(InstanceId, Option<i32>),
+    /// An agent calls.
+    Calls(InstanceId, CheckIn),
+    /// An agent hears nothing.
+    NoAnswer(InstanceId, CheckIn),
+    /// The agent sees the spot notice.
+    SeesNotice(InstanceId),
+    /// EC2 takes an instance.
+    Reclaimed(InstanceId),
+    /// The operating system is off.
+    PoweredOff(InstanceId, &'static str),
+    /// EC2 tells of an instance.
+    Ec2Tells(InstanceId, dayfly_core::decide::interruption::Word),
+    /// Everything in the table is gone.
+    TableEmptied,
+    /// People cancel what was given up and still waits.
+    TidyUp,
+    /// The promises that need looking at once in a while.
+    Inspect,
+}
+
+/// The world.
+pub struct Sim {
+    /// The clock.
+    pub engine: Engine<Happening>,
+    /// What was drawn.
+    pub plan: Plan,
+    /// The guard that is taken away.
+    pub without: Option<Guard>,
+    /// The stack's deadlines.
+    pub deadlines: Deadlines,
+    /// The table.
+    pub table: RefCell<Table>,
+    /// EC2.
+    pub cloud: RefCell<Cloud>,
+    /// GitHub.
+    pub hub: RefCell<Hub>,
+    /// What is on the instances.
+    pub machines: RefCell<BTreeMap<InstanceId, Machine>>,
+    /// The functions' calls.
+    pub lambda: RefCell<Lambda>,
+    /// Whether the minute schedule is on.
+    pub schedule_on: Cell<bool>,
+    /// What must hold.
+    pub promises: RefCell<Promises>,
+    /// What was counted.
+    pub tally: RefCell<Tally>,
+    /// The runs of the plan that have started, and their plans.
+    pub started: RefCell<BTreeMap<RunId, PlannedRun>>,
+    /// The history, as a hash of every line of it.
+    hash: Cell<Hash>,
+    /// The history in words, if somebody wants to read it.
+    lines: Option<RefCell<Vec<String>>>,
+    start: Timestamp,
+}
+
+/// When every history begins.
+const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+impl Sim {
+    /// A history that has not begun.
+    #[must_use]
+    pub fn new(plan: Plan, without: Option<Guard>, told: bool) -> Rc<Self> {
+        let deadlines = Guard::without(
+            without,
+            Deadlines {
+                lifetime: plan.lifetime,
+                ..Deadlines::default()
+            },
+        );
+        Rc::new(Self {
+            engine: Engine::new(START),
+            deadlines,
+            without,
+            table: RefCell::default(),
+            cloud: RefCell::default(),
+            hub: RefCell::default(),
+            machines: RefCell::default(),
+            lambda: RefCell::default(),
+            schedule_on: Cell::new(false),
+            promises: RefCell::default(),
+            tally: RefCell::default(),
+            started: RefCell::default(),
+            hash: Cell::new(Hash::START),
+            lines: told.then(RefCell::default),
+            start: START,
+            plan,
+        })
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.engine.now()
+    }
+
+    /// How long the history has lasted.
+    pub fn elapsed(&self) -> Duration {
+        self.now().since(self.start)
+    }
+
+    /// The moment so long after the beginning.
+    pub fn at(&self, after: Duration) -> Timestamp {
+        self.start.after(after)
+    }
+
+    /// A die of one thing.
+    pub fn dice(&self, purpose: &str, subject: &str) -> Dice {
+        Dice::of(self.plan.seed, purpose, subject)
+    }
+
+    /// Whether a guard is there.
+    pub fn has(&self, guard: Guard) -> bool {
+        self.without != Some(guard)
+    }
+
+    /// How likely an outage is to hit now.
+    pub fn outage(&self, kind: Outage) -> f64 {
+        let now = self.elapsed();
+        let hits = self.plan.items.iter().filter_map(|(_, item)| match item {
+            Item::Outage(one, from, to, rate) if *one == kind && (*from..*to).contains(&now) => Some(*rate),
+            _ => None,
+        });
+        hits.fold(0.0, f64::max)
+    }
+
+    /// Whether an outage hits.
+    pub fn hit(&self, kind: Outage, dice: &mut Dice) -> bool {
+        let rate = self.outage(kind);
+        let hit = dice.happens(rate);
+        if hit {
+            self.tally.borrow_mut().outage(kind);
+        }
+        hit
+    }
+
+    /// Writes a line of the history.
+    pub fn note(&self, what: &'static str, subject: &str, more: impl FnOnce() -> String) {
+        let hash = self
+            .hash
+            .get()
+            .with(&self.now().millis().to_le_bytes())
+            .with(what.as_bytes())
+            .with(subject.as_bytes());
+        self.hash.set(hash);
+        if let Some(lines) = &self.lines {
+            let at = crate::plan::clock(self.elapsed());
+            let millis = self.elapsed().subsec_millis();
+            lines
+                .borrow_mut()
+                .push(format!("{at:>9}.{millis:03}  {what:<22} {subject} {}", more()));
+        }
+    }
+
+    /// The hash of the history.
+    pub fn hash(&self) -> u64 {
+        self.hash.get().0
+    }
+
+    /// The history in words.
+    pub fn told(&self) -> Vec<String> {
+        self.lines
+            .as_ref()
+            .map(|lines| lines.borrow().clone())
+            .unwrap_or_default()
+    }
+
+    /// Lets it happen, from the beginning to the end.
+    pub fn run(self: &Rc<Self>) {
+        self.begin();
+        let end = self.end();
+        while self.promises.borrow().broken.is_none() {
+            match self.engine.step(end) {
+                None => break,
+                Some(None) => {}
+                Some(Some(happening)) => self.happens(happening),
+            }
+        }
+        if self.promises.borrow().broken.is_none() {
+            self.inspect_end();
+        }
+    }
+
+    /// Drops everything that is under way.
+    pub fn end_all(&self) {
+        self.engine.clear();
+    }
+
+    /// When everything must be over.
+    pub fn over_by(&self) -> Duration {
+        self.plan.calm_from + Duration::from_secs(3 * 3600) + self.plan.lifetime
+    }
+
+    fn end(&self) -> Timestamp {
+        self.at(self.over_by() + self.plan.quiet)
+    }
+
+    fn begin(&self) {
+        for (_, item) in &self.plan.items {
+            match item {
+                Item::Run(run) => self.engine.plan(run.at, Happening::RunStarts(run.clone())),
+                Item::Emptied(at) => self.engine.plan(*at, Happening::TableEmptied),
+                Item::Outage(..) | Item::Trouble(..) => {}
+            }
+        }
+        let tidy = self.plan.calm_from + Duration::from_secs(100 * 60);
+        self.engine.plan(tidy, Happening::TidyUp);
+        let mut dice = self.dice("schedule", "phase");
+        self.engine.plan(dice.seconds(0, 60), Happening::Minute);
+        self.engine.plan(dice.seconds(0, 900), Happening::Quarter);
+        self.engine.plan(Duration::from_secs(30), Happening::Inspect);
+    }
+
+    fn happens(self: &Rc<Self>, happening: Happening) {
+        match happening {
+            Happening::RunStarts(run) => self.run_starts(run),
+            Happening::Cancelled(run) => self.cancelled(run),
+            Happening::TakenElsewhere(run) => self.taken_elsewhere(run),
+            Happening::EndsElsewhere(job) => self.job_ends(job, dayfly_core::event::Conclusion::Success),
+            Happening::RerunByPerson(run, after) => self.rerun_by_person(run, after),
+            Happening::Given(runner, job) => self.given(runner, job),
+            Happening::NotTaken(job) => self.not_taken(job),
+            Happening::Deliver(delivery) => self.deliver(delivery),
+            Happening::Lost(job) => self.lost(job),
+            Happening::RunMayBeOver(run) => self.run_may_be_over(run),
+            Happening::Evicted(runner) => self.evicted(runner),
+            Happening::Call(caller, tries) => self.call(caller, tries),
+            Happening::Kill(call, why) => self.kill(call, why),
+            Happening::Minute => self.minute(),
+            Happening::Quarter => self.quarter(),
+            Happening::Booted(instance) => self.booted(&instance),
+            Happening::Befalls(instance, trouble) => self.befalls(&instance, trouble),
+            Happening::NetworkBack(instance) => self.network_back(&instance),
+            Happening::Tick(instance, generation) => self.tick(&instance, generation),
+            Happening::RunnerUp(instance) => self.runner_up(&instance),
+            Happening::JobDone(instance, job) => self.job_done(&instance, job),
+            Happening::RunnerExits(instance, code) => self.runner_exits(&instance, code),
+            Happening::Calls(instance, what) => self.agent_calls(&instance, what),
+            Happening::NoAnswer(instance, what) => self.agent_hears_nothing(&instance, what),
+            Happening::SeesNotice(instance) => self.sees_notice(&instance),
+            Happening::Reclaimed(instance) => self.instance_ends(&instance, "taken by EC2"),
+            Happening::PoweredOff(instance, why) => self.instance_ends(&instance, why),
+            Happening::Ec2Tells(instance, word) => self.call(Caller::Ec2(instance, word), 0),
+            Happening::TableEmptied => self.table_emptied(),
+            Happening::TidyUp => self.tidy_up(),
+            Happening::Inspect => self.inspect(),
+        }
+    }
+
+    fn table_emptied(&self) {
+        self.note("table emptied", "", String::new);
+        self.table.borrow_mut().clear();
+        self.promises.borrow_mut().table_emptied(self.now());
+    }
+
+    fn minute(self: &Rc<Self>) {
+        self.engine.plan(Duration::from_secs(60), Happening::Minute);
+        if !self.schedule_on.get() || !self.has(Guard::Sweep) {
+            return;
+        }
+        self.fire(Task::Sweep);
+    }
+
+    fn quarter(self: &Rc<Self>) {
+        self.engine.plan(Duration::from_secs(900), Happening::Quarter);
+        if self.has(Guard::Patrol) {
+            self.fire(Task::Patrol);
+        }
+    }
+
+    fn fire(self: &Rc<Self>, task: Task) {
+        let number = self.tally.borrow_mut().fired();
+        let mut dice = self.dice("schedule", &number.to_string());
+        let late = if self.hit(Outage::SchedulerLate, &mut dice) {
+            dice.seconds(1, 55)
+        } else {
+            dice.millis(0, 500)
+        };
+        self.engine.plan(late, Happening::Call(Caller::Schedule(task), 0));
+        if dice.happens(self.outage(Outage::SchedulerLate) * 0.2) {
+            let again = late + dice.seconds(0, 30);
+            self.engine.plan(again, Happening::Call(Caller::Schedule(task), 0));
+        }
+    }
+
+    /// Puts an event on the bus, which delivers it at least once, in any order.
+    pub fn publish(&self, event: &Event) {
+        let number = self.tally.borrow_mut().published();
+        let mut dice = self.dice("bus", &number.to_string());
+        let mut wait = dice.millis(30, 400);
+        if self.hit(Outage::BusLate, &mut dice) {
+            wait += dice.seconds(1, 240);
+        }
+        self.engine
+            .plan(wait, Happening::Call(Caller::Bus(Box::new(event.clone())), 0));
+        if self.hit(Outage::BusDouble, &mut dice) {
+            let again = wait + dice.seconds(0, 120);
+            self.engine
+                .plan(again, Happening::Call(Caller::Bus(Box::new(event.clone())), 0));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The table: conditional writes, and an index that lags.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use dayfly_core::record::{Change, Record, RecordId, Stored, Version};
+use dayfly_core::time::Timestamp;
+
+/// A record as it lies in the table.
+pub type Kept = Rc<Stored<Record>>;
+
+/// The records, and the index of what is due.
+#[derive(Default)]
+pub struct Table {
+    records: BTreeMap<RecordId, Kept>,
+    /// What the index shows: due records by their moment, with what they were then.
+    index: BTreeMap<(Timestamp, RecordId), Kept>,
+    at: BTreeMap<RecordId, Timestamp>,
+    /// What the index does not show yet.
+    lagging: VecDeque<(Timestamp, RecordId)>,
+    /// The records that somebody must look at.
+    live: BTreeSet<RecordId>,
+    /// How many items were read.
+    pub reads: u64,
+}
+
+/// A write and what it was written over.
+pub struct Written {
+    /// What was there.
+    pub before: Option<Kept>,
+    /// What is there now; nothing if it was taken away.
+    pub after: Option<Kept>,
+}
+
+impl Table {
+    /// One record.
+    pub fn load(&mut self, id: &RecordId) -> Option<Stored<Record>> {
+        self.reads += 1;
+        self.records.get(id).map(|kept| Stored::clone(kept))
+    }
+
+    /// One record, without its being counted.
+    #[must_use]
+    pub fn peek(&self, id: &RecordId) -> Option<&Record> {
+        self.records.get(id).map(|kept| &kept.record)
+    }
+
+    /// The records that somebody must look at.
+    pub fn live(&self) -> impl Iterator<Item = &Record> {
+        self.live.iter().filter_map(|id| self.peek(id))
+    }
+
+    /// Writes all changes or none; nothing if one of them is not over the version that it names.
+    /// With `blind`, versions count for nothing.
+    pub fn commit(&mut self, changes: Vec<Change>, shown_at: Timestamp, blind: bool) -> Option<Vec<Written>> {
+        let version = |id: &RecordId| self.records.get(id).map(|kept| kept.version);
+        if !blind
+            && changes
+                .iter()
+                .any(|change| version(&change.record.id()) != change.expected)
+        {
+            return None;
+        }
+        Some(changes.into_iter().map(|change| self.write(change, shown_at)).collect())
+    }
+
+    fn write(&mut self, change: Change, shown_at: Timestamp) -> Written {
+        let id = change.record.id();
+        let before = self.records.get(&id).cloned();
+        let after = (!change.delete).then(|| {
+            let version = before.as_ref().map_or(Version::FIRST, |kept| kept.version.next());
+            Rc::new(Stored {
+                record: change.record,
+                version,
+            })
+        });
+        match &after {
+            Some(kept) => self.records.insert(id.clone(), Rc::clone(kept)),
+            None => self.records.remove(&id),
+        };
+        let due = after.as_ref().is_some_and(|kept| kept.record.due_at().is_some());
+        if due {
+            self.live.insert(id.clone());
+        } else {
+            self.live.remove(&id);
+        }
+        if due || before.as_ref().is_some_and(|kept| kept.record.due_at().is_some()) {
+            self.lagging.push_back((shown_at, id));
+        }
+        Written { before, after }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        *self = Self {
+            reads: self.reads,
+            ..Self::default()
+        };
+    }
+
+    /// What the index shows as due, the earliest first.
+    pub fn due(&mut self, now: Timestamp, until: Timestamp, limit: usize) -> Vec<Stored<Record>> {
+        self.catch_up(now);
+        let found: Vec<_> = self
+            .index
+            .iter()
+            .take_while(|((at, _), _)| *at <= until)
+            .take(limit)
+            .map(|(_, kept)| Stored::clone(kept))
+            .collect();
+        self.reads += found.len() as u64;
+        found
+    }
+
+    /// Whether the index shows anything.
+    pub fn anything_lives(&mut self, now: Timestamp) -> bool {
+        self.catch_up(now);
+        self.reads += 1;
+        !self.index.is_empty()
+    }
+
+    fn catch_up(&mut self, now: Timestamp) {
+        while self.lagging.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, id)) = self.lagging.pop_front() else {
+                return;
+            };
+            if let Some(at) = self.at.remove(&id) {
+                self.index.remove(&(at, id.clone()));
+            }
+            let Some(kept) = self.records.get(&id) else {
+                continue;
+            };
+            if let Some(at) = kept.record.due_at() {
+                self.index.insert((at, id.clone()), Rc::clone(kept));
+                self.at.insert(id, at);
+            }
+        }
+    }
+}
