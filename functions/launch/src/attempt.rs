@@ -1,14 +1,14 @@
 //! One call to EC2, and the record of what came of it.
 
 use dayfly_core::decide::launch::{self, Attempted};
-use dayfly_core::ids::{InstanceType, Zone};
+use dayfly_core::ids::{InstanceId, InstanceType, Zone};
 use dayfly_core::money::MicroDollars;
 use dayfly_core::record::{Change, Launched, Runner, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, MAX_CONFLICTS};
 use dayfly_ports::{
-    Bus, Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest, GitHub, Parameters, Schedule,
-    Scope, Store, StoreError,
+    Bus, Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest, GitHub, InstanceView, Parameters,
+    Schedule, Scope, Store, StoreError,
 };
 
 use crate::Function;
@@ -53,10 +53,16 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters> Function
             zone,
             spot,
         } = instance;
-        let zone = match zone {
-            Some(zone) => zone,
-            None => self.zone_of(runner).await,
+        // An earlier call may have launched it, and its answer been lost.
+        let repeated = runner.requested_at != now;
+        let view = if zone.is_none() || repeated {
+            self.view_of(runner, &instance).await
+        } else {
+            None
         };
+        let zone = zone
+            .or_else(|| view.as_ref().map(|view| view.zone.clone()))
+            .unwrap_or_else(|| Zone::new("unknown"));
         let price_per_hour = if spot {
             self.spot_price(&instance_type, &zone).await
         } else {
@@ -68,20 +74,18 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters> Function
             zone,
             spot,
             price_per_hour,
-            at: now,
+            at: view.map_or(now, |view| view.launched_at),
         }
     }
 
-    /// The zone of a runner's instance. It is told to people; no decision hangs on it.
-    async fn zone_of(&self, runner: &Runner) -> Zone {
+    /// What EC2 says of a runner's instance, if it names it yet: one that was launched just now it may
+    /// not.
+    async fn view_of(&self, runner: &Runner, instance: &InstanceId) -> Option<InstanceView> {
         match self.fleet.of_runner(&runner.name).await {
-            Ok(found) => found
-                .into_iter()
-                .next()
-                .map_or_else(|| Zone::new("unknown"), |view| view.zone),
+            Ok(found) => found.into_iter().find(|view| view.instance == *instance),
             Err(error) => {
-                tracing::warn!(runner = %runner.name, %error, "the instance's zone could not be learnt");
-                Zone::new("unknown")
+                tracing::warn!(runner = %runner.name, %error, "the instance could not be looked up");
+                None
             }
         }
     }

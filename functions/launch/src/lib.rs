@@ -151,6 +151,23 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters> Function
     /// Gives a job a runner, if GitHub says that it still waits: it may have started, or ended, and
     /// nobody told us.
     async fn claim_if_waiting(&self, job: Job, version: Option<Version>, now: Timestamp) -> Result<Outcome, FlowError> {
+        // Due again later, before anybody is asked: whoever dies while asking must not have it asked
+        // again at once, for ever.
+        let (job, version) = match version {
+            Some(version) => {
+                let postponed = launch::postpone(job, None, now, &self.deadlines);
+                let change = Change::update(version, postponed.clone());
+                match self.store.commit(vec![change]).await {
+                    Err(StoreError::Conflict) => return Ok(Outcome::Nothing("another call holds the job")),
+                    done => done?,
+                }
+                (postponed, Some(version.next()))
+            }
+            None => (job, None),
+        };
+        if job.state.is_end() {
+            return Ok(Outcome::Nothing("GitHub lets no job wait for so long"));
+        }
         let standing = match self.standing(&job, now).await {
             Ok(standing) => standing,
             Err(error) if error.kind == ApiErrorKind::Forbidden => {

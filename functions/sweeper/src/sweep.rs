@@ -24,7 +24,11 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                 swept.failed += 1;
             }
         }
-        swept.asleep = sleep_if_quiet(&self.store, &self.schedule, task == Task::Sweep, now, &self.deadlines).await?;
+        // What was done now may have left something due that the index does not show yet.
+        if swept.due == 0 {
+            let called = task == Task::Sweep;
+            swept.asleep = sleep_if_quiet(&self.store, &self.schedule, called, now, &self.deadlines).await?;
+        }
         Ok(())
     }
 

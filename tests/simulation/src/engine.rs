@@ -22,6 +22,16 @@ enum Planned<H> {
     Happen(H),
 }
 
+/// What a step came to.
+pub enum Stepped<H> {
+    /// A handler went on.
+    WentOn,
+    /// This happens.
+    Happens(H),
+    /// Nothing is planned any more.
+    Ended,
+}
+
 /// The clock and what is planned on it.
 pub struct Engine<H> {
     now: Cell<Timestamp>,
@@ -100,21 +110,20 @@ impl<H> Engine<H> {
     }
 
     /// Moves to what is planned next, if that is not after `end`: runs a handler on, or hands back
-    /// what happens. Nothing once nothing is planned until then.
-    pub fn step(&self, end: Timestamp) -> Option<Option<H>> {
+    /// what happens.
+    pub fn step(&self, end: Timestamp) -> Stepped<H> {
         let mut planned = self.planned.borrow_mut();
-        let first = planned.first_entry()?;
-        if first.key().0 > end {
-            return None;
-        }
+        let Some(first) = planned.first_entry().filter(|first| first.key().0 <= end) else {
+            return Stepped::Ended;
+        };
         self.now.set(first.key().0);
         let next = first.remove();
         drop(planned);
         match next {
-            Planned::Happen(what) => Some(Some(what)),
+            Planned::Happen(what) => Stepped::Happens(what),
             Planned::GoOn(task) => {
                 self.run(task);
-                Some(None)
+                Stepped::WentOn
             }
         }
     }

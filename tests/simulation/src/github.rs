@@ -7,6 +7,7 @@ use aws_lambda_events::http::HeaderMap;
 use aws_lambda_events::lambda_function_urls::LambdaFunctionUrlRequest;
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{JobId, Repository, RunId, RunnerId};
+use dayfly_core::time::Timestamp;
 use dayfly_ports::JobStatus;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -301,7 +302,7 @@ impl Sim {
                 JobStatus::Completed(conclusion) => Some(conclusion),
                 _ => None,
             };
-            let created = jiff::Timestamp::from_millisecond(view.created_at.map_or(0, |at| at.millis()));
+            let created = jiff::Timestamp::from_millisecond(view.created_at.map_or(0, Timestamp::millis));
             serde_json::json!({
                 "action": action,
                 "workflow_job": {

@@ -68,22 +68,34 @@ impl Guard {
         Self::Backoff,
     ];
 
-    /// Whether a promise hangs on it alone. Nothing does on the webhook's memory of deliveries: every
-    /// handler stands being run twice, and the memory only saves it the work.
+    /// Whether a promise hangs on it. None does on the webhook's memory of deliveries: every handler
+    /// stands being run twice, and the memory only saves it the work.
     #[must_use]
     pub fn has_teeth(self) -> bool {
         self != Self::Dedupe
     }
 
+    /// The guard that does the same in another way, so that a promise breaks only without both.
+    #[must_use]
+    pub fn second(self) -> Option<Self> {
+        match self {
+            // A job whose webhook failed is found among those that nobody told of, too.
+            Self::Redelivery => Some(Self::LostJobs),
+            _ => None,
+        }
+    }
+
     /// The deadlines without it.
     #[must_use]
-    pub fn without(guard: Option<Self>, mut deadlines: Deadlines) -> Deadlines {
+    pub fn without(guards: &[Self], mut deadlines: Deadlines) -> Deadlines {
         const NEVER: Duration = Duration::from_secs(30 * 24 * 3600);
-        match guard {
-            Some(Self::Heartbeat) => deadlines.heartbeat_lost = NEVER,
-            Some(Self::BootDeadline) => deadlines.boot = NEVER,
-            Some(Self::Backoff) => deadlines.retries = [Duration::from_millis(1); 5],
-            _ => {}
+        for guard in guards {
+            match guard {
+                Self::Heartbeat => deadlines.heartbeat_lost = NEVER,
+                Self::BootDeadline => deadlines.boot = NEVER,
+                Self::Backoff => deadlines.retries = [Duration::from_millis(1); 5],
+                _ => {}
+            }
         }
         deadlines
     }

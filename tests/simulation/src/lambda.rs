@@ -195,13 +195,14 @@ impl Sim {
             // Neither is tried again: the next one comes soon.
             Caller::Schedule(_) => {}
             caller if well => self.heard(&caller),
-            caller => match RETRIES.get(tries as usize) {
-                Some(wait) => self.engine.plan(*wait, Happening::Call(caller, tries + 1)),
-                None => {
+            caller => {
+                if let Some(wait) = RETRIES.get(tries as usize) {
+                    self.engine.plan(*wait, Happening::Call(caller, tries + 1));
+                } else {
                     self.note("dead letter", &caller.subject(), String::new);
                     self.tally.borrow_mut().dead_letters += 1;
                 }
-            },
+            }
         }
     }
 

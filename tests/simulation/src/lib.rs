@@ -22,7 +22,7 @@ mod table;
 mod tally;
 
 pub use guards::Guard;
-pub use many::{Many, run_many};
+pub use many::{Many, first_broken, run_many};
 pub use plan::{Plan, clock};
 pub use promises::Broken;
 pub use reads::sweep_reads;
@@ -45,7 +45,7 @@ pub struct Outcome {
 
 /// Lets a history happen.
 #[must_use]
-pub fn run(plan: Plan, without: Option<Guard>, told: bool) -> Outcome {
+pub fn run(plan: Plan, without: &[Guard], told: bool) -> Outcome {
     let sim = Sim::new(plan, without, told);
     sim.run();
     let outcome = Outcome {

@@ -15,7 +15,7 @@ use dayfly_core::ids::{InstanceId, JobId, RunnerId, RunnerName};
 use dayfly_core::time::Timestamp;
 
 use crate::guards::Guard;
-use crate::plan::{Item, Trouble};
+use crate::plan::{Item, Outage, Trouble};
 use crate::sim::{Happening, Sim};
 
 /// After how long without an answer of the control plane the agent ends, as the user data has it.
@@ -45,6 +45,10 @@ pub enum Process {
 
 /// An instance from the inside.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each trouble of an instance comes and goes by itself"
+)]
 pub struct Machine {
     agent: Option<State>,
     agent_since: Timestamp,
@@ -641,6 +645,12 @@ impl Sim {
     /// An agent's call reaches the function, unless the network is cut.
     pub fn agent_calls(self: &Rc<Self>, instance: &InstanceId, what: CheckIn) {
         let reach = self.with(instance, |machine| (machine.frozen, machine.cut));
+        let mut dice = self.dice("late", &format!("{instance} {}", self.now().millis()));
+        if self.hit(Outage::AgentLate, &mut dice) {
+            let late = Happening::Arrives(instance.clone(), what);
+            self.engine.plan(dice.seconds(1, 60), late);
+            return;
+        }
         match reach {
             Some((false, false)) => self.call(crate::lambda::Caller::Agent(instance.clone(), what), 0),
             Some((false, true)) => {
@@ -648,6 +658,13 @@ impl Sim {
                 self.engine.plan(Duration::from_secs(10), silence);
             }
             _ => {}
+        }
+    }
+
+    /// A late call of an agent arrives, if the instance still runs.
+    pub fn arrives(self: &Rc<Self>, instance: &InstanceId, what: CheckIn) {
+        if self.with(instance, |machine| machine.frozen) == Some(false) {
+            self.call(crate::lambda::Caller::Agent(instance.clone(), what), 0);
         }
     }
 

@@ -23,13 +23,7 @@ pub struct Many {
 /// # Panics
 /// If a history panics.
 #[must_use]
-pub fn run_many(
-    from: u64,
-    count: u64,
-    without: Option<Guard>,
-    until_broken: bool,
-    progress: impl Fn(u64) + Sync,
-) -> Many {
+pub fn run_many(from: u64, count: u64, without: &[Guard], until_broken: bool, progress: impl Fn(u64) + Sync) -> Many {
     let next = AtomicU64::new(from);
     let many = Mutex::new(Many {
         tally: Tally::default(),
@@ -65,4 +59,19 @@ pub fn run_many(
     let mut many = many.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     many.broken.sort_by_key(|(seed, _)| *seed);
     many
+}
+
+/// The first seed that breaks a promise without a guard. Where a second guard does the same in another
+/// way, that is taken away too; the seed is one that breaks nothing without the second alone.
+#[must_use]
+pub fn first_broken(guard: Guard, from: u64, count: u64) -> Option<(u64, Broken)> {
+    let Some(second) = guard.second() else {
+        let many = run_many(from, count, &[guard], true, |_| {});
+        return many.broken.into_iter().next();
+    };
+    let alone = |seed: u64| run(Plan::draw(seed), &[second], false).broken;
+    (from..from + count).find_map(|seed| {
+        let broken = run(Plan::draw(seed), &[guard, second], false).broken?;
+        alone(seed).is_none().then_some((seed, broken))
+    })
 }

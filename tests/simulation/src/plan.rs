@@ -41,6 +41,8 @@ pub enum Outage {
     WebhookLate,
     /// Webhooks come twice.
     WebhookDouble,
+    /// Agents' calls are late, and so out of order.
+    AgentLate,
     /// Schedules fire late.
     SchedulerLate,
     /// The schedule cannot be switched, or looked at.
@@ -106,6 +108,25 @@ pub enum Item {
     Trouble(Trouble, f64),
     /// Everything in the table is gone.
     Emptied(Duration),
+    /// A run with one job that works so long, so long before the minute after a moment.
+    AtSweep(Duration, Duration, Duration),
+}
+
+impl PlannedRun {
+    /// One with a single job, and nothing else to it.
+    #[must_use]
+    pub fn simple(repository: u64, at: Duration, works: Duration) -> Self {
+        Self {
+            at,
+            repository,
+            jobs: vec![works],
+            cancelled: None,
+            elsewhere: None,
+            impossible: false,
+            startup_failure: false,
+            rerun: None,
+        }
+    }
 }
 
 impl fmt::Display for Item {
@@ -144,6 +165,13 @@ impl fmt::Display for Item {
                 p * 100.0
             ),
             Self::Trouble(kind, p) => write!(f, "{kind:?} of {:.0} % of the instances", p * 100.0),
+            Self::AtSweep(at, _, before) => {
+                write!(
+                    f,
+                    "run with a short job {before:?} before the minute after {}",
+                    clock(*at)
+                )
+            }
             Self::Emptied(at) => write!(f, "the table is emptied at {}", clock(*at)),
         }
     }
@@ -171,7 +199,7 @@ pub struct Plan {
     pub quiet: Duration,
 }
 
-const OUTAGES: [Outage; 18] = [
+const OUTAGES: [Outage; 19] = [
     Outage::Table,
     Outage::Bus,
     Outage::BusLate,
@@ -188,6 +216,7 @@ const OUTAGES: [Outage; 18] = [
     Outage::WebhookFailed,
     Outage::WebhookLate,
     Outage::WebhookDouble,
+    Outage::AgentLate,
     Outage::SchedulerLate,
     Outage::SchedulerApi,
 ];
@@ -234,7 +263,7 @@ impl Plan {
         }
         Self {
             seed,
-            lifetime: Duration::from_secs(*dice.one_of(&[3600, 3600, 2 * 3600, 6 * 3600])),
+            lifetime: Duration::from_secs(*dice.one_of(&[1200, 3600, 3600, 2 * 3600, 6 * 3600])),
             items: items.into_iter().enumerate().collect(),
             calm_from: active,
             quiet: if dice.happens(0.05) {
@@ -263,12 +292,6 @@ impl Plan {
         let mut plan = self.clone();
         plan.items.retain(|(number, _)| numbers.contains(number));
         plan
-    }
-
-    /// Whether no fault is planned: nothing but work.
-    #[must_use]
-    pub fn is_faultless(&self) -> bool {
-        self.items.iter().all(|(_, item)| matches!(item, Item::Run(_)))
     }
 }
 
@@ -300,27 +323,34 @@ fn workload(dice: &mut Dice, active: Duration, items: &mut Vec<Item>) {
     if dice.happens(0.1) {
         echoes(dice, active, items);
     }
+    if dice.happens(0.1) {
+        drip(dice, active, items);
+    }
+}
+
+/// One short job after the other, each when the schedule is about to go off because nothing lives.
+fn drip(dice: &mut Dice, active: Duration, items: &mut Vec<Item>) {
+    let mut at = Duration::from_secs(60);
+    while at < active && items.len() < 60 {
+        items.push(Item::AtSweep(at, dice.seconds(3, 20), dice.millis(0, 4000)));
+        at += dice.seconds(120, 200);
+    }
 }
 
 /// A job that somebody else's runner takes, and jobs that come when ours is about to be given up as
 /// idle.
 fn echoes(dice: &mut Dice, active: Duration, items: &mut Vec<Item>) {
     let at = dice.seconds(0, active.as_secs());
-    let run = |at: Duration, elsewhere: Option<Duration>| {
+    let run = |repository: u64, at: Duration, elsewhere: Option<Duration>| {
         Item::Run(PlannedRun {
-            at,
-            repository: 0,
-            jobs: vec![Duration::from_secs(60)],
-            cancelled: None,
             elsewhere,
-            impossible: false,
-            startup_failure: false,
-            rerun: None,
+            ..PlannedRun::simple(repository, at, Duration::from_secs(900))
         })
     };
-    items.push(run(at, Some(Duration::from_secs(2))));
-    for _ in 0..8 {
-        items.push(run(at + dice.seconds(330, 480), None));
+    for pair in 0..6 {
+        let repository = 10 + pair;
+        items.push(run(repository, at, Some(Duration::from_secs(2))));
+        items.push(run(repository, at + dice.seconds(320, 460), None));
     }
 }
 

@@ -391,7 +391,10 @@ impl GitHub for Ports {
 
     async fn runners(&self, scope: &Scope) -> Result<Vec<RunnerView>, ApiError> {
         self.github("runners", |sim, dice| {
-            sim.listed(dice, |runner| runner.repository == scope.repository)
+            let offline_too = sim.has(Guard::Offline);
+            sim.listed(dice, |runner| {
+                runner.repository == scope.repository && (runner.online || offline_too)
+            })
         })
         .await
     }

@@ -242,11 +242,11 @@ impl Sim {
         if let Some(twin) = twin {
             self.broken(ONE, format!("{runner} has {twin} and {instance}"));
         }
-        let claimed = match self.table.borrow().peek(&RecordId::Runner(runner.clone())) {
-            Some(Record::Runner(found)) => Some((found.wanted_by, found.requested_at)),
+        let claimed_at = match self.table.borrow().peek(&RecordId::Runner(runner.clone())) {
+            Some(Record::Runner(found)) => Some(found.requested_at),
             _ => None,
         };
-        if let Some((job, at)) = claimed {
+        if let Some((job, at)) = claimed_for(runner).zip(claimed_at) {
             let settled = self.promises.borrow().settled.get(&job).copied();
             if settled.is_some_and(|settled| settled < at) {
                 self.broken(
@@ -301,7 +301,18 @@ impl Sim {
         let Some(found) = hub.jobs.get_mut(&job).filter(|job| !job.is_over() && !job.cancelled) else {
             return;
         };
-        found.interrupted = true;
+        // At the end of its lifetime it is its own fault.
+        let cloud = self.cloud.borrow();
+        let launched_at = found
+            .instance
+            .as_ref()
+            .and_then(|instance| cloud.instances.get(instance));
+        let age = launched_at.map_or(Duration::ZERO, |one| self.now().since(one.view.launched_at));
+        if age >= self.plan.lifetime {
+            return;
+        }
+        // Just before it, either may be taken for the reason.
+        found.interrupted = age + MINUTE < self.plan.lifetime;
         let (run, attempt) = (found.run, found.attempt);
         if let Some(run) = hub.runs.get_mut(&run) {
             run.interrupted.insert(attempt);
@@ -408,8 +419,9 @@ impl Sim {
                 .map_or(Duration::ZERO, |at| now.since(at));
             (earliest.map(Record::id), overdue)
         };
-        let limit = if self.plan.is_faultless() {
-            3 * MINUTE
+        // Where nothing fails it is never off, but for the moment in which it is found to be needed.
+        let limit = if self.control_never_fails() {
+            MINUTE / 3
         } else {
             20 * MINUTE
         };
@@ -434,6 +446,14 @@ impl Sim {
         }
     }
 
+    fn control_never_fails(&self) -> bool {
+        self.plan.items.iter().all(|(_, item)| match item {
+            Item::Outage(kind, ..) => !CONTROL.contains(kind),
+            Item::Emptied(_) => false,
+            Item::Run(_) | Item::AtSweep(..) | Item::Trouble(..) => true,
+        })
+    }
+
     fn calls_are_few(&self) {
         let now = self.now();
         let asked = {
@@ -449,7 +469,7 @@ impl Sim {
         let only_drought = self.plan.items.iter().all(|(_, item)| match item {
             Item::Outage(kind, ..) => !CONTROL.contains(kind) && !GITHUB.contains(kind) && *kind != Outage::BusDouble,
             Item::Emptied(_) => false,
-            Item::Run(_) | Item::Trouble(..) => true,
+            Item::Run(_) | Item::AtSweep(..) | Item::Trouble(..) => true,
         });
         let cloud = self.cloud.borrow();
         let stormed = cloud
@@ -555,6 +575,7 @@ impl Sim {
         let plain = self.plan.items.iter().all(|(_, item)| match item {
             Item::Run(run) => run.cancelled.is_none() && run.rerun.is_none() && !run.startup_failure,
             Item::Trouble(kind, _) => matches!(kind, Trouble::Interruption | Trouble::Vanish | Trouble::Freeze),
+            Item::AtSweep(..) => true,
             Item::Outage(..) | Item::Emptied(_) => false,
         });
         if !plain {
@@ -574,6 +595,15 @@ impl Sim {
             self.broken(RERUN, why);
         }
     }
+}
+
+/// The job that a runner was claimed for, which its name tells.
+fn claimed_for(runner: &RunnerName) -> Option<JobKey> {
+    let mut parts = runner.as_str().split('-').skip(1);
+    Some(JobKey {
+        job: JobId(parts.next()?.parse().ok()?),
+        attempt: RunAttempt(parts.next()?.parse().ok()?),
+    })
 }
 
 /// The promises in words.

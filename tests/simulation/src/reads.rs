@@ -10,6 +10,7 @@ use dayfly_core::ids::{DeliveryId, ImageId, InstanceId, InstanceType, JobId, Run
 use dayfly_core::record::{Change, LaunchPlan, Launched, Runner, RunnerState};
 use dayfly_sweeper::Task;
 
+use crate::engine::Stepped;
 use crate::hub::{self, INSTALLATION};
 use crate::lambda::Caller;
 use crate::plan::Plan;
@@ -22,7 +23,7 @@ use crate::sim::Sim;
 #[must_use]
 #[expect(clippy::expect_used, reason = "the built-in configuration is tested where it lies")]
 pub fn sweep_reads(live: u64, due: u64) -> u64 {
-    let sim = Sim::new(Plan::empty(), None, false);
+    let sim = Sim::new(Plan::empty(), &[], false);
     let spec = Config::built_in().expect("it can be read").runners.remove(0);
     {
         let mut table = sim.table.borrow_mut();
@@ -44,9 +45,7 @@ pub fn sweep_reads(live: u64, due: u64) -> u64 {
     }
     sim.call(Caller::Schedule(Task::Sweep), 0);
     let end = sim.now().after(Duration::from_secs(60));
-    while let Some(next) = sim.engine.step(end) {
-        drop(next);
-    }
+    while !matches!(sim.engine.step(end), Stepped::Ended) {}
     let reads = sim.table.borrow().reads;
     sim.end_all();
     reads

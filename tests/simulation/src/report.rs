@@ -72,7 +72,7 @@ pub fn broken(seed: u64, broken: &Broken, out: &mut impl Write) -> std::io::Resu
 }
 
 /// The shortest history that breaks a promise, with its timeline and the command for it.
-pub fn shortest(shortest: &Plan, without: Option<Guard>, out: &mut impl Write) -> std::io::Result<()> {
+pub fn shortest(shortest: &Plan, without: &[Guard], out: &mut impl Write) -> std::io::Result<()> {
     writeln!(out, "\nThe shortest history that was found:")?;
     plan(shortest, out)?;
     let outcome = run(shortest.clone(), without, true);
@@ -80,7 +80,8 @@ pub fn shortest(shortest: &Plan, without: Option<Guard>, out: &mut impl Write) -
         writeln!(out, "{line}")?;
     }
     let only: Vec<String> = shortest.items.iter().map(|(number, _)| number.to_string()).collect();
-    let without = without.map(|guard| format!(" --without {guard}")).unwrap_or_default();
+    let without: Vec<String> = without.iter().map(|guard| format!(" --without {guard}")).collect();
+    let without = without.concat();
     writeln!(
         out,
         "\nAgain: cargo run --release -p simulation -- --seed {} --only {}{without}",
@@ -143,7 +144,11 @@ pub fn guards(rows: &[(Guard, Option<(u64, Broken)>)], seeds: u64, out: &mut imp
             Some((seed, broken)) => (broken.promise.to_owned(), seed.to_string()),
             None => (format!("none in {seeds} seeds"), "–".to_owned()),
         };
-        table.add_row([guard.to_string(), promise, seed]);
+        let without = match guard.second() {
+            Some(second) => format!("{guard}, {second}"),
+            None => guard.to_string(),
+        };
+        table.add_row([without, promise, seed]);
     }
     writeln!(out, "{table}")
 }

@@ -5,7 +5,7 @@ use crate::{Guard, Outcome, run};
 
 /// Leaves out of a plan what it does not need to break the promise that it breaks.
 #[must_use]
-pub fn shrink(plan: &Plan, without: Option<Guard>, promise: &str) -> Plan {
+pub fn shrink(plan: &Plan, without: &[Guard], promise: &str) -> Plan {
     let breaks = |plan: &Plan| {
         let Outcome { broken, .. } = run(plan.clone(), without, false);
         broken.is_some_and(|broken| broken.promise == promise)

@@ -13,7 +13,7 @@ use dayfly_sweeper::Task;
 
 use crate::cloud::Cloud;
 use crate::dice::{Dice, Hash};
-use crate::engine::Engine;
+use crate::engine::{Engine, Stepped};
 use crate::guards::Guard;
 use crate::hub::Hub;
 use crate::lambda::{Caller, Lambda};
@@ -72,6 +72,8 @@ pub enum Happening {
     RunnerExits(InstanceId, Option<i32>),
     /// An agent calls.
     Calls(InstanceId, CheckIn),
+    /// An agent's call arrives late.
+    Arrives(InstanceId, CheckIn),
     /// An agent hears nothing.
     NoAnswer(InstanceId, CheckIn),
     /// The agent sees the spot notice.
@@ -96,8 +98,8 @@ pub struct Sim {
     pub engine: Engine<Happening>,
     /// What was drawn.
     pub plan: Plan,
-    /// The guard that is taken away.
-    pub without: Option<Guard>,
+    /// The guards that are taken away.
+    without: Vec<Guard>,
     /// The stack's deadlines.
     pub deadlines: Deadlines,
     /// The table.
@@ -131,7 +133,7 @@ const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
 impl Sim {
     /// A history that has not begun.
     #[must_use]
-    pub fn new(plan: Plan, without: Option<Guard>, told: bool) -> Rc<Self> {
+    pub fn new(plan: Plan, without: &[Guard], told: bool) -> Rc<Self> {
         let deadlines = Guard::without(
             without,
             Deadlines {
@@ -142,7 +144,7 @@ impl Sim {
         Rc::new(Self {
             engine: Engine::new(START),
             deadlines,
-            without,
+            without: without.to_vec(),
             table: RefCell::default(),
             cloud: RefCell::default(),
             hub: RefCell::default(),
@@ -181,7 +183,7 @@ impl Sim {
 
     /// Whether a guard is there.
     pub fn has(&self, guard: Guard) -> bool {
-        self.without != Some(guard)
+        !self.without.contains(&guard)
     }
 
     /// How likely an outage is to hit now.
@@ -241,9 +243,9 @@ impl Sim {
         let end = self.end();
         while self.promises.borrow().broken.is_none() {
             match self.engine.step(end) {
-                None => break,
-                Some(None) => {}
-                Some(Some(happening)) => self.happens(happening),
+                Stepped::Ended => break,
+                Stepped::WentOn => {}
+                Stepped::Happens(happening) => self.happens(happening),
             }
         }
         if self.promises.borrow().broken.is_none() {
@@ -266,17 +268,24 @@ impl Sim {
     }
 
     fn begin(&self) {
+        let mut dice = self.dice("schedule", "phase");
+        let phase = dice.seconds(0, 60);
         for (_, item) in &self.plan.items {
             match item {
                 Item::Run(run) => self.engine.plan(run.at, Happening::RunStarts(run.clone())),
                 Item::Emptied(at) => self.engine.plan(*at, Happening::TableEmptied),
+                Item::AtSweep(at, works, before) => {
+                    let minutes = at.saturating_sub(phase).as_secs() / 60 + 1;
+                    let at = (phase + Duration::from_secs(minutes * 60)).saturating_sub(*before);
+                    let run = PlannedRun::simple(20, at, *works);
+                    self.engine.plan(at, Happening::RunStarts(run));
+                }
                 Item::Outage(..) | Item::Trouble(..) => {}
             }
         }
         let tidy = self.plan.calm_from + Duration::from_secs(100 * 60);
         self.engine.plan(tidy, Happening::TidyUp);
-        let mut dice = self.dice("schedule", "phase");
-        self.engine.plan(dice.seconds(0, 60), Happening::Minute);
+        self.engine.plan(phase, Happening::Minute);
         self.engine.plan(dice.seconds(0, 900), Happening::Quarter);
         self.engine.plan(Duration::from_secs(30), Happening::Inspect);
     }
@@ -306,6 +315,7 @@ impl Sim {
             Happening::JobDone(instance, job) => self.job_done(&instance, job),
             Happening::RunnerExits(instance, code) => self.runner_exits(&instance, code),
             Happening::Calls(instance, what) => self.agent_calls(&instance, what),
+            Happening::Arrives(instance, what) => self.arrives(&instance, what),
             Happening::NoAnswer(instance, what) => self.agent_hears_nothing(&instance, what),
             Happening::SeesNotice(instance) => self.sees_notice(&instance),
             Happening::Reclaimed(instance) => self.instance_ends(&instance, "taken by EC2"),

@@ -260,6 +260,29 @@ mod tests {
     }
 
     #[test]
+    fn a_runner_that_nobody_needs_goes_on_until_github_has_let_it_go() {
+        let mut unused = runner(RunnerState::Done);
+        unused.ending = Some(Ending::NotNeeded);
+        assert_eq!(order(&unused), Order::Continue, "GitHub may give it a job still");
+        let taken = progress(&unused, Stage::JobStarted, now(), now(), &deadlines());
+        assert_eq!((taken.state, taken.ending), (RunnerState::Busy, None));
+        unused.ending = Some(Ending::JobOver);
+        assert_eq!(order(&unused), Order::Drain);
+    }
+
+    #[test]
+    fn a_job_that_ended_gives_its_runner_a_while_to_leave() {
+        let over = progress(
+            &runner(RunnerState::Busy),
+            Stage::JobFinished,
+            now(),
+            now(),
+            &deadlines(),
+        );
+        assert_eq!(over.due_at, Some(now().after(deadlines().leave)));
+    }
+
+    #[test]
     fn a_heartbeat_moves_the_deadline_on_but_never_past_the_lifetime() {
         let later = now().after(Duration::from_secs(30));
         let busy = heartbeat(&runner(RunnerState::Busy), &beat(Phase::Running), later, &deadlines());

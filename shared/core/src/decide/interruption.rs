@@ -30,7 +30,12 @@ pub fn heard(runner: &Runner, word: Word, now: Timestamp, deadlines: &Deadlines)
         }
         Word::Ended => {
             next.instance_ended = true;
-            next.end(RunnerStep::Vanish, Ending::Vanished, now, deadlines);
+            let ending = if runner.has_outlived(now, deadlines) {
+                Ending::Lifetime
+            } else {
+                Ending::Vanished
+            };
+            next.end(RunnerStep::Vanish, ending, now, deadlines);
         }
     }
     (next != *runner).then_some(next)
@@ -41,6 +46,16 @@ mod tests {
     use super::*;
     use crate::decide::fixtures::{deadlines, now, runner};
     use crate::record::RunnerState;
+
+    #[test]
+    fn an_instance_that_ends_at_the_end_of_its_lifetime_has_not_vanished() {
+        let runner = runner(RunnerState::Busy);
+        let end = runner.lifetime_deadline(&deadlines());
+        for (at, ending) in [(now(), Ending::Vanished), (end, Ending::Lifetime)] {
+            let next = heard(&runner, Word::Ended, at, &deadlines()).unwrap();
+            assert_eq!(next.ending, Some(ending));
+        }
+    }
 
     #[test]
     fn a_warning_drains_a_runner_that_lives_and_leaves_one_that_ends() {

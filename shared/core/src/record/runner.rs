@@ -42,7 +42,7 @@ pub struct Launched {
     pub spot: bool,
     /// What an hour of it costs, if that could be learnt.
     pub price_per_hour: Option<MicroDollars>,
-    /// When.
+    /// When EC2 launched it, which may be earlier than we learnt of it.
     pub at: Timestamp,
 }
 
@@ -199,6 +199,9 @@ pub struct Runner {
     pub ended_at: Option<Timestamp>,
 }
 
+/// How much earlier than the control plane an instance may take its lifetime for over.
+const COUNTS_AHEAD: Duration = Duration::from_secs(10);
+
 impl Runner {
     /// Takes a step, if it leads away from where the runner stands. Answers whether it does.
     pub fn take(&mut self, step: RunnerStep, now: Timestamp, deadlines: &Deadlines) -> bool {
@@ -274,7 +277,7 @@ impl Runner {
     /// When its instance must have checked in.
     #[must_use]
     pub fn boot_deadline(&self, deadlines: &Deadlines) -> Timestamp {
-        self.launched_at().after(deadlines.boot)
+        self.since.after(deadlines.boot)
     }
 
     /// When a job must have come.
@@ -323,6 +326,13 @@ impl Runner {
     #[must_use]
     pub fn lifetime_deadline(&self, deadlines: &Deadlines) -> Timestamp {
         self.launched_at().after(self.max_lifetime(deadlines))
+    }
+
+    /// Whether its lifetime is over, so that its instance has ended itself if it has ended. The
+    /// instance's own count begins and ends with the answer to its claim, and may be ahead.
+    #[must_use]
+    pub fn has_outlived(&self, now: Timestamp, deadlines: &Deadlines) -> bool {
+        now.after(COUNTS_AHEAD) >= self.lifetime_deadline(deadlines)
     }
 
     /// What makes a repeated `CreateFleet` the same call.

@@ -17,7 +17,7 @@ fn order(answer: &Answer) -> String {
     }
 }
 
-fn state_of(stage: &Stage, job: u64) -> JobState {
+pub(crate) fn state_of(stage: &Stage, job: u64) -> JobState {
     let table = stage.world.table();
     table
         .records()

@@ -3,4 +3,5 @@
 
 mod deaths;
 mod lifecycle;
+mod lost;
 mod stage;

@@ -1,0 +1,100 @@
+//! What gets lost on the way, and is found again.
+
+use dayfly_core::decide::interruption::Word;
+use dayfly_core::event::Conclusion;
+use dayfly_core::ids::{InstallationId, JobId};
+use dayfly_core::record::JobState;
+
+use crate::lifecycle::state_of;
+use crate::stage::{Call, RUN, Stage};
+
+#[test]
+fn a_schedule_that_is_on_although_nothing_says_so_goes_off_again() {
+    let stage = Stage::new();
+    stage.queue(11);
+    stage.world.table().clear();
+    let instance = stage.instance();
+    stage.world.cloud().end(&instance);
+    assert!(stage.world.schedule_is_on());
+    stage.minutes(5);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_run_that_succeeded_is_not_run_again_although_a_job_seemed_interrupted() {
+    let stage = Stage::new();
+    stage.queue(11);
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    stage.start(runner, 11);
+    stage.make(Call::Ec2(instance, Word::Warning));
+    // It ended well all the same, and nobody told us of the job's end, only of the run's.
+    stage.world.hub().complete(JobId(11), Conclusion::Success);
+    stage.make(Call::Settle(stage.run_completed()));
+    stage.minutes(4);
+    assert_eq!(stage.world.hub().reruns, []);
+}
+
+#[test]
+fn a_lost_end_is_asked_for_when_the_runner_is_gone() {
+    let stage = Stage::new();
+    stage.queue(11);
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    stage.start(runner, 11);
+    stage.world.hub().complete(JobId(11), Conclusion::Success);
+    stage.make(Call::CheckIn(
+        instance.clone(),
+        "goodbye",
+        serde_json::json!({ "instance": instance, "reason": "finished" }),
+    ));
+    stage.minutes(8);
+    assert!(matches!(
+        state_of(&stage, 11),
+        JobState::Finished {
+            conclusion: Conclusion::Success
+        }
+    ));
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_lost_job_is_found_by_patrol_and_runs() {
+    let stage = Stage::new();
+    let pushed = ("octo/gpu".parse().unwrap(), stage.now());
+    stage
+        .world
+        .hub()
+        .repositories
+        .push((InstallationId(7), pushed.0, pushed.1));
+    stage.world.hub().queue(RUN, JobId(11));
+    stage.make(Call::Patrol);
+    stage.deliver();
+    assert_eq!(
+        stage.instances().len(),
+        1,
+        "nobody told us, and GitHub says that it waits"
+    );
+    stage.make(Call::Patrol);
+    stage.deliver();
+    assert_eq!(stage.instances().len(), 1, "it is no news any more");
+}
+
+#[test]
+fn a_registration_that_nobody_uses_is_removed_by_patrol() {
+    let stage = Stage::new();
+    stage.queue(11);
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    stage.world.table().clear();
+    stage.world.cloud().end(&instance);
+    stage.world.hub().runners.get_mut(&runner).unwrap().online = false;
+    let repository = "octo/gpu".parse().unwrap();
+    stage
+        .world
+        .hub()
+        .repositories
+        .push((InstallationId(7), repository, stage.now()));
+    stage.make(Call::Patrol);
+    assert!(stage.world.hub().runners.is_empty());
+}
