@@ -14,8 +14,8 @@ use dayfly_core::ids::{InstanceId, SubnetId};
 use dayfly_interruption::Ec2Event;
 use dayfly_sweeper::Task;
 
+use crate::checkin::CheckIn;
 use crate::engine::TaskId;
-use crate::machine::CheckIn;
 use crate::plan::Outage;
 use crate::ports::Ports;
 use crate::sim::{Happening, Sim};

@@ -2,6 +2,7 @@
 //! simulated ports, with the promises checked at every step. One seed is one history, the same on
 //! every machine.
 
+mod checkin;
 mod cloud;
 mod dice;
 mod effects;
@@ -9,17 +10,20 @@ mod engine;
 mod github;
 mod guards;
 mod hub;
+mod inspect;
 mod lambda;
 mod machine;
 mod many;
 mod plan;
 mod ports;
+mod process;
 mod promises;
 mod reads;
 mod shrink;
 mod sim;
 mod table;
 mod tally;
+mod trouble;
 
 pub use guards::Guard;
 pub use many::{Many, first_broken, run_many};

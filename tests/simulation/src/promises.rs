@@ -1,26 +1,23 @@
 //! The promises, looked at wherever they could be broken.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::time::Duration;
 
-use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{InstanceId, JobId, JobKey, RunAttempt, RunId, RunnerName};
 use dayfly_core::lifecycle::{JobKind, JobStep, RerunKind, RunStep, Step};
 use dayfly_core::record::{JobState, Record, RecordId, Runner, RunnerState};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::JobStatus;
 
-use crate::hub::Job;
 use crate::machine::Process;
-use crate::plan::{Item, Outage, Trouble, clock};
-use crate::sim::{Happening, Sim};
+use crate::plan::{Item, Outage, clock};
+use crate::sim::Sim;
 use crate::table::Written;
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 /// What the control plane hangs on.
-const CONTROL: &[Outage] = &[
+pub(crate) const CONTROL: &[Outage] = &[
     Outage::Table,
     Outage::Bus,
     Outage::BusLate,
@@ -33,7 +30,7 @@ const CONTROL: &[Outage] = &[
 ];
 
 /// What whatever has to do with GitHub hangs on besides.
-const GITHUB: &[Outage] = &[Outage::GitHub, Outage::GitHubLimit];
+pub(crate) const GITHUB: &[Outage] = &[Outage::GitHub, Outage::GitHubLimit];
 
 /// A promise that was broken.
 #[derive(Clone, Debug)]
@@ -51,11 +48,11 @@ pub struct Broken {
 pub struct Promises {
     /// The first promise that was broken.
     pub broken: Option<Broken>,
-    settled: BTreeMap<JobKey, Timestamp>,
-    dark_since: Option<Timestamp>,
-    emptied_at: Option<Timestamp>,
-    asked_github: Vec<Timestamp>,
-    jobs_over: BTreeMap<InstanceId, Timestamp>,
+    pub(crate) settled: BTreeMap<JobKey, Timestamp>,
+    pub(crate) dark_since: Option<Timestamp>,
+    pub(crate) emptied_at: Option<Timestamp>,
+    pub(crate) asked_github: Vec<Timestamp>,
+    pub(crate) jobs_over: BTreeMap<InstanceId, Timestamp>,
 }
 
 impl Promises {
@@ -86,7 +83,7 @@ impl Sim {
     }
 
     /// How long none of these outages has lasted.
-    fn calm_for(&self, kinds: &[&[Outage]]) -> Duration {
+    pub(crate) fn calm_for(&self, kinds: &[&[Outage]]) -> Duration {
         let now = self.elapsed();
         let ends = self.plan.items.iter().filter_map(|(_, item)| match item {
             Item::Outage(kind, from, to, _) if *from <= now && kinds.iter().any(|some| some.contains(kind)) => {
@@ -98,7 +95,7 @@ impl Sim {
     }
 
     /// Whether a condition that began so long ago should have been mended, given what it hangs on.
-    fn overdue(&self, since: Duration, limit: Duration, kinds: &[&[Outage]]) -> bool {
+    pub(crate) fn overdue(&self, since: Duration, limit: Duration, kinds: &[&[Outage]]) -> bool {
         since > limit && self.calm_for(kinds) > limit
     }
 
@@ -342,257 +339,6 @@ impl Sim {
                     "no job of run {run} lost its instance in attempt {before} ({ours} of ours, {theirs} by people)"
                 ),
             );
-        }
-    }
-
-    /// What is looked at twice a minute.
-    pub fn inspect(self: &Rc<Self>) {
-        self.engine.plan(MINUTE / 2, Happening::Inspect);
-        self.instances_end();
-        self.registrations_end();
-        self.schedule_is_on();
-        self.calls_are_few();
-        let hour = Duration::from_secs(3600);
-        let since_calm = self.elapsed().saturating_sub(self.plan.calm_from);
-        if since_calm > 20 * MINUTE + hour && since_calm < 21 * MINUTE + hour {
-            self.waiting_jobs_are_served();
-        }
-    }
-
-    fn instances_end(&self) {
-        let cloud = self.cloud.borrow();
-        let machines = self.machines.borrow();
-        let emptied = self.promises.borrow().emptied_at;
-        let mut broken = None;
-        for one in cloud.living() {
-            let id = &one.view.instance;
-            let age = self.now().since(one.view.launched_at);
-            let machine = machines.get(id);
-            let dead = machine.is_none_or(|machine| machine.frozen || machine.never_booted);
-            // Nothing on it moves: only the control plane can end it, once that is there.
-            let excused = dead && self.calm_for(&[CONTROL, GITHUB]) < 30 * MINUTE;
-            if age > self.plan.lifetime + 5 * MINUTE && !excused {
-                broken = Some((LIFETIME, format!("{id} is {} old", clock(age))));
-            }
-            let forgotten = emptied.is_some_and(|at| at >= one.view.launched_at);
-            let limit = if forgotten { 26 * MINUTE } else { 10 * MINUTE };
-            let over = self.promises.borrow().jobs_over.get(id).copied();
-            if let Some(over) = over
-                && self.overdue(
-                    self.now().since(over),
-                    limit,
-                    if forgotten { &[CONTROL, GITHUB] } else { &[CONTROL] },
-                )
-            {
-                broken = Some((
-                    JOB_OVER,
-                    format!("{id} lives {} after its job's end", clock(self.now().since(over))),
-                ));
-            }
-        }
-        drop((cloud, machines));
-        if let Some((promise, why)) = broken {
-            self.broken(promise, why);
-        }
-    }
-
-    fn registrations_end(&self) {
-        let hub = self.hub.borrow();
-        let left = hub.ours().find(|(_, runner)| {
-            let since = runner.offline_since.filter(|_| runner.job.is_none());
-            since.is_some_and(|since| self.overdue(self.now().since(since), 20 * MINUTE, &[CONTROL, GITHUB]))
-        });
-        let why = left.map(|(id, runner)| format!("{} ({id}) is offline for more than 20 min", runner.name));
-        drop(hub);
-        if let Some(why) = why {
-            self.broken(OFFLINE, why);
-        }
-    }
-
-    fn schedule_is_on(&self) {
-        let now = self.now();
-        let (earliest, overdue) = {
-            let table = self.table.borrow();
-            let earliest = table.live().min_by_key(|record| record.due_at());
-            let overdue = earliest
-                .and_then(Record::due_at)
-                .map_or(Duration::ZERO, |at| now.since(at));
-            (earliest.map(Record::id), overdue)
-        };
-        // Where nothing fails it is never off, but for the moment in which it is found to be needed.
-        let limit = if self.control_never_fails() {
-            MINUTE / 3
-        } else {
-            20 * MINUTE
-        };
-        let dark = {
-            let mut promises = self.promises.borrow_mut();
-            if earliest.is_some() && !self.schedule_on.get() {
-                Some(*promises.dark_since.get_or_insert(now))
-            } else {
-                promises.dark_since = None;
-                None
-            }
-        };
-        if dark.is_some_and(|since| self.overdue(now.since(since), limit, &[CONTROL])) {
-            self.broken(
-                AWAKE,
-                format!("something lives and the minute schedule is off for {limit:?}"),
-            );
-        }
-        if self.overdue(overdue, 20 * MINUTE, &[CONTROL, GITHUB]) {
-            let which = earliest.map_or_else(String::new, |id| id.to_string());
-            self.broken(DUE, format!("{which} is due since {}", clock(overdue)));
-        }
-    }
-
-    fn control_never_fails(&self) -> bool {
-        self.plan.items.iter().all(|(_, item)| match item {
-            Item::Outage(kind, ..) => !CONTROL.contains(kind),
-            Item::Emptied(_) => false,
-            Item::Run(_) | Item::AtSweep(..) | Item::Trouble(..) => true,
-        })
-    }
-
-    fn calls_are_few(&self) {
-        let now = self.now();
-        let asked = {
-            let mut promises = self.promises.borrow_mut();
-            promises
-                .asked_github
-                .retain(|at| now.since(*at) < Duration::from_secs(3600));
-            promises.asked_github.len()
-        };
-        if asked > 5000 {
-            self.broken(FEW_CALLS, format!("{asked} calls to GitHub in an hour"));
-        }
-        let only_drought = self.plan.items.iter().all(|(_, item)| match item {
-            Item::Outage(kind, ..) => !CONTROL.contains(kind) && !GITHUB.contains(kind) && *kind != Outage::BusDouble,
-            Item::Emptied(_) => false,
-            Item::Run(_) | Item::AtSweep(..) | Item::Trouble(..) => true,
-        });
-        let cloud = self.cloud.borrow();
-        let stormed = cloud
-            .creates
-            .iter()
-            .find(|(_, count)| **count > 8)
-            .filter(|_| only_drought);
-        let why = stormed.map(|(runner, count)| format!("{count} launches of {runner}"));
-        drop(cloud);
-        if let Some(why) = why {
-            self.broken(FEW_CALLS, why);
-        }
-    }
-
-    /// Whether a job that GitHub says waits was given up in words.
-    pub fn is_given_up(&self, job: &Job) -> bool {
-        let key = JobKey {
-            job: job.id,
-            attempt: job.attempt,
-        };
-        let given_up = match self.table.borrow().peek(&RecordId::Job(key)) {
-            Some(Record::Job(job)) => matches!(job.state, JobState::Refused { .. } | JobState::Unlaunchable { .. }),
-            _ => false,
-        };
-        given_up && job.status == JobStatus::Queued
-    }
-
-    fn waiting_jobs_are_served(&self) {
-        let calm_from = self.at(self.plan.calm_from);
-        let hub = self.hub.borrow();
-        let forgotten = hub.jobs.values().find(|job| {
-            let failed_at_start = hub.failed_at_start(job);
-            job.status == JobStatus::Queued && job.created_at < calm_from && !failed_at_start && !self.is_given_up(job)
-        });
-        let why =
-            forgotten.map(|job| format!("job {} waits since {}", job.id, clock(self.now().since(job.created_at))));
-        drop(hub);
-        if let Some(why) = why {
-            self.broken(SERVED, why);
-        }
-    }
-
-    /// What must hold at the end.
-    pub fn inspect_end(&self) {
-        self.every_job_ended();
-        self.interrupted_jobs_ran_again();
-        let mut left: Vec<String> = self
-            .table
-            .borrow()
-            .live()
-            .map(|record| record.id().to_string())
-            .collect();
-        left.extend(self.cloud.borrow().living().map(|one| one.view.instance.to_string()));
-        left.extend(self.hub.borrow().ours().map(|(_, runner)| runner.name.clone()));
-        if self.schedule_on.get() {
-            left.push("the minute schedule".to_owned());
-        }
-        if !left.is_empty() {
-            self.broken(NOTHING, left.join(", "));
-        }
-        let tally = self.tally.borrow();
-        let waking: Vec<_> = tally
-            .at_rest
-            .iter()
-            .filter(|(function, _)| **function != crate::lambda::Function::Sweeper)
-            .collect();
-        let patrols = tally
-            .at_rest
-            .get(&crate::lambda::Function::Sweeper)
-            .copied()
-            .unwrap_or(0);
-        let most = self.plan.quiet.as_secs() / 900 + 1;
-        let why = (!waking.is_empty() || patrols > most).then(|| format!("{waking:?}, {patrols} sweeps and patrols"));
-        drop(tally);
-        if let Some(why) = why {
-            self.broken(AT_REST, why);
-        }
-        let mut tally = self.tally.borrow_mut();
-        tally.histories = 1;
-        tally.seconds = self.elapsed().as_secs();
-    }
-
-    fn every_job_ended(&self) {
-        let hub = self.hub.borrow();
-        let open = hub.jobs.values().find(|job| {
-            let failed_at_start = hub.failed_at_start(job);
-            !job.is_over() && !failed_at_start && !self.is_given_up(job)
-        });
-        let twice = hub.jobs.values().find(|job| job.starts > 1);
-        let why = open.map(|job| format!("job {} is {:?}", job.id, job.status));
-        let twice = twice.map(|job| format!("job {} started {} times", job.id, job.starts));
-        drop(hub);
-        if let Some(why) = why {
-            self.broken(SERVED, why);
-        }
-        if let Some(why) = twice {
-            self.broken(TWICE, why);
-        }
-    }
-
-    /// Where nothing but instances failed, an interrupted job has been run again.
-    fn interrupted_jobs_ran_again(&self) {
-        let plain = self.plan.items.iter().all(|(_, item)| match item {
-            Item::Run(run) => run.cancelled.is_none() && run.rerun.is_none() && !run.startup_failure,
-            Item::Trouble(kind, _) => matches!(kind, Trouble::Interruption | Trouble::Vanish | Trouble::Freeze),
-            Item::AtSweep(..) => true,
-            Item::Outage(..) | Item::Emptied(_) => false,
-        });
-        if !plain {
-            return;
-        }
-        let hub = self.hub.borrow();
-        let forgotten = hub.jobs.values().find(|job| {
-            let run = &hub.runs[&job.run];
-            job.interrupted
-                && job.status == JobStatus::Completed(Conclusion::Failure)
-                && job.attempt.0 <= dayfly_core::deadlines::MAX_RERUNS
-                && run.attempt == job.attempt
-        });
-        let why = forgotten.map(|job| format!("job {} was interrupted and is not run again", job.id));
-        drop(hub);
-        if let Some(why) = why {
-            self.broken(RERUN, why);
         }
     }
 }

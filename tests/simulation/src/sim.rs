@@ -11,13 +11,14 @@ use dayfly_core::ids::{InstanceId, JobId, RunId, RunnerId};
 use dayfly_core::time::Timestamp;
 use dayfly_sweeper::Task;
 
+use crate::checkin::CheckIn;
 use crate::cloud::Cloud;
 use crate::dice::{Dice, Hash};
 use crate::engine::{Engine, Stepped};
 use crate::guards::Guard;
 use crate::hub::Hub;
 use crate::lambda::{Caller, Lambda};
-use crate::machine::{CheckIn, Machine};
+use crate::machine::Machine;
 use crate::plan::{Item, Outage, Plan, PlannedRun, Trouble};
 use crate::promises::Promises;
 use crate::table::Table;

@@ -1,0 +1,185 @@
+//! The calls of the agents: tried again as the real agent does, and lost where the network is cut.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use dayfly_agent::machine::{Event, JitConfig};
+use dayfly_core::checkin::{
+    ClaimAnswer, ClaimRequest, GoodbyeReason, GoodbyeRequest, HeartbeatRequest, InterruptionNotice, OrderAnswer, Phase,
+    ProgressRequest, Stage,
+};
+use dayfly_core::ids::InstanceId;
+use dayfly_core::time::Timestamp;
+
+use crate::machine::NEVER;
+use crate::plan::Outage;
+use crate::sim::{Happening, Sim};
+
+/// A call of an agent.
+#[derive(Clone, Debug)]
+pub struct CheckIn {
+    what: What,
+    since: Timestamp,
+    tries: u32,
+}
+
+/// What an agent says.
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    Claim,
+    Heartbeat(Phase, Option<InterruptionNotice>),
+    Progress(Stage, Timestamp),
+    Goodbye(GoodbyeReason),
+}
+
+impl CheckIn {
+    /// Its path.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match self.what {
+            What::Claim => "claim",
+            What::Heartbeat(..) => "heartbeat",
+            What::Progress(..) => "progress",
+            What::Goodbye(_) => "goodbye",
+        }
+    }
+
+    /// Its body.
+    #[must_use]
+    pub fn body(&self, instance: &InstanceId) -> String {
+        let instance = instance.clone();
+        let body = match &self.what {
+            What::Claim => serde_json::to_string(&ClaimRequest {
+                instance,
+                agent_version: "1".to_owned(),
+            }),
+            What::Heartbeat(phase, interruption) => serde_json::to_string(&HeartbeatRequest {
+                instance,
+                phase: *phase,
+                interruption: interruption.clone(),
+            }),
+            What::Progress(stage, at) => serde_json::to_string(&ProgressRequest {
+                instance,
+                stage: *stage,
+                at: *at,
+                detail: None,
+            }),
+            What::Goodbye(reason) => serde_json::to_string(&GoodbyeRequest {
+                instance,
+                reason: *reason,
+                detail: None,
+            }),
+        };
+        body.unwrap_or_default()
+    }
+
+    fn patience(&self) -> Duration {
+        match self.what {
+            What::Claim => NEVER,
+            What::Heartbeat(..) | What::Goodbye(_) => Duration::from_secs(15),
+            What::Progress(..) => Duration::from_secs(60),
+        }
+    }
+}
+
+impl Sim {
+    pub(crate) fn checks_in(self: &Rc<Self>, instance: &InstanceId, what: What) {
+        let call = CheckIn {
+            what,
+            since: self.now(),
+            tries: 0,
+        };
+        self.engine
+            .plan(Duration::from_millis(60), Happening::Calls(instance.clone(), call));
+    }
+
+    /// An agent's call reaches the function, unless the network is cut.
+    pub fn agent_calls(self: &Rc<Self>, instance: &InstanceId, what: CheckIn) {
+        let reach = self.with(instance, |machine| (machine.frozen, machine.cut));
+        let mut dice = self.dice("late", &format!("{instance} {}", self.now().millis()));
+        if self.hit(Outage::AgentLate, &mut dice) {
+            let late = Happening::Arrives(instance.clone(), what);
+            self.engine.plan(dice.seconds(1, 60), late);
+            return;
+        }
+        match reach {
+            Some((false, false)) => self.call(crate::lambda::Caller::Agent(instance.clone(), what), 0),
+            Some((false, true)) => {
+                let silence = Happening::NoAnswer(instance.clone(), what);
+                self.engine.plan(Duration::from_secs(10), silence);
+            }
+            _ => {}
+        }
+    }
+
+    /// A late call of an agent arrives, if the instance still runs.
+    pub fn arrives(self: &Rc<Self>, instance: &InstanceId, what: CheckIn) {
+        if self.with(instance, |machine| machine.frozen) == Some(false) {
+            self.call(crate::lambda::Caller::Agent(instance.clone(), what), 0);
+        }
+    }
+
+    /// Nobody answers an agent.
+    pub fn agent_hears_nothing(self: &Rc<Self>, instance: &InstanceId, what: CheckIn) {
+        self.later(instance, what);
+    }
+
+    /// The function has answered an agent.
+    pub fn agent_is_answered(self: &Rc<Self>, instance: &InstanceId, what: CheckIn, status: u16, body: &str) {
+        let cut = self.with(instance, |machine| machine.cut && !machine.is_deaf());
+        if cut == Some(true) {
+            let silence = Happening::NoAnswer(instance.clone(), what);
+            self.engine.plan(Duration::from_secs(10), silence);
+            return;
+        }
+        match status {
+            200 => {
+                let now = self.now();
+                self.with(instance, |machine| machine.heard_at = Some(now));
+                if let Some(event) = understood(&what, body) {
+                    self.feed(instance, event);
+                }
+            }
+            400 | 403 => self.refused(instance, &what),
+            _ => self.later(instance, what),
+        }
+    }
+
+    pub(crate) fn later(self: &Rc<Self>, instance: &InstanceId, mut what: CheckIn) {
+        let pause = Duration::from_secs(1 << what.tries.min(4));
+        if self.now().since(what.since) + pause >= what.patience() {
+            self.refused(instance, &what);
+            return;
+        }
+        what.tries += 1;
+        self.engine.plan(pause, Happening::Calls(instance.clone(), what));
+    }
+
+    pub(crate) fn refused(self: &Rc<Self>, instance: &InstanceId, what: &CheckIn) {
+        let event = match what.what {
+            What::Claim => Event::ClaimRefused,
+            What::Heartbeat(..) => Event::HeartbeatFailed,
+            What::Progress(..) => return,
+            What::Goodbye(_) => Event::GoodbyeDone(None),
+        };
+        self.feed(instance, event);
+    }
+}
+
+fn understood(what: &CheckIn, body: &str) -> Option<Event> {
+    if matches!(what.what, What::Claim) {
+        let answer: ClaimAnswer = serde_json::from_str(body).ok()?;
+        return Some(Event::Claimed {
+            heartbeat: answer.heartbeat(),
+            lifetime: answer.lifetime(),
+            drain: answer.drain(),
+            jit_config: JitConfig(answer.jit_config),
+        });
+    }
+    let OrderAnswer { order } = serde_json::from_str(body).ok()?;
+    Some(match what.what {
+        What::Heartbeat(..) => Event::HeartbeatAnswered(order),
+        What::Progress(..) => Event::ProgressAnswered(order),
+        What::Goodbye(_) | What::Claim => Event::GoodbyeDone(Some(order)),
+    })
+}

@@ -1,0 +1,269 @@
+//! The promises that are looked at twice a minute, and at the end.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use dayfly_core::event::Conclusion;
+use dayfly_core::ids::JobKey;
+use dayfly_core::record::{JobState, Record, RecordId};
+use dayfly_ports::JobStatus;
+
+use crate::hub::Job;
+use crate::plan::{Item, Outage, Trouble, clock};
+use crate::promises::{
+    AT_REST, AWAKE, CONTROL, DUE, FEW_CALLS, GITHUB, JOB_OVER, LIFETIME, MINUTE, NOTHING, OFFLINE, RERUN, SERVED, TWICE,
+};
+use crate::sim::{Happening, Sim};
+
+impl Sim {
+    /// What is looked at twice a minute.
+    pub fn inspect(self: &Rc<Self>) {
+        self.engine.plan(MINUTE / 2, Happening::Inspect);
+        self.instances_end();
+        self.registrations_end();
+        self.schedule_is_on();
+        self.calls_are_few();
+        let hour = Duration::from_secs(3600);
+        let since_calm = self.elapsed().saturating_sub(self.plan.calm_from);
+        if since_calm > 20 * MINUTE + hour && since_calm < 21 * MINUTE + hour {
+            self.waiting_jobs_are_served();
+        }
+    }
+
+    pub(crate) fn instances_end(&self) {
+        let cloud = self.cloud.borrow();
+        let machines = self.machines.borrow();
+        let emptied = self.promises.borrow().emptied_at;
+        let mut broken = None;
+        for one in cloud.living() {
+            let id = &one.view.instance;
+            let age = self.now().since(one.view.launched_at);
+            let machine = machines.get(id);
+            let dead = machine.is_none_or(|machine| machine.frozen || machine.never_booted);
+            // Nothing on it moves: only the control plane can end it, once that is there.
+            let excused = dead && self.calm_for(&[CONTROL, GITHUB]) < 30 * MINUTE;
+            if age > self.plan.lifetime + 5 * MINUTE && !excused {
+                broken = Some((LIFETIME, format!("{id} is {} old", clock(age))));
+            }
+            let forgotten = emptied.is_some_and(|at| at >= one.view.launched_at);
+            let limit = if forgotten { 26 * MINUTE } else { 10 * MINUTE };
+            let over = self.promises.borrow().jobs_over.get(id).copied();
+            if let Some(over) = over
+                && self.overdue(
+                    self.now().since(over),
+                    limit,
+                    if forgotten { &[CONTROL, GITHUB] } else { &[CONTROL] },
+                )
+            {
+                broken = Some((
+                    JOB_OVER,
+                    format!("{id} lives {} after its job's end", clock(self.now().since(over))),
+                ));
+            }
+        }
+        drop((cloud, machines));
+        if let Some((promise, why)) = broken {
+            self.broken(promise, why);
+        }
+    }
+
+    pub(crate) fn registrations_end(&self) {
+        let hub = self.hub.borrow();
+        let left = hub.ours().find(|(_, runner)| {
+            let since = runner.offline_since.filter(|_| runner.job.is_none());
+            since.is_some_and(|since| self.overdue(self.now().since(since), 20 * MINUTE, &[CONTROL, GITHUB]))
+        });
+        let why = left.map(|(id, runner)| format!("{} ({id}) is offline for more than 20 min", runner.name));
+        drop(hub);
+        if let Some(why) = why {
+            self.broken(OFFLINE, why);
+        }
+    }
+
+    pub(crate) fn schedule_is_on(&self) {
+        let now = self.now();
+        let (earliest, overdue) = {
+            let table = self.table.borrow();
+            let earliest = table.live().min_by_key(|record| record.due_at());
+            let overdue = earliest
+                .and_then(Record::due_at)
+                .map_or(Duration::ZERO, |at| now.since(at));
+            (earliest.map(Record::id), overdue)
+        };
+        // Where nothing fails it is never off, but for the moment in which it is found to be needed.
+        let limit = if self.control_never_fails() {
+            MINUTE / 3
+        } else {
+            20 * MINUTE
+        };
+        let dark = {
+            let mut promises = self.promises.borrow_mut();
+            if earliest.is_some() && !self.schedule_on.get() {
+                Some(*promises.dark_since.get_or_insert(now))
+            } else {
+                promises.dark_since = None;
+                None
+            }
+        };
+        if dark.is_some_and(|since| self.overdue(now.since(since), limit, &[CONTROL])) {
+            self.broken(
+                AWAKE,
+                format!("something lives and the minute schedule is off for {limit:?}"),
+            );
+        }
+        if self.overdue(overdue, 20 * MINUTE, &[CONTROL, GITHUB]) {
+            let which = earliest.map_or_else(String::new, |id| id.to_string());
+            self.broken(DUE, format!("{which} is due since {}", clock(overdue)));
+        }
+    }
+
+    pub(crate) fn control_never_fails(&self) -> bool {
+        self.plan.items.iter().all(|(_, item)| match item {
+            Item::Outage(kind, ..) => !CONTROL.contains(kind),
+            Item::Emptied(_) => false,
+            Item::Run(_) | Item::AtSweep(..) | Item::Trouble(..) => true,
+        })
+    }
+
+    pub(crate) fn calls_are_few(&self) {
+        let now = self.now();
+        let asked = {
+            let mut promises = self.promises.borrow_mut();
+            promises
+                .asked_github
+                .retain(|at| now.since(*at) < Duration::from_secs(3600));
+            promises.asked_github.len()
+        };
+        if asked > 5000 {
+            self.broken(FEW_CALLS, format!("{asked} calls to GitHub in an hour"));
+        }
+        let only_drought = self.plan.items.iter().all(|(_, item)| match item {
+            Item::Outage(kind, ..) => !CONTROL.contains(kind) && !GITHUB.contains(kind) && *kind != Outage::BusDouble,
+            Item::Emptied(_) => false,
+            Item::Run(_) | Item::AtSweep(..) | Item::Trouble(..) => true,
+        });
+        let cloud = self.cloud.borrow();
+        let stormed = cloud
+            .creates
+            .iter()
+            .find(|(_, count)| **count > 8)
+            .filter(|_| only_drought);
+        let why = stormed.map(|(runner, count)| format!("{count} launches of {runner}"));
+        drop(cloud);
+        if let Some(why) = why {
+            self.broken(FEW_CALLS, why);
+        }
+    }
+
+    /// Whether a job that GitHub says waits was given up in words.
+    pub fn is_given_up(&self, job: &Job) -> bool {
+        let key = JobKey {
+            job: job.id,
+            attempt: job.attempt,
+        };
+        let given_up = match self.table.borrow().peek(&RecordId::Job(key)) {
+            Some(Record::Job(job)) => matches!(job.state, JobState::Refused { .. } | JobState::Unlaunchable { .. }),
+            _ => false,
+        };
+        given_up && job.status == JobStatus::Queued
+    }
+
+    pub(crate) fn waiting_jobs_are_served(&self) {
+        let calm_from = self.at(self.plan.calm_from);
+        let hub = self.hub.borrow();
+        let forgotten = hub.jobs.values().find(|job| {
+            let failed_at_start = hub.failed_at_start(job);
+            job.status == JobStatus::Queued && job.created_at < calm_from && !failed_at_start && !self.is_given_up(job)
+        });
+        let why =
+            forgotten.map(|job| format!("job {} waits since {}", job.id, clock(self.now().since(job.created_at))));
+        drop(hub);
+        if let Some(why) = why {
+            self.broken(SERVED, why);
+        }
+    }
+
+    /// What must hold at the end.
+    pub fn inspect_end(&self) {
+        self.every_job_ended();
+        self.interrupted_jobs_ran_again();
+        let mut left: Vec<String> = self
+            .table
+            .borrow()
+            .live()
+            .map(|record| record.id().to_string())
+            .collect();
+        left.extend(self.cloud.borrow().living().map(|one| one.view.instance.to_string()));
+        left.extend(self.hub.borrow().ours().map(|(_, runner)| runner.name.clone()));
+        if self.schedule_on.get() {
+            left.push("the minute schedule".to_owned());
+        }
+        if !left.is_empty() {
+            self.broken(NOTHING, left.join(", "));
+        }
+        let tally = self.tally.borrow();
+        let waking: Vec<_> = tally
+            .at_rest
+            .iter()
+            .filter(|(function, _)| **function != crate::lambda::Function::Sweeper)
+            .collect();
+        let patrols = tally
+            .at_rest
+            .get(&crate::lambda::Function::Sweeper)
+            .copied()
+            .unwrap_or(0);
+        let most = self.plan.quiet.as_secs() / 900 + 1;
+        let why = (!waking.is_empty() || patrols > most).then(|| format!("{waking:?}, {patrols} sweeps and patrols"));
+        drop(tally);
+        if let Some(why) = why {
+            self.broken(AT_REST, why);
+        }
+        let mut tally = self.tally.borrow_mut();
+        tally.histories = 1;
+        tally.seconds = self.elapsed().as_secs();
+    }
+
+    pub(crate) fn every_job_ended(&self) {
+        let hub = self.hub.borrow();
+        let open = hub.jobs.values().find(|job| {
+            let failed_at_start = hub.failed_at_start(job);
+            !job.is_over() && !failed_at_start && !self.is_given_up(job)
+        });
+        let twice = hub.jobs.values().find(|job| job.starts > 1);
+        let why = open.map(|job| format!("job {} is {:?}", job.id, job.status));
+        let twice = twice.map(|job| format!("job {} started {} times", job.id, job.starts));
+        drop(hub);
+        if let Some(why) = why {
+            self.broken(SERVED, why);
+        }
+        if let Some(why) = twice {
+            self.broken(TWICE, why);
+        }
+    }
+
+    /// Where nothing but instances failed, an interrupted job has been run again.
+    pub(crate) fn interrupted_jobs_ran_again(&self) {
+        let plain = self.plan.items.iter().all(|(_, item)| match item {
+            Item::Run(run) => run.cancelled.is_none() && run.rerun.is_none() && !run.startup_failure,
+            Item::Trouble(kind, _) => matches!(kind, Trouble::Interruption | Trouble::Vanish | Trouble::Freeze),
+            Item::AtSweep(..) => true,
+            Item::Outage(..) | Item::Emptied(_) => false,
+        });
+        if !plain {
+            return;
+        }
+        let hub = self.hub.borrow();
+        let forgotten = hub.jobs.values().find(|job| {
+            let run = &hub.runs[&job.run];
+            job.interrupted
+                && job.status == JobStatus::Completed(Conclusion::Failure)
+                && job.attempt.0 <= dayfly_core::deadlines::MAX_RERUNS
+                && run.attempt == job.attempt
+        });
+        let why = forgotten.map(|job| format!("job {} was interrupted and is not run again", job.id));
+        drop(hub);
+        if let Some(why) = why {
+            self.broken(RERUN, why);
+        }
+    }
+}
