@@ -3,10 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use dayfly_host::{Ending, HostEvent, Reported};
 use dayfly_twin::{Conclusion, DeliveryId, Happening, JobId, RunnerRemoval, TwinEvent};
 
 use crate::ec2_proxy::Launch;
+use crate::healing::healing;
 
 /// Something that the lab saw.
 #[derive(Clone, Debug)]
@@ -17,6 +20,8 @@ pub enum Sight {
     Instance(Reported),
     /// At EC2.
     Launch(Launch),
+    /// In a function's log.
+    Log(Value),
 }
 
 /// What a line is.
@@ -28,6 +33,8 @@ pub enum Kind {
     Output,
     /// Something that should not be.
     Trouble,
+    /// Something that should not be was found out, and is made good.
+    Healing,
 }
 
 /// A line of the timeline.
@@ -47,7 +54,7 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             Kind::Output => write!(f, "{:8}  {:12}│ {}", "", "", self.text),
-            Kind::Stage | Kind::Trouble => {
+            Kind::Stage | Kind::Trouble | Kind::Healing => {
                 write!(f, "{:6.1} s  {:12}{}", self.at.as_secs_f64(), self.stage, self.text)
             }
         }
@@ -60,6 +67,8 @@ pub struct Timeline {
     /// When the first job was queued, on the clock of whoever looks.
     queued_at: Option<Duration>,
     agents: Vec<String>,
+    /// Instances of which a heartbeat was not answered.
+    silent: Vec<String>,
     /// Deliveries that tell of a queued job.
     queued: Vec<DeliveryId>,
 }
@@ -74,6 +83,10 @@ impl Timeline {
             Sight::Twin(event) => self.on_twin(&event.what)?,
             Sight::Instance(reported) => self.on_instance(reported)?,
             Sight::Launch(launch) => (Kind::Stage, "launched", launched(launch)),
+            Sight::Log(line) => {
+                let (stage, text) = healing(line)?;
+                (Kind::Healing, stage, text)
+            }
         };
         Some(Line {
             at: now.saturating_sub(self.queued_at.unwrap_or(now)),
@@ -103,6 +116,14 @@ impl Timeline {
             Happening::WebhookAnswered { delivery, status } if *status < 300 => {
                 let told = self.queued.contains(delivery);
                 told.then(|| (Kind::Stage, "seen", format!("the webhook is answered with {status}")))
+            }
+            Happening::WebhookDisturbed { event, action, how } if how == "Lose" => {
+                let action = action.as_deref().unwrap_or_default();
+                Some((
+                    Kind::Trouble,
+                    "lost",
+                    format!("GitHub never sends the webhook `{event}` `{action}`"),
+                ))
             }
             Happening::JobQueued { job, name, labels, .. } => {
                 stage("queued", format!("job {job} `{name}` for {}", labels.join(", ")))
@@ -135,6 +156,11 @@ impl Timeline {
                 self.agents.push(id.clone());
                 stage("agent up", "")
             }
+            HostEvent::AgentLine(line) if is_unheard(line) && !self.silent.contains(id) => {
+                self.silent.push(id.clone());
+                Some((Kind::Trouble, "silent", format!("{id}: its heartbeats are not heard")))
+            }
+            HostEvent::NetworkCut => Some((Kind::Trouble, "cut off", format!("{id}: its network is gone"))),
             HostEvent::NoticeGiven => stage("interrupted", ": EC2 takes it back"),
             HostEvent::Ended(Ending::HostShutDown) => None,
             HostEvent::Ended(ending) => stage("gone", &format!(": {}", why_gone(*ending))),
@@ -142,6 +168,11 @@ impl Timeline {
             _ => None,
         }
     }
+}
+
+/// Whether a line of an agent's tells that a heartbeat had to be tried again.
+fn is_unheard(line: &Value) -> bool {
+    line["event"] == "checkin_retried" && line["verb"] == "heartbeat"
 }
 
 fn is_queued(sight: &Sight) -> bool {
@@ -194,7 +225,7 @@ fn removal(why: RunnerRemoval) -> &'static str {
         RunnerRemoval::Deleted => "deleted by dayfly",
         RunnerRemoval::Unused => "unused for too long",
         RunnerRemoval::ConfigExpired => "its config was never used",
-        RunnerRemoval::LostCommunication => "lost",
+        RunnerRemoval::LostCommunication => "GitHub has lost it",
     }
 }
 
