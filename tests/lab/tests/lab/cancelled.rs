@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dayfly_lab::lab::Lab;
 use dayfly_twin::{ApiDisturbance, ApiFault, Conclusion, State};
+use serde_json::Value;
 
 use crate::whole::{LOOK, PATIENCE, Pushed, assert_nothing_left, push, start_with, what_was_said};
 
@@ -55,27 +56,29 @@ async fn asked_for_a_fleet(pushed: &Pushed<'_>) {
     };
 }
 
-/// GitHub does not give the repository's file, so that it is not known yet what to launch.
-async fn before_it_is_known_what_to_launch(lab: &Lab) {
-    let refuse = ApiDisturbance::Refuse {
-        status: 503,
-        message: "No server is currently available".to_owned(),
-        retry_after_s: None,
-    };
-    let mut events = lab.twin().events();
-    lab.twin()
-        .disturb_api(ApiFault::new("repos/get-content", 1, refuse).unwrap());
-    let pushed = push(lab, "octo-org/cancelled-queued", None, &["true"]);
-    loop {
-        let event = tokio::time::timeout(PATIENCE, events.recv())
-            .await
-            .expect("GitHub is asked");
-        if matches!(event.unwrap().what, dayfly_twin::Happening::ApiCall { status: 503, .. }) {
-            break;
+/// Waits until the table has an item that is like this.
+async fn recorded(lab: &Lab, what: &str, like: impl Fn(&Value) -> bool) {
+    let found = async {
+        while !lab.table_items().await.unwrap().iter().any(&like) {
+            tokio::time::sleep(LOOK).await;
         }
-    }
+    };
+    let Ok(()) = tokio::time::timeout(PATIENCE, found).await else {
+        panic!("{what} is not recorded\n{}", what_was_said(lab).await);
+    };
+}
+
+/// GitHub's API does not answer, so that it is not known yet what to launch.
+async fn before_it_is_known_what_to_launch(lab: &Lab) {
+    lab.twin().take_api_down(PATIENCE);
+    let pushed = push(lab, "octo-org/cancelled-queued", None, &["true"]);
+    recorded(lab, "a job that waits", |item| {
+        item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("JOB#"))
+    })
+    .await;
     cancel(&pushed).await;
-    assert!(pushed.instances().await.is_empty());
+    assert_nothing_left(lab).await;
+    lab.twin().take_api_down(Duration::ZERO);
 }
 
 async fn while_there_is_no_capacity(lab: &Lab) {
@@ -93,22 +96,19 @@ async fn while_its_instance_boots(lab: &Lab) {
     assert_eq!(pushed.instances().await.len(), 1);
 }
 
-/// The registration is under way: the instance has asked for its config.
+/// The instance has asked for its config, and GitHub takes its time to make one.
 async fn while_its_runner_is_registered(lab: &Lab) {
-    let slow = ApiDisturbance::Delay(Duration::from_secs(3));
+    let slow = ApiDisturbance::Delay(Duration::from_secs(5));
     let mint = "actions/generate-runner-jitconfig-for-repo";
+    lab.twin().disturb_api(ApiFault::new(mint, 1, slow).unwrap());
     let pushed = push(lab, "octo-org/cancelled-booting", None, &["true"]);
     let name = format!("dayfly-{}-1-1", pushed.job(1).id);
-    lab.twin().disturb_api(ApiFault::new(mint, 1, slow).unwrap());
-    pushed.launched().await;
-    tokio::time::sleep(BOOT + Duration::from_secs(1)).await;
+    recorded(lab, "a registration that is under way", |item| {
+        item["name"]["S"] == name && item["mints"]["N"] == "1"
+    })
+    .await;
     cancel(&pushed).await;
-    let ran = lab.twin().look(|state| {
-        state
-            .jobs()
-            .any(|job| job.runner.as_ref().is_some_and(|taken| taken.name == name))
-    });
-    assert!(!ran, "there was no job left for it");
+    assert!(pushed.job(1).runner.is_none(), "there was no job left for it");
 }
 
 /// Another runner has the job, and ours waits in vain.
@@ -149,5 +149,15 @@ async fn a_run_that_is_cancelled_leaves_nothing_whatever_its_job_has_come_to() {
         while_its_job_runs(&lab),
     );
     assert_nothing_left(&lab).await;
+    let instances = lab.cloud().instances().await.unwrap();
+    let mut launched_for: Vec<&str> = instances.iter().map(|one| &*one.tags["dayfly:repository"]).collect();
+    launched_for.sort_unstable();
+    let expected = ["booting", "enrolled", "launched", "running"].map(|state| format!("octo-org/cancelled-{state}"));
+    assert_eq!(
+        launched_for,
+        expected,
+        "none more than once, and none after it was cancelled\n{}",
+        what_was_said(&lab).await
+    );
     lab.shutdown().await.unwrap();
 }

@@ -59,7 +59,7 @@ async fn conclusions(lab: &Lab) -> Vec<String> {
     let jobs = items
         .iter()
         .filter(|item| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("JOB#")));
-    jobs.map(|job| job.to_string()).collect()
+    jobs.map(ToString::to_string).collect()
 }
 
 #[tokio::test]
