@@ -1,5 +1,6 @@
 //! The way of a job as lines: what happened, and how long after the job was queued.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -67,8 +68,8 @@ pub struct Timeline {
     /// When the first job was queued, on the clock of whoever looks.
     queued_at: Option<Duration>,
     agents: Vec<String>,
-    /// Instances of which a heartbeat was not answered.
-    silent: Vec<String>,
+    /// How often in a row a heartbeat of an instance had to be tried again.
+    unheard: BTreeMap<String, u32>,
     /// Deliveries that tell of a queued job.
     queued: Vec<DeliveryId>,
 }
@@ -156,8 +157,7 @@ impl Timeline {
                 self.agents.push(id.clone());
                 stage("agent up", "")
             }
-            HostEvent::AgentLine(line) if is_unheard(line) && !self.silent.contains(id) => {
-                self.silent.push(id.clone());
+            HostEvent::AgentLine(line) if self.is_silent(id, line) => {
                 Some((Kind::Trouble, "silent", format!("{id}: its heartbeats are not heard")))
             }
             HostEvent::NetworkCut => Some((Kind::Trouble, "cut off", format!("{id}: its network is gone"))),
@@ -168,11 +168,21 @@ impl Timeline {
             _ => None,
         }
     }
-}
 
-/// Whether a line of an agent's tells that a heartbeat had to be tried again.
-fn is_unheard(line: &Value) -> bool {
-    line["event"] == "checkin_retried" && line["verb"] == "heartbeat"
+    /// Whether with this line of its agent's an instance has become silent: one heartbeat that is
+    /// tried again may only have come at a bad moment.
+    fn is_silent(&mut self, instance: &str, line: &Value) -> bool {
+        let text = |field: &str| line[field].as_str().unwrap_or_default();
+        if text("message").starts_with("HeartbeatAnswered") {
+            self.unheard.remove(instance);
+        }
+        if text("event") != "checkin_retried" || text("verb") != "heartbeat" {
+            return false;
+        }
+        let times = self.unheard.entry(instance.to_owned()).or_default();
+        *times += 1;
+        *times == 2
+    }
 }
 
 fn is_queued(sight: &Sight) -> bool {
@@ -301,6 +311,20 @@ mod tests {
         let line = host(HostEvent::AgentLine(serde_json::json!({})));
         assert_eq!(timeline.see(&line, Duration::ZERO).unwrap().stage, "agent up");
         assert_eq!(timeline.see(&line, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn an_instance_is_silent_when_its_heartbeats_are_tried_again_and_again() {
+        let retried = serde_json::json!({"event": "checkin_retried", "verb": "heartbeat"});
+        let answered = serde_json::json!({"event": "event", "message": "HeartbeatAnswered(Continue)"});
+        let mut timeline = Timeline::default();
+        let mut stages = Vec::new();
+        for line in [&retried, &retried, &answered, &retried, &retried, &retried] {
+            let sight = host(HostEvent::AgentLine(line.clone()));
+            stages.extend(timeline.see(&sight, Duration::ZERO).map(|line| line.stage));
+        }
+        // The first line of all is the agent's coming up.
+        assert_eq!(stages, ["agent up", "silent"]);
     }
 
     #[test]
