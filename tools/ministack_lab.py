@@ -49,6 +49,39 @@ def rules_invoke_asynchronously():
     eventbridge._dispatch_to_lambda = dispatch
 
 
+def throttled_events_wait():
+    """An event for a function that is throttled is no try of it: Lambda keeps
+    it, and hands it over later."""
+    import contextvars
+    import time
+
+    from ministack.services import lambda_svc
+
+    waits = contextvars.ContextVar("waits", default=False)
+    execute, later = lambda_svc._execute_function, lambda_svc.invoke_async_with_retry
+
+    def execute_or_wait(func, event):
+        answer = execute(func, event)
+        while waits.get() and answer.get("throttle"):
+            time.sleep(0.5)
+            # The record is a copy, from before the function was let go.
+            name = (func.get("config") or func)["FunctionName"]
+            func = dict(func, concurrency=lambda_svc._functions[name].get("concurrency"))
+            answer = execute(func, event)
+        return answer
+
+    def invoke_later(func, event):
+        # Its thread gets a copy of this context.
+        token = waits.set(True)
+        try:
+            later(func, event)
+        finally:
+            waits.reset(token)
+
+    lambda_svc._execute_function = execute_or_wait
+    lambda_svc.invoke_async_with_retry = invoke_later
+
+
 def ec2_speaks_on_the_default_bus():
     """Instances tell of their state; and root, who plays EC2 in the lab, may
     put events of `aws.ec2` (spot notices), which AWS lets nobody do."""
@@ -210,6 +243,7 @@ def main():
         sys.exit(f"ministack {version('ministack')} is installed, {EXPECTED} is expected: run `make tools`")
     ec2_tags_in_policies()
     rules_invoke_asynchronously()
+    throttled_events_wait()
     ec2_speaks_on_the_default_bus()
     fleets_as_on_ec2()
     deep_learning_images()

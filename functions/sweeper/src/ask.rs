@@ -19,6 +19,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
         }
         match self.github.job(&scope, job.key.job).await {
             Ok(view) => {
+                tracing::info!(job = %job.key, status = ?view.status, "asked GitHub for a job whose runner is gone");
                 let ended = event_of(view, &scope, now).filter(|event| matches!(event, Event::JobCompleted(_)));
                 if let Some(event) = ended {
                     self.bus.publish(&event).await?;

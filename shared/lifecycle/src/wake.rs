@@ -64,7 +64,11 @@ pub async fn sleep_if_quiet<S: Store, C: Schedule>(
 ) -> Result<bool, FlowError> {
     let known = store.wake().await?;
     let Some(Stored { record: wake, version }) = known.filter(|stored| stored.record.on) else {
-        return if called { own_up(store, now).await } else { Ok(true) };
+        return if called {
+            own_up(store, schedule, now).await
+        } else {
+            Ok(true)
+        };
     };
     if now.since(wake.at) < deadlines.quiet || store.anything_lives().await? {
         return Ok(false);
@@ -88,10 +92,12 @@ pub async fn sleep_if_quiet<S: Store, C: Schedule>(
     }
 }
 
-/// The schedule is on and its record, which was lost, or whose writer died, does not say so: once it
-/// does, the schedule can be switched off in order. Whoever writes the record in between knows better.
-async fn own_up<S: Store>(store: &S, now: Timestamp) -> Result<bool, FlowError> {
+/// The schedule has called and its record, which was lost, or whose writer died, says that it is off:
+/// both are brought to say the same, so that it can be switched off in order. It may have been
+/// switched off since it called.
+async fn own_up<S: Store, C: Schedule>(store: &S, schedule: &C, now: Timestamp) -> Result<bool, FlowError> {
     let known = store.wake().await?;
+    schedule.switch(true).await?;
     match store
         .commit(vec![Change::put(known.as_ref(), Wake { on: true, at: now })])
         .await

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The variable that tells the runner of its way to GitHub. GitHub's own runner takes `https_proxy`.
+pub const RUNNER_PROXY_VARIABLE: &str = "RUNNER_STANDIN_PROXY";
+
 /// What is on the disk of an instance before its first boot.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
@@ -37,6 +40,9 @@ pub struct HostConfig {
     pub image: Image,
     /// Their ways out.
     pub routes: Vec<Route>,
+    /// Where GitHub listens, in plain HTTP: the runner's way there is one that the host can cut too,
+    /// which it is told of in [`RUNNER_PROXY_VARIABLE`].
+    pub github: Option<SocketAddr>,
     /// Variables for the user data on top of the host's own, such as
     /// `DAYFLY_UNREACHABLE_SECONDS`.
     pub environment: Vec<(String, String)>,
@@ -60,6 +66,7 @@ impl HostConfig {
             role: role.into(),
             image: Image::default(),
             routes: Vec::new(),
+            github: None,
             environment: Vec::new(),
             runner_user: String::new(),
             boot_delay: Duration::ZERO,

@@ -32,6 +32,8 @@ pub enum HostEvent {
     AgentLine(Value),
     /// Its metadata service has a spot notice now.
     NoticeGiven,
+    /// It reaches nobody any more.
+    NetworkCut,
     /// Nothing of it runs any more.
     Ended(Ending),
     /// EC2 has been told of the end.

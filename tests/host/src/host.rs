@@ -133,14 +133,16 @@ impl Host {
         Ok(())
     }
 
-    /// Cuts the instance off from the servers of all its routes.
+    /// Cuts the instance off from the servers of all its routes, and from GitHub.
     ///
     /// # Errors
     /// As above.
     pub fn cut_network(&self, id: &str) -> Result<(), NoSuchInstance> {
         self.running(id, |entry| {
             entry.up.send_replace(false);
-        })
+        })?;
+        self.shared.tell(id, HostEvent::NetworkCut);
+        Ok(())
     }
 
     /// Mends what [`Host::cut_network`] cut.

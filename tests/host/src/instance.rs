@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cloud::{Cloud, CloudInstance};
-use crate::config::HostConfig;
+use crate::config::{HostConfig, RUNNER_PROXY_VARIABLE};
 use crate::event::{Ending, HostEvent, Reported};
 use crate::imds::{Imds, Subject};
 use crate::link::Link;
@@ -155,6 +155,12 @@ impl<C: Cloud> Life<C> {
             text = text.replace(&route.url, &format!("http://{}", link.address()));
             links.push(link);
         }
+        let mut proxy = None;
+        if let Some(github) = self.config.github {
+            let link = Link::open(github, self.up.clone()).await?;
+            proxy = Some((RUNNER_PROXY_VARIABLE, format!("http://{}", link.address())));
+            links.push(link);
+        }
         let script = scratch.join("user-data");
         std::fs::write(&script, &text)?;
         let subject = Subject {
@@ -164,7 +170,8 @@ impl<C: Cloud> Life<C> {
             user_data: text,
         };
         let imds = Imds::start(Arc::clone(&self.cloud), subject).await?;
-        let user_data = self.command(&script, &root, &shims, imds.endpoint()).spawn()?;
+        let mut command = self.command(&script, &root, &shims, imds.endpoint());
+        let user_data = command.envs(proxy).spawn()?;
         Ok(Machine {
             shims,
             imds,

@@ -23,7 +23,7 @@ mod processes;
 mod shims;
 
 pub use cloud::{Cloud, CloudError, CloudInstance, CloudState, RoleSession};
-pub use config::{HostConfig, Image, Route};
+pub use config::{HostConfig, Image, RUNNER_PROXY_VARIABLE, Route};
 pub use event::{Ending, HostEvent, Reported};
 pub use host::{Host, HostError, InstanceView, NoSuchInstance};
 pub use image::{lay_out_runner, pack_runner};

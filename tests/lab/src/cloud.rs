@@ -154,6 +154,23 @@ impl Cloud {
         Ok(self.aws.invoke(name, event).await?)
     }
 
+    /// Throttles a function until it is released: calls of its URL are answered with 429, and events
+    /// for it wait.
+    ///
+    /// # Errors
+    /// When Lambda refuses.
+    pub async fn throttle(&self, function: Function) -> anyhow::Result<()> {
+        Ok(self.aws.throttle_function(self.deployment.function(function)?).await?)
+    }
+
+    /// Ends what [`Cloud::throttle`] began.
+    ///
+    /// # Errors
+    /// When Lambda refuses.
+    pub async fn release(&self, function: Function) -> anyhow::Result<()> {
+        Ok(self.aws.release_function(self.deployment.function(function)?).await?)
+    }
+
     /// Puts an event of EC2's own on the default bus, from where the template's rules take it.
     ///
     /// # Errors
@@ -178,6 +195,19 @@ impl Cloud {
     /// When the table cannot be read.
     pub async fn table_items(&self) -> anyhow::Result<Vec<Value>> {
         Ok(self.aws.scan(self.deployment.output("TableName")?, None).await?)
+    }
+
+    /// Deletes every item of the table, as an operator's mistake would.
+    ///
+    /// # Errors
+    /// When the table cannot be read or written.
+    pub async fn empty_table(&self) -> anyhow::Result<()> {
+        let table = self.deployment.output("TableName")?;
+        for item in self.aws.scan(table, None).await? {
+            let key = json!({"pk": item["pk"], "sk": item["sk"]});
+            self.aws.delete_item(table, &key).await?;
+        }
+        Ok(())
     }
 
     /// The records that somebody still has to look at: those of the index of what is due.
@@ -228,8 +258,15 @@ impl Cloud {
     /// # Errors
     /// When its log group cannot be read.
     pub async fn function_log(&self, function: Function) -> anyhow::Result<Vec<String>> {
-        let group = self.deployment.resource(&format!("{}Logs", function.title()))?;
-        Ok(self.aws.log_lines(group).await?)
+        Ok(self.aws.log_lines(self.log_group(function)?).await?)
+    }
+
+    /// Where a function logs.
+    ///
+    /// # Errors
+    /// When the stack has no such log group.
+    pub fn log_group(&self, function: Function) -> anyhow::Result<&str> {
+        self.deployment.resource(&format!("{}Logs", function.title()))
     }
 
     /// Ends everything.

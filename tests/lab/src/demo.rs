@@ -22,6 +22,9 @@ const RUN_WITHIN: Duration = Duration::from_secs(150);
 /// How long dayfly may take afterwards until nothing is left.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
+/// How long what was logged may take to be read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 const REPOSITORY: &str = "octo-org/demo";
 
 /// Shows `demo` on `out` and ends the lab, whatever came of it.
@@ -32,6 +35,7 @@ pub async fn show(demo: Demo, out: &mut impl Write) -> anyhow::Result<()> {
     let mut stop = Stop::listen()?;
     let mut config = LabConfig::new()?;
     config.deadlines = demo.deadlines();
+    config.twin.timings = demo.timings();
     let minute = config.minute;
     writeln!(out, "{demo:?}: {}", demo.what())?;
     let start = Instant::now();
@@ -83,6 +87,9 @@ impl Show<'_> {
         if !left.is_empty() {
             bail!("something is left: {left:?}");
         }
+        if let Some(missing) = self.demo.shows().iter().find(|stage| !self.watch.has_shown(stage)) {
+            bail!("the timeline should have shown `{missing}`");
+        }
         let violations = self.lab.twin().violations();
         if !violations.is_empty() {
             bail!("GitHub's descriptions were broken:\n{}", violations.join("\n"));
@@ -93,6 +100,7 @@ impl Show<'_> {
 
     fn push(&self) -> anyhow::Result<RunId> {
         let twin = self.lab.twin();
+        self.demo.prepare(self.lab);
         let repository = twin.create_repo(REPOSITORY);
         // Nothing but the workflow: what `dayfly-gpu` stands for is built in.
         let workflow = self.demo.workflow();
@@ -117,7 +125,12 @@ impl Show<'_> {
     /// Prints what is seen until nothing is left.
     async fn until_settled(&mut self, out: &mut impl Write) -> anyhow::Result<Leftovers> {
         let lab = self.lab;
-        let mut settled = std::pin::pin!(lab.settled(SETTLED_WITHIN));
+        let mut settled = std::pin::pin!(async {
+            let left = lab.settled(SETTLED_WITHIN).await;
+            // Logs are a moment behind.
+            tokio::time::sleep(LAST_WORDS).await;
+            left
+        });
         loop {
             tokio::select! {
                 biased;

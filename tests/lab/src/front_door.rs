@@ -247,6 +247,9 @@ impl GuardedDoor {
         let event = event(&self.url, &incoming, Some(caller), jiff::Timestamp::now());
         match self.aws.invoke(&self.function, &event).await {
             Ok(invocation) => answer(&invocation),
+            Err(error) if error.code() == Some("TooManyRequestsException") => {
+                Outgoing::json(429, r#"{"Message":"Rate Exceeded."}"#)
+            }
             Err(error) => {
                 tracing::error!("the function behind the door cannot be invoked: {error}");
                 Outgoing::json(502, "Internal Server Error")

@@ -1,6 +1,7 @@
 //! The whole lab: the AWS half, the GitHub twin and the instance host, with dayfly between them.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -200,6 +201,7 @@ impl Lab {
                 )],
                 boot_delay: config.boot_delay,
                 poll: POLL,
+                github: Some(address(twin.url())?),
                 folder: Some(scratch.path().to_owned()),
                 ..HostConfig::new(REGION, cloud.deployment().resource("InstanceRole")?)
             },
@@ -358,6 +360,12 @@ impl Lab {
         host?;
         cloud
     }
+}
+
+/// Where the server of `http://<address>` listens.
+fn address(url: &str) -> anyhow::Result<SocketAddr> {
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    address.parse().with_context(|| format!("`{url}` is no address"))
 }
 
 fn record_name(item: &Value) -> String {

@@ -11,6 +11,7 @@ pub mod ec2_proxy;
 pub mod front_door;
 pub mod function_url;
 pub mod functions;
+pub mod healing;
 pub mod http;
 pub mod instances;
 pub mod lab;

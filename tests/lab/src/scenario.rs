@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use dayfly_host::{HostEvent, Reported};
-use dayfly_twin::{Conclusion, Happening, JobId, RunId, State, Status, TwinEvent};
+use dayfly_twin::{Conclusion, Disturbance, Happening, JobId, RunId, State, Status, Timings, TwinEvent, WebhookFault};
 
 use crate::lab::{Deadlines, Lab};
 use crate::timeline::Sight;
@@ -20,6 +20,10 @@ pub enum Demo {
     Interruption,
     /// A job that does not end is ended at the maximum lifetime.
     Lifetime,
+    /// GitHub tells neither of a job's queueing nor of its end; both are found out.
+    LostWebhook,
+    /// The instance's network is cut in mid-job; it is given up and the job is run again.
+    Partition,
 }
 
 /// How long after its notice EC2 takes an instance back in the lab; two minutes on AWS.
@@ -34,6 +38,8 @@ impl Demo {
             Self::Idle => "another runner takes the job; ours idles out and is ended",
             Self::Interruption => "EC2 takes the instance back in mid-job; the job is run again elsewhere",
             Self::Lifetime => "a job that does not end reaches the maximum lifetime",
+            Self::LostWebhook => "GitHub tells neither that a job waits nor that it is over; it runs all the same",
+            Self::Partition => "an instance is cut off in mid-job; it is given up, and the job is run again elsewhere",
         }
     }
 
@@ -41,7 +47,7 @@ impl Demo {
     #[must_use]
     pub fn deadlines(self) -> Deadlines {
         match self {
-            Self::Main | Self::Interruption => Deadlines::default(),
+            Self::Main | Self::Interruption | Self::LostWebhook => Deadlines::default(),
             Self::Idle => Deadlines {
                 idle: 8,
                 ..Deadlines::default()
@@ -50,6 +56,46 @@ impl Demo {
                 lifetime: 20,
                 ..Deadlines::default()
             },
+            Self::Partition => Deadlines {
+                heartbeat: 8,
+                ..Deadlines::default()
+            },
+        }
+    }
+
+    /// GitHub's own delays. A runner that vanishes is lost to it twice as late as to dayfly, as it is
+    /// with the stack's default.
+    #[must_use]
+    pub fn timings(self) -> Timings {
+        let heartbeat = Duration::from_secs(self.deadlines().heartbeat);
+        match self {
+            Self::Partition => Timings {
+                lost_after: 2 * heartbeat,
+                ..Timings::lab()
+            },
+            _ => Timings::lab(),
+        }
+    }
+
+    /// The stages without which the timeline has not shown what it is for.
+    #[must_use]
+    pub fn shows(self) -> &'static [&'static str] {
+        match self {
+            Self::Main | Self::Idle => &["launched", "enrolled"],
+            Self::Interruption => &["interrupted", "re-run"],
+            Self::Lifetime => &["running", "gone"],
+            Self::LostWebhook => &["lost", "patrol", "asked"],
+            Self::Partition => &["cut off", "given up", "noted", "re-run"],
+        }
+    }
+
+    /// What is done before the job is pushed.
+    pub fn prepare(self, lab: &Lab) {
+        if self == Self::LostWebhook {
+            for action in ["queued", "completed"] {
+                let fault = WebhookFault::on("workflow_job", action).once(Disturbance::Lose);
+                lab.twin().disturb_webhooks(fault);
+            }
         }
     }
 
@@ -57,13 +103,13 @@ impl Demo {
     #[must_use]
     pub fn workflow(self) -> String {
         let script: &[&str] = match self {
-            Self::Main | Self::Idle => &[
+            Self::Main | Self::Idle | Self::LostWebhook => &[
                 "for epoch in 1 2 3; do",
                 "  echo \"epoch $epoch: loss 0.$((90 / epoch))\"",
                 "  sleep 1",
                 "done",
             ],
-            Self::Interruption => &[
+            Self::Interruption | Self::Partition => &[
                 "echo \"attempt $GITHUB_RUN_ATTEMPT\"",
                 "if [ \"$GITHUB_RUN_ATTEMPT\" = 1 ]; then sleep 300; fi",
                 "echo 'trained to the end'",
@@ -95,8 +141,8 @@ jobs:
     #[must_use]
     pub fn end(self) -> (u32, Conclusion) {
         match self {
-            Self::Main | Self::Idle => (1, Conclusion::Success),
-            Self::Interruption => (2, Conclusion::Success),
+            Self::Main | Self::Idle | Self::LostWebhook => (1, Conclusion::Success),
+            Self::Interruption | Self::Partition => (2, Conclusion::Success),
             Self::Lifetime => (1, Conclusion::Failure),
         }
     }
@@ -147,6 +193,17 @@ jobs:
             ) if line == "attempt 1" => {
                 for instance in lab.live_instances().await? {
                     lab.interrupt(&instance.id, NOTICE).await?;
+                }
+            }
+            (
+                Self::Partition,
+                Sight::Twin(TwinEvent {
+                    what: Happening::StepOutput { line, .. },
+                    ..
+                }),
+            ) if line == "attempt 1" => {
+                for instance in lab.live_instances().await? {
+                    lab.host().cut_network(&instance.id)?;
                 }
             }
             _ => {}

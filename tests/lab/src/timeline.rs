@@ -1,12 +1,16 @@
 //! The way of a job as lines: what happened, and how long after the job was queued.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use dayfly_host::{Ending, HostEvent, Reported};
 use dayfly_twin::{Conclusion, DeliveryId, Happening, JobId, RunnerRemoval, TwinEvent};
 
 use crate::ec2_proxy::Launch;
+use crate::healing::healing;
 
 /// Something that the lab saw.
 #[derive(Clone, Debug)]
@@ -17,6 +21,8 @@ pub enum Sight {
     Instance(Reported),
     /// At EC2.
     Launch(Launch),
+    /// In a function's log.
+    Log(Value),
 }
 
 /// What a line is.
@@ -28,6 +34,8 @@ pub enum Kind {
     Output,
     /// Something that should not be.
     Trouble,
+    /// Something that should not be was found out, and is made good.
+    Healing,
 }
 
 /// A line of the timeline.
@@ -47,7 +55,7 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             Kind::Output => write!(f, "{:8}  {:12}│ {}", "", "", self.text),
-            Kind::Stage | Kind::Trouble => {
+            Kind::Stage | Kind::Trouble | Kind::Healing => {
                 write!(f, "{:6.1} s  {:12}{}", self.at.as_secs_f64(), self.stage, self.text)
             }
         }
@@ -60,6 +68,8 @@ pub struct Timeline {
     /// When the first job was queued, on the clock of whoever looks.
     queued_at: Option<Duration>,
     agents: Vec<String>,
+    /// How often in a row a heartbeat of an instance had to be tried again.
+    unheard: BTreeMap<String, u32>,
     /// Deliveries that tell of a queued job.
     queued: Vec<DeliveryId>,
 }
@@ -74,6 +84,10 @@ impl Timeline {
             Sight::Twin(event) => self.on_twin(&event.what)?,
             Sight::Instance(reported) => self.on_instance(reported)?,
             Sight::Launch(launch) => (Kind::Stage, "launched", launched(launch)),
+            Sight::Log(line) => {
+                let (stage, text) = healing(line)?;
+                (Kind::Healing, stage, text)
+            }
         };
         Some(Line {
             at: now.saturating_sub(self.queued_at.unwrap_or(now)),
@@ -103,6 +117,14 @@ impl Timeline {
             Happening::WebhookAnswered { delivery, status } if *status < 300 => {
                 let told = self.queued.contains(delivery);
                 told.then(|| (Kind::Stage, "seen", format!("the webhook is answered with {status}")))
+            }
+            Happening::WebhookDisturbed { event, action, how } if how == "Lose" => {
+                let action = action.as_deref().unwrap_or_default();
+                Some((
+                    Kind::Trouble,
+                    "lost",
+                    format!("GitHub never sends the webhook `{event}` `{action}`"),
+                ))
             }
             Happening::JobQueued { job, name, labels, .. } => {
                 stage("queued", format!("job {job} `{name}` for {}", labels.join(", ")))
@@ -135,12 +157,31 @@ impl Timeline {
                 self.agents.push(id.clone());
                 stage("agent up", "")
             }
+            HostEvent::AgentLine(line) if self.is_silent(id, line) => {
+                Some((Kind::Trouble, "silent", format!("{id}: its heartbeats are not heard")))
+            }
+            HostEvent::NetworkCut => Some((Kind::Trouble, "cut off", format!("{id}: its network is gone"))),
             HostEvent::NoticeGiven => stage("interrupted", ": EC2 takes it back"),
             HostEvent::Ended(Ending::HostShutDown) => None,
             HostEvent::Ended(ending) => stage("gone", &format!(": {}", why_gone(*ending))),
             HostEvent::Trouble(what) => Some((Kind::Trouble, "trouble", format!("{id} {what}"))),
             _ => None,
         }
+    }
+
+    /// Whether with this line of its agent's an instance has become silent: one heartbeat that is
+    /// tried again may only have come at a bad moment.
+    fn is_silent(&mut self, instance: &str, line: &Value) -> bool {
+        let text = |field: &str| line[field].as_str().unwrap_or_default();
+        if text("message").starts_with("HeartbeatAnswered") {
+            self.unheard.remove(instance);
+        }
+        if text("event") != "checkin_retried" || text("verb") != "heartbeat" {
+            return false;
+        }
+        let times = self.unheard.entry(instance.to_owned()).or_default();
+        *times += 1;
+        *times == 2
     }
 }
 
@@ -194,7 +235,7 @@ fn removal(why: RunnerRemoval) -> &'static str {
         RunnerRemoval::Deleted => "deleted by dayfly",
         RunnerRemoval::Unused => "unused for too long",
         RunnerRemoval::ConfigExpired => "its config was never used",
-        RunnerRemoval::LostCommunication => "lost",
+        RunnerRemoval::LostCommunication => "GitHub has lost it",
     }
 }
 
@@ -270,6 +311,20 @@ mod tests {
         let line = host(HostEvent::AgentLine(serde_json::json!({})));
         assert_eq!(timeline.see(&line, Duration::ZERO).unwrap().stage, "agent up");
         assert_eq!(timeline.see(&line, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn an_instance_is_silent_when_its_heartbeats_are_tried_again_and_again() {
+        let retried = serde_json::json!({"event": "checkin_retried", "verb": "heartbeat"});
+        let answered = serde_json::json!({"event": "event", "message": "HeartbeatAnswered(Continue)"});
+        let mut timeline = Timeline::default();
+        let mut stages = Vec::new();
+        for line in [&retried, &retried, &answered, &retried, &retried, &retried] {
+            let sight = host(HostEvent::AgentLine(line.clone()));
+            stages.extend(timeline.see(&sight, Duration::ZERO).map(|line| line.stage));
+        }
+        // The first line of all is the agent's coming up.
+        assert_eq!(stages, ["agent up", "silent"]);
     }
 
     #[test]

@@ -1,18 +1,26 @@
 //! Looks at all parts of a lab at once and prints the timeline as it happens.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use tokio::sync::broadcast;
+use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinHandle;
 
 use dayfly_host::Reported;
 use dayfly_twin::TwinEvent;
 
+use crate::aws::Aws;
 use crate::ec2_proxy::Launch;
+use crate::healing::HEALERS;
 use crate::lab::Lab;
 use crate::timeline::{Kind, Line, Sight, Timeline};
+
+/// How often the functions' logs are read.
+const READ_LOGS: Duration = Duration::from_millis(200);
 
 /// A look at a lab, from the moment it was made.
 #[derive(Debug)]
@@ -20,6 +28,8 @@ pub struct Watch {
     twin: broadcast::Receiver<TwinEvent>,
     instances: broadcast::Receiver<Reported>,
     launches: broadcast::Receiver<Launch>,
+    logs: Logs,
+    shown: BTreeSet<&'static str>,
     timeline: Timeline,
     clock: Instant,
     colour: bool,
@@ -33,6 +43,8 @@ impl Watch {
             twin: lab.twin().events(),
             instances: lab.host().events(),
             launches: lab.ec2().launches(),
+            logs: Logs::read(lab),
+            shown: BTreeSet::new(),
             timeline: Timeline::default(),
             clock: Instant::now(),
             colour: std::io::stdout().is_terminal(),
@@ -49,6 +61,7 @@ impl Watch {
                 event = self.twin.recv() => event.map(Sight::Twin),
                 event = self.instances.recv() => event.map(Sight::Instance),
                 launch = self.launches.recv() => launch.map(Sight::Launch),
+                line = self.logs.lines.recv() => line.map(Sight::Log).ok_or(RecvError::Closed),
             };
             match sight {
                 Ok(sight) => return Ok(sight),
@@ -64,9 +77,61 @@ impl Watch {
     /// When it cannot be written.
     pub fn print(&mut self, sight: &Sight, out: &mut impl Write) -> std::io::Result<()> {
         match self.timeline.see(sight, self.clock.elapsed()) {
-            Some(line) => writeln!(out, "{}", coloured(&line, self.colour)),
+            Some(line) => {
+                self.shown.insert(line.stage);
+                writeln!(out, "{}", coloured(&line, self.colour))
+            }
             None => Ok(()),
         }
+    }
+
+    /// Whether a line of this stage was printed.
+    #[must_use]
+    pub fn has_shown(&self, stage: &str) -> bool {
+        self.shown.contains(stage)
+    }
+}
+
+/// What the functions that heal log.
+#[derive(Debug)]
+struct Logs {
+    lines: mpsc::UnboundedReceiver<Value>,
+    reader: JoinHandle<()>,
+}
+
+impl Logs {
+    fn read(lab: &Lab) -> Self {
+        let (sender, lines) = mpsc::unbounded_channel();
+        let groups = HEALERS
+            .into_iter()
+            .filter_map(|function| lab.cloud().log_group(function).ok());
+        let groups = groups.map(|group| (group.to_owned(), 0)).collect();
+        let reader = tokio::spawn(read_for_ever(lab.aws().clone(), groups, sender));
+        Self { lines, reader }
+    }
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// Reads log groups, each from the number of lines on that were read before.
+async fn read_for_ever(aws: Aws, mut groups: Vec<(String, usize)>, sender: mpsc::UnboundedSender<Value>) {
+    loop {
+        for (group, read) in &mut groups {
+            // What cannot be read now is read the next time.
+            let lines = aws.log_lines(group).await.unwrap_or_default();
+            for line in lines.iter().skip(*read) {
+                // Lambda's own lines are no JSON.
+                if let Ok(value) = serde_json::from_str(line) {
+                    drop(sender.send(value));
+                }
+            }
+            *read = lines.len().max(*read);
+        }
+        tokio::time::sleep(READ_LOGS).await;
     }
 }
 
@@ -77,6 +142,7 @@ fn coloured(line: &Line, colour: bool) -> String {
         Kind::Stage => "36",
         Kind::Output => "2",
         Kind::Trouble => "31",
+        Kind::Healing => "32",
     };
     format!("\u{1b}[{code}m{line}\u{1b}[0m")
 }

@@ -19,6 +19,8 @@ use crate::service::{CallError, Service};
 pub const JIT_VARIABLE: &str = "ACTIONS_RUNNER_INPUT_JITCONFIG";
 /// The version that the stand-in says it has, where this variable is not set.
 pub const VERSION_VARIABLE: &str = "RUNNER_STANDIN_VERSION";
+/// The variable with the address of a proxy on the way to GitHub, if there is one.
+pub const PROXY_VARIABLE: &str = "RUNNER_STANDIN_PROXY";
 /// A version that GitHub takes.
 pub const VERSION: &str = "2.336.0";
 /// Pause after a poll that failed.
@@ -44,6 +46,8 @@ pub struct Start {
     pub jit_config: String,
     /// The version it says it has.
     pub version: String,
+    /// The proxy on the way to GitHub (`http://127.0.0.1:<port>`); none: straight there.
+    pub proxy: Option<String>,
     /// Whether a refused version is told by the exit status.
     pub tell_outdated: bool,
     /// The runner's folder.
@@ -87,7 +91,7 @@ pub async fn listen(start: Start) -> Outcome {
 async fn listen_or_fail(start: &Start) -> Result<Outcome, Box<dyn std::error::Error>> {
     let mut signals = Signals::new()?;
     let config = JitConfig::decode(&start.jit_config)?;
-    let (service, session) = match Service::open(&config, &start.version).await {
+    let (service, session) = match Service::open(&config, &start.version, start.proxy.as_deref()).await {
         Ok(opened) => opened,
         Err(CallError::Refused(refused)) if refused.code == RefusedCode::VersionTooOld => {
             say(&refused.message);

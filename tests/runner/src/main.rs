@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use dayfly_runner_standin::{JIT_VARIABLE, Outcome, Start, VERSION, VERSION_VARIABLE, listen};
+use dayfly_runner_standin::{JIT_VARIABLE, Outcome, PROXY_VARIABLE, Start, VERSION, VERSION_VARIABLE, listen};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     let start = Start {
         jit_config,
         version: variable(VERSION_VARIABLE).unwrap_or_else(|| VERSION.to_owned()),
+        proxy: variable(PROXY_VARIABLE),
         tell_outdated: variable("ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE").as_deref() == Some("1"),
         folder,
     };

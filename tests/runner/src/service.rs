@@ -34,10 +34,16 @@ pub struct Service {
 }
 
 impl Service {
-    /// Opens a session, and gives its name.
-    pub async fn open(config: &JitConfig, version: &str) -> Result<(Self, String), CallError> {
+    /// Opens a session, by way of `proxy` if there is one, and gives its name.
+    pub async fn open(config: &JitConfig, version: &str, proxy: Option<&str>) -> Result<(Self, String), CallError> {
+        // This machine's own proxies are not on the way.
+        let client = Client::builder().no_proxy();
+        let client = match proxy {
+            Some(proxy) => client.proxy(reqwest::Proxy::http(proxy)?),
+            None => client,
+        };
         let mut service = Self {
-            client: Client::builder().no_proxy().build()?,
+            client: client.build()?,
             url: format!("{}/_twin/runner", config.runner.server_url.trim_end_matches('/')),
             credential: config.credentials.data.client_id.clone(),
             poll: Duration::ZERO,

@@ -347,6 +347,12 @@ fn echoes(dice: &mut Dice, active: Duration, items: &mut Vec<Item>) {
             ..PlannedRun::simple(repository, at, Duration::from_secs(900))
         })
     };
+    if dice.happens(0.15) {
+        // Nobody may say whether it is idle, until its lifetime is over.
+        let from = at + Duration::from_secs(180);
+        let to = from + Duration::from_secs(1500);
+        items.push(Item::Outage(Outage::GitHub, from, to.min(active), 1.0));
+    }
     for pair in 0..6 {
         let repository = 10 + pair;
         items.push(run(repository, at, Some(Duration::from_secs(2))));

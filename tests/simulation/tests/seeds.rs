@@ -8,7 +8,13 @@ use simulation::{Broken, Guard, Plan, clock, first_broken, run, run_many, shrink
 
 /// Seeds that broke a promise once, with what they found. A seed means another history once what is
 /// drawn changes: what was found before is kept as a case where it is decided.
-const FOUND: &[(u64, &str)] = &[(407, "the schedule went off in the sweep that had just made a job due")];
+const FOUND: &[(u64, &str)] = &[
+    (407, "the schedule went off in the sweep that had just made a job due"),
+    (
+        4983,
+        "a sweep took the schedule for on that a patrol had just switched off",
+    ),
+];
 
 fn told(seed: u64, broken: &Broken) -> String {
     format!(

@@ -99,8 +99,8 @@ pub fn is_news(known: Option<&Job>, standing: Standing, age: Duration, deadlines
         return false;
     }
     match (standing, known.map(|job| &job.state)) {
-        (Standing::Queued, None) | (Standing::Running { ours: true }, None) => true,
-        (Standing::Running { .. }, Some(JobState::Queued | JobState::Launching)) => true,
+        (Standing::Queued | Standing::Running { ours: true }, None)
+        | (Standing::Running { .. }, Some(JobState::Queued | JobState::Launching)) => true,
         (Standing::Over, Some(state)) => !matches!(state, JobState::Finished { .. }),
         (Standing::Queued | Standing::Running { .. } | Standing::Over, _) => false,
     }

@@ -155,6 +155,32 @@ impl Aws {
         self.invocation(function, event, "Event").await.map(drop)
     }
 
+    /// Throttles a function altogether: as on AWS, none of its invocations begins.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn throttle_function(&self, function: &str) -> Result<(), AwsError> {
+        let body = json!({"ReservedConcurrentExecutions": 0});
+        self.lambda("PutFunctionConcurrency", Method::PUT, concurrency(function), body)
+            .await
+            .map(drop)
+    }
+
+    /// Ends what [`Aws::throttle_function`] began.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn release_function(&self, function: &str) -> Result<(), AwsError> {
+        let request = Rest {
+            service: "lambda",
+            method: Method::DELETE,
+            path: concurrency(function),
+            headers: Vec::new(),
+            body: Bytes::new(),
+        };
+        self.rest("lambda:DeleteFunctionConcurrency", request).await.map(drop)
+    }
+
     async fn invocation(&self, function: &str, event: &Value, kind: &str) -> Result<Answer, AwsError> {
         self.rest(
             "lambda:Invoke",
@@ -263,6 +289,17 @@ impl Aws {
         }
     }
 
+    /// Deletes an item by its key, as DynamoDB's JSON.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn delete_item(&self, table: &str, key: &Value) -> Result<(), AwsError> {
+        let body = json!({"TableName": table, "Key": key});
+        self.json("dynamodb", "DynamoDB_20120810", "DeleteItem", &body)
+            .await
+            .map(drop)
+    }
+
     /// A schedule of the default group.
     ///
     /// # Errors
@@ -297,6 +334,10 @@ impl Aws {
             Err(error) => Err(error),
         }
     }
+}
+
+fn concurrency(function: &str) -> String {
+    format!("/2017-10-31/functions/{}/concurrency", encode(function, b""))
 }
 
 fn body_of(body: &Value) -> Bytes {

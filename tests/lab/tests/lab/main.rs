@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod at_least_once;
+mod cancelled;
 mod contract;
 mod foundation;
 mod iam_refusals;
 mod logs_hold_no_secret;
+mod lost_machines;
+mod lost_webhooks;
 mod main_job;
+mod outages;
 mod redrive;
 mod scenarios;
 mod stand_in;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dayfly_lab::aws::Ec2Instance;
 use dayfly_lab::lab::{Lab, LabConfig};
-use dayfly_twin::{Conclusion, Job, RunId, Status};
+use dayfly_twin::{Conclusion, Disturbance, Job, RepoId, RunId, Status, WebhookFault};
 
 /// Long enough for a busy machine; nothing waits for it when all is well.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -14,7 +14,13 @@ pub const LOOK: Duration = Duration::from_millis(200);
 
 /// A lab in which everything works.
 pub async fn start() -> Lab {
-    let config = LabConfig::new().unwrap();
+    start_with(|_| {}).await
+}
+
+/// A lab in which something is otherwise than it usually is.
+pub async fn start_with(change: impl FnOnce(&mut LabConfig)) -> Lab {
+    let mut config = LabConfig::new().unwrap();
+    change(&mut config);
     Lab::start(config).await.unwrap_or_else(|error| panic!("{error:#}"))
 }
 
@@ -25,21 +31,52 @@ pub struct Pushed<'a> {
     pub run: RunId,
 }
 
+/// A repository to which nothing is pushed yet.
+pub struct Repository<'a> {
+    lab: &'a Lab,
+    name: &'static str,
+    id: RepoId,
+}
+
+/// Makes a repository.
+pub fn repository<'a>(lab: &'a Lab, name: &'static str) -> Repository<'a> {
+    let id = lab.twin().create_repo(name);
+    Repository { lab, name, id }
+}
+
+impl<'a> Repository<'a> {
+    /// Disturbs the next `workflow_job` webhook of `action` about a job of it.
+    pub fn disturb(self, action: &str, disturbance: Disturbance) -> Self {
+        let fault = WebhookFault::on("workflow_job", action).of(self.id).once(disturbance);
+        self.lab.twin().disturb_webhooks(fault);
+        self
+    }
+
+    /// Pushes a workflow whose one job asks for `dayfly-gpu` and runs `script`; `config` is the
+    /// `.dayfly.yml`, if it has one.
+    pub fn push(self, config: Option<&str>, script: &[&str]) -> Pushed<'a> {
+        let workflow = format!(
+            "on: push\njobs:\n  train:\n    runs-on: dayfly-gpu\n    steps:\n      - run: |\n          {}\n",
+            script.join("\n          ")
+        );
+        let mut files = vec![(".github/workflows/train.yml", &*workflow)];
+        files.extend(config.map(|text| (".dayfly.yml", text)));
+        let runs = self.lab.twin().push(self.id, "Train", &files).unwrap();
+        let [run] = runs[..] else {
+            panic!("one run should have been started: {runs:?}");
+        };
+        Pushed {
+            lab: self.lab,
+            repository: self.name,
+            run,
+        }
+    }
+}
+
 /// Pushes a repository whose one job asks for `dayfly-gpu` and runs `script`; `config` is its
 /// `.dayfly.yml`, if it has one.
-pub fn push<'a>(lab: &'a Lab, repository: &'static str, config: Option<&str>, script: &[&str]) -> Pushed<'a> {
-    let workflow = format!(
-        "on: push\njobs:\n  train:\n    runs-on: dayfly-gpu\n    steps:\n      - run: |\n          {}\n",
-        script.join("\n          ")
-    );
-    let mut files = vec![(".github/workflows/train.yml", &*workflow)];
-    files.extend(config.map(|text| (".dayfly.yml", text)));
-    let id = lab.twin().create_repo(repository);
-    let runs = lab.twin().push(id, "Train", &files).unwrap();
-    let [run] = runs[..] else {
-        panic!("one run should have been started: {runs:?}");
-    };
-    Pushed { lab, repository, run }
+pub fn push<'a>(lab: &'a Lab, name: &'static str, config: Option<&str>, script: &[&str]) -> Pushed<'a> {
+    repository(lab, name).push(config, script)
 }
 
 impl Pushed<'_> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::model::RepoId;
 use crate::state::WebhookDraft;
 
 /// A disturbance of some webhooks. Each webhook meets the first rule that fits it.
@@ -16,6 +17,7 @@ use crate::state::WebhookDraft;
 pub struct WebhookFault {
     event: String,
     action: Option<String>,
+    repo: Option<RepoId>,
     left: Option<u32>,
     disturbance: Disturbance,
 }
@@ -49,6 +51,7 @@ pub enum Disturbance {
 pub struct Fitting {
     event: String,
     action: Option<String>,
+    repo: Option<RepoId>,
 }
 
 impl WebhookFault {
@@ -58,6 +61,7 @@ impl WebhookFault {
         Fitting {
             event: event.to_owned(),
             action: Some(action.to_owned()),
+            repo: None,
         }
     }
 
@@ -67,6 +71,7 @@ impl WebhookFault {
         Fitting {
             event: event.to_owned(),
             action: None,
+            repo: None,
         }
     }
 
@@ -74,10 +79,20 @@ impl WebhookFault {
         self.left != Some(0)
             && self.event == draft.event
             && self.action.as_deref().is_none_or(|action| Some(action) == draft.action)
+            && self.repo.is_none_or(|repo| Some(repo) == draft.repo)
     }
 }
 
 impl Fitting {
+    /// Of these, only those of one repository.
+    #[must_use]
+    pub fn of(self, repo: RepoId) -> Self {
+        Self {
+            repo: Some(repo),
+            ..self
+        }
+    }
+
     /// Disturbs the next one.
     #[must_use]
     pub fn once(self, disturbance: Disturbance) -> WebhookFault {
@@ -90,6 +105,7 @@ impl Fitting {
         WebhookFault {
             event: self.event,
             action: self.action,
+            repo: self.repo,
             left: Some(count),
             disturbance,
         }
@@ -101,6 +117,7 @@ impl Fitting {
         WebhookFault {
             event: self.event,
             action: self.action,
+            repo: self.repo,
             left: None,
             disturbance,
         }
