@@ -126,7 +126,12 @@ pub fn completed(known: Concerned, event: &JobEvent, now: Timestamp, deadlines: 
     if let Some(runner) = &mut taken {
         // Its start may not have been told.
         bind(&mut job, runner, own.as_mut(), robbed.as_mut(), now);
-        if !runner.end(RunnerStep::FinishJob, Ending::JobOver, now, deadlines) && runner.state == RunnerState::Done {
+        let ending = if was_interrupted(conclusion) && is_silent(runner, now, deadlines) {
+            Ending::HeartbeatLost
+        } else {
+            Ending::JobOver
+        };
+        if !runner.end(RunnerStep::FinishJob, ending, now, deadlines) && runner.state == RunnerState::Done {
             // It was to be ended because it was not needed, and had been given a job.
             runner.ending = Some(Ending::JobOver);
         }
@@ -143,6 +148,13 @@ pub fn completed(known: Concerned, event: &JobEvent, now: Timestamp, deadlines: 
         own,
         robbed,
     }
+}
+
+/// Whether an instance was not heard of for so long that a job which failed on it did so because
+/// GitHub had lost it too, and found out before we did.
+fn is_silent(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> bool {
+    let heard = runner.heartbeat_at.unwrap_or(runner.since);
+    now.since(heard) >= deadlines.heartbeat_lost / 2
 }
 
 /// Whether a job that ended so on a runner that was interrupted has to be run again.
@@ -260,6 +272,30 @@ mod tests {
         let after = completed(known, &event(11), now(), &deadlines());
         assert_eq!(after.taken.unwrap().state, RunnerState::Done);
         assert_eq!(after.own.unwrap().ending, Some(Ending::NotNeeded));
+    }
+
+    #[test]
+    fn a_job_that_failed_on_an_instance_that_fell_silent_was_interrupted() {
+        let silent = deadlines().heartbeat_lost / 2;
+        for (conclusion, after, ending) in [
+            (Conclusion::Failure, silent, Ending::HeartbeatLost),
+            (Conclusion::Failure, silent / 2, Ending::JobOver),
+            (Conclusion::Success, silent, Ending::JobOver),
+        ] {
+            let (job, mut taken) = enrolled(11, "i-1");
+            taken.heartbeat_at = Some(now());
+            let known = Concerned {
+                job: Some(job),
+                taken: Some(taken),
+                ..Concerned::default()
+            };
+            let over = JobEvent {
+                conclusion: Some(conclusion),
+                ..event(11)
+            };
+            let taken = completed(known, &over, now().after(after), &deadlines()).taken.unwrap();
+            assert_eq!((taken.state, taken.ending), (RunnerState::Done, Some(ending)));
+        }
     }
 
     #[test]

@@ -107,7 +107,7 @@ pub struct InstanceEnd {
 pub fn instance_end(runner: &Runner, registration: Registration) -> InstanceEnd {
     let may_go = match registration {
         Registration::Removed => true,
-        Registration::Unclear(_) if runner.ending == Some(Ending::JobOver) => true,
+        Registration::Unclear(_) if runner.has_had_its_job() => true,
         Registration::Busy | Registration::Unclear(_) => runner.state == RunnerState::Lost,
     };
     InstanceEnd {

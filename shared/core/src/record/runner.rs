@@ -259,6 +259,12 @@ impl Runner {
         self.state == RunnerState::Enrolled || matches!(self.ending, Some(Ending::Idle | Ending::NotNeeded))
     }
 
+    /// Whether its job is over, for whatever reason: it takes no other.
+    #[must_use]
+    pub fn has_had_its_job(&self) -> bool {
+        matches!(self.step, RunnerStep::FinishJob | RunnerStep::LeaveAfterJob) || self.ending == Some(Ending::JobOver)
+    }
+
     /// The instance, once there is one.
     #[must_use]
     pub fn instance(&self) -> Option<&InstanceId> {
@@ -319,7 +325,7 @@ impl Runner {
     /// over can hold nothing up any more.
     #[must_use]
     pub fn linger_deadline(&self, deadlines: &Deadlines) -> Option<Timestamp> {
-        matches!(self.ending, Some(Ending::JobOver)).then(|| self.since.after(deadlines.leave))
+        self.has_had_its_job().then(|| self.since.after(deadlines.leave))
     }
 
     /// When it must be over, whatever it does.
