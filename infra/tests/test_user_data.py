@@ -92,7 +92,7 @@ class UserData(unittest.TestCase):
     def test_sets_the_last_power_off_before_anything_else(self):
         self.place_agent("true")
         _, calls = self.run_to_end()
-        self.assertRegex(calls[0], r"^systemd-run .*--on-active=4500s systemctl poweroff --force$")
+        self.assertRegex(calls[0], r"^systemd-run .*--on-active=3780s systemctl poweroff --force$")
 
     def test_closes_the_metadata_service_to_all_but_root_before_the_agent_starts(self):
         self.place_agent(f"echo agent >>{self.calls}")
