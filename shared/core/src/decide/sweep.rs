@@ -132,8 +132,10 @@ pub fn after_end(
         next.instance_ended = true;
     }
     if registration == Registration::Removed && ended {
-        let gone = next.take(RunnerStep::EndIdle, now, deadlines) || next.take(RunnerStep::Reap, now, deadlines);
-        debug_assert!(gone, "{runner:?} was ended");
+        // What it said last may have moved it on while it was ended: then the next look is its last.
+        let _ = next.take(RunnerStep::EndIdle, now, deadlines)
+            || next.take(RunnerStep::Reap, now, deadlines)
+            || next.take(RunnerStep::Vanish, now, deadlines);
         return next;
     }
     if registration == Registration::Busy && !ended && runner.may_be_taken() {
@@ -308,6 +310,16 @@ mod tests {
             let next = after_end(&lost, registration, ended, now(), &deadlines());
             assert_eq!(next.state, RunnerState::Lost);
             assert!(next.due_at >= Some(now().after(deadlines().retry(1))), "{next:?}");
+        }
+    }
+
+    #[test]
+    fn a_runner_that_moved_on_while_it_was_ended_is_ended_all_the_same() {
+        for state in [RunnerState::Busy, RunnerState::Draining] {
+            let next = after_end(&runner(state), Registration::Removed, true, now(), &deadlines());
+            assert_eq!((next.state, next.due_at), (RunnerState::Lost, Some(now())), "{state:?}");
+            let last = after_end(&next, Registration::Removed, true, now(), &deadlines());
+            assert_eq!(last.state, RunnerState::Gone);
         }
     }
 
