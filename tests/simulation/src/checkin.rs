@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use dayfly_agent::machine::{Event, JitConfig};
 use dayfly_core::checkin::{
-    ClaimAnswer, ClaimRequest, GoodbyeReason, GoodbyeRequest, HeartbeatRequest, InterruptionNotice, OrderAnswer, Phase,
-    ProgressRequest, Stage,
+    ClaimAnswer, ClaimRequest, GoodbyeReason, GoodbyeRequest, HeartbeatRequest, InterruptionNotice, Order, OrderAnswer,
+    Phase, ProgressRequest, Stage,
 };
 use dayfly_core::ids::InstanceId;
 use dayfly_core::time::Timestamp;
@@ -136,7 +136,9 @@ impl Sim {
             200 => {
                 let now = self.now();
                 self.with(instance, |machine| machine.heard_at = Some(now));
-                if let Some(event) = understood(&what, body) {
+                let hostile = self.with(instance, |machine| machine.hostile) == Some(true);
+                let event = understood(&what, body);
+                if let Some(event) = event.map(|event| if hostile { disobeyed(event) } else { event }) {
                     self.feed(instance, event);
                 }
             }
@@ -163,6 +165,26 @@ impl Sim {
             What::Goodbye(_) => Event::GoodbyeDone(None),
         };
         self.feed(instance, event);
+    }
+}
+
+/// What a hostile instance makes of an answer.
+fn disobeyed(event: Event) -> Event {
+    match event {
+        Event::Claimed {
+            jit_config,
+            heartbeat,
+            drain,
+            ..
+        } => Event::Claimed {
+            jit_config,
+            heartbeat,
+            lifetime: NEVER,
+            drain,
+        },
+        Event::HeartbeatAnswered(_) => Event::HeartbeatAnswered(Order::Continue),
+        Event::ProgressAnswered(_) => Event::ProgressAnswered(Order::Continue),
+        other => other,
     }
 }
 

@@ -39,13 +39,15 @@ impl Sim {
             let id = &one.view.instance;
             let age = self.now().since(one.view.launched_at);
             let machine = machines.get(id);
-            let dead = machine.is_none_or(|machine| machine.frozen || machine.never_booted);
-            // Nothing on it moves: only the control plane can end it, once that is there.
+            let dead = machine.is_none_or(|machine| machine.frozen || machine.never_booted || machine.hostile);
+            // Nothing on it moves, or it does not want to: only the control plane can end it, once that is there.
             let excused = dead && self.calm_for(&[CONTROL, GITHUB]) < 30 * MINUTE;
-            if age > self.plan.lifetime + 5 * MINUTE && !excused {
+            let forgotten = emptied.is_some_and(|at| at >= one.view.launched_at);
+            // Then only patrol is left to it, which comes every quarter of an hour.
+            let grace = if dead && forgotten { 21 * MINUTE } else { 5 * MINUTE };
+            if age > self.plan.lifetime + grace && !excused {
                 broken = Some((LIFETIME, format!("{id} is {} old", clock(age))));
             }
-            let forgotten = emptied.is_some_and(|at| at >= one.view.launched_at);
             let limit = if forgotten { 26 * MINUTE } else { 10 * MINUTE };
             let over = self.promises.borrow().jobs_over.get(id).copied();
             if let Some(over) = over
@@ -126,16 +128,10 @@ impl Sim {
     }
 
     pub(crate) fn calls_are_few(&self) {
-        let now = self.now();
-        let asked = {
-            let mut promises = self.promises.borrow_mut();
-            promises
-                .asked_github
-                .retain(|at| now.since(*at) < Duration::from_secs(3600));
-            promises.asked_github.len()
-        };
-        if asked > 5000 {
-            self.broken(FEW_CALLS, format!("{asked} calls to GitHub in an hour"));
+        let refused = self.promises.borrow().refused;
+        let hours = self.elapsed().as_secs() / 3600 + 1;
+        if refused > hours {
+            self.broken(FEW_CALLS, format!("GitHub refused {refused} calls in {hours} hours"));
         }
         let only_drought = self.plan.items.iter().all(|(_, item)| match item {
             Item::Outage(kind, ..) => !CONTROL.contains(kind) && !GITHUB.contains(kind) && *kind != Outage::BusDouble,

@@ -60,6 +60,8 @@ pub struct Machine {
     pub(crate) hung_job: bool,
     pub(crate) hung_runner: bool,
     pub(crate) runner_broken: bool,
+    /// Whether it obeys nobody.
+    pub(crate) hostile: bool,
     /// What befalls it when its job is about to end.
     pub(crate) at_the_end: Option<Trouble>,
     pub(crate) outcome: Conclusion,
@@ -104,6 +106,7 @@ impl Sim {
             hung_job: befalls(Trouble::HungJob),
             hung_runner: befalls(Trouble::HungRunner),
             runner_broken: befalls(Trouble::RunnerBroken),
+            hostile: befalls(Trouble::Hostile),
             at_the_end: None,
             outcome: Conclusion::Success,
             heard_at: None,
@@ -133,6 +136,7 @@ impl Sim {
             (Trouble::HungJob, machine.hung_job),
             (Trouble::HungRunner, machine.hung_runner),
             (Trouble::RunnerBroken, machine.runner_broken),
+            (Trouble::Hostile, machine.hostile),
         ] {
             if trouble.1 {
                 self.tally.borrow_mut().trouble(trouble.0);
@@ -142,11 +146,10 @@ impl Sim {
             let longest = if dice.happens(0.05) { 500 } else { 90 };
             let boots = dice.seconds(15, longest);
             self.engine.plan(boots, Happening::Booted(instance.clone()));
-            self.own_end(
-                instance,
-                boots / 2 + self.plan.lifetime + LAST_RESORT,
-                "its last resort",
-            );
+            if !machine.hostile {
+                let last_resort = boots / 2 + self.plan.lifetime + LAST_RESORT;
+                self.own_end(instance, last_resort, "its last resort");
+            }
         }
         machine.skew = dice.seconds(0, 240);
         self.machines.borrow_mut().insert(instance.clone(), machine);
@@ -171,7 +174,7 @@ impl Sim {
             let Some(machine) = machines.get_mut(instance).filter(|one| living && !one.frozen) else {
                 return;
             };
-            let (lifetime, unreachable) = if self.has(Guard::AgentTimer) {
+            let (lifetime, unreachable) = if self.has(Guard::AgentTimer) && !machine.hostile {
                 (self.plan.lifetime, UNREACHABLE)
             } else {
                 (NEVER, NEVER)

@@ -74,6 +74,8 @@ pub enum Trouble {
     HungRunner,
     /// GitHub lists its busy runner as idle.
     FalseIdle,
+    /// Job code has taken it over: it checks in and obeys nobody, its own timers neither.
+    Hostile,
 }
 
 /// A workflow run.
@@ -221,7 +223,7 @@ const OUTAGES: [Outage; 19] = [
     Outage::SchedulerApi,
 ];
 
-const TROUBLES: [Trouble; 11] = [
+const TROUBLES: [Trouble; 12] = [
     Trouble::BootFailure,
     Trouble::AgentCrash,
     Trouble::Freeze,
@@ -233,6 +235,7 @@ const TROUBLES: [Trouble; 11] = [
     Trouble::HungJob,
     Trouble::HungRunner,
     Trouble::FalseIdle,
+    Trouble::Hostile,
 ];
 
 impl Plan {
@@ -347,7 +350,7 @@ fn echoes(dice: &mut Dice, active: Duration, items: &mut Vec<Item>) {
             ..PlannedRun::simple(repository, at, Duration::from_secs(900))
         })
     };
-    if dice.happens(0.15) {
+    if dice.happens(0.4) {
         // Nobody may say whether it is idle, until its lifetime is over.
         let from = at + Duration::from_secs(180);
         let to = from + Duration::from_secs(1500);

@@ -125,7 +125,14 @@ impl Ports {
                 message: "API rate limit exceeded".to_owned(),
             });
         }
-        self.sim.promises.borrow_mut().asked_github(self.sim.now());
+        let now = self.sim.now();
+        if let Some(wait) = self.sim.promises.borrow_mut().ask_github(now) {
+            return Err(ApiError {
+                kind: ApiErrorKind::RateLimited(Some(wait)),
+                call: what,
+                message: "API rate limit exceeded".to_owned(),
+            });
+        }
         self.make(Service::GitHub, what, happens)
             .await
             .map_err(|message| ApiError {

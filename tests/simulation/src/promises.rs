@@ -43,16 +43,39 @@ pub struct Broken {
     pub at: Duration,
 }
 
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// How many calls GitHub takes in an hour.
+///
+/// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>
+const CALLS_AN_HOUR: u64 = 5000;
+
 /// What is remembered to judge by.
-#[derive(Default)]
 pub struct Promises {
     /// The first promise that was broken.
     pub broken: Option<Broken>,
     pub(crate) settled: BTreeMap<JobKey, Timestamp>,
     pub(crate) dark_since: Option<Timestamp>,
     pub(crate) emptied_at: Option<Timestamp>,
-    pub(crate) asked_github: Vec<Timestamp>,
+    github_calls: (Timestamp, u64),
+    limited_until: Option<Timestamp>,
+    pub(crate) refused: u64,
     pub(crate) jobs_over: BTreeMap<InstanceId, Timestamp>,
+}
+
+impl Default for Promises {
+    fn default() -> Self {
+        Self {
+            broken: None,
+            settled: BTreeMap::new(),
+            dark_since: None,
+            emptied_at: None,
+            github_calls: (Timestamp::from_millis(0), 0),
+            limited_until: None,
+            refused: 0,
+            jobs_over: BTreeMap::new(),
+        }
+    }
 }
 
 impl Promises {
@@ -67,9 +90,25 @@ impl Promises {
         self.settled.entry(job).or_insert(now);
     }
 
-    /// GitHub was asked for something.
-    pub fn asked_github(&mut self, now: Timestamp) {
-        self.asked_github.push(now);
+    /// Asks GitHub for something, which takes so many calls in an hour. Answers how long to wait if
+    /// they are used up: the adapter keeps that in mind, and asks no more until then.
+    pub fn ask_github(&mut self, now: Timestamp) -> Option<Duration> {
+        if let Some(wait) = self
+            .limited_until
+            .map(|until| until.since(now))
+            .filter(|wait| !wait.is_zero())
+        {
+            return Some(wait);
+        }
+        let (since, calls) = self.github_calls;
+        let over = now.since(since) >= HOUR;
+        self.github_calls = if over { (now, 1) } else { (since, calls + 1) };
+        if self.github_calls.1 < CALLS_AN_HOUR {
+            return None;
+        }
+        self.refused += 1;
+        self.limited_until = Some(self.github_calls.0.after(HOUR));
+        Some(HOUR)
     }
 }
 
