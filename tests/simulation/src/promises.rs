@@ -135,7 +135,10 @@ impl Sim {
 
     /// Whether a condition that began so long ago should have been mended, given what it hangs on.
     pub(crate) fn overdue(&self, since: Duration, limit: Duration, kinds: &[&[Outage]]) -> bool {
-        since > limit && self.calm_for(kinds) > limit
+        let limited = self.promises.borrow().limited_until;
+        // As good as an outage: GitHub takes no more calls in this hour.
+        let refused = limited.is_some_and(|until| self.now() < until.after(limit)) && kinds.contains(&GITHUB);
+        since > limit && self.calm_for(kinds) > limit && !refused
     }
 
     /// A record was written.
