@@ -1,7 +1,8 @@
 //! What the simulation is run for with every change: new histories each day, those that found
 //! something once, and the proof that it finds what is missing.
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs)]
 
+use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use simulation::{Broken, Guard, Plan, clock, first_broken, run, run_many, shrink, sweep_reads};
@@ -16,6 +17,11 @@ const FOUND: &[(u64, &str)] = &[
     ),
 ];
 
+/// Says something that is shown even if all is well: what is printed is not.
+fn say(what: &str) {
+    std::io::stderr().write_all(format!("{what}\n").as_bytes()).unwrap();
+}
+
 fn told(seed: u64, broken: &Broken) -> String {
     format!(
         "{} — {} at {}: cargo run --release -p simulation -- --seed {seed}",
@@ -29,7 +35,7 @@ fn told(seed: u64, broken: &Broken) -> String {
 fn todays_five_hundred_histories_keep_every_promise() {
     let days = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 86_400;
     let from = days * 1000;
-    println!("seeds {from} to {}", from + 499);
+    say(&format!("today's seeds: {from} to {}", from + 499));
     let many = run_many(from, 500, &[], false, |_| {});
     let broken: Vec<String> = many.broken.iter().map(|(seed, broken)| told(*seed, broken)).collect();
     assert!(broken.is_empty(), "seeds from {from}:\n{}", broken.join("\n"));
@@ -62,7 +68,10 @@ fn a_promise_breaks_without_each_guard() {
         let Some((seed, broken)) = first_broken(*guard, 1, 2000) else {
             panic!("no promise hangs on {guard} in 2000 seeds");
         };
-        println!("without {guard}, seed {seed} breaks {}", broken.promise);
+        say(&format!(
+            "without {guard}, seed {seed} breaks promise {}",
+            broken.promise
+        ));
     }
 }
 
