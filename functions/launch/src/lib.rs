@@ -303,7 +303,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters> Function
     /// somebody else's runners.
     async fn plan(&self, job: &Job, now: Timestamp) -> Result<Option<LaunchPlan>, NoPlan> {
         let config = config::load(&self.store, &self.github, &scope(job), now).await?;
-        let Some(spec) = config.resolve(&job.labels) else {
+        let Some(spec) = config.resolve(&job.labels).first().copied() else {
             return if labels::must_be_ours(&job.labels) {
                 Err(no_such_label(job))
             } else {

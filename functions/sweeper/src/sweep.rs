@@ -48,6 +48,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
             Record::Job(job) => self.job(Stored { record: job, version }, now).await,
             Record::Run(run) => settle_run(&self.store, &self.github, run.key, now).await,
             Record::Delivery(_)
+            | Record::Notice(_)
             | Record::Instance(_)
             | Record::Config(_)
             | Record::Wake(_)

@@ -1,5 +1,6 @@
 //! `.dayfly.yml`: which runner a label stands for.
 
+mod read;
 mod units;
 
 use std::time::Duration;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ImageId, InstanceType};
 use crate::labels::{self, Label};
+use crate::money::MicroDollars;
 
 /// Where a repository's configuration lies, on its default branch.
 pub const CONFIG_PATH: &str = ".dayfly.yml";
@@ -49,6 +51,20 @@ pub struct RunnerSpec {
     pub image: MachineImage,
     /// Spot capacity, or else on-demand.
     pub spot: bool,
+    /// What is tried once no spot capacity is left.
+    pub fallback: Fallback,
+    /// What an hour of an instance may cost at most; whatever EC2 asks, if not given.
+    pub max_price: Option<MicroDollars>,
+    /// How EC2 picks among the pools of spot capacity.
+    pub allocation_strategy: AllocationStrategy,
+    /// When interruptions make it leave spot for a while; never, if not given.
+    pub breaker: Option<Breaker>,
+    /// What the instance runs, in bash, when EC2 takes it back while a job runs.
+    pub on_interruption: Option<String>,
+    /// What a rebalance recommendation does.
+    pub rebalance: Rebalance,
+    /// When and how interrupted jobs are run again.
+    pub rerun: RerunPolicy,
     /// The root volume's size in GiB; the image's own if not given.
     pub disk_gib: Option<u32>,
     /// How long it waits for a job; the stack's deadline if not given.
@@ -57,51 +73,136 @@ pub struct RunnerSpec {
     pub max_lifetime: Option<Duration>,
 }
 
+/// What is tried once no spot capacity is left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fallback {
+    /// Nothing: the next entry with the label, or spot again later.
+    #[default]
+    None,
+    /// The same instance types on demand.
+    OnDemand,
+}
+
+/// How EC2 picks among the pools of spot capacity.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-fleet-allocation-strategy.html>
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AllocationStrategy {
+    /// The cheapest of the pools that are least likely to be interrupted.
+    #[default]
+    PriceCapacityOptimized,
+    /// The pool that is least likely to be interrupted.
+    CapacityOptimized,
+    /// The cheapest pool.
+    LowestPrice,
+}
+
+/// Leaves spot for a while after so many interruptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breaker {
+    /// So many interruptions
+    pub interruptions: u32,
+    /// in this time
+    pub within: Duration,
+    /// send the next jobs to on-demand for so long.
+    pub on_demand_for: Duration,
+}
+
+/// What a rebalance recommendation does: EC2's word that an instance is more likely to be
+/// interrupted than others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rebalance {
+    /// It is noted.
+    #[default]
+    Mark,
+    /// A runner that has no job yet is ended, and another launched.
+    DrainIfIdle,
+}
+
+/// When and how interrupted jobs are run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RerunPolicy {
+    /// Which jobs.
+    pub what: RerunWhat,
+    /// How often a run is run again at most.
+    pub max: u32,
+    /// Which re-runs get on-demand capacity.
+    pub on_demand: RerunOnDemand,
+}
+
+/// Which jobs are run again after an interruption.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RerunWhat {
+    /// The interrupted ones; those that failed by themselves only where GitHub cannot tell them apart.
+    #[default]
+    Interrupted,
+    /// All failed jobs of the run.
+    Failed,
+    /// None.
+    Never,
+}
+
+/// Which re-runs get on-demand capacity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RerunOnDemand {
+    /// The last that is allowed.
+    #[default]
+    Last,
+    /// Every one.
+    Always,
+    /// None.
+    Never,
+}
+
+impl Default for RerunPolicy {
+    fn default() -> Self {
+        Self {
+            what: RerunWhat::default(),
+            max: MAX_RERUNS,
+            on_demand: RerunOnDemand::default(),
+        }
+    }
+}
+
+/// How often an interrupted run is run again, unless the file says otherwise.
+pub const MAX_RERUNS: u32 = 2;
+
 /// A repository's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Its runners, in the order of the file.
     pub runners: Vec<RunnerSpec>,
+    /// How a job is told that it is given up.
+    pub giving_up: GivingUp,
+}
+
+/// How a job is told that it is given up, besides the check run on its commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivingUp {
+    /// Whether a messenger takes the job in order to fail it with the reason in its log.
+    pub messenger: bool,
+    /// Whether its run is cancelled if not even a messenger can be launched.
+    pub cancel_run: bool,
+}
+
+impl Default for GivingUp {
+    fn default() -> Self {
+        Self {
+            messenger: true,
+            cancel_run: false,
+        }
+    }
 }
 
 /// A configuration that cannot be used, in words for the author of the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{CONFIG_PATH}`: {0}")]
 pub struct ConfigError(String);
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawConfig {
-    runners: Vec<RawRunner>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRunner {
-    name: String,
-    labels: Vec<String>,
-    instance_type: OneOrMore,
-    machine_image: String,
-    #[serde(default = "yes")]
-    spot: bool,
-    #[serde(default)]
-    disk_size: Option<units::Size>,
-    #[serde(default)]
-    idle_timeout: Option<units::Span>,
-    #[serde(default)]
-    max_lifetime: Option<units::Span>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMore {
-    One(String),
-    More(Vec<String>),
-}
-
-fn yes() -> bool {
-    true
-}
 
 impl Config {
     /// What holds in a repository that has no file.
@@ -123,90 +224,19 @@ impl Config {
                 text.len()
             )));
         }
-        let raw: RawConfig = serde_saphyr::from_str(text).map_err(|error| ConfigError(error.to_string()))?;
-        let runners = raw
-            .runners
-            .into_iter()
-            .map(RawRunner::checked)
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { runners })
+        read::config(text)
     }
 
-    /// The first runner, in the order of the file, that a job with these labels asks for.
+    /// The runners that a job with these labels asks for, in the order in which they are tried: that
+    /// of the file.
     #[must_use]
-    pub fn resolve(&self, labels: &[Label]) -> Option<&RunnerSpec> {
-        self.runners
+    pub fn resolve(&self, labels: &[Label]) -> Vec<&RunnerSpec> {
+        let matching = self
+            .runners
             .iter()
-            .find(|runner| labels::matches(labels, &runner.labels))
+            .filter(|runner| labels::matches(labels, &runner.labels));
+        matching.collect()
     }
-}
-
-impl RawRunner {
-    fn checked(self) -> Result<RunnerSpec, ConfigError> {
-        let bad = |key: &str, what: &str| Err(ConfigError(format!("runner `{}`: `{key}` {what}", self.name)));
-        let types = match self.instance_type {
-            OneOrMore::One(one) => vec![one],
-            OneOrMore::More(more) => more,
-        };
-        if self.labels.is_empty() {
-            return bad(
-                "labels",
-                "is empty: name at least one label that a job's `runs-on` can ask for",
-            );
-        }
-        if types.is_empty() {
-            return bad(
-                "instance_type",
-                "is empty: name at least one EC2 instance type, `g5.xlarge` say",
-            );
-        }
-        if let Some(odd) = types.iter().find(|one| !is_instance_type(one)) {
-            return bad(
-                "instance_type",
-                &format!("has `{odd}`, which is no EC2 instance type: expected one like `g5.xlarge`"),
-            );
-        }
-        let Some(image) = machine_image(&self.machine_image) else {
-            return bad(
-                "machine_image",
-                &format!(
-                    "is `{}`: expected an AMI id, `ami-…`, or an SSM parameter, `ssm:/path`",
-                    self.machine_image
-                ),
-            );
-        };
-        Ok(RunnerSpec {
-            labels: self.labels.into_iter().map(Label::new).collect(),
-            instance_types: types.into_iter().map(InstanceType::new).collect(),
-            image,
-            spot: self.spot,
-            disk_gib: self.disk_size.map(|size| size.0),
-            idle_timeout: self.idle_timeout.map(|span| span.0),
-            max_lifetime: self.max_lifetime.map(|span| span.0),
-            name: self.name,
-        })
-    }
-}
-
-fn is_instance_type(text: &str) -> bool {
-    let plain = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    text.split_once('.')
-        .is_some_and(|(family, size)| plain(family) && plain(size))
-}
-
-fn machine_image(text: &str) -> Option<MachineImage> {
-    if let Some(path) = text.strip_prefix("ssm:") {
-        let plain = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.".contains(&b));
-        return plain.then(|| MachineImage::Parameter(path.to_owned()));
-    }
-    let digits = text.strip_prefix("ami-")?;
-    (matches!(digits.len(), 8 | 17) && digits.bytes().all(|b| b.is_ascii_hexdigit()))
-        .then(|| MachineImage::Ami(ImageId::new(text)))
 }
 
 #[cfg(test)]

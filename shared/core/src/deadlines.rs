@@ -95,9 +95,6 @@ pub const QUEUE_LIMIT: Duration = minutes(24 * 60);
 /// How often a job is given another runner after one that never took a job.
 pub const MAX_LAUNCHES: u32 = 5;
 
-/// How often an interrupted run is run again.
-pub const MAX_RERUNS: u32 = 2;
-
 /// How long a record is kept after its end, so that a late or repeated webhook finds it.
 pub const KEEP_ENDED: Duration = minutes(7 * 24 * 60);
 

@@ -65,6 +65,10 @@ number_id! {
     InstallationId(u64)
 }
 number_id! {
+    /// GitHub's id of a check run.
+    CheckRunId(u64)
+}
+number_id! {
     /// GitHub's id of a registered runner.
     RunnerId(u64)
 }

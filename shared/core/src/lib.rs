@@ -4,6 +4,7 @@
 //! came at. The functions' shells load, call one of these, act, and record.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::format_push_string))]
 
+pub mod capacity;
 pub mod checkin;
 pub mod config;
 pub mod deadlines;

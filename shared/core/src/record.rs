@@ -9,10 +9,12 @@ use crate::labels::Label;
 use crate::time::Timestamp;
 
 mod id;
+mod notice;
 mod patrol;
 mod runner;
 
 pub use id::RecordId;
+pub use notice::{AfterInterruption, MessengerNews, Notice, Say};
 pub use patrol::{Patrol, Watched, WatchedRepository};
 pub use runner::{Ending, LaunchPlan, Launched, Runner, RunnerState};
 
@@ -192,6 +194,8 @@ pub enum Record {
     Delivery(Delivery),
     /// A job.
     Job(Job),
+    /// What a job's check run is to say.
+    Notice(Box<Notice>),
     /// A runner.
     Runner(Box<Runner>),
     /// An instance.
@@ -215,6 +219,7 @@ impl Record {
         match self {
             Self::Delivery(delivery) => RecordId::Delivery(delivery.delivery.clone()),
             Self::Job(job) => RecordId::Job(job.key),
+            Self::Notice(notice) => RecordId::Notice(notice.key),
             Self::Runner(runner) => RecordId::Runner(runner.name.clone()),
             Self::Instance(instance) => RecordId::Instance(instance.instance.clone()),
             Self::Run(run) => RecordId::Run(run.key),
@@ -230,6 +235,7 @@ impl Record {
     pub fn due_at(&self) -> Option<Timestamp> {
         match self {
             Self::Job(job) => job.due_at,
+            Self::Notice(notice) => notice.due_at,
             Self::Runner(runner) => runner.due_at,
             Self::Run(run) => run.due_at,
             Self::Delivery(_)
@@ -247,6 +253,7 @@ impl Record {
         match self {
             Self::Delivery(delivery) => Some(delivery.at.after(KEEP_DELIVERY)),
             Self::Job(job) => job.ended_at.map(|at| at.after(KEEP_ENDED)),
+            Self::Notice(notice) => notice.due_at.is_none().then(|| notice.since.after(2 * KEEP_ENDED)),
             Self::Runner(runner) => runner.ended_at.map(|at| at.after(KEEP_ENDED)),
             Self::Instance(instance) => Some(instance.at.after(2 * KEEP_ENDED)),
             Self::Run(run) => run.due_at.is_none().then(|| run.at.after(KEEP_ENDED + KEEP_ENDED)),
@@ -281,6 +288,7 @@ macro_rules! record_kind {
 
 record_kind!(Delivery, Delivery, |value| value, |inner| inner);
 record_kind!(Job, Job, |value| value, |inner| inner);
+record_kind!(Notice, Notice, |value| Box::new(value), |inner| *inner);
 record_kind!(Runner, Runner, |value| Box::new(value), |inner| *inner);
 record_kind!(Instance, Instance, |value| value, |inner| inner);
 record_kind!(Run, Run, |value| value, |inner| inner);

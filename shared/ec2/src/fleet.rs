@@ -160,6 +160,7 @@ pub(crate) fn answer(output: &CreateFleetOutput) -> FleetAnswer {
             kind: kind_of(code),
             code: code.to_owned(),
             message: error.error_message().unwrap_or_default().to_owned(),
+            pool: None,
         };
         if !errors.contains(&error) {
             errors.push(error);
@@ -171,6 +172,7 @@ pub(crate) fn answer(output: &CreateFleetOutput) -> FleetAnswer {
             kind: FleetErrorKind::Unknown,
             code: "NoInstance".to_owned(),
             message: "EC2 launched nothing and gave no reason".to_owned(),
+            pool: None,
         });
     }
     FleetAnswer { instances, errors }

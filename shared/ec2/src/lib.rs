@@ -130,6 +130,7 @@ impl Fleet for Ec2Fleet {
             kind: FleetErrorKind::BadRequest,
             code: "InvalidAMIID.NotFound".to_owned(),
             message: format!("image `{image}` {message}"),
+            pool: None,
         };
         let found = answer
             .images()
@@ -189,6 +190,7 @@ where
         kind: failure.code.as_deref().map_or(FleetErrorKind::Unknown, kind_of),
         code: failure.code.unwrap_or_else(|| NO_ANSWER.to_owned()),
         message: failure.message,
+        pool: None,
     }
 }
 
@@ -198,6 +200,7 @@ fn unexpected(message: &str) -> FleetError {
         kind: FleetErrorKind::Unknown,
         code: "UnexpectedAnswer".to_owned(),
         message: message.to_owned(),
+        pool: None,
     }
 }
 

@@ -37,6 +37,7 @@ impl Ec2Fleet {
                 foreign.join(", "),
                 self.settings.stack
             ),
+            pool: None,
         })
     }
 

@@ -1,40 +1,11 @@
 //! EC2.
 
+use dayfly_core::capacity::FleetError;
 use dayfly_core::ids::{ImageId, InstanceId, InstanceType, RunnerName, SubnetId, Zone};
 use dayfly_core::money::MicroDollars;
 use dayfly_core::time::Timestamp;
 
 use crate::Scope;
-
-/// What kind of failure EC2 named: what a caller decides on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FleetErrorKind {
-    /// The pools have nothing left: another pool, or later.
-    Capacity,
-    /// The account may not have more.
-    Quota,
-    /// The price limit is below the price.
-    Price,
-    /// The request can never succeed as it is.
-    BadRequest,
-    /// Too many requests: slower.
-    Throttled,
-    /// Anything else, network and time-outs among it: again later, never dropped. It may have
-    /// been done all the same.
-    Unknown,
-}
-
-/// A failure in EC2's own words.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{code}: {message}")]
-pub struct FleetError {
-    /// What a caller decides on.
-    pub kind: FleetErrorKind,
-    /// EC2's error code.
-    pub code: String,
-    /// EC2's message.
-    pub message: String,
-}
 
 /// One `CreateFleet` call of type `instant` for one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,9 +13,8 @@ mod schedule;
 mod store;
 
 pub use bus::{Bus, BusError};
-pub use fleet::{
-    Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest, Image, InstanceState, InstanceView,
-};
+pub use dayfly_core::capacity::{FleetError, FleetErrorKind};
+pub use fleet::{Fleet, FleetAnswer, FleetInstance, FleetRequest, Image, InstanceState, InstanceView};
 pub use github::{
     ApiError, ApiErrorKind, ConfigFile, FailedDelivery, GitHub, JitConfig, JobStatus, JobView, Minted, Removal,
     RerunAnswer, RunView, RunnerView, Scope,

@@ -2,8 +2,8 @@
 
 use dayfly_core::ids::{DeliveryId, InstanceId, JobKey, Repository, RunKey, RunnerName};
 use dayfly_core::record::{
-    CachedConfig, Change, Delivery, Instance, Job, Patrol, Record, RecordId, Run, Runner, Stored, Wake, Watched,
-    WrongKind,
+    CachedConfig, Change, Delivery, Instance, Job, Notice, Patrol, Record, RecordId, Run, Runner, Stored, Wake,
+    Watched, WrongKind,
 };
 use dayfly_core::time::Timestamp;
 
@@ -52,6 +52,11 @@ pub trait Store {
     /// A runner.
     async fn runner(&self, name: &RunnerName) -> Result<Option<Stored<Runner>>, StoreError> {
         typed(self.load(&RecordId::Runner(name.clone())).await?)
+    }
+
+    /// What a job's check run is to say.
+    async fn notice(&self, key: JobKey) -> Result<Option<Stored<Notice>>, StoreError> {
+        typed(self.load(&RecordId::Notice(key)).await?)
     }
 
     /// The switch of the minute schedule.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use dayfly_core::record::{
-    CachedConfig, Delivery, Instance, Job, Patrol, Record, Run, Runner, Stored, Version, Wake, Watched,
+    CachedConfig, Delivery, Instance, Job, Notice, Patrol, Record, Run, Runner, Stored, Version, Wake, Watched,
 };
 use dayfly_ports::StoreError;
 use serde::Serialize;
@@ -45,6 +45,7 @@ pub fn write(record: &Record, version: Version, commit: &str) -> Result<Item, St
         Record::Config(config) => attributes(config),
         Record::Wake(wake) => attributes(wake),
         Record::Watched(watched) => attributes(watched),
+        Record::Notice(notice) => attributes(notice),
         Record::Patrol(patrol) => attributes(patrol),
     }?;
     // An index does not take NULL for a key, and what is not there says the same.
@@ -80,6 +81,7 @@ pub fn read(item: Item) -> Result<Stored<Record>, StoreError> {
     let record = match kind {
         "DELIVERY" => record::<Delivery>(item),
         "JOB" => record::<Job>(item),
+        "NOTICE" => record::<Notice>(item),
         "RUNNER" => record::<Runner>(item),
         "INSTANCE" => record::<Instance>(item),
         "RUN" => record::<Run>(item),

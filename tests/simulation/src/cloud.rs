@@ -46,6 +46,7 @@ pub fn error(kind: FleetErrorKind, code: &str) -> FleetError {
         kind,
         code: code.to_owned(),
         message: "as the history has it".to_owned(),
+        pool: None,
     }
 }
 

@@ -253,7 +253,7 @@ impl Sim {
             let run = &hub.runs[&job.run];
             job.interrupted
                 && job.status == JobStatus::Completed(Conclusion::Failure)
-                && job.attempt.0 <= dayfly_core::deadlines::MAX_RERUNS
+                && job.attempt.0 <= dayfly_core::config::MAX_RERUNS
                 && run.attempt == job.attempt
         });
         let why = forgotten.map(|job| format!("job {} was interrupted and is not run again", job.id));

@@ -153,6 +153,7 @@ impl Ports {
                 kind: FleetErrorKind::Unknown,
                 code: "NoAnswer".to_owned(),
                 message,
+                pool: None,
             })
     }
 

@@ -38,6 +38,7 @@ impl Cloud {
             kind,
             code: code.to_owned(),
             message: "as the test wants it".to_owned(),
+            pool: None,
         }));
     }
 
@@ -112,6 +113,7 @@ fn down(message: String) -> FleetError {
         kind: FleetErrorKind::Unknown,
         code: "Timeout".to_owned(),
         message,
+        pool: None,
     }
 }
 

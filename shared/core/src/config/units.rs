@@ -5,9 +5,15 @@ use std::time::Duration;
 
 use serde::de::{Deserializer, Error, Visitor};
 
+use crate::money::MicroDollars;
+
 /// A span of time: `90s`, `10m`, `6h`, `1d`, or a number of seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span(pub(super) Duration);
+
+/// A price per hour: `$0.40/h`, `0.40`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HourlyPrice(pub(super) MicroDollars);
 
 /// A size in GiB: `100GiB`, `1TiB`, or a number of GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +55,13 @@ fn size(text: &str) -> Option<Size> {
     u32::try_from(gib).ok().map(Size)
 }
 
+fn hourly_price(text: &str) -> Option<HourlyPrice> {
+    let text = text.trim();
+    let text = text.strip_suffix("/h").unwrap_or(text).trim();
+    let amount = MicroDollars::from_decimal(text.strip_prefix('$').unwrap_or(text)).ok()?;
+    (amount > MicroDollars::default()).then_some(HourlyPrice(amount))
+}
+
 /// Takes a number or a text, and reads both with `read`.
 struct NumberOrText<T> {
     read: fn(&str) -> Option<T>,
@@ -70,6 +83,10 @@ impl<T> Visitor<'_> for NumberOrText<T> {
         self.visit_str(&number.to_string())
     }
 
+    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
     fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
         (self.read)(text).ok_or_else(|| E::custom(format!("`{text}`: expected {}", self.expected)))
     }
@@ -79,6 +96,16 @@ impl<'de> serde::Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let expected = "a duration above zero and up to 6d, like `90s`, `10m` or `6h`";
         deserializer.deserialize_any(NumberOrText { read: span, expected })
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for HourlyPrice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "a price per hour above zero, like `$0.40/h`";
+        deserializer.deserialize_any(NumberOrText {
+            read: hourly_price,
+            expected,
+        })
     }
 }
 
@@ -109,6 +136,20 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(span(text).map(|s| s.0.as_secs()), seconds, "{text}");
+        }
+    }
+
+    #[test]
+    fn prices_are_per_hour() {
+        for (text, micros) in [
+            ("$0.40/h", Some(400_000)),
+            ("0.4", Some(400_000)),
+            ("$1 /h", Some(1_000_000)),
+            ("$0/h", None),
+            ("$0.40/min", None),
+            ("cheap", None),
+        ] {
+            assert_eq!(hourly_price(text).map(|price| price.0.0), micros, "{text}");
         }
     }
 

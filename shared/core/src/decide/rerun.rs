@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::deadlines::{LONGEST_PAUSE, MAX_RERUNS, RERUN_RETRY};
+use crate::config::MAX_RERUNS;
+use crate::deadlines::{LONGEST_PAUSE, RERUN_RETRY};
 use crate::decide::settle;
 use crate::event::{Conclusion, RunEvent};
 use crate::ids::{JobId, RunAttempt};

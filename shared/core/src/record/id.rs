@@ -11,6 +11,8 @@ pub enum RecordId {
     Delivery(DeliveryId),
     /// A job.
     Job(JobKey),
+    /// What a job's check run is to say.
+    Notice(JobKey),
     /// A runner.
     Runner(RunnerName),
     /// An instance.
@@ -34,6 +36,7 @@ impl RecordId {
         match self {
             Self::Delivery(id) => format!("DELIVERY#{id}"),
             Self::Job(key) => format!("JOB#{}", key.job),
+            Self::Notice(key) => format!("NOTICE#{}", key.job),
             Self::Runner(name) => format!("RUNNER#{name}"),
             Self::Instance(id) => format!("INSTANCE#{id}"),
             Self::Run(key) => format!("RUN#{}", key.run),
@@ -49,7 +52,7 @@ impl RecordId {
     pub fn sk(&self) -> String {
         match self {
             Self::Delivery(_) => "DELIVERY".to_owned(),
-            Self::Job(key) => format!("ATTEMPT#{}", key.attempt),
+            Self::Job(key) | Self::Notice(key) => format!("ATTEMPT#{}", key.attempt),
             Self::Runner(_) => "RUNNER".to_owned(),
             Self::Instance(_) => "INSTANCE".to_owned(),
             Self::Run(key) => format!("ATTEMPT#{}", key.attempt),

@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use dayfly_core::checkin::{GoodbyeReason, Stage};
-use dayfly_core::config::{MachineImage, RunnerSpec};
+use dayfly_core::config::{
+    AllocationStrategy, Breaker, Fallback, MachineImage, Rebalance, RerunOnDemand, RerunPolicy, RerunWhat, RunnerSpec,
+};
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{
     DeliveryId, ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey, Repository, RunAttempt, RunId,
@@ -89,9 +91,19 @@ prop_compose! {
     fn spec()(
         name in ".*", labels in labels(), image in "ami-[0-9a-f]{8}", path: bool, spot: bool,
         disk_gib in option::of(any::<u32>()), idle in option::of(any::<u64>()), life in option::of(any::<u64>()),
+        hook in option::of(".*"), price in option::of(any::<u64>()),
     ) -> RunnerSpec {
         RunnerSpec {
             name, labels, spot, disk_gib,
+            fallback: if spot { Fallback::OnDemand } else { Fallback::None },
+            max_price: price.map(MicroDollars),
+            allocation_strategy: AllocationStrategy::CapacityOptimized,
+            breaker: price.map(|price| Breaker {
+                interruptions: 3, within: Duration::from_millis(price), on_demand_for: Duration::from_secs(price),
+            }),
+            on_interruption: hook,
+            rebalance: Rebalance::DrainIfIdle,
+            rerun: RerunPolicy { what: RerunWhat::Failed, max: 7, on_demand: RerunOnDemand::Always },
             instance_types: vec![InstanceType::new("g5.xlarge"), InstanceType::new("g6.xlarge")],
             image: if path { MachineImage::Parameter(image) } else { MachineImage::Ami(ImageId::new(image)) },
             idle_timeout: idle.map(Duration::from_millis),
@@ -273,6 +285,7 @@ proptest! {
             Record::Config(config) => attributes(config),
             Record::Wake(wake) => attributes(wake),
             Record::Watched(watched) => attributes(watched),
+            Record::Notice(notice) => attributes(notice),
             Record::Patrol(patrol) => attributes(patrol),
         }.unwrap();
         for name in [PK, SK, VERSION, DUE, EXPIRES_AT, WRITTEN_BY] {

@@ -1,0 +1,147 @@
+//! What a job's check run on GitHub is to say, and whether it says so yet.
+
+use serde::{Deserialize, Serialize};
+
+use crate::capacity::{InstanceLifecycle, Pool, Tried};
+use crate::ids::{CheckRunId, InstallationId, JobKey, Repository, RunAttempt, RunId};
+use crate::record::Job;
+use crate::time::Timestamp;
+
+/// What there is to say about a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Say {
+    /// No instance could be had yet.
+    Waiting {
+        /// When it is tried next.
+        next_at: Timestamp,
+        /// What was tried.
+        tried: Vec<Tried>,
+    },
+    /// An instance was had after all.
+    Launched {
+        /// Where.
+        pool: Pool,
+        /// How it was bought.
+        lifecycle: InstanceLifecycle,
+        /// What was tried before.
+        tried: Vec<Tried>,
+    },
+    /// It is given up.
+    GivenUp {
+        /// Why, in words for its author, with what to do about it.
+        reason: String,
+        /// What was tried.
+        tried: Vec<Tried>,
+        /// How the job itself learns of it.
+        messenger: MessengerNews,
+    },
+    /// It lost its instance.
+    Interrupted {
+        /// When.
+        at: Timestamp,
+        /// What happened, in words.
+        what: String,
+        /// Where it ran, if that is known.
+        ran_on: Option<(Pool, InstanceLifecycle)>,
+        /// What will happen next.
+        next: AfterInterruption,
+    },
+    /// It is a re-run of an interrupted job.
+    Again {
+        /// The attempt that was interrupted.
+        of: RunAttempt,
+        /// How the instance is bought this time.
+        lifecycle: InstanceLifecycle,
+    },
+}
+
+/// How a job that is given up learns of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum MessengerNews {
+    /// A messenger is on its way to fail it with the reason in its log.
+    OnItsWay,
+    /// The configuration wants none: the job waits until GitHub or a person ends it.
+    Off,
+    /// None could be launched, for this reason.
+    Failed {
+        /// EC2's words.
+        reason: String,
+        /// Whether the run is cancelled instead.
+        cancelled: bool,
+    },
+}
+
+/// What happens after an interruption.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum AfterInterruption {
+    /// It is run again once its run is over.
+    WhenRunIsOver,
+    /// It was run again, in this attempt.
+    RunAgain {
+        /// The new attempt.
+        attempt: RunAttempt,
+        /// Whether jobs that failed by themselves were run again with it.
+        with_failed: bool,
+    },
+    /// It is not run again, for this reason.
+    Not {
+        /// In words.
+        reason: String,
+    },
+    /// It had not begun, so it simply gets another instance.
+    AnotherInstance,
+}
+
+/// The check run of a job: what it is to say, and how far that has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// The job.
+    pub key: JobKey,
+    /// Its run.
+    pub run: RunId,
+    /// Its repository.
+    pub repository: Repository,
+    /// The App's installation that sees the repository.
+    pub installation: InstallationId,
+    /// The commit that the check run is shown on.
+    pub head_sha: String,
+    /// The job's name in the workflow.
+    pub job_name: String,
+    /// What is to be said.
+    pub say: Say,
+    /// Since when.
+    pub since: Timestamp,
+    /// The check run, once GitHub has made it.
+    pub check: Option<CheckRunId>,
+    /// Whether GitHub was asked to make it, so that it may be there although nobody knows its id.
+    pub asked: bool,
+    /// How often saying it has failed.
+    pub tries: u32,
+    /// When it is to be said next; nothing once it is.
+    pub due_at: Option<Timestamp>,
+}
+
+impl Notice {
+    /// What is to be said of a job from now on, in place of what was said before.
+    #[must_use]
+    pub fn of(known: Option<Self>, job: &Job, say: Say, now: Timestamp) -> Self {
+        let (check, asked) = known.map_or((None, false), |known| (known.check, known.asked));
+        Self {
+            key: job.key,
+            run: job.run,
+            repository: job.repository.clone(),
+            installation: job.installation,
+            head_sha: job.head_sha.clone(),
+            job_name: job.name.clone(),
+            say,
+            since: now,
+            check,
+            asked,
+            tries: 0,
+            due_at: Some(now),
+        }
+    }
+}
