@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{InstanceType, Zone};
+use crate::ids::{InstanceType, SubnetId, Zone};
 use crate::time::Timestamp;
 
 /// How an instance is bought.
@@ -47,6 +47,15 @@ impl fmt::Display for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} in {}", self.instance_type, self.zone)
     }
+}
+
+/// A pool with the subnet through which it is reached.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Placement {
+    /// The pool.
+    pub pool: Pool,
+    /// A subnet in the pool's zone.
+    pub subnet: SubnetId,
 }
 
 /// What kind of failure EC2 named: what a caller decides on.

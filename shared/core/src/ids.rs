@@ -77,6 +77,14 @@ text_id! {
     DeliveryId
 }
 text_id! {
+    /// One `CreateFleet` call of ours, by its client token: the same call again says the same.
+    FleetId
+}
+text_id! {
+    /// What is launched alike, and so may be launched together.
+    QueueId
+}
+text_id! {
     /// An EC2 instance id, `i-…`.
     InstanceId
 }

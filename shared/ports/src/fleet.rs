@@ -1,34 +1,38 @@
 //! EC2.
 
-use dayfly_core::capacity::FleetError;
-use dayfly_core::ids::{ImageId, InstanceId, InstanceType, RunnerName, SubnetId, Zone};
+use dayfly_core::capacity::{FleetError, InstanceLifecycle, Placement};
+use dayfly_core::config::AllocationStrategy;
+use dayfly_core::ids::{FleetId, ImageId, InstanceId, InstanceType, SubnetId, Zone};
 use dayfly_core::money::MicroDollars;
 use dayfly_core::time::Timestamp;
 
 use crate::Scope;
 
-/// One `CreateFleet` call of type `instant` for one instance.
+/// One `CreateFleet` call of type `instant`. Everything in it is recorded before the call: a repeated
+/// call must say the same to be the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FleetRequest {
-    /// Makes a repeated call the same call.
-    pub client_token: String,
-    /// The runner that the instance is for; it becomes a tag.
-    pub runner: RunnerName,
-    /// Where the runner is to be registered; it becomes tags, so that it is known even if the
+    /// The client token, which makes a repeated call the same call; it becomes a tag.
+    pub fleet: FleetId,
+    /// Where the runners are to be registered; it becomes tags, so that it is known even if the
     /// table is not.
     pub scope: Scope,
-    /// The types that will do.
-    pub instance_types: Vec<InstanceType>,
-    /// The subnets that will do; each lies in one zone.
-    pub subnets: Vec<SubnetId>,
+    /// How many instances: fewer may come.
+    pub count: u32,
+    /// The pools that will do.
+    pub placements: Vec<Placement>,
     /// The image.
     pub image: ImageId,
     /// The name of the image's root device.
     pub root_device: String,
     /// The root volume's size in GiB, if not the image's own.
     pub disk_gib: Option<u32>,
-    /// Spot capacity, or else on-demand.
-    pub spot: bool,
+    /// How the instances are bought.
+    pub lifecycle: InstanceLifecycle,
+    /// How EC2 picks among pools of spot capacity.
+    pub strategy: AllocationStrategy,
+    /// What an hour of one instance may cost at most.
+    pub max_price: Option<MicroDollars>,
 }
 
 /// What a fleet call came to: instances and errors may both be there, or neither.
@@ -49,8 +53,8 @@ pub struct FleetInstance {
     pub instance_type: InstanceType,
     /// Its zone; EC2 leaves it out at times.
     pub zone: Option<Zone>,
-    /// Whether it is on spot capacity.
-    pub spot: bool,
+    /// How it was bought.
+    pub lifecycle: InstanceLifecycle,
 }
 
 /// An image, as far as a launch needs it.
@@ -96,27 +100,30 @@ pub struct InstanceView {
     pub instance_type: InstanceType,
     /// Its zone.
     pub zone: Zone,
-    /// Whether it is on spot capacity.
-    pub spot: bool,
+    /// How it was bought.
+    pub lifecycle: InstanceLifecycle,
     /// When it was launched.
     pub launched_at: Timestamp,
-    /// The runner that its tag names.
-    pub runner: Option<RunnerName>,
-    /// Where its tags say that the runner is registered.
+    /// The call that its tag names.
+    pub fleet: Option<FleetId>,
+    /// Where its tags say that its runner is registered.
     pub scope: Option<Scope>,
 }
 
 /// EC2, as far as this stack uses it. Only instances with this stack's tag are ever seen or ended.
 pub trait Fleet {
-    /// Launches one instance.
+    /// Launches instances.
     async fn create(&self, request: &FleetRequest) -> Result<FleetAnswer, FleetError>;
 
     /// Ends instances. With `at_once`, without waiting for their operating systems: for those
     /// whose runner is gone already. One that is gone already is no error.
     async fn terminate(&self, instances: &[InstanceId], at_once: bool) -> Result<(), FleetError>;
 
-    /// The instances that were launched for a runner, ended ones among them for about an hour.
-    async fn of_runner(&self, runner: &RunnerName) -> Result<Vec<InstanceView>, FleetError>;
+    /// The instances that a call launched, ended ones among them for about an hour.
+    async fn of_fleet(&self, fleet: &FleetId) -> Result<Vec<InstanceView>, FleetError>;
+
+    /// The zones of subnets: one that does not exist is left out.
+    async fn zones(&self, subnets: &[SubnetId]) -> Result<Vec<(SubnetId, Zone)>, FleetError>;
 
     /// All instances of the stack that have not ended.
     async fn living(&self) -> Result<Vec<InstanceView>, FleetError>;

@@ -6,6 +6,7 @@
 )]
 
 mod bus;
+mod clock;
 mod fleet;
 mod github;
 mod parameters;
@@ -13,6 +14,7 @@ mod schedule;
 mod store;
 
 pub use bus::{Bus, BusError};
+pub use clock::Clock;
 pub use dayfly_core::capacity::{FleetError, FleetErrorKind};
 pub use fleet::{Fleet, FleetAnswer, FleetInstance, FleetRequest, Image, InstanceState, InstanceView};
 pub use github::{
