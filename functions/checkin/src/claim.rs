@@ -38,11 +38,11 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
                 done => done?,
             }
             tracing::Span::current().record("runner", minting.name.as_str());
-            let minted = self.mint(&minting).await;
-            match minted {
+            let name = minting.name.registration(caller, minting.mints);
+            match self.mint(&minting, &name).await {
                 Ok(Minted::Config(config)) => {
                     return self
-                        .hand_out(Stored::over(version, *minting), config, agent_version, now)
+                        .hand_out(caller, Stored::over(version, *minting), config, agent_version, now)
                         .await;
                 }
                 // A registration whose answer was lost: the next name is free.
@@ -56,10 +56,8 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
         Err(StoreError::Conflict.into())
     }
 
-    async fn mint(&self, runner: &Runner) -> Result<Minted, ApiError> {
-        self.github
-            .mint(&scope(runner), &runner.name.registration(runner.mints), &runner.labels)
-            .await
+    async fn mint(&self, runner: &Runner, name: &str) -> Result<Minted, ApiError> {
+        self.github.mint(&scope(runner), name, &runner.labels).await
     }
 
     /// Gives a registration up, so that the next claim may make another.
@@ -76,6 +74,7 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
     /// else can get it, whatever happens in between.
     async fn hand_out(
         &self,
+        caller: &InstanceId,
         mut minting: Stored<Runner>,
         config: JitConfig,
         agent_version: &str,
@@ -97,7 +96,7 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
                 done => {
                     done?;
                     tracing::info!(runner = %enrolled.name, runner_id = %config.runner, agent_version, "handed the JIT config out");
-                    return Ok(self.claim_answer(&enrolled, &config));
+                    return Ok(self.claim_answer(caller, &enrolled, &config));
                 }
             }
         }
@@ -105,10 +104,10 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
         Err(Denied::Refused("the runner has begun to end while it was registered"))
     }
 
-    fn claim_answer(&self, runner: &Runner, config: &JitConfig) -> ClaimAnswer {
+    fn claim_answer(&self, caller: &InstanceId, runner: &Runner, config: &JitConfig) -> ClaimAnswer {
         let lifetime = runner.lifetime_deadline(&self.deadlines);
         ClaimAnswer {
-            runner: runner.name.registration(runner.mints),
+            runner: runner.name.registration(caller, runner.mints),
             jit_config: config.encoded.expose_secret().to_owned(),
             heartbeat_seconds: self.deadlines.heartbeat.as_secs(),
             lifetime_seconds: lifetime.since(runner.since).as_secs(),

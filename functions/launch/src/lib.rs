@@ -1,28 +1,32 @@
-//! Launches one instance for a queued job: decides what, claims the job, makes one call to EC2,
-//! records what came of it.
+//! Launches instances for queued jobs: decides what, claims the job, makes one call to EC2 for all that
+//! are launched alike, records what came of it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-mod attempt;
 mod config;
+mod fleet;
 mod image;
+mod memory;
+mod plan;
+mod queue;
+mod record;
+mod standing;
 mod watch;
+mod zones;
 
 use std::time::Duration;
 
-use dayfly_core::config::RunnerSpec;
 use dayfly_core::deadlines::Deadlines;
+use dayfly_core::decide::fleet::queue_of;
 use dayfly_core::decide::launch::{self, Need};
-use dayfly_core::event::{Event, JobEvent, LaunchDue};
+use dayfly_core::event::{Event, JobEvent, LaunchDue, QueueDue};
 use dayfly_core::ids::SubnetId;
-use dayfly_core::labels;
-use dayfly_core::record::{Change, Job, LaunchPlan, Runner, Stored, Version};
+use dayfly_core::record::{Change, Job, Runner, Stored, Version, Waiting};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, event_of, wake_up};
-use dayfly_ports::{
-    ApiError, ApiErrorKind, Bus, Fleet, GitHub, JobStatus, Parameters, Schedule, Scope, Store, StoreError,
-};
+use dayfly_lifecycle::{FlowError, wake_up};
+use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Schedule, Scope, Store, StoreError};
 
 pub use crate::image::ImageCache;
+pub use crate::zones::ZoneCache;
 
 /// Why a plan for a job could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -33,16 +37,6 @@ enum NoPlan {
     /// Something did not answer: later, after the wait that it asked for.
     #[error("{0}")]
     Unavailable(String, Option<Duration>),
-}
-
-/// Where GitHub says that a job stands.
-enum Standing {
-    /// It waits for a runner.
-    Waits,
-    /// It has started or ended, and this would have told us.
-    MovedOn(Box<Event>),
-    /// It is not there any more, or its run is over.
-    Over,
 }
 
 /// What came of an event.
@@ -59,7 +53,7 @@ pub enum Outcome {
 }
 
 /// The launch function.
-pub struct Function<S, G, F, B, C, P> {
+pub struct Function<S, G, F, B, C, P, K> {
     /// The table.
     pub store: S,
     /// GitHub.
@@ -72,15 +66,19 @@ pub struct Function<S, G, F, B, C, P> {
     pub schedule: C,
     /// SSM.
     pub parameters: P,
+    /// The time, for what waits.
+    pub clock: K,
     /// Images that were looked up.
     pub images: ImageCache,
+    /// Zones that were looked up.
+    pub zones: ZoneCache,
     /// Where instances may be launched.
     pub subnets: Vec<SubnetId>,
     /// The stack's deadlines.
     pub deadlines: Deadlines,
 }
 
-impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters> Function<S, G, F, B, C, P> {
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock> Function<S, G, F, B, C, P, K> {
     /// Handles one event.
     ///
     /// # Errors
@@ -90,6 +88,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters> Function
         let outcome = match event {
             Event::JobQueued(job) => self.queued(&job, now).await?,
             Event::LaunchDue(due) => self.due(due, now).await?,
+            Event::QueueDue(due) => self.queue_due(due, now).await?,
             Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) => {
                 Outcome::Nothing("the event is for another function")
             }
@@ -148,87 +147,6 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters> Function
         }
     }
 
-    /// Gives a job a runner, if GitHub says that it still waits: it may have started, or ended, and
-    /// nobody told us.
-    async fn claim_if_waiting(&self, job: Job, version: Option<Version>, now: Timestamp) -> Result<Outcome, FlowError> {
-        // Due again later, before anybody is asked: whoever dies while asking must not have it asked
-        // again at once, for ever.
-        let (job, version) = match version {
-            Some(version) => {
-                let postponed = launch::postpone(job, None, now, &self.deadlines);
-                let change = Change::update(version, postponed.clone());
-                match self.store.commit(vec![change]).await {
-                    Err(StoreError::Conflict) => return Ok(Outcome::Nothing("another call holds the job")),
-                    done => done?,
-                }
-                (postponed, Some(version.next()))
-            }
-            None => (job, None),
-        };
-        if job.state.is_end() {
-            return Ok(Outcome::Nothing("GitHub lets no job wait for so long"));
-        }
-        let standing = match self.standing(&job, now).await {
-            Ok(standing) => standing,
-            Err(error) if error.kind == ApiErrorKind::Forbidden => {
-                let reason = format!(
-                    "{error}: give the GitHub App the permission `actions: read` in {}",
-                    job.repository
-                );
-                let refused = launch::refuse(job, reason, now);
-                return self.record_job(refused, version, Outcome::Refused).await;
-            }
-            Err(error) => {
-                let wait = error.wait();
-                return self.postpone(job, version, error.to_string(), wait, now).await;
-            }
-        };
-        match standing {
-            Standing::Waits => self.claim(job, version, now).await,
-            Standing::Over => {
-                let over = launch::over(job, now);
-                let outcome = Outcome::Nothing("GitHub says that it is over");
-                self.record_job(over, version, outcome).await
-            }
-            Standing::MovedOn(event) => {
-                // Due still, should the event be lost on its way.
-                let why = "GitHub says that the job has moved on".to_owned();
-                let postponed = self.postpone(job, version, why, None, now).await?;
-                self.bus.publish(&event).await?;
-                Ok(postponed)
-            }
-        }
-    }
-
-    async fn standing(&self, job: &Job, now: Timestamp) -> Result<Standing, ApiError> {
-        let scope = scope(job);
-        let view = match self.github.job(&scope, job.key.job).await {
-            Err(error) if error.kind == ApiErrorKind::NotFound => return Ok(Standing::Over),
-            answer => answer?,
-        };
-        if matches!(view.status, JobStatus::Queued | JobStatus::Waiting) {
-            // GitHub leaves the jobs of a run that could not start as queued, for ever.
-            let run = self.github.run(&scope, job.run).await?;
-            let over = run.attempt > job.key.attempt || run.completed;
-            return Ok(if over { Standing::Over } else { Standing::Waits });
-        }
-        Ok(event_of(view, &scope, now).map_or(Standing::Waits, |event| Standing::MovedOn(Box::new(event))))
-    }
-
-    async fn postpone(
-        &self,
-        job: Job,
-        version: Option<Version>,
-        why: String,
-        wait: Option<Duration>,
-        now: Timestamp,
-    ) -> Result<Outcome, FlowError> {
-        tracing::warn!(job = %job.key, why, "postponed the job");
-        wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
-        let postponed = launch::postpone(job, wait, now, &self.deadlines);
-        self.record_job(postponed, version, Outcome::Postponed).await
-    }
-
     async fn claim(&self, job: Job, version: Option<Version>, now: Timestamp) -> Result<Outcome, FlowError> {
         let plan = match self.plan(&job, now).await {
             Ok(Some(plan)) => plan,
@@ -245,39 +163,61 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters> Function
         // Before the claim: whoever dies after that leaves a record that a sweep has to find.
         wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
         let (job, runner) = launch::claim(job, plan, now, &self.deadlines);
-        let job_change = Change {
+        let claim = Change {
             record: job.clone().into(),
             expected: version,
             delete: false,
         };
-        match self
-            .store
-            .commit(vec![job_change, Change::create(runner.clone())])
-            .await
-        {
-            Err(StoreError::Conflict) => return Ok(Outcome::Nothing("another call holds the job")),
-            done => done?,
+        let queue = queue_of(&runner);
+        let begun = self.begin_alone(std::slice::from_ref(&claim), &runner, now).await?;
+        if begun.is_none() {
+            let waiting = self.waiting(waiting(&runner, now)).await?;
+            match self
+                .store
+                .commit(vec![claim, Change::create(runner.clone()), waiting])
+                .await
+            {
+                Err(StoreError::Conflict) => return Ok(Outcome::Nothing("another call holds the job")),
+                done => done?,
+            }
         }
         tracing::info!(job = %job.key, run = %job.run, repository = %job.repository, runner = %runner.name,
-            spec = runner.plan.spec.name, "claimed the job");
-        self.attempt(runner, now).await?;
+            spec = runner.plan.spec().name, alone = begun.is_some(), "claimed the job");
+        self.launch_all(queue, begun).await?;
         watch::note(&self.store, &job, now).await;
+        Ok(Outcome::Attempted)
+    }
+
+    async fn queue_due(&self, due: QueueDue, now: Timestamp) -> Result<Outcome, FlowError> {
+        if let Some(fleet) = &due.fleet {
+            let Some(call) = self.store.fleet_call(fleet).await? else {
+                return Ok(Outcome::Nothing("the call's record is gone"));
+            };
+            if call.record.due_at.is_none_or(|at| at > now) {
+                return Ok(Outcome::Nothing("the call is answered, or under way"));
+            }
+            for queue in self.call_due(call, now).await? {
+                self.launch_all(queue, None).await?;
+            }
+        }
+        self.launch_all(due.queue, None).await?;
         Ok(Outcome::Attempted)
     }
 
     async fn resume(&self, runner: Stored<Runner>, now: Timestamp) -> Result<Outcome, FlowError> {
         wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
         let resumed = launch::resume(runner.record, now, &self.deadlines);
+        let waiting = self.waiting(waiting(&resumed, now)).await?;
         match self
             .store
-            .commit(vec![Change::update(runner.version, resumed.clone())])
+            .commit(vec![Change::update(runner.version, resumed.clone()), waiting])
             .await
         {
             Err(StoreError::Conflict) => return Ok(Outcome::Nothing("another call holds the launch")),
             done => done?,
         }
-        tracing::info!(job = %resumed.wanted_by, runner = %resumed.name, tries = resumed.plan.tries, "took the launch up again");
-        self.attempt(resumed, now).await?;
+        tracing::info!(job = %resumed.wanted_by, runner = %resumed.name, round = resumed.plan.round, "took the launch up again");
+        self.launch_all(queue_of(&resumed), None).await?;
         Ok(Outcome::Attempted)
     }
 
@@ -298,32 +238,13 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters> Function
             }
         }
     }
+}
 
-    /// What to launch for a job. Nothing if no runner has its labels and they may be meant for
-    /// somebody else's runners.
-    async fn plan(&self, job: &Job, now: Timestamp) -> Result<Option<LaunchPlan>, NoPlan> {
-        let config = config::load(&self.store, &self.github, &scope(job), now).await?;
-        let Some(spec) = config.resolve(&job.labels).first().copied() else {
-            return if labels::must_be_ours(&job.labels) {
-                Err(no_such_label(job))
-            } else {
-                Ok(None)
-            };
-        };
-        self.plan_for(spec, now).await.map(Some)
-    }
-
-    async fn plan_for(&self, spec: &RunnerSpec, now: Timestamp) -> Result<LaunchPlan, NoPlan> {
-        let image = self
-            .images
-            .find(&self.parameters, &self.fleet, &spec.image, now)
-            .await?;
-        Ok(LaunchPlan {
-            spec: spec.clone(),
-            image: image.image,
-            root_device: image.root_device,
-            tries: 1,
-        })
+fn waiting(runner: &Runner, now: Timestamp) -> Waiting {
+    Waiting {
+        queue: queue_of(runner),
+        runner: runner.name.clone(),
+        since: now,
     }
 }
 
@@ -332,13 +253,4 @@ fn scope(job: &Job) -> Scope {
         installation: job.installation,
         repository: job.repository.clone(),
     }
-}
-
-fn no_such_label(job: &Job) -> NoPlan {
-    NoPlan::Refused(format!(
-        "no runner in `{path}` of the default branch of {repository} has all of the labels {labels}: add one, or mend the job's `runs-on`",
-        path = dayfly_core::config::CONFIG_PATH,
-        repository = job.repository,
-        labels = labels::listed(&job.labels),
-    ))
 }

@@ -1,7 +1,7 @@
 //! What is due.
 
 use dayfly_core::decide::sweep::{self, JobLook, Look};
-use dayfly_core::event::{Event, LaunchDue};
+use dayfly_core::event::{Event, LaunchDue, QueueDue};
 use dayfly_core::record::{Change, Ending, Job, Record, Runner, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, reap, settle_run, sleep_if_quiet};
@@ -47,7 +47,18 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
             }
             Record::Job(job) => self.job(Stored { record: job, version }, now).await,
             Record::Run(run) => settle_run(&self.store, &self.github, run.key, now).await,
-            Record::Delivery(_)
+            Record::FleetCall(call) => {
+                let due = QueueDue {
+                    queue: call.queue,
+                    fleet: Some(call.id),
+                };
+                Ok(self.bus.publish(&Event::QueueDue(due)).await?)
+            }
+            Record::Queue(_)
+            | Record::Waiting(_)
+            | Record::Pools(_)
+            | Record::Bucket(_)
+            | Record::Delivery(_)
             | Record::Notice(_)
             | Record::Instance(_)
             | Record::Config(_)

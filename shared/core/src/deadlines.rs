@@ -98,6 +98,9 @@ pub const MAX_LAUNCHES: u32 = 5;
 /// How long a record is kept after its end, so that a late or repeated webhook finds it.
 pub const KEEP_ENDED: Duration = minutes(7 * 24 * 60);
 
+/// How long is remembered who launched what, once nobody does any more.
+pub const KEEP_QUEUE: Duration = minutes(24 * 60);
+
 /// How long a repository is watched after its last job.
 pub const WATCH: Duration = minutes(7 * 24 * 60);
 

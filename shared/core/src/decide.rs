@@ -2,9 +2,12 @@
 
 pub mod checkin;
 pub mod ending;
+pub mod fleet;
 pub mod interruption;
 pub mod launch;
+pub mod outcome;
 pub mod patrol;
+pub mod pools;
 pub mod rerun;
 pub mod settle;
 pub mod sweep;

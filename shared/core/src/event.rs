@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    DeliveryId, InstallationId, JobId, JobKey, Repository, RunAttempt, RunId, RunKey, RunnerId, RunnerName,
+    DeliveryId, FleetId, InstallationId, JobId, JobKey, QueueId, Repository, RunAttempt, RunId, RunKey, RunnerId,
+    RunnerName,
 };
 use crate::labels::Label;
 use crate::time::Timestamp;
@@ -139,6 +140,16 @@ pub struct LaunchDue {
     pub runner: Option<RunnerName>,
 }
 
+/// Those who wait in a queue, or a call that was made for some of them, are due.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueDue {
+    /// The queue.
+    pub queue: QueueId,
+    /// The call, if one is due: its answer was not recorded.
+    #[serde(default)]
+    pub fleet: Option<FleetId>,
+}
+
 /// Anything on the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -152,6 +163,8 @@ pub enum Event {
     RunCompleted(RunEvent),
     /// A launch is due.
     LaunchDue(LaunchDue),
+    /// Those who wait in a queue are due, or a call of theirs.
+    QueueDue(QueueDue),
 }
 
 /// An event that cannot be read.
@@ -183,6 +196,7 @@ impl Event {
             Self::JobCompleted(_) => "job.completed",
             Self::RunCompleted(_) => "run.completed",
             Self::LaunchDue(_) => "launch.due",
+            Self::QueueDue(_) => "queue.due",
         }
     }
 
@@ -195,6 +209,7 @@ impl Event {
             Self::JobQueued(job) | Self::JobInProgress(job) | Self::JobCompleted(job) => serde_json::to_value(job)?,
             Self::RunCompleted(run) => serde_json::to_value(run)?,
             Self::LaunchDue(due) => serde_json::to_value(due)?,
+            Self::QueueDue(due) => serde_json::to_value(due)?,
         };
         detail["v"] = VERSION.into();
         serde_json::to_string(&detail)
@@ -221,6 +236,7 @@ impl Event {
             "job.completed" => shape(kind, detail).map(Self::JobCompleted),
             "run.completed" => shape(kind, detail).map(Self::RunCompleted),
             "launch.due" => shape(kind, detail).map(Self::LaunchDue),
+            "queue.due" => shape(kind, detail).map(Self::QueueDue),
             _ => Err(EventError::UnknownKind(kind.to_owned())),
         }
     }
@@ -268,6 +284,10 @@ mod tests {
             Event::LaunchDue(LaunchDue {
                 key: job().key(),
                 runner: None,
+            }),
+            Event::QueueDue(QueueDue {
+                queue: QueueId::new("octo/gpu/gpu/spot/1"),
+                fleet: Some(FleetId::new("dayfly-11-1-1-t1")),
             }),
         ] {
             let detail = serde_json::from_str(&event.detail().unwrap()).unwrap();

@@ -204,8 +204,9 @@ impl fmt::Display for RunKey {
 }
 
 /// The name of a runner, which follows from the job it was launched for:
-/// `dayfly-<job>-<attempt>-<launch>`. Its GitHub registrations carry it, those after the first
-/// with `-m2`, `-m3` … behind it, because a registration that failed may still have been made.
+/// `dayfly-<job>-<attempt>-<launch>`. Its GitHub registrations carry it and the id of its instance,
+/// without the dash, so that the one leads to the other even if the table is lost; those after the
+/// first have `-m2`, `-m3` … behind it, because a registration that failed may still have been made.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunnerName(String);
@@ -225,24 +226,40 @@ impl RunnerName {
     pub fn from_registered(name: &str) -> Option<Self> {
         let parts: Vec<&str> = name.strip_prefix(RUNNER_PREFIX)?.split('-').collect();
         let number = |text: &str| !text.is_empty() && text.len() <= 20 && text.bytes().all(|b| b.is_ascii_digit());
+        let instance = |text: &str| {
+            text.strip_prefix('i')
+                .is_some_and(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric()))
+        };
         let ours = match parts.as_slice() {
-            [job, attempt, launch] => [job, attempt, launch].iter().all(|p| number(p)),
-            [job, attempt, launch, mint] => {
-                [job, attempt, launch].iter().all(|p| number(p)) && mint.strip_prefix('m').is_some_and(number)
+            [job, attempt, launch, on, rest @ ..] => {
+                [job, attempt, launch].iter().all(|p| number(p))
+                    && instance(on)
+                    && match rest {
+                        [] => true,
+                        [mint] => mint.strip_prefix('m').is_some_and(number),
+                        _ => false,
+                    }
             }
             _ => false,
         };
         ours.then(|| Self(format!("{RUNNER_PREFIX}{}", parts[..3].join("-"))))
     }
 
-    /// The name to register under at the `mint`-th try, counted from 1.
+    /// The name to register under, from its instance, at the `mint`-th try, counted from 1.
     #[must_use]
-    pub fn registration(&self, mint: u32) -> String {
+    pub fn registration(&self, instance: &InstanceId, mint: u32) -> String {
+        let on = plain(instance);
         if mint <= 1 {
-            self.0.clone()
+            format!("{}-{on}", self.0)
         } else {
-            format!("{}-m{mint}", self.0)
+            format!("{}-{on}-m{mint}", self.0)
         }
+    }
+
+    /// Whether a name registered with GitHub is that of a runner of ours on this instance.
+    #[must_use]
+    pub fn is_registered_from(name: &str, instance: &InstanceId) -> bool {
+        Self::from_registered(name).is_some() && name.split('-').any(|part| part == plain(instance))
     }
 
     /// The name as text.
@@ -250,6 +267,11 @@ impl RunnerName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// An instance's id without its dash, which parts the words of a name.
+fn plain(instance: &InstanceId) -> String {
+    instance.as_str().replace('-', "")
 }
 
 impl fmt::Display for RunnerName {
@@ -282,9 +304,11 @@ mod tests {
             "dayfly-",
             "dayfly-1-1",
             "dayfly-1-1-x",
+            "dayfly-1-1-1",
             "dayfly-1-1-1-2",
-            "gpu-1-1-1",
-            "dayfly-1-1-1-m",
+            "dayfly-1-1-1-i",
+            "gpu-1-1-1-i1",
+            "dayfly-1-1-1-i1-m",
         ] {
             assert_eq!(RunnerName::from_registered(not_ours), None, "{not_ours}");
         }
@@ -292,9 +316,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_registration_leads_back_to_its_runner(job: u64, attempt: u32, launch: u32, mint in 1u32..99) {
+        fn every_registration_leads_back_to_its_runner_and_its_instance(
+            job: u64, attempt: u32, launch: u32, mint in 1u32..99, id in "i-[0-9a-f]{17}",
+        ) {
             let name = RunnerName::of(JobKey { job: JobId(job), attempt: RunAttempt(attempt) }, launch);
-            prop_assert_eq!(RunnerName::from_registered(&name.registration(mint)), Some(name));
+            let registered = name.registration(&InstanceId::new(id.clone()), mint);
+            prop_assert!(RunnerName::is_registered_from(&registered, &InstanceId::new(id)));
+            prop_assert!(!RunnerName::is_registered_from(&registered, &InstanceId::new("i-0")));
+            prop_assert_eq!(RunnerName::from_registered(&registered), Some(name));
         }
     }
 }

@@ -2,21 +2,27 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::deadlines::{KEEP_DELIVERY, KEEP_ENDED};
+use crate::deadlines::{KEEP_DELIVERY, KEEP_ENDED, KEEP_QUEUE};
 use crate::event::Conclusion;
 use crate::ids::{DeliveryId, InstallationId, InstanceId, JobKey, Repository, RunId, RunKey, RunnerName};
 use crate::labels::Label;
 use crate::time::Timestamp;
 
+mod bucket;
+mod fleet;
 mod id;
 mod notice;
 mod patrol;
+mod pools;
 mod runner;
 
+pub use bucket::{Bucket, BucketId};
+pub use fleet::{FleetCall, LaunchPlan, LaunchQueue, Rung, Waiting};
 pub use id::RecordId;
 pub use notice::{AfterInterruption, MessengerNews, Notice, Say};
 pub use patrol::{Patrol, Watched, WatchedRepository};
-pub use runner::{Ending, LaunchPlan, Launched, Runner, RunnerState};
+pub use pools::{PoolFailure, PoolInterruption, PoolMemory};
+pub use runner::{Ending, Launched, Runner, RunnerState};
 
 /// A webhook that came in, so that the same one does nothing when it comes again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,6 +204,16 @@ pub enum Record {
     Notice(Box<Notice>),
     /// A runner.
     Runner(Box<Runner>),
+    /// A call to EC2.
+    FleetCall(Box<FleetCall>),
+    /// Who launches what waits in a queue.
+    Queue(LaunchQueue),
+    /// A runner that waits in a queue.
+    Waiting(Waiting),
+    /// What befell the pools.
+    Pools(PoolMemory),
+    /// How many calls may be made.
+    Bucket(Bucket),
     /// An instance.
     Instance(Instance),
     /// A run.
@@ -221,6 +237,11 @@ impl Record {
             Self::Job(job) => RecordId::Job(job.key),
             Self::Notice(notice) => RecordId::Notice(notice.key),
             Self::Runner(runner) => RecordId::Runner(runner.name.clone()),
+            Self::FleetCall(call) => RecordId::FleetCall(call.id.clone()),
+            Self::Queue(queue) => RecordId::Queue(queue.id.clone()),
+            Self::Waiting(waiting) => RecordId::Waiting(waiting.queue.clone(), waiting.runner.clone()),
+            Self::Pools(_) => RecordId::Pools,
+            Self::Bucket(bucket) => RecordId::Bucket(bucket.id),
             Self::Instance(instance) => RecordId::Instance(instance.instance.clone()),
             Self::Run(run) => RecordId::Run(run.key),
             Self::Config(config) => RecordId::Config(config.repository.clone()),
@@ -238,7 +259,12 @@ impl Record {
             Self::Notice(notice) => notice.due_at,
             Self::Runner(runner) => runner.due_at,
             Self::Run(run) => run.due_at,
+            Self::FleetCall(call) => call.due_at,
             Self::Delivery(_)
+            | Self::Queue(_)
+            | Self::Waiting(_)
+            | Self::Pools(_)
+            | Self::Bucket(_)
             | Self::Instance(_)
             | Self::Config(_)
             | Self::Wake(_)
@@ -255,9 +281,13 @@ impl Record {
             Self::Job(job) => job.ended_at.map(|at| at.after(KEEP_ENDED)),
             Self::Notice(notice) => notice.due_at.is_none().then(|| notice.since.after(2 * KEEP_ENDED)),
             Self::Runner(runner) => runner.ended_at.map(|at| at.after(KEEP_ENDED)),
+            Self::FleetCall(call) => call.due_at.is_none().then(|| call.requested_at.after(KEEP_ENDED)),
+            Self::Queue(queue) => Some(queue.held_until.after(KEEP_QUEUE)),
+            Self::Waiting(waiting) => Some(waiting.since.after(KEEP_QUEUE)),
+            Self::Bucket(bucket) => Some(bucket.at.after(KEEP_QUEUE)),
             Self::Instance(instance) => Some(instance.at.after(2 * KEEP_ENDED)),
             Self::Run(run) => run.due_at.is_none().then(|| run.at.after(KEEP_ENDED + KEEP_ENDED)),
-            Self::Config(_) | Self::Wake(_) | Self::Watched(_) | Self::Patrol(_) => None,
+            Self::Config(_) | Self::Wake(_) | Self::Watched(_) | Self::Patrol(_) | Self::Pools(_) => None,
         }
     }
 }
@@ -290,6 +320,11 @@ record_kind!(Delivery, Delivery, |value| value, |inner| inner);
 record_kind!(Job, Job, |value| value, |inner| inner);
 record_kind!(Notice, Notice, |value| Box::new(value), |inner| *inner);
 record_kind!(Runner, Runner, |value| Box::new(value), |inner| *inner);
+record_kind!(FleetCall, FleetCall, |value| Box::new(value), |inner| *inner);
+record_kind!(LaunchQueue, Queue, |value| value, |inner| inner);
+record_kind!(Waiting, Waiting, |value| value, |inner| inner);
+record_kind!(PoolMemory, Pools, |value| value, |inner| inner);
+record_kind!(Bucket, Bucket, |value| value, |inner| inner);
 record_kind!(Instance, Instance, |value| value, |inner| inner);
 record_kind!(Run, Run, |value| value, |inner| inner);
 record_kind!(CachedConfig, Config, |value| value, |inner| inner);

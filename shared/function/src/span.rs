@@ -13,6 +13,7 @@ pub fn of_event(event: &Event, request: &str) -> Span {
         kind = event.kind(),
         request,
         delivery = Empty,
+        fleet = Empty,
         job = Empty,
         run = Empty,
         attempt = Empty
@@ -28,6 +29,11 @@ pub fn of_event(event: &Event, request: &str) -> Span {
             span.record("delivery", run.delivery.as_str());
             span.record("run", run.run.0);
             span.record("attempt", run.attempt.0);
+        }
+        Event::QueueDue(due) => {
+            if let Some(fleet) = &due.fleet {
+                span.record("fleet", fleet.as_str());
+            }
         }
         Event::LaunchDue(due) => {
             span.record("job", due.key.job.0);

@@ -2,6 +2,7 @@
 //! twice, or die between any two of its steps, and be run again.
 
 mod ask;
+mod bucket;
 mod follow;
 mod reap;
 mod rerun;
@@ -10,6 +11,7 @@ mod wake;
 use dayfly_ports::{ApiError, BusError, FleetError, ScheduleError, StoreError};
 
 pub use ask::event_of;
+pub use bucket::bucket_with_one_taken;
 pub use follow::follow_up;
 pub use reap::{Reaped, reap};
 pub use rerun::settle_run;

@@ -34,7 +34,7 @@ pub async fn reap<S: Store, G: GitHub, F: Fleet, B: Bus>(
         version,
     } = runner;
     let registration = unregister(github, &runner).await;
-    let ended = end_instance(fleet, &runner, registration, now, deadlines).await?;
+    let ended = end_instance((store, fleet), &runner, registration).await?;
     if ended {
         follow_up(store, bus, &runner, now).await?;
     }
@@ -142,8 +142,10 @@ async fn try_unregister<G: GitHub>(github: &G, runner: &Runner) -> Result<Regist
         1..runner.mints + 1
     };
     for mint in unknown {
-        let found = github.runner_named(&scope, &runner.name.registration(mint)).await?;
-        ids.extend(found.map(|view| view.id));
+        if let Some(name) = runner.registration(mint) {
+            let found = github.runner_named(&scope, &name).await?;
+            ids.extend(found.map(|view| view.id));
+        }
     }
     let mut registration = Registration::Removed;
     for id in ids {
@@ -154,33 +156,31 @@ async fn try_unregister<G: GitHub>(github: &G, runner: &Runner) -> Result<Regist
     Ok(registration)
 }
 
-/// Ends the instance if it may end. Answers whether it is ended, or proven never to have been.
-async fn end_instance<F: Fleet>(
-    fleet: &F,
+/// Whether it is certain that a runner without an instance will not get one: it is in no call, or its
+/// call's answer is recorded.
+async fn never_launched<S: Store>(store: &S, runner: &Runner) -> Result<bool, FlowError> {
+    let Some(fleet) = &runner.fleet else {
+        return Ok(true);
+    };
+    let call = store.fleet_call(fleet).await?;
+    Ok(call.is_none_or(|call| call.record.due_at.is_none()))
+}
+
+/// Ends the instance if it may end. Answers whether it is ended, or there will never be one.
+async fn end_instance<S: Store, F: Fleet>(
+    (store, fleet): (&S, &F),
     runner: &Runner,
     registration: Registration,
-    now: Timestamp,
-    deadlines: &Deadlines,
 ) -> Result<bool, FlowError> {
     if runner.instance_ended {
         return Ok(true);
     }
     let end = sweep::instance_end(runner, registration);
-    let instances = match runner.instance() {
-        Some(instance) => vec![instance.clone()],
-        // What its launch came to was never recorded: the instance's tag tells.
-        None => fleet
-            .of_runner(&runner.name)
-            .await?
-            .into_iter()
-            .map(|view| view.instance)
-            .collect(),
+    let Some(instance) = runner.instance() else {
+        return never_launched(store, runner).await;
     };
-    if instances.is_empty() {
-        return Ok(sweep::absence_proves(runner, now, deadlines));
-    }
     if end.terminate {
-        fleet.terminate(&instances, end.at_once).await?;
+        fleet.terminate(std::slice::from_ref(instance), end.at_once).await?;
     }
     Ok(end.terminate)
 }

@@ -1,9 +1,9 @@
 //! The table.
 
-use dayfly_core::ids::{DeliveryId, InstanceId, JobKey, Repository, RunKey, RunnerName};
+use dayfly_core::ids::{DeliveryId, FleetId, InstanceId, JobKey, QueueId, Repository, RunKey, RunnerName};
 use dayfly_core::record::{
-    CachedConfig, Change, Delivery, Instance, Job, Notice, Patrol, Record, RecordId, Run, Runner, Stored, Wake,
-    Watched, WrongKind,
+    Bucket, BucketId, CachedConfig, Change, Delivery, FleetCall, Instance, Job, LaunchQueue, Notice, Patrol,
+    PoolMemory, Record, RecordId, Run, Runner, Stored, Waiting, Wake, Watched, WrongKind,
 };
 use dayfly_core::time::Timestamp;
 
@@ -52,6 +52,29 @@ pub trait Store {
     /// A runner.
     async fn runner(&self, name: &RunnerName) -> Result<Option<Stored<Runner>>, StoreError> {
         typed(self.load(&RecordId::Runner(name.clone())).await?)
+    }
+
+    /// Those who wait in a queue, as the table has it now: nobody whose write was answered is left out.
+    async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<Waiting>>, StoreError>;
+
+    /// A call to EC2.
+    async fn fleet_call(&self, fleet: &FleetId) -> Result<Option<Stored<FleetCall>>, StoreError> {
+        typed(self.load(&RecordId::FleetCall(fleet.clone())).await?)
+    }
+
+    /// Who launches what waits in a queue.
+    async fn queue(&self, queue: &QueueId) -> Result<Option<Stored<LaunchQueue>>, StoreError> {
+        typed(self.load(&RecordId::Queue(queue.clone())).await?)
+    }
+
+    /// What befell the pools.
+    async fn pools(&self) -> Result<Option<Stored<PoolMemory>>, StoreError> {
+        typed(self.load(&RecordId::Pools).await?)
+    }
+
+    /// How many calls of a kind may still be made.
+    async fn bucket(&self, bucket: BucketId) -> Result<Option<Stored<Bucket>>, StoreError> {
+        typed(self.load(&RecordId::Bucket(bucket)).await?)
     }
 
     /// What a job's check run is to say.

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use dayfly_core::record::{
-    CachedConfig, Delivery, Instance, Job, Notice, Patrol, Record, Run, Runner, Stored, Version, Wake, Watched,
+    Bucket, CachedConfig, Delivery, FleetCall, Instance, Job, LaunchQueue, Notice, Patrol, PoolMemory, Record, Run,
+    Runner, Stored, Version, Waiting, Wake, Watched,
 };
 use dayfly_ports::StoreError;
 use serde::Serialize;
@@ -46,6 +47,11 @@ pub fn write(record: &Record, version: Version, commit: &str) -> Result<Item, St
         Record::Wake(wake) => attributes(wake),
         Record::Watched(watched) => attributes(watched),
         Record::Notice(notice) => attributes(notice),
+        Record::FleetCall(call) => attributes(call),
+        Record::Queue(queue) => attributes(queue),
+        Record::Waiting(waiting) => attributes(waiting),
+        Record::Pools(pools) => attributes(pools),
+        Record::Bucket(bucket) => attributes(bucket),
         Record::Patrol(patrol) => attributes(patrol),
     }?;
     // An index does not take NULL for a key, and what is not there says the same.
@@ -81,6 +87,11 @@ pub fn read(item: Item) -> Result<Stored<Record>, StoreError> {
     let record = match kind {
         "DELIVERY" => record::<Delivery>(item),
         "JOB" => record::<Job>(item),
+        "FLEET" => record::<FleetCall>(item),
+        "QUEUE" => record::<LaunchQueue>(item),
+        "WAITING" => record::<Waiting>(item),
+        "POOLS" => record::<PoolMemory>(item),
+        "BUCKET" => record::<Bucket>(item),
         "NOTICE" => record::<Notice>(item),
         "RUNNER" => record::<Runner>(item),
         "INSTANCE" => record::<Instance>(item),

@@ -13,7 +13,8 @@ use aws_sdk_dynamodb::operation::RequestId;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use dayfly_aws::{SdkConfig, failure};
-use dayfly_core::record::{Change, Record, RecordId, Stored};
+use dayfly_core::ids::QueueId;
+use dayfly_core::record::{Change, Record, RecordId, Stored, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{Store, StoreError};
 
@@ -98,6 +99,30 @@ impl Store for DynamoTable {
                 return Ok(found);
             }
         }
+    }
+
+    async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<Waiting>>, StoreError> {
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("#pk = :pk")
+            .expression_attribute_names("#pk", item::PK)
+            .expression_attribute_values(":pk", AttributeValue::S(RecordId::waiting_in(queue)))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut found = Vec::new();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|error| StoreError::Unavailable(failure(&error).to_string()))?;
+            let Stored { record, version } = item::read(item)?;
+            found.push(Stored {
+                record: Waiting::try_from(record)?,
+                version,
+            });
+        }
+        Ok(found)
     }
 
     async fn anything_lives(&self) -> Result<bool, StoreError> {

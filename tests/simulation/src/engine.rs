@@ -95,16 +95,18 @@ impl<H> Engine<H> {
 
     /// Lets the running handler wait.
     pub async fn sleep(&self, span: Duration) {
-        let mut planned = false;
-        std::future::poll_fn(|_| {
-            if planned {
-                return Poll::Ready(());
+        let mut until = None;
+        std::future::poll_fn(|_| match until {
+            // A handler that waits for several things at once is run on for each of them.
+            Some(until) if self.now() >= until => Poll::Ready(()),
+            Some(_) => Poll::Pending,
+            None => {
+                until = Some(self.now().after(span));
+                if let Some(task) = self.running.get() {
+                    self.go_on(task, span);
+                }
+                Poll::Pending
             }
-            planned = true;
-            if let Some(task) = self.running.get() {
-                self.go_on(task, span);
-            }
-            Poll::Pending
         })
         .await;
     }

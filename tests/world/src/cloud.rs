@@ -1,8 +1,9 @@
 //! EC2: instances, the tokens that made them, and the capacity that there is.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use dayfly_core::ids::{ImageId, InstanceId, InstanceType, RunnerName, Zone};
+use dayfly_core::capacity::{InstanceLifecycle, Pool};
+use dayfly_core::ids::{FleetId, ImageId, InstanceId, InstanceType, SubnetId, Zone};
 use dayfly_core::money::MicroDollars;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
@@ -15,7 +16,9 @@ use crate::World;
 #[derive(Debug, Default)]
 pub struct Cloud {
     instances: BTreeMap<InstanceId, InstanceView>,
-    tokens: BTreeMap<String, (FleetRequest, FleetAnswer)>,
+    tokens: BTreeMap<FleetId, (FleetRequest, FleetAnswer)>,
+    asked: Vec<FleetRequest>,
+    empty: BTreeSet<(Pool, InstanceLifecycle)>,
     refusals: VecDeque<FleetError>,
     time: Option<Timestamp>,
 }
@@ -32,14 +35,30 @@ impl Cloud {
         self.instances.len()
     }
 
+    /// Every call that was made, repeated ones left out.
+    #[must_use]
+    pub fn asked(&self) -> &[FleetRequest] {
+        &self.asked
+    }
+
+    /// Leaves a pool without capacity of one kind.
+    pub fn empty(&mut self, instance_type: &str, zone: &str, lifecycle: InstanceLifecycle) {
+        let pool = Pool {
+            instance_type: InstanceType::new(instance_type),
+            zone: Zone::new(zone),
+        };
+        self.empty.insert((pool, lifecycle));
+    }
+
+    /// Gives all pools capacity again.
+    pub fn refill(&mut self) {
+        self.empty.clear();
+    }
+
     /// Makes the next launches fail, one by one.
     pub fn refuse(&mut self, errors: impl IntoIterator<Item = (FleetErrorKind, &'static str)>) {
-        self.refusals.extend(errors.into_iter().map(|(kind, code)| FleetError {
-            kind,
-            code: code.to_owned(),
-            message: "as the test wants it".to_owned(),
-            pool: None,
-        }));
+        self.refusals
+            .extend(errors.into_iter().map(|(kind, code)| error(kind, code)));
     }
 
     /// Ends an instance, as EC2 or its own power-off may.
@@ -50,25 +69,31 @@ impl Cloud {
         self.instances.get_mut(instance).expect("the instance exists").state = InstanceState::Terminated;
     }
 
+    /// The time, as it was set last.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.time.unwrap_or(Timestamp::from_millis(0))
+    }
+
     /// Sets the launch time of instances to come.
     pub fn set_time(&mut self, now: Timestamp) {
         self.time = Some(now);
     }
 
     fn create(&mut self, request: &FleetRequest) -> Result<FleetAnswer, FleetError> {
-        if let Some((before, answer)) = self.tokens.get(&request.client_token) {
+        if let Some((before, answer)) = self.tokens.get(&request.fleet) {
             assert_eq!(
                 before, request,
                 "the same token with another request: IdempotentParameterMismatch"
             );
             return Ok(answer.clone());
         }
+        self.asked.push(request.clone());
         let answer = match self.refusals.pop_front() {
             Some(error) if error.kind == FleetErrorKind::Unknown => {
                 // It is done all the same, and only the answer is lost.
                 let answer = self.launch(request);
-                self.tokens
-                    .insert(request.client_token.clone(), (request.clone(), answer));
+                self.tokens.insert(request.fleet.clone(), (request.clone(), answer));
                 return Err(error);
             }
             Some(error) => FleetAnswer {
@@ -78,33 +103,55 @@ impl Cloud {
             None => self.launch(request),
         };
         self.tokens
-            .insert(request.client_token.clone(), (request.clone(), answer.clone()));
+            .insert(request.fleet.clone(), (request.clone(), answer.clone()));
         Ok(answer)
     }
 
     fn launch(&mut self, request: &FleetRequest) -> FleetAnswer {
+        let mut answer = FleetAnswer::default();
+        for index in 0..request.count as usize {
+            let placement = &request.placements[index % request.placements.len()];
+            if self.empty.contains(&(placement.pool.clone(), request.lifecycle)) {
+                answer.errors.push(FleetError {
+                    pool: Some(placement.pool.clone()),
+                    ..error(FleetErrorKind::Capacity, "InsufficientInstanceCapacity")
+                });
+                continue;
+            }
+            answer.instances.push(self.launch_one(request, &placement.pool));
+        }
+        answer
+    }
+
+    fn launch_one(&mut self, request: &FleetRequest, pool: &Pool) -> FleetInstance {
         let instance = InstanceId::new(format!("i-{:017x}", self.instances.len() + 1));
         let view = InstanceView {
             instance: instance.clone(),
             state: InstanceState::Running,
-            instance_type: request.instance_types[0].clone(),
-            zone: Zone::new("eu-west-1a"),
-            spot: request.spot,
+            instance_type: pool.instance_type.clone(),
+            zone: pool.zone.clone(),
+            lifecycle: request.lifecycle,
             launched_at: self.time.unwrap_or(Timestamp::from_millis(0)),
-            runner: Some(request.runner.clone()),
+            fleet: Some(request.fleet.clone()),
             scope: Some(request.scope.clone()),
         };
         let launched = FleetInstance {
             instance: instance.clone(),
             instance_type: view.instance_type.clone(),
             zone: Some(view.zone.clone()),
-            spot: view.spot,
+            lifecycle: view.lifecycle,
         };
         self.instances.insert(instance, view);
-        FleetAnswer {
-            instances: vec![launched],
-            errors: Vec::new(),
-        }
+        launched
+    }
+}
+
+fn error(kind: FleetErrorKind, code: &str) -> FleetError {
+    FleetError {
+        kind,
+        code: code.to_owned(),
+        message: "as the test wants it".to_owned(),
+        pool: None,
     }
 }
 
@@ -131,15 +178,21 @@ impl Fleet for World {
         Ok(())
     }
 
-    async fn of_runner(&self, runner: &RunnerName) -> Result<Vec<InstanceView>, FleetError> {
+    async fn of_fleet(&self, fleet: &FleetId) -> Result<Vec<InstanceView>, FleetError> {
         self.call("describe").await.map_err(down)?;
         Ok(self
             .cloud()
             .instances
             .values()
-            .filter(|view| view.runner.as_ref() == Some(runner))
+            .filter(|view| view.fleet.as_ref() == Some(fleet))
             .cloned()
             .collect())
+    }
+
+    async fn zones(&self, subnets: &[SubnetId]) -> Result<Vec<(SubnetId, Zone)>, FleetError> {
+        self.call("describe").await.map_err(down)?;
+        let zones = ["eu-west-1a", "eu-west-1b", "eu-west-1c"].into_iter().cycle();
+        Ok(subnets.iter().cloned().zip(zones.map(Zone::new)).collect())
     }
 
     async fn living(&self) -> Result<Vec<InstanceView>, FleetError> {

@@ -1,11 +1,13 @@
 //! The table, the bus, the schedule and the parameters.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use dayfly_core::event::Event;
-use dayfly_core::record::{Change, Record, RecordId, Stored, Version};
+use dayfly_core::ids::QueueId;
+use dayfly_core::record::{Change, Record, RecordId, Stored, Version, Waiting};
 use dayfly_core::time::Timestamp;
-use dayfly_ports::{Bus, BusError, ParameterError, Parameters, Schedule, ScheduleError, Store, StoreError};
+use dayfly_ports::{Bus, BusError, Clock, ParameterError, Parameters, Schedule, ScheduleError, Store, StoreError};
 use secrecy::SecretString;
 
 use crate::World;
@@ -78,9 +80,34 @@ impl Store for World {
         Ok(due.into_iter().take(limit).cloned().collect())
     }
 
+    async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<Waiting>>, StoreError> {
+        self.call("query").await.map_err(StoreError::Unavailable)?;
+        let table = self.table();
+        let there = table.records.values().filter_map(|stored| match &stored.record {
+            Record::Waiting(waiting) if waiting.queue == *queue => Some(Stored {
+                record: waiting.clone(),
+                version: stored.version,
+            }),
+            _ => None,
+        });
+        Ok(there.collect())
+    }
+
     async fn anything_lives(&self) -> Result<bool, StoreError> {
         self.call("anything_lives").await.map_err(StoreError::Unavailable)?;
         Ok(self.table().live().next().is_some())
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        self.cloud().time()
+    }
+
+    /// Nobody waits here: time goes on at once.
+    async fn sleep(&self, span: Duration) {
+        let later = self.cloud().time().after(span);
+        self.cloud().set_time(later);
     }
 }
 

@@ -20,19 +20,24 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
     pub(super) async fn patrol_instances(&self, swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
         let living = self.fleet.living().await?;
         for view in &living {
-            let runner = match &view.runner {
-                Some(name) => self.store.runner(name).await?.map(|stored| stored.record),
-                None => None,
-            };
+            let runner = self.store.runner_on(&view.instance).await?.map(|stored| stored.record);
+            if runner.is_none() && self.is_under_way(view).await? {
+                continue;
+            }
             let age = now.since(view.launched_at);
-            let registered = view.runner.is_some() && view.scope.is_some();
-            let end = match patrol::stray(runner.as_ref(), &view.instance, registered, age, &self.deadlines) {
+            let end = match patrol::stray(
+                runner.as_ref(),
+                &view.instance,
+                view.scope.is_some(),
+                age,
+                &self.deadlines,
+            ) {
                 Stray::Owned => false,
                 Stray::End => true,
                 Stray::AskGitHub => self.let_go(view).await?,
             };
             if end {
-                tracing::warn!(instance = %view.instance, runner = view.runner.as_ref().map(tracing::field::display),
+                tracing::warn!(instance = %view.instance, fleet = view.fleet.as_ref().map(tracing::field::display),
                     "ended an instance that no live runner owns");
                 self.fleet
                     .terminate(std::slice::from_ref(&view.instance), false)
@@ -43,16 +48,25 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
         self.vanished(&living, swept, now).await
     }
 
+    /// Whether the answer of the call that launched an instance is not recorded yet.
+    async fn is_under_way(&self, view: &InstanceView) -> Result<bool, StoreError> {
+        let Some(fleet) = &view.fleet else {
+            return Ok(false);
+        };
+        let call = self.store.fleet_call(fleet).await?;
+        Ok(call.is_some_and(|call| call.record.due_at.is_some()))
+    }
+
     /// Takes the registrations of an instance from GitHub that no record knows. Answers whether none
     /// is left, so that it may end.
     async fn let_go(&self, view: &InstanceView) -> Result<bool, ApiError> {
-        let (Some(name), Some(scope)) = (&view.runner, &view.scope) else {
+        let Some(scope) = &view.scope else {
             return Ok(true);
         };
         let registered = self.github.runners(scope).await?;
         let ours = registered
             .into_iter()
-            .filter(|runner| RunnerName::from_registered(&runner.name).as_ref() == Some(name));
+            .filter(|runner| RunnerName::is_registered_from(&runner.name, &view.instance));
         for runner in ours {
             if runner.busy || self.github.remove_runner(scope, runner.id).await? == Removal::Busy {
                 tracing::warn!(instance = %view.instance, runner = runner.name,

@@ -1,12 +1,13 @@
 //! Records for the tests of decisions.
 
+use crate::capacity::InstanceLifecycle;
 use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::decide::launch;
 use crate::event::JobEvent;
 use crate::ids::{DeliveryId, ImageId, InstallationId, InstanceId, InstanceType, JobId, RunAttempt, RunId, Zone};
 use crate::labels::Label;
-use crate::record::{Job, LaunchPlan, Launched, Runner, RunnerState};
+use crate::record::{Job, LaunchPlan, Launched, Rung, Runner, RunnerState};
 use crate::time::Timestamp;
 
 pub(crate) fn now() -> Timestamp {
@@ -37,11 +38,16 @@ pub(crate) fn event(job: u64) -> JobEvent {
 }
 
 pub(crate) fn plan() -> LaunchPlan {
-    LaunchPlan {
+    LaunchPlan::new(rung(InstanceLifecycle::Spot), Vec::new())
+}
+
+/// An attempt with the built-in entry.
+pub(crate) fn rung(lifecycle: InstanceLifecycle) -> Rung {
+    Rung {
         spec: Config::built_in().unwrap().runners.remove(0),
         image: ImageId::new("ami-01234567"),
         root_device: "/dev/sda1".into(),
-        tries: 1,
+        lifecycle,
     }
 }
 
@@ -55,7 +61,7 @@ pub(crate) fn launched(instance: &str) -> Launched {
         instance: InstanceId::new(instance),
         instance_type: InstanceType::new("g5.xlarge"),
         zone: Zone::new("eu-west-1a"),
-        spot: true,
+        lifecycle: InstanceLifecycle::Spot,
         price_per_hour: None,
         at: now(),
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::deadlines::{Deadlines, QUEUE_LIMIT};
 use crate::event::{Conclusion, JobEvent};
-use crate::ids::{InstanceType, RunnerName};
+use crate::ids::RunnerName;
 use crate::lifecycle::RunnerStep;
-use crate::record::{Ending, Instance, Job, JobState, LaunchPlan, Launched, Runner, RunnerState};
+use crate::record::{Ending, Job, JobState, LaunchPlan, Runner, RunnerState};
 use crate::time::Timestamp;
 
 /// What a `job.queued` or a due launch asks for.
@@ -16,7 +16,7 @@ pub enum Need {
     Claim,
     /// The same, if GitHub says that the job still waits.
     ClaimIfWaiting,
-    /// The launch that was begun: the same call again.
+    /// A launch that was begun: to be queued again.
     Resume,
     /// Nobody needs the launch that was begun.
     Drop,
@@ -138,7 +138,8 @@ pub fn claim(mut job: Job, plan: LaunchPlan, now: Timestamp, deadlines: &Deadlin
         step: RunnerStep::Claim,
         since: now,
         plan,
-        launch_errors: Vec::new(),
+        fleet: None,
+        tried: Vec::new(),
         launch_due: Runner::take_over_at(now),
         requested_at: now,
         launched: None,
@@ -163,9 +164,10 @@ pub fn claim(mut job: Job, plan: LaunchPlan, now: Timestamp, deadlines: &Deadlin
     (job, runner)
 }
 
-/// Takes over a launch that is due.
+/// A runner that is to be launched now, and waits for whoever launches.
 #[must_use]
 pub fn resume(mut runner: Runner, now: Timestamp, deadlines: &Deadlines) -> Runner {
+    runner.fleet = None;
     runner.launch_due = Runner::take_over_at(now);
     runner.due_at = runner.next_look(deadlines);
     runner
@@ -204,172 +206,6 @@ pub fn postpone(mut job: Job, wait: Option<Duration>, now: Timestamp, deadlines:
     let pause = deadlines.pause(job.asked, &job.name);
     job.due_at = Some(now.after(pause.max(wait.unwrap_or_default())));
     job
-}
-
-/// How a launch went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attempted {
-    /// There is an instance.
-    Launched(Launched),
-    /// There is none, and EC2 said so.
-    Failed {
-        /// Its words.
-        words: String,
-        /// Whether the same request can never succeed.
-        hopeless: bool,
-    },
-    /// Nobody knows: the same call, with the same token, will tell.
-    Unclear {
-        /// What was seen.
-        words: String,
-    },
-}
-
-/// What became of a launch, to be recorded together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded {
-    /// The runner.
-    pub runner: Runner,
-    /// The instance, if there is one.
-    pub instance: Option<Instance>,
-    /// The job, if it is given up.
-    pub job: Option<Job>,
-}
-
-/// Records how a launch went. The runner may have moved on since the launch began: one that is no
-/// longer wanted is left to the sweeper, together with its instance.
-#[must_use]
-pub fn record(
-    mut runner: Runner,
-    job: Option<Job>,
-    attempted: Attempted,
-    now: Timestamp,
-    deadlines: &Deadlines,
-) -> Recorded {
-    match attempted {
-        Attempted::Launched(launched) => {
-            let instance = Instance {
-                instance: launched.instance.clone(),
-                runner: runner.name.clone(),
-                at: launched.at,
-            };
-            if runner.launched.is_none() {
-                runner.launched = Some(launched);
-                if !runner.take(RunnerStep::Launch, now, deadlines) {
-                    // It is ending, and there is something to end now. Should even that be over, patrol
-                    // finds an instance whose runner is gone.
-                    runner.due_at = runner.next_look(deadlines);
-                }
-            }
-            Recorded {
-                runner,
-                instance: Some(instance),
-                job: None,
-            }
-        }
-        Attempted::Unclear { words } => {
-            if now.since(runner.requested_at) >= 2 * deadlines.give_up {
-                return given_up_unclear(runner, job, words, now, deadlines);
-            }
-            runner.launch_errors.push(words);
-            let tries = u32::try_from(runner.launch_errors.len()).unwrap_or(u32::MAX);
-            runner.launch_due = now.after(deadlines.pause(tries, runner.name.as_str()) / 2);
-            runner.due_at = runner.next_look(deadlines);
-            Recorded {
-                runner,
-                instance: None,
-                job: None,
-            }
-        }
-        Attempted::Failed { words, hopeless } => failed(runner, job, words, hopeless, now, deadlines),
-    }
-}
-
-fn failed(
-    mut runner: Runner,
-    job: Option<Job>,
-    words: String,
-    hopeless: bool,
-    now: Timestamp,
-    deadlines: &Deadlines,
-) -> Recorded {
-    runner.launch_errors.push(words);
-    if runner.state != RunnerState::Requested {
-        // It is ending anyway.
-        return Recorded {
-            runner,
-            instance: None,
-            job: None,
-        };
-    }
-    let next = now.after(deadlines.retry(runner.plan.tries));
-    let last_moment = runner.requested_at.after(deadlines.give_up);
-    if !hopeless && next <= last_moment {
-        runner.plan.tries += 1;
-        runner.launch_due = next;
-        runner.due_at = runner.next_look(deadlines);
-        return Recorded {
-            runner,
-            instance: None,
-            job: None,
-        };
-    }
-    let reason = given_up(&runner);
-    let ending = Ending::Unlaunchable { reason: reason.clone() };
-    runner.end(RunnerStep::GiveUpLaunch, ending, now, deadlines);
-    Recorded {
-        job: unlaunchable(&runner, job, reason, now),
-        runner,
-        instance: None,
-    }
-}
-
-/// Nobody knows whether there is an instance, and nobody waits any longer for the answer: the
-/// runner is ended, and its instance with it should EC2 ever name one.
-fn given_up_unclear(
-    mut runner: Runner,
-    job: Option<Job>,
-    words: String,
-    now: Timestamp,
-    deadlines: &Deadlines,
-) -> Recorded {
-    runner.launch_errors.push(words);
-    let reason = given_up(&runner);
-    let ending = Ending::Unlaunchable { reason: reason.clone() };
-    runner.end(RunnerStep::DropNeed, ending, now, deadlines);
-    Recorded {
-        job: unlaunchable(&runner, job, reason, now),
-        runner,
-        instance: None,
-    }
-}
-
-fn unlaunchable(runner: &Runner, job: Option<Job>, reason: String, now: Timestamp) -> Option<Job> {
-    job.filter(|job| job.runner.as_ref() == Some(&runner.name) && !job.state.is_end())
-        .map(|mut job| {
-            job.state = JobState::Unlaunchable { reason };
-            job.due_at = None;
-            job.ended_at = Some(now);
-            job
-        })
-}
-
-/// Why no instance could be had, in words for the job's author.
-fn given_up(runner: &Runner) -> String {
-    let types: Vec<&str> = runner
-        .plan
-        .spec
-        .instance_types
-        .iter()
-        .map(InstanceType::as_str)
-        .collect();
-    let kind = if runner.plan.spec.spot { "spot" } else { "on-demand" };
-    format!(
-        "no {kind} instance of {} could be launched in {} tries; EC2 said: {}",
-        types.join(", "),
-        runner.plan.tries,
-        runner.launch_errors.join(" · ")
-    )
 }
 
 #[cfg(test)]

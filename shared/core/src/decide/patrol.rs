@@ -74,7 +74,7 @@ pub fn is_left_over(listed: Listed<'_>, runner: Option<&Runner>) -> bool {
     if listed.online || listed.busy || RunnerName::from_registered(listed.name).is_none() {
         return false;
     }
-    runner.is_none_or(|runner| !runner.is_live() || listed.name != runner.name.registration(runner.mints))
+    runner.is_none_or(|runner| !runner.is_live() || runner.registration(runner.mints).as_deref() != Some(listed.name))
 }
 
 /// Where GitHub says that a job stands that may be ours.

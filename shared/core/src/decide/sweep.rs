@@ -160,13 +160,6 @@ pub fn after_end(
     next
 }
 
-/// Whether EC2's not naming any instance for this runner proves that there is none: not before
-/// whoever launches it must have come to an end, and EC2's answers have caught up.
-#[must_use]
-pub fn absence_proves(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> bool {
-    now >= runner.launch_due.after(deadlines.absence)
-}
-
 /// A job that GitHub says still waits although the runner that was launched for it is busy: it waits
 /// for another. Nothing if it has another already.
 #[must_use]

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::ids::{DeliveryId, InstanceId, JobKey, Repository, RunKey, RunnerName};
+use crate::ids::{DeliveryId, FleetId, InstanceId, JobKey, QueueId, Repository, RunKey, RunnerName};
+use crate::record::BucketId;
 
 /// Where a record lies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +16,16 @@ pub enum RecordId {
     Notice(JobKey),
     /// A runner.
     Runner(RunnerName),
+    /// A call to EC2.
+    FleetCall(FleetId),
+    /// Who launches what waits in a queue.
+    Queue(QueueId),
+    /// A runner that waits in a queue.
+    Waiting(QueueId, RunnerName),
+    /// What befell the pools.
+    Pools,
+    /// How many calls may be made.
+    Bucket(BucketId),
     /// An instance.
     Instance(InstanceId),
     /// A run.
@@ -38,6 +49,11 @@ impl RecordId {
             Self::Job(key) => format!("JOB#{}", key.job),
             Self::Notice(key) => format!("NOTICE#{}", key.job),
             Self::Runner(name) => format!("RUNNER#{name}"),
+            Self::FleetCall(id) => format!("FLEET#{id}"),
+            Self::Queue(id) => format!("QUEUE#{id}"),
+            Self::Waiting(queue, _) => Self::waiting_in(queue),
+            Self::Pools => "POOLS".to_owned(),
+            Self::Bucket(id) => format!("BUCKET#{id}"),
             Self::Instance(id) => format!("INSTANCE#{id}"),
             Self::Run(key) => format!("RUN#{}", key.run),
             Self::Config(repository) => format!("CONFIG#{repository}"),
@@ -47,6 +63,12 @@ impl RecordId {
         }
     }
 
+    /// The partition of those who wait in a queue.
+    #[must_use]
+    pub fn waiting_in(queue: &QueueId) -> String {
+        format!("WAITING#{queue}")
+    }
+
     /// The sort key.
     #[must_use]
     pub fn sk(&self) -> String {
@@ -54,6 +76,11 @@ impl RecordId {
             Self::Delivery(_) => "DELIVERY".to_owned(),
             Self::Job(key) | Self::Notice(key) => format!("ATTEMPT#{}", key.attempt),
             Self::Runner(_) => "RUNNER".to_owned(),
+            Self::FleetCall(_) => "FLEET".to_owned(),
+            Self::Queue(_) => "QUEUE".to_owned(),
+            Self::Waiting(_, runner) => format!("RUNNER#{runner}"),
+            Self::Pools => "POOLS".to_owned(),
+            Self::Bucket(_) => "BUCKET".to_owned(),
             Self::Instance(_) => "INSTANCE".to_owned(),
             Self::Run(key) => format!("ATTEMPT#{}", key.attempt),
             Self::Config(_) => "CONFIG".to_owned(),

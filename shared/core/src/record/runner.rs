@@ -4,30 +4,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::capacity::{InstanceLifecycle, Pool, Tried};
 use crate::checkin::{GoodbyeReason, Stage};
-use crate::config::RunnerSpec;
 use crate::deadlines::{Deadlines, TAKE_OVER};
 use crate::ids::{
-    ImageId, InstallationId, InstanceId, InstanceType, JobKey, Repository, RunId, RunnerId, RunnerName, Zone,
+    FleetId, InstallationId, InstanceId, InstanceType, JobKey, Repository, RunId, RunnerId, RunnerName, Zone,
 };
 use crate::labels::Label;
 use crate::lifecycle::{RunnerStep, Step};
 use crate::money::MicroDollars;
+use crate::record::LaunchPlan;
 use crate::time::Timestamp;
-
-/// Everything that goes into `CreateFleet`, fixed before the call: a repeated call must say the
-/// same to be the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LaunchPlan {
-    /// The configuration's entry.
-    pub spec: RunnerSpec,
-    /// The image, resolved.
-    pub image: ImageId,
-    /// The name of the image's root device.
-    pub root_device: String,
-    /// How often the launch has been tried, from 1. The client token follows from it.
-    pub tries: u32,
-}
 
 /// The instance that came of a launch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,12 +25,23 @@ pub struct Launched {
     pub instance_type: InstanceType,
     /// Its zone.
     pub zone: Zone,
-    /// Whether it is on spot capacity.
-    pub spot: bool,
+    /// How it was bought.
+    pub lifecycle: InstanceLifecycle,
     /// What an hour of it costs, if that could be learnt.
     pub price_per_hour: Option<MicroDollars>,
     /// When EC2 launched it, which may be earlier than we learnt of it.
     pub at: Timestamp,
+}
+
+impl Launched {
+    /// The pool that it came from.
+    #[must_use]
+    pub fn pool(&self) -> Pool {
+        Pool {
+            instance_type: self.instance_type.clone(),
+            zone: self.zone.clone(),
+        }
+    }
 }
 
 /// Where a runner stands.
@@ -157,8 +155,10 @@ pub struct Runner {
     pub since: Timestamp,
     /// What is launched.
     pub plan: LaunchPlan,
-    /// What AWS said to the launches that failed.
-    pub launch_errors: Vec<String>,
+    /// The call that launches it, or did; nothing while it waits for one.
+    pub fleet: Option<FleetId>,
+    /// What AWS said to the attempts that failed.
+    pub tried: Vec<Tried>,
     /// When the launch is to be tried next, or taken over from whoever began it.
     pub launch_due: Timestamp,
     /// When it was first asked for.
@@ -271,11 +271,17 @@ impl Runner {
         self.launched.as_ref().map(|launched| &launched.instance)
     }
 
+    /// The name that it registers under at the `mint`-th try; nothing while it has no instance.
+    #[must_use]
+    pub fn registration(&self, mint: u32) -> Option<String> {
+        self.instance().map(|instance| self.name.registration(instance, mint))
+    }
+
     /// How long its instance may live in all.
     #[must_use]
     pub fn max_lifetime(&self, deadlines: &Deadlines) -> Duration {
         self.plan
-            .spec
+            .spec()
             .max_lifetime
             .map_or(deadlines.lifetime, |own| own.min(deadlines.lifetime))
     }
@@ -289,7 +295,8 @@ impl Runner {
     /// When a job must have come.
     #[must_use]
     pub fn idle_deadline(&self, deadlines: &Deadlines) -> Timestamp {
-        self.since.after(self.plan.spec.idle_timeout.unwrap_or(deadlines.idle))
+        self.since
+            .after(self.plan.spec().idle_timeout.unwrap_or(deadlines.idle))
     }
 
     /// When its instance must have been heard of again.
@@ -339,14 +346,6 @@ impl Runner {
     #[must_use]
     pub fn has_outlived(&self, now: Timestamp, deadlines: &Deadlines) -> bool {
         now.after(COUNTS_AHEAD) >= self.lifetime_deadline(deadlines)
-    }
-
-    /// What makes a repeated `CreateFleet` the same call.
-    ///
-    /// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>
-    #[must_use]
-    pub fn client_token(&self) -> String {
-        format!("{}-t{}", self.name, self.plan.tries)
     }
 
     /// Until when a launch that is begun at `now` is left to whoever began it.

@@ -286,6 +286,11 @@ proptest! {
             Record::Wake(wake) => attributes(wake),
             Record::Watched(watched) => attributes(watched),
             Record::Notice(notice) => attributes(notice),
+        Record::FleetCall(call) => attributes(call),
+        Record::Queue(queue) => attributes(queue),
+        Record::Waiting(waiting) => attributes(waiting),
+        Record::Pools(pools) => attributes(pools),
+        Record::Bucket(bucket) => attributes(bucket),
             Record::Patrol(patrol) => attributes(patrol),
         }.unwrap();
         for name in [PK, SK, VERSION, DUE, EXPIRES_AT, WRITTEN_BY] {

@@ -111,7 +111,7 @@ impl Stage {
         }
     }
 
-    fn launch(&self) -> dayfly_launch::Function<World, World, World, World, World, World> {
+    fn launch(&self) -> dayfly_launch::Function<World, World, World, World, World, World, World> {
         dayfly_launch::Function {
             store: self.world.clone(),
             github: self.world.clone(),
@@ -119,7 +119,9 @@ impl Stage {
             bus: self.world.clone(),
             schedule: self.world.clone(),
             parameters: self.world.clone(),
+            clock: self.world.clone(),
             images: dayfly_launch::ImageCache::default(),
+            zones: dayfly_launch::ZoneCache::default(),
             subnets: vec![SubnetId::new("subnet-1")],
             deadlines: Self::deadlines(),
         }
@@ -167,7 +169,7 @@ impl Stage {
     pub fn deliver(&self) {
         while let Some(event) = self.world.next_event() {
             let call = match event {
-                Event::JobQueued(_) | Event::LaunchDue(_) => Call::Launch(event),
+                Event::JobQueued(_) | Event::LaunchDue(_) | Event::QueueDue(_) => Call::Launch(event),
                 Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) => Call::Settle(event),
             };
             self.make(call);

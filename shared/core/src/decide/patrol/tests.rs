@@ -49,7 +49,7 @@ fn a_registration_is_left_over_when_no_live_runner_is_about_to_use_it() {
     let mut live = runner(RunnerState::Launched);
     live.mints = 2;
     let gone = runner(RunnerState::Gone);
-    let name = |mint| live.name.registration(mint);
+    let name = |mint| live.registration(mint).unwrap();
     let offline = |name| Listed {
         name,
         online: false,

@@ -1,0 +1,285 @@
+//! One call to EC2, and the record of what came of it.
+
+use std::collections::BTreeMap;
+
+use dayfly_core::capacity::{FleetError, FleetErrorKind, InstanceLifecycle, Placement, Pool};
+use dayfly_core::decide::fleet::{self, Assigned, Unclear};
+use dayfly_core::decide::{outcome::Attempted, pools};
+use dayfly_core::ids::{InstanceId, QueueId, RunnerName, Zone};
+use dayfly_core::money::MicroDollars;
+use dayfly_core::record::{Change, FleetCall, Launched, Runner, Stored};
+use dayfly_core::time::Timestamp;
+use dayfly_lifecycle::FlowError;
+use dayfly_ports::{
+    Bus, Clock, Fleet, FleetAnswer, FleetInstance, FleetRequest, GitHub, InstanceView, Parameters, Schedule, Scope,
+    Store, StoreError,
+};
+
+use crate::queue::Begun;
+use crate::{Function, memory};
+
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock> Function<S, G, F, B, C, P, K> {
+    /// The pools to ask for a runner's next attempt, after what befell them of late.
+    pub(crate) async fn placements(&self, runner: &Runner, now: Timestamp) -> Result<Vec<Placement>, FlowError> {
+        let rung = runner.plan.rung();
+        let all = self
+            .zones
+            .placements(&self.fleet, &self.subnets, &rung.spec.instance_types)
+            .await?;
+        let memory = memory::recall(&self.store).await;
+        Ok(pools::steer(all, rung.lifecycle, &memory, now))
+    }
+
+    /// Makes a call that is recorded, and records what comes of it. Answers in which queues somebody
+    /// waits now, to be launched in the next way.
+    pub(crate) async fn make(&self, begun: Begun) -> Result<Vec<QueueId>, FlowError> {
+        let Begun { call, runners } = begun;
+        let answer = self.fleet.create(&request(&call.record)).await;
+        let now = self.clock.now();
+        tracing::info!(fleet = %call.record.id, count = runners.len(), queue = %call.record.queue, ?answer, "asked EC2 for instances");
+        match answer {
+            Ok(answer) => self.answered(call, runners, answer, now).await,
+            Err(error) if is_unclear(&error) => self.unclear(call, runners, error, now).await,
+            Err(error) => {
+                let answer = FleetAnswer {
+                    instances: Vec::new(),
+                    errors: vec![error],
+                };
+                self.answered(call, runners, answer, now).await
+            }
+        }
+    }
+
+    /// A call that is due: whoever made it died, or its answer was not clear.
+    pub(crate) async fn call_due(&self, call: Stored<FleetCall>, now: Timestamp) -> Result<Vec<QueueId>, FlowError> {
+        let mine = fleet::take_over(call.record, now);
+        match self
+            .store
+            .commit(vec![Change::update(call.version, mine.clone())])
+            .await
+        {
+            Err(StoreError::Conflict) => return Ok(Vec::new()),
+            done => done?,
+        }
+        let mut runners = Vec::new();
+        for name in &mine.runners {
+            // One whose record is gone has no need of an instance; patrol finds it.
+            runners.extend(self.store.runner(name).await?);
+        }
+        let call = Stored::over(call.version, mine);
+        self.make(Begun { call, runners }).await
+    }
+
+    async fn answered(
+        &self,
+        call: Stored<FleetCall>,
+        runners: Vec<Stored<Runner>>,
+        answer: FleetAnswer,
+        now: Timestamp,
+    ) -> Result<Vec<QueueId>, FlowError> {
+        memory::remember(&self.store, call.record.rung.lifecycle, &answer.errors, now).await;
+        let repeated = call.version != dayfly_core::record::Version::FIRST;
+        let launched = self.launched(&call.record, answer.instances, repeated, now).await;
+        let known = self.recorded_before(&launched, repeated).await?;
+        let Assigned { launched, without } = fleet::assign(&call.record, launched, &known);
+        let mut outcomes: Vec<(RunnerName, Attempted)> = Vec::new();
+        outcomes.extend(launched.into_iter().map(|(name, one)| (name, Attempted::Launched(one))));
+        let errors = if answer.errors.is_empty() {
+            vec![no_reason()]
+        } else {
+            answer.errors
+        };
+        outcomes.extend(without.into_iter().map(|name| {
+            let errors = errors.clone();
+            (name, Attempted::Failed { errors })
+        }));
+        self.conclude(call, runners, outcomes, now).await
+    }
+
+    /// Records the outcome for every runner, then that the call is over.
+    async fn conclude(
+        &self,
+        call: Stored<FleetCall>,
+        runners: Vec<Stored<Runner>>,
+        outcomes: Vec<(RunnerName, Attempted)>,
+        now: Timestamp,
+    ) -> Result<Vec<QueueId>, FlowError> {
+        let queues = self.record(&call.record.id, runners, outcomes, now).await?;
+        let over = FleetCall {
+            due_at: None,
+            ..call.record
+        };
+        match self.store.commit(vec![Change::update(call.version, over)]).await {
+            // Somebody else has taken it over, and comes to the same.
+            Ok(()) | Err(StoreError::Conflict) => Ok(queues),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn unclear(
+        &self,
+        call: Stored<FleetCall>,
+        runners: Vec<Stored<Runner>>,
+        error: FleetError,
+        now: Timestamp,
+    ) -> Result<Vec<QueueId>, FlowError> {
+        tracing::warn!(fleet = %call.record.id, %error, "it is not clear what a call to EC2 came to");
+        match fleet::unclear(call.record.clone(), now, &self.deadlines) {
+            Unclear::Again(next) => {
+                match self.store.commit(vec![Change::update(call.version, next)]).await {
+                    Ok(()) | Err(StoreError::Conflict) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                Ok(Vec::new())
+            }
+            Unclear::GiveUp => {
+                let views = self.fleet.of_fleet(&call.record.id).await?;
+                let launched: Vec<Launched> = views
+                    .into_iter()
+                    .filter(|view| !view.state.is_ended())
+                    .map(seen)
+                    .collect();
+                let known = self.recorded_before(&launched, true).await?;
+                let Assigned { launched, without } = fleet::assign(&call.record, launched, &known);
+                let got = launched.into_iter().map(|(name, one)| (name, Attempted::Launched(one)));
+                let never = without.into_iter().map(|name| {
+                    let error = error.clone();
+                    (name, Attempted::NeverAnswered { error })
+                });
+                let outcomes = got.chain(never).collect();
+                self.conclude(call, runners, outcomes, now).await
+            }
+        }
+    }
+
+    /// What is known of the instances of an answer. Of those that may have been launched by an earlier
+    /// call, whose answer was lost, EC2 says since when they are there.
+    async fn launched(
+        &self,
+        call: &FleetCall,
+        instances: Vec<FleetInstance>,
+        repeated: bool,
+        now: Timestamp,
+    ) -> Vec<Launched> {
+        let unplaced = instances.iter().any(|one| one.zone.is_none());
+        let views = if !instances.is_empty() && (repeated || unplaced) {
+            self.views_of(call).await
+        } else {
+            BTreeMap::new()
+        };
+        let mut prices: BTreeMap<Pool, Option<MicroDollars>> = BTreeMap::new();
+        let mut launched = Vec::new();
+        for one in instances {
+            let view = views.get(&one.instance);
+            let zone = one.zone.or_else(|| view.map(|view| view.zone.clone()));
+            let pool = Pool {
+                instance_type: one.instance_type,
+                zone: zone.unwrap_or_else(|| Zone::new("unknown")),
+            };
+            let price = match (one.lifecycle, prices.get(&pool)) {
+                (InstanceLifecycle::OnDemand, _) => None,
+                (InstanceLifecycle::Spot, Some(price)) => *price,
+                (InstanceLifecycle::Spot, None) => {
+                    let price = self.spot_price(&pool).await;
+                    prices.insert(pool.clone(), price);
+                    price
+                }
+            };
+            launched.push(Launched {
+                at: view.map_or(now, |view| view.launched_at),
+                instance: one.instance,
+                instance_type: pool.instance_type,
+                zone: pool.zone,
+                lifecycle: one.lifecycle,
+                price_per_hour: price,
+            });
+        }
+        launched
+    }
+
+    /// What EC2 says of a call's instances, of those that it names yet: some that were launched just
+    /// now it may not.
+    async fn views_of(&self, call: &FleetCall) -> BTreeMap<InstanceId, InstanceView> {
+        match self.fleet.of_fleet(&call.id).await {
+            Ok(found) => found.into_iter().map(|view| (view.instance.clone(), view)).collect(),
+            Err(error) => {
+                tracing::warn!(fleet = %call.id, %error, "the instances could not be looked up");
+                BTreeMap::new()
+            }
+        }
+    }
+
+    /// Which of the instances were given to runners before, by whoever died in the middle of it.
+    async fn recorded_before(
+        &self,
+        launched: &[Launched],
+        repeated: bool,
+    ) -> Result<BTreeMap<InstanceId, RunnerName>, StoreError> {
+        let mut known = BTreeMap::new();
+        if repeated {
+            for one in launched {
+                if let Some(found) = self.store.instance(&one.instance).await? {
+                    known.insert(found.record.instance, found.record.runner);
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    async fn spot_price(&self, pool: &Pool) -> Option<MicroDollars> {
+        match self.fleet.spot_price(&pool.instance_type, &pool.zone).await {
+            Ok(price) => price,
+            Err(error) => {
+                tracing::warn!(%pool, %error, "the spot price could not be learnt");
+                None
+            }
+        }
+    }
+}
+
+fn request(call: &FleetCall) -> FleetRequest {
+    let spec = &call.rung.spec;
+    FleetRequest {
+        fleet: call.id.clone(),
+        scope: Scope {
+            installation: call.installation,
+            repository: call.repository.clone(),
+        },
+        count: u32::try_from(call.runners.len()).unwrap_or(u32::MAX),
+        placements: call.placements.clone(),
+        image: call.rung.image.clone(),
+        root_device: call.rung.root_device.clone(),
+        disk_gib: spec.disk_gib,
+        lifecycle: call.rung.lifecycle,
+        strategy: spec.allocation_strategy,
+        max_price: spec.max_price,
+    }
+}
+
+/// Whether the same call again tells what became of it, and is no new call for EC2's throttle.
+fn is_unclear(error: &FleetError) -> bool {
+    match error.kind {
+        FleetErrorKind::Unknown | FleetErrorKind::Throttled => true,
+        FleetErrorKind::BadRequest | FleetErrorKind::Capacity | FleetErrorKind::Quota | FleetErrorKind::Price => false,
+    }
+}
+
+fn no_reason() -> FleetError {
+    FleetError {
+        kind: FleetErrorKind::Unknown,
+        code: "NoInstance".to_owned(),
+        message: "EC2 launched fewer instances than it was asked for and gave no reason".to_owned(),
+        pool: None,
+    }
+}
+
+fn seen(view: InstanceView) -> Launched {
+    Launched {
+        instance: view.instance,
+        instance_type: view.instance_type,
+        zone: view.zone,
+        lifecycle: view.lifecycle,
+        price_per_hour: None,
+        at: view.launched_at,
+    }
+}

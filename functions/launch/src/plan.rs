@@ -1,0 +1,70 @@
+//! What to launch for a job: the ladder of attempts that its labels stand for.
+
+use dayfly_core::capacity::InstanceLifecycle;
+use dayfly_core::config::{Fallback, RunnerSpec};
+use dayfly_core::decide::pools;
+use dayfly_core::labels;
+use dayfly_core::record::{Job, LaunchPlan, PoolMemory, Rung};
+use dayfly_core::time::Timestamp;
+use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Schedule, Store};
+
+use crate::{Function, NoPlan, config, memory, scope};
+
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock> Function<S, G, F, B, C, P, K> {
+    /// What to launch for a job. Nothing if no runner has its labels and they may be meant for
+    /// somebody else's runners.
+    pub(crate) async fn plan(&self, job: &Job, now: Timestamp) -> Result<Option<LaunchPlan>, NoPlan> {
+        let config = config::load(&self.store, &self.github, &scope(job), now).await?;
+        let entries = config.resolve(&job.labels);
+        if entries.is_empty() {
+            return if labels::must_be_ours(&job.labels) {
+                Err(no_such_label(job))
+            } else {
+                Ok(None)
+            };
+        }
+        // Only a breaker asks what was interrupted.
+        let memory = if entries.iter().any(|entry| entry.breaker.is_some()) {
+            memory::recall(&self.store).await
+        } else {
+            PoolMemory::default()
+        };
+        let mut rungs = Vec::new();
+        for entry in entries {
+            let image = self
+                .images
+                .find(&self.parameters, &self.fleet, &entry.image, now)
+                .await?;
+            rungs.extend(lifecycles(job, entry, &memory, now).into_iter().map(|lifecycle| Rung {
+                spec: entry.clone(),
+                image: image.image.clone(),
+                root_device: image.root_device.clone(),
+                lifecycle,
+            }));
+        }
+        let mut rungs = rungs.into_iter();
+        Ok(rungs.next().map(|first| LaunchPlan::new(first, rungs.collect())))
+    }
+}
+
+/// The ways in which an entry's instances are bought, in their order.
+fn lifecycles(job: &Job, entry: &RunnerSpec, memory: &PoolMemory, now: Timestamp) -> Vec<InstanceLifecycle> {
+    let broken = entry
+        .breaker
+        .is_some_and(|breaker| pools::breaker_is_open(breaker, memory, &job.repository, &entry.name, now));
+    match (entry.spot, entry.fallback) {
+        (true, _) if broken => vec![InstanceLifecycle::OnDemand],
+        (true, Fallback::OnDemand) => vec![InstanceLifecycle::Spot, InstanceLifecycle::OnDemand],
+        (true, Fallback::None) => vec![InstanceLifecycle::Spot],
+        (false, _) => vec![InstanceLifecycle::OnDemand],
+    }
+}
+
+fn no_such_label(job: &Job) -> NoPlan {
+    NoPlan::Refused(format!(
+        "no runner in `{path}` of the default branch of {repository} has all of the labels {labels}: add one, or mend the job's `runs-on`",
+        path = dayfly_core::config::CONFIG_PATH,
+        repository = job.repository,
+        labels = labels::listed(&job.labels),
+    ))
+}

@@ -1,0 +1,277 @@
+//! Those who are launched alike are launched together, by whoever holds their queue.
+//!
+//! A job that comes alone is claimed, and its call recorded, in one transaction, and the call is made
+//! at once. Whoever finds the queue held writes down that he waits and leaves: the holder looks again
+//! after each call, and once more after it has let go. Whoever dies leaves a call that is due, or
+//! runners that are, for the sweeper to find.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use dayfly_core::decide::fleet;
+use dayfly_core::event::{Event, QueueDue};
+use dayfly_core::ids::QueueId;
+use dayfly_core::record::{BucketId, Change, FleetCall, LaunchQueue, Runner, Stored, Version, Waiting};
+use dayfly_core::time::Timestamp;
+use dayfly_lifecycle::{FlowError, bucket_with_one_taken};
+use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Schedule, Store, StoreError};
+use futures_util::future::try_join_all;
+
+use crate::Function;
+
+/// How long one call of the function begins new calls to EC2: with the longest of those behind it,
+/// it still ends in time.
+const SHIFT: Duration = Duration::from_secs(15);
+
+/// How many entries are taken away in one transaction.
+const AT_ONCE: usize = 90;
+
+/// A call that is recorded and is to be made, with its runners.
+pub(crate) struct Begun {
+    pub(crate) call: Stored<FleetCall>,
+    pub(crate) runners: Vec<Stored<Runner>>,
+}
+
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock> Function<S, G, F, B, C, P, K> {
+    /// Begins a call for one runner alone, if nobody holds its queue. `claim` is written with it, or
+    /// nothing is. The answer is nothing if the runner has to wait for others, or somebody else was
+    /// faster at something.
+    pub(crate) async fn begin_alone(
+        &self,
+        claim: &[Change],
+        runner: &Runner,
+        now: Timestamp,
+    ) -> Result<Option<Begun>, FlowError> {
+        let queue = fleet::queue_of(runner);
+        let known = self.store.queue(&queue).await?;
+        if fleet::is_held(known.as_ref().map(|stored| &stored.record), now) {
+            return Ok(None);
+        }
+        let Ok(bucket) = bucket_with_one_taken(&self.store, BucketId::CreateFleet, now).await? else {
+            return Ok(None);
+        };
+        let placements = self.placements(runner, now).await?;
+        let Some((call, mut runners)) = fleet::open(vec![runner.clone()], placements, now, &self.deadlines) else {
+            return Ok(None);
+        };
+        let runner = runners.remove(0);
+        let mut changes = claim.to_vec();
+        changes.extend([
+            Change::create(runner.clone()),
+            Change::create(call.clone()),
+            Change::put(known.as_ref(), held(&queue, now)),
+            bucket,
+        ]);
+        match self.store.commit(changes).await {
+            Err(StoreError::Conflict) => return Ok(None),
+            done => done?,
+        }
+        Ok(Some(Begun {
+            call: Stored {
+                record: call,
+                version: Version::FIRST,
+            },
+            runners: vec![Stored {
+                record: runner,
+                version: Version::FIRST,
+            }],
+        }))
+    }
+
+    /// Launches all that waits in a queue, and in those that its runners go on to, for as long as
+    /// nobody else holds them.
+    pub(crate) async fn launch_all(&self, queue: QueueId, begun: Option<Begun>) -> Result<(), FlowError> {
+        let until = self.clock.now().after(SHIFT);
+        let mut queues = VecDeque::from([queue.clone()]);
+        let mut holds = begun.is_some();
+        if let Some(begun) = begun {
+            queues.extend(self.make(begun).await?);
+        }
+        while let Some(next) = queues.pop_front() {
+            if queues.contains(&next) {
+                continue;
+            }
+            let mine = holds && next == queue;
+            holds &= !mine;
+            queues.extend(self.serve(&next, mine, until).await?);
+        }
+        Ok(())
+    }
+
+    /// Launches all that waits in a queue. Answers which other queues have somebody waiting now.
+    async fn serve(&self, queue: &QueueId, mut holds: bool, until: Timestamp) -> Result<Vec<QueueId>, FlowError> {
+        let mut others = Vec::new();
+        loop {
+            if !holds && !self.hold(queue).await? {
+                return Ok(others);
+            }
+            holds = true;
+            let waiting = self.store.waiting(queue).await?;
+            let now = self.clock.now();
+            if waiting.is_empty() {
+                if !self.let_go(queue).await? || self.store.waiting(queue).await?.is_empty() {
+                    return Ok(others);
+                }
+                // It came after the last look and found the queue held.
+                holds = false;
+                continue;
+            }
+            if now >= until {
+                self.let_go(queue).await?;
+                let due = QueueDue {
+                    queue: queue.clone(),
+                    fleet: None,
+                };
+                self.bus.publish(&Event::QueueDue(due)).await?;
+                return Ok(others);
+            }
+            let since: Vec<Timestamp> = waiting.iter().map(|stored| stored.record.since).collect();
+            let ripe = fleet::ripe_at(&since, now);
+            if ripe > now {
+                self.clock.sleep(ripe.since(now)).await;
+                continue;
+            }
+            match self.begin(queue, waiting).await? {
+                Beginning::Begun(begun) => others.extend(self.make(begun).await?),
+                Beginning::Later(wait) => self.clock.sleep(wait).await,
+                Beginning::Again => {}
+                Beginning::Lost => return Ok(others),
+            }
+        }
+    }
+
+    /// Takes hold of a queue that nobody holds. Answers whether it is held by us now.
+    async fn hold(&self, queue: &QueueId) -> Result<bool, FlowError> {
+        let now = self.clock.now();
+        let known = self.store.queue(queue).await?;
+        if fleet::is_held(known.as_ref().map(|stored| &stored.record), now) {
+            return Ok(false);
+        }
+        match self
+            .store
+            .commit(vec![Change::put(known.as_ref(), held(queue, now))])
+            .await
+        {
+            Err(StoreError::Conflict) => Ok(false),
+            done => Ok(done.map(|()| true)?),
+        }
+    }
+
+    /// Lets go of a queue. Answers whether nobody else had taken it already.
+    async fn let_go(&self, queue: &QueueId) -> Result<bool, FlowError> {
+        let Some(known) = self.store.queue(queue).await? else {
+            return Ok(false);
+        };
+        let free = LaunchQueue {
+            held_until: self.clock.now(),
+            ..known.record
+        };
+        match self.store.commit(vec![Change::update(known.version, free)]).await {
+            Err(StoreError::Conflict) => Ok(false),
+            done => Ok(done.map(|()| true)?),
+        }
+    }
+
+    /// Begins a call for those who have waited longest.
+    async fn begin(&self, queue: &QueueId, mut waiting: Vec<Stored<Waiting>>) -> Result<Beginning, FlowError> {
+        let now = self.clock.now();
+        waiting.sort_by_key(|stored| stored.record.since);
+        waiting.truncate(fleet::MOST);
+        let known = self.store.queue(queue).await?;
+        let loads = waiting.iter().map(|stored| self.store.runner(&stored.record.runner));
+        let (wanted, versions): (Vec<Runner>, Vec<Version>) = try_join_all(loads)
+            .await?
+            .into_iter()
+            .flatten()
+            .filter(|stored| fleet::is_wanted(&stored.record) && fleet::queue_of(&stored.record) == *queue)
+            .map(|stored| (stored.record, stored.version))
+            .unzip();
+        let Some(first) = wanted.first() else {
+            self.strike(&waiting).await?;
+            return Ok(Beginning::Again);
+        };
+        let bucket = match bucket_with_one_taken(&self.store, BucketId::CreateFleet, now).await? {
+            Ok(bucket) => bucket,
+            Err(wait) => return Ok(Beginning::Later(wait)),
+        };
+        let placements = self.placements(first, now).await?;
+        let Some((call, runners)) = fleet::open(wanted, placements, now, &self.deadlines) else {
+            return Ok(Beginning::Again);
+        };
+        let mut changes = vec![
+            Change::create(call.clone()),
+            Change::put(known.as_ref(), held(queue, now)),
+            bucket,
+        ];
+        let updates = runners.iter().zip(&versions);
+        changes.extend(updates.map(|(runner, version)| Change::update(*version, runner.clone())));
+        match self.store.commit(changes).await {
+            // One of them has moved on, or another queue's call came first; or this queue is not ours
+            // any more, which the next look shows.
+            Err(StoreError::Conflict) => return Ok(self.lost(queue, known.as_ref()).await?),
+            done => done?,
+        }
+        self.strike(&waiting).await?;
+        let runners = runners.into_iter().zip(versions);
+        Ok(Beginning::Begun(Begun {
+            call: Stored {
+                record: call,
+                version: Version::FIRST,
+            },
+            runners: runners.map(|(runner, version)| Stored::over(version, runner)).collect(),
+        }))
+    }
+
+    /// Whether a queue that was ours has been taken by somebody else.
+    async fn lost(&self, queue: &QueueId, known: Option<&Stored<LaunchQueue>>) -> Result<Beginning, StoreError> {
+        let current = self.store.queue(queue).await?;
+        let same = current.map(|stored| stored.version) == known.map(|stored| stored.version);
+        Ok(if same { Beginning::Again } else { Beginning::Lost })
+    }
+
+    /// Takes entries away whose runners wait no more. Somebody else may have done so.
+    async fn strike(&self, waiting: &[Stored<Waiting>]) -> Result<(), FlowError> {
+        for some in waiting.chunks(AT_ONCE) {
+            let strikes = some
+                .iter()
+                .map(|stored| Change::delete(stored.version, stored.record.clone()))
+                .collect();
+            match self.store.commit(strikes).await {
+                Ok(()) => {}
+                Err(StoreError::Conflict) => self.strike_singly(some).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn strike_singly(&self, waiting: &[Stored<Waiting>]) -> Result<(), FlowError> {
+        for stored in waiting {
+            let strike = Change::delete(stored.version, stored.record.clone());
+            match self.store.commit(vec![strike]).await {
+                Ok(()) | Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What came of beginning a call.
+enum Beginning {
+    /// It is recorded, and is to be made.
+    Begun(Begun),
+    /// EC2 takes no more calls for so long.
+    Later(Duration),
+    /// Somebody moved: look again.
+    Again,
+    /// Somebody else holds the queue.
+    Lost,
+}
+
+fn held(queue: &QueueId, now: Timestamp) -> LaunchQueue {
+    LaunchQueue {
+        id: queue.clone(),
+        held_until: now.after(fleet::HOLD),
+    }
+}

@@ -1,0 +1,174 @@
+//! What came of a call, recorded for each of its runners: many in one transaction, and singly where
+//! one of them has moved on meanwhile.
+
+use std::collections::BTreeMap;
+
+use dayfly_core::decide::fleet;
+use dayfly_core::decide::outcome::{self, Attempted, Next};
+use dayfly_core::ids::{FleetId, QueueId, RunnerName};
+use dayfly_core::record::{Change, Notice, Runner, Say, Stored, Waiting};
+use dayfly_core::time::Timestamp;
+use dayfly_lifecycle::{FlowError, MAX_CONFLICTS};
+use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Schedule, Store, StoreError};
+
+use crate::Function;
+
+/// DynamoDB takes 100 items in a transaction; some are left for what one runner brings with it.
+const FULL: usize = 90;
+
+/// What one runner's outcome writes.
+struct Outcome {
+    runner: RunnerName,
+    attempted: Attempted,
+    changes: Vec<Change>,
+    queue: Option<QueueId>,
+}
+
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock> Function<S, G, F, B, C, P, K> {
+    /// Records the outcomes of a call. Answers in which queues somebody waits now.
+    pub(crate) async fn record(
+        &self,
+        fleet: &FleetId,
+        runners: Vec<Stored<Runner>>,
+        outcomes: Vec<(RunnerName, Attempted)>,
+        now: Timestamp,
+    ) -> Result<Vec<QueueId>, FlowError> {
+        let mut known: BTreeMap<RunnerName, Stored<Runner>> = runners
+            .into_iter()
+            .map(|stored| (stored.record.name.clone(), stored))
+            .collect();
+        let mut queues = Vec::new();
+        let mut together: Vec<Outcome> = Vec::new();
+        for (name, attempted) in outcomes {
+            let Some(runner) = known.remove(&name) else {
+                // The table was emptied under us; the instance's tags lead patrol to it.
+                tracing::error!(runner = %name, %fleet, "the runner's record is gone");
+                continue;
+            };
+            let outcome = self.outcome(fleet, runner, attempted, now).await?;
+            if together.iter().map(|one| one.changes.len()).sum::<usize>() + outcome.changes.len() > FULL {
+                queues.extend(self.write(fleet, std::mem::take(&mut together), now).await?);
+            }
+            together.push(outcome);
+        }
+        queues.extend(self.write(fleet, together, now).await?);
+        Ok(queues)
+    }
+
+    /// Writes several outcomes, all or none; if one of them cannot be, each by itself.
+    async fn write(&self, fleet: &FleetId, outcomes: Vec<Outcome>, now: Timestamp) -> Result<Vec<QueueId>, FlowError> {
+        let all: Vec<Change> = outcomes.iter().flat_map(|one| one.changes.clone()).collect();
+        if all.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.store.commit(all).await {
+            Ok(()) => Ok(outcomes.into_iter().filter_map(|one| one.queue).collect()),
+            Err(StoreError::Conflict) => {
+                let mut queues = Vec::new();
+                for one in outcomes {
+                    queues.extend(self.write_singly(fleet, one, now).await?);
+                }
+                Ok(queues)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn write_singly(&self, fleet: &FleetId, one: Outcome, now: Timestamp) -> Result<Option<QueueId>, FlowError> {
+        for _ in 0..MAX_CONFLICTS {
+            let Some(runner) = self.store.runner(&one.runner).await? else {
+                tracing::error!(runner = %one.runner, %fleet, "the runner's record is gone");
+                return Ok(None);
+            };
+            let outcome = self.outcome(fleet, runner, one.attempted.clone(), now).await?;
+            if outcome.changes.is_empty() {
+                return Ok(None);
+            }
+            match self.store.commit(outcome.changes).await {
+                Err(StoreError::Conflict) => {}
+                done => return Ok(done.map(|()| outcome.queue)?),
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    /// What an outcome writes, on what the runner is now. Nothing if it is in another call already:
+    /// then this one's outcome was recorded before.
+    async fn outcome(
+        &self,
+        fleet: &FleetId,
+        runner: Stored<Runner>,
+        attempted: Attempted,
+        now: Timestamp,
+    ) -> Result<Outcome, FlowError> {
+        let Stored {
+            record: runner,
+            version,
+        } = runner;
+        let mut outcome = Outcome {
+            runner: runner.name.clone(),
+            attempted: attempted.clone(),
+            changes: Vec::new(),
+            queue: None,
+        };
+        if runner.fleet.as_ref() != Some(fleet) {
+            return Ok(outcome);
+        }
+        let failed = !matches!(attempted, Attempted::Launched(_));
+        let job = if failed || !runner.tried.is_empty() {
+            self.store.job(runner.wanted_by).await?
+        } else {
+            None
+        };
+        let recorded = outcome::record(
+            runner,
+            job.as_ref().map(|stored| stored.record.clone()),
+            attempted,
+            now,
+            &self.deadlines,
+        );
+        if let (Some(say), Some(job)) = (recorded.say, &job) {
+            let known = self.store.notice(job.record.key).await?;
+            // That all is well is news only where it was said that it is not.
+            if known.is_some() || !matches!(say, Say::Launched { .. }) {
+                let notice = Notice::of(
+                    known.as_ref().map(|stored| stored.record.clone()),
+                    &job.record,
+                    say,
+                    now,
+                );
+                outcome.changes.push(Change::put(known.as_ref(), notice));
+            }
+        }
+        if let Some(instance) = recorded.instance {
+            let known = self.store.instance(&instance.instance).await?;
+            outcome.changes.push(Change::put(known.as_ref(), instance));
+        }
+        if let (Some(next), Some(job)) = (recorded.job, &job) {
+            outcome.changes.push(Change::update(job.version, next));
+        }
+        if recorded.next == Next::Attempt {
+            let queue = fleet::queue_of(&recorded.runner);
+            let waiting = Waiting {
+                queue: queue.clone(),
+                runner: recorded.runner.name.clone(),
+                since: now,
+            };
+            outcome.changes.push(self.waiting(waiting).await?);
+            outcome.queue = Some(queue);
+        }
+        outcome.changes.push(Change::update(version, recorded.runner));
+        Ok(outcome)
+    }
+
+    /// The entry of a runner in its queue, over one that was left there.
+    pub(crate) async fn waiting(&self, waiting: Waiting) -> Result<Change, StoreError> {
+        let id = dayfly_core::record::RecordId::Waiting(waiting.queue.clone(), waiting.runner.clone());
+        let known = self.store.load(&id).await?;
+        Ok(Change {
+            expected: known.map(|stored| stored.version),
+            record: waiting.into(),
+            delete: false,
+        })
+    }
+}

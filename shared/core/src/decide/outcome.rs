@@ -1,0 +1,211 @@
+//! What the answer of EC2 means for a runner that was asked for, and for its job.
+
+use crate::capacity::{self, FleetError, FleetErrorKind};
+use crate::deadlines::Deadlines;
+use crate::lifecycle::RunnerStep;
+use crate::record::{Ending, Instance, Job, JobState, Launched, Runner, RunnerState, Say};
+use crate::time::Timestamp;
+
+/// How an attempt went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempted {
+    /// There is an instance.
+    Launched(Launched),
+    /// There is none, and EC2 said why.
+    Failed {
+        /// Its words, for each pool.
+        errors: Vec<FleetError>,
+    },
+    /// Nobody knows, and nobody waits for EC2's answer any longer.
+    NeverAnswered {
+        /// What was seen last.
+        error: FleetError,
+    },
+}
+
+/// What becomes of the runner's launch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing more.
+    Nothing,
+    /// The next attempt, at once.
+    Attempt,
+}
+
+/// What became of an attempt, to be recorded together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The runner.
+    pub runner: Runner,
+    /// The instance, if there is one.
+    pub instance: Option<Instance>,
+    /// The job, if it is given up.
+    pub job: Option<Job>,
+    /// What there is to say about the job now.
+    pub say: Option<Say>,
+    /// What follows.
+    pub next: Next,
+}
+
+impl Recorded {
+    fn of(runner: Runner) -> Self {
+        Self {
+            runner,
+            instance: None,
+            job: None,
+            say: None,
+            next: Next::Nothing,
+        }
+    }
+}
+
+/// Records how an attempt went. The runner may have moved on since it began: one that is no longer
+/// wanted is left to the sweeper, together with its instance.
+#[must_use]
+pub fn record(
+    runner: Runner,
+    job: Option<Job>,
+    attempted: Attempted,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Recorded {
+    match attempted {
+        Attempted::Launched(launched) => got(runner, launched, now, deadlines),
+        Attempted::Failed { errors } => failed(runner, job, &errors, now, deadlines),
+        Attempted::NeverAnswered { error } => {
+            let mut runner = runner;
+            capacity::note(&mut runner.tried, runner.plan.rung().lifecycle, &error, now);
+            // What it may have come to is found by its tag.
+            give_up(runner, job, RunnerStep::DropNeed, now, deadlines)
+        }
+    }
+}
+
+fn got(mut runner: Runner, launched: Launched, now: Timestamp, deadlines: &Deadlines) -> Recorded {
+    let instance = Instance {
+        instance: launched.instance.clone(),
+        runner: runner.name.clone(),
+        at: launched.at,
+    };
+    let say = Say::Launched {
+        pool: launched.pool(),
+        lifecycle: launched.lifecycle,
+        tried: runner.tried.clone(),
+    };
+    if runner.launched.is_none() {
+        runner.launched = Some(launched);
+        if !runner.take(RunnerStep::Launch, now, deadlines) {
+            // It is ending, and there is something to end now. Should even that be over, patrol
+            // finds an instance whose runner is gone.
+            runner.due_at = runner.next_look(deadlines);
+        }
+    }
+    Recorded {
+        instance: Some(instance),
+        say: (runner.state == RunnerState::Launched).then_some(say),
+        ..Recorded::of(runner)
+    }
+}
+
+fn failed(
+    mut runner: Runner,
+    job: Option<Job>,
+    errors: &[FleetError],
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Recorded {
+    for error in errors {
+        capacity::note(&mut runner.tried, runner.plan.rung().lifecycle, error, now);
+    }
+    runner.fleet = None;
+    if runner.state != RunnerState::Requested {
+        // It is ending anyway.
+        return Recorded::of(runner);
+    }
+    let never = !errors.is_empty() && errors.iter().all(|error| error.kind == FleetErrorKind::BadRequest);
+    runner.plan.hopeful |= !never;
+    if runner.plan.next(never) {
+        let runner = super::launch::resume(runner, now, deadlines);
+        return Recorded {
+            next: Next::Attempt,
+            ..Recorded::of(runner)
+        };
+    }
+    let next = now.after(deadlines.retry(runner.plan.round));
+    let last_moment = runner.requested_at.after(deadlines.give_up);
+    if !runner.plan.hopeful || next > last_moment {
+        return give_up(runner, job, RunnerStep::GiveUpLaunch, now, deadlines);
+    }
+    runner.plan.begin_again();
+    runner.launch_due = next;
+    runner.due_at = runner.next_look(deadlines);
+    let say = Say::Waiting {
+        next_at: next,
+        tried: runner.tried.clone(),
+    };
+    Recorded {
+        say: Some(say),
+        ..Recorded::of(runner)
+    }
+}
+
+fn give_up(mut runner: Runner, job: Option<Job>, step: RunnerStep, now: Timestamp, deadlines: &Deadlines) -> Recorded {
+    let reason = why(&runner);
+    let ending = Ending::Unlaunchable { reason: reason.clone() };
+    runner.end(step, ending, now, deadlines);
+    let job = job
+        .filter(|job| job.runner.as_ref() == Some(&runner.name) && !job.state.is_end())
+        .map(|mut job| {
+            job.state = JobState::Unlaunchable { reason };
+            job.due_at = None;
+            job.ended_at = Some(now);
+            job
+        });
+    Recorded {
+        job,
+        ..Recorded::of(runner)
+    }
+}
+
+/// Why no instance could be had, in words for the job's author, with what to do about it.
+fn why(runner: &Runner) -> String {
+    let mut asked: Vec<String> = Vec::new();
+    for rung in runner.plan.rungs() {
+        let types: Vec<&str> = rung.spec.instance_types.iter().map(|one| one.as_str()).collect();
+        asked.push(format!("{} {}", rung.lifecycle, types.join(", ")));
+    }
+    let mut said: Vec<String> = runner
+        .tried
+        .iter()
+        .map(|one| format!("{}: {}", one.code, one.message))
+        .collect();
+    said.sort();
+    said.dedup();
+    format!(
+        "no instance could be had ({}) in {} rounds of attempts; EC2 said: {}. {}",
+        asked.join("; "),
+        runner.plan.round,
+        said.join(" · "),
+        mend(runner)
+    )
+}
+
+/// What its author, or the owner of the account, can do.
+fn mend(runner: &Runner) -> &'static str {
+    let said = |kind| runner.tried.iter().any(|one| one.kind == kind);
+    if said(FleetErrorKind::Quota) {
+        "The account may not run more of these: raise the quota in Service Quotas, or name other instance types"
+    } else if said(FleetErrorKind::Capacity) {
+        "Name more instance types, allow `fallback: on-demand`, or run the job again later"
+    } else if said(FleetErrorKind::Price) {
+        "Raise `max_price`, or name cheaper instance types"
+    } else if said(FleetErrorKind::BadRequest) {
+        "Mend the runner's entry in the configuration, or the stack's parameters, and run the job again"
+    } else {
+        "Run the job again later; if it stays so, the launch function's log says more"
+    }
+}
+
+#[cfg(test)]
+#[path = "outcome_tests.rs"]
+mod tests;
