@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dayfly_core::ids::{InstanceId, RunnerName, Zone};
+use dayfly_core::capacity::{Placement, Pool};
+use dayfly_core::ids::{FleetId, InstanceId};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest, InstanceState, InstanceView};
 
@@ -28,16 +29,46 @@ pub struct Instance {
     pub notice_at: Option<Timestamp>,
 }
 
+/// Which pools have nothing for a call.
+#[derive(Clone, Debug)]
+pub struct Drought {
+    /// The share of the pools that have nothing.
+    pub dry: f64,
+    /// What is thrown for each of them: it holds for some minutes.
+    pub salt: u64,
+    /// How likely an instance that a pool could serve does not come all the same.
+    pub partial: f64,
+    /// What EC2 says.
+    pub error: (FleetErrorKind, &'static str),
+}
+
+impl Drought {
+    /// None.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            dry: 0.0,
+            salt: 0,
+            partial: 0.0,
+            error: (FleetErrorKind::Capacity, "InsufficientInstanceCapacity"),
+        }
+    }
+
+    fn holds(&self, pool: &Pool) -> bool {
+        Dice::of(self.salt, "pool", &pool.to_string()).happens(self.dry)
+    }
+}
+
 /// What EC2 knows.
 #[derive(Default)]
 pub struct Cloud {
     /// All instances that there ever were.
     pub instances: BTreeMap<InstanceId, Instance>,
-    tokens: BTreeMap<String, (FleetRequest, FleetAnswer)>,
+    tokens: BTreeMap<FleetId, (FleetRequest, FleetAnswer)>,
     tokens_left: f64,
     filled_at: Option<Timestamp>,
-    /// `CreateFleet` calls by runner.
-    pub creates: BTreeMap<RunnerName, u32>,
+    /// How often each `CreateFleet` call was made.
+    pub creates: BTreeMap<FleetId, u32>,
 }
 
 /// A failure of a kind.
@@ -63,69 +94,70 @@ impl Cloud {
         true
     }
 
-    /// Launches an instance, unless the token's call was made before. Answers what EC2 says, and
-    /// the new instance.
+    /// Launches instances, unless the token's call was made before. Answers what EC2 says, and the new
+    /// instances.
     ///
     /// # Errors
     /// The token came with another request.
     pub fn create(
         &mut self,
         request: &FleetRequest,
-        drought: bool,
+        drought: &Drought,
         forget_tokens: bool,
         dice: &mut Dice,
         now: Timestamp,
-    ) -> Result<(FleetAnswer, Option<InstanceId>), String> {
-        *self.creates.entry(request.runner.clone()).or_default() += 1;
-        if let Some((before, answer)) = self.tokens.get(&request.client_token).filter(|_| !forget_tokens) {
+    ) -> Result<(FleetAnswer, Vec<InstanceId>), String> {
+        *self.creates.entry(request.fleet.clone()).or_default() += 1;
+        if let Some((before, answer)) = self.tokens.get(&request.fleet).filter(|_| !forget_tokens) {
             if before != request {
-                return Err(format!("token {} came with another request", request.client_token));
+                return Err(format!("token {} came with another request", request.fleet));
             }
-            return Ok((answer.clone(), None));
+            return Ok((answer.clone(), Vec::new()));
         }
-        let (answer, instance) = if drought {
-            let errors = vec![error(FleetErrorKind::Capacity, "InsufficientInstanceCapacity")];
-            (
-                FleetAnswer {
-                    instances: Vec::new(),
-                    errors,
-                },
-                None,
-            )
-        } else {
-            let launched = self.launch(request, dice, now);
-            let id = launched.instance.clone();
-            (
-                FleetAnswer {
-                    instances: vec![launched],
-                    errors: Vec::new(),
-                },
-                Some(id),
-            )
-        };
+        let mut answer = FleetAnswer::default();
+        let (dry, wet): (Vec<&Placement>, Vec<&Placement>) =
+            request.placements.iter().partition(|one| drought.holds(&one.pool));
+        for _ in 0..request.count {
+            // A pool may have some left, and not for all.
+            if !wet.is_empty() && !dice.happens(drought.partial) {
+                let pool = dice.one_of(&wet).pool.clone();
+                answer.instances.push(self.launch(request, &pool, dice, now));
+            }
+        }
+        if answer.instances.len() < request.count as usize {
+            let (kind, code) = drought.error;
+            let of = if dry.is_empty() { &wet } else { &dry };
+            answer.errors = of
+                .iter()
+                .map(|one| FleetError {
+                    pool: Some(one.pool.clone()),
+                    ..error(kind, code)
+                })
+                .collect();
+        }
+        let new = answer.instances.iter().map(|one| one.instance.clone()).collect();
         self.tokens
-            .insert(request.client_token.clone(), (request.clone(), answer.clone()));
-        Ok((answer, instance))
+            .insert(request.fleet.clone(), (request.clone(), answer.clone()));
+        Ok((answer, new))
     }
 
-    fn launch(&mut self, request: &FleetRequest, dice: &mut Dice, now: Timestamp) -> FleetInstance {
+    fn launch(&mut self, request: &FleetRequest, pool: &Pool, dice: &mut Dice, now: Timestamp) -> FleetInstance {
         let instance = InstanceId::new(format!("i-{:017x}", self.instances.len() + 1));
-        let zone = format!("eu-west-1{}", dice.one_of(&["a", "b", "c"]));
         let view = InstanceView {
             instance: instance.clone(),
             state: InstanceState::Pending,
-            instance_type: dice.one_of(&request.instance_types).clone(),
-            zone: Zone::new(zone),
-            spot: request.spot,
+            instance_type: pool.instance_type.clone(),
+            zone: pool.zone.clone(),
+            lifecycle: request.lifecycle,
             launched_at: now,
-            runner: Some(request.runner.clone()),
+            fleet: Some(request.fleet.clone()),
             scope: Some(request.scope.clone()),
         };
         let launched = FleetInstance {
             instance: instance.clone(),
             instance_type: view.instance_type.clone(),
             zone: dice.happens(0.9).then(|| view.zone.clone()),
-            spot: view.spot,
+            lifecycle: view.lifecycle,
         };
         let shown_from = now.after(dice.millis(0, 20_000));
         self.instances.insert(
@@ -160,7 +192,7 @@ impl Cloud {
             .filter(|one| one.shown_from <= now && one.ended_at.is_none_or(|at| now.since(at) < REMEMBERED))
             .filter(|one| wanted(one))
             .map(|one| InstanceView {
-                runner: one.view.runner.clone().filter(|_| tags),
+                fleet: one.view.fleet.clone().filter(|_| tags),
                 scope: one.view.scope.clone().filter(|_| tags),
                 ..one.view.clone()
             })

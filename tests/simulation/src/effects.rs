@@ -3,15 +3,18 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::decide::interruption::Word;
 use dayfly_core::ids::{DeliveryId, InstanceId, JobId, RunId, RunnerId};
 use dayfly_core::labels::Label;
 use dayfly_core::record::{Change, Record};
 use dayfly_ports::{
-    FailedDelivery, FleetAnswer, FleetRequest, JitConfig, JobView, Minted, Removal, RerunAnswer, RunnerView, Scope,
+    FailedDelivery, FleetAnswer, FleetErrorKind, FleetRequest, JitConfig, JobView, Minted, Removal, RerunAnswer,
+    RunnerView, Scope,
 };
 use secrecy::SecretString;
 
+use crate::cloud::Drought;
 use crate::dice::Dice;
 use crate::guards::Guard;
 use crate::hub::Runner;
@@ -55,17 +58,20 @@ impl Sim {
 
     /// Launches an instance, or says why not.
     pub fn create_fleet(self: &Rc<Self>, request: &FleetRequest, dice: &mut Dice) -> FleetAnswer {
-        let drought = self.hit(Outage::Drought, dice);
+        let drought = self.drought(request.lifecycle, dice);
         let forget = !self.has(Guard::ClientToken);
         let created = self
             .cloud
             .borrow_mut()
-            .create(request, drought, forget, dice, self.now());
+            .create(request, &drought, forget, dice, self.now());
         match created {
-            Ok((answer, instance)) => {
-                if let Some(instance) = instance {
-                    self.note("launched", instance.as_str(), || format!("for {}", request.runner));
-                    self.launched(&instance, &request.runner);
+            Ok((answer, new)) => {
+                for instance in &new {
+                    self.note("launched", instance.as_str(), || format!("by {}", request.fleet));
+                    self.launched(instance);
+                }
+                if !new.is_empty() {
+                    self.launch_was_due(request);
                 }
                 answer
             }
@@ -73,6 +79,31 @@ impl Sim {
                 self.broken("a repeated CreateFleet says the same", why);
                 FleetAnswer::default()
             }
+        }
+    }
+
+    /// The pools that have nothing now: a pool that runs dry stays so for some minutes.
+    fn drought(&self, lifecycle: InstanceLifecycle, dice: &mut Dice) -> Drought {
+        let kind = match lifecycle {
+            InstanceLifecycle::Spot => Outage::Drought,
+            InstanceLifecycle::OnDemand => Outage::NoOnDemand,
+        };
+        let salt = self.plan.seed ^ (self.elapsed().as_secs() / 240) << 8 ^ kind as u64;
+        if self.hit(Outage::NoQuota, dice) {
+            return Drought {
+                dry: 1.0,
+                error: (FleetErrorKind::Quota, "MaxSpotInstanceCountExceeded"),
+                ..Drought::none()
+            };
+        }
+        if !self.hit(kind, dice) {
+            return Drought::none();
+        }
+        Drought {
+            dry: *dice.one_of(&[1.0, 1.0, 0.5]),
+            salt,
+            partial: *dice.one_of(&[0.0, 0.3]),
+            ..Drought::none()
         }
     }
 

@@ -96,11 +96,16 @@ impl<H> Engine<H> {
     /// Lets the running handler wait.
     pub async fn sleep(&self, span: Duration) {
         let mut until = None;
-        std::future::poll_fn(|_| match until {
-            // A handler that waits for several things at once is run on for each of them.
+        std::future::poll_fn(|context| match until {
             Some(until) if self.now() >= until => Poll::Ready(()),
-            Some(_) => Poll::Pending,
+            Some(_) => {
+                // A handler that waits for several things at once is run on for each of them, and
+                // looks at all of them each time.
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
             None => {
+                context.waker().wake_by_ref();
                 until = Some(self.now().after(span));
                 if let Some(task) = self.running.get() {
                     self.go_on(task, span);

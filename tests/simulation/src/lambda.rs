@@ -70,7 +70,7 @@ impl Caller {
     pub fn function(&self) -> Function {
         match self {
             Self::Bus(event) => match **event {
-                Event::JobQueued(_) | Event::LaunchDue(_) => Function::Launch,
+                Event::JobQueued(_) | Event::LaunchDue(_) | Event::QueueDue(_) => Function::Launch,
                 Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) => Function::Settle,
             },
             Self::Schedule(_) => Function::Sweeper,
@@ -87,6 +87,7 @@ impl Caller {
                     format!("{} {}", event.kind(), job.key())
                 }
                 Event::LaunchDue(due) => format!("{} {}", event.kind(), due.key),
+                Event::QueueDue(due) => format!("{} {}", event.kind(), due.queue),
                 Event::RunCompleted(run) => format!("{} {}/{}", event.kind(), run.run, run.attempt),
             },
             Self::Schedule(task) => format!("{task:?}"),
@@ -236,8 +237,10 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
                 fleet: ports.clone(),
                 bus: ports.clone(),
                 schedule: ports.clone(),
-                parameters: ports,
+                parameters: ports.clone(),
+                clock: ports,
                 images: dayfly_launch::ImageCache::default(),
+                zones: dayfly_launch::ZoneCache::default(),
                 subnets: ["subnet-a", "subnet-b", "subnet-c"].map(SubnetId::new).to_vec(),
                 deadlines,
             };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use dayfly_agent::machine::{Action, Event, JitConfig, State, decide};
 use dayfly_core::checkin::Stage;
 use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{InstanceId, JobId, RunnerId, RunnerName};
+use dayfly_core::ids::{InstanceId, JobId, RunnerId};
 use dayfly_core::time::Timestamp;
 
 use crate::checkin::What;
@@ -89,10 +89,9 @@ impl Sim {
     }
 
     /// An instance is there: what will become of it is drawn.
-    pub fn launched(self: &Rc<Self>, instance: &InstanceId, runner: &RunnerName) {
+    pub fn launched(self: &Rc<Self>, instance: &InstanceId) {
         self.tally.borrow_mut().instances += 1;
-        self.launch_was_due(instance, runner);
-        let mut dice = self.dice("instance", &format!("{runner} {instance}"));
+        let mut dice = self.dice("instance", instance.as_str());
         let calm = self.elapsed() >= self.plan.calm_from;
         let mut befalls = |trouble: Trouble| !calm && dice.happens(self.rate(trouble));
         let machine = Machine {

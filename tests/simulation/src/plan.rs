@@ -25,8 +25,12 @@ pub enum Outage {
     Ec2,
     /// EC2's API is asked too often.
     Ec2Throttle,
-    /// There is no spot capacity.
+    /// There is no spot capacity, or little.
     Drought,
+    /// There is no capacity on demand.
+    NoOnDemand,
+    /// The account may not have more.
+    NoQuota,
     /// EC2's events are lost.
     Ec2EventsLost,
     /// GitHub's API answers 5xx, and may have done it all the same.
@@ -201,7 +205,7 @@ pub struct Plan {
     pub quiet: Duration,
 }
 
-const OUTAGES: [Outage; 19] = [
+const OUTAGES: [Outage; 21] = [
     Outage::Table,
     Outage::Bus,
     Outage::BusLate,
@@ -211,6 +215,8 @@ const OUTAGES: [Outage; 19] = [
     Outage::Ec2,
     Outage::Ec2Throttle,
     Outage::Drought,
+    Outage::NoOnDemand,
+    Outage::NoQuota,
     Outage::Ec2EventsLost,
     Outage::GitHub,
     Outage::GitHubLimit,

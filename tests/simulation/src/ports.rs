@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use dayfly_core::event::Event;
 use dayfly_core::ids::{
-    ImageId, InstallationId, InstanceId, InstanceType, JobId, Repository, RunId, RunnerId, RunnerName, Zone,
+    FleetId, ImageId, InstallationId, InstanceId, InstanceType, JobId, QueueId, Repository, RunId, RunnerId, SubnetId,
+    Zone,
 };
 use dayfly_core::labels::Label;
 use dayfly_core::money::MicroDollars;
-use dayfly_core::record::{Change, Record, RecordId, Stored};
+use dayfly_core::record::{Change, Record, RecordId, Stored, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
-    ApiError, ApiErrorKind, Bus, BusError, ConfigFile, FailedDelivery, Fleet, FleetAnswer, FleetError, FleetErrorKind,
-    FleetRequest, GitHub, Image, InstanceView, JobView, Minted, ParameterError, Parameters, Removal, RerunAnswer,
-    RunView, RunnerView, Schedule, ScheduleError, Scope, Store, StoreError,
+    ApiError, ApiErrorKind, Bus, BusError, Clock, ConfigFile, FailedDelivery, Fleet, FleetAnswer, FleetError,
+    FleetErrorKind, FleetRequest, GitHub, Image, InstanceView, JobView, Minted, ParameterError, Parameters, Removal,
+    RerunAnswer, RunView, RunnerView, Schedule, ScheduleError, Scope, Store, StoreError,
 };
 use secrecy::SecretString;
 
@@ -209,12 +210,30 @@ impl Store for Ports {
         .map_err(StoreError::Unavailable)
     }
 
+    async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<Waiting>>, StoreError> {
+        self.make(Service::Table, "waiting", |sim, _| {
+            sim.table.borrow_mut().waiting(queue)
+        })
+        .await
+        .map_err(StoreError::Unavailable)
+    }
+
     async fn anything_lives(&self) -> Result<bool, StoreError> {
         self.make(Service::Table, "anything_lives", |sim, _| {
             sim.table.borrow_mut().anything_lives(sim.now())
         })
         .await
         .map_err(StoreError::Unavailable)
+    }
+}
+
+impl Clock for Ports {
+    fn now(&self) -> Timestamp {
+        self.sim.now()
+    }
+
+    async fn sleep(&self, span: Duration) {
+        self.sim.engine.sleep(span).await;
     }
 }
 
@@ -277,10 +296,18 @@ impl Fleet for Ports {
         .await
     }
 
-    async fn of_runner(&self, runner: &RunnerName) -> Result<Vec<InstanceView>, FleetError> {
+    async fn zones(&self, subnets: &[SubnetId]) -> Result<Vec<(SubnetId, Zone)>, FleetError> {
+        self.ec2("zones", |_, _| {
+            let zones = ["eu-west-1a", "eu-west-1b", "eu-west-1c"].into_iter().cycle();
+            subnets.iter().cloned().zip(zones.map(Zone::new)).collect()
+        })
+        .await
+    }
+
+    async fn of_fleet(&self, fleet: &FleetId) -> Result<Vec<InstanceView>, FleetError> {
         self.ec2("describe", |sim, _| {
             let tags = sim.has(Guard::Tags);
-            let named = |one: &cloud::Instance| tags && one.view.runner.as_ref() == Some(runner);
+            let named = |one: &cloud::Instance| tags && one.view.fleet.as_ref() == Some(fleet);
             sim.cloud.borrow().named(sim.now(), tags, named)
         })
         .await

@@ -7,7 +7,7 @@ use dayfly_core::ids::{InstanceId, JobId, JobKey, RunAttempt, RunId, RunnerName}
 use dayfly_core::lifecycle::{JobKind, JobStep, RerunKind, RunStep, Step};
 use dayfly_core::record::{JobState, Record, RecordId, Runner, RunnerState};
 use dayfly_core::time::Timestamp;
-use dayfly_ports::JobStatus;
+use dayfly_ports::{FleetRequest, JobStatus};
 
 use crate::machine::Process;
 use crate::plan::{Item, Outage, clock};
@@ -170,6 +170,7 @@ impl Sim {
                 self.note("runner", after.name.as_str(), || format!("{:?}", after.state));
                 self.runner_written(after);
             }
+            (_, Record::Instance(after)) => self.instance_given(&after.instance, &after.runner),
             (before, Record::Job(after)) => {
                 let from = match before {
                     Some(Record::Job(before)) => Some(JobKind::from(&before.state)),
@@ -270,17 +271,34 @@ impl Sim {
         }
     }
 
-    /// An instance was launched.
-    pub fn launch_was_due(&self, instance: &InstanceId, runner: &RunnerName) {
-        let twin = self
-            .cloud
-            .borrow()
+    /// Instances were launched by a call.
+    pub fn launch_was_due(&self, request: &FleetRequest) {
+        let cloud = self.cloud.borrow();
+        let living = cloud
             .living()
-            .find(|one| one.view.runner.as_ref() == Some(runner) && one.view.instance != *instance)
-            .map(|one| one.view.instance.clone());
-        if let Some(twin) = twin {
-            self.broken(ONE, format!("{runner} has {twin} and {instance}"));
+            .filter(|one| one.view.fleet.as_ref() == Some(&request.fleet));
+        let count = living.count();
+        drop(cloud);
+        if count > request.count as usize {
+            self.broken(
+                ONE,
+                format!(
+                    "{} was to launch {} and has launched {count}",
+                    request.fleet, request.count
+                ),
+            );
         }
+        let call = match self.table.borrow().peek(&RecordId::FleetCall(request.fleet.clone())) {
+            Some(Record::FleetCall(call)) => call.clone(),
+            _ => return,
+        };
+        for runner in &call.runners {
+            self.claim_was_due(runner);
+        }
+    }
+
+    /// A runner is launched: its job was not known to be over when it was claimed.
+    fn claim_was_due(&self, runner: &RunnerName) {
         let claimed_at = match self.table.borrow().peek(&RecordId::Runner(runner.clone())) {
             Some(Record::Runner(found)) => Some(found.requested_at),
             _ => None,
@@ -293,6 +311,25 @@ impl Sim {
                     format!("{runner} was claimed for job {job}, whose end was settled before"),
                 );
             }
+        }
+    }
+
+    /// An instance was given to a runner: that must have no other that lives.
+    fn instance_given(&self, instance: &InstanceId, runner: &RunnerName) {
+        let table = self.table.borrow();
+        let cloud = self.cloud.borrow();
+        let twin = cloud
+            .living()
+            .filter(|one| one.view.instance != *instance)
+            .find(|one| match table.peek(&RecordId::Instance(one.view.instance.clone())) {
+                Some(Record::Instance(other)) => other.runner == *runner,
+                _ => false,
+            })
+            .map(|one| one.view.instance.clone());
+        drop(cloud);
+        drop(table);
+        if let Some(twin) = twin {
+            self.broken(ONE, format!("{runner} has {twin} and {instance}"));
         }
     }
 

@@ -3,11 +3,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::config::Config;
 use dayfly_core::decide::launch;
 use dayfly_core::event::JobEvent;
 use dayfly_core::ids::{DeliveryId, ImageId, InstanceId, InstanceType, JobId, RunAttempt, RunId, Zone};
-use dayfly_core::record::{Change, LaunchPlan, Launched, Runner, RunnerState};
+use dayfly_core::record::{Change, LaunchPlan, Launched, Rung, Runner, RunnerState};
 use dayfly_sweeper::Task;
 
 use crate::engine::Stepped;
@@ -31,12 +32,15 @@ pub fn sweep_reads(live: u64, due: u64) -> u64 {
             let runner = busy(
                 &sim,
                 number,
-                LaunchPlan {
-                    spec: spec.clone(),
-                    image: ImageId::new("ami-0123456789abcdef0"),
-                    root_device: "/dev/sda1".to_owned(),
-                    tries: 1,
-                },
+                LaunchPlan::new(
+                    Rung {
+                        spec: spec.clone(),
+                        image: ImageId::new("ami-0123456789abcdef0"),
+                        root_device: "/dev/sda1".to_owned(),
+                        lifecycle: InstanceLifecycle::Spot,
+                    },
+                    Vec::new(),
+                ),
                 number < due,
             );
             table.commit(vec![Change::create(runner)], sim.now(), false);
@@ -75,7 +79,7 @@ fn busy(sim: &Rc<Sim>, number: u64, plan: LaunchPlan, due: bool) -> Runner {
         instance: InstanceId::new(format!("i-{number:017x}")),
         instance_type: InstanceType::new("g5.xlarge"),
         zone: Zone::new("eu-west-1a"),
-        spot: true,
+        lifecycle: InstanceLifecycle::Spot,
         price_per_hour: None,
         at: now,
     });

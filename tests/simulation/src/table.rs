@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use dayfly_core::record::{Change, Record, RecordId, Stored, Version};
+use dayfly_core::ids::QueueId;
+use dayfly_core::record::{Change, Record, RecordId, Stored, Version, Waiting};
 use dayfly_core::time::Timestamp;
 
 /// A record as it lies in the table.
@@ -20,6 +21,8 @@ pub struct Table {
     lagging: VecDeque<(Timestamp, RecordId)>,
     /// The records that somebody must look at.
     live: BTreeSet<RecordId>,
+    /// Those who wait, by their queue.
+    waiting: BTreeMap<QueueId, BTreeSet<RecordId>>,
     /// How many items were read.
     pub reads: u64,
 }
@@ -78,6 +81,14 @@ impl Table {
             Some(kept) => self.records.insert(id.clone(), Rc::clone(kept)),
             None => self.records.remove(&id),
         };
+        if let RecordId::Waiting(queue, _) = &id {
+            let there = self.waiting.entry(queue.clone()).or_default();
+            if after.is_some() {
+                there.insert(id.clone());
+            } else {
+                there.remove(&id);
+            }
+        }
         let due = after.as_ref().is_some_and(|kept| kept.record.due_at().is_some());
         if due {
             self.live.insert(id.clone());
@@ -109,6 +120,23 @@ impl Table {
             .map(|(_, kept)| Stored::clone(kept))
             .collect();
         self.reads += found.len() as u64;
+        found
+    }
+
+    /// Those who wait in a queue.
+    pub fn waiting(&mut self, queue: &QueueId) -> Vec<Stored<Waiting>> {
+        let ids = self.waiting.get(queue).into_iter().flatten();
+        let found: Vec<_> = ids
+            .filter_map(|id| {
+                let kept = self.records.get(id)?;
+                let record = Waiting::try_from(kept.record.clone()).ok()?;
+                Some(Stored {
+                    record,
+                    version: kept.version,
+                })
+            })
+            .collect();
+        self.reads += 1 + found.len() as u64;
         found
     }
 
