@@ -4,10 +4,11 @@ pub mod checkin;
 pub mod ending;
 pub mod interruption;
 pub mod launch;
+pub mod notice;
 pub mod patrol;
 pub mod rerun;
 pub mod settle;
 pub mod sweep;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
