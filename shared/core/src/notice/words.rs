@@ -81,7 +81,10 @@ fn waiting(next_at: Timestamp, tried: &[Tried]) -> Words {
     };
     Words {
         title,
-        happened: format!("No instance could be had for this job yet: {}.", why(tried)),
+        happened: match kinds(tried).is_empty() {
+            true => "No instance could be had for this job yet.".to_owned(),
+            false => format!("No instance could be had for this job yet: {}.", why(tried)),
+        },
         next: format!("It is tried again at {}.", moment(next_at)),
         to_do,
     }
@@ -115,12 +118,12 @@ fn given_up(reason: &str, tried: &[Tried], messenger: &MessengerNews) -> Words {
             )
         }
     };
-    let advice = advice(tried).map_or_else(String::new, |advice| format!("{advice} "));
+    let advice = advice(tried).unwrap_or_else(|| "Mend what the reason names.".to_owned());
     Words {
         title,
         happened: format!("This job gets no runner. {}", markdown::reason(reason)),
         next,
-        to_do: format!("{advice}Then run the job again, with *Re-run jobs* in the run."),
+        to_do: format!("{advice} Then run the job again, with *Re-run jobs* in the run."),
     }
 }
 
