@@ -1,7 +1,7 @@
 //! What is due.
 
 use dayfly_core::decide::sweep::{self, JobLook, Look};
-use dayfly_core::event::{Event, LaunchDue};
+use dayfly_core::event::{Event, LaunchDue, NoticeDue};
 use dayfly_core::record::{Change, Ending, Job, Record, Runner, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, reap, settle_run, sleep_if_quiet};
@@ -47,8 +47,11 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
             }
             Record::Job(job) => self.job(Stored { record: job, version }, now).await,
             Record::Run(run) => settle_run(&self.store, &self.github, run.key, now).await,
+            Record::Notice(notice) => {
+                let due = NoticeDue { key: notice.key };
+                Ok(self.bus.publish(&Event::NoticeDue(due)).await?)
+            }
             Record::Delivery(_)
-            | Record::Notice(_)
             | Record::Instance(_)
             | Record::Config(_)
             | Record::Wake(_)

@@ -139,6 +139,13 @@ pub struct LaunchDue {
     pub runner: Option<RunnerName>,
 }
 
+/// Something is to be said of this job on its commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeDue {
+    /// The job.
+    pub key: JobKey,
+}
+
 /// Anything on the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -152,6 +159,8 @@ pub enum Event {
     RunCompleted(RunEvent),
     /// A launch is due.
     LaunchDue(LaunchDue),
+    /// A notice is due.
+    NoticeDue(NoticeDue),
 }
 
 /// An event that cannot be read.
@@ -183,6 +192,7 @@ impl Event {
             Self::JobCompleted(_) => "job.completed",
             Self::RunCompleted(_) => "run.completed",
             Self::LaunchDue(_) => "launch.due",
+            Self::NoticeDue(_) => "notice.due",
         }
     }
 
@@ -195,6 +205,7 @@ impl Event {
             Self::JobQueued(job) | Self::JobInProgress(job) | Self::JobCompleted(job) => serde_json::to_value(job)?,
             Self::RunCompleted(run) => serde_json::to_value(run)?,
             Self::LaunchDue(due) => serde_json::to_value(due)?,
+            Self::NoticeDue(due) => serde_json::to_value(due)?,
         };
         detail["v"] = VERSION.into();
         serde_json::to_string(&detail)
@@ -221,6 +232,7 @@ impl Event {
             "job.completed" => shape(kind, detail).map(Self::JobCompleted),
             "run.completed" => shape(kind, detail).map(Self::RunCompleted),
             "launch.due" => shape(kind, detail).map(Self::LaunchDue),
+            "notice.due" => shape(kind, detail).map(Self::NoticeDue),
             _ => Err(EventError::UnknownKind(kind.to_owned())),
         }
     }
@@ -269,6 +281,7 @@ mod tests {
                 key: job().key(),
                 runner: None,
             }),
+            Event::NoticeDue(NoticeDue { key: job().key() }),
         ] {
             let detail = serde_json::from_str(&event.detail().unwrap()).unwrap();
             assert_eq!(Event::read(event.kind(), detail).unwrap(), event);
