@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SCENARIO ?= main
 SCENARIOS := main idle interruption lifetime lost-webhook partition
-FUNCTIONS := webhook launch checkin settle sweeper interruption
+FUNCTIONS := webhook launch checkin settle sweeper interruption reporter
 AGENT_TARGETS := x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 BUILD_PATH := $(CURDIR)/.tools/build/bin:$(PATH)
 

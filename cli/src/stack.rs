@@ -13,11 +13,12 @@ use crate::error::Error;
 /// The functions that events go to: their outputs, and what the design calls them. `webhook` and
 /// `checkin` are left out: who calls them is checked at their Function URL, which nothing else may
 /// stand in for.
-const EVENT_FUNCTIONS: [(&str, &str); 4] = [
+const EVENT_FUNCTIONS: [(&str, &str); 5] = [
     ("LaunchFunctionName", "launch"),
     ("SettleFunctionName", "settle"),
     ("InterruptionFunctionName", "interruption"),
     (SWEEPER_OUTPUT, SWEEPER),
+    ("ReporterFunctionName", "reporter"),
 ];
 
 const SWEEPER_OUTPUT: &str = "SweeperFunctionName";
@@ -117,12 +118,13 @@ pub(crate) mod tests {
             .build()
     }
 
-    const OUTPUTS: [(&str, &str); 6] = [
+    const OUTPUTS: [(&str, &str); 7] = [
         ("DeadLettersUrl", "https://sqs.eu-west-1.amazonaws.com/123/dead"),
         ("LaunchFunctionName", "dayfly-Launch-1"),
         ("SettleFunctionName", "dayfly-Settle-1"),
         ("InterruptionFunctionName", "dayfly-Interruption-1"),
         ("SweeperFunctionName", "dayfly-Sweeper-1"),
+        ("ReporterFunctionName", "dayfly-Reporter-1"),
         ("CheckinFunctionName", "dayfly-Checkin-1"),
     ];
 

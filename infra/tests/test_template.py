@@ -24,7 +24,7 @@ COSTS_AT_REST = {
 # Ten are free in an account, and other stacks want some.
 MOST_ALARMS = 1
 
-FUNCTIONS = ("Webhook", "Launch", "Checkin", "Settle", "Interruption", "Sweeper")
+FUNCTIONS = ("Webhook", "Launch", "Checkin", "Settle", "Interruption", "Sweeper", "Reporter")
 
 
 class Policies:
@@ -119,7 +119,10 @@ class Template(unittest.TestCase):
         self.assertEqual(terminates, {"SettleRole", "SweeperRole"})
         self.assertEqual(launches, {"LaunchRole"})
         self.assertEqual(passes, {"LaunchRole", "SweeperRole"})
-        self.assertFalse({a for a in self.actions("WebhookRole") if a.startswith("ec2:")})
+        for role in ("WebhookRole", "ReporterRole"):
+            self.assertFalse({a for a in self.actions(role) if a.startswith("ec2:")}, role)
+        self.assertEqual({a for a in self.actions("ReporterRole") if a.startswith("dynamodb:")},
+                         {"dynamodb:GetItem", "dynamodb:PutItem"})
 
     def test_only_the_webhook_reads_the_webhook_secret_and_never_the_app_key(self):
         for name in FUNCTIONS:
@@ -168,7 +171,7 @@ class Template(unittest.TestCase):
     def test_every_rule_retries_and_then_leaves_the_event_in_the_dead_letters(self):
         dead = {"Arn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}
         rules = self.of_type("AWS::Events::Rule")
-        self.assertEqual(len(rules), 4)
+        self.assertEqual(len(rules), 5)
         for rule in rules.values():
             for target in rule["Targets"]:
                 self.assertEqual(target["DeadLetterConfig"], dead)
@@ -181,7 +184,7 @@ class Template(unittest.TestCase):
         kept = {v["FunctionName"]["Ref"]: v["DestinationConfig"]["OnFailure"]["Destination"]
                 for v in self.of_type("AWS::Lambda::EventInvokeConfig").values()}
         dead = {"Fn::GetAtt": ["DeadLetters", "Arn"]}
-        asynchronous = ("Launch", "Settle", "Interruption", "Sweeper")
+        asynchronous = ("Launch", "Settle", "Interruption", "Sweeper", "Reporter")
         self.assertEqual(kept, {f"{name}Function": dead for name in asynchronous})
         for name in asynchronous:
             self.assertIn("sqs:SendMessage", self.actions(f"{name}Role"))

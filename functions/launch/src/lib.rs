@@ -89,7 +89,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             Event::JobQueued(job) => self.queued(&job, now).await?,
             Event::LaunchDue(due) => self.due(due, now).await?,
             Event::QueueDue(due) => self.queue_due(due, now).await?,
-            Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) => {
+            Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) | Event::NoticeDue(_) => {
                 Outcome::Nothing("the event is for another function")
             }
         };

@@ -39,7 +39,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
             Event::JobInProgress(job) => self.started(&job, now).await,
             Event::JobCompleted(job) => self.completed(&job, now).await,
             Event::RunCompleted(run) => self.run_completed(&run, now).await,
-            Event::JobQueued(_) | Event::LaunchDue(_) | Event::QueueDue(_) => Ok(()),
+            Event::JobQueued(_) | Event::LaunchDue(_) | Event::QueueDue(_) | Event::NoticeDue(_) => Ok(()),
         }
     }
 

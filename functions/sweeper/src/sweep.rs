@@ -1,7 +1,7 @@
 //! What is due.
 
 use dayfly_core::decide::sweep::{self, JobLook, Look};
-use dayfly_core::event::{Event, LaunchDue, QueueDue};
+use dayfly_core::event::{Event, LaunchDue, NoticeDue, QueueDue};
 use dayfly_core::record::{Change, Ending, Job, Record, Runner, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, reap, settle_run, sleep_if_quiet};
@@ -54,12 +54,15 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                 };
                 Ok(self.bus.publish(&Event::QueueDue(due)).await?)
             }
+            Record::Notice(notice) => {
+                let due = NoticeDue { key: notice.key };
+                Ok(self.bus.publish(&Event::NoticeDue(due)).await?)
+            }
             Record::Queue(_)
             | Record::Waiting(_)
             | Record::Pools(_)
             | Record::Bucket(_)
             | Record::Delivery(_)
-            | Record::Notice(_)
             | Record::Instance(_)
             | Record::Config(_)
             | Record::Wake(_)

@@ -81,6 +81,10 @@ const fn minutes(count: u64) -> Duration {
 /// run, so that nobody else is still at it when it is taken over.
 pub const TAKE_OVER: Duration = Duration::from_secs(90);
 
+/// How long saying something on a commit is left to whoever began it: longer than the function that
+/// does it may run.
+pub const SAYING: Duration = Duration::from_secs(45);
+
 /// How soon a re-run that GitHub refused because the run is not over yet is asked for again.
 pub const RERUN_RETRY: Duration = Duration::from_secs(20);
 

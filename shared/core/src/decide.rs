@@ -5,6 +5,7 @@ pub mod ending;
 pub mod fleet;
 pub mod interruption;
 pub mod launch;
+pub mod notice;
 pub mod outcome;
 pub mod patrol;
 pub mod pools;
@@ -13,4 +14,4 @@ pub mod settle;
 pub mod sweep;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;

@@ -150,6 +150,13 @@ pub struct QueueDue {
     pub fleet: Option<FleetId>,
 }
 
+/// Something is to be said of this job on its commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeDue {
+    /// The job.
+    pub key: JobKey,
+}
+
 /// Anything on the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -165,6 +172,8 @@ pub enum Event {
     LaunchDue(LaunchDue),
     /// Those who wait in a queue are due, or a call of theirs.
     QueueDue(QueueDue),
+    /// A notice is due.
+    NoticeDue(NoticeDue),
 }
 
 /// An event that cannot be read.
@@ -197,6 +206,7 @@ impl Event {
             Self::RunCompleted(_) => "run.completed",
             Self::LaunchDue(_) => "launch.due",
             Self::QueueDue(_) => "queue.due",
+            Self::NoticeDue(_) => "notice.due",
         }
     }
 
@@ -210,6 +220,7 @@ impl Event {
             Self::RunCompleted(run) => serde_json::to_value(run)?,
             Self::LaunchDue(due) => serde_json::to_value(due)?,
             Self::QueueDue(due) => serde_json::to_value(due)?,
+            Self::NoticeDue(due) => serde_json::to_value(due)?,
         };
         detail["v"] = VERSION.into();
         serde_json::to_string(&detail)
@@ -237,6 +248,7 @@ impl Event {
             "run.completed" => shape(kind, detail).map(Self::RunCompleted),
             "launch.due" => shape(kind, detail).map(Self::LaunchDue),
             "queue.due" => shape(kind, detail).map(Self::QueueDue),
+            "notice.due" => shape(kind, detail).map(Self::NoticeDue),
             _ => Err(EventError::UnknownKind(kind.to_owned())),
         }
     }
@@ -289,6 +301,7 @@ mod tests {
                 queue: QueueId::new("octo/gpu/gpu/spot/1"),
                 fleet: Some(FleetId::new("dayfly-11-1-1-t1")),
             }),
+            Event::NoticeDue(NoticeDue { key: job().key() }),
         ] {
             let detail = serde_json::from_str(&event.detail().unwrap()).unwrap();
             assert_eq!(Event::read(event.kind(), detail).unwrap(), event);

@@ -34,6 +34,33 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
+    /// The day in UTC, as `2026-08-01`.
+    #[must_use]
+    pub fn utc_day(self) -> String {
+        // Days are counted from 0000-03-01, so that a leap day is the last of its year.
+        // <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>
+        let days = self.seconds().div_euclid(86_400) + 719_468;
+        let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let from_march = (5 * of_year + 2) / 153;
+        let day = of_year - (153 * from_march + 2) / 5 + 1;
+        let month = if from_march < 10 {
+            from_march + 3
+        } else {
+            from_march - 9
+        };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        format!("{year:04}-{month:02}-{day:02}")
+    }
+
+    /// The time of day in UTC, as `10:32:07`.
+    #[must_use]
+    pub fn utc_time(self) -> String {
+        let seconds = self.seconds().rem_euclid(86_400);
+        format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    }
+
     /// The moment `duration` later.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
@@ -60,6 +87,23 @@ mod tests {
         let late = early.after(Duration::from_secs(5));
         assert_eq!(late.since(early), Duration::from_secs(5));
         assert_eq!(early.since(late), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_moment_is_told_as_clocks_in_utc_tell_it() {
+        for (seconds, day, time) in [
+            (0, "1970-01-01", "00:00:00"),
+            (-1, "1969-12-31", "23:59:59"),
+            (951_782_399, "2000-02-28", "23:59:59"),
+            (951_782_400, "2000-02-29", "00:00:00"),
+            (951_868_800, "2000-03-01", "00:00:00"),
+            (1_785_578_400, "2026-08-01", "10:00:00"),
+            (4_107_542_399, "2100-02-28", "23:59:59"),
+            (4_107_542_400, "2100-03-01", "00:00:00"),
+        ] {
+            let moment = Timestamp::from_seconds(seconds);
+            assert_eq!((moment.utc_day().as_str(), moment.utc_time().as_str()), (day, time));
+        }
     }
 
     #[test]

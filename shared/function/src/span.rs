@@ -1,6 +1,6 @@
 //! What every log line of a handled event carries.
 
-use dayfly_core::event::Event;
+use dayfly_core::event::{Event, LaunchDue, NoticeDue};
 use tracing::Span;
 use tracing::field::Empty;
 
@@ -35,9 +35,9 @@ pub fn of_event(event: &Event, request: &str) -> Span {
                 span.record("fleet", fleet.as_str());
             }
         }
-        Event::LaunchDue(due) => {
-            span.record("job", due.key.job.0);
-            span.record("attempt", due.key.attempt.0);
+        Event::LaunchDue(LaunchDue { key, .. }) | Event::NoticeDue(NoticeDue { key }) => {
+            span.record("job", key.job.0);
+            span.record("attempt", key.attempt.0);
         }
     }
     span

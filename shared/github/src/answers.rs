@@ -2,10 +2,11 @@
 //! we can do without.
 
 use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{DeliveryId, InstallationId, JobId, RunAttempt, RunId, RunnerId};
+use dayfly_core::ids::{CheckRunId, DeliveryId, InstallationId, JobId, RunAttempt, RunId, RunnerId};
 use dayfly_core::labels::Label;
+use dayfly_core::notice::CheckConclusion;
 use dayfly_core::time::Timestamp;
-use dayfly_ports::{FailedDelivery, JobStatus, JobView, RunnerView};
+use dayfly_ports::{CheckView, FailedDelivery, JobStatus, JobView, RunnerView};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -173,6 +174,44 @@ pub(crate) struct ListedRepository {
     pub(crate) full_name: String,
     /// Nothing while it is empty.
     pub(crate) pushed_at: Option<jiff::Timestamp>,
+}
+
+/// <https://docs.github.com/en/rest/checks/runs#list-check-runs-for-a-git-reference>
+#[derive(Deserialize)]
+pub(crate) struct CheckRuns {
+    check_runs: Vec<Check>,
+}
+
+impl Page for CheckRuns {
+    type Item = Check;
+
+    fn items(self) -> Vec<Check> {
+        self.check_runs
+    }
+}
+
+/// <https://docs.github.com/en/rest/checks/runs#create-a-check-run>
+#[derive(Deserialize)]
+pub(crate) struct Check {
+    pub(crate) id: CheckRunId,
+    #[serde(default)]
+    pub(crate) name: String,
+    pub(crate) external_id: Option<String>,
+    conclusion: Option<String>,
+}
+
+impl From<Check> for CheckView {
+    fn from(check: Check) -> Self {
+        let concluded = check.conclusion.map(|word| match word.as_str() {
+            "failure" => CheckConclusion::Failure,
+            // We conclude none otherwise.
+            _ => CheckConclusion::Neutral,
+        });
+        Self {
+            id: check.id,
+            concluded,
+        }
+    }
 }
 
 /// <https://docs.github.com/en/rest/apps/webhooks#list-deliveries-for-an-app-webhook>

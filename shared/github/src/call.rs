@@ -53,6 +53,13 @@ impl Call {
         }
     }
 
+    pub(crate) fn patch(what: &'static str, path: String, body: serde_json::Value) -> Self {
+        Self {
+            body: Some(body),
+            ..Self::new(what, Method::PATCH, path)
+        }
+    }
+
     pub(crate) fn repeatable(self) -> Self {
         Self {
             repeatable: true,

@@ -1,11 +1,12 @@
 //! The calls, each as GitHub describes it.
 
-use dayfly_core::ids::{InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
+use dayfly_core::ids::{CheckRunId, InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
 use dayfly_core::labels::Label;
+use dayfly_core::notice::CheckRun;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
-    ApiError, ConfigFile, FailedDelivery, GitHub, JitConfig, JobView, Minted, Parameters, Removal, RerunAnswer,
-    RunView, RunnerView, Scope,
+    ApiError, CheckView, ConfigFile, FailedDelivery, GitHub, JitConfig, JobView, Minted, Parameters, Removal,
+    RerunAnswer, RunView, RunnerView, Scope,
 };
 use http::StatusCode;
 
@@ -174,6 +175,37 @@ impl<P: Parameters> GitHub for GitHubApp<P> {
         let call = Call::post("deliver a webhook again", path, None);
         match self.call(Identity::App, call).await {
             Ok(_) => Ok(()),
+            Err(refused) => Err(refused.error),
+        }
+    }
+    async fn create_check(&self, scope: &Scope, check: &CheckRun) -> Result<CheckRunId, ApiError> {
+        let made = self.make_check(scope, check).await;
+        made.map_err(|refused| refused.error)
+    }
+
+    async fn update_check(&self, scope: &Scope, id: CheckRunId, check: &CheckRun) -> Result<(), ApiError> {
+        let changed = self.change_check(scope, id, check).await;
+        changed.map_err(|refused| refused.error)
+    }
+
+    async fn find_check(
+        &self,
+        scope: &Scope,
+        head_sha: &str,
+        name: &str,
+        external_id: &str,
+    ) -> Result<Option<CheckView>, ApiError> {
+        let found = self.look_check_up(scope, head_sha, name, external_id).await;
+        found.map_err(|refused| refused.error)
+    }
+
+    async fn cancel_run(&self, scope: &Scope, run: RunId) -> Result<(), ApiError> {
+        let path = path(scope, &format!("actions/runs/{run}/cancel"));
+        let call = Call::post("cancel a run", path, None).repeatable();
+        match self.call(scope, call).await {
+            Ok(_) => Ok(()),
+            // It is over.
+            Err(refused) if refused.status == Some(StatusCode::CONFLICT) => Ok(()),
             Err(refused) => Err(refused.error),
         }
     }

@@ -5,6 +5,7 @@
 mod answers;
 mod call;
 mod calls;
+mod checks;
 mod etags;
 mod failure;
 mod limits;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{DeliveryId, InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
+use dayfly_core::ids::{CheckRunId, DeliveryId, InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
 use dayfly_core::labels::Label;
+use dayfly_core::notice::{CheckConclusion, CheckRun};
 use dayfly_core::time::Timestamp;
 use secrecy::SecretString;
 
@@ -180,6 +181,15 @@ pub enum RerunAnswer {
     StillRunning,
 }
 
+/// A check run that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckView {
+    /// Its id.
+    pub id: CheckRunId,
+    /// How it is concluded, if it is.
+    pub concluded: Option<CheckConclusion>,
+}
+
 /// GitHub, as far as dayfly uses it.
 pub trait GitHub {
     /// The file at `path` on the default branch.
@@ -231,4 +241,22 @@ pub trait GitHub {
 
     /// Asks GitHub to deliver a webhook again.
     async fn redeliver(&self, number: u64) -> Result<(), ApiError>;
+
+    /// Makes a check run. One that failed may have been made all the same.
+    async fn create_check(&self, scope: &Scope, check: &CheckRun) -> Result<CheckRunId, ApiError>;
+
+    /// Has a check run say something else. GitHub leaves a conclusion as it is once it has one.
+    async fn update_check(&self, scope: &Scope, id: CheckRunId, check: &CheckRun) -> Result<(), ApiError>;
+
+    /// The App's check run of that name and external id on a commit.
+    async fn find_check(
+        &self,
+        scope: &Scope,
+        head_sha: &str,
+        name: &str,
+        external_id: &str,
+    ) -> Result<Option<CheckView>, ApiError>;
+
+    /// Cancels a run, which is done too if it is over.
+    async fn cancel_run(&self, scope: &Scope, run: RunId) -> Result<(), ApiError>;
 }

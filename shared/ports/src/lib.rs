@@ -18,8 +18,8 @@ pub use clock::Clock;
 pub use dayfly_core::capacity::{FleetError, FleetErrorKind};
 pub use fleet::{Fleet, FleetAnswer, FleetInstance, FleetRequest, Image, InstanceState, InstanceView};
 pub use github::{
-    ApiError, ApiErrorKind, ConfigFile, FailedDelivery, GitHub, JitConfig, JobStatus, JobView, Minted, Removal,
-    RerunAnswer, RunView, RunnerView, Scope,
+    ApiError, ApiErrorKind, CheckView, ConfigFile, FailedDelivery, GitHub, JitConfig, JobStatus, JobView, Minted,
+    Removal, RerunAnswer, RunView, RunnerView, Scope,
 };
 pub use parameters::{ParameterError, Parameters};
 pub use schedule::{Schedule, ScheduleError};

@@ -46,6 +46,18 @@ pub struct GitHubSettings {
     pub key_parameter: String,
 }
 
+impl GitHubSettings {
+    /// Where GitHub's pages are: beside its API, or above it on a server of one's own.
+    #[must_use]
+    pub fn web_url(&self) -> String {
+        match self.api_url.strip_prefix("https://api.") {
+            // `github.com`, and a `ghe.com` of one's own.
+            Some(host) => format!("https://{host}"),
+            None => self.api_url.trim_end_matches("/api/v3").to_owned(),
+        }
+    }
+}
+
 /// What launches need to know of the stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ec2Settings {
@@ -343,6 +355,23 @@ mod tests {
                 .is_err()
         );
         assert!(with(&[("GITHUB_APP_ID", "dayfly"), own[1]]).github().is_err());
+    }
+
+    #[test]
+    fn githubs_pages_are_found_from_its_api() {
+        for (api_url, web_url) in [
+            ("https://api.github.com", "https://github.com"),
+            ("https://api.octo.ghe.com", "https://octo.ghe.com"),
+            ("https://git.example/api/v3", "https://git.example"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ] {
+            let own = [
+                ("GITHUB_APP_ID", "12"),
+                ("GITHUB_PRIVATE_KEY_PARAMETER", "/dayfly/key"),
+                ("GITHUB_API_URL", api_url),
+            ];
+            assert_eq!(with(&own).github().unwrap().web_url(), web_url);
+        }
     }
 
     #[test]

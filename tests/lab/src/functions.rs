@@ -1,4 +1,4 @@
-//! The six functions: their names, and their binaries as Lambda wants them.
+//! The seven functions: their names, and their binaries as Lambda wants them.
 
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
@@ -26,17 +26,20 @@ pub enum Function {
     Interruption,
     /// Acts on deadlines.
     Sweeper,
+    /// Says on commits what becomes of jobs.
+    Reporter,
 }
 
 impl Function {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Webhook,
         Self::Launch,
         Self::Checkin,
         Self::Settle,
         Self::Interruption,
         Self::Sweeper,
+        Self::Reporter,
     ];
 
     /// Its name in lower case, as in `dayfly-<name>`.
@@ -49,6 +52,7 @@ impl Function {
             Self::Settle => "settle",
             Self::Interruption => "interruption",
             Self::Sweeper => "sweeper",
+            Self::Reporter => "reporter",
         }
     }
 
@@ -62,6 +66,7 @@ impl Function {
             Self::Settle => "Settle",
             Self::Interruption => "Interruption",
             Self::Sweeper => "Sweeper",
+            Self::Reporter => "Reporter",
         }
     }
 

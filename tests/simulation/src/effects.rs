@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::decide::interruption::Word;
-use dayfly_core::ids::{DeliveryId, InstanceId, JobId, RunId, RunnerId};
+use dayfly_core::ids::{CheckRunId, DeliveryId, InstanceId, JobId, RunId, RunnerId};
 use dayfly_core::labels::Label;
+use dayfly_core::notice::{self, CheckRun};
 use dayfly_core::record::{Change, Record};
 use dayfly_ports::{
     FailedDelivery, FleetAnswer, FleetErrorKind, FleetRequest, JitConfig, JobView, Minted, Removal, RerunAnswer,
@@ -17,7 +18,7 @@ use secrecy::SecretString;
 use crate::cloud::Drought;
 use crate::dice::Dice;
 use crate::guards::Guard;
-use crate::hub::Runner;
+use crate::hub::{Check, Runner};
 use crate::plan::{Outage, Trouble};
 use crate::sim::{Happening, Sim};
 
@@ -199,6 +200,44 @@ impl Sim {
         self.rerun_was_due(run);
         self.jobs_queued(&jobs);
         RerunAnswer::Accepted
+    }
+
+    /// Makes a check run.
+    pub fn make_check(self: &Rc<Self>, scope: &Scope, check: &CheckRun) -> CheckRunId {
+        let made = Check {
+            job: notice::job_of(&check.external_id),
+            repository: scope.repository.clone(),
+            said: check.clone(),
+            made_at: self.now(),
+            changed_at: self.now(),
+        };
+        let id = self.hub.borrow_mut().make_check(made);
+        self.note("check made", &check.external_id, || check.title.clone());
+        id
+    }
+
+    /// Has a check run say something else, as far as GitHub lets it. Answers whether it is there.
+    pub fn change_check(self: &Rc<Self>, id: CheckRunId, check: &CheckRun) -> bool {
+        let mut hub = self.hub.borrow_mut();
+        let Some(known) = hub.checks.get_mut(&id) else {
+            return false;
+        };
+        known.said = CheckRun {
+            head_sha: known.said.head_sha.clone(),
+            conclusion: known.said.conclusion.or(check.conclusion),
+            ..check.clone()
+        };
+        known.changed_at = self.now();
+        self.note("check changed", &check.external_id, || check.title.clone());
+        true
+    }
+
+    /// Cancels a run.
+    pub fn cancelled_by_us(self: &Rc<Self>, run: RunId) {
+        if let Some(run) = self.hub.borrow_mut().runs.get_mut(&run) {
+            run.our_cancels += 1;
+        }
+        self.cancelled(run);
     }
 
     /// The tries of deliveries that failed.

@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{InstallationId, InstanceId, JobId, Repository, RunAttempt, RunId, RunnerId, RunnerName};
+use dayfly_core::ids::{
+    CheckRunId, InstallationId, InstanceId, JobId, JobKey, Repository, RunAttempt, RunId, RunnerId, RunnerName,
+};
 use dayfly_core::labels::Label;
+use dayfly_core::notice::CheckRun;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{JobStatus, JobView, Scope};
 
@@ -78,6 +81,8 @@ pub struct Run {
     pub our_reruns: u32,
     /// How often a person had.
     pub their_reruns: u32,
+    /// How often we cancelled it.
+    pub our_cancels: u32,
     /// The attempts in which a job of ours was interrupted.
     pub interrupted: BTreeSet<RunAttempt>,
 }
@@ -125,6 +130,21 @@ pub struct FailedTry {
     pub at: Timestamp,
 }
 
+/// A check run that we made.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// The job that it is about, by its external id.
+    pub job: Option<JobKey>,
+    /// Its repository.
+    pub repository: Repository,
+    /// What it says.
+    pub said: CheckRun,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// When it last said something else.
+    pub changed_at: Timestamp,
+}
+
 /// What GitHub knows.
 #[derive(Default)]
 pub struct Hub {
@@ -144,13 +164,24 @@ pub struct Hub {
     pub failed: Vec<FailedTry>,
     /// Tries so far.
     pub tries: u64,
+    /// The check runs, as they stand.
+    pub checks: BTreeMap<CheckRunId, Check>,
     last_id: u64,
+    last_check: u64,
 }
 
 impl Hub {
     fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
+    }
+
+    /// Makes a check run.
+    pub fn make_check(&mut self, check: Check) -> CheckRunId {
+        self.last_check += 1;
+        let id = CheckRunId(self.last_check);
+        self.checks.insert(id, check);
+        id
     }
 
     /// A push starts a run. Answers its jobs.
@@ -174,6 +205,7 @@ impl Hub {
                 ended_at: None,
                 our_reruns: 0,
                 their_reruns: 0,
+                our_cancels: 0,
                 interrupted: BTreeSet::new(),
             },
         );

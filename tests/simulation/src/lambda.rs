@@ -50,6 +50,8 @@ pub enum Function {
     Interruption,
     /// Looks at what is due.
     Sweeper,
+    /// Says on commits what becomes of jobs.
+    Reporter,
 }
 
 impl Function {
@@ -58,7 +60,7 @@ impl Function {
         Duration::from_secs(match self {
             Self::Webhook => 10,
             Self::Launch | Self::Settle => 60,
-            Self::Checkin | Self::Interruption => 30,
+            Self::Checkin | Self::Interruption | Self::Reporter => 30,
             Self::Sweeper => 120,
         })
     }
@@ -72,6 +74,7 @@ impl Caller {
             Self::Bus(event) => match **event {
                 Event::JobQueued(_) | Event::LaunchDue(_) | Event::QueueDue(_) => Function::Launch,
                 Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) => Function::Settle,
+                Event::NoticeDue(_) => Function::Reporter,
             },
             Self::Schedule(_) => Function::Sweeper,
             Self::Ec2(..) => Function::Interruption,
@@ -88,6 +91,7 @@ impl Caller {
                 }
                 Event::LaunchDue(due) => format!("{} {}", event.kind(), due.key),
                 Event::QueueDue(due) => format!("{} {}", event.kind(), due.queue),
+                Event::NoticeDue(due) => format!("{} {}", event.kind(), due.key),
                 Event::RunCompleted(run) => format!("{} {}/{}", event.kind(), run.run, run.attempt),
             },
             Self::Schedule(task) => format!("{task:?}"),
@@ -242,6 +246,15 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
                 images: dayfly_launch::ImageCache::default(),
                 zones: dayfly_launch::ZoneCache::default(),
                 subnets: ["subnet-a", "subnet-b", "subnet-c"].map(SubnetId::new).to_vec(),
+                deadlines,
+            };
+            done(function.handle(*event, now).await)
+        }
+        (Function::Reporter, Caller::Bus(event)) => {
+            let function = dayfly_reporter::Function {
+                store: ports.clone(),
+                github: ports,
+                web_url: "https://github.com".to_owned(),
                 deadlines,
             };
             done(function.handle(*event, now).await)

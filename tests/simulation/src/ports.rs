@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use dayfly_core::event::Event;
 use dayfly_core::ids::{
-    FleetId, ImageId, InstallationId, InstanceId, InstanceType, JobId, QueueId, Repository, RunId, RunnerId, SubnetId,
-    Zone,
+    CheckRunId, FleetId, ImageId, InstallationId, InstanceId, InstanceType, JobId, QueueId, Repository, RunId,
+    RunnerId, SubnetId, Zone,
 };
 use dayfly_core::labels::Label;
 use dayfly_core::money::MicroDollars;
+use dayfly_core::notice::CheckRun;
 use dayfly_core::record::{Change, Record, RecordId, Stored, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
-    ApiError, ApiErrorKind, Bus, BusError, Clock, ConfigFile, FailedDelivery, Fleet, FleetAnswer, FleetError,
-    FleetErrorKind, FleetRequest, GitHub, Image, InstanceView, JobView, Minted, ParameterError, Parameters, Removal,
-    RerunAnswer, RunView, RunnerView, Schedule, ScheduleError, Scope, Store, StoreError,
+    ApiError, ApiErrorKind, Bus, BusError, CheckView, Clock, ConfigFile, FailedDelivery, Fleet, FleetAnswer,
+    FleetError, FleetErrorKind, FleetRequest, GitHub, Image, InstanceView, JobView, Minted, ParameterError, Parameters,
+    Removal, RerunAnswer, RunView, RunnerView, Schedule, ScheduleError, Scope, Store, StoreError,
 };
 use secrecy::SecretString;
 
@@ -441,5 +442,42 @@ impl GitHub for Ports {
 
     async fn redeliver(&self, number: u64) -> Result<(), ApiError> {
         self.github("redeliver", |sim, _| sim.redeliver(number)).await
+    }
+    async fn create_check(&self, scope: &Scope, check: &CheckRun) -> Result<CheckRunId, ApiError> {
+        self.github("create_check", |sim, _| sim.make_check(scope, check)).await
+    }
+
+    async fn update_check(&self, _: &Scope, id: CheckRunId, check: &CheckRun) -> Result<(), ApiError> {
+        self.github("update_check", |sim, _| sim.change_check(id, check))
+            .await?
+            .then_some(())
+            .ok_or_else(|| not_found("update_check"))
+    }
+
+    async fn find_check(
+        &self,
+        scope: &Scope,
+        head_sha: &str,
+        name: &str,
+        external_id: &str,
+    ) -> Result<Option<CheckView>, ApiError> {
+        self.github("find_check", |sim, _| {
+            let hub = sim.hub.borrow();
+            let found = hub.checks.iter().find(|(_, check)| {
+                check.repository == scope.repository
+                    && check.said.head_sha == head_sha
+                    && check.said.name == name
+                    && check.said.external_id == external_id
+            });
+            found.map(|(id, check)| CheckView {
+                id: *id,
+                concluded: check.said.conclusion,
+            })
+        })
+        .await
+    }
+
+    async fn cancel_run(&self, _: &Scope, run: RunId) -> Result<(), ApiError> {
+        self.github("cancel_run", |sim, _| sim.cancelled_by_us(run)).await
     }
 }

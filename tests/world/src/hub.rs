@@ -4,12 +4,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
+use dayfly_core::ids::{CheckRunId, InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
 use dayfly_core::labels::Label;
+use dayfly_core::notice::CheckRun;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
-    ApiError, ApiErrorKind, ConfigFile, FailedDelivery, GitHub, JitConfig, JobStatus, JobView, Minted, Removal,
-    RerunAnswer, RunView, RunnerView, Scope,
+    ApiError, ApiErrorKind, CheckView, ConfigFile, FailedDelivery, GitHub, JitConfig, JobStatus, JobView, Minted,
+    Removal, RerunAnswer, RunView, RunnerView, Scope,
 };
 use secrecy::SecretString;
 
@@ -95,7 +96,14 @@ pub struct Hub {
     pub failed: Vec<FailedDelivery>,
     /// The deliveries that were asked for again, by their numbers.
     pub redelivered: Vec<u64>,
+    /// The check runs, as they stand.
+    pub checks: BTreeMap<CheckRunId, CheckRun>,
+    /// How GitHub refuses to make or change check runs, if it does.
+    pub checks_refused: Option<ApiErrorKind>,
+    /// The runs that were cancelled.
+    pub cancelled: Vec<RunId>,
     next_runner: u64,
+    next_check: u64,
 }
 
 impl Hub {
@@ -179,6 +187,35 @@ impl Hub {
         self.reruns.push((run, job));
         self.attempts.entry(run).and_modify(|attempt| attempt.0 += 1);
         RerunAnswer::Accepted
+    }
+
+    fn make_check(&mut self, check: &CheckRun) -> CheckRunId {
+        self.next_check += 1;
+        let id = CheckRunId(self.next_check);
+        self.checks.insert(id, check.clone());
+        id
+    }
+
+    /// As GitHub does it: a conclusion stays.
+    fn change_check(&mut self, id: CheckRunId, check: &CheckRun) -> Result<(), ApiError> {
+        let known = self.checks.get_mut(&id).ok_or_else(|| not_found("update_check"))?;
+        *known = CheckRun {
+            head_sha: known.head_sha.clone(),
+            conclusion: known.conclusion.or(check.conclusion),
+            ..check.clone()
+        };
+        Ok(())
+    }
+
+    fn may_check(&self, call: &'static str) -> Result<(), ApiError> {
+        match self.checks_refused {
+            None => Ok(()),
+            Some(kind) => Err(ApiError {
+                kind,
+                call,
+                message: "refused".to_owned(),
+            }),
+        }
     }
 
     fn mint(&mut self, name: &str, labels: &[Label]) -> Minted {
@@ -346,6 +383,45 @@ impl GitHub for World {
             return Err(not_found("redeliver"));
         }
         hub.redelivered.push(number);
+        Ok(())
+    }
+    async fn create_check(&self, _: &Scope, check: &CheckRun) -> Result<CheckRunId, ApiError> {
+        let result = self.call("create_check").await;
+        self.hub().may_check("create_check")?;
+        // One that errored may have been made all the same.
+        let id = self.hub().make_check(check);
+        result.map_err(down("create_check"))?;
+        Ok(id)
+    }
+
+    async fn update_check(&self, _: &Scope, id: CheckRunId, check: &CheckRun) -> Result<(), ApiError> {
+        self.call("update_check").await.map_err(down("update_check"))?;
+        self.hub().may_check("update_check")?;
+        self.hub().change_check(id, check)
+    }
+
+    async fn find_check(
+        &self,
+        _: &Scope,
+        head_sha: &str,
+        name: &str,
+        external_id: &str,
+    ) -> Result<Option<CheckView>, ApiError> {
+        self.call("find_check").await.map_err(down("find_check"))?;
+        let hub = self.hub();
+        let found = hub
+            .checks
+            .iter()
+            .find(|(_, check)| check.head_sha == head_sha && check.name == name && check.external_id == external_id);
+        Ok(found.map(|(id, check)| CheckView {
+            id: *id,
+            concluded: check.conclusion,
+        }))
+    }
+
+    async fn cancel_run(&self, _: &Scope, run: RunId) -> Result<(), ApiError> {
+        self.call("cancel_run").await.map_err(down("cancel_run"))?;
+        self.hub().cancelled.push(run);
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capacity::{InstanceLifecycle, Pool, Tried};
 use crate::ids::{CheckRunId, InstallationId, JobKey, Repository, RunAttempt, RunId};
+use crate::notice::CheckConclusion;
 use crate::record::Job;
 use crate::time::Timestamp;
 
@@ -53,6 +54,11 @@ pub enum Say {
         of: RunAttempt,
         /// How the instance is bought this time.
         lifecycle: InstanceLifecycle,
+    },
+    /// It ended while it waited, so nothing is tried any more.
+    Over {
+        /// What was tried.
+        tried: Vec<Tried>,
     },
 }
 
@@ -114,10 +120,17 @@ pub struct Notice {
     pub say: Say,
     /// Since when.
     pub since: Timestamp,
-    /// The check run, once GitHub has made it.
+    /// The check run that says it, once GitHub has made it.
     pub check: Option<CheckRunId>,
+    /// How that check run is concluded. GitHub opens none again.
+    pub concluded: Option<CheckConclusion>,
+    /// Which of the job's check runs it is, counted from 1.
+    pub serial: u32,
     /// Whether GitHub was asked to make it, so that it may be there although nobody knows its id.
     pub asked: bool,
+    /// Until when somebody is at saying it. Nobody else may be: of two who say different things,
+    /// the one whose words are old could be the last.
+    pub held_until: Option<Timestamp>,
     /// How often saying it has failed.
     pub tries: u32,
     /// When it is to be said next; nothing once it is.
@@ -125,11 +138,11 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// What is to be said of a job from now on, in place of what was said before.
+    /// What is to be said of a job from now on, in place of what was said before. Whoever is at
+    /// saying that says this too.
     #[must_use]
     pub fn of(known: Option<Self>, job: &Job, say: Say, now: Timestamp) -> Self {
-        let (check, asked) = known.map_or((None, false), |known| (known.check, known.asked));
-        Self {
+        let fresh = Self {
             key: job.key,
             run: job.run,
             repository: job.repository.clone(),
@@ -138,10 +151,40 @@ impl Notice {
             job_name: job.name.clone(),
             say,
             since: now,
-            check,
-            asked,
+            check: None,
+            concluded: None,
+            serial: 1,
+            asked: false,
+            held_until: None,
             tries: 0,
             due_at: Some(now),
+        };
+        let Some(known) = known else {
+            return fresh;
+        };
+        Self {
+            check: known.check,
+            concluded: known.concluded,
+            serial: known.serial,
+            asked: known.asked,
+            held_until: known.held_until,
+            due_at: known.held_until.max(fresh.due_at),
+            ..fresh
         }
+    }
+
+    /// What is to be said of a job that is over, if it is still said to wait.
+    #[must_use]
+    pub fn over(&self, now: Timestamp) -> Option<Self> {
+        let Say::Waiting { tried, .. } = &self.say else {
+            return None;
+        };
+        Some(Self {
+            say: Say::Over { tried: tried.clone() },
+            since: now,
+            tries: 0,
+            due_at: self.held_until.max(Some(now)),
+            ..self.clone()
+        })
     }
 }

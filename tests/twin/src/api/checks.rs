@@ -89,18 +89,21 @@ pub(super) async fn update(
     })
 }
 
-/// A conclusion completes a check run, whatever the status says.
+/// A conclusion completes a check run, whatever the status says, and stays: users report that what
+/// is completed is neither opened again nor concluded otherwise.
 fn apply(check: &mut CheckRun, body: CheckBody, now: jiff::Timestamp) {
     if let Some(name) = body.name {
         check.name = name;
     }
-    if let Some(status) = body.status {
-        check.status = status;
-    }
-    if let Some(conclusion) = body.conclusion {
-        check.conclusion = Some(conclusion);
-        "completed".clone_into(&mut check.status);
-        check.completed_at = Some(now);
+    if check.conclusion.is_none() {
+        if let Some(status) = body.status {
+            check.status = status;
+        }
+        if let Some(conclusion) = body.conclusion {
+            check.conclusion = Some(conclusion);
+            "completed".clone_into(&mut check.status);
+            check.completed_at = Some(now);
+        }
     }
     check.external_id = body.external_id.or(check.external_id.take());
     check.details_url = body.details_url.or(check.details_url.take());
@@ -154,10 +157,27 @@ pub(super) async fn list_for_ref(
         .resolve(repo, Some(&reference))
         .map(|commit| commit.sha.clone())
         .ok_or_else(Refusal::not_found)?;
-    let shown: Vec<Value> = world
-        .check_runs
-        .iter()
-        .filter(|check| check.repo == repo && check.head_sha == sha)
+    let asked = |name: &str| {
+        query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    };
+    let of_commit = |check: &&CheckRun| {
+        let wanted = |value: &str, name: &str| asked(name).is_none_or(|asked| asked == value);
+        check.repo == repo
+            && check.head_sha == sha
+            && wanted(&check.name, "check_name")
+            && wanted(&check.status, "status")
+    };
+    let mut found: Vec<&CheckRun> = world.check_runs.iter().filter(of_commit).collect();
+    if asked("filter") != Some("all") {
+        // Of each name the latest, which is what the pages show.
+        let all = found.clone();
+        found.retain(|check| !all.iter().any(|later| later.name == check.name && later.id > check.id));
+    }
+    let shown: Vec<Value> = found
+        .into_iter()
         .map(|check| payload::check_run(&world, check))
         .collect();
     let name = world.repos[&repo].full_name();

@@ -36,6 +36,52 @@ async fn a_check_run_is_made_changed_and_completed() {
 }
 
 #[tokio::test]
+async fn what_is_completed_is_neither_opened_again_nor_concluded_otherwise() {
+    let lab = Lab::start().await;
+    let sha = lab.twin.commit(lab.repo, "main", &[("a", "b")]);
+    let body = json!({"name": "dayfly", "head_sha": sha, "status": "completed", "conclusion": "failure"});
+    let (_, made) = lab.api.post("/check-runs", body).await;
+    let path = format!("/check-runs/{}", made["id"]);
+    for body in [
+        json!({"status": "in_progress", "output": {"title": "1", "summary": "one"}}),
+        json!({"status": "completed", "conclusion": "neutral", "output": {"title": "2", "summary": "two"}}),
+    ] {
+        let title = body["output"]["title"].clone();
+        let (status, shown) = read(lab.api.call(Method::PATCH, &path, Some(body)).await).await;
+        assert_eq!(status, 200);
+        assert_eq!(shown["status"], "completed");
+        assert_eq!(shown["conclusion"], "failure");
+        assert_eq!(shown["output"]["title"], title);
+    }
+    lab.assert_no_violations();
+}
+
+#[tokio::test]
+async fn the_check_runs_of_a_commit_are_listed_by_name_and_only_the_latest_unless_all_are_wanted() {
+    let lab = Lab::start().await;
+    let sha = lab.twin.commit(lab.repo, "main", &[("a", "b")]);
+    for (name, id) in [("dayfly / a", "1"), ("dayfly / a", "2"), ("dayfly / b", "3")] {
+        let body = json!({"name": name, "head_sha": sha, "status": "in_progress", "external_id": id});
+        assert_eq!(lab.api.post("/check-runs", body).await.0, 201);
+    }
+    for (query, expected) in [
+        ("", vec!["2", "3"]),
+        ("?filter=all", vec!["1", "2", "3"]),
+        ("?check_name=dayfly+%2F+a", vec!["2"]),
+        ("?check_name=dayfly+%2F+a&filter=all", vec!["1", "2"]),
+        ("?check_name=dayfly+%2F+c&filter=all", vec![]),
+        ("?status=completed", vec![]),
+    ] {
+        let (status, listed) = lab.api.get(&format!("/commits/{sha}/check-runs{query}")).await;
+        assert_eq!(status, 200);
+        let listed = listed["check_runs"].as_array().unwrap();
+        let ids: Vec<&str> = listed.iter().map(|one| one["external_id"].as_str().unwrap()).collect();
+        assert_eq!(ids, expected, "{query}");
+    }
+    lab.assert_no_violations();
+}
+
+#[tokio::test]
 async fn a_comment_is_made_and_changed() {
     let lab = Lab::start().await;
     let (status, made) = lab.api.post("/issues/3/comments", json!({"body": "One"})).await;

@@ -4,4 +4,5 @@
 mod deaths;
 mod lifecycle;
 mod lost;
+mod said;
 mod stage;

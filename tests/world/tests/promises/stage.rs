@@ -26,6 +26,7 @@ pub const RUN: RunId = RunId(500);
 pub enum Call {
     Launch(Event),
     Settle(Event),
+    Report(Event),
     Sweep,
     Patrol,
     Ec2(InstanceId, Word),
@@ -92,6 +93,7 @@ impl Stage {
         match call {
             Call::Launch(event) => done(self.launch().handle(event, now).await),
             Call::Settle(event) => done(self.settle().handle(event, now).await),
+            Call::Report(event) => done(self.reporter().handle(event, now).await),
             Call::Sweep => done(self.sweeper().handle(Task::Sweep, now).await),
             Call::Patrol => done(self.sweeper().handle(Task::Patrol, now).await),
             Call::Ec2(instance, word) => done(
@@ -137,6 +139,15 @@ impl Stage {
         }
     }
 
+    fn reporter(&self) -> dayfly_reporter::Function<World, World> {
+        dayfly_reporter::Function {
+            store: self.world.clone(),
+            github: self.world.clone(),
+            web_url: "https://github.com".to_owned(),
+            deadlines: Self::deadlines(),
+        }
+    }
+
     fn sweeper(&self) -> dayfly_sweeper::Function<World, World, World, World, World> {
         dayfly_sweeper::Function {
             store: self.world.clone(),
@@ -171,6 +182,7 @@ impl Stage {
             let call = match event {
                 Event::JobQueued(_) | Event::LaunchDue(_) | Event::QueueDue(_) => Call::Launch(event),
                 Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) => Call::Settle(event),
+                Event::NoticeDue(_) => Call::Report(event),
             };
             self.make(call);
         }

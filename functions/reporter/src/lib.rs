@@ -1,0 +1,200 @@
+//! Says on its commit what becomes of a job: that it waits and for what, that it is given up and why,
+//! that it was interrupted and runs again.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+use dayfly_core::deadlines::Deadlines;
+use dayfly_core::decide::notice::{self, Ask, Step, Trouble};
+use dayfly_core::event::Event;
+use dayfly_core::ids::{CheckRunId, JobKey};
+use dayfly_core::notice::{CheckRun, render};
+use dayfly_core::record::{Change, Notice, Stored};
+use dayfly_core::time::Timestamp;
+use dayfly_lifecycle::{FlowError, MAX_CONFLICTS};
+use dayfly_ports::{ApiError, ApiErrorKind, CheckView, GitHub, Scope, Store, StoreError};
+
+/// What came of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is said.
+    Said,
+    /// There was nothing to say, or somebody else is at it.
+    Nothing,
+    /// GitHub did not take it; it is said later.
+    Postponed,
+    /// GitHub will not take it.
+    GivenUp,
+}
+
+/// What GitHub answered.
+enum Told {
+    /// The check run says it.
+    Said(CheckRunId),
+    /// This is what is there of the check run that was asked for before.
+    Found(Option<CheckView>),
+}
+
+/// The reporter function.
+pub struct Function<S, G> {
+    /// The table.
+    pub store: S,
+    /// GitHub.
+    pub github: G,
+    /// Where GitHub's pages are.
+    pub web_url: String,
+    /// The stack's deadlines.
+    pub deadlines: Deadlines,
+}
+
+impl<S: Store, G: GitHub> Function<S, G> {
+    /// Handles one event.
+    ///
+    /// # Errors
+    /// If the table did not answer: the event comes again, and the notice is due.
+    pub async fn handle(&self, event: Event, now: Timestamp) -> Result<Outcome, FlowError> {
+        let outcome = match event {
+            Event::NoticeDue(due) => self.say(due.key, now).await?,
+            Event::JobQueued(_)
+            | Event::JobInProgress(_)
+            | Event::JobCompleted(_)
+            | Event::RunCompleted(_)
+            | Event::LaunchDue(_)
+            | Event::QueueDue(_) => Outcome::Nothing,
+        };
+        tracing::info!(?outcome, "handled");
+        Ok(outcome)
+    }
+
+    /// Says a notice, and what is to be said in its place by then.
+    async fn say(&self, key: JobKey, now: Timestamp) -> Result<Outcome, FlowError> {
+        let mut outcome = Outcome::Nothing;
+        for _ in 0..MAX_CONFLICTS {
+            let Some(Stored {
+                record: before,
+                version,
+            }) = self.store.notice(key).await?
+            else {
+                return Ok(Outcome::Nothing);
+            };
+            let check = render(&before, &self.web_url);
+            let (held, ask) = match notice::step(&before, check.conclusion, now) {
+                Step::Nothing => return Ok(outcome),
+                Step::Ask(held, ask) => (*held, ask),
+            };
+            if !self.record(Change::update(version, held.clone())).await? {
+                continue;
+            }
+            // It may be another one that takes the place of one that is concluded.
+            let check = render(&held, &self.web_url);
+            let held = Stored::over(version, held);
+            match self.ask(&held.record, ask, &check).await {
+                Ok(Told::Said(id)) => {
+                    self.said(&held, id, &check, now).await?;
+                    outcome = Outcome::Said;
+                }
+                Ok(Told::Found(found)) => {
+                    let found = found.map(|view| (view.id, view.concluded));
+                    let next = notice::found(&held.record, found, now);
+                    self.record(Change::update(held.version, next)).await?;
+                }
+                Err(error) => return self.failed(&before, &held, &error, now).await,
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    async fn ask(&self, notice: &Notice, ask: Ask, check: &CheckRun) -> Result<Told, ApiError> {
+        let scope = Scope {
+            installation: notice.installation,
+            repository: notice.repository.clone(),
+        };
+        match ask {
+            Ask::Find => {
+                let found = self
+                    .github
+                    .find_check(&scope, &check.head_sha, &check.name, &check.external_id)
+                    .await?;
+                Ok(Told::Found(found))
+            }
+            Ask::Create => self.github.create_check(&scope, check).await.map(Told::Said),
+            Ask::Update(id) => {
+                self.github.update_check(&scope, id, check).await?;
+                Ok(Told::Said(id))
+            }
+        }
+    }
+
+    /// Records that it was said. If something else is to be said by now, that is due at once.
+    async fn said(
+        &self,
+        held: &Stored<Notice>,
+        id: CheckRunId,
+        check: &CheckRun,
+        now: Timestamp,
+    ) -> Result<(), FlowError> {
+        tracing::info!(job = %held.record.key, check = %id, title = check.title, "said it on the commit");
+        let mut next = Some((held.version, notice::said(&held.record, id, check.conclusion)));
+        for _ in 0..MAX_CONFLICTS {
+            let Some((version, said)) = next else {
+                return Ok(());
+            };
+            if self.record(Change::update(version, said)).await? {
+                return Ok(());
+            }
+            let newer = self.store.notice(held.record.key).await?;
+            next = newer.and_then(|Stored { record, version }| {
+                let then = notice::said_meanwhile(&record, &held.record, id, check.conclusion, now)?;
+                Some((version, then))
+            });
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    async fn failed(
+        &self,
+        before: &Notice,
+        held: &Stored<Notice>,
+        error: &ApiError,
+        now: Timestamp,
+    ) -> Result<Outcome, FlowError> {
+        let trouble = trouble(error);
+        let next = notice::failed(before, &held.record, trouble, now, &self.deadlines);
+        let given_up = next.due_at.is_none();
+        if given_up {
+            tracing::warn!(job = %next.key, repository = %next.repository, %error, mend = mend(error),
+                "what is to be said of the job cannot be said on its commit");
+        } else {
+            tracing::warn!(job = %next.key, %error, tries = next.tries, "what is to be said of the job is said later");
+        }
+        // If something else is to be said by now, it is due as it is.
+        self.record(Change::update(held.version, next)).await?;
+        Ok(if given_up { Outcome::GivenUp } else { Outcome::Postponed })
+    }
+
+    /// Writes a record; answers whether it was still as it was read.
+    async fn record(&self, change: Change) -> Result<bool, FlowError> {
+        match self.store.commit(vec![change]).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Conflict) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn trouble(error: &ApiError) -> Trouble {
+    match error.kind {
+        ApiErrorKind::NotFound | ApiErrorKind::Forbidden | ApiErrorKind::BadRequest => Trouble::Hopeless,
+        ApiErrorKind::RateLimited(_) => Trouble::Later(error.wait()),
+        ApiErrorKind::Unavailable => Trouble::Unclear,
+    }
+}
+
+fn mend(error: &ApiError) -> &'static str {
+    match error.kind {
+        ApiErrorKind::Forbidden | ApiErrorKind::NotFound => {
+            "give the GitHub App the repository permission Checks: read and write, and accept it where the App is installed"
+        }
+        ApiErrorKind::BadRequest | ApiErrorKind::RateLimited(_) | ApiErrorKind::Unavailable => {
+            "see what GitHub says; everything else goes on without it"
+        }
+    }
+}

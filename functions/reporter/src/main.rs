@@ -1,0 +1,35 @@
+//! The reporter function's process.
+// The futures of the SDK lie so deep within each other.
+#![recursion_limit = "256"]
+
+use dayfly_function::bus_event::Envelope;
+use dayfly_function::{clock, span};
+use dayfly_github::GitHubApp;
+use dayfly_parameters::SsmParameters;
+use dayfly_reporter::Function;
+use dayfly_settings::Environment;
+use dayfly_store::DynamoTable;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use tracing::Instrument as _;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    dayfly_telemetry::init();
+    let environment = Environment::of_process();
+    let aws = dayfly_aws::config()?;
+    let github = environment.github()?;
+    let function = &Function {
+        store: DynamoTable::new(&aws, environment.table()?),
+        web_url: github.web_url(),
+        github: GitHubApp::new(github, SsmParameters::new(&aws)),
+        deadlines: environment.deadlines()?,
+    };
+    run(service_fn(async |event: LambdaEvent<Envelope>| {
+        let request = event.context.request_id;
+        let event = event.payload.event()?;
+        let span = span::of_event(&event, &request);
+        Box::pin(function.handle(event, clock::now())).instrument(span).await?;
+        Ok::<_, Error>(())
+    }))
+    .await
+}

@@ -1,0 +1,162 @@
+//! What is said of a job on its commit: a notice as one of GitHub's check runs.
+
+mod markdown;
+mod words;
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capacity::Tried;
+use crate::ids::{JobId, JobKey, RunAttempt};
+use crate::record::{Notice, Say};
+
+/// How a check run is concluded. Neither is a judgement on the commit: a success could stand in for
+/// the job's own, and a cancelled check run stops a merge as a failed one does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckConclusion {
+    /// Something was to be said, and stops nobody.
+    Neutral,
+    /// The job cannot run.
+    Failure,
+}
+
+/// A check run as it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckRun {
+    /// The commit that it is on.
+    pub head_sha: String,
+    /// Its name, which GitHub shows in front of the title.
+    pub name: String,
+    /// By which it is found again: see [`external_id`].
+    pub external_id: String,
+    /// Where its *Details* lead: the job.
+    pub details_url: String,
+    /// How it is concluded; in progress, if it is not.
+    pub conclusion: Option<CheckConclusion>,
+    /// What is said, in a line.
+    pub title: String,
+    /// What is said, in Markdown: what happened, what happens next, what to do.
+    pub summary: String,
+    /// What was tried, in Markdown, if anything was.
+    pub text: Option<String>,
+}
+
+/// The most of a text that GitHub takes. It counts characters; to count bytes is safe whatever it counts.
+///
+/// <https://docs.github.com/en/rest/checks/runs#create-a-check-run>
+const MAX_TEXT: usize = 65_535;
+
+/// More of a name or a title is not shown anyway.
+const MAX_LINE: usize = 200;
+
+/// What the check run of a job is called: `<job>/<attempt>` for the first, and `/2`, `/3` … behind it
+/// for those that took its place.
+#[must_use]
+pub fn external_id(key: JobKey, serial: u32) -> String {
+    if serial <= 1 {
+        key.to_string()
+    } else {
+        format!("{key}/{serial}")
+    }
+}
+
+/// The job that a check run of ours is about.
+#[must_use]
+pub fn job_of(external_id: &str) -> Option<JobKey> {
+    let mut parts = external_id.split('/');
+    let job = JobId(parts.next()?.parse().ok()?);
+    let attempt = RunAttempt(parts.next()?.parse().ok()?);
+    Some(JobKey { job, attempt })
+}
+
+/// The check run that says a notice. `web` is where GitHub's pages are, `https://github.com` say.
+#[must_use]
+pub fn render(notice: &Notice, web: &str) -> CheckRun {
+    let said = words::of(notice, web);
+    CheckRun {
+        head_sha: notice.head_sha.clone(),
+        name: markdown::line(&format!("dayfly / {}", notice.job_name), MAX_LINE),
+        external_id: external_id(notice.key, notice.serial),
+        details_url: format!("{}/job/{}", run_url(notice, web), notice.key.job),
+        conclusion: conclusion(&notice.say),
+        title: markdown::line(&said.title, MAX_LINE),
+        summary: markdown::cut(&said.summary(), MAX_TEXT),
+        text: table(tried(&notice.say), MAX_TEXT),
+    }
+}
+
+fn conclusion(say: &Say) -> Option<CheckConclusion> {
+    match say {
+        Say::Waiting { .. } => None,
+        Say::GivenUp { .. } => Some(CheckConclusion::Failure),
+        Say::Launched { .. } | Say::Interrupted { .. } | Say::Again { .. } | Say::Over { .. } => {
+            Some(CheckConclusion::Neutral)
+        }
+    }
+}
+
+fn tried(say: &Say) -> &[Tried] {
+    match say {
+        Say::Waiting { tried, .. } | Say::Launched { tried, .. } | Say::GivenUp { tried, .. } | Say::Over { tried } => {
+            tried
+        }
+        Say::Interrupted { .. } | Say::Again { .. } => &[],
+    }
+}
+
+fn run_url(notice: &Notice, web: &str) -> String {
+    format!("{web}/{}/actions/runs/{}", notice.repository, notice.run)
+}
+
+/// What was tried, a row for each pool and reason; of more than fits, the last are left out.
+#[must_use]
+pub fn table(tried: &[Tried], limit: usize) -> Option<String> {
+    if tried.is_empty() {
+        return None;
+    }
+    let mut text = "### What was tried\n\n\
+        | Instance type | Zone | Bought as | What EC2 said | Times | When (UTC) |\n\
+        |---|---|---|---|---:|---|\n"
+        .to_owned();
+    for (index, one) in tried.iter().enumerate() {
+        let (row, left) = (row(one), tried.len() - index);
+        let remark = format!("\n{left} more are left out here.\n");
+        if text.len() + row.len() + remark.len() > limit {
+            text.push_str(&remark);
+            break;
+        }
+        text.push_str(&row);
+    }
+    Some(text)
+}
+
+fn row(one: &Tried) -> String {
+    let any = || "any".to_owned();
+    let (kind, zone) = one.pool.as_ref().map_or_else(
+        || (any(), any()),
+        |pool| {
+            (
+                markdown::cell(pool.instance_type.as_str()),
+                markdown::cell(pool.zone.as_str()),
+            )
+        },
+    );
+    let said = format!("{}: {}", one.code, one.message);
+    let mut when = format!("{} {}", one.first.utc_day(), one.first.utc_time());
+    if one.last.utc_day() != one.first.utc_day() {
+        let _ = write!(when, " – {} {}", one.last.utc_day(), one.last.utc_time());
+    } else if one.last.seconds() != one.first.seconds() {
+        let _ = write!(when, " – {}", one.last.utc_time());
+    }
+    format!(
+        "| {kind} | {zone} | {} | {} | {} | {when} |\n",
+        one.lifecycle,
+        markdown::cell(&said),
+        one.times,
+    )
+}
+
+#[cfg(test)]
+mod tests;

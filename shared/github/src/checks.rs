@@ -1,0 +1,98 @@
+//! Check runs: what is said on a commit.
+
+use dayfly_core::ids::CheckRunId;
+use dayfly_core::notice::{CheckConclusion, CheckRun};
+use dayfly_ports::{CheckView, Parameters, Scope};
+use serde::Serialize;
+
+use crate::GitHubApp;
+use crate::answers::{Check, CheckRuns};
+use crate::call::Call;
+use crate::calls::path;
+use crate::failure::Failure;
+
+/// <https://docs.github.com/en/rest/checks/runs#create-a-check-run>
+#[derive(Serialize)]
+struct Body<'a> {
+    name: &'a str,
+    /// It stays what it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head_sha: Option<&'a str>,
+    external_id: &'a str,
+    details_url: &'a str,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conclusion: Option<CheckConclusion>,
+    output: Output<'a>,
+}
+
+#[derive(Serialize)]
+struct Output<'a> {
+    title: &'a str,
+    summary: &'a str,
+    /// Words that were there stay, unless others take their place.
+    text: &'a str,
+}
+
+impl<'a> Body<'a> {
+    fn of(check: &'a CheckRun, head_sha: Option<&'a str>) -> Self {
+        Self {
+            name: &check.name,
+            head_sha,
+            external_id: &check.external_id,
+            details_url: &check.details_url,
+            status: match check.conclusion {
+                None => "in_progress",
+                Some(_) => "completed",
+            },
+            conclusion: check.conclusion,
+            output: Output {
+                title: &check.title,
+                summary: &check.summary,
+                text: check.text.as_deref().unwrap_or_default(),
+            },
+        }
+    }
+}
+
+fn json(what: &'static str, body: &Body<'_>) -> Result<serde_json::Value, Failure> {
+    serde_json::to_value(body).map_err(|error| Failure::unanswered(what, error.to_string()))
+}
+
+impl<P: Parameters> GitHubApp<P> {
+    pub(crate) async fn make_check(&self, scope: &Scope, check: &CheckRun) -> Result<CheckRunId, Failure> {
+        const WHAT: &str = "make a check run";
+        let body = json(WHAT, &Body::of(check, Some(&check.head_sha)))?;
+        let call = Call::post(WHAT, path(scope, "check-runs"), Some(body));
+        self.read::<Check>(scope, call).await.map(|made| made.id)
+    }
+
+    pub(crate) async fn change_check(&self, scope: &Scope, id: CheckRunId, check: &CheckRun) -> Result<(), Failure> {
+        const WHAT: &str = "change a check run";
+        let body = json(WHAT, &Body::of(check, None))?;
+        let call = Call::patch(WHAT, path(scope, &format!("check-runs/{id}")), body);
+        self.call(scope, call).await.map(drop)
+    }
+
+    pub(crate) async fn look_check_up(
+        &self,
+        scope: &Scope,
+        head_sha: &str,
+        name: &str,
+        external_id: &str,
+    ) -> Result<Option<CheckView>, Failure> {
+        const WHAT: &str = "look a check run up";
+        let escape = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        // Without `all` only the latest of each name and App is listed, whatever its external id.
+        let query = format!(
+            "commits/{}/check-runs?check_name={}&filter=all",
+            escape(head_sha),
+            escape(name)
+        );
+        let all = self.pages::<CheckRuns>(scope, WHAT, &path(scope, &query)).await?;
+        let found = all
+            .into_iter()
+            .find(|one| one.name == name && one.external_id.as_deref() == Some(external_id));
+        Ok(found.map(Into::into))
+    }
+}
