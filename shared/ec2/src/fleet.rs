@@ -1,24 +1,28 @@
-//! One `CreateFleet` call of type `instant`: EC2 picks the pool among all types and subnets at once,
-//! and answers with the instance.
+//! One `CreateFleet` call of type `instant`: EC2 picks among all pools at once, and answers with the
+//! instances.
 //!
 //! <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateFleet.html>
+//!
+//! No minimum capacity is asked for: fewer instances than wanted are better than none.
+
+use std::collections::HashSet;
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::operation::create_fleet::CreateFleetOutput;
 use aws_sdk_ec2::operation::create_fleet::builders::CreateFleetFluentBuilder;
 use aws_sdk_ec2::types::{
-    CreateFleetInstance, DefaultTargetCapacityType, FleetBlockDeviceMappingRequest, FleetEbsBlockDeviceRequest,
+    DefaultTargetCapacityType, FleetBlockDeviceMappingRequest, FleetEbsBlockDeviceRequest,
     FleetLaunchTemplateConfigRequest, FleetLaunchTemplateOverridesRequest, FleetLaunchTemplateSpecificationRequest,
-    FleetOnDemandAllocationStrategy, FleetType, InstanceLifecycle, InstanceType as SdkInstanceType,
-    OnDemandOptionsRequest, ResourceType, SpotAllocationStrategy, SpotInstanceInterruptionBehavior, SpotOptionsRequest,
-    Tag, TagSpecification, TargetCapacitySpecificationRequest, VolumeType,
+    FleetOnDemandAllocationStrategy, FleetType, InstanceType as SdkInstanceType, OnDemandOptionsRequest, ResourceType,
+    SpotAllocationStrategy, SpotInstanceInterruptionBehavior, SpotOptionsRequest, Tag, TagSpecification,
+    TargetCapacitySpecificationRequest, VolumeType,
 };
-use dayfly_core::ids::{InstanceId, InstanceType, Zone};
-use dayfly_ports::{FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest};
+use dayfly_core::capacity::{InstanceLifecycle, Placement};
+use dayfly_core::config::AllocationStrategy;
+use dayfly_core::money::MicroDollars;
+use dayfly_ports::FleetRequest;
 use dayfly_settings::Ec2Settings;
 
-use crate::kind::kind_of;
-use crate::{TAG_INSTALLATION, TAG_MANAGED, TAG_NAME, TAG_REPOSITORY, TAG_RUNNER, TAG_STACK};
+use crate::{TAG_FLEET, TAG_INSTALLATION, TAG_MANAGED, TAG_NAME, TAG_REPOSITORY, TAG_STACK};
 
 /// EC2 takes no more pools in one call.
 const MAX_OVERRIDES: usize = 300;
@@ -44,65 +48,98 @@ pub(crate) fn call(client: &Client, settings: &Ec2Settings, request: &FleetReque
     };
     let call = client
         .create_fleet()
-        .client_token(&request.client_token)
+        .client_token(request.fleet.as_str())
         .r#type(FleetType::Instant)
-        .target_capacity_specification(one(request.spot))
+        .target_capacity_specification(capacity(request))
         .launch_template_configs(config)
         .tag_specifications(tagged(ResourceType::Fleet))
         .tag_specifications(tagged(ResourceType::Instance))
         .tag_specifications(tagged(ResourceType::Volume));
-    if request.spot {
-        let options = SpotOptionsRequest::builder()
-            .allocation_strategy(SpotAllocationStrategy::PriceCapacityOptimized)
-            .instance_interruption_behavior(SpotInstanceInterruptionBehavior::Terminate)
-            .build();
-        call.spot_options(options)
-    } else {
-        let options = OnDemandOptionsRequest::builder()
-            .allocation_strategy(FleetOnDemandAllocationStrategy::LowestPrice)
-            .build();
-        call.on_demand_options(options)
+    match request.lifecycle {
+        InstanceLifecycle::Spot => call.spot_options(spot_options(request.strategy)),
+        InstanceLifecycle::OnDemand => call.on_demand_options(on_demand_options(request)),
     }
 }
 
-/// Exactly one instance.
-fn one(spot: bool) -> TargetCapacitySpecificationRequest {
+/// So many instances, all bought alike.
+fn capacity(request: &FleetRequest) -> TargetCapacitySpecificationRequest {
     TargetCapacitySpecificationRequest::builder()
-        .total_target_capacity(1)
-        .default_target_capacity_type(if spot {
-            DefaultTargetCapacityType::Spot
-        } else {
-            DefaultTargetCapacityType::OnDemand
+        .total_target_capacity(i32::try_from(request.count).unwrap_or(i32::MAX))
+        .default_target_capacity_type(match request.lifecycle {
+            InstanceLifecycle::Spot => DefaultTargetCapacityType::Spot,
+            InstanceLifecycle::OnDemand => DefaultTargetCapacityType::OnDemand,
         })
         .build()
 }
 
-/// The pools: every type in every subnet, each once.
+/// A price limit stands with each pool ([`overrides`]) and not here: `MaxTotalPrice` bounds the sum
+/// only, and what each pool keeps to, the sum keeps to.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_SpotOptionsRequest.html>
+fn spot_options(strategy: AllocationStrategy) -> SpotOptionsRequest {
+    SpotOptionsRequest::builder()
+        .allocation_strategy(match strategy {
+            AllocationStrategy::PriceCapacityOptimized => SpotAllocationStrategy::PriceCapacityOptimized,
+            AllocationStrategy::CapacityOptimized => SpotAllocationStrategy::CapacityOptimized,
+            AllocationStrategy::LowestPrice => SpotAllocationStrategy::LowestPrice,
+        })
+        .instance_interruption_behavior(SpotInstanceInterruptionBehavior::Terminate)
+        .build()
+}
+
+/// The cheapest first, and no more of them than the price limit allows for all together.
+///
+/// `MaxTotalPrice` is what all on-demand instances of the fleet may cost in an hour; EC2 stops
+/// launching when the next would pass it, with fewer instances than wanted. It is for fleets of every
+/// type: of the members beside it, those for `instant` alone are marked as such. A pool's own
+/// `MaxPrice` is for spot only. With several instances the limit holds on average: beside cheap ones,
+/// a dearer one may fit. To hold it for each, the caller names no pool whose list price is above it.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_OnDemandOptionsRequest.html>
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-fleet-control-spending.html>
+fn on_demand_options(request: &FleetRequest) -> OnDemandOptionsRequest {
+    let total = request
+        .max_price
+        .map(|price| MicroDollars(price.0.saturating_mul(u64::from(request.count))));
+    OnDemandOptionsRequest::builder()
+        .allocation_strategy(FleetOnDemandAllocationStrategy::LowestPrice)
+        .set_max_total_price(total.map(decimal))
+        .build()
+}
+
+/// Dollars as EC2 reads them: `0.157800`.
+fn decimal(price: MicroDollars) -> String {
+    format!("{}.{:06}", price.0 / 1_000_000, price.0 % 1_000_000)
+}
+
+/// The pools, each once.
 fn overrides(request: &FleetRequest) -> Vec<FleetLaunchTemplateOverridesRequest> {
-    let mut pools: Vec<(&InstanceType, &str)> = Vec::new();
-    for instance_type in &request.instance_types {
-        for subnet in &request.subnets {
-            let pool = (instance_type, subnet.as_str());
-            // EC2 refuses a request that names a pool twice.
-            if !pools.contains(&pool) {
-                pools.push(pool);
-            }
-        }
-    }
+    let mut named = HashSet::new();
+    // EC2 refuses a request that names a pool twice, be it through another subnet of the zone.
+    let pools: Vec<&Placement> = request
+        .placements
+        .iter()
+        .filter(|placement| named.insert(&placement.pool))
+        .collect();
     if pools.len() > MAX_OVERRIDES {
         tracing::warn!(
             pools = pools.len(),
             MAX_OVERRIDES,
-            "more types and subnets than one call may name: the last are left out"
+            "more pools than one call may name: the last are left out"
         );
     }
+    let max_price = match request.lifecycle {
+        InstanceLifecycle::Spot => request.max_price.map(decimal),
+        InstanceLifecycle::OnDemand => None,
+    };
     pools
         .into_iter()
         .take(MAX_OVERRIDES)
-        .map(|(instance_type, subnet)| {
+        .map(|placement| {
             FleetLaunchTemplateOverridesRequest::builder()
-                .instance_type(SdkInstanceType::from(instance_type.as_str()))
-                .subnet_id(subnet)
+                .instance_type(SdkInstanceType::from(placement.pool.instance_type.as_str()))
+                .subnet_id(placement.subnet.as_str())
+                .set_max_price(max_price.clone())
                 .image_id(request.image.as_str())
                 .set_block_device_mappings(Some(volumes(request)))
                 .build()
@@ -139,9 +176,9 @@ fn volumes(request: &FleetRequest) -> Vec<FleetBlockDeviceMappingRequest> {
 /// What is known of an instance by its tags alone.
 fn tags(settings: &Ec2Settings, request: &FleetRequest) -> Vec<Tag> {
     let tags = [
-        (TAG_NAME, request.runner.to_string()),
+        (TAG_NAME, format!("dayfly {}", request.scope.repository)),
         (TAG_STACK, settings.stack.clone()),
-        (TAG_RUNNER, request.runner.to_string()),
+        (TAG_FLEET, request.fleet.to_string()),
         (TAG_REPOSITORY, request.scope.repository.to_string()),
         (TAG_INSTALLATION, request.scope.installation.to_string()),
         (TAG_MANAGED, "true".to_owned()),
@@ -149,53 +186,4 @@ fn tags(settings: &Ec2Settings, request: &FleetRequest) -> Vec<Tag> {
     tags.into_iter()
         .map(|(key, value)| Tag::builder().key(key).value(value).build())
         .collect()
-}
-
-/// What the call came to. An error that every pool repeats is told once.
-pub(crate) fn answer(output: &CreateFleetOutput) -> FleetAnswer {
-    let mut errors: Vec<FleetError> = Vec::new();
-    for error in output.errors() {
-        let code = error.error_code().unwrap_or_default();
-        let error = FleetError {
-            kind: kind_of(code),
-            code: code.to_owned(),
-            message: error.error_message().unwrap_or_default().to_owned(),
-            pool: None,
-        };
-        if !errors.contains(&error) {
-            errors.push(error);
-        }
-    }
-    let instances: Vec<FleetInstance> = output.instances().iter().flat_map(launched).collect();
-    if instances.is_empty() && errors.is_empty() {
-        errors.push(FleetError {
-            kind: FleetErrorKind::Unknown,
-            code: "NoInstance".to_owned(),
-            message: "EC2 launched nothing and gave no reason".to_owned(),
-            pool: None,
-        });
-    }
-    FleetAnswer { instances, errors }
-}
-
-/// The instances of one pool.
-fn launched(pool: &CreateFleetInstance) -> impl Iterator<Item = FleetInstance> {
-    let overrides = pool
-        .launch_template_and_overrides()
-        .and_then(|template| template.overrides());
-    let zone = pool
-        .availability_zone()
-        .or_else(|| overrides?.availability_zone())
-        .map(Zone::new);
-    let instance_type = pool
-        .instance_type()
-        .or_else(|| overrides?.instance_type())
-        .map_or("", SdkInstanceType::as_str);
-    let spot = pool.lifecycle() == Some(&InstanceLifecycle::Spot);
-    pool.instance_ids().iter().map(move |id| FleetInstance {
-        instance: InstanceId::new(id),
-        instance_type: InstanceType::new(instance_type),
-        zone: zone.clone(),
-        spot,
-    })
 }

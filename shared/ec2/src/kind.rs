@@ -18,13 +18,17 @@ pub(crate) fn kind_of(code: &str) -> FleetErrorKind {
         | "InsufficientCapacity"
         | "InsufficientCapacityOnHost"
         | "InsufficientReservedInstanceCapacity"
+        | "InsufficientVolumeCapacity"
+        // Of that one subnet: another zone may have some.
         | "InsufficientFreeAddressesInSubnet"
         | "ReservationCapacityExceeded"
         | "UnfulfillableCapacity" => FleetErrorKind::Capacity,
         "MaxSpotInstanceCountExceeded"
         | "MaxSpotFleetRequestCountExceeded"
+        | "MaxFleetCountExceeded"
         | "VcpuLimitExceeded"
         | "InstanceLimitExceeded"
+        | "ResourceLimitExceeded"
         | "NetworkInterfaceLimitExceeded"
         | "VolumeLimitExceeded"
         | "MaxIOPSLimitExceeded" => FleetErrorKind::Quota,
@@ -42,20 +46,22 @@ pub(crate) fn kind_of(code: &str) -> FleetErrorKind {
         | "AuthFailure"
         | "OptInRequired"
         | "Blocked"
-        | "Unsupported"
-        | "UnsupportedOperation"
-        | "UnsupportedInstanceTypeOnHost"
+        | "RequestResourceCountExceeded"
         | "UnknownParameter"
         | "UnknownVolumeType"
         | "ValidationError"
         | "IdempotentParameterMismatch"
         | "MalformedQueryString"
         | "VolumeTypeNotAvailableInZone" => FleetErrorKind::BadRequest,
-        // `InvalidAMIID.NotFound`, `InvalidParameterValue`, `MissingInput` …
-        _ if code.starts_with("Invalid") || code.starts_with("Missing") => FleetErrorKind::BadRequest,
+        // `InvalidAMIID.NotFound`, `InvalidFleetConfiguration` (a type that a zone does not have),
+        // `MissingInput`, `Unsupported`, `AuthFailure.ServiceLinkedRoleCreationNotPermitted` …
+        _ if BAD_REQUESTS.iter().any(|prefix| code.starts_with(prefix)) => FleetErrorKind::BadRequest,
         _ => FleetErrorKind::Unknown,
     }
 }
+
+/// What the codes of requests begin with that can never succeed as they are.
+const BAD_REQUESTS: [&str; 4] = ["Invalid", "Missing", "Unsupported", "AuthFailure."];
 
 #[cfg(test)]
 mod tests {
@@ -68,11 +74,17 @@ mod tests {
             ("InsufficientInstanceCapacity", Capacity),
             ("UnfulfillableCapacity", Capacity),
             ("InsufficientHostCapacity", Capacity),
+            ("Server.InsufficientInstanceCapacity", Capacity),
+            ("InsufficientVolumeCapacity", Capacity),
             ("InsufficientFreeAddressesInSubnet", Capacity),
+            ("ReservationCapacityExceeded", Capacity),
             ("MaxSpotInstanceCountExceeded", Quota),
             ("VcpuLimitExceeded", Quota),
             ("Client.VcpuLimitExceeded", Quota),
             ("InstanceLimitExceeded", Quota),
+            ("MaxSpotFleetRequestCountExceeded", Quota),
+            ("MaxFleetCountExceeded", Quota),
+            ("VolumeLimitExceeded", Quota),
             ("SpotMaxPriceTooLow", Price),
             ("InvalidAMIID.NotFound", BadRequest),
             ("InvalidAMIID.Malformed", BadRequest),
@@ -83,10 +95,17 @@ mod tests {
             ("InvalidLaunchTemplateId.NotFound", BadRequest),
             ("MissingParameter", BadRequest),
             ("UnauthorizedOperation", BadRequest),
+            ("AuthFailure", BadRequest),
+            ("AuthFailure.ServiceLinkedRoleCreationNotPermitted", BadRequest),
+            ("OptInRequired", BadRequest),
             ("Unsupported", BadRequest),
+            ("UnsupportedOperation", BadRequest),
+            ("UnsupportedHostConfiguration", BadRequest),
             ("IdempotentParameterMismatch", BadRequest),
             ("RequestLimitExceeded", Throttled),
             ("Throttling", Throttled),
+            ("ThrottlingException", Throttled),
+            ("EC2ThrottledException", Throttled),
             ("Client.RequestLimitExceeded", Throttled),
             ("InternalError", Unknown),
             ("Server.InternalError", Unknown),

@@ -1,8 +1,10 @@
-//! EC2: fleets of one instance, their ends, and what is known of them.
+//! EC2: fleets, the ends of their instances, and what is known of them.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod answer;
 mod fleet;
 mod kind;
+mod subnets;
 mod terminate;
 mod view;
 
@@ -14,7 +16,7 @@ use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::primitives::DateTime;
 use aws_sdk_ec2::types::{Filter, InstanceType as SdkInstanceType, Reservation};
 use dayfly_aws::{SdkConfig, failure};
-use dayfly_core::ids::{ImageId, InstanceId, InstanceType, RunnerName, Zone};
+use dayfly_core::ids::{FleetId, ImageId, InstanceId, InstanceType, SubnetId, Zone};
 use dayfly_core::money::MicroDollars;
 use dayfly_ports::{Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetRequest, Image, InstanceView};
 
@@ -24,9 +26,9 @@ use kind::kind_of;
 
 /// Marks the instances of one stack: no other is ever seen or ended.
 pub const TAG_STACK: &str = "dayfly:stack";
-/// Names the runner that an instance was launched for, so that it is known even if its record is lost.
-pub const TAG_RUNNER: &str = "dayfly:runner";
-/// Names the repository that the runner registers in.
+/// Names the call that launched an instance, so that it is found even if the answer is lost.
+pub const TAG_FLEET: &str = "dayfly:fleet";
+/// Names the repository that the instance's runner registers in.
 pub const TAG_REPOSITORY: &str = "dayfly:repository";
 /// Names the App's installation that sees that repository.
 pub const TAG_INSTALLATION: &str = "dayfly:installation";
@@ -35,7 +37,7 @@ pub const TAG_MANAGED: &str = "dayfly:managed";
 /// What consoles show.
 pub const TAG_NAME: &str = "Name";
 
-/// For one try: `CreateFleet` answers only when the instance is found, which takes some seconds.
+/// For one try: `CreateFleet` answers only when the instances are found, which takes some seconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// For a call with all its tries: below the time after which another takes a launch over.
@@ -101,16 +103,20 @@ impl Fleet for Ec2Fleet {
             .send()
             .await
             .map_err(|error| refused(&error))?;
-        Ok(fleet::answer(&answer))
+        Ok(answer::read(&answer, request))
     }
 
     async fn terminate(&self, instances: &[InstanceId], at_once: bool) -> Result<(), FleetError> {
         self.end(instances, at_once).await
     }
 
-    async fn of_runner(&self, runner: &RunnerName) -> Result<Vec<InstanceView>, FleetError> {
-        let of_runner = filter(&format!("tag:{TAG_RUNNER}"), [runner.as_str()]);
-        self.describe(vec![of_runner]).await
+    async fn of_fleet(&self, fleet: &FleetId) -> Result<Vec<InstanceView>, FleetError> {
+        let of_fleet = filter(&format!("tag:{TAG_FLEET}"), [fleet.as_str()]);
+        self.describe(vec![of_fleet]).await
+    }
+
+    async fn zones(&self, subnets: &[SubnetId]) -> Result<Vec<(SubnetId, Zone)>, FleetError> {
+        self.zones_of(subnets).await
     }
 
     async fn living(&self) -> Result<Vec<InstanceView>, FleetError> {

@@ -1,11 +1,12 @@
 //! Instances, as EC2 describes them.
 
 use aws_sdk_ec2::types::{Instance, InstanceLifecycleType, InstanceStateName, InstanceType as SdkInstanceType};
-use dayfly_core::ids::{InstallationId, InstanceId, InstanceType, RunnerName, Zone};
+use dayfly_core::capacity::InstanceLifecycle;
+use dayfly_core::ids::{FleetId, InstallationId, InstanceId, InstanceType, Zone};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{FleetError, InstanceState, InstanceView, Scope};
 
-use crate::{TAG_INSTALLATION, TAG_REPOSITORY, TAG_RUNNER, unexpected};
+use crate::{TAG_FLEET, TAG_INSTALLATION, TAG_REPOSITORY, unexpected};
 
 /// The value of a tag.
 pub(crate) fn tag<'a>(instance: &'a Instance, key: &str) -> Option<&'a str> {
@@ -35,10 +36,13 @@ pub(crate) fn of(instance: &Instance) -> Result<InstanceView, FleetError> {
                 .and_then(|p| p.availability_zone())
                 .unwrap_or_default(),
         ),
-        spot: instance.instance_lifecycle() == Some(&InstanceLifecycleType::Spot),
+        lifecycle: match instance.instance_lifecycle() {
+            Some(InstanceLifecycleType::Spot) => InstanceLifecycle::Spot,
+            // EC2 says nothing of an instance that is on demand.
+            _ => InstanceLifecycle::OnDemand,
+        },
         launched_at: Timestamp::from_millis(launched_at),
-        // What is no name of ours leads to no record, which is what an orphan's tag is.
-        runner: tag(instance, TAG_RUNNER).and_then(RunnerName::from_registered),
+        fleet: tag(instance, TAG_FLEET).map(FleetId::new),
         scope: scope(instance),
     })
 }

@@ -39,7 +39,7 @@ impl Job {
         }
     }
 
-    /// The job that a runner was launched for: `dayfly-<job>-<run attempt>-<launch>`.
+    /// The job that a runner was launched for: `dayfly-<job>-<run attempt>-<launch>-i<instance>`.
     #[must_use]
     pub fn of_runner(name: &str, id: u64, repository: &str) -> Option<Self> {
         let job = name.strip_prefix("dayfly-")?.split('-').next()?;
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_runner_leads_back_to_its_job() {
-        let job = Job::of_runner("dayfly-51000000007-1-1-m2", 9, "octo-org/gpu").unwrap();
+        let job = Job::of_runner("dayfly-51000000007-1-1-i0123456789abcdef0-m2", 9, "octo-org/gpu").unwrap();
         assert_eq!(job.id, Job::queued(7, "octo-org/gpu").id);
         assert_eq!(job.payload("in_progress")["workflow_job"]["runner_id"], 9);
         assert!(Job::of_runner("somebody-else", 9, "octo-org/gpu").is_none());

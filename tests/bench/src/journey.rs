@@ -173,7 +173,6 @@ impl Journey<'_> {
             .instances()
             .map(|it| Machine {
                 id: it.id.clone(),
-                runner: it.tag("dayfly:runner").to_owned(),
                 repository: it.tag("dayfly:repository").to_owned(),
             })
             .collect();
@@ -185,12 +184,12 @@ impl Journey<'_> {
     fn jobs_on(&self, instances: &[Machine]) -> anyhow::Result<Vec<Job>> {
         let state = self.cloud.state();
         let job = |machine: &Machine| {
-            let id = state.github.runner_id(&machine.runner)?;
-            Job::of_runner(&machine.runner, id, &machine.repository)
+            let (name, id) = state.github.runner_on(&machine.id)?;
+            Job::of_runner(&name, id, &machine.repository)
         };
         instances
             .iter()
-            .map(|it| job(it).with_context(|| format!("no runner is registered under `{}`", it.runner)))
+            .map(|it| job(it).with_context(|| format!("no runner is registered on `{}`", it.id)))
             .collect()
     }
 
@@ -209,7 +208,6 @@ impl Journey<'_> {
 /// An instance, as its tags tell of it.
 struct Machine {
     id: String,
-    runner: String,
     repository: String,
 }
 

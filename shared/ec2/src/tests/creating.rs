@@ -1,30 +1,54 @@
 use std::collections::BTreeMap;
 
-use dayfly_core::ids::{
-    ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey, RunAttempt, RunnerName, SubnetId, Zone,
-};
-use dayfly_ports::{Fleet, FleetErrorKind, FleetInstance, FleetRequest, Scope};
+use dayfly_core::capacity::{InstanceLifecycle, Placement, Pool};
+use dayfly_core::config::AllocationStrategy;
+use dayfly_core::ids::{FleetId, ImageId, InstallationId, InstanceId, InstanceType, SubnetId, Zone};
+use dayfly_core::money::MicroDollars;
+use dayfly_ports::{Fleet, FleetAnswer, FleetErrorKind, FleetInstance, FleetRequest, Scope};
 
 use super::support::{Ec2, fleet_at};
 
+fn pool(instance_type: &str, zone: &str) -> Pool {
+    Pool {
+        instance_type: InstanceType::new(instance_type),
+        zone: Zone::new(zone),
+    }
+}
+
+fn placement(instance_type: &str, letter: &str) -> Placement {
+    Placement {
+        pool: pool(instance_type, &format!("eu-west-1{letter}")),
+        subnet: SubnetId::new(format!("subnet-{letter}")),
+    }
+}
+
 fn request() -> FleetRequest {
-    let job = JobKey {
-        job: JobId(11),
-        attempt: RunAttempt(1),
-    };
     FleetRequest {
-        client_token: "dayfly-11-1-1-t1".to_owned(),
-        runner: RunnerName::of(job, 1),
+        fleet: FleetId::new("dayfly-fleet-1"),
         scope: Scope {
             installation: InstallationId(7),
             repository: "octo/gpu".parse().unwrap(),
         },
-        instance_types: vec![InstanceType::new("g5.xlarge"), InstanceType::new("g6.xlarge")],
-        subnets: vec![SubnetId::new("subnet-a"), SubnetId::new("subnet-b")],
+        count: 3,
+        placements: vec![
+            placement("g5.xlarge", "a"),
+            placement("g5.xlarge", "b"),
+            placement("g6.xlarge", "a"),
+            placement("g6.xlarge", "b"),
+        ],
         image: ImageId::new("ami-12345678"),
         root_device: "/dev/sda1".to_owned(),
         disk_gib: Some(100),
-        spot: true,
+        lifecycle: InstanceLifecycle::Spot,
+        strategy: AllocationStrategy::PriceCapacityOptimized,
+        max_price: None,
+    }
+}
+
+fn on_demand() -> FleetRequest {
+    FleetRequest {
+        lifecycle: InstanceLifecycle::OnDemand,
+        ..request()
     }
 }
 
@@ -33,6 +57,30 @@ const LAUNCHED: &str = "<fleetId>fleet-1</fleetId><errorSet/>\
     <instanceIds><item>i-1</item></instanceIds><instanceType>g5.xlarge</instanceType><lifecycle>spot</lifecycle>\
     <launchTemplateAndOverrides><overrides><availabilityZone>eu-west-1a</availabilityZone></overrides>\
     </launchTemplateAndOverrides></item></fleetInstanceSet>";
+
+/// A pool's part of an answer, with the overrides as EC2 repeats them.
+fn part(instance_type: &str, subnet: &str, inner: &str) -> String {
+    format!(
+        "<item><launchTemplateAndOverrides><overrides><instanceType>{instance_type}</instanceType>\
+         <subnetId>{subnet}</subnetId></overrides></launchTemplateAndOverrides>{inner}</item>"
+    )
+}
+
+fn error(code: &str, message: &str) -> String {
+    format!("<errorCode>{code}</errorCode><errorMessage>{message}</errorMessage>")
+}
+
+/// What is made of an answer of EC2's.
+async fn answered(request: &FleetRequest, instances: &[String], errors: &[String]) -> FleetAnswer {
+    let ec2 = Ec2::start().await;
+    let answer = format!(
+        "<fleetId>fleet-1</fleetId><errorSet>{}</errorSet><fleetInstanceSet>{}</fleetInstanceSet>",
+        errors.concat(),
+        instances.concat()
+    );
+    ec2.answers("CreateFleet", "", &answer).await;
+    ec2.fleet.create(request).await.unwrap()
+}
 
 /// The parameters of the one call that `request` makes.
 async fn asked(request: &FleetRequest) -> BTreeMap<String, String> {
@@ -52,12 +100,12 @@ fn overrides(call: &BTreeMap<String, String>, field: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn one_call_asks_for_one_instance_from_every_pool() {
+async fn one_call_asks_for_all_instances_from_every_pool() {
     let call = asked(&request()).await;
     for (name, value) in [
         ("Type", "instant"),
-        ("ClientToken", "dayfly-11-1-1-t1"),
-        ("TargetCapacitySpecification.TotalTargetCapacity", "1"),
+        ("ClientToken", "dayfly-fleet-1"),
+        ("TargetCapacitySpecification.TotalTargetCapacity", "3"),
         ("TargetCapacitySpecification.DefaultTargetCapacityType", "spot"),
         ("SpotOptions.AllocationStrategy", "price-capacity-optimized"),
         (
@@ -77,6 +125,53 @@ async fn one_call_asks_for_one_instance_from_every_pool() {
         ["subnet-a", "subnet-b", "subnet-a", "subnet-b"]
     );
     assert_eq!(overrides(&call, "ImageId"), ["ami-12345678"; 4]);
+}
+
+#[tokio::test]
+async fn fewer_instances_than_asked_for_will_do() {
+    for request in [request(), on_demand()] {
+        let call = asked(&request).await;
+        let all_or_nothing: Vec<_> = call.keys().filter(|name| name.contains("MinTargetCapacity")).collect();
+        assert!(all_or_nothing.is_empty(), "{all_or_nothing:?}");
+    }
+}
+
+#[tokio::test]
+async fn spot_capacity_is_picked_as_the_spec_says() {
+    for (strategy, name) in [
+        (AllocationStrategy::PriceCapacityOptimized, "price-capacity-optimized"),
+        (AllocationStrategy::CapacityOptimized, "capacity-optimized"),
+        (AllocationStrategy::LowestPrice, "lowest-price"),
+    ] {
+        let call = asked(&FleetRequest { strategy, ..request() }).await;
+        assert_eq!(call["SpotOptions.AllocationStrategy"], name);
+        assert_eq!(call["SpotOptions.InstanceInterruptionBehavior"], "terminate");
+    }
+}
+
+#[tokio::test]
+async fn a_price_limit_holds_for_each_pool_on_spot_and_for_the_sum_on_demand() {
+    let limit = |request: FleetRequest, micros| FleetRequest {
+        max_price: Some(MicroDollars(micros)),
+        ..request
+    };
+    for (micros, each, sum) in [
+        (157_800, "0.157800", "0.473400"),
+        (1_000_000, "1.000000", "3.000000"),
+        (12_000_001, "12.000001", "36.000003"),
+    ] {
+        let spot = asked(&limit(request(), micros)).await;
+        assert_eq!(overrides(&spot, "MaxPrice"), [each; 4]);
+        assert!(!spot.contains_key("SpotOptions.MaxTotalPrice"));
+
+        let on_demand = asked(&limit(on_demand(), micros)).await;
+        assert_eq!(on_demand["OnDemandOptions.MaxTotalPrice"], sum);
+        assert_eq!(overrides(&on_demand, "MaxPrice"), [""; 0]);
+    }
+    for request in [request(), on_demand()] {
+        let call = asked(&request).await;
+        assert!(!call.keys().any(|name| name.contains("Price")), "no limit is none");
+    }
 }
 
 #[tokio::test]
@@ -124,9 +219,9 @@ async fn fleet_instance_and_volume_are_tagged_as_ours() {
             })
             .collect();
         let expected = BTreeMap::from([
-            ("Name", "dayfly-11-1-1"),
+            ("Name", "dayfly octo/gpu"),
             ("dayfly:stack", "dayfly-test"),
-            ("dayfly:runner", "dayfly-11-1-1"),
+            ("dayfly:fleet", "dayfly-fleet-1"),
             ("dayfly:managed", "true"),
             ("dayfly:repository", "octo/gpu"),
             ("dayfly:installation", "7"),
@@ -137,11 +232,7 @@ async fn fleet_instance_and_volume_are_tagged_as_ours() {
 
 #[tokio::test]
 async fn on_demand_capacity_is_taken_where_it_costs_least() {
-    let call = asked(&FleetRequest {
-        spot: false,
-        ..request()
-    })
-    .await;
+    let call = asked(&on_demand()).await;
     assert_eq!(
         call["TargetCapacitySpecification.DefaultTargetCapacityType"],
         "on-demand"
@@ -151,10 +242,30 @@ async fn on_demand_capacity_is_taken_where_it_costs_least() {
 }
 
 #[tokio::test]
-async fn a_pool_that_is_named_twice_is_asked_for_once() {
+async fn a_pool_that_is_named_twice_is_asked_for_once_through_its_first_subnet() {
     let mut twice = request();
-    twice.instance_types = vec![InstanceType::new("g5.xlarge"); 2];
-    assert_eq!(overrides(&asked(&twice).await, "InstanceType"), ["g5.xlarge"; 2]);
+    let other_subnet = Placement {
+        subnet: SubnetId::new("subnet-a2"),
+        ..placement("g5.xlarge", "a")
+    };
+    twice.placements = vec![
+        placement("g5.xlarge", "a"),
+        other_subnet,
+        placement("g5.xlarge", "b"),
+        placement("g5.xlarge", "a"),
+    ];
+    let call = asked(&twice).await;
+    assert_eq!(overrides(&call, "SubnetId"), ["subnet-a", "subnet-b"]);
+}
+
+#[tokio::test]
+async fn no_more_pools_are_named_than_ec2_takes() {
+    let mut many = request();
+    let types = (0..301).map(|n| placement(&format!("g5.{n}xlarge"), "a"));
+    many.placements = types.collect();
+    let named = overrides(&asked(&many).await, "InstanceType");
+    assert_eq!(named.len(), 300);
+    assert_eq!(named.last().map(String::as_str), Some("g5.299xlarge"));
 }
 
 #[tokio::test]
@@ -171,45 +282,103 @@ async fn an_instance_is_told_with_its_pool() {
         instance: InstanceId::new("i-1"),
         instance_type: InstanceType::new("g5.xlarge"),
         zone: Some(Zone::new("eu-west-1a")),
-        spot: true,
+        lifecycle: InstanceLifecycle::Spot,
     };
     assert_eq!((answer.instances, answer.errors), (vec![expected], vec![]));
 }
 
 #[tokio::test]
-async fn errors_without_an_instance_are_told_once_each() {
-    let ec2 = Ec2::start().await;
-    let error = |code: &str, message: &str| {
-        format!("<item><errorCode>{code}</errorCode><errorMessage>{message}</errorMessage></item>")
-    };
-    let none = format!(
-        "<fleetId>fleet-1</fleetId><fleetInstanceSet/><errorSet>{}{}{}</errorSet>",
-        error("UnfulfillableCapacity", "no capacity"),
-        error("UnfulfillableCapacity", "no capacity"),
-        error("MaxSpotInstanceCountExceeded", "quota"),
-    );
-    ec2.answers("CreateFleet", "", &none).await;
-    let answer = ec2.fleet.create(&request()).await.unwrap();
+async fn the_instances_of_all_pools_are_told() {
+    for (request, lifecycle) in [
+        (request(), "<lifecycle>spot</lifecycle>"),
+        (on_demand(), "<lifecycle>on-demand</lifecycle>"),
+        (on_demand(), ""),
+    ] {
+        let of = |ids: &str| format!("{lifecycle}<instanceIds>{ids}</instanceIds>");
+        let parts = [
+            part("g5.xlarge", "subnet-b", &of("<item>i-1</item><item>i-2</item>")),
+            part("g6.xlarge", "subnet-a", &of("<item>i-3</item>")),
+            part("g6.xlarge", "subnet-of-nobody", &of("<item>i-4</item>")),
+        ];
+        let answer = answered(&request, &parts, &[]).await;
+        let told: Vec<_> = answer
+            .instances
+            .iter()
+            .map(|one| {
+                let zone = one.zone.as_ref().map(Zone::as_str);
+                (one.instance.as_str(), one.instance_type.as_str(), zone, one.lifecycle)
+            })
+            .collect();
+        let bought = request.lifecycle;
+        assert_eq!(
+            told,
+            [
+                ("i-1", "g5.xlarge", Some("eu-west-1b"), bought),
+                ("i-2", "g5.xlarge", Some("eu-west-1b"), bought),
+                ("i-3", "g6.xlarge", Some("eu-west-1a"), bought),
+                ("i-4", "g6.xlarge", None, bought),
+            ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_error_is_told_with_its_pool_and_once_for_each() {
+    let capacity = error("UnfulfillableCapacity", "no capacity");
+    let quota = error("MaxSpotInstanceCountExceeded", "quota");
+    let answer = answered(
+        &request(),
+        &[],
+        &[
+            part("g5.xlarge", "subnet-a", &capacity),
+            part("g5.xlarge", "subnet-a", &capacity),
+            part("g5.xlarge", "subnet-b", &capacity),
+            part("g5.xlarge", "subnet-a", &quota),
+            format!("<item>{quota}</item>"),
+            format!("<item>{quota}</item>"),
+        ],
+    )
+    .await;
     assert_eq!(answer.instances, []);
-    let told: Vec<_> = answer.errors.iter().map(|e| (e.kind, e.to_string())).collect();
+    let told: Vec<_> = answer
+        .errors
+        .iter()
+        .map(|error| (error.kind, error.to_string(), error.pool.clone()))
+        .collect();
+    let capacity = "UnfulfillableCapacity: no capacity".to_owned();
+    let quota = "MaxSpotInstanceCountExceeded: quota".to_owned();
+    let (a, b) = (pool("g5.xlarge", "eu-west-1a"), pool("g5.xlarge", "eu-west-1b"));
     assert_eq!(
         told,
         [
-            (
-                FleetErrorKind::Capacity,
-                "UnfulfillableCapacity: no capacity".to_owned()
-            ),
-            (FleetErrorKind::Quota, "MaxSpotInstanceCountExceeded: quota".to_owned()),
+            (FleetErrorKind::Capacity, capacity.clone(), Some(a.clone())),
+            (FleetErrorKind::Capacity, capacity, Some(b)),
+            (FleetErrorKind::Quota, quota.clone(), Some(a)),
+            (FleetErrorKind::Quota, quota, None),
         ]
     );
 }
 
 #[tokio::test]
+async fn an_error_of_a_pool_that_ec2_names_by_its_zone_is_of_that_zone() {
+    let named = "<item><launchTemplateAndOverrides><overrides><instanceType>g5.xlarge</instanceType>\
+                 <availabilityZone>eu-west-1c</availabilityZone></overrides></launchTemplateAndOverrides>\
+                 <errorCode>InsufficientInstanceCapacity</errorCode><errorMessage>no</errorMessage></item>";
+    let answer = answered(&request(), &[], &[named.to_owned()]).await;
+    assert_eq!(answer.errors[0].pool, Some(pool("g5.xlarge", "eu-west-1c")));
+}
+
+#[tokio::test]
 async fn an_answer_of_nothing_at_all_is_no_success() {
-    let ec2 = Ec2::start().await;
-    ec2.answers("CreateFleet", "", "<fleetId>fleet-1</fleetId>").await;
-    let answer = ec2.fleet.create(&request()).await.unwrap();
-    assert_eq!(answer.errors[0].kind, FleetErrorKind::Unknown);
+    let limited = FleetRequest {
+        max_price: Some(MicroDollars(500_000)),
+        ..on_demand()
+    };
+    for (request, names_the_limit) in [(request(), false), (on_demand(), false), (limited, true)] {
+        let answer = answered(&request, &[], &[]).await;
+        assert_eq!(answer.errors[0].kind, FleetErrorKind::Unknown);
+        assert_eq!(answer.errors[0].message.contains("$0.50"), names_the_limit);
+    }
 }
 
 #[tokio::test]
@@ -224,11 +393,13 @@ async fn a_refused_call_is_of_the_kind_that_its_code_says() {
 
 #[tokio::test]
 async fn instances_and_errors_may_both_be_told() {
-    let ec2 = Ec2::start().await;
-    let error = "<item><errorCode>UnfulfillableCapacity</errorCode><errorMessage>no</errorMessage></item>";
-    let both = LAUNCHED.replace("<errorSet/>", &format!("<errorSet>{error}</errorSet>"));
-    ec2.answers("CreateFleet", "", &both).await;
-    let answer = ec2.fleet.create(&request()).await.unwrap();
+    let some = "<lifecycle>spot</lifecycle><instanceIds><item>i-1</item></instanceIds>";
+    let answer = answered(
+        &request(),
+        &[part("g5.xlarge", "subnet-a", some)],
+        &[part("g6.xlarge", "subnet-a", &error("UnfulfillableCapacity", "no"))],
+    )
+    .await;
     assert_eq!((answer.instances.len(), answer.errors.len()), (1, 1));
 }
 

@@ -1,19 +1,10 @@
-use dayfly_core::ids::{
-    ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey, RunAttempt, RunnerName, Zone,
-};
+use dayfly_core::capacity::InstanceLifecycle;
+use dayfly_core::ids::{FleetId, ImageId, InstallationId, InstanceId, InstanceType, SubnetId, Zone};
 use dayfly_core::money::MicroDollars;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{Fleet, FleetErrorKind, Image, InstanceState, InstanceView, Scope};
 
 use super::support::{Ec2, described, page};
-
-fn runner() -> RunnerName {
-    let job = JobKey {
-        job: JobId(11),
-        attempt: RunAttempt(1),
-    };
-    RunnerName::of(job, 1)
-}
 
 #[tokio::test]
 async fn the_living_are_those_of_the_stack_on_all_pages() {
@@ -42,7 +33,7 @@ async fn an_instance_is_seen_with_what_matters() {
     let ec2 = Ec2::start().await;
     let tags = [
         ("dayfly:stack", "dayfly-test"),
-        ("dayfly:runner", "dayfly-11-1-1"),
+        ("dayfly:fleet", "dayfly-fleet-1"),
         ("dayfly:repository", "octo/gpu"),
         ("dayfly:installation", "7"),
     ];
@@ -53,19 +44,30 @@ async fn an_instance_is_seen_with_what_matters() {
         state: InstanceState::ShuttingDown,
         instance_type: InstanceType::new("g5.xlarge"),
         zone: Zone::new("eu-west-1a"),
-        spot: true,
+        lifecycle: InstanceLifecycle::Spot,
         launched_at: Timestamp::from_seconds(1_800_000_000),
-        runner: Some(runner()),
+        fleet: Some(FleetId::new("dayfly-fleet-1")),
         scope: Some(Scope {
             installation: InstallationId(7),
             repository: "octo/gpu".parse().unwrap(),
         }),
     };
-    assert_eq!(ec2.fleet.of_runner(&runner()).await.unwrap(), [expected]);
+    let fleet = FleetId::new("dayfly-fleet-1");
+    assert_eq!(ec2.fleet.of_fleet(&fleet).await.unwrap(), [expected]);
     let asked = ec2.asked("DescribeInstances").await;
     assert_eq!(asked[0]["Filter.1.Value.1"], "dayfly-test");
-    assert_eq!(asked[0]["Filter.2.Name"], "tag:dayfly:runner");
-    assert_eq!(asked[0]["Filter.2.Value.1"], "dayfly-11-1-1");
+    assert_eq!(asked[0]["Filter.2.Name"], "tag:dayfly:fleet");
+    assert_eq!(asked[0]["Filter.2.Value.1"], "dayfly-fleet-1");
+}
+
+#[tokio::test]
+async fn an_instance_of_which_ec2_names_no_lifecycle_is_on_demand() {
+    let ec2 = Ec2::start().await;
+    let unnamed = described("i-1", "running", &[]).replace("<instanceLifecycle>spot</instanceLifecycle>", "");
+    ec2.answers("DescribeInstances", "", &page(&[unnamed], None)).await;
+    let view = &ec2.fleet.living().await.unwrap()[0];
+    assert_eq!(view.lifecycle, InstanceLifecycle::OnDemand);
+    assert_eq!((&view.fleet, &view.scope), (&None, &None));
 }
 
 #[tokio::test]
@@ -162,4 +164,52 @@ async fn a_price_that_ec2_does_not_tell_is_none_and_an_error_is_an_error() {
         ec2.refuses("DescribeSpotPriceHistory", "", code, "no").await;
         assert_eq!(price_of(&ec2).await, expected, "{code}");
     }
+}
+
+fn subnets(ids: &[&str]) -> Vec<SubnetId> {
+    ids.iter().map(|id| SubnetId::new(*id)).collect()
+}
+
+const SUBNETS: &str = "<subnetSet>\
+    <item><subnetId>subnet-b</subnetId><availabilityZone>eu-west-1b</availabilityZone></item>\
+    <item><subnetId>subnet-a</subnetId><availabilityZone>eu-west-1a</availabilityZone></item></subnetSet>";
+
+#[tokio::test]
+async fn subnets_are_told_with_their_zones_and_one_that_does_not_exist_is_left_out() {
+    let ec2 = Ec2::start().await;
+    ec2.answers("DescribeSubnets", "", SUBNETS).await;
+    let asked_for = subnets(&["subnet-a", "subnet-gone", "subnet-b"]);
+    let zones = ec2.fleet.zones(&asked_for).await.unwrap();
+    let told: Vec<_> = zones
+        .iter()
+        .map(|(subnet, zone)| (subnet.as_str(), zone.as_str()))
+        .collect();
+    assert_eq!(told, [("subnet-a", "eu-west-1a"), ("subnet-b", "eu-west-1b")]);
+    let call = &ec2.asked("DescribeSubnets").await[0];
+    assert_eq!(call["Filter.1.Name"], "subnet-id");
+    let named: Vec<_> = (1..).map_while(|n| call.get(&format!("Filter.1.Value.{n}"))).collect();
+    assert_eq!(named, ["subnet-a", "subnet-gone", "subnet-b"]);
+}
+
+#[tokio::test]
+async fn subnets_of_which_none_exists_are_a_bad_request_that_names_them() {
+    let ec2 = Ec2::start().await;
+    ec2.answers("DescribeSubnets", "", "<subnetSet/>").await;
+    let asked_for = subnets(&["subnet-1", "subnet-2"]);
+    let error = ec2.fleet.zones(&asked_for).await.unwrap_err();
+    assert_eq!(error.kind, FleetErrorKind::BadRequest);
+    assert_eq!(error.code, "InvalidSubnetID.NotFound");
+    assert!(error.message.contains("subnet-1, subnet-2"), "{error}");
+
+    let ec2 = Ec2::start().await;
+    ec2.refuses("DescribeSubnets", "", "UnauthorizedOperation", "no").await;
+    let error = ec2.fleet.zones(&asked_for).await.unwrap_err();
+    assert_eq!(error.to_string(), "UnauthorizedOperation: no");
+}
+
+#[tokio::test]
+async fn the_zones_of_no_subnets_are_no_call() {
+    let ec2 = Ec2::start().await;
+    assert_eq!(ec2.fleet.zones(&[]).await.unwrap(), []);
+    assert_eq!(ec2.server.received_requests().await.unwrap().len(), 0);
 }

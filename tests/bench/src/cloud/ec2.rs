@@ -1,5 +1,5 @@
-//! EC2 as far as one fleet of one instance goes: `CreateFleet` (instant), `DescribeInstances`,
-//! `DescribeImages`, `DescribeSpotPriceHistory`, `TerminateInstances`.
+//! EC2 as far as fleets go: `CreateFleet` (instant), `DescribeInstances`, `DescribeImages`,
+//! `DescribeSpotPriceHistory`, `DescribeSubnets`, `TerminateInstances`.
 //!
 //! Capacity is always there. Source of the shapes: Amazon EC2 API reference.
 
@@ -47,6 +47,7 @@ impl Ec2 {
             "TerminateInstances" => self.terminate(form),
             "DescribeImages" => describe_images(form),
             "DescribeSpotPriceHistory" => spot_prices(form),
+            "DescribeSubnets" => describe_subnets(form)?,
             _ => return None,
         })
     }
@@ -79,12 +80,13 @@ impl Ec2 {
                 "<item><launchTemplateAndOverrides><launchTemplateSpecification>\
                  <launchTemplateId>lt-0bench</launchTemplateId><version>1</version>\
                  </launchTemplateSpecification><overrides><instanceType>{kind}</instanceType>\
-                 <subnetId>{subnet}</subnetId><availabilityZone>us-east-1a</availabilityZone>\
+                 <subnetId>{subnet}</subnetId><availabilityZone>{zone}</availabilityZone>\
                  </overrides></launchTemplateAndOverrides><lifecycle>{lifecycle}</lifecycle>\
                  <instanceIds><item>{id}</item></instanceIds><instanceType>{kind}</instanceType>\
                  </item>",
                 kind = instance.kind,
                 subnet = instance.subnet,
+                zone = zone_of(&instance.subnet),
                 lifecycle = if instance.spot { "spot" } else { "on-demand" },
                 id = instance.id,
             );
@@ -215,7 +217,7 @@ impl Instance {
              <instancesSet><item><instanceId>{id}</instanceId><imageId>{image}</imageId>\
              <instanceState>{state}</instanceState><instanceType>{kind}</instanceType>\
              <launchTime>2026-01-01T00:00:00.000Z</launchTime>\
-             <placement><availabilityZone>us-east-1a</availabilityZone></placement>\
+             <placement><availabilityZone>{zone}</availabilityZone></placement>\
              <subnetId>{subnet}</subnetId><architecture>x86_64</architecture>{lifecycle}\
              <tagSet>{tags}</tagSet></item></instancesSet></item>",
             id = self.id,
@@ -223,6 +225,7 @@ impl Instance {
             state = self.state(),
             kind = self.kind,
             subnet = self.subnet,
+            zone = zone_of(&self.subnet),
         )
     }
 }
@@ -285,7 +288,35 @@ fn describe_images(form: &Form) -> Reply {
     answer("DescribeImages", &format!("<imagesSet>{images}</imagesSet>"))
 }
 
+/// The zone of a subnet: one each, by the last digit of its id.
+fn zone_of(subnet: &str) -> String {
+    let digit = subnet.bytes().last().map_or(0, |last| last % 3);
+    format!("us-east-1{}", char::from(b'a' + digit))
+}
+
+/// Every subnet that is asked for; `None` when a filter is not implemented.
+fn describe_subnets(form: &Form) -> Option<Reply> {
+    let mut asked = list(form, "SubnetId");
+    for (name, values) in filters(form) {
+        if name != "subnet-id" {
+            return None;
+        }
+        asked.extend(values);
+    }
+    let subnets = asked.into_iter().fold(String::new(), |mut subnets, id| {
+        let _ = write!(
+            subnets,
+            "<item><subnetId>{id}</subnetId><state>available</state><vpcId>vpc-0bench</vpcId>\
+             <availabilityZone>{}</availabilityZone></item>",
+            zone_of(id)
+        );
+        subnets
+    });
+    Some(answer("DescribeSubnets", &format!("<subnetSet>{subnets}</subnetSet>")))
+}
+
 fn spot_prices(form: &Form) -> Reply {
+    let zone = form.get("AvailabilityZone").map_or("us-east-1a", String::as_str);
     let prices = list(form, "InstanceType")
         .into_iter()
         .fold(String::new(), |mut prices, kind| {
@@ -294,7 +325,7 @@ fn spot_prices(form: &Form) -> Reply {
                 "<item><instanceType>{kind}</instanceType>\
                  <productDescription>Linux/UNIX</productDescription>\
                  <spotPrice>0.158000</spotPrice><timestamp>2026-01-01T00:00:00.000Z</timestamp>\
-                 <availabilityZone>us-east-1a</availabilityZone></item>"
+                 <availabilityZone>{zone}</availabilityZone></item>"
             );
             prices
         });
@@ -331,10 +362,14 @@ mod tests {
     }
 
     fn fleet(token: &str) -> Form {
+        fleet_of(token, "1")
+    }
+
+    fn fleet_of(token: &str, count: &str) -> Form {
         form(&[
             ("Action", "CreateFleet"),
             ("ClientToken", token),
-            ("TargetCapacitySpecification.TotalTargetCapacity", "1"),
+            ("TargetCapacitySpecification.TotalTargetCapacity", count),
             ("TargetCapacitySpecification.DefaultTargetCapacityType", "spot"),
             ("LaunchTemplateConfigs.1.Overrides.1.InstanceType", "g5.xlarge"),
             ("LaunchTemplateConfigs.1.Overrides.1.SubnetId", "subnet-1"),
@@ -353,6 +388,46 @@ mod tests {
         assert_eq!(ec2.instances().count(), 1);
         ec2.call(&fleet("u"));
         assert_eq!(ec2.instances().count(), 2);
+    }
+
+    #[test]
+    fn a_fleet_has_as_many_instances_as_it_is_asked_for() {
+        let mut ec2 = Ec2::default();
+        let answer = ec2.call(&fleet_of("t", "50")).unwrap().body_text();
+        assert_eq!(answer.matches("<instanceIds>").count(), 50);
+        assert_eq!(
+            ec2.instances().filter(|one| one.tag("dayfly:stack") == "bench").count(),
+            50
+        );
+        assert_eq!(
+            ec2.call(&fleet_of("t", "50"))
+                .unwrap()
+                .body_text()
+                .matches("<instanceIds>")
+                .count(),
+            50
+        );
+        assert_eq!(ec2.instances().count(), 50);
+    }
+
+    #[test]
+    fn a_subnet_lies_where_its_instances_do() {
+        let asked = form(&[
+            ("Action", "DescribeSubnets"),
+            ("Filter.1.Name", "subnet-id"),
+            ("Filter.1.Value.1", "subnet-1"),
+            ("Filter.1.Value.2", "subnet-2"),
+        ]);
+        let mut ec2 = Ec2::default();
+        let answer = ec2.call(&asked).unwrap().body_text();
+        assert_eq!(answer.matches("<item>").count(), 2);
+        assert_ne!(zone_of("subnet-1"), zone_of("subnet-2"));
+        let launched = ec2.call(&fleet("t")).unwrap().body_text();
+        let zone = format!("<availabilityZone>{}</availabilityZone>", zone_of("subnet-1"));
+        assert!(
+            answer.contains(&zone) && launched.contains(&zone),
+            "{answer} {launched}"
+        );
     }
 
     #[test]

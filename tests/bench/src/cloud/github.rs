@@ -50,6 +50,18 @@ impl GitHub {
         runners.find_map(|(id, runner)| (runner["name"] == name).then_some(*id))
     }
 
+    /// The runner that is registered on an instance: name and id.
+    #[must_use]
+    pub fn runner_on(&self, instance: &str) -> Option<(String, u64)> {
+        let of_instance = instance.replacen("i-", "i", 1);
+        self.runners.iter().find_map(|(id, runner)| {
+            let name = runner["name"].as_str()?;
+            name.split('-')
+                .any(|part| part == of_instance)
+                .then(|| (name.to_owned(), *id))
+        })
+    }
+
     /// Does one call; `None` when it is not implemented.
     pub fn call(&mut self, request: &Request) -> Option<Reply> {
         let path: Vec<&str> = request.path.trim_matches('/').split('/').collect();
@@ -352,6 +364,17 @@ mod tests {
         assert_eq!(github.call(&remove).unwrap().status, StatusCode::NO_CONTENT);
         assert_eq!(github.call(&remove).unwrap().status, StatusCode::NOT_FOUND);
         assert_eq!(github.runner_count(), 0);
+    }
+
+    #[test]
+    fn a_runner_is_found_by_the_instance_it_is_on() {
+        let mut github = GitHub::new("");
+        mint(&mut github, "dayfly-7-1-1-i0abc");
+        mint(&mut github, "dayfly-8-1-1-i0def-m2");
+        let on = |instance| github.runner_on(instance).map(|(name, _)| name);
+        assert_eq!(on("i-0abc").as_deref(), Some("dayfly-7-1-1-i0abc"));
+        assert_eq!(on("i-0def").as_deref(), Some("dayfly-8-1-1-i0def-m2"));
+        assert_eq!(on("i-0a"), None);
     }
 
     #[test]

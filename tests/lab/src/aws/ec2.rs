@@ -20,6 +20,8 @@ pub struct Ec2Instance {
     pub zone: String,
     /// `subnet-…`.
     pub subnet: String,
+    /// Whether it is on spot capacity.
+    pub spot: bool,
     /// All its tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -46,6 +48,7 @@ impl Aws {
                 instance_type: item.text("instanceType")?,
                 zone: item.text("availabilityZone")?,
                 subnet: item.text("subnetId")?,
+                spot: item.text("instanceLifecycle").as_deref() == Some("spot"),
                 tags: item.pairs("tagSet").into_iter().collect(),
             })
         }))

@@ -1,9 +1,11 @@
 //! `CreateFleet`: which pools it takes, and what it answers.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::script::{Pool, Scenario};
+use super::market::{Lifecycle, Pool, Usage, micro_dollars};
+use super::script::Scenario;
 use super::{Form, escape, value};
 
 const OVERRIDES: &str = "LaunchTemplateConfigs.1.Overrides.";
@@ -13,25 +15,24 @@ const OVERRIDES: &str = "LaunchTemplateConfigs.1.Overrides.";
 pub(super) struct Candidate {
     /// Its place in the request, from 1.
     pub(super) number: usize,
-    pub(super) instance_type: String,
-    pub(super) subnet: String,
-    pub(super) zone: String,
-}
-
-impl Candidate {
-    pub(super) fn pool(&self) -> Pool {
-        Pool::new(&self.instance_type, &self.zone)
-    }
+    pub(super) pool: Pool,
+    subnet: String,
+    /// What an hour on spot may cost.
+    max_price: Option<String>,
 }
 
 /// What a `CreateFleet` asks for, as far as the choice depends on it.
 #[derive(Clone, Debug)]
 pub(super) struct FleetRequest {
+    pub(super) lifecycle: Lifecycle,
     count: u32,
-    spot: bool,
+    /// How spot capacity is picked.
+    strategy: String,
+    /// What an hour of all instances on demand may cost.
+    max_total: Option<u64>,
     template: String,
     version: String,
-    overrides: Vec<(usize, String, String)>,
+    overrides: Vec<Candidate>,
 }
 
 /// An override that got nothing, with EC2's code and words.
@@ -49,55 +50,54 @@ pub(super) struct Choice {
 impl FleetRequest {
     pub(super) fn read(form: &Form) -> Self {
         let text = |name: &str| value(form, name).unwrap_or_default().to_owned();
-        let mut overrides = Vec::new();
-        loop {
-            let number = overrides.len() + 1;
-            let kind = text(&format!("{OVERRIDES}{number}.InstanceType"));
-            let subnet = text(&format!("{OVERRIDES}{number}.SubnetId"));
-            if kind.is_empty() && subnet.is_empty() {
-                break;
-            }
-            overrides.push((number, kind, subnet));
-        }
+        let overrides = (1..).map_while(|number| {
+            let field = |name: &str| value(form, &format!("{OVERRIDES}{number}.{name}"));
+            let (kind, subnet) = (field("InstanceType"), field("SubnetId"));
+            (kind.is_some() || subnet.is_some()).then(|| Candidate {
+                number,
+                // Its zone is known once the subnets are.
+                pool: Pool::new(kind.unwrap_or_default(), ""),
+                subnet: subnet.unwrap_or_default().to_owned(),
+                max_price: field("MaxPrice").map(str::to_owned),
+            })
+        });
         let specification = "LaunchTemplateConfigs.1.LaunchTemplateSpecification.";
+        let is_spot = text("TargetCapacitySpecification.DefaultTargetCapacityType") == "spot";
         Self {
+            lifecycle: if is_spot { Lifecycle::Spot } else { Lifecycle::OnDemand },
             count: text("TargetCapacitySpecification.TotalTargetCapacity")
                 .parse()
                 .unwrap_or(1),
-            spot: text("TargetCapacitySpecification.DefaultTargetCapacityType") == "spot",
+            strategy: text("SpotOptions.AllocationStrategy"),
+            max_total: value(form, "OnDemandOptions.MaxTotalPrice").map(micro_dollars),
             template: text(&format!("{specification}LaunchTemplateId")),
             version: text(&format!("{specification}Version")),
-            overrides,
+            overrides: overrides.collect(),
         }
     }
 
-    pub(super) fn spot(&self) -> bool {
-        self.spot
-    }
-
-    /// Takes instances out of the cheapest pools that have any; on-demand capacity costs the same in
-    /// every zone and is taken in the order of the request.
-    pub(super) fn choose(&self, scenario: &mut Scenario, zones: &BTreeMap<String, String>) -> Choice {
-        let mut candidates: Vec<Candidate> = self
-            .overrides
-            .iter()
-            .map(|(number, kind, subnet)| Candidate {
-                number: *number,
-                instance_type: kind.clone(),
-                subnet: subnet.clone(),
-                zone: zones.get(subnet).cloned().unwrap_or_default(),
-            })
-            .collect();
-        if self.spot {
-            candidates.sort_by_key(|candidate| micro_dollars(scenario.price(&candidate.pool())));
-        }
+    /// Takes instances out of one pool after the other, until there are enough. On demand it stops
+    /// where the next would pass the total price, and says nothing: AWS documents that fewer come,
+    /// and no error for it.
+    pub(super) fn choose(
+        &self,
+        scenario: &mut Scenario,
+        zones: &BTreeMap<String, String>,
+        in_use: &mut Usage,
+    ) -> Choice {
         let mut choice = Choice::default();
         let mut missing = self.count;
-        for candidate in candidates {
+        let mut total = 0;
+        for candidate in self.candidates(scenario, zones) {
+            let price = micro_dollars(scenario.price(self.lifecycle, &candidate.pool));
             let mut taken = 0;
-            while taken < missing {
-                match scenario.take(&candidate.pool()) {
-                    Ok(()) => taken += 1,
+            while taken < missing && self.max_total.is_none_or(|max| total + price <= max) {
+                let max_price = candidate.max_price.as_deref();
+                match scenario.take(self.lifecycle, &candidate.pool, max_price, in_use) {
+                    Ok(()) => {
+                        taken += 1;
+                        total += price;
+                    }
                     Err((code, message)) => {
                         choice.errors.push((candidate.clone(), code, message));
                         break;
@@ -115,9 +115,27 @@ impl FleetRequest {
         choice
     }
 
+    /// The pools in the order in which they are taken: the cheapest first, or the deepest with
+    /// `capacity-optimized`, and else as in the request. `price-capacity-optimized` takes the
+    /// cheapest too, as it would where all are equally deep.
+    fn candidates(&self, scenario: &Scenario, zones: &BTreeMap<String, String>) -> Vec<Candidate> {
+        let mut candidates = self.overrides.clone();
+        for candidate in &mut candidates {
+            candidate.pool.zone = zones.get(&candidate.subnet).cloned().unwrap_or_default();
+        }
+        let price = |candidate: &Candidate| micro_dollars(scenario.price(self.lifecycle, &candidate.pool));
+        let depth = |candidate: &Candidate| scenario.depth(self.lifecycle, &candidate.pool);
+        if self.strategy == "capacity-optimized" {
+            candidates.sort_by_key(|candidate| Reverse(depth(candidate)));
+        } else {
+            candidates.sort_by_key(price);
+        }
+        candidates
+    }
+
     /// EC2's answer: what was launched where, and what was not and why.
     pub(super) fn answer(&self, fleet_id: &str, launched: &[(Candidate, Vec<String>)], errors: &[Refusal]) -> String {
-        let lifecycle = if self.spot { "spot" } else { "on-demand" };
+        let lifecycle = self.lifecycle.as_str();
         let mut instances = String::new();
         for (candidate, ids) in launched {
             let ids: String = ids
@@ -129,7 +147,7 @@ impl FleetRequest {
                 "<item>{}<lifecycle>{lifecycle}</lifecycle><instanceIds>{ids}</instanceIds>\
                  <instanceType>{}</instanceType></item>",
                 self.origin(candidate),
-                candidate.instance_type
+                candidate.pool.instance_type
             );
         }
         let mut refusals = String::new();
@@ -157,7 +175,7 @@ impl FleetRequest {
              <version>{}</version></launchTemplateSpecification><overrides><instanceType>{}</instanceType>\
              <subnetId>{}</subnetId><availabilityZone>{}</availabilityZone></overrides>\
              </launchTemplateAndOverrides>",
-            self.template, self.version, candidate.instance_type, candidate.subnet, candidate.zone
+            self.template, self.version, candidate.pool.instance_type, candidate.subnet, candidate.pool.zone
         )
     }
 }
@@ -181,17 +199,10 @@ pub(super) fn narrowed(form: &Form, number: usize, count: u32) -> String {
     narrow.finish()
 }
 
-/// A price as EC2 writes it, as a number that sorts.
-fn micro_dollars(price: &str) -> u64 {
-    let (whole, part) = price.split_once('.').unwrap_or((price, ""));
-    let part: String = part.chars().chain("000000".chars()).take(6).collect();
-    whole.parse::<u64>().unwrap_or(u64::MAX / 2_000_000) * 1_000_000 + part.parse::<u64>().unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ec2_proxy::Supply;
+    use crate::ec2_proxy::{Family, Supply};
 
     fn form(count: u32, kind: &str) -> Form {
         let mut form = vec![
@@ -234,6 +245,15 @@ mod tests {
             .collect()
     }
 
+    fn choose(form: &Form, scenario: &mut Scenario) -> Choice {
+        FleetRequest::read(form).choose(scenario, &zones(), &mut Usage::new())
+    }
+
+    fn codes(choice: &Choice) -> Vec<(usize, &str)> {
+        let errors = choice.errors.iter();
+        errors.map(|(candidate, code, _)| (candidate.number, &**code)).collect()
+    }
+
     #[test]
     fn the_cheapest_pool_that_has_any_is_taken() {
         let cheap = Pool::new("g4dn.xlarge", "eu-west-1a");
@@ -241,16 +261,76 @@ mod tests {
             ("spot", 1, None, vec![(3, 1)], 0),
             ("spot", 1, Some(Supply::Left(0)), vec![(2, 1)], 1),
             ("spot", 3, Some(Supply::Left(1)), vec![(3, 1), (2, 2)], 1),
-            ("on-demand", 1, None, vec![(1, 1)], 0),
+            ("on-demand", 1, None, vec![(2, 1)], 0),
+            ("on-demand", 1, Some(Supply::Left(0)), vec![(2, 1)], 0),
         ];
         for (kind, count, supply, expected, errors) in cases {
             let mut scenario = Scenario::default();
             if let Some(supply) = supply {
                 scenario.supply.insert(cheap.clone(), supply);
             }
-            let choice = FleetRequest::read(&form(count, kind)).choose(&mut scenario, &zones());
+            let choice = choose(&form(count, kind), &mut scenario);
             assert_eq!(taken(&choice), expected, "{kind} {count}");
             assert_eq!(choice.errors.len(), errors, "{kind} {count}");
+        }
+    }
+
+    #[test]
+    fn the_deepest_pool_comes_first_where_that_is_asked_for() {
+        let mut form = form(1, "spot");
+        form.push(("SpotOptions.AllocationStrategy".into(), "capacity-optimized".into()));
+        assert_eq!(taken(&choose(&form, &mut Scenario::default())), [(1, 1)]);
+        let mut scenario = Scenario::default();
+        for (kind, zone, left) in [("g5.xlarge", "a", 1), ("g4dn.xlarge", "b", 3), ("g4dn.xlarge", "a", 2)] {
+            let pool = Pool::new(kind, &format!("eu-west-1{zone}"));
+            scenario.stock(Lifecycle::Spot, pool, Supply::Left(left));
+        }
+        assert_eq!(taken(&choose(&form, &mut scenario)), [(2, 1)]);
+    }
+
+    #[test]
+    fn as_many_come_as_there_are_and_each_pool_says_why_not_more() {
+        let mut scenario = Scenario::default();
+        scenario.exhaust(&["g5.xlarge"], &["eu-west-1a"]);
+        scenario.stock(Lifecycle::Spot, Pool::new("g4dn.xlarge", "eu-west-1a"), Supply::Left(2));
+        scenario.stock(Lifecycle::Spot, Pool::new("g4dn.xlarge", "eu-west-1b"), Supply::Left(3));
+        let choice = choose(&form(8, "spot"), &mut scenario);
+        assert_eq!(taken(&choice), [(3, 2), (2, 3)]);
+        let none = "InsufficientInstanceCapacity";
+        assert_eq!(codes(&choice), [(3, none), (2, none), (1, none)]);
+    }
+
+    #[test]
+    fn a_quota_that_is_reached_amid_a_fleet_leaves_the_rest_out() {
+        let mut scenario = Scenario::default();
+        scenario.limit_vcpus(Lifecycle::Spot, Family::GAndVt, 10);
+        let mut in_use = Usage::from([((Lifecycle::Spot, Family::GAndVt), 4)]);
+        let request = FleetRequest::read(&form(3, "spot"));
+        let choice = request.choose(&mut scenario, &zones(), &mut in_use);
+        assert_eq!(taken(&choice), [(3, 1)]);
+        let quota = "MaxSpotInstanceCountExceeded";
+        assert_eq!(codes(&choice), [(3, quota), (2, quota), (1, quota)]);
+    }
+
+    #[test]
+    fn a_price_limit_keeps_dear_pools_out_on_spot_and_stops_a_fleet_on_demand() {
+        let mut spot = form(3, "spot");
+        spot.extend((1..=3).map(|number| (format!("{OVERRIDES}{number}.MaxPrice"), "0.160000".to_owned())));
+        let mut scenario = Scenario::default();
+        scenario.stock(Lifecycle::Spot, Pool::new("g4dn.xlarge", "eu-west-1a"), Supply::Left(1));
+        let choice = choose(&spot, &mut scenario);
+        assert_eq!(taken(&choice), [(3, 1)]);
+        let dear = "SpotMaxPriceTooLow";
+        assert_eq!(
+            codes(&choice),
+            [(3, "InsufficientInstanceCapacity"), (2, dear), (1, dear)]
+        );
+
+        for (total, expected) in [("2.104000", vec![(2, 4)]), ("2.103999", vec![(2, 3)]), ("0.5", vec![])] {
+            let mut on_demand = form(4, "on-demand");
+            on_demand.push(("OnDemandOptions.MaxTotalPrice".to_owned(), total.to_owned()));
+            let choice = choose(&on_demand, &mut Scenario::default());
+            assert_eq!((taken(&choice), choice.errors.len()), (expected, 0), "{total}");
         }
     }
 
@@ -258,12 +338,15 @@ mod tests {
     fn no_capacity_anywhere_gives_an_error_for_each_override() {
         let mut scenario = Scenario::default();
         scenario.exhaust(&["g4dn.xlarge", "g5.xlarge"], &["eu-west-1a", "eu-west-1b"]);
-        let request = FleetRequest::read(&form(1, "spot"));
-        let choice = request.choose(&mut scenario, &zones());
-        assert_eq!((choice.taken.len(), choice.errors.len()), (0, 3));
-        let answer = request.answer("fleet-1", &[], &choice.errors);
-        assert_eq!(answer.matches("InsufficientInstanceCapacity").count(), 3);
-        assert!(answer.contains("<fleetInstanceSet></fleetInstanceSet>"), "{answer}");
+        for kind in ["spot", "on-demand"] {
+            let form = form(1, kind);
+            let choice = choose(&form, &mut scenario);
+            assert_eq!((choice.taken.len(), choice.errors.len()), (0, 3));
+            let answer = FleetRequest::read(&form).answer("fleet-1", &[], &choice.errors);
+            assert_eq!(answer.matches("InsufficientInstanceCapacity").count(), 3);
+            assert_eq!(answer.matches(&format!("<lifecycle>{kind}</lifecycle>")).count(), 3);
+            assert!(answer.contains("<fleetInstanceSet></fleetInstanceSet>"), "{answer}");
+        }
     }
 
     #[test]
@@ -282,11 +365,5 @@ mod tests {
             Some("2")
         );
         assert_eq!(value(&narrow, "ClientToken"), Some("t-2"));
-    }
-
-    #[test]
-    fn prices_sort_as_numbers() {
-        assert!(micro_dollars("0.2") > micro_dollars("0.158000"));
-        assert!(micro_dollars("10.0") > micro_dollars("9.999999"));
     }
 }

@@ -5,23 +5,29 @@
 //! `CreateFleet` is made narrower (to the pool that EC2 would have taken) and signed again in its
 //! caller's name.
 
+mod bucket;
 mod fleet;
+mod market;
 mod prices;
 mod script;
 
-pub use script::{Call, Fault, FaultKind, Pool, Scenario, Supply};
+pub use bucket::Bucket;
+pub use market::{Family, Lifecycle, Pool, Supply, Usage, vcpus};
+pub use script::{Call, Fault, FaultKind, Scenario};
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use reqwest::Method;
 use tokio::sync::broadcast;
 
-use crate::aws::{Answer, Aws, Xml, forward, now_seconds};
+use crate::aws::{Answer, Aws, AwsError, Xml, forward, now_seconds};
 use crate::function_url::Outgoing;
 use crate::http::{Handler, Received, Reply, Server};
 use crate::sigv4::{self, Credentials, Scope, sha256_hex};
 
+use bucket::Buckets;
 use fleet::FleetRequest;
 
 /// The most that EC2 takes in, in bytes; user data and tags stay far below.
@@ -69,7 +75,7 @@ pub struct Launch {
     pub pool: Pool,
     /// Whether it is on spot capacity.
     pub spot: bool,
-    /// Dollars an hour of spot capacity there, as EC2 writes it.
+    /// Dollars an hour, as EC2 writes it.
     pub price: String,
 }
 
@@ -91,8 +97,7 @@ impl Ec2Proxy {
     pub async fn start(aws: &Aws, scenario: Scenario) -> anyhow::Result<Self> {
         let shared = Arc::new(Proxy {
             http: reqwest::Client::builder().no_proxy().build()?,
-            endpoint: aws.endpoint().to_owned(),
-            region: aws.region().to_owned(),
+            aws: aws.clone(),
             state: Mutex::new(State {
                 scenario,
                 ..State::default()
@@ -151,6 +156,24 @@ impl Ec2Proxy {
             .count()
     }
 
+    /// How often the functions asked for each action that changes something.
+    #[must_use]
+    pub fn writes(&self) -> BTreeMap<String, usize> {
+        let mut writes = BTreeMap::new();
+        for call in self.shared.state().calls.iter().filter(|call| call.is_write()) {
+            *writes.entry(call.action.clone()).or_default() += 1;
+        }
+        writes
+    }
+
+    /// How often the functions were told to ask less.
+    #[must_use]
+    pub fn throttled(&self) -> usize {
+        let throttled = Some(FaultKind::throttled());
+        let state = self.shared.state();
+        state.calls.iter().filter(|call| call.fault == throttled).count()
+    }
+
     /// Ends it.
     pub async fn stop(self) {
         self.server.stop().await;
@@ -163,13 +186,14 @@ struct State {
     callers: Vec<Caller>,
     subnet_zones: BTreeMap<String, String>,
     calls: Vec<Call>,
+    buckets: Buckets,
 }
 
 #[derive(Debug)]
 struct Proxy {
     http: reqwest::Client,
-    endpoint: String,
-    region: String,
+    /// The owner's view: what the proxy itself asks is not among the functions' calls.
+    aws: Aws,
     state: Mutex<State>,
     /// The answers to the fleets that were asked for, by client token. Held over a whole
     /// `CreateFleet`: two calls with the same token, at once, are one fleet.
@@ -235,16 +259,21 @@ impl Proxy {
 
     fn scope(&self) -> Scope<'_> {
         Scope {
-            region: &self.region,
+            region: self.aws.region(),
             service: "ec2",
         }
     }
 
-    /// Counts the call and takes the fault that the scenario holds for it.
+    /// Counts the call and takes the fault that the scenario holds for it, or that comes of too many
+    /// calls.
     fn enter(&self, action: &str, caller: Option<&Caller>, form: &Form) -> Option<FaultKind> {
         let caller = caller?;
-        let mut state = self.state();
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let bucket = state.scenario.bucket;
+        let is_throttled = bucket.is_some_and(|bucket| !state.buckets.take(bucket, action, Instant::now()));
         let fault = state.scenario.take_fault(action, &caller.name);
+        let fault = fault.or_else(|| is_throttled.then(FaultKind::throttled));
         state.calls.push(Call {
             action: action.to_owned(),
             caller: caller.name.clone(),
@@ -262,7 +291,7 @@ impl Proxy {
     }
 
     async fn send(&self, method: &str, target: &str, headers: &[(String, String)], body: bytes::Bytes) -> Outgoing {
-        let url = format!("{}{target}", self.endpoint);
+        let url = format!("{}{target}", self.aws.endpoint());
         let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::POST);
         match forward(&self.http, method, &url, headers, body).await {
             Ok(answer) => outgoing(answer),
@@ -302,14 +331,38 @@ impl Proxy {
         answer
     }
 
-    /// Takes instances pool by pool, as `price-capacity-optimized` would with one pool deeper than
-    /// all others: the cheapest that has any.
+    /// How many vCPUs run of each quota, as far as the scenario limits any.
+    async fn in_use(&self) -> Result<Usage, AwsError> {
+        let mut usage = Usage::new();
+        if self.state().scenario.quotas.is_empty() {
+            return Ok(usage);
+        }
+        for instance in self.aws.instances().await? {
+            if !instance.is_ended() {
+                let lifecycle = if instance.spot {
+                    Lifecycle::Spot
+                } else {
+                    Lifecycle::OnDemand
+                };
+                let quota = (lifecycle, Family::of(&instance.instance_type));
+                *usage.entry(quota).or_default() += vcpus(&instance.instance_type);
+            }
+        }
+        Ok(usage)
+    }
+
+    /// Takes instances pool by pool, each pool's share as a fleet of its own: ministack spreads a
+    /// fleet over all its pools in turn, and has plenty everywhere.
     async fn launch(&self, request: &Received, form: &Form, caller: &Caller) -> Outgoing {
         let wanted = FleetRequest::read(form);
+        let mut in_use = match self.in_use().await {
+            Ok(in_use) => in_use,
+            Err(cause) => return error(503, "ServiceUnavailable", &cause.to_string()),
+        };
         let choice = {
             let mut state = self.state();
             let zones = state.subnet_zones.clone();
-            wanted.choose(&mut state.scenario, &zones)
+            wanted.choose(&mut state.scenario, &zones, &mut in_use)
         };
         let mut launched = Vec::new();
         let mut fleet_id = format!("fleet-lab-{}", now_seconds());
@@ -326,20 +379,20 @@ impl Proxy {
                 fleet_id = id;
             }
             let ids = read.texts("instanceIds");
-            self.tell(&ids, &pool.pool(), wanted.spot());
+            self.tell(&ids, &pool.pool, wanted.lifecycle);
             launched.push((pool.clone(), ids));
         }
         xml(wanted.answer(&fleet_id, &launched, &choice.errors))
     }
 
-    fn tell(&self, instances: &[String], pool: &Pool, spot: bool) {
-        let price = self.state().scenario.price(pool).to_owned();
+    fn tell(&self, instances: &[String], pool: &Pool, lifecycle: Lifecycle) {
+        let price = self.state().scenario.price(lifecycle, pool).to_owned();
         for instance in instances {
             // Nobody may be listening.
             drop(self.launches.send(Launch {
                 instance: instance.clone(),
                 pool: pool.clone(),
-                spot,
+                spot: lifecycle == Lifecycle::Spot,
                 price: price.clone(),
             }));
         }

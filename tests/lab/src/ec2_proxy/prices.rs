@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::{Form, Pool, Scenario};
+use super::{Form, Lifecycle, Pool, Scenario};
 
 /// The answer: for each type and zone that is asked for, today's price.
 pub(super) fn history(form: &Form, scenario: &Scenario, subnet_zones: &BTreeMap<String, String>) -> String {
@@ -17,7 +17,7 @@ pub(super) fn history(form: &Form, scenario: &Scenario, subnet_zones: &BTreeMap<
     let mut items = String::new();
     for kind in &types {
         for zone in &zones {
-            let price = scenario.price(&Pool::new(kind, zone));
+            let price = scenario.price(Lifecycle::Spot, &Pool::new(kind, zone));
             // Writing to a String cannot fail.
             let _ = write!(
                 items,

@@ -2,41 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// Capacity of one instance type in one zone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Pool {
-    /// Such as `g4dn.xlarge`.
-    pub instance_type: String,
-    /// Such as `eu-west-1a`.
-    pub zone: String,
-}
-
-impl Pool {
-    /// The pool of this type in this zone.
-    #[must_use]
-    pub fn new(instance_type: &str, zone: &str) -> Self {
-        Self {
-            instance_type: instance_type.to_owned(),
-            zone: zone.to_owned(),
-        }
-    }
-}
-
-/// What a pool has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Supply {
-    /// As much as anybody wants.
-    Plenty,
-    /// This many instances; then `InsufficientInstanceCapacity`.
-    Left(u32),
-    /// Nothing, and EC2 says this.
-    Error {
-        /// Such as `MaxSpotInstanceCountExceeded`.
-        code: String,
-        /// EC2's words.
-        message: String,
-    },
-}
+use super::bucket::Bucket;
+use super::market::{Family, Lifecycle, Pool, Supply, Usage, micro_dollars, vcpus};
 
 /// What goes wrong with a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +21,18 @@ pub enum FaultKind {
     LoseRequest,
     /// EC2 does it, and the connection breaks before it can say so.
     LoseAnswer,
+}
+
+impl FaultKind {
+    /// EC2's throttling.
+    #[must_use]
+    pub fn throttled() -> Self {
+        Self::Refuse {
+            status: 503,
+            code: "RequestLimitExceeded".to_owned(),
+            message: "Request limit exceeded.".to_owned(),
+        }
+    }
 }
 
 /// Something that goes wrong.
@@ -77,11 +56,7 @@ impl Fault {
             action: action.to_owned(),
             caller: None,
             times,
-            kind: FaultKind::Refuse {
-                status: 503,
-                code: "RequestLimitExceeded".to_owned(),
-                message: "Request limit exceeded.".to_owned(),
-            },
+            kind: FaultKind::throttled(),
         }
     }
 
@@ -104,16 +79,27 @@ pub struct Scenario {
     pub spot_prices: BTreeMap<Pool, String>,
     /// Dollars an hour of spot capacity in all other pools.
     pub default_spot_price: String,
-    /// What the pools have; a pool that is not named has plenty.
+    /// Dollars an hour of an instance type on demand, the same in every zone.
+    pub on_demand_prices: BTreeMap<String, String>,
+    /// Dollars an hour of all other types on demand.
+    pub default_on_demand_price: String,
+    /// What the pools have on spot; a pool that is not named has plenty.
     pub supply: BTreeMap<Pool, Supply>,
+    /// What they have on demand; a pool that is not named has plenty.
+    pub on_demand_supply: BTreeMap<Pool, Supply>,
+    /// How many vCPUs the account may have running; a quota that is not named is no limit.
+    pub quotas: Usage,
+    /// How fast launches may be asked for; as fast as anybody wants without one.
+    pub bucket: Option<Bucket>,
     /// What goes wrong, first come first served.
     pub faults: Vec<Fault>,
 }
 
 impl Default for Scenario {
-    /// Prices as they were seen in Ireland, plenty of everything and no faults.
+    /// Spot prices as they were seen in Ireland, list prices, plenty of everything, no limits and no
+    /// faults.
     fn default() -> Self {
-        let prices = [
+        let spot = [
             ("g4dn.xlarge", "eu-west-1a", "0.158000"),
             ("g4dn.xlarge", "eu-west-1b", "0.171200"),
             ("g4dn.xlarge", "eu-west-1c", "0.180400"),
@@ -121,30 +107,93 @@ impl Default for Scenario {
             ("g5.xlarge", "eu-west-1b", "0.388100"),
             ("g5.xlarge", "eu-west-1c", "0.431000"),
         ];
+        let on_demand = [
+            ("g4dn.xlarge", "0.526000"),
+            ("g5.xlarge", "1.006000"),
+            ("m7i.large", "0.100800"),
+            ("t4g.nano", "0.004200"),
+        ];
         Self {
-            spot_prices: prices
+            spot_prices: spot
                 .map(|(kind, zone, price)| (Pool::new(kind, zone), price.to_owned()))
                 .into(),
             default_spot_price: "0.250000".to_owned(),
+            on_demand_prices: on_demand
+                .map(|(kind, price)| (kind.to_owned(), price.to_owned()))
+                .into(),
+            default_on_demand_price: "0.800000".to_owned(),
             supply: BTreeMap::new(),
+            on_demand_supply: BTreeMap::new(),
+            quotas: Usage::new(),
+            bucket: None,
             faults: Vec::new(),
         }
     }
 }
 
+/// EC2's code and words for an instance that is not to be had.
+pub(super) type Refused = (String, String);
+
 impl Scenario {
-    /// The spot price of a pool, in dollars an hour as EC2 writes it.
+    /// The price of a pool, in dollars an hour as EC2 writes it.
     #[must_use]
-    pub fn price(&self, pool: &Pool) -> &str {
-        self.spot_prices.get(pool).unwrap_or(&self.default_spot_price)
+    pub fn price(&self, lifecycle: Lifecycle, pool: &Pool) -> &str {
+        match lifecycle {
+            Lifecycle::Spot => self.spot_prices.get(pool).unwrap_or(&self.default_spot_price),
+            Lifecycle::OnDemand => self
+                .on_demand_prices
+                .get(&pool.instance_type)
+                .unwrap_or(&self.default_on_demand_price),
+        }
     }
 
-    /// Nothing is left anywhere of `instance_types` in `zones`.
+    /// Nothing is left anywhere of `instance_types` in `zones`, neither on spot nor on demand.
     pub fn exhaust(&mut self, instance_types: &[&str], zones: &[&str]) {
-        for kind in instance_types {
-            for zone in zones {
-                self.supply.insert(Pool::new(kind, zone), Supply::Left(0));
-            }
+        self.empty(Lifecycle::Spot, instance_types, zones);
+        self.empty(Lifecycle::OnDemand, instance_types, zones);
+    }
+
+    /// Nothing is left of `instance_types` in `zones`.
+    pub fn empty(&mut self, lifecycle: Lifecycle, instance_types: &[&str], zones: &[&str]) {
+        for pool in pools(instance_types, zones) {
+            self.stock(lifecycle, pool, Supply::Left(0));
+        }
+    }
+
+    /// There is plenty again of `instance_types` in `zones`.
+    pub fn refill(&mut self, lifecycle: Lifecycle, instance_types: &[&str], zones: &[&str]) {
+        for pool in pools(instance_types, zones) {
+            self.stock(lifecycle, pool, Supply::Plenty);
+        }
+    }
+
+    /// A pool has this from now on.
+    pub fn stock(&mut self, lifecycle: Lifecycle, pool: Pool, supply: Supply) {
+        self.supply_of(lifecycle).insert(pool, supply);
+    }
+
+    /// The account may have `vcpus` of a family running.
+    pub fn limit_vcpus(&mut self, lifecycle: Lifecycle, family: Family, vcpus: u32) {
+        self.quotas.insert((lifecycle, family), vcpus);
+    }
+
+    fn supply_of(&mut self, lifecycle: Lifecycle) -> &mut BTreeMap<Pool, Supply> {
+        match lifecycle {
+            Lifecycle::Spot => &mut self.supply,
+            Lifecycle::OnDemand => &mut self.on_demand_supply,
+        }
+    }
+
+    /// How many instances a pool has: the deepest is the last to be interrupted.
+    pub(super) fn depth(&self, lifecycle: Lifecycle, pool: &Pool) -> u32 {
+        let supply = match lifecycle {
+            Lifecycle::Spot => &self.supply,
+            Lifecycle::OnDemand => &self.on_demand_supply,
+        };
+        match supply.get(pool) {
+            None | Some(Supply::Plenty) => u32::MAX,
+            Some(Supply::Left(left)) => *left,
+            Some(Supply::Error { .. }) => 0,
         }
     }
 
@@ -157,27 +206,80 @@ impl Scenario {
         Some(fault.kind.clone())
     }
 
-    /// Takes one instance of a pool.
+    /// Takes one instance of a pool for at most `max_price`, beside what is `in_use`.
     ///
     /// # Errors
-    /// EC2's code and words when it has none.
-    pub(super) fn take(&mut self, pool: &Pool) -> Result<(), (String, String)> {
-        match self.supply.get_mut(pool) {
-            None | Some(Supply::Plenty) => Ok(()),
-            Some(Supply::Left(0)) => Err((
-                "InsufficientInstanceCapacity".to_owned(),
-                format!(
-                    "We currently do not have sufficient {} capacity in the Availability Zone you requested ({}).",
-                    pool.instance_type, pool.zone
-                ),
-            )),
-            Some(Supply::Left(left)) => {
-                *left -= 1;
-                Ok(())
-            }
-            Some(Supply::Error { code, message }) => Err((code.clone(), message.clone())),
+    /// EC2's code and words when it is not to be had.
+    pub(super) fn take(
+        &mut self,
+        lifecycle: Lifecycle,
+        pool: &Pool,
+        max_price: Option<&str>,
+        in_use: &mut Usage,
+    ) -> Result<(), Refused> {
+        let price = self.price(lifecycle, pool);
+        if let Some(limit) = max_price.filter(|limit| micro_dollars(limit) < micro_dollars(price)) {
+            return Err(too_low(limit, price));
         }
+        let quota = (lifecycle, Family::of(&pool.instance_type));
+        let used = in_use.get(&quota).copied().unwrap_or_default() + vcpus(&pool.instance_type);
+        if let Some(limit) = self.quotas.get(&quota).filter(|limit| used > **limit) {
+            return Err(over_quota(lifecycle, *limit));
+        }
+        match self.supply_of(lifecycle).get_mut(pool) {
+            None | Some(Supply::Plenty) => {}
+            Some(Supply::Left(0)) => return Err(nothing_left(lifecycle, pool)),
+            Some(Supply::Left(left)) => *left -= 1,
+            Some(Supply::Error { code, message }) => return Err((code.clone(), message.clone())),
+        }
+        in_use.insert(quota, used);
+        Ok(())
     }
+}
+
+fn pools(instance_types: &[&str], zones: &[&str]) -> Vec<Pool> {
+    let pools = instance_types
+        .iter()
+        .flat_map(|kind| zones.iter().map(|zone| Pool::new(kind, zone)));
+    pools.collect()
+}
+
+fn too_low(limit: &str, price: &str) -> Refused {
+    (
+        "SpotMaxPriceTooLow".to_owned(),
+        format!(
+            "Your Spot request price of {limit} is lower than the minimum required Spot request fulfillment price \
+             of {price}."
+        ),
+    )
+}
+
+fn over_quota(lifecycle: Lifecycle, limit: u32) -> Refused {
+    match lifecycle {
+        Lifecycle::Spot => (
+            "MaxSpotInstanceCountExceeded".to_owned(),
+            "Max spot instance count exceeded".to_owned(),
+        ),
+        Lifecycle::OnDemand => (
+            "VcpuLimitExceeded".to_owned(),
+            format!(
+                "You have requested more vCPU capacity than your current vCPU limit of {limit} allows for the instance \
+                 bucket that the specified instance type belongs to. Please visit \
+                 http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit."
+            ),
+        ),
+    }
+}
+
+fn nothing_left(lifecycle: Lifecycle, pool: &Pool) -> Refused {
+    let message = match lifecycle {
+        Lifecycle::Spot => "There is no Spot capacity available that matches your request.".to_owned(),
+        Lifecycle::OnDemand => format!(
+            "We currently do not have sufficient {} capacity in the Availability Zone you requested ({}).",
+            pool.instance_type, pool.zone
+        ),
+    };
+    ("InsufficientInstanceCapacity".to_owned(), message)
 }
 
 /// A call that a function made.
@@ -201,6 +303,29 @@ impl Call {
             .iter()
             .find(|(known, _)| known == name)
             .map(|(_, value)| &**value)
+    }
+
+    /// A tag that it asks for on its instances.
+    #[must_use]
+    pub fn tag(&self, key: &str) -> Option<&str> {
+        let resource = self
+            .parameters
+            .iter()
+            .find(|(name, value)| name.ends_with(".ResourceType") && value == "instance")?;
+        let prefix = resource.0.trim_end_matches("ResourceType");
+        let named = self
+            .parameters
+            .iter()
+            .find(|(name, value)| name.starts_with(prefix) && name.ends_with(".Key") && value == key)?;
+        self.parameter(&format!("{}Value", named.0.trim_end_matches("Key")))
+    }
+
+    /// Whether it changes anything at EC2.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        !["Describe", "Get", "List", "Search"]
+            .iter()
+            .any(|reading| self.action.starts_with(reading))
     }
 }
 
@@ -234,13 +359,106 @@ mod tests {
         assert_eq!(scenario.take_fault("CreateFleet", "launch"), None);
     }
 
+    const ZONE: &str = "eu-west-1a";
+
+    /// The codes of what is said to one request after the other, for one instance each.
+    fn asked(scenario: &mut Scenario, lifecycle: Lifecycle, max_price: Option<&str>, times: usize) -> Vec<String> {
+        let mut in_use = Usage::new();
+        let pool = Pool::new("g4dn.xlarge", ZONE);
+        (0..times)
+            .map(|_| match scenario.take(lifecycle, &pool, max_price, &mut in_use) {
+                Ok(()) => "taken".to_owned(),
+                Err((code, _)) => code,
+            })
+            .collect()
+    }
+
     #[test]
-    fn a_pool_gives_what_it_has() {
-        let pool = Pool::new("g4dn.xlarge", "eu-west-1a");
+    fn a_pool_gives_what_it_has_on_spot_and_on_demand_apart() {
         let mut scenario = Scenario::default();
-        assert_eq!(scenario.take(&pool), Ok(()));
-        scenario.supply.insert(pool.clone(), Supply::Left(1));
-        assert_eq!(scenario.take(&pool), Ok(()));
-        assert_eq!(scenario.take(&pool).unwrap_err().0, "InsufficientInstanceCapacity");
+        scenario.stock(Lifecycle::Spot, Pool::new("g4dn.xlarge", ZONE), Supply::Left(1));
+        assert_eq!(
+            asked(&mut scenario, Lifecycle::Spot, None, 2),
+            ["taken", "InsufficientInstanceCapacity"]
+        );
+        assert_eq!(asked(&mut scenario, Lifecycle::OnDemand, None, 2), ["taken", "taken"]);
+        scenario.empty(Lifecycle::OnDemand, &["g4dn.xlarge"], &[ZONE]);
+        scenario.refill(Lifecycle::Spot, &["g4dn.xlarge"], &[ZONE]);
+        assert_eq!(asked(&mut scenario, Lifecycle::Spot, None, 2), ["taken", "taken"]);
+        assert_eq!(
+            asked(&mut scenario, Lifecycle::OnDemand, None, 1),
+            ["InsufficientInstanceCapacity"]
+        );
+    }
+
+    #[test]
+    fn a_quota_counts_vcpus_and_is_of_one_lifecycle_and_family() {
+        for (lifecycle, limit, expected) in [
+            (Lifecycle::Spot, 8, ["taken", "taken", "MaxSpotInstanceCountExceeded"]),
+            (Lifecycle::Spot, 0, ["MaxSpotInstanceCountExceeded"; 3]),
+            (
+                Lifecycle::OnDemand,
+                7,
+                ["taken", "VcpuLimitExceeded", "VcpuLimitExceeded"],
+            ),
+        ] {
+            let mut scenario = Scenario::default();
+            scenario.limit_vcpus(lifecycle, Family::GAndVt, limit);
+            scenario.limit_vcpus(lifecycle, Family::Standard, 0);
+            assert_eq!(asked(&mut scenario, lifecycle, None, 3), expected, "{limit}");
+            let other = if lifecycle == Lifecycle::Spot {
+                Lifecycle::OnDemand
+            } else {
+                Lifecycle::Spot
+            };
+            assert_eq!(asked(&mut scenario, other, None, 3), ["taken"; 3]);
+        }
+    }
+
+    #[test]
+    fn a_pool_that_costs_more_than_the_limit_is_not_to_be_had() {
+        for (limit, expected) in [
+            ("0.157999", "SpotMaxPriceTooLow"),
+            ("0.158000", "taken"),
+            ("0.2", "taken"),
+        ] {
+            assert_eq!(
+                asked(&mut Scenario::default(), Lifecycle::Spot, Some(limit), 1),
+                [expected],
+                "{limit}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_calls_tags_are_those_of_its_instances() {
+        let parameters = [
+            ("TagSpecification.1.ResourceType", "fleet"),
+            ("TagSpecification.1.Tag.1.Key", "a"),
+            ("TagSpecification.1.Tag.1.Value", "of the fleet"),
+            ("TagSpecification.2.ResourceType", "instance"),
+            ("TagSpecification.2.Tag.1.Key", "b"),
+            ("TagSpecification.2.Tag.1.Value", "1"),
+            ("TagSpecification.2.Tag.2.Key", "a"),
+            ("TagSpecification.2.Tag.2.Value", "2"),
+        ];
+        let call = Call {
+            action: "CreateFleet".to_owned(),
+            caller: "launch".to_owned(),
+            parameters: parameters
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
+            fault: None,
+        };
+        assert_eq!(
+            [call.tag("a"), call.tag("b"), call.tag("c")],
+            [Some("2"), Some("1"), None]
+        );
+        assert!(call.is_write());
+        let reading = Call {
+            action: "DescribeInstances".to_owned(),
+            ..call
+        };
+        assert!(!reading.is_write());
     }
 }

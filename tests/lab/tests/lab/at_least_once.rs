@@ -22,17 +22,11 @@ async fn answers(pushed: &Pushed<'_>, action: &str, count: usize) -> Vec<u16> {
     answered.await.unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// `CreateFleet` calls for the run's job so far, by their client token.
+/// The client tokens of the `CreateFleet` calls for the run's job so far.
 fn fleets(pushed: &Pushed<'_>) -> Vec<String> {
-    let job = pushed.job(1).id.to_string();
-    let calls = pushed.lab.ec2().calls();
-    calls
-        .iter()
-        .filter(|call| call.action == "CreateFleet")
-        .filter_map(|call| call.parameter("ClientToken"))
-        .filter(|token| token.contains(&job))
-        .map(str::to_owned)
-        .collect()
+    let calls = pushed.fleets();
+    let tokens = calls.iter().filter_map(|call| call.parameter("ClientToken"));
+    tokens.map(str::to_owned).collect()
 }
 
 async fn the_same_delivery_five_times_at_once_is_one_instance(lab: &Lab) {

@@ -7,7 +7,7 @@ use dayfly_lab::lab::Lab;
 use dayfly_twin::{ApiDisturbance, ApiFault, Conclusion, State};
 use serde_json::Value;
 
-use crate::whole::{LOOK, PATIENCE, Pushed, assert_nothing_left, push, start_with, what_was_said};
+use crate::whole::{LOOK, PATIENCE, Pushed, assert_nothing_left, is_first_launch, push, start_with, what_was_said};
 
 /// Between launch and boot: long enough to be cancelled in.
 const BOOT: Duration = Duration::from_secs(3);
@@ -37,17 +37,8 @@ async fn github_has<T>(pushed: &Pushed<'_>, what: &str, look: impl FnMut(&State)
 
 /// Waits until EC2 was asked for an instance for the run's job.
 async fn asked_for_a_fleet(pushed: &Pushed<'_>) {
-    let job = pushed.job(1).id.to_string();
     let asked = async {
-        loop {
-            let calls = pushed.lab.ec2().calls();
-            let of_job = |token: Option<&str>| token.is_some_and(|token| token.contains(&job));
-            if calls
-                .iter()
-                .any(|call| call.action == "CreateFleet" && of_job(call.parameter("ClientToken")))
-            {
-                return;
-            }
+        while pushed.fleets().is_empty() {
             tokio::time::sleep(LOOK).await;
         }
     };
@@ -117,11 +108,10 @@ async fn while_its_runner_waits(lab: &Lab) {
     let job = pushed.job(1).id;
     pushed.launched().await;
     lab.twin().start_elsewhere(job).unwrap();
-    let name = format!("dayfly-{job}-1-1");
     github_has(&pushed, "a runner that listens", |state| {
         state
             .runners()
-            .find(|runner| runner.name == name && runner.session.is_some())
+            .find(|runner| is_first_launch(&runner.name, job, 1) && runner.session.is_some())
             .map(drop)
     })
     .await;

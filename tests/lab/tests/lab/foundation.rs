@@ -2,12 +2,13 @@
 //! stand-ins here, which answer with the event they got.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dayfly_lab::cloud::Ec2Event;
-use dayfly_lab::ec2_proxy::{Fault, Pool, Supply};
+use dayfly_lab::ec2_proxy::{Bucket, Family, Fault, Lifecycle, Pool, Supply};
 use dayfly_lab::functions::Function;
 use dayfly_lab::sigv4::Credentials;
 use serde_json::{Value, json};
@@ -107,6 +108,100 @@ async fn ec2_takes_the_cheapest_pool_that_has_any_and_the_same_token_is_the_same
         Some("InsufficientInstanceCapacity")
     );
     assert_eq!(lab.cloud.ec2().count("CreateFleet"), 4);
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_fleet_of_many_is_spread_over_the_pools_that_have_some() {
+    let lab = Foundation::start().await;
+    lab.cloud.ec2().change(|scenario| {
+        for (zone, left) in [("eu-west-1a", 3), ("eu-west-1b", 2), ("eu-west-1c", 0)] {
+            let pool = Pool::new("g4dn.xlarge", zone);
+            scenario.stock(Lifecycle::Spot, pool, Supply::Left(left));
+        }
+    });
+    let eight = lab
+        .fleet("eight")
+        .replace("TotalTargetCapacity=1", "TotalTargetCapacity=8");
+    let answer = lab.ec2(&eight).await.xml();
+    let ids = answer.texts("instanceIds");
+    assert_eq!(ids.len(), 5, "{answer:?}");
+    assert_eq!(
+        lab.ec2(&eight).await.xml().texts("instanceIds"),
+        ids,
+        "the same call again is the same fleet"
+    );
+    let refused = answer.each("errorSet", |item| {
+        Some((item.text("errorCode")?, item.text("availabilityZone")?))
+    });
+    let expected = ["a", "b", "c"].map(|zone| ("InsufficientInstanceCapacity".to_owned(), format!("eu-west-1{zone}")));
+    assert_eq!(refused, expected);
+
+    let instances = lab.cloud.instances().await.unwrap();
+    let described: BTreeMap<&str, &str> = instances.iter().map(|one| (&*one.id, &*one.zone)).collect();
+    let zones: Vec<&str> = ids.iter().map(|id| described[&**id]).collect();
+    assert_eq!(
+        zones,
+        ["eu-west-1a", "eu-west-1a", "eu-west-1a", "eu-west-1b", "eu-west-1b"]
+    );
+    assert_eq!(instances.len(), 5);
+    assert!(
+        instances
+            .iter()
+            .all(|one| one.spot && one.tags["dayfly:stack"] == "dayfly")
+    );
+
+    lab.cloud
+        .ec2()
+        .change(|scenario| scenario.refill(Lifecycle::Spot, &["g4dn.xlarge"], &["eu-west-1c"]));
+    let more = lab.ec2(&eight.replace("eight", "more")).await.xml();
+    assert_eq!(more.texts("instanceIds").len(), 8);
+    assert_eq!(
+        lab.cloud.ec2().writes(),
+        BTreeMap::from([("CreateFleet".to_owned(), 3)])
+    );
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_quota_counts_what_runs_and_a_bucket_what_is_asked_for() {
+    let lab = Foundation::start().await;
+    lab.cloud
+        .ec2()
+        .change(|scenario| scenario.limit_vcpus(Lifecycle::Spot, Family::GAndVt, 4));
+    let first = lab.ec2(&lab.fleet("first")).await.xml().texts("instanceIds");
+    assert_eq!(first.len(), 1);
+    let quota = "MaxSpotInstanceCountExceeded";
+    assert!(lab.ec2(&lab.fleet("second")).await.text.contains(quota));
+    lab.cloud.aws().terminate(&first[0]).await.unwrap();
+    assert_eq!(lab.ec2(&lab.fleet("third")).await.xml().texts("instanceIds").len(), 1);
+
+    let one = Bucket {
+        size: 1,
+        per_second: 0.0,
+    };
+    lab.cloud.ec2().change(|scenario| {
+        scenario.quotas.clear();
+        scenario.bucket = Some(one);
+    });
+    assert_eq!(lab.ec2(&lab.fleet("fourth")).await.xml().texts("instanceIds").len(), 1);
+    assert!(lab.ec2(&lab.fleet("fifth")).await.text.contains("RequestLimitExceeded"));
+    assert_eq!(lab.cloud.ec2().throttled(), 1);
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn the_launch_function_may_ask_where_its_subnets_are() {
+    let lab = Foundation::start().await;
+    let subnets = lab.cloud.deployment().output("SubnetIds").unwrap().to_owned();
+    let mut form = "Action=DescribeSubnets&Version=2016-11-15&Filter.1.Name=subnet-id".to_owned();
+    for (number, subnet) in subnets.split(',').chain(["subnet-0123"]).enumerate() {
+        write!(form, "&Filter.1.Value.{}={subnet}", number + 1).unwrap();
+    }
+    let answer = lab.ec2(&form).await.xml();
+    let mut zones = answer.each("subnetSet", |item| item.text("availabilityZone"));
+    zones.sort();
+    assert_eq!(zones, ["eu-west-1a", "eu-west-1b", "eu-west-1c"]);
     lab.stop().await;
 }
 

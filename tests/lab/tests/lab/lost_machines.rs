@@ -6,7 +6,7 @@ use dayfly_host::Ending;
 use dayfly_lab::lab::Lab;
 use dayfly_twin::{Conclusion, Happening, RunnerRemoval};
 
-use crate::whole::{Pushed, assert_nothing_left, push, start_with};
+use crate::whole::{Pushed, assert_nothing_left, is_first_launch, push, registered_as, start_with};
 
 /// A job that hangs in its first attempt and is through at once in its second.
 const HANGS_ONCE: [&str; 2] = [
@@ -46,7 +46,7 @@ async fn a_job_on_an_instance_that_is_cut_off_runs_again_on_another(lab: &Lab) {
     assert_eq!(pushed.over(2).await, Conclusion::Success);
     assert_eq!(pushed.job(1).conclusion, Some(Conclusion::Failure));
     assert!(said(&pushed).contains("lost communication"), "{}", said(&pushed));
-    let lost = format!("dayfly-{}-1-1", pushed.job(1).id);
+    let lost = registered_as(pushed.job(1).id, 1, &first.id);
     let mut why_removed = None;
     while let Ok(event) = events.try_recv() {
         match event.what {
@@ -60,8 +60,9 @@ async fn a_job_on_an_instance_that_is_cut_off_runs_again_on_another(lab: &Lab) {
         Some(Ending::Terminated),
         "it was not left to end itself"
     );
-    let second = pushed.job(2).runner.map(|taken| taken.name);
-    assert_eq!(second, Some(format!("dayfly-{}-2-1", pushed.job(2).id)));
+    let second = pushed.job(2);
+    let runner = second.runner.map(|taken| taken.name).unwrap();
+    assert!(is_first_launch(&runner, second.id, 2), "{runner}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use dayfly_lab::lab::Lab;
 use dayfly_twin::Conclusion;
 use tokio::sync::broadcast;
 
-use crate::whole::{PATIENCE, Pushed, assert_nothing_left, push, start};
+use crate::whole::{PATIENCE, Pushed, assert_nothing_left, push, registered_as, start};
 
 const OWN_FILE: &str = "\
 runners:
@@ -31,11 +31,11 @@ async fn launch_of(launches: &mut broadcast::Receiver<Launch>, instance: &str) -
         .expect("the launch is told of")
 }
 
-async fn assert_ran(pushed: &Pushed<'_>) {
+async fn assert_ran(pushed: &Pushed<'_>, instance: &str) {
     assert_eq!(pushed.over(1).await, Conclusion::Success);
     let job = pushed.job(1);
     let runner = job.runner.as_ref().map(|taken| taken.name.clone());
-    assert_eq!(runner, Some(format!("dayfly-{}-1-1", job.id)));
+    assert_eq!(runner, Some(registered_as(job.id, 1, instance)));
     let output = pushed.output(1);
     assert!(output.iter().any(|line| line == "sum 5"), "{output:?}");
 }
@@ -50,15 +50,15 @@ async fn without_a_file_a_cheap_gpu_on_spot_is_launched(lab: &Lab) {
         (&*launch.pool.instance_type, &*launch.pool.zone),
         ("g4dn.xlarge", "eu-west-1a")
     );
-    assert_ran(&pushed).await;
-    let job = pushed.job(1).id;
+    assert_ran(&pushed, &instance.id).await;
+    let fleet = pushed.fleets()[0].parameter("ClientToken").map(str::to_owned).unwrap();
     for (tag, value) in [
-        ("Name", format!("dayfly-{job}-1-1")),
-        ("dayfly:runner", format!("dayfly-{job}-1-1")),
-        ("dayfly:stack", "dayfly".to_owned()),
-        ("dayfly:managed", "true".to_owned()),
+        ("Name", "dayfly octo-org/plain"),
+        ("dayfly:fleet", &fleet),
+        ("dayfly:stack", "dayfly"),
+        ("dayfly:managed", "true"),
     ] {
-        assert_eq!(instance.tags.get(tag), Some(&value), "{tag}");
+        assert_eq!(instance.tags.get(tag).map(String::as_str), Some(value), "{tag}");
     }
 }
 
@@ -69,7 +69,7 @@ async fn a_repositorys_own_file_says_what_is_launched(lab: &Lab) {
     let launch = launch_of(&mut launches, &instance.id).await;
     assert!(!launch.spot);
     assert_eq!(launch.pool.instance_type, "m7i.large");
-    assert_ran(&pushed).await;
+    assert_ran(&pushed, &instance.id).await;
 }
 
 #[tokio::test]

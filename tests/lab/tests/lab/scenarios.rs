@@ -6,7 +6,7 @@ use dayfly_lab::aws::Ec2Instance;
 use dayfly_lab::lab::Lab;
 use dayfly_twin::{Conclusion, Happening, RunnerRemoval, SHUTDOWN_ANNOTATION, Status};
 
-use crate::whole::{LOOK, PATIENCE, assert_nothing_left, push, start, what_was_said};
+use crate::whole::{LOOK, PATIENCE, assert_nothing_left, is_first_launch, push, start, what_was_said};
 
 /// How long after its notice EC2 takes an instance back; two minutes on AWS.
 const NOTICE: Duration = Duration::from_secs(20);
@@ -24,11 +24,10 @@ async fn a_runner_that_nobody_needs_idles_out(lab: &Lab) {
     pushed.launched().await;
     let job = pushed.job(1).id;
     lab.twin().start_elsewhere(job).unwrap();
-    let name = format!("dayfly-{job}-1-1");
     let removed = async {
         loop {
             if let Happening::RunnerRemoved { name: removed, why, .. } = events.recv().await.unwrap().what
-                && removed == name
+                && is_first_launch(&removed, job, 1)
             {
                 return why;
             }
@@ -63,8 +62,9 @@ async fn an_interrupted_job_runs_again_on_another_instance(lab: &Lab) {
     lab.interrupt(&first.id, NOTICE).await.unwrap();
     assert_eq!(pushed.over(2).await, Conclusion::Success);
     assert_eq!(pushed.job(1).conclusion, Some(Conclusion::Failure));
-    let second = pushed.job(2).runner.map(|taken| taken.name);
-    assert_eq!(second, Some(format!("dayfly-{}-2-1", pushed.job(2).id)));
+    let second = pushed.job(2);
+    let runner = second.runner.map(|taken| taken.name).unwrap();
+    assert!(is_first_launch(&runner, second.id, 2), "{runner}");
     let runs = lab.twin().look(|state| state.run(pushed.run).map(|run| run.attempt));
     assert_eq!(runs, Some(2), "one re-run was asked for");
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use dayfly_lab::aws::Ec2Instance;
+use dayfly_lab::ec2_proxy::Call;
 use dayfly_lab::lab::{Lab, LabConfig};
-use dayfly_twin::{Conclusion, Disturbance, Job, RepoId, RunId, Status, WebhookFault};
+use dayfly_twin::{Conclusion, Disturbance, Job, JobId, RepoId, RunId, Status, WebhookFault};
 
 /// Long enough for a busy machine; nothing waits for it when all is well.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -127,6 +128,13 @@ impl Pushed<'_> {
         instances
     }
 
+    /// Every `CreateFleet` that was asked for on the repository's behalf.
+    pub fn fleets(&self) -> Vec<Call> {
+        let mut calls = self.lab.ec2().calls();
+        calls.retain(|call| call.action == "CreateFleet" && call.tag("dayfly:repository") == Some(self.repository));
+        calls
+    }
+
     /// Waits for the repository's instance to be launched.
     pub async fn launched(&self) -> Ec2Instance {
         let launched = async {
@@ -146,6 +154,16 @@ impl Pushed<'_> {
         };
         instance
     }
+}
+
+/// What the runner of a job's first launch registers as on an instance.
+pub fn registered_as(job: JobId, attempt: u32, instance: &str) -> String {
+    format!("dayfly-{job}-{attempt}-1-{}", instance.replacen("i-", "i", 1))
+}
+
+/// Whether a runner is that of a job's first launch, whatever its instance.
+pub fn is_first_launch(name: &str, job: JobId, attempt: u32) -> bool {
+    name.starts_with(&registered_as(job, attempt, "i-"))
 }
 
 /// Waits until nothing is left of any job; and GitHub's descriptions must have held.

@@ -1,0 +1,145 @@
+//! Pools, prices and quotas: what there is to be had, and who may have it.
+
+use std::collections::BTreeMap;
+
+/// How an instance is bought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lifecycle {
+    /// Spare capacity, which EC2 may take back.
+    Spot,
+    /// Capacity at its full price.
+    OnDemand,
+}
+
+impl Lifecycle {
+    /// As EC2 writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Spot => "spot",
+            Self::OnDemand => "on-demand",
+        }
+    }
+}
+
+/// Capacity of one instance type in one zone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pool {
+    /// Such as `g4dn.xlarge`.
+    pub instance_type: String,
+    /// Such as `eu-west-1a`.
+    pub zone: String,
+}
+
+impl Pool {
+    /// The pool of this type in this zone.
+    #[must_use]
+    pub fn new(instance_type: &str, zone: &str) -> Self {
+        Self {
+            instance_type: instance_type.to_owned(),
+            zone: zone.to_owned(),
+        }
+    }
+}
+
+/// What a pool has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Supply {
+    /// As much as anybody wants.
+    Plenty,
+    /// This many instances; then `InsufficientInstanceCapacity`.
+    Left(u32),
+    /// Nothing, and EC2 says this.
+    Error {
+        /// Such as `UnfulfillableCapacity`.
+        code: String,
+        /// EC2's words.
+        message: String,
+    },
+}
+
+/// The instance types that share a quota of vCPUs. Each has one for spot and one for on-demand.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-spot-limits.html>
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// G and VT: `L-3819A6DF` on spot, `L-DB2E81BA` on demand. A new account has 0.
+    GAndVt,
+    /// P.
+    P,
+    /// A, C, D, H, I, M, R, T and Z.
+    Standard,
+    /// Whatever else there is, taken together.
+    Other,
+}
+
+impl Family {
+    /// The family of an instance type.
+    #[must_use]
+    pub fn of(instance_type: &str) -> Self {
+        let letters: String = instance_type.chars().take_while(char::is_ascii_lowercase).collect();
+        match &*letters {
+            "g" | "gr" | "vt" => Self::GAndVt,
+            "p" => Self::P,
+            "dl" | "f" | "hpc" | "inf" | "mac" | "trn" | "u" | "x" => Self::Other,
+            _ if letters.starts_with(|letter| "acdhimrtz".contains(letter)) => Self::Standard,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// How many vCPUs are in use of each quota.
+pub type Usage = BTreeMap<(Lifecycle, Family), u32>;
+
+/// The vCPUs of an instance type, as its size tells: 4 of an `xlarge`, 8 of a `2xlarge`.
+#[must_use]
+pub fn vcpus(instance_type: &str) -> u32 {
+    let size = instance_type.split_once('.').map_or("", |(_, size)| size);
+    match size.strip_suffix("xlarge") {
+        Some("") => 4,
+        Some(times) => times.parse::<u32>().map_or(4, |times| 4 * times),
+        None if size.starts_with("metal") => 96,
+        None => 2,
+    }
+}
+
+/// A price as EC2 writes it, in millionths of a dollar.
+pub(super) fn micro_dollars(price: &str) -> u64 {
+    let (whole, part) = price.split_once('.').unwrap_or((price, ""));
+    let part: String = part.chars().chain("000000".chars()).take(6).collect();
+    whole.parse::<u64>().unwrap_or(u64::MAX / 2_000_000) * 1_000_000 + part.parse::<u64>().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_counts_to_its_familys_quota_with_its_vcpus() {
+        for (instance_type, family, count) in [
+            ("g4dn.xlarge", Family::GAndVt, 4),
+            ("g5.12xlarge", Family::GAndVt, 48),
+            ("g4dn.metal", Family::GAndVt, 96),
+            ("vt1.3xlarge", Family::GAndVt, 12),
+            ("p4d.24xlarge", Family::P, 96),
+            ("t4g.nano", Family::Standard, 2),
+            ("m7i.large", Family::Standard, 2),
+            ("c7g.xlarge", Family::Standard, 4),
+            ("trn1.2xlarge", Family::Other, 8),
+            ("inf2.xlarge", Family::Other, 4),
+            ("x2idn.16xlarge", Family::Other, 64),
+        ] {
+            assert_eq!(
+                (Family::of(instance_type), vcpus(instance_type)),
+                (family, count),
+                "{instance_type}"
+            );
+        }
+    }
+
+    #[test]
+    fn prices_sort_as_numbers() {
+        assert!(micro_dollars("0.2") > micro_dollars("0.158000"));
+        assert!(micro_dollars("10.0") > micro_dollars("9.999999"));
+    }
+}
