@@ -1,5 +1,6 @@
 //! What is due.
 
+use dayfly_core::decide::notice;
 use dayfly_core::decide::sweep::{self, JobLook, Look};
 use dayfly_core::event::{Event, LaunchDue, NoticeDue, QueueDue};
 use dayfly_core::record::{Change, Ending, Job, Record, Runner, Stored};
@@ -56,7 +57,11 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
             }
             Record::Notice(notice) => {
                 let due = NoticeDue { key: notice.key };
-                Ok(self.bus.publish(&Event::NoticeDue(due)).await?)
+                let told = notice::told(*notice, now, &self.deadlines);
+                if self.record(Change::update(version, told)).await? {
+                    self.bus.publish(&Event::NoticeDue(due)).await?;
+                }
+                Ok(())
             }
             Record::Queue(_)
             | Record::Waiting(_)

@@ -22,6 +22,9 @@ use crate::hub::{Check, Runner};
 use crate::plan::{Outage, Trouble};
 use crate::sim::{Happening, Sim};
 
+/// Told where a check run is made.
+const SAID_ONCE: &str = "a check run is of a job that there is, and is made once";
+
 impl Sim {
     /// Writes to the table. Answers whether it was written.
     pub fn commit(self: &Rc<Self>, changes: Vec<Change>, dice: &mut Dice) -> bool {
@@ -211,6 +214,9 @@ impl Sim {
             made_at: self.now(),
             changed_at: self.now(),
         };
+        if let Some(why) = self.hub.borrow().needless(&made) {
+            self.broken(SAID_ONCE, why);
+        }
         let id = self.hub.borrow_mut().make_check(made);
         self.note("check made", &check.external_id, || check.title.clone());
         id

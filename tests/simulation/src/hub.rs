@@ -184,6 +184,22 @@ impl Hub {
         id
     }
 
+    /// Why a check run should not be made, if there is a reason.
+    #[must_use]
+    pub fn needless(&self, check: &Check) -> Option<String> {
+        let id = &check.said.external_id;
+        let job = check
+            .job
+            .and_then(|key| self.jobs.get(&key.job).filter(|job| job.attempt == key.attempt));
+        if job.is_none() {
+            return Some(format!("`{id}` is of no job"));
+        }
+        let same = |one: &&Check| one.repository == check.repository && one.said.external_id == *id;
+        let known = self.checks.values().find(same)?;
+        let since = check.made_at.since(known.made_at);
+        Some(format!("`{id}` was made {} s before", since.as_secs()))
+    }
+
     /// A push starts a run. Answers its jobs.
     pub fn start_run(
         &mut self,

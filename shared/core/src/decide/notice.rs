@@ -8,9 +8,6 @@ use crate::notice::CheckConclusion;
 use crate::record::Notice;
 use crate::time::Timestamp;
 
-/// The clocks of two functions differ by less.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
-
 /// What to ask GitHub for, once the record says that it is being asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
@@ -34,9 +31,11 @@ pub enum Step {
 /// What to do about a notice whose check run is to be concluded as `wanted`, or is to be open.
 #[must_use]
 pub fn step(notice: &Notice, wanted: Option<CheckConclusion>, now: Timestamp) -> Step {
-    let held = notice.held_until.is_some_and(|until| until > now);
-    let due = notice.due_at.is_some_and(|due_at| due_at <= now.after(CLOCKS_DIFFER));
-    if held || !due {
+    let left_alone = notice
+        .held_until
+        .max(notice.not_before)
+        .is_some_and(|until| until > now);
+    if left_alone || notice.due_at.is_none() {
         return Step::Nothing;
     }
     let until = now.after(SAYING);
@@ -65,6 +64,16 @@ pub fn step(notice: &Notice, wanted: Option<CheckConclusion>, now: Timestamp) ->
     Step::Ask(Box::new(next), ask)
 }
 
+/// While whoever says it is told that it is due: it comes again behind what else is due, so that many
+/// that nobody says keep nothing from being looked at.
+#[must_use]
+pub fn told(notice: Notice, now: Timestamp, deadlines: &Deadlines) -> Notice {
+    Notice {
+        due_at: Some(now.after(deadlines.retry(1))),
+        ..notice
+    }
+}
+
 /// After it was looked for: what is left to say is said next.
 #[must_use]
 pub fn found(held: &Notice, found: Option<(CheckRunId, Option<CheckConclusion>)>, now: Timestamp) -> Notice {
@@ -86,6 +95,7 @@ pub fn said(held: &Notice, check: CheckRunId, concluded: Option<CheckConclusion>
         concluded,
         held_until: None,
         tries: 0,
+        not_before: None,
         due_at: None,
         ..held.clone()
     }
@@ -141,7 +151,8 @@ pub fn failed(before: &Notice, held: &Notice, trouble: Trouble, now: Timestamp, 
     let pause = deadlines.pause(next.tries, &held.key.to_string());
     // Nobody waits for words on a job any more that GitHub itself has given up by now.
     let stale = now.since(held.since) >= QUEUE_LIMIT;
-    next.due_at = wait.filter(|_| !stale).map(|wait| now.after(wait.max(pause)));
+    next.not_before = wait.filter(|_| !stale).map(|wait| now.after(wait.max(pause)));
+    next.due_at = next.not_before;
     next
 }
 

@@ -63,16 +63,19 @@ fn a_notice_is_left_alone_while_somebody_is_at_it_or_its_time_has_not_come() {
     let (held, _) = asked(&notice(), None, now());
     let said = said(&held, CHECK, None);
     let later = Notice {
-        due_at: Some(after(60)),
+        not_before: Some(after(60)),
         ..notice()
     };
+    let told = told(notice(), now(), &deadlines());
+    assert_eq!(told.due_at, Some(after(60)));
     for (notice, at, left_alone) in [
         (&held, now(), true),
         (&held, after(44), true),
         (&held, after(45), false),
         (&said, after(1000), true),
-        (&later, after(50), true),
-        (&later, after(56), false),
+        (&later, after(59), true),
+        (&later, after(60), false),
+        (&told, now(), false),
     ] {
         assert_eq!(step(notice, None, at) == Step::Nothing, left_alone, "{at:?} {notice:?}");
     }

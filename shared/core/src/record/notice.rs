@@ -133,7 +133,9 @@ pub struct Notice {
     pub held_until: Option<Timestamp>,
     /// How often saying it has failed.
     pub tries: u32,
-    /// When it is to be said next; nothing once it is.
+    /// Before when it is not tried again.
+    pub not_before: Option<Timestamp>,
+    /// When somebody has to see to its being said; nothing once it is.
     pub due_at: Option<Timestamp>,
 }
 
@@ -157,6 +159,7 @@ impl Notice {
             asked: false,
             held_until: None,
             tries: 0,
+            not_before: None,
             due_at: Some(now),
         };
         let Some(known) = known else {
@@ -183,6 +186,7 @@ impl Notice {
             say: Say::Over { tried: tried.clone() },
             since: now,
             tries: 0,
+            not_before: None,
             due_at: self.held_until.max(Some(now)),
             ..self.clone()
         })

@@ -1,19 +1,22 @@
 use std::time::Duration;
 
+use dayfly_core::capacity::{FleetErrorKind, InstanceLifecycle, Pool, Tried};
 use dayfly_core::checkin::{GoodbyeReason, Stage};
 use dayfly_core::config::{
     AllocationStrategy, Breaker, Fallback, MachineImage, Rebalance, RerunOnDemand, RerunPolicy, RerunWhat, RunnerSpec,
 };
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{
-    DeliveryId, ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey, Repository, RunAttempt, RunId,
-    RunKey, RunnerId, RunnerName, Zone,
+    CheckRunId, DeliveryId, ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey, Repository, RunAttempt,
+    RunId, RunKey, RunnerId, RunnerName, Zone,
 };
 use dayfly_core::labels::Label;
 use dayfly_core::lifecycle::{RunnerStep, Step as _};
 use dayfly_core::money::MicroDollars;
+use dayfly_core::notice::CheckConclusion;
 use dayfly_core::record::{
-    Ending, JobState, LaunchPlan, Launched, RecordId, Rerun, RunEnd, RunnerState, WatchedRepository,
+    AfterInterruption, Ending, JobState, LaunchPlan, Launched, MessengerNews, RecordId, Rerun, RunEnd, RunnerState,
+    Say, WatchedRepository,
 };
 use dayfly_core::time::Timestamp;
 use proptest::collection::{btree_map, vec};
@@ -195,6 +198,82 @@ prop_compose! {
     }
 }
 
+fn pool() -> impl Strategy<Value = Pool> {
+    ("[a-z0-9.]{1,12}", "[a-z0-9-]{1,12}").prop_map(|(instance_type, zone)| Pool {
+        instance_type: InstanceType::new(instance_type),
+        zone: Zone::new(zone),
+    })
+}
+
+fn lifecycle() -> impl Strategy<Value = InstanceLifecycle> {
+    select(vec![InstanceLifecycle::Spot, InstanceLifecycle::OnDemand])
+}
+
+prop_compose! {
+    fn tried()(
+        lifecycle in lifecycle(), pool in option::of(pool()),
+        kind in select(vec![FleetErrorKind::Capacity, FleetErrorKind::Quota, FleetErrorKind::BadRequest]),
+        code in ".*", message in ".*", times: u32, first in time(), last in time(),
+    ) -> Tried {
+        Tried { lifecycle, pool, kind, code, message, times, first, last }
+    }
+}
+
+fn messenger() -> impl Strategy<Value = MessengerNews> {
+    prop_oneof![
+        Just(MessengerNews::OnItsWay),
+        Just(MessengerNews::Off),
+        (".*", any::<bool>()).prop_map(|(reason, cancelled)| MessengerNews::Failed { reason, cancelled }),
+    ]
+}
+
+fn after_interruption() -> impl Strategy<Value = AfterInterruption> {
+    prop_oneof![
+        Just(AfterInterruption::WhenRunIsOver),
+        Just(AfterInterruption::AnotherInstance),
+        ".*".prop_map(|reason| AfterInterruption::Not { reason }),
+        (any::<u32>(), any::<bool>()).prop_map(|(attempt, with_failed)| AfterInterruption::RunAgain {
+            attempt: RunAttempt(attempt),
+            with_failed,
+        }),
+    ]
+}
+
+fn say() -> impl Strategy<Value = Say> {
+    let tried = || vec(tried(), 0..3);
+    prop_oneof![
+        (time(), tried()).prop_map(|(next_at, tried)| Say::Waiting { next_at, tried }),
+        (pool(), lifecycle(), tried()).prop_map(|(pool, lifecycle, tried)| Say::Launched { pool, lifecycle, tried }),
+        (".*", tried(), messenger()).prop_map(|(reason, tried, messenger)| Say::GivenUp {
+            reason,
+            tried,
+            messenger
+        }),
+        (time(), ".*", option::of((pool(), lifecycle())), after_interruption())
+            .prop_map(|(at, what, ran_on, next)| Say::Interrupted { at, what, ran_on, next }),
+        (any::<u32>(), lifecycle()).prop_map(|(of, lifecycle)| Say::Again {
+            of: RunAttempt(of),
+            lifecycle
+        }),
+        tried().prop_map(|tried| Say::Over { tried }),
+    ]
+}
+
+prop_compose! {
+    fn notice()(
+        key in job_key(), run: u64, repository in repository(), job_name in ".*", say in say(), since in time(),
+        check in option::of(any::<u64>()), failure: bool, asked: bool, number: u32,
+        held_until in option::of(time()), not_before in option::of(time()), due_at in option::of(time()),
+    ) -> Notice {
+        let conclusion = if failure { CheckConclusion::Failure } else { CheckConclusion::Neutral };
+        Notice {
+            key, run: RunId(run), repository, installation: InstallationId(run), head_sha: "f00d".to_owned(),
+            job_name, say, since, check: check.map(CheckRunId), concluded: check.map(|_| conclusion),
+            serial: number, asked, held_until, tries: number, not_before, due_at,
+        }
+    }
+}
+
 fn record_of_any_kind() -> impl Strategy<Value = Record> {
     prop_oneof![
         ("[0-9a-f-]{1,36}", time(), any::<bool>()).prop_map(|(id, at, published)| {
@@ -205,6 +284,7 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
             })
         }),
         job().prop_map(Record::from),
+        notice().prop_map(Record::from),
         runner().prop_map(Record::from),
         ("i-[0-9a-f]{17}", runner_name(), time()).prop_map(|(id, runner, at)| {
             Record::from(Instance {

@@ -262,3 +262,20 @@ fn what_is_written_while_the_reporter_speaks_is_said_by_it_afterwards() {
     stage.minute();
     assert_eq!((stage.checks(), stage.shown().conclusion), (1, FAILURE));
 }
+
+#[test]
+fn notices_that_nobody_says_keep_no_lost_runner_from_being_ended() {
+    let stage = Stage::new();
+    stage.queue(11);
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    stage.start(runner, 11);
+    let notices = (1000..1400).map(|job| {
+        let job = launch::new_job(&stage.job(job));
+        Change::create(Notice::of(None, &job, given_up(), stage.now()))
+    });
+    stage.world.run(stage.world.commit(notices.collect())).unwrap();
+    stage.world.break_down("publish");
+    stage.minutes(9);
+    assert_eq!(stage.instances(), []);
+}
