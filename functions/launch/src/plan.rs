@@ -30,11 +30,16 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             PoolMemory::default()
         };
         let mut rungs = Vec::new();
+        let mut refused = None;
         for entry in entries {
-            let image = self
-                .images
-                .find(&self.parameters, &self.fleet, &entry.image, now)
-                .await?;
+            let image = match self.images.find(&self.parameters, &self.fleet, &entry.image, now).await {
+                Err(NoPlan::Refused(why)) => {
+                    tracing::warn!(job = %job.key, entry = entry.name, why, "an entry of the configuration cannot be launched");
+                    refused.get_or_insert(why);
+                    continue;
+                }
+                found => found?,
+            };
             rungs.extend(lifecycles(job, entry, &memory, now).into_iter().map(|lifecycle| Rung {
                 spec: entry.clone(),
                 image: image.image.clone(),
@@ -43,7 +48,11 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             }));
         }
         let mut rungs = rungs.into_iter();
-        Ok(rungs.next().map(|first| LaunchPlan::new(first, rungs.collect())))
+        match (rungs.next(), refused) {
+            (Some(first), _) => Ok(Some(LaunchPlan::new(first, rungs.collect()))),
+            (None, Some(why)) => Err(NoPlan::Refused(why)),
+            (None, None) => Ok(None),
+        }
     }
 }
 

@@ -383,7 +383,10 @@ impl Sim {
             .instance
             .as_ref()
             .and_then(|instance| cloud.instances.get(instance));
-        let age = launched_at.map_or(Duration::ZERO, |one| self.now().since(one.view.launched_at));
+        // One that was told of before its lifetime was over loses it to that, whenever it ends.
+        let age = launched_at.map_or(Duration::ZERO, |one| {
+            one.notice_at.unwrap_or(self.now()).since(one.view.launched_at)
+        });
         if age >= self.plan.lifetime {
             return;
         }

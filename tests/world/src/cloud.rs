@@ -111,15 +111,20 @@ impl Cloud {
         let mut answer = FleetAnswer::default();
         for index in 0..request.count as usize {
             let placement = &request.placements[index % request.placements.len()];
-            if self.empty.contains(&(placement.pool.clone(), request.lifecycle)) {
-                answer.errors.push(FleetError {
-                    pool: Some(placement.pool.clone()),
-                    ..error(FleetErrorKind::Capacity, "InsufficientInstanceCapacity")
-                });
-                continue;
+            if !self.empty.contains(&(placement.pool.clone(), request.lifecycle)) {
+                answer.instances.push(self.launch_one(request, &placement.pool));
             }
-            answer.instances.push(self.launch_one(request, &placement.pool));
         }
+        let empty = request
+            .placements
+            .iter()
+            .filter(|one| self.empty.contains(&(one.pool.clone(), request.lifecycle)));
+        answer.errors = empty
+            .map(|one| FleetError {
+                pool: Some(one.pool.clone()),
+                ..error(FleetErrorKind::Capacity, "InsufficientInstanceCapacity")
+            })
+            .collect();
         answer
     }
 
