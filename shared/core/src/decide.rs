@@ -4,6 +4,7 @@ pub mod checkin;
 pub mod ending;
 pub mod interruption;
 pub mod launch;
+pub mod news;
 pub mod patrol;
 pub mod rerun;
 pub mod settle;

@@ -34,6 +34,13 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
+    /// The time of the day, as a person reads it: `17:04:05 UTC`.
+    #[must_use]
+    pub fn time_of_day(self) -> String {
+        let second = self.seconds().rem_euclid(24 * 60 * 60);
+        format!("{:02}:{:02}:{:02} UTC", second / 3600, second / 60 % 60, second % 60)
+    }
+
     /// The moment `duration` later.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
@@ -60,6 +67,12 @@ mod tests {
         let late = early.after(Duration::from_secs(5));
         assert_eq!(late.since(early), Duration::from_secs(5));
         assert_eq!(early.since(late), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_time_of_the_day_is_that_of_utc() {
+        assert_eq!(Timestamp::from_seconds(1_800_000_000).time_of_day(), "08:00:00 UTC");
+        assert_eq!(Timestamp::from_seconds(-1).time_of_day(), "23:59:59 UTC");
     }
 
     #[test]

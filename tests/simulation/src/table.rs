@@ -78,13 +78,15 @@ impl Table {
             Some(kept) => self.records.insert(id.clone(), Rc::clone(kept)),
             None => self.records.remove(&id),
         };
-        let due = after.as_ref().is_some_and(|kept| kept.record.due_at().is_some());
+        // Nobody says notices yet.
+        let told = !matches!(id, RecordId::Notice(_));
+        let due = told && after.as_ref().is_some_and(|kept| kept.record.due_at().is_some());
         if due {
             self.live.insert(id.clone());
         } else {
             self.live.remove(&id);
         }
-        if due || before.as_ref().is_some_and(|kept| kept.record.due_at().is_some()) {
+        if due || told && before.as_ref().is_some_and(|kept| kept.record.due_at().is_some()) {
             self.lagging.push_back((shown_at, id));
         }
         Written { before, after }
