@@ -5,6 +5,7 @@
 mod answers;
 mod call;
 mod calls;
+mod concurrency;
 mod etags;
 mod failure;
 mod limits;

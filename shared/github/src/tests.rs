@@ -1,6 +1,7 @@
 //! The adapter against a server that answers as GitHub does.
 
 mod calls;
+mod concurrency;
 mod keeping_quiet;
 mod patrolling;
 mod reusing;
