@@ -14,7 +14,7 @@ use dayfly_core::checkin::{
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::checkin;
 use dayfly_core::ids::InstanceId;
-use dayfly_core::record::{Change, Runner, Stored};
+use dayfly_core::record::{Change, Runner, RunnerState, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_function::answer;
 use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, follow_up};
@@ -157,7 +157,8 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
                 Err(StoreError::Conflict) => continue,
                 done => done?,
             }
-            if next.ending != runner.ending {
+            // Whoever took its notice in may have died before it saw to what follows.
+            if next.ending != runner.ending || next.state == RunnerState::Draining {
                 follow_up(&self.store, &self.bus, &next, now).await?;
             }
             return Ok(Some(order));

@@ -5,6 +5,7 @@ pub mod ending;
 pub mod fleet;
 pub mod interruption;
 pub mod launch;
+pub mod news;
 pub mod notice;
 pub mod outcome;
 pub mod patrol;

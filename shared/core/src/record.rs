@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::RerunPolicy;
 use crate::deadlines::{KEEP_DELIVERY, KEEP_ENDED, KEEP_QUEUE};
 use crate::event::Conclusion;
 use crate::ids::{DeliveryId, InstallationId, InstanceId, JobKey, Repository, RunId, RunKey, RunnerName};
@@ -134,6 +135,18 @@ pub struct Run {
     pub installation: InstallationId,
     /// The jobs that lost their instance in it.
     pub interrupted: Vec<JobKey>,
+    /// The names of those jobs in the workflow, by which the next attempt's jobs are known as theirs.
+    pub names: Vec<String>,
+    /// What the configuration of their runners says of re-runs. Where it says different things, `what`
+    /// is the most willing of them (all failed jobs before the interrupted ones before none), `max` the
+    /// smallest, and `on_demand` the most that any of them asks for (every re-run before the last before
+    /// none): the run is one, and is run again with one call.
+    pub policy: RerunPolicy,
+    /// How often we had run it again when this attempt began, one attempt after the other: a person's own
+    /// re-run does not count, and begins the count anew.
+    pub our_reruns: u32,
+    /// Whether what GitHub is or was asked for runs jobs again that failed by themselves.
+    pub with_failed: bool,
     /// Whether GitHub has said that the attempt is over, and how it ended.
     pub completed: Option<RunEnd>,
     /// Where the re-run stands.

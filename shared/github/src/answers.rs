@@ -83,6 +83,48 @@ pub(crate) struct ListedRun {
     pub(crate) id: RunId,
 }
 
+/// Where a run comes from.
+#[derive(Deserialize)]
+pub(crate) struct RunOrigin {
+    id: RunId,
+    run_number: u64,
+    pub(crate) workflow_id: u64,
+    /// Nothing if the branch is not known any more.
+    pub(crate) head_branch: Option<String>,
+    pub(crate) event: String,
+    pub(crate) path: String,
+    pub(crate) head_sha: String,
+    pub(crate) created_at: jiff::Timestamp,
+    head_repository: Option<HeadRepository>,
+}
+
+#[derive(Deserialize, PartialEq)]
+struct HeadRepository {
+    id: u64,
+}
+
+impl RunOrigin {
+    /// Whether another run of its workflow, branch and event is newer. A fork's branch may have the name
+    /// of one of ours, or of another fork's.
+    pub(crate) fn is_older_than(&self, other: &RunOfWorkflow) -> bool {
+        other.id != self.id && other.run_number > self.run_number && other.head_repository == self.head_repository
+    }
+}
+
+/// <https://docs.github.com/en/rest/actions/workflow-runs#list-workflow-runs-for-a-workflow>
+#[derive(Deserialize)]
+pub(crate) struct RunsOfWorkflow {
+    #[serde(rename = "workflow_runs")]
+    pub(crate) runs: Vec<RunOfWorkflow>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct RunOfWorkflow {
+    pub(crate) id: RunId,
+    pub(crate) run_number: u64,
+    head_repository: Option<HeadRepository>,
+}
+
 /// <https://docs.github.com/en/rest/actions/workflow-jobs#list-jobs-for-a-workflow-run>
 #[derive(Deserialize)]
 pub(crate) struct Jobs {

@@ -140,6 +140,11 @@ impl<P: Parameters> GitHub for GitHubApp<P> {
         .await
     }
 
+    async fn superseded(&self, scope: &Scope, run: RunId) -> Result<Option<RunId>, ApiError> {
+        let read = self.read_newer_run(scope, run).await;
+        read.map_err(|refused| refused.error)
+    }
+
     async fn installations(&self) -> Result<Vec<InstallationId>, ApiError> {
         self.read_installations().await.map_err(|refused| refused.error)
     }

@@ -6,6 +6,7 @@ mod answers;
 mod call;
 mod calls;
 mod checks;
+mod concurrency;
 mod etags;
 mod failure;
 mod limits;

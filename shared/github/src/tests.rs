@@ -2,6 +2,7 @@
 
 mod calls;
 mod checking;
+mod concurrency;
 mod keeping_quiet;
 mod patrolling;
 mod reusing;

@@ -1,9 +1,10 @@
 //! What the end of a runner means for jobs, recorded and told.
 
 use dayfly_core::decide::ending::{self, Follows};
+use dayfly_core::decide::news;
 use dayfly_core::event::{Event, LaunchDue};
-use dayfly_core::ids::{JobKey, RunKey};
-use dayfly_core::record::{Change, JobState, Runner};
+use dayfly_core::ids::{JobKey, RunAttempt, RunKey};
+use dayfly_core::record::{AfterInterruption, Change, Job, JobState, Notice, Run, Runner, Say};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{Bus, Store, StoreError};
 
@@ -30,10 +31,24 @@ async fn interrupted<S: Store>(
 ) -> Result<(), FlowError> {
     for _ in 0..MAX_CONFLICTS {
         let known = store.run(key).await?;
-        let Some(run) = ending::interrupt(known.as_ref().map(|stored| &stored.record), runner, job, key, now) else {
+        let previous = previous(store, known.is_some(), key).await?;
+        let record = store.job(job).await?.map(|stored| stored.record);
+        let Some(run) = ending::interrupt(
+            known.as_ref().map(|stored| &stored.record),
+            previous.as_ref(),
+            runner,
+            (job, record.as_ref().map(|job| job.name.as_str())),
+            key,
+            now,
+        ) else {
             return Ok(());
         };
-        match store.commit(vec![Change::put(known.as_ref(), run)]).await {
+        let mut changes = vec![Change::put(known.as_ref(), run)];
+        if let Some(job) = record {
+            let say = news::interrupted(runner, AfterInterruption::WhenRunIsOver, now);
+            changes.push(notice(store, &job, say, now).await?);
+        }
+        match store.commit(changes).await {
             Err(StoreError::Conflict) => {}
             done => {
                 done?;
@@ -43,6 +58,27 @@ async fn interrupted<S: Store>(
         }
     }
     Err(StoreError::Conflict.into())
+}
+
+/// The attempt before, which the count of our re-runs goes on from, if this one has no record yet.
+async fn previous<S: Store>(store: &S, known: bool, key: RunKey) -> Result<Option<Run>, StoreError> {
+    match key.attempt {
+        RunAttempt(later @ 2..) if !known => {
+            let before = RunKey {
+                attempt: RunAttempt(later - 1),
+                ..key
+            };
+            Ok(store.run(before).await?.map(|stored| stored.record))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What a job's check run is to say from now on.
+async fn notice<S: Store>(store: &S, job: &Job, say: Say, now: Timestamp) -> Result<Change, StoreError> {
+    let known = store.notice(job.key).await?;
+    let before = known.as_ref().map(|stored| stored.record.clone());
+    Ok(Change::put(known.as_ref(), Notice::of(before, job, say, now)))
 }
 
 async fn may_wait<S: Store, B: Bus>(
@@ -60,7 +96,13 @@ async fn may_wait<S: Store, B: Bus>(
             return Ok(());
         };
         let waits = job.state == JobState::Queued;
-        match store.commit(vec![Change::update(stored.version, job)]).await {
+        let mut changes = Vec::new();
+        if waits && news::is_interruption(runner) {
+            let say = news::interrupted(runner, AfterInterruption::AnotherInstance, now);
+            changes.push(notice(store, &job, say, now).await?);
+        }
+        changes.push(Change::update(stored.version, job));
+        match store.commit(changes).await {
             Err(StoreError::Conflict) => {}
             done => {
                 done?;

@@ -216,6 +216,13 @@ pub trait GitHub {
     /// Runs all failed jobs of a run again.
     async fn rerun_failed_jobs(&self, scope: &Scope, run: RunId) -> Result<RerunAnswer, ApiError>;
 
+    /// The newer run in whose favour a run is not to be run again: one of the same workflow, branch and
+    /// event, if the workflow file at the run's commit has a `concurrency` group, at its top or in a job.
+    /// Run again, the old run would cancel the newer one, or wait for it, or be cancelled by it.
+    ///
+    /// <https://docs.github.com/en/actions/how-tos/write-workflows/choose-when-workflows-run/control-workflow-concurrency>
+    async fn superseded(&self, scope: &Scope, run: RunId) -> Result<Option<RunId>, ApiError>;
+
     /// The App's installations that are not suspended.
     async fn installations(&self) -> Result<Vec<InstallationId>, ApiError>;
 

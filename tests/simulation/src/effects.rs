@@ -52,6 +52,13 @@ impl Sim {
                 !(tombstone && change.expected.is_none())
             });
         }
+        if !self.has(Guard::RerunCount) {
+            for change in &mut changes {
+                if let Record::Run(run) = &mut change.record {
+                    run.our_reruns = 0;
+                }
+            }
+        }
         changes
     }
 
@@ -192,6 +199,7 @@ impl Sim {
 
     /// Runs a run's jobs again.
     pub fn rerun_by_us(self: &Rc<Self>, run: RunId, only: Option<JobId>) -> RerunAnswer {
+        let ended = self.hub.borrow().runs.get(&run).and_then(|run| run.ended);
         let jobs = self.hub.borrow_mut().rerun(run, only, self.now());
         let Some(jobs) = jobs else {
             return RerunAnswer::StillRunning;
@@ -199,8 +207,9 @@ impl Sim {
         self.note("re-run", &run.to_string(), || format!("{} jobs, by us", jobs.len()));
         if let Some(run) = self.hub.borrow_mut().runs.get_mut(&run) {
             run.our_reruns += 1;
+            run.in_a_row += 1;
         }
-        self.rerun_was_due(run);
+        self.rerun_was_due(run, ended);
         self.jobs_queued(&jobs);
         RerunAnswer::Accepted
     }
@@ -214,7 +223,9 @@ impl Sim {
             made_at: self.now(),
             changed_at: self.now(),
         };
-        if let Some(why) = self.hub.borrow().needless(&made) {
+        // A table that was emptied does not know what was said.
+        let forgot = self.promises.borrow().emptied_at.is_some();
+        if let Some(why) = self.hub.borrow().needless(&made).filter(|_| !forgot) {
             self.broken(SAID_ONCE, why);
         }
         let id = self.hub.borrow_mut().make_check(made);

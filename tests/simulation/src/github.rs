@@ -48,6 +48,9 @@ impl Sim {
             run.ended = Some(Conclusion::StartupFailure);
             run.ended_at = Some(self.now());
         }
+        if let Some(run) = self.hub.borrow_mut().runs.get_mut(&run) {
+            run.fails = planned.fails;
+        }
         self.started.borrow_mut().insert(run, planned);
     }
 
@@ -193,6 +196,7 @@ impl Sim {
             });
             if let Some(run) = self.hub.borrow_mut().runs.get_mut(&run) {
                 run.their_reruns += 1;
+                run.in_a_row = 0;
             }
             self.jobs_queued(&jobs);
         }

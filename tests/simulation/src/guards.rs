@@ -44,6 +44,10 @@ pub enum Guard {
     QuietRecheck,
     /// Pauses between tries grow.
     Backoff,
+    /// Asking GitHub whether a newer run has made a re-run moot.
+    Concurrency,
+    /// The count of our re-runs, from attempt to attempt.
+    RerunCount,
 }
 
 impl Guard {
@@ -66,6 +70,8 @@ impl Guard {
         Self::AskFirst,
         Self::QuietRecheck,
         Self::Backoff,
+        Self::Concurrency,
+        Self::RerunCount,
     ];
 
     /// Whether a promise hangs on it. None does on the webhook's memory of deliveries: every handler

@@ -83,6 +83,12 @@ pub struct Run {
     pub their_reruns: u32,
     /// How often we cancelled it.
     pub our_cancels: u32,
+    /// How often we had since a person had, or since the beginning.
+    pub in_a_row: u32,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// Whether its first job fails by itself.
+    pub fails: bool,
     /// The attempts in which a job of ours was interrupted.
     pub interrupted: BTreeSet<RunAttempt>,
 }
@@ -222,6 +228,9 @@ impl Hub {
                 our_reruns: 0,
                 their_reruns: 0,
                 our_cancels: 0,
+                in_a_row: 0,
+                started_at: now,
+                fails: false,
                 interrupted: BTreeSet::new(),
             },
         );
@@ -293,6 +302,21 @@ impl Hub {
                 .map(|(slot, works)| self.queue(run, slot, works, now))
                 .collect(),
         )
+    }
+
+    /// Whether a job fails, whatever it runs on.
+    #[must_use]
+    pub fn fails_by_itself(&self, job: JobId) -> bool {
+        let first = self.jobs.get(&job).filter(|job| job.slot == 0);
+        first.is_some_and(|job| self.runs.get(&job.run).is_some_and(|run| run.fails))
+    }
+
+    /// The newest run of the same repository, which has one branch and one workflow, if it is newer.
+    #[must_use]
+    pub fn newer_than(&self, run: RunId) -> Option<RunId> {
+        let repository = &self.runs.get(&run)?.repository;
+        let of_it = self.runs.iter().filter(|(_, one)| one.repository == *repository);
+        of_it.map(|(id, _)| *id).max().filter(|newest| *newest > run)
     }
 
     /// Registers a runner; nothing if the name is taken.

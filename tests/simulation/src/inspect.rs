@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use dayfly_core::config::RerunWhat;
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::JobKey;
 use dayfly_core::record::{JobState, Record, RecordId};
@@ -237,29 +238,63 @@ impl Sim {
         }
     }
 
-    /// Where nothing but instances failed, an interrupted job has been run again.
+    /// Where nothing but instances failed, an interrupted job has been run again, if its configuration
+    /// wants that and allows another.
     pub(crate) fn interrupted_jobs_ran_again(&self) {
         let plain = self.plan.items.iter().all(|(_, item)| match item {
-            Item::Run(run) => run.cancelled.is_none() && run.rerun.is_none() && !run.startup_failure,
-            Item::Trouble(kind, _) => matches!(kind, Trouble::Interruption | Trouble::Vanish | Trouble::Freeze),
-            Item::AtSweep(..) => true,
-            Item::Outage(..) | Item::Emptied(_) => false,
+            Item::Trouble(kind, _) => matches!(
+                kind,
+                Trouble::Interruption | Trouble::Rebalance | Trouble::Vanish | Trouble::Freeze
+            ),
+            Item::Run(_) | Item::AtSweep(..) => true,
+            Item::Outage(kind, ..) => HARMLESS.contains(kind),
+            Item::Emptied(_) => false,
         });
         if !plain {
             return;
         }
         let hub = self.hub.borrow();
+        let started = self.started.borrow();
         let forgotten = hub.jobs.values().find(|job| {
             let run = &hub.runs[&job.run];
+            let config = self.plan.config(&run.repository);
+            let left_alone = started
+                .get(&job.run)
+                .is_some_and(|run| run.cancelled.is_none() && run.rerun.is_none() && !run.startup_failure);
             job.interrupted
                 && job.status == JobStatus::Completed(Conclusion::Failure)
-                && job.attempt.0 <= dayfly_core::config::MAX_RERUNS
                 && run.attempt == job.attempt
+                && left_alone
+                && config.rerun.what != RerunWhat::Never
+                && run.in_a_row < config.rerun.max
+                && !(config.concurrency && hub.newer_than(job.run).is_some())
         });
         let why = forgotten.map(|job| format!("job {} was interrupted and is not run again", job.id));
-        drop(hub);
+        drop((hub, started));
         if let Some(why) = why {
             self.broken(RERUN, why);
         }
     }
 }
+
+/// Outages that keep nobody from finding an interruption and running the job again, once they are over.
+const HARMLESS: &[Outage] = &[
+    Outage::Table,
+    Outage::Bus,
+    Outage::BusLate,
+    Outage::BusDouble,
+    Outage::LambdaKill,
+    Outage::LambdaThrottle,
+    Outage::Ec2,
+    Outage::Ec2Throttle,
+    Outage::Drought,
+    Outage::GitHub,
+    Outage::GitHubLimit,
+    Outage::WebhookLost,
+    Outage::WebhookFailed,
+    Outage::WebhookLate,
+    Outage::WebhookDouble,
+    Outage::AgentLate,
+    Outage::SchedulerLate,
+    Outage::SchedulerApi,
+];

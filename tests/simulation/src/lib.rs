@@ -4,6 +4,7 @@
 
 mod checkin;
 mod cloud;
+mod config;
 mod dice;
 mod effects;
 mod engine;

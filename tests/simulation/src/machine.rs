@@ -118,6 +118,7 @@ impl Sim {
             Trouble::NetworkCut,
             Trouble::Interruption,
             Trouble::Vanish,
+            Trouble::Rebalance,
         ]
         .map(|trouble| (trouble, befalls(trouble)));
         let mut machine = machine;
@@ -127,7 +128,8 @@ impl Sim {
                 machine.at_the_end = Some(trouble);
             } else {
                 let befalls = Happening::Befalls(instance.clone(), trouble);
-                self.engine.plan(dice.seconds(1, 1500), befalls);
+                let latest = if trouble == Trouble::Rebalance { 300 } else { 1500 };
+                self.engine.plan(dice.seconds(1, latest), befalls);
             }
         }
         for trouble in [

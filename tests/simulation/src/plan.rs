@@ -66,6 +66,8 @@ pub enum Trouble {
     NetworkCut,
     /// EC2 takes it back, with notice.
     Interruption,
+    /// EC2 says that it might take it back, and does not.
+    Rebalance,
     /// It ends without a word.
     Vanish,
     /// GitHub removes its idle runner.
@@ -99,6 +101,8 @@ pub struct PlannedRun {
     pub impossible: bool,
     /// Whether it fails at start-up, its jobs queued for ever.
     pub startup_failure: bool,
+    /// Whether its first job fails by itself.
+    pub fails: bool,
     /// When a person runs it again, after it ended.
     pub rerun: Option<Duration>,
 }
@@ -130,6 +134,7 @@ impl PlannedRun {
             elsewhere: None,
             impossible: false,
             startup_failure: false,
+            fails: false,
             rerun: None,
         }
     }
@@ -157,6 +162,9 @@ impl fmt::Display for Item {
                 }
                 if run.impossible {
                     write!(f, ", asks for what nobody has")?;
+                }
+                if run.fails {
+                    write!(f, ", the first of which fails")?;
                 }
                 if run.startup_failure {
                     write!(f, ", fails at start-up")?;
@@ -229,12 +237,13 @@ const OUTAGES: [Outage; 21] = [
     Outage::SchedulerApi,
 ];
 
-const TROUBLES: [Trouble; 12] = [
+const TROUBLES: [Trouble; 13] = [
     Trouble::BootFailure,
     Trouble::AgentCrash,
     Trouble::Freeze,
     Trouble::NetworkCut,
     Trouble::Interruption,
+    Trouble::Rebalance,
     Trouble::Vanish,
     Trouble::Eviction,
     Trouble::RunnerBroken,
@@ -252,6 +261,7 @@ impl Plan {
         let active = dice.seconds(1800, 3 * 3600);
         let mut items = Vec::new();
         workload(&mut dice, active, &mut items);
+        failures(seed, &mut items);
         // Some histories have no fault at all, and some only few.
         let swarm = *dice.one_of(&[0.0, 0.1, 0.3, 0.3, 0.5]);
         for kind in OUTAGES {
@@ -326,6 +336,7 @@ fn workload(dice: &mut Dice, active: Duration, items: &mut Vec<Item>) {
             elsewhere: dice.happens(0.06).then(|| dice.seconds(1, 200)),
             impossible: dice.happens(0.04),
             startup_failure: dice.happens(0.02),
+            fails: false,
             rerun: dice.happens(0.05).then(|| dice.seconds(5, 600)),
         }));
     }
@@ -334,6 +345,15 @@ fn workload(dice: &mut Dice, active: Duration, items: &mut Vec<Item>) {
     }
     if dice.happens(0.1) {
         drip(dice, active, items);
+    }
+}
+
+/// Some jobs fail by themselves, beside others that are interrupted.
+fn failures(seed: u64, items: &mut [Item]) {
+    for (number, item) in items.iter_mut().enumerate() {
+        if let Item::Run(run) = item {
+            run.fails = Dice::of(seed, "fails", &number.to_string()).happens(0.15);
+        }
     }
 }
 

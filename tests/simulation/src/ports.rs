@@ -338,8 +338,12 @@ impl Fleet for Ports {
 }
 
 impl GitHub for Ports {
-    async fn config_file(&self, _: &Scope, _: &str, _: Option<&str>) -> Result<ConfigFile, ApiError> {
-        self.github("config_file", |_, _| ConfigFile::Missing).await
+    async fn config_file(&self, scope: &Scope, _: &str, _: Option<&str>) -> Result<ConfigFile, ApiError> {
+        self.github("config_file", |sim, _| ConfigFile::Found {
+            etag: None,
+            text: sim.plan.config(&scope.repository).text(),
+        })
+        .await
     }
 
     async fn mint(&self, scope: &Scope, name: &str, labels: &[Label]) -> Result<Minted, ApiError> {
@@ -386,6 +390,14 @@ impl GitHub for Ports {
 
     async fn rerun_failed_jobs(&self, _: &Scope, run: RunId) -> Result<RerunAnswer, ApiError> {
         self.github("rerun", |sim, _| sim.rerun_by_us(run, None)).await
+    }
+
+    async fn superseded(&self, scope: &Scope, run: RunId) -> Result<Option<RunId>, ApiError> {
+        self.github("superseded", |sim, _| {
+            let one_of_them = sim.plan.config(&scope.repository).concurrency && sim.has(Guard::Concurrency);
+            sim.hub.borrow().newer_than(run).filter(|_| one_of_them)
+        })
+        .await
     }
 
     async fn installations(&self) -> Result<Vec<InstallationId>, ApiError> {

@@ -124,6 +124,12 @@ impl Sim {
             return;
         }
         self.with(instance, |machine| machine.process = Process::Idling(runner));
+        let fails = self.hub.borrow().fails_by_itself(job);
+        let outcome = if fails && outcome == Conclusion::Success {
+            Conclusion::Failure
+        } else {
+            outcome
+        };
         self.job_ends(job, outcome);
         self.feed(instance, Event::JobFinished);
         if !stays {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use dayfly_core::config::RerunWhat;
+use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{InstanceId, JobId, JobKey, RunAttempt, RunId, RunnerName};
 use dayfly_core::lifecycle::{JobKind, JobStep, RerunKind, RunStep, Step};
 use dayfly_core::record::{JobState, Record, RecordId, Runner, RunnerState};
@@ -390,8 +392,8 @@ impl Sim {
         if age >= self.plan.lifetime {
             return;
         }
-        // Just before it, either may be taken for the reason.
-        found.interrupted = age + MINUTE < self.plan.lifetime;
+        // Just before it, until an instance that fell silent is given up, either may be taken for the reason.
+        found.interrupted = age + 7 * MINUTE < self.plan.lifetime;
         let (run, attempt) = (found.run, found.attempt);
         if let Some(run) = hub.runs.get_mut(&run) {
             run.interrupted.insert(attempt);
@@ -407,13 +409,34 @@ impl Sim {
     }
 
     /// We had a run run again.
-    pub fn rerun_was_due(&self, run: RunId) {
+    pub fn rerun_was_due(&self, run: RunId, ended: Option<Conclusion>) {
         let hub = self.hub.borrow();
         let Some(of) = hub.runs.get(&run) else { return };
         let before = RunAttempt(of.attempt.0 - 1);
         let due = of.interrupted.contains(&before);
         let (ours, theirs) = (of.our_reruns, of.their_reruns);
+        let config = self.plan.config(&of.repository);
+        let newer = hub.newer_than(run).and_then(|newer| hub.runs.get(&newer));
+        // It may have started after we had looked.
+        let moot = newer.filter(|newer| config.concurrency && self.now().since(newer.started_at) > 2 * MINUTE);
+        // What was counted is forgotten with the table.
+        let counted = self.promises.borrow().emptied_at.is_none_or(|at| at < of.started_at);
+        let why_not = if config.rerun.what == RerunWhat::Never {
+            Some("`rerun: never`")
+        } else if counted && of.in_a_row > config.rerun.max {
+            Some("more than `max_reruns`")
+        } else if ended == Some(Conclusion::Cancelled) {
+            Some("it was cancelled")
+        } else {
+            moot.map(|_| "a newer one has made it moot")
+        };
         drop(hub);
+        if let Some(why) = why_not {
+            self.broken(
+                RERUN,
+                format!("run {run} is run again: {why} ({ours} of ours, {theirs} by people)"),
+            );
+        }
         if !due {
             self.broken(
                 RERUN,
@@ -445,7 +468,7 @@ pub const SERVED: &str = "3: every job ends: run, re-run, refused or failed";
 /// See [`LIFETIME`].
 pub const TWICE: &str = "3: no job starts twice in one attempt";
 /// See [`LIFETIME`].
-pub const RERUN: &str = "3: an interrupted job is run again, and no other";
+pub const RERUN: &str = "3: an interrupted job is run again if that is wanted, as often as is allowed, and no other";
 /// See [`LIFETIME`].
 pub const ONE: &str = "4: never two live instances for one job";
 /// See [`LIFETIME`].

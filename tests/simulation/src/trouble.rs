@@ -46,6 +46,7 @@ impl Sim {
                 let reclaimed = Happening::Reclaimed(instance.clone());
                 self.engine.plan(Duration::from_secs(120), reclaimed);
             }
+            Trouble::Rebalance => self.ec2_tells(instance, Word::Rebalance),
             Trouble::Vanish => self.instance_ends(instance, "vanished"),
             _ => {}
         }

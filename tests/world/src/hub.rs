@@ -88,6 +88,10 @@ pub struct Hub {
     pub attempts: BTreeMap<RunId, RunAttempt>,
     /// The runs that were run again, and how.
     pub reruns: Vec<(RunId, Option<JobId>)>,
+    /// The runs in whose place there is a newer one, which their workflow's `concurrency` prefers.
+    pub superseded: BTreeMap<RunId, RunId>,
+    /// How a run that is over is said to have ended, where it is not a failure.
+    pub ended: BTreeMap<RunId, Conclusion>,
     /// `.dayfly.yml` of every repository.
     pub config: Option<String>,
     /// The repositories, their installations, and when they were pushed to.
@@ -312,7 +316,7 @@ impl GitHub for World {
         Ok(RunView {
             attempt,
             completed,
-            conclusion: completed.then_some(Conclusion::Failure),
+            conclusion: completed.then(|| hub.ended.get(&run).copied().unwrap_or(Conclusion::Failure)),
         })
     }
 
@@ -326,6 +330,11 @@ impl GitHub for World {
     async fn rerun_failed_jobs(&self, _: &Scope, run: RunId) -> Result<RerunAnswer, ApiError> {
         self.call("rerun").await.map_err(down("rerun"))?;
         Ok(self.hub().rerun(run, None))
+    }
+
+    async fn superseded(&self, _: &Scope, run: RunId) -> Result<Option<RunId>, ApiError> {
+        self.call("superseded").await.map_err(down("superseded"))?;
+        Ok(self.hub().superseded.get(&run).copied())
     }
 
     async fn installations(&self) -> Result<Vec<InstallationId>, ApiError> {

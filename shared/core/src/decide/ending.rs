@@ -1,6 +1,8 @@
 //! What the end of a runner means for the job it ran, or was launched for.
 
+use crate::config::{RerunOnDemand, RerunPolicy, RerunWhat};
 use crate::deadlines::{MAX_LAUNCHES, RERUN_RETRY};
+use crate::decide::rerun;
 use crate::ids::{JobKey, RunKey};
 use crate::record::{Ending, Job, JobState, Rerun, Run, Runner};
 use crate::time::Timestamp;
@@ -41,15 +43,28 @@ pub fn follows(runner: &Runner) -> Follows {
     }
 }
 
-/// Adds an interrupted job to its run. `known` is the run's record, if there is one; the answer is
-/// nothing if that has it already.
+/// Adds an interrupted job to its run. `known` is the run's record, if there is one, and `previous` that
+/// of the attempt before, which the count of our re-runs goes on from; the answer is nothing if the run
+/// has the job already. `name` is the job's in the workflow, if that is known.
 #[must_use]
-pub fn interrupt(known: Option<&Run>, runner: &Runner, job: JobKey, key: RunKey, now: Timestamp) -> Option<Run> {
+pub fn interrupt(
+    known: Option<&Run>,
+    previous: Option<&Run>,
+    runner: &Runner,
+    (job, name): (JobKey, Option<&str>),
+    key: RunKey,
+    now: Timestamp,
+) -> Option<Run> {
+    let policy = runner.plan.spec().rerun;
     let mut run = known.cloned().unwrap_or_else(|| Run {
         key,
         repository: runner.repository.clone(),
         installation: runner.installation,
         interrupted: Vec::new(),
+        names: Vec::new(),
+        policy,
+        our_reruns: previous.and_then(rerun::ours).unwrap_or(0),
+        with_failed: false,
         completed: None,
         rerun: Rerun::NotYet,
         due_at: None,
@@ -59,9 +74,40 @@ pub fn interrupt(known: Option<&Run>, runner: &Runner, job: JobKey, key: RunKey,
         return None;
     }
     run.interrupted.push(job);
+    if let Some(name) = name.filter(|name| run.names.iter().all(|known| known != name)) {
+        run.names.push(name.to_owned());
+    }
+    run.policy = joined(run.policy, policy);
     // The run's own end comes by webhook; this look is for the case that it is lost.
     run.due_at = Some(now.after(3 * RERUN_RETRY));
     Some(run)
+}
+
+/// One policy for a run whose interrupted jobs have several, as [`Run::policy`] describes it.
+fn joined(one: RerunPolicy, other: RerunPolicy) -> RerunPolicy {
+    let willing = |what: RerunWhat| match what {
+        RerunWhat::Never => 0,
+        RerunWhat::Interrupted => 1,
+        RerunWhat::Failed => 2,
+    };
+    let asks_for = |on_demand: RerunOnDemand| match on_demand {
+        RerunOnDemand::Never => 0,
+        RerunOnDemand::Last => 1,
+        RerunOnDemand::Always => 2,
+    };
+    RerunPolicy {
+        what: if willing(other.what) > willing(one.what) {
+            other.what
+        } else {
+            one.what
+        },
+        max: one.max.min(other.max),
+        on_demand: if asks_for(other.on_demand) > asks_for(one.on_demand) {
+            other.on_demand
+        } else {
+            one.on_demand
+        },
+    }
 }
 
 /// What becomes of a job whose runner ended before it took a job: it waits again, or is given up
@@ -108,6 +154,8 @@ mod tests {
             (true, Ending::JobOver, false, false),
             (true, goodbye(GoodbyeReason::Finished), false, false),
             (false, Ending::Interrupted, false, true),
+            (false, Ending::Rebalanced, false, true),
+            (true, Ending::Rebalanced, false, false),
             (false, Ending::NeverBooted, false, true),
             (false, Ending::Idle, false, true),
             (false, goodbye(GoodbyeReason::RunnerFailed), false, true),
@@ -145,5 +193,66 @@ mod tests {
         let (job, _) = claimed(11);
         let (_, other) = claimed(12);
         assert_eq!(waits_again(&job, &other, now()), None);
+    }
+
+    #[test]
+    fn a_run_with_several_policies_gets_the_most_willing_and_the_smallest_count() {
+        use RerunOnDemand as D;
+        use RerunWhat as W;
+        let policy = |what, max, on_demand| RerunPolicy { what, max, on_demand };
+        for (one, other, both) in [
+            (
+                policy(W::Never, 5, D::Last),
+                policy(W::Interrupted, 2, D::Never),
+                policy(W::Interrupted, 2, D::Last),
+            ),
+            (
+                policy(W::Failed, 1, D::Never),
+                policy(W::Interrupted, 3, D::Always),
+                policy(W::Failed, 1, D::Always),
+            ),
+            (
+                policy(W::Never, 2, D::Never),
+                policy(W::Never, 3, D::Never),
+                policy(W::Never, 2, D::Never),
+            ),
+        ] {
+            assert_eq!(joined(one, other), both);
+            assert_eq!(joined(other, one), both);
+        }
+    }
+
+    #[test]
+    fn our_re_runs_are_counted_from_attempt_to_attempt_until_a_person_runs_it_again() {
+        let busy = runner(RunnerState::Busy);
+        let key = |attempt| RunKey {
+            run: busy.run,
+            attempt: crate::ids::RunAttempt(attempt),
+        };
+        let job = busy.wanted_by;
+        let begun = |previous: Option<&Run>, attempt| {
+            interrupt(None, previous, &busy, (job, Some("test")), key(attempt), now()).unwrap()
+        };
+        let first = begun(None, 1);
+        assert_eq!(
+            (first.our_reruns, first.names.as_slice()),
+            (0, ["test".to_owned()].as_slice())
+        );
+        let second = begun(Some(&rerun::accepted(&first)), 2);
+        assert_eq!(second.our_reruns, 1);
+        let asked = Run {
+            rerun: Rerun::Intended,
+            ..second.clone()
+        };
+        assert_eq!(
+            begun(Some(&asked), 3).our_reruns,
+            2,
+            "there is an attempt after it, so it was taken"
+        );
+        assert_eq!(
+            begun(Some(&second), 3).our_reruns,
+            0,
+            "a person ran it again before we asked"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! What EC2 says of an instance.
 
+use crate::config::Rebalance;
 use crate::deadlines::Deadlines;
 use crate::lifecycle::RunnerStep;
 use crate::record::{Ending, Runner};
@@ -23,6 +24,11 @@ pub fn heard(runner: &Runner, word: Word, now: Timestamp, deadlines: &Deadlines)
     match word {
         Word::Rebalance => {
             next.rebalance_at.get_or_insert(now);
+            // GitHub may be giving it a job at this moment: then it keeps it, because its registration is
+            // removed before its instance ends.
+            if runner.plan.spec().rebalance == Rebalance::DrainIfIdle && runner.job.is_none() {
+                next.end(RunnerStep::Rebalance, Ending::Rebalanced, now, deadlines);
+            }
         }
         Word::Warning => {
             next.interrupted_at.get_or_insert(now);
@@ -44,8 +50,9 @@ pub fn heard(runner: &Runner, word: Word, now: Timestamp, deadlines: &Deadlines)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::fixtures::{deadlines, now, runner};
-    use crate::record::RunnerState;
+    use crate::capacity::InstanceLifecycle;
+    use crate::decide::fixtures::{deadlines, now, rung, runner};
+    use crate::record::{LaunchPlan, RunnerState};
 
     #[test]
     fn an_instance_that_ends_at_the_end_of_its_lifetime_has_not_vanished() {
@@ -81,9 +88,31 @@ mod tests {
     }
 
     #[test]
-    fn a_rebalance_recommendation_only_marks() {
-        let heard = heard(&runner(RunnerState::Busy), Word::Rebalance, now(), &deadlines()).unwrap();
-        assert_eq!((heard.state, heard.rebalance_at), (RunnerState::Busy, Some(now())));
+    fn a_rebalance_recommendation_only_marks_unless_more_is_wanted() {
+        for state in [RunnerState::Launched, RunnerState::Enrolled, RunnerState::Busy] {
+            let heard = heard(&runner(state), Word::Rebalance, now(), &deadlines()).unwrap();
+            assert_eq!((heard.state, heard.rebalance_at), (state, Some(now())));
+        }
+    }
+
+    #[test]
+    fn a_rebalance_recommendation_ends_a_runner_without_a_job_where_that_is_wanted() {
+        use RunnerState::{Busy, Done, Draining, Enrolled, Launched};
+        for (before, after) in [(Launched, Done), (Enrolled, Done), (Busy, Busy), (Draining, Draining)] {
+            let mut runner = runner(before);
+            let mut rung = rung(InstanceLifecycle::Spot);
+            rung.spec.rebalance = Rebalance::DrainIfIdle;
+            runner.plan = LaunchPlan::new(rung, Vec::new());
+            let heard = heard(&runner, Word::Rebalance, now(), &deadlines()).unwrap();
+            assert_eq!((heard.state, heard.rebalance_at), (after, Some(now())), "{before:?}");
+            let ended = after == Done;
+            assert_eq!(heard.ending == Some(Ending::Rebalanced), ended, "{before:?}");
+            assert_eq!(
+                heard.may_be_taken(),
+                ended,
+                "{before:?}: GitHub may have given it a job"
+            );
+        }
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::config::MAX_RERUNS;
+use crate::config::{CONFIG_PATH, RerunOnDemand, RerunWhat};
 use crate::deadlines::{LONGEST_PAUSE, RERUN_RETRY};
 use crate::decide::settle;
 use crate::event::{Conclusion, RunEvent};
-use crate::ids::{JobId, RunAttempt};
+use crate::ids::{JobId, RunAttempt, RunId};
 use crate::record::{Job, JobState, Rerun, Run, RunEnd};
 use crate::time::Timestamp;
 
@@ -36,12 +36,21 @@ pub struct Seen {
     pub conclusion: Option<Conclusion>,
 }
 
+/// The jobs of a run that is over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Jobs {
+    /// Those that were interrupted.
+    pub interrupted: Vec<Job>,
+    /// The names of the others, and how they ended.
+    pub others: Vec<(String, Conclusion)>,
+}
+
 /// What to ask of GitHub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// To run this job again.
+    /// To run this job again, and those that depend on it.
     Job(JobId),
-    /// To run all failed jobs again: a call for each job would lose all but the first.
+    /// To run all failed and cancelled jobs again: a call for each job would lose all but the first.
     FailedJobs,
 }
 
@@ -52,14 +61,20 @@ pub enum Next {
     Settled,
     /// Record this; there is nothing to ask of GitHub now.
     Record(Run),
-    /// Record this, then ask GitHub.
+    /// Unless a newer run has made it [`moot`], record this, then ask GitHub.
     Ask(Run, Ask),
 }
 
-/// Decides on a run with interrupted jobs. `jobs` are the records of those jobs.
+/// Whether anything about a run with interrupted jobs is still to be decided.
 #[must_use]
-pub fn decide(run: &Run, seen: Seen, jobs: &[Job], now: Timestamp) -> Next {
-    if !matches!(run.rerun, Rerun::NotYet | Rerun::Intended) || run.interrupted.is_empty() {
+pub fn is_open(run: &Run) -> bool {
+    matches!(run.rerun, Rerun::NotYet | Rerun::Intended) && !run.interrupted.is_empty()
+}
+
+/// Decides on a run with interrupted jobs. `jobs` matter only once GitHub says that it is over.
+#[must_use]
+pub fn decide(run: &Run, seen: Seen, jobs: &Jobs, now: Timestamp) -> Next {
+    if !is_open(run) {
         return if run.due_at.is_none() {
             Next::Settled
         } else {
@@ -76,7 +91,7 @@ pub fn decide(run: &Run, seen: Seen, jobs: &[Job], now: Timestamp) -> Next {
         } else {
             declined("it was run again already")
         };
-        return settled(run, rerun);
+        return Next::Record(settled(run, rerun));
     }
     if !seen.completed {
         return Next::Record(Run {
@@ -84,26 +99,76 @@ pub fn decide(run: &Run, seen: Seen, jobs: &[Job], now: Timestamp) -> Next {
             ..run.clone()
         });
     }
-    if seen.conclusion == Some(Conclusion::Cancelled) {
-        return settled(run, declined("the run was cancelled"));
+    if let Some(reason) = refusal(run, seen) {
+        return Next::Record(settled(run, declined(&reason)));
     }
-    if run.key.attempt.0 > MAX_RERUNS {
-        return settled(run, declined("it was run again as often as is allowed"));
+    let again: Vec<&Job> = jobs.interrupted.iter().filter(|job| needs_another_go(job)).collect();
+    if again.is_empty() {
+        return Next::Record(settled(run, declined("its interrupted jobs ended well all the same")));
     }
-    let again: Vec<&Job> = jobs.iter().filter(|job| needs_another_go(job)).collect();
-    let ask = match again.as_slice() {
-        [] => return settled(run, declined("its interrupted jobs ended well all the same")),
-        [job] => Ask::Job(job.key.job),
-        _ => Ask::FailedJobs,
-    };
+    let ask = ask(run.policy.what, &again, &jobs.others);
     Next::Ask(
         Run {
             rerun: Rerun::Intended,
+            with_failed: ask == Ask::FailedJobs && any_failed(&jobs.others),
             due_at: Some(now.after(RERUN_RETRY)),
             ..run.clone()
         },
         ask,
     )
+}
+
+/// Why a run that is over is not run again, whatever became of its jobs.
+fn refusal(run: &Run, seen: Seen) -> Option<String> {
+    match seen.conclusion {
+        Some(Conclusion::Cancelled) => return Some("the run was cancelled".to_owned()),
+        // Its workflow can do without the job, or has tried it again by itself.
+        Some(Conclusion::Success) => return Some("the run succeeded all the same".to_owned()),
+        _ => {}
+    }
+    if run.policy.what == RerunWhat::Never {
+        return Some(format!("`{CONFIG_PATH}` says `rerun: never`"));
+    }
+    (run.our_reruns >= run.policy.max).then(|| match run.our_reruns {
+        0 => format!("`{CONFIG_PATH}` says `max_reruns: 0`"),
+        1 => format!("it was run again once, and `{CONFIG_PATH}` allows no more (`max_reruns: 1`)"),
+        times => format!("it was run again {times} times, and `{CONFIG_PATH}` allows no more (`max_reruns`)"),
+    })
+}
+
+/// One interrupted job has an endpoint of its own, which leaves alone what failed by itself. But if it
+/// took the other jobs of its matrix with it (`fail-fast`), only the call for all brings those back.
+fn ask(what: RerunWhat, again: &[&Job], others: &[(String, Conclusion)]) -> Ask {
+    match again {
+        [job] if what != RerunWhat::Failed && !took_others_with_it(job, others) => Ask::Job(job.key.job),
+        _ => Ask::FailedJobs,
+    }
+}
+
+fn took_others_with_it(job: &Job, others: &[(String, Conclusion)]) -> bool {
+    let Some(matrix) = matrix(&job.name) else {
+        return false;
+    };
+    let beside: Vec<Conclusion> = others
+        .iter()
+        .filter(|(name, _)| self::matrix(name) == Some(matrix))
+        .map(|(_, conclusion)| *conclusion)
+        .collect();
+    let failed_by_itself = beside.iter().any(|conclusion| settle::was_interrupted(*conclusion));
+    beside.contains(&Conclusion::Cancelled) && !failed_by_itself
+}
+
+/// The job of the workflow whose matrix a job is of: GitHub names it `test (a10g, 3.13)`, unless the
+/// workflow has another name for it.
+fn matrix(name: &str) -> Option<&str> {
+    let (job, values) = name.split_once(" (")?;
+    values.ends_with(')').then_some(job)
+}
+
+fn any_failed(others: &[(String, Conclusion)]) -> bool {
+    others
+        .iter()
+        .any(|(_, conclusion)| settle::was_interrupted(*conclusion))
 }
 
 /// Its end comes by webhook; a run that is long over and was not said to be is looked at seldom.
@@ -126,134 +191,49 @@ fn declined(reason: &str) -> Rerun {
     }
 }
 
-fn settled(run: &Run, rerun: Rerun) -> Next {
-    Next::Record(Run {
+fn settled(run: &Run, rerun: Rerun) -> Run {
+    Run {
         rerun,
         due_at: None,
         ..run.clone()
-    })
+    }
 }
 
 /// The run once GitHub has taken the re-run.
 #[must_use]
 pub fn accepted(run: &Run) -> Run {
-    Run {
-        rerun: Rerun::Accepted,
-        due_at: None,
-        ..run.clone()
+    settled(run, Rerun::Accepted)
+}
+
+/// A run in whose place there is a newer one: its workflow has a `concurrency` group, in which the old
+/// run would cancel the newer or be cancelled by it, or hold it up.
+#[must_use]
+pub fn moot(run: &Run, newer: RunId) -> Run {
+    let reason =
+        format!("run {newer} of the same branch is newer, and the workflow's `concurrency` allows one of them");
+    settled(run, declined(&reason))
+}
+
+/// How often we have run a run again with the attempt after `previous`; nothing if that is not our
+/// doing. A call whose answer is not known yet was taken, since there is an attempt after it.
+#[must_use]
+pub fn ours(previous: &Run) -> Option<u32> {
+    matches!(previous.rerun, Rerun::Accepted | Rerun::Intended).then(|| previous.our_reruns + 1)
+}
+
+/// Whether the jobs of the attempt after `previous` get on-demand capacity, which nobody interrupts.
+#[must_use]
+pub fn on_demand(previous: &Run) -> bool {
+    let Some(times) = ours(previous) else {
+        // A person runs it again: as the configuration says.
+        return false;
+    };
+    match previous.policy.on_demand {
+        RerunOnDemand::Always => true,
+        RerunOnDemand::Last => times >= previous.policy.max,
+        RerunOnDemand::Never => false,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::decide::ending;
-    use crate::decide::fixtures::{claimed, now, runner};
-    use crate::ids::{JobKey, RunKey};
-    use crate::record::RunnerState;
-
-    fn finished(job: u64, conclusion: Conclusion) -> Job {
-        Job {
-            state: JobState::Finished { conclusion },
-            ..claimed(job).0
-        }
-    }
-
-    fn run(jobs: &[Job]) -> Run {
-        let runner = runner(RunnerState::Busy);
-        let mut run = None;
-        for job in jobs {
-            let key = RunKey {
-                run: job.run,
-                attempt: job.key.attempt,
-            };
-            run = ending::interrupt(run.as_ref(), &runner, job.key, key, now());
-        }
-        run.unwrap()
-    }
-
-    fn over(attempt: u32) -> Seen {
-        Seen {
-            attempt: RunAttempt(attempt),
-            completed: true,
-            conclusion: Some(Conclusion::Failure),
-        }
-    }
-
-    #[test]
-    fn one_interrupted_job_is_run_again_by_itself_and_several_together() {
-        let one = [finished(11, Conclusion::Failure)];
-        assert!(matches!(
-            decide(&run(&one), over(1), &one, now()),
-            Next::Ask(_, Ask::Job(JobId(11)))
-        ));
-        let two = [finished(11, Conclusion::Failure), finished(12, Conclusion::Failure)];
-        assert!(matches!(
-            decide(&run(&two), over(1), &two, now()),
-            Next::Ask(_, Ask::FailedJobs)
-        ));
-    }
-
-    #[test]
-    fn a_run_that_is_not_over_is_waited_for() {
-        let jobs = [finished(11, Conclusion::Failure)];
-        let seen = Seen {
-            completed: false,
-            conclusion: None,
-            ..over(1)
-        };
-        let Next::Record(run) = decide(&run(&jobs), seen, &jobs, now()) else {
-            panic!()
-        };
-        assert_eq!((run.rerun, run.due_at), (Rerun::NotYet, Some(now().after(RERUN_RETRY))));
-    }
-
-    #[test]
-    fn a_call_whose_answer_was_lost_is_not_made_twice() {
-        let jobs = [finished(11, Conclusion::Failure)];
-        let Next::Ask(intended, _) = decide(&run(&jobs), over(1), &jobs, now()) else {
-            panic!()
-        };
-        let Next::Record(run) = decide(&intended, over(2), &jobs, now()) else {
-            panic!()
-        };
-        assert_eq!((run.rerun, run.due_at), (Rerun::Accepted, None));
-    }
-
-    #[test]
-    fn what_should_not_be_run_again_is_not() {
-        let failed = [finished(11, Conclusion::Failure)];
-        let passed = [finished(11, Conclusion::Success)];
-        let cancelled = Seen {
-            conclusion: Some(Conclusion::Cancelled),
-            ..over(1)
-        };
-        let mut often = run(&failed);
-        often.key.attempt = RunAttempt(MAX_RERUNS + 1);
-        for (run, seen, jobs) in [
-            (run(&failed), over(2), &failed),
-            (run(&failed), cancelled, &failed),
-            (run(&passed), over(1), &passed),
-            (often, over(MAX_RERUNS + 1), &failed),
-        ] {
-            let Next::Record(run) = decide(&run, seen, jobs, now()) else {
-                panic!("{run:?}")
-            };
-            assert!(
-                matches!(run.rerun, Rerun::Declined { .. }) && run.due_at.is_none(),
-                "{run:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_job_is_counted_as_interrupted_once() {
-        let job = finished(11, Conclusion::Failure);
-        let known = run(std::slice::from_ref(&job));
-        let key = JobKey { ..job.key };
-        assert_eq!(
-            ending::interrupt(Some(&known), &runner(RunnerState::Busy), key, known.key, now()),
-            None
-        );
-    }
-}
+mod tests;

@@ -56,15 +56,21 @@ pub fn look(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> Look {
 /// The deadline that a runner has passed, if any: the step that follows, and its reason.
 fn overdue(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> Option<(RunnerStep, Ending)> {
     let over = |deadline: Timestamp| deadline <= now;
+    let lifetime = runner.lifetime_deadline(deadlines);
+    let silence = runner.heartbeat_deadline(deadlines);
+    // Whoever looks late sees both deadlines passed: the first of them is the reason.
+    if RunnerStep::MissHeartbeat.leads_from(runner.state) && silence < lifetime && over(silence) {
+        return Some((RunnerStep::MissHeartbeat, Ending::HeartbeatLost));
+    }
     let has_instance = runner.launched.is_some() && !runner.instance_ended;
-    if has_instance && RunnerStep::Outlive.leads_from(runner.state) && over(runner.lifetime_deadline(deadlines)) {
+    if has_instance && RunnerStep::Outlive.leads_from(runner.state) && over(lifetime) {
         return Some((RunnerStep::Outlive, Ending::Lifetime));
     }
     match runner.state {
         RunnerState::Launched if over(runner.boot_deadline(deadlines)) => {
             Some((RunnerStep::MissBoot, Ending::NeverBooted))
         }
-        RunnerState::Enrolled | RunnerState::Busy if over(runner.heartbeat_deadline(deadlines)) => {
+        RunnerState::Enrolled | RunnerState::Busy if over(silence) => {
             Some((RunnerStep::MissHeartbeat, Ending::HeartbeatLost))
         }
         RunnerState::Busy if runner.leave_deadline(deadlines).is_some_and(over) => {
@@ -267,6 +273,14 @@ mod tests {
             runner.since = end;
             assert_eq!(gives_up(&runner, end), Some(Ending::Lifetime), "{state:?}");
         }
+    }
+
+    #[test]
+    fn an_instance_that_fell_silent_before_its_lifetime_was_over_is_lost_for_that() {
+        let mut silent = runner(RunnerState::Busy);
+        silent.heartbeat_at = Some(now());
+        let late = now().after(2 * deadlines().lifetime);
+        assert_eq!(gives_up(&silent, late), Some(Ending::HeartbeatLost));
     }
 
     #[test]

@@ -33,5 +33,5 @@ steps! {
     Interrupt: [] => NotYet, "a job of it lost its instance";
     Intend: [NotYet] => Intended, "the run is over, and GitHub is asked to run the job again";
     Accept: [Intended] => Accepted, "GitHub runs it again";
-    Decline: [NotYet] => Declined, "it was cancelled, run again by somebody else or as often as allowed, or ended well";
+    Decline: [NotYet, Intended] => Declined, "it was cancelled, run again by somebody else or as often as allowed, ended well, or has a newer one in its place";
 }

@@ -22,6 +22,7 @@ steps! {
     FinishJob: [Enrolled, Busy, Draining] => Done, "its job is over";
     LeaveAfterJob: [Enrolled, Busy, Draining] => Done, "it said goodbye after its job";
     DropNeed: [Requested, Launched, Enrolled] => Done, "its job needs it no more";
+    Rebalance: [Launched, Enrolled] => Done, "EC2 might take its instance back, and it has no job yet";
     Leave: [Launched, Enrolled, Busy, Draining, Done] => Lost, "its instance said goodbye";
     EndIdle: [Enrolled] => Gone, "no job came in time, and nothing of it is left";
     Reap: [Done, Lost] => Gone, "nothing of it is left";

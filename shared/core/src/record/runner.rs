@@ -78,6 +78,8 @@ pub enum Ending {
     Idle,
     /// EC2 takes the instance back.
     Interrupted,
+    /// EC2 said that it might take the instance back, and no job had come yet.
+    Rebalanced,
     /// The instance ended and nobody of ours had asked for it.
     Vanished,
     /// It never checked in.
@@ -107,6 +109,7 @@ impl Ending {
             Self::NotNeeded => "its job needs it no more",
             Self::Idle => "no job came in time",
             Self::Interrupted => "EC2 takes the instance back",
+            Self::Rebalanced => "EC2 said that it might take the instance back, and no job had come yet",
             Self::Vanished => "its instance ended and nobody had asked for it",
             Self::NeverBooted => "its instance never checked in",
             Self::HeartbeatLost => "its instance was not heard of any more",
@@ -125,6 +128,7 @@ impl Ending {
             Self::JobOver
             | Self::NotNeeded
             | Self::Idle
+            | Self::Rebalanced
             | Self::NeverBooted
             | Self::Lifetime
             | Self::Unlaunchable { .. } => false,
@@ -256,7 +260,8 @@ impl Runner {
     /// Whether GitHub may still give it a job although it is to end: until it is removed there.
     #[must_use]
     pub fn may_be_taken(&self) -> bool {
-        self.state == RunnerState::Enrolled || matches!(self.ending, Some(Ending::Idle | Ending::NotNeeded))
+        self.state == RunnerState::Enrolled
+            || matches!(self.ending, Some(Ending::Idle | Ending::NotNeeded | Ending::Rebalanced))
     }
 
     /// Whether its job is over, for whatever reason: it takes no other.

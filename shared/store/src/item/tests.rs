@@ -189,9 +189,13 @@ prop_compose! {
     fn run()(
         key in run_key(), repository in repository(), interrupted in vec(job_key(), 0..3),
         completed in option::of((time(), conclusion())), rerun in rerun(), due_at in option::of(time()), at in time(),
+        our_reruns in 0u32..9,
     ) -> Run {
         Run {
             key, repository, installation: InstallationId(7), interrupted,
+            names: vec!["test (1)".to_owned()],
+            policy: RerunPolicy { max: our_reruns, ..RerunPolicy::default() },
+            our_reruns, with_failed: our_reruns > 1,
             completed: completed.map(|(at, conclusion)| RunEnd { at, conclusion }),
             rerun, due_at, at,
         }
