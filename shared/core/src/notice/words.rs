@@ -81,9 +81,10 @@ fn waiting(next_at: Timestamp, tried: &[Tried]) -> Words {
     };
     Words {
         title,
-        happened: match kinds(tried).is_empty() {
-            true => "No instance could be had for this job yet.".to_owned(),
-            false => format!("No instance could be had for this job yet: {}.", why(tried)),
+        happened: if tried.is_empty() {
+            "No instance could be had for this job yet.".to_owned()
+        } else {
+            format!("No instance could be had for this job yet: {}.", why(tried))
         },
         next: format!("It is tried again at {}.", moment(next_at)),
         to_do,

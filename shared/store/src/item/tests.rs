@@ -243,8 +243,9 @@ fn after_interruption() -> impl Strategy<Value = AfterInterruption> {
     ]
 }
 
+/// On the heap, as all of what a notice may say at once is too much for a test's stack.
 fn say() -> impl Strategy<Value = Say> {
-    let tried = || vec(tried(), 0..3);
+    let tried = || vec(tried(), 0..3).boxed();
     prop_oneof![
         (time(), tried()).prop_map(|(next_at, tried)| Say::Waiting { next_at, tried }),
         (pool(), lifecycle(), tried()).prop_map(|(pool, lifecycle, tried)| Say::Launched { pool, lifecycle, tried }),
@@ -261,6 +262,7 @@ fn say() -> impl Strategy<Value = Say> {
         }),
         tried().prop_map(|tried| Say::Over { tried }),
     ]
+    .boxed()
 }
 
 prop_compose! {
@@ -288,8 +290,8 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
             })
         }),
         job().prop_map(Record::from),
-        notice().prop_map(Record::from),
-        runner().prop_map(Record::from),
+        notice().prop_map(Record::from).boxed(),
+        runner().prop_map(Record::from).boxed(),
         ("i-[0-9a-f]{17}", runner_name(), time()).prop_map(|(id, runner, at)| {
             Record::from(Instance {
                 instance: InstanceId::new(id),
