@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod deaths;
+mod interruptions;
 mod lifecycle;
 mod lost;
 mod stage;
