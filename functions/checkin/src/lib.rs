@@ -150,12 +150,11 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
             };
             let next = decide(&runner);
             let order = checkin::order(&next);
-            if next == runner {
-                return Ok(Some(order));
-            }
-            match self.store.commit(vec![Change::update(version, next.clone())]).await {
-                Err(StoreError::Conflict) => continue,
-                done => done?,
+            if next != runner {
+                match self.store.commit(vec![Change::update(version, next.clone())]).await {
+                    Err(StoreError::Conflict) => continue,
+                    done => done?,
+                }
             }
             // Whoever took its notice in may have died before it saw to what follows.
             if next.ending != runner.ending || next.state == RunnerState::Draining {

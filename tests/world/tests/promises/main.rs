@@ -3,6 +3,7 @@
 
 mod capacity;
 mod deaths;
+mod interruptions;
 mod lifecycle;
 mod lost;
 mod said;

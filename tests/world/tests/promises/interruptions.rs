@@ -1,0 +1,312 @@
+//! Interruptions and what follows from them: another instance, another attempt, or neither, and what is
+//! said of it.
+
+use dayfly_core::capacity::InstanceLifecycle;
+use dayfly_core::decide::interruption::Word;
+use dayfly_core::decide::{news, rerun};
+use dayfly_core::event::{Conclusion, Event, JobEvent, RunEvent};
+use dayfly_core::ids::{InstanceId, JobId, JobKey, RunAttempt, RunId, RunKey};
+use dayfly_core::record::{AfterInterruption, Notice, Record, Rerun, Run, RunnerState, Say};
+
+use crate::stage::{Call, RUN, Stage};
+
+fn configured(lines: &str) -> Stage {
+    let stage = Stage::new();
+    stage.world.hub().config = Some(format!(
+        "runners:\n  - name: gpu\n    labels: [dayfly-gpu]\n    instance_type: g5.xlarge\n    machine_image: ami-0123456789abcdef0\n{lines}"
+    ));
+    stage
+}
+
+fn notice(stage: &Stage, job: u64) -> Option<Notice> {
+    let table = stage.world.table();
+    table.records().find_map(|record| match record {
+        Record::Notice(notice) if notice.key.job == JobId(job) => Some((**notice).clone()),
+        _ => None,
+    })
+}
+
+fn next_of(stage: &Stage, job: u64) -> AfterInterruption {
+    match notice(stage, job).expect("something is said of it").say {
+        Say::Interrupted { next, .. } => next,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn record_of_run(stage: &Stage, attempt: u32) -> Run {
+    let table = stage.world.table();
+    let key = RunKey {
+        run: RUN,
+        attempt: RunAttempt(attempt),
+    };
+    table
+        .records()
+        .find_map(|record| match record {
+            Record::Run(run) if run.key == key => Some(run.clone()),
+            _ => None,
+        })
+        .expect("the run has a record")
+}
+
+fn in_attempt(stage: &Stage, job: u64, attempt: u32) -> JobEvent {
+    JobEvent {
+        attempt: RunAttempt(attempt),
+        ..stage.job(job)
+    }
+}
+
+/// A job of an attempt of the run is queued, starts, and loses its instance; then its run is over.
+fn interrupted_in(stage: &Stage, job: u64, attempt: u32) {
+    stage.world.hub().queue(RUN, JobId(job));
+    stage.make(Call::Launch(Event::JobQueued(in_attempt(stage, job, attempt))));
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    stage.world.hub().assign(runner, JobId(job));
+    stage.make(Call::Settle(Event::JobInProgress(in_attempt(stage, job, attempt))));
+    stage.make(Call::Ec2(instance.clone(), Word::Warning));
+    stage.world.hub().complete(JobId(job), Conclusion::Failure);
+    stage.make(Call::Settle(Event::JobCompleted(JobEvent {
+        conclusion: Some(Conclusion::Failure),
+        ..in_attempt(stage, job, attempt)
+    })));
+    stage.world.cloud().end(&instance);
+    stage.make(Call::Ec2(instance, Word::Ended));
+    let Event::RunCompleted(over) = stage.run_completed() else {
+        unreachable!("it is the end of a run")
+    };
+    stage.make(Call::Settle(Event::RunCompleted(RunEvent {
+        attempt: RunAttempt(attempt),
+        ..over
+    })));
+    stage.deliver();
+}
+
+fn imds_notice(instance: &InstanceId) -> Call {
+    let body = serde_json::json!({
+        "instance": instance, "phase": "listening",
+        "interruption": { "action": "terminate", "at": "2027-01-15T08:02:00Z" },
+    });
+    Call::CheckIn(instance.clone(), "heartbeat", body)
+}
+
+#[test]
+fn whichever_way_its_notice_comes_a_job_that_has_not_begun_gets_another_instance_at_once() {
+    for by_imds in [false, true] {
+        let stage = Stage::new();
+        stage.queue(11);
+        let first = stage.instance();
+        stage.boot(&first);
+        let call = if by_imds {
+            imds_notice(&first)
+        } else {
+            Call::Ec2(first.clone(), Word::Warning)
+        };
+        stage.make(call);
+        stage.deliver();
+        assert_eq!(stage.instances().len(), 2, "by IMDS: {by_imds}");
+        assert_eq!(next_of(&stage, 11), AfterInterruption::AnotherInstance);
+        // The other way tells the same, and changes nothing.
+        stage.make(Call::Ec2(first.clone(), Word::Warning));
+        stage.make(imds_notice(&first));
+        stage.deliver();
+        assert_eq!(stage.world.cloud().ever(), 2, "by IMDS: {by_imds}");
+    }
+}
+
+#[test]
+fn a_heartbeat_does_what_the_one_that_died_before_it_left_undone() {
+    for fatal in 0..20 {
+        let stage = Stage::new();
+        stage.queue(11);
+        let first = stage.instance();
+        stage.boot(&first);
+        let died = stage.make_and_die(imds_notice(&first), fatal);
+        stage.make(imds_notice(&first));
+        stage.deliver();
+        // Should it have died between the table and the bus, the job is due.
+        stage.minute();
+        assert_eq!(stage.instances().len(), 2, "after a death before call {fatal}");
+        if !died {
+            return;
+        }
+    }
+    panic!("the heartbeat never came to its end");
+}
+
+#[test]
+fn a_rebalance_recommendation_replaces_a_runner_without_a_job_where_that_is_wanted() {
+    for (lines, instances) in [("", 1), ("    rebalance: drain-if-idle\n", 2)] {
+        let stage = configured(lines);
+        stage.queue(11);
+        let first = stage.instance();
+        stage.boot(&first);
+        stage.make(Call::Ec2(first.clone(), Word::Rebalance));
+        stage.deliver();
+        assert_eq!(stage.instances().len(), instances, "{lines}");
+        if instances == 2 {
+            stage.minutes(2);
+            let second = stage.instance();
+            assert_ne!(first, second, "the first is ended once GitHub has let it go");
+            let runner = stage.boot(&second);
+            stage.start(runner, 11);
+            stage.complete(11, Conclusion::Success);
+            stage.minutes(5);
+            assert_eq!(stage.left(), Vec::<String>::new());
+        }
+    }
+}
+
+#[test]
+fn a_runner_that_gets_its_job_while_it_is_rebalanced_keeps_it() {
+    let stage = configured("    rebalance: drain-if-idle\n");
+    stage.queue(11);
+    let first = stage.instance();
+    let runner = stage.boot(&first);
+    // GitHub has given it the job, and nobody has told us yet.
+    stage.world.hub().assign(runner, JobId(11));
+    stage.make(Call::Ec2(first.clone(), Word::Rebalance));
+    stage.deliver();
+    stage.minute();
+    let kept = stage
+        .runners()
+        .into_iter()
+        .find(|runner| runner.instance() == Some(&first))
+        .unwrap();
+    assert_eq!(kept.state, RunnerState::Busy);
+    assert!(stage.instances().contains(&first));
+    stage.complete(11, Conclusion::Success);
+    stage.minutes(12);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn an_interrupted_job_says_what_happened_where_and_what_comes_next() {
+    let stage = Stage::new();
+    stage.queue(11);
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    stage.start(runner, 11);
+    stage.make(Call::Ec2(instance, Word::Warning));
+    let said = notice(&stage, 11).unwrap();
+    assert_eq!(said.due_at, Some(stage.now()), "it is to be said now");
+    let Say::Interrupted { what, ran_on, next, .. } = said.say else {
+        panic!("{:?}", said.say)
+    };
+    assert_eq!(what, "EC2 gave notice at 08:00:00 UTC that it takes the instance back");
+    let (pool, lifecycle) = ran_on.unwrap();
+    assert_eq!(
+        (pool.to_string().as_str(), lifecycle),
+        ("g4dn.xlarge in eu-west-1a", InstanceLifecycle::Spot)
+    );
+    assert_eq!(next, AfterInterruption::WhenRunIsOver);
+    stage.complete(11, Conclusion::Failure);
+    stage.make(Call::Settle(stage.run_completed()));
+    let again = AfterInterruption::RunAgain {
+        attempt: RunAttempt(2),
+        with_failed: false,
+    };
+    assert_eq!(next_of(&stage, 11), again);
+}
+
+#[test]
+fn a_run_is_run_again_as_often_as_allowed_and_the_last_time_on_demand() {
+    let stage = configured("    max_reruns: 2\n");
+    for (attempt, job) in [(1, 11), (2, 12), (3, 13)] {
+        interrupted_in(&stage, job, attempt);
+        assert_eq!(record_of_run(&stage, attempt).our_reruns, attempt - 1);
+    }
+    let reruns = [(RUN, Some(JobId(11))), (RUN, Some(JobId(12)))];
+    assert_eq!(stage.world.hub().reruns, reruns);
+    let on_demand: Vec<bool> = [1, 2, 3]
+        .map(|attempt| rerun::on_demand(&record_of_run(&stage, attempt)))
+        .into();
+    assert_eq!(on_demand, [false, true, false], "of the attempt after each");
+    let AfterInterruption::Not { reason } = next_of(&stage, 13) else {
+        panic!("{:?}", notice(&stage, 13))
+    };
+    assert!(reason.contains("again 2 times"), "{reason}");
+    let second = JobEvent {
+        attempt: RunAttempt(2),
+        ..stage.job(12)
+    };
+    let job = dayfly_core::decide::launch::new_job(&second);
+    let say = news::again(&record_of_run(&stage, 1), &job, InstanceLifecycle::Spot);
+    assert!(matches!(say, Some(Say::Again { of: RunAttempt(1), .. })), "{say:?}");
+    stage.minutes(5);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_not_to_be_run_again_says_why() {
+    type Set = fn(&Stage);
+    let cases: [(&str, Set, &str); 4] = [
+        ("    rerun: never\n", |_| {}, "`rerun: never`"),
+        ("    max_reruns: 0\n", |_| {}, "`max_reruns: 0`"),
+        (
+            "",
+            |stage| {
+                stage.world.hub().superseded.insert(RUN, RunId(501));
+            },
+            "run 501",
+        ),
+        (
+            "",
+            |stage| {
+                stage.world.hub().ended.insert(RUN, Conclusion::Success);
+            },
+            "the run succeeded",
+        ),
+    ];
+    for (lines, set, why) in cases {
+        let stage = configured(lines);
+        set(&stage);
+        interrupted_in(&stage, 11, 1);
+        stage.minutes(5);
+        assert_eq!(stage.world.hub().reruns, [], "{why}");
+        let Rerun::Declined { reason } = record_of_run(&stage, 1).rerun else {
+            panic!("{why}")
+        };
+        assert!(reason.contains(why), "{reason}");
+        assert_eq!(next_of(&stage, 11), AfterInterruption::Not { reason });
+        assert_eq!(stage.left(), Vec::<String>::new(), "{why}");
+    }
+}
+
+#[test]
+fn whether_a_newer_run_made_it_moot_is_only_asked_when_a_re_run_is_about_to_be_asked_for() {
+    let stage = configured("    rerun: never\n");
+    interrupted_in(&stage, 11, 1);
+    assert_eq!(stage.world.calls("superseded"), 0);
+}
+
+#[test]
+fn genuine_failures_beside_several_interrupted_jobs_are_run_again_with_them_and_that_is_said() {
+    let stage = Stage::new();
+    for job in [11, 12, 13] {
+        stage.queue(job);
+    }
+    for (instance, job) in stage.instances().into_iter().zip([11, 12, 13]) {
+        let runner = stage.boot(&instance);
+        stage.start(runner, job);
+        if job != 13 {
+            stage.make(Call::Ec2(instance, Word::Warning));
+        }
+    }
+    for job in [11, 12, 13] {
+        stage.complete(job, Conclusion::Failure);
+    }
+    stage.make(Call::Settle(stage.run_completed()));
+    assert_eq!(stage.world.hub().reruns, [(RUN, None)]);
+    let again = AfterInterruption::RunAgain {
+        attempt: RunAttempt(2),
+        with_failed: true,
+    };
+    for job in [11, 12] {
+        assert_eq!(next_of(&stage, job), again);
+    }
+    let failed = JobKey {
+        job: JobId(13),
+        attempt: RunAttempt(1),
+    };
+    assert_eq!(notice(&stage, failed.job.0), None, "it was not interrupted");
+}
