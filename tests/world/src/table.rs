@@ -26,10 +26,7 @@ impl Table {
 
     /// The records that somebody must look at, now or later.
     pub fn live(&self) -> impl Iterator<Item = &Record> {
-        self.records()
-            .filter(|record| record.due_at().is_some())
-            // Nobody says notices yet.
-            .filter(|record| !matches!(record, Record::Notice(_)))
+        self.records().filter(|record| record.due_at().is_some())
     }
 
     /// Forgets everything.
@@ -78,7 +75,6 @@ impl Store for World {
             .records
             .values()
             .filter(|stored| stored.record.due_at().is_some_and(|at| at <= now))
-            .filter(|stored| !matches!(stored.record, Record::Notice(_)))
             .collect();
         due.sort_by_key(|stored| stored.record.due_at());
         Ok(due.into_iter().take(limit).cloned().collect())
