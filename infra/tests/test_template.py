@@ -109,7 +109,7 @@ class Template(unittest.TestCase):
                     self.assertNotIn("*", action, role)
                 if "*" in as_list(statement["Resource"]):
                     self.assertTrue(
-                        all(a.startswith("ec2:Describe") or a == "ec2:CreateFleet"
+                        all(a.startswith(("ec2:Describe", "servicequotas:Get")) or a == "ec2:CreateFleet"
                             for a in as_list(statement["Action"])), (role, statement))
 
     def test_who_may_do_what(self):
@@ -120,6 +120,11 @@ class Template(unittest.TestCase):
         self.assertEqual(launches, {"LaunchRole"})
         self.assertEqual(passes, {"LaunchRole", "SweeperRole"})
         self.assertFalse({a for a in self.actions("WebhookRole") if a.startswith("ec2:")})
+
+    def test_only_launch_reads_quotas(self):
+        reads = {r for r in self.of_type("AWS::IAM::Role")
+                 if any(a.startswith("servicequotas:") for a in self.actions(r))}
+        self.assertEqual(reads, {"LaunchRole"})
 
     def test_only_the_webhook_reads_the_webhook_secret_and_never_the_app_key(self):
         for name in FUNCTIONS:

@@ -14,5 +14,6 @@ pub mod ids;
 pub mod labels;
 pub mod lifecycle;
 pub mod money;
+pub mod quota;
 pub mod record;
 pub mod time;

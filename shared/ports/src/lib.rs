@@ -9,6 +9,7 @@ mod bus;
 mod fleet;
 mod github;
 mod parameters;
+mod quotas;
 mod schedule;
 mod store;
 
@@ -20,5 +21,6 @@ pub use github::{
     RerunAnswer, RunView, RunnerView, Scope,
 };
 pub use parameters::{ParameterError, Parameters};
+pub use quotas::{QuotaError, Quotas};
 pub use schedule::{Schedule, ScheduleError};
 pub use store::{Store, StoreError};

@@ -38,6 +38,8 @@ pub struct Cloud {
     filled_at: Option<Timestamp>,
     /// `CreateFleet` calls by runner.
     pub creates: BTreeMap<RunnerName, u32>,
+    /// What Service Quotas tells: vCPUs by the quota's code.
+    pub quotas: BTreeMap<String, u32>,
 }
 
 /// A failure of a kind.
