@@ -140,6 +140,19 @@ class Template(unittest.TestCase):
                 if "ec2:TerminateInstances" in as_list(statement["Action"]):
                     self.assertEqual(statement["Condition"], ours)
 
+    def test_a_drill_interrupts_our_own_instances_and_does_nothing_else(self):
+        trust, = self.resources["DrillRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        self.assertEqual(trust["Principal"], {"Service": "fis.amazonaws.com"})
+        self.assertIn("aws:SourceAccount", trust["Condition"]["StringEquals"])
+        self.assertEqual(self.actions("DrillRole"),
+                         {"ec2:SendSpotInstanceInterruptions", "ec2:DescribeInstances"})
+        interrupts = {r for r in self.of_type("AWS::IAM::Role")
+                      if "ec2:SendSpotInstanceInterruptions" in self.actions(r)}
+        self.assertEqual(interrupts, {"DrillRole"})
+        send, = (s for s in self.statements("DrillRole") if s["Resource"] != "*")
+        self.assertEqual(send["Condition"],
+                         {"StringEquals": {"aws:ResourceTag/dayfly:stack": {"Ref": "AWS::StackName"}}})
+
     def test_a_role_is_passed_to_one_service_only(self):
         for role in ("LaunchRole", "SweeperRole"):
             for statement in self.statements(role):
@@ -259,7 +272,7 @@ class Template(unittest.TestCase):
 
     def test_every_output_that_others_read_is_there(self):
         for name in ("WebhookUrl", "CheckinUrl", "TableName", "BusName", "MinuteScheduleName",
-                     "LaunchTemplateId", "SubnetIds", "InstanceRoleArn", "DeadLettersUrl", "AlarmsTopicArn",
+                     "LaunchTemplateId", "SubnetIds", "InstanceRoleArn", "DrillRoleArn", "DeadLettersUrl", "AlarmsTopicArn",
                      *(f"{function}FunctionName" for function in FUNCTIONS)):
             self.assertIn(name, self.template["Outputs"])
 
