@@ -108,6 +108,9 @@ pub struct Scenario {
     pub supply: BTreeMap<Pool, Supply>,
     /// What goes wrong, first come first served.
     pub faults: Vec<Fault>,
+    /// The account's own quotas, in vCPUs by their codes; of one that is not named it has never had
+    /// another than AWS's.
+    pub quotas: BTreeMap<String, u32>,
 }
 
 impl Default for Scenario {
@@ -128,6 +131,8 @@ impl Default for Scenario {
             default_spot_price: "0.250000".to_owned(),
             supply: BTreeMap::new(),
             faults: Vec::new(),
+            // G and VT, on-demand and on spot.
+            quotas: ["L-DB2E81BA", "L-3819A6DF"].map(|code| (code.to_owned(), 64)).into(),
         }
     }
 }
