@@ -3,6 +3,7 @@
 /// `arn:partition:service:region:account:resource`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Arn<'a> {
+    pub(crate) partition: &'a str,
     pub(crate) service: &'a str,
     pub(crate) region: &'a str,
     pub(crate) account: &'a str,
@@ -14,8 +15,8 @@ impl<'a> Arn<'a> {
     pub(crate) fn read(text: &'a str) -> Option<Self> {
         let mut parts = text.splitn(6, ':');
         let head = parts.next()?;
-        let _partition = parts.next()?;
         let arn = Self {
+            partition: parts.next()?,
             service: parts.next()?,
             region: parts.next()?,
             account: parts.next()?,

@@ -4,6 +4,9 @@ use std::fmt;
 use std::io;
 
 use dayfly_aws::Failure;
+use dayfly_ports::StoreError;
+
+use crate::drill::Refusal;
 
 /// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -42,9 +45,34 @@ pub enum Error {
         /// What to do.
         mend: Mend,
     },
+    /// A runner that cannot be interrupted.
+    #[error("{refusal}{}", choice(live))]
+    NoSuchDrill {
+        /// Why not.
+        refusal: Refusal,
+        /// Those that live, one a line.
+        live: String,
+    },
+    /// AWS FIS did not send the interruption.
+    #[error(
+        "AWS FIS did not send the interruption: {reason}\n\nhelp: run the command again if the runner still lives; twice does no harm"
+    )]
+    NotSent {
+        /// AWS's words.
+        reason: String,
+    },
     /// The output could not be written.
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
+}
+
+/// What to do about a runner that cannot be interrupted.
+fn choice(live: &str) -> String {
+    if live.is_empty() {
+        "\n\nhelp: no runner lives now; push something that runs on one".to_owned()
+    } else {
+        format!("\n\nhelp: choose one of those that live\n{live}")
+    }
 }
 
 impl Error {
@@ -54,6 +82,34 @@ impl Error {
             Self::Aws { asked, failure, .. } => format!("{asked}: {failure}"),
             other => other.to_string(),
         }
+    }
+
+    /// A read of the table that failed.
+    pub(crate) fn table(name: &str, error: StoreError) -> Self {
+        let said = match error {
+            StoreError::Unavailable(said) => said,
+            other => other.to_string(),
+        };
+        let failure = match said.split_once(": ") {
+            Some((code, message)) if !code.contains(' ') => Failure {
+                code: Some(code.to_owned()),
+                message: message.to_owned(),
+            },
+            _ => Failure {
+                code: None,
+                message: said,
+            },
+        };
+        Self::aws(format!("reading the table `{name}`"), failure)
+    }
+
+    /// What should not be: an answer, or a request of ours, without what it must have.
+    pub(crate) fn unsound(asked: &str, what: &str) -> Self {
+        let failure = Failure {
+            code: None,
+            message: what.to_owned(),
+        };
+        Self::aws(asked, failure)
     }
 
     /// A failed call of AWS.

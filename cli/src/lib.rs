@@ -5,6 +5,7 @@
 
 mod arn;
 mod aws;
+pub mod drill;
 mod error;
 pub mod output;
 pub mod redrive;
@@ -28,6 +29,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Drill(drill::Arguments),
     Redrive(redrive::Arguments),
 }
 
@@ -57,6 +59,7 @@ pub enum Ending {
 /// If it could not be carried out, in words for whoever gave it.
 pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Error> {
     match cli.command {
+        Command::Drill(arguments) => drill::run(&arguments, output).await,
         Command::Redrive(arguments) => redrive::run(&arguments, output).await,
     }
 }
@@ -75,7 +78,9 @@ mod tests {
     #[test]
     fn a_stacks_name_is_all_that_is_needed_and_not_even_that() {
         let cli = Cli::try_parse_from(["dayfly", "redrive"]).unwrap();
-        let Command::Redrive(arguments) = cli.command;
+        let Command::Redrive(arguments) = cli.command else {
+            panic!("{cli:?}")
+        };
         assert_eq!(arguments.place.stack, "dayfly");
         assert!(Cli::try_parse_from(["dayfly", "redrive", "--limit", "0"]).is_err());
     }

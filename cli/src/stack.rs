@@ -34,6 +34,10 @@ pub(crate) struct Stack {
     pub(crate) region: String,
     pub(crate) account: String,
     pub(crate) dead_letters_url: String,
+    /// `aws`, but in China and for governments.
+    partition: String,
+    /// All of them, by name.
+    outputs: BTreeMap<String, String>,
     /// Real name to what the design calls it.
     functions: BTreeMap<String, &'static str>,
 }
@@ -76,14 +80,41 @@ impl Stack {
             .into_iter()
             .map(|(key, title)| Ok((output(key)?.to_owned(), title)))
             .collect::<Result<_, Error>>()?;
-        let account = described.stack_id().and_then(Arn::read).map_or("", |arn| arn.account);
+        let arn = described.stack_id().and_then(Arn::read);
         Ok(Self {
             name: name.to_owned(),
             region: region.to_owned(),
-            account: account.to_owned(),
+            account: arn.map_or("", |arn| arn.account).to_owned(),
+            partition: arn.map_or("aws", |arn| arn.partition).to_owned(),
             dead_letters_url: output(DEAD_LETTERS_OUTPUT)?.to_owned(),
             functions,
+            outputs: outputs
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
         })
+    }
+
+    /// An output of the stack.
+    ///
+    /// # Errors
+    /// If it has none of this name.
+    pub(crate) fn output(&self, key: &str) -> Result<&str, Error> {
+        self.outputs
+            .get(key)
+            .map(String::as_str)
+            .ok_or_else(|| Error::NoOutput {
+                stack: self.name.clone(),
+                output: key.to_owned(),
+            })
+    }
+
+    /// The ARN of something in the stack's account and region.
+    pub(crate) fn arn(&self, service: &str, resource: &str) -> String {
+        format!(
+            "arn:{}:{service}:{}:{}:{resource}",
+            self.partition, self.region, self.account
+        )
     }
 
     /// The function of this stack that an ARN names: its real name, and what the design calls it.
@@ -126,6 +157,7 @@ pub(crate) mod tests {
         ("SweeperFunctionName", "dayfly-Sweeper-1"),
         ("ReporterFunctionName", "dayfly-Reporter-1"),
         ("CheckinFunctionName", "dayfly-Checkin-1"),
+        ("DrillRoleArn", "arn:aws:iam::123:role/dayfly-DrillRole-1"),
     ];
 
     /// A stack for tests of what is decided about it.
@@ -149,6 +181,25 @@ pub(crate) mod tests {
             error.contains("`other`") && error.contains("`DeadLettersUrl`"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_one_command_needs_is_missed_by_that_one_only() {
+        let stack = stack();
+        assert!(stack.output("DrillRoleArn").unwrap().ends_with("DrillRole-1"));
+        assert!(
+            stack
+                .output("TableName")
+                .unwrap_err()
+                .to_string()
+                .contains("`TableName`")
+        );
+    }
+
+    #[test]
+    fn an_arn_is_of_the_stacks_account_and_region() {
+        let arn = stack().arn("ec2", "instance/i-1");
+        assert_eq!(arn, "arn:aws:ec2:eu-west-1:123:instance/i-1");
     }
 
     #[test]

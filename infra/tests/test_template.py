@@ -109,7 +109,7 @@ class Template(unittest.TestCase):
                     self.assertNotIn("*", action, role)
                 if "*" in as_list(statement["Resource"]):
                     self.assertTrue(
-                        all(a.startswith("ec2:Describe") or a == "ec2:CreateFleet"
+                        all(a.startswith(("ec2:Describe", "servicequotas:Get")) or a == "ec2:CreateFleet"
                             for a in as_list(statement["Action"])), (role, statement))
 
     def test_who_may_do_what(self):
@@ -124,6 +124,11 @@ class Template(unittest.TestCase):
         self.assertEqual({a for a in self.actions("ReporterRole") if a.startswith("dynamodb:")},
                          {"dynamodb:GetItem", "dynamodb:PutItem"})
 
+    def test_only_launch_reads_quotas(self):
+        reads = {r for r in self.of_type("AWS::IAM::Role")
+                 if any(a.startswith("servicequotas:") for a in self.actions(r))}
+        self.assertEqual(reads, {"LaunchRole"})
+
     def test_only_the_webhook_reads_the_webhook_secret_and_never_the_app_key(self):
         for name in FUNCTIONS:
             text = str(self.statements(f"{name}Role"))
@@ -137,6 +142,19 @@ class Template(unittest.TestCase):
             for statement in self.statements(role):
                 if "ec2:TerminateInstances" in as_list(statement["Action"]):
                     self.assertEqual(statement["Condition"], ours)
+
+    def test_a_drill_interrupts_our_own_instances_and_does_nothing_else(self):
+        trust, = self.resources["DrillRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        self.assertEqual(trust["Principal"], {"Service": "fis.amazonaws.com"})
+        self.assertIn("aws:SourceAccount", trust["Condition"]["StringEquals"])
+        self.assertEqual(self.actions("DrillRole"),
+                         {"ec2:SendSpotInstanceInterruptions", "ec2:DescribeInstances"})
+        interrupts = {r for r in self.of_type("AWS::IAM::Role")
+                      if "ec2:SendSpotInstanceInterruptions" in self.actions(r)}
+        self.assertEqual(interrupts, {"DrillRole"})
+        send, = (s for s in self.statements("DrillRole") if s["Resource"] != "*")
+        self.assertEqual(send["Condition"],
+                         {"StringEquals": {"aws:ResourceTag/dayfly:stack": {"Ref": "AWS::StackName"}}})
 
     def test_a_role_is_passed_to_one_service_only(self):
         for role in ("LaunchRole", "SweeperRole"):
@@ -257,7 +275,7 @@ class Template(unittest.TestCase):
 
     def test_every_output_that_others_read_is_there(self):
         for name in ("WebhookUrl", "CheckinUrl", "TableName", "BusName", "MinuteScheduleName",
-                     "LaunchTemplateId", "SubnetIds", "InstanceRoleArn", "DeadLettersUrl", "AlarmsTopicArn",
+                     "LaunchTemplateId", "SubnetIds", "InstanceRoleArn", "DrillRoleArn", "DeadLettersUrl", "AlarmsTopicArn",
                      *(f"{function}FunctionName" for function in FUNCTIONS)):
             self.assertIn(name, self.template["Outputs"])
 

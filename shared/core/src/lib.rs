@@ -15,5 +15,6 @@ pub mod labels;
 pub mod lifecycle;
 pub mod money;
 pub mod notice;
+pub mod quota;
 pub mod record;
 pub mod time;

@@ -10,6 +10,7 @@ mod clock;
 mod fleet;
 mod github;
 mod parameters;
+mod quotas;
 mod schedule;
 mod store;
 
@@ -22,5 +23,6 @@ pub use github::{
     Removal, RerunAnswer, RunView, RunnerView, Scope,
 };
 pub use parameters::{ParameterError, Parameters};
+pub use quotas::{QuotaError, Quotas};
 pub use schedule::{Schedule, ScheduleError};
 pub use store::{Store, StoreError};

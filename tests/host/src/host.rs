@@ -94,22 +94,28 @@ impl Host {
         self.shared.entries().values().map(|entry| entry.view.clone()).collect()
     }
 
-    /// Gives a spot notice: the metadata service tells of `action` (`terminate`, `stop`,
-    /// `hibernate`), and `after` that nothing of the instance runs any more.
+    /// What can be told to the instances, to give away.
+    #[must_use]
+    pub fn notices(&self) -> Notices {
+        Notices {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// As [`Notices::interrupt`].
     ///
     /// # Errors
     /// No such instance runs; so for all that follow.
     pub fn interrupt(&self, id: &str, action: &str, after: Duration) -> Result<(), NoSuchInstance> {
-        let action = action.to_owned();
-        self.happen(id, Happening::Interrupt { action, after })
+        self.notices().interrupt(id, action, after)
     }
 
-    /// Has the metadata service recommend to leave.
+    /// As [`Notices::recommend_rebalance`].
     ///
     /// # Errors
     /// As above.
     pub fn recommend_rebalance(&self, id: &str) -> Result<(), NoSuchInstance> {
-        self.happen(id, Happening::RecommendRebalance)
+        self.notices().recommend_rebalance(id)
     }
 
     /// Ends the instance hard, as a failed machine under it would, and tells EC2.
@@ -179,15 +185,34 @@ impl Host {
         left.map_err(|left| HostError(format!("{left:?}")))
     }
 
-    fn happen(&self, id: &str, happening: Happening) -> Result<(), NoSuchInstance> {
-        let sent = self.running(id, |entry| entry.happenings.send(happening))?;
-        sent.map_err(|_| NoSuchInstance(id.to_owned()))
+    fn running<T>(&self, id: &str, act: impl FnOnce(&Entry) -> T) -> Result<T, NoSuchInstance> {
+        self.shared.running(id, act)
+    }
+}
+
+/// What EC2 tells the instances of a host, for somebody who does not own the host.
+#[derive(Clone)]
+pub struct Notices {
+    shared: Arc<Shared>,
+}
+
+impl Notices {
+    /// Gives a spot notice: the metadata service tells of `action` (`terminate`, `stop`,
+    /// `hibernate`), and `after` that nothing of the instance runs any more.
+    ///
+    /// # Errors
+    /// No such instance runs.
+    pub fn interrupt(&self, id: &str, action: &str, after: Duration) -> Result<(), NoSuchInstance> {
+        let action = action.to_owned();
+        self.shared.happen(id, Happening::Interrupt { action, after })
     }
 
-    fn running<T>(&self, id: &str, act: impl FnOnce(&Entry) -> T) -> Result<T, NoSuchInstance> {
-        let entries = self.shared.entries();
-        let entry = entries.get(id).filter(|entry| entry.view.ending.is_none());
-        entry.map(act).ok_or_else(|| NoSuchInstance(id.to_owned()))
+    /// Has the metadata service recommend to leave.
+    ///
+    /// # Errors
+    /// No such instance runs.
+    pub fn recommend_rebalance(&self, id: &str) -> Result<(), NoSuchInstance> {
+        self.shared.happen(id, Happening::RecommendRebalance)
     }
 }
 
@@ -212,6 +237,17 @@ impl Drop for Host {
 impl Shared {
     fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn happen(&self, id: &str, happening: Happening) -> Result<(), NoSuchInstance> {
+        let sent = self.running(id, |entry| entry.happenings.send(happening))?;
+        sent.map_err(|_| NoSuchInstance(id.to_owned()))
+    }
+
+    fn running<T>(&self, id: &str, act: impl FnOnce(&Entry) -> T) -> Result<T, NoSuchInstance> {
+        let entries = self.entries();
+        let entry = entries.get(id).filter(|entry| entry.view.ending.is_none());
+        entry.map(act).ok_or_else(|| NoSuchInstance(id.to_owned()))
     }
 
     fn tell(&self, instance: &str, event: HostEvent) {

@@ -25,5 +25,5 @@ mod shims;
 pub use cloud::{Cloud, CloudError, CloudInstance, CloudState, RoleSession};
 pub use config::{HostConfig, Image, RUNNER_PROXY_VARIABLE, Route};
 pub use event::{Ending, HostEvent, Reported};
-pub use host::{Host, HostError, InstanceView, NoSuchInstance};
+pub use host::{Host, HostError, InstanceView, NoSuchInstance, Notices};
 pub use image::{lay_out_runner, pack_runner};

@@ -83,7 +83,9 @@ impl Cloud {
         let ec2 = Ec2Proxy::start(&aws, config.scenario.clone()).await?;
         ec2.know(callers(&aws, &deployment).await?, aws.subnet_zones().await?);
         // The one thing that the functions are told besides what the template tells them.
-        let ec2_url = BTreeMap::from([("AWS_ENDPOINT_URL_EC2".to_owned(), ec2.url())]);
+        let ec2_url = ["AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL_SERVICE_QUOTAS"]
+            .map(|name| (name.to_owned(), ec2.url()))
+            .into();
         for function in Function::ALL {
             aws.add_function_environment(deployment.function(function)?, &ec2_url)
                 .await?;
@@ -176,17 +178,7 @@ impl Cloud {
     /// # Errors
     /// When the bus does not take it.
     pub async fn emit_ec2_event(&self, event: &Ec2Event, instance: &str) -> anyhow::Result<()> {
-        let region = self.aws.region();
-        let entry = json!({
-            "Source": "aws.ec2",
-            "DetailType": event.detail_type(),
-            "Resources": [format!("arn:aws:ec2:{region}:{ACCOUNT}:instance/{instance}")],
-            "Detail": event.detail(instance).to_string(),
-        });
-        let body = json!({"Entries": [entry]});
-        let answer = self.aws.json("events", "AWSEvents", "PutEvents", &body).await?;
-        anyhow::ensure!(answer["FailedEntryCount"] == 0, "the bus refused the event: {answer}");
-        Ok(())
+        event.emit(&self.aws, instance).await
     }
 
     /// Every item of the table, as `DynamoDB`'s JSON.
@@ -293,6 +285,24 @@ pub enum Ec2Event {
 }
 
 impl Ec2Event {
+    /// Puts it on the default bus.
+    ///
+    /// # Errors
+    /// When the bus does not take it.
+    pub async fn emit(&self, aws: &Aws, instance: &str) -> anyhow::Result<()> {
+        let region = aws.region();
+        let entry = json!({
+            "Source": "aws.ec2",
+            "DetailType": self.detail_type(),
+            "Resources": [format!("arn:aws:ec2:{region}:{ACCOUNT}:instance/{instance}")],
+            "Detail": self.detail(instance).to_string(),
+        });
+        let body = json!({"Entries": [entry]});
+        let answer = aws.json("events", "AWSEvents", "PutEvents", &body).await?;
+        anyhow::ensure!(answer["FailedEntryCount"] == 0, "the bus refused the event: {answer}");
+        Ok(())
+    }
+
     fn detail_type(&self) -> &'static str {
         match self {
             Self::InterruptionWarning => "EC2 Spot Instance Interruption Warning",

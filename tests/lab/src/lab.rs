@@ -15,6 +15,7 @@ use dayfly_twin::{Timings, Twin, TwinConfig};
 use crate::aws::{Aws, Ec2Instance, Invocation};
 use crate::cloud::{Cloud, CloudConfig, Ec2Event};
 use crate::ec2_proxy::{Ec2Proxy, Scenario};
+use crate::fis::Fis;
 use crate::functions::{self, Function};
 use crate::instances::StackInstances;
 use crate::logs::{Log, Recorder};
@@ -157,6 +158,7 @@ impl Leftovers {
 
 /// A running lab. Dropped without [`Lab::shutdown`], it ends its processes all the same.
 pub struct Lab {
+    fis: Fis,
     host: Host,
     twin: Twin,
     cloud: Cloud,
@@ -207,7 +209,9 @@ impl Lab {
             },
         )?;
         let recorder = Recorder::start(host.events(), twin.events());
+        let fis = Fis::start(cloud.aws(), host.notices(), cloud.ec2().launches()).await?;
         Ok(Self {
+            fis,
             host,
             twin,
             cloud,
@@ -244,6 +248,12 @@ impl Lab {
     #[must_use]
     pub fn ec2(&self) -> &Ec2Proxy {
         self.cloud.ec2()
+    }
+
+    /// Who interrupts spot instances on demand.
+    #[must_use]
+    pub fn fis(&self) -> &Fis {
+        &self.fis
     }
 
     /// Every item of the table, as DynamoDB's JSON.
@@ -352,6 +362,7 @@ impl Lab {
     /// # Errors
     /// When a process does not end or a file cannot be removed.
     pub async fn shutdown(self) -> anyhow::Result<()> {
+        self.fis.stop().await;
         let host = self.host.shutdown().await;
         self.twin.stop().await;
         let cloud = self.cloud.stop().await;

@@ -8,6 +8,7 @@ pub mod cloud;
 pub mod demo;
 pub mod deploy;
 pub mod ec2_proxy;
+pub mod fis;
 pub mod front_door;
 pub mod function_url;
 pub mod functions;

@@ -69,6 +69,8 @@ pub struct Cloud {
     filled_at: Option<Timestamp>,
     /// How often each `CreateFleet` call was made.
     pub creates: BTreeMap<FleetId, u32>,
+    /// What Service Quotas tells: vCPUs by the quota's code.
+    pub quotas: BTreeMap<String, u32>,
 }
 
 /// A failure of a kind.

@@ -18,7 +18,7 @@ use dayfly_core::time::Timestamp;
 use dayfly_ports::{
     ApiError, ApiErrorKind, Bus, BusError, CheckView, Clock, ConfigFile, FailedDelivery, Fleet, FleetAnswer,
     FleetError, FleetErrorKind, FleetRequest, GitHub, Image, InstanceView, JobView, Minted, ParameterError, Parameters,
-    Removal, RerunAnswer, RunView, RunnerView, Schedule, ScheduleError, Scope, Store, StoreError,
+    QuotaError, Quotas, Removal, RerunAnswer, RunView, RunnerView, Schedule, ScheduleError, Scope, Store, StoreError,
 };
 use secrecy::SecretString;
 
@@ -51,6 +51,7 @@ enum Service {
     Bus,
     Scheduler,
     Parameters,
+    Quotas,
     Ec2,
     GitHub,
 }
@@ -59,7 +60,7 @@ impl Service {
     fn takes(self, dice: &mut Dice) -> Duration {
         match self {
             Self::Table => dice.millis(2, 12),
-            Self::Bus | Self::Scheduler | Self::Parameters => dice.millis(5, 40),
+            Self::Bus | Self::Scheduler | Self::Parameters | Self::Quotas => dice.millis(5, 40),
             Self::Ec2 => dice.millis(80, 1500),
             Self::GitHub => dice.millis(40, 500),
         }
@@ -70,7 +71,7 @@ impl Service {
             Self::Table => Some(Outage::Table),
             Self::Bus => Some(Outage::Bus),
             Self::Scheduler => Some(Outage::SchedulerApi),
-            Self::Parameters => None,
+            Self::Parameters | Self::Quotas => None,
             Self::Ec2 => Some(Outage::Ec2),
             Self::GitHub => Some(Outage::GitHub),
         }
@@ -279,6 +280,19 @@ impl Parameters for Ports {
                 name: name.to_owned(),
                 error,
             })
+    }
+}
+
+impl Quotas for Ports {
+    async fn value(&self, code: &str) -> Result<Option<u32>, QuotaError> {
+        self.make(Service::Quotas, "quota", |sim, _| {
+            sim.cloud.borrow().quotas.get(code).copied()
+        })
+        .await
+        .map_err(|error| QuotaError {
+            code: code.to_owned(),
+            error,
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use dayfly_core::money::MicroDollars;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
     Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest, Image, InstanceState, InstanceView,
+    QuotaError, Quotas,
 };
 
 use crate::World;
@@ -20,6 +21,8 @@ pub struct Cloud {
     asked: Vec<FleetRequest>,
     empty: BTreeSet<(Pool, InstanceLifecycle)>,
     refusals: VecDeque<FleetError>,
+    /// What Service Quotas tells: vCPUs by the quota's code.
+    pub quotas: BTreeMap<String, u32>,
     time: Option<Timestamp>,
 }
 
@@ -216,5 +219,15 @@ impl Fleet for World {
     async fn spot_price(&self, _: &InstanceType, _: &Zone) -> Result<Option<MicroDollars>, FleetError> {
         self.call("spot_price").await.map_err(down)?;
         Ok(Some(MicroDollars(157_800)))
+    }
+}
+
+impl Quotas for World {
+    async fn value(&self, code: &str) -> Result<Option<u32>, QuotaError> {
+        self.call("quota").await.map_err(|error| QuotaError {
+            code: code.to_owned(),
+            error,
+        })?;
+        Ok(self.cloud().quotas.get(code).copied())
     }
 }

@@ -1,7 +1,9 @@
 //! A proxy between the functions and ministack's EC2: it lets a scenario decide what EC2 has, what
 //! it costs and when it fails, and counts who asked for what.
 //!
-//! Everything passes through signed as it was, so that ministack checks signature and rights; only a
+//! It answers for Service Quotas too, of which ministack knows nothing.
+//!
+//! Everything else passes through signed as it was, so that ministack checks signature and rights; only a
 //! `CreateFleet` is made narrower (to the pool that EC2 would have taken) and signed again in its
 //! caller's name.
 
@@ -9,6 +11,7 @@ mod bucket;
 mod fleet;
 mod market;
 mod prices;
+mod quotas;
 mod script;
 
 pub use bucket::Bucket;
@@ -43,6 +46,8 @@ pub struct Caller {
     pub name: String,
     /// What it signs with.
     pub credentials: Credentials,
+    /// The name of its role.
+    pub role: String,
 }
 
 impl Caller {
@@ -62,6 +67,7 @@ impl Caller {
                 secret: sha256_hex(format!("secret:{digest}").as_bytes()),
                 token: Some(sha256_hex(format!("token:{digest}").as_bytes())),
             },
+            role: role_arn.rsplit('/').next().unwrap_or_default().to_owned(),
         }
     }
 }
@@ -98,6 +104,7 @@ impl Ec2Proxy {
         let shared = Arc::new(Proxy {
             http: reqwest::Client::builder().no_proxy().build()?,
             aws: aws.clone(),
+            endpoint: aws.endpoint().to_owned(),
             state: Mutex::new(State {
                 scenario,
                 ..State::default()
@@ -194,6 +201,7 @@ struct Proxy {
     http: reqwest::Client,
     /// The owner's view: what the proxy itself asks is not among the functions' calls.
     aws: Aws,
+    endpoint: String,
     state: Mutex<State>,
     /// The answers to the fleets that were asked for, by client token. Held over a whole
     /// `CreateFleet`: two calls with the same token, at once, are one fleet.
@@ -203,9 +211,12 @@ struct Proxy {
 
 impl Handler for Proxy {
     async fn handle(&self, request: Received) -> Reply {
+        if let Some(action) = quotas::action(&request) {
+            return self.quotas(&request, &action).await;
+        }
         let form: Form = form_urlencoded::parse(&request.body).into_owned().collect();
         let action = value(&form, "Action").unwrap_or_default().to_owned();
-        let caller = self.caller(&request);
+        let caller = self.caller(&request, "ec2");
         let fault = self.enter(&action, caller.as_ref(), &form);
         match fault {
             Some(FaultKind::Refuse { status, code, message }) => {
@@ -234,7 +245,7 @@ impl Proxy {
     }
 
     /// The function that signed this, if its signature holds.
-    fn caller(&self, request: &Received) -> Option<Caller> {
+    fn caller(&self, request: &Received, service: &str) -> Option<Caller> {
         let key = sigv4::claimed_access_key(&request.headers)?;
         let caller = {
             let state = self.state();
@@ -251,16 +262,16 @@ impl Proxy {
             headers: &request.headers,
             body: &request.body,
         };
-        sigv4::verify(&signed, self.scope(), &caller.credentials, now_seconds())
+        sigv4::verify(&signed, self.scope(service), &caller.credentials, now_seconds())
             .inspect_err(|fault| tracing::warn!("a call in the name of {}: {fault}", caller.name))
             .ok()?;
         Some(caller)
     }
 
-    fn scope(&self) -> Scope<'_> {
+    fn scope<'a>(&'a self, service: &'a str) -> Scope<'a> {
         Scope {
             region: self.aws.region(),
-            service: "ec2",
+            service,
         }
     }
 
@@ -308,6 +319,27 @@ impl Proxy {
         }
         let state = self.state();
         xml(prices::history(form, &state.scenario, &state.subnet_zones))
+    }
+
+    /// Who signed so that it does not hold, or whose role does not let it, is refused as by AWS.
+    async fn quotas(&self, request: &Received, action: &str) -> Reply {
+        let Some(caller) = self.caller(request, quotas::SERVICE) else {
+            return Reply::Whole(quotas::denied(action));
+        };
+        let code = quotas::code(request);
+        let form = vec![("QuotaCode".to_owned(), code.clone())];
+        match self.enter(action, Some(&caller), &form) {
+            Some(FaultKind::Refuse { status, code, message }) => {
+                return Reply::Whole(quotas::refusal(status, &code, &message));
+            }
+            Some(FaultKind::LoseRequest | FaultKind::LoseAnswer) => return Reply::Lost,
+            None => {}
+        }
+        Reply::Whole(match quotas::may(&self.aws, &caller, action).await {
+            Ok(true) => quotas::answer(action, &code, &self.state().scenario),
+            Ok(false) => quotas::denied(action),
+            Err(cause) => quotas::refusal(500, "ServiceException", &format!("{cause:#}")),
+        })
     }
 
     async fn create_fleet(&self, request: &Received, form: &Form, caller: &Caller) -> Outgoing {
@@ -410,7 +442,7 @@ impl Proxy {
             headers: &headers,
             body: body.as_bytes(),
         };
-        let added = sigv4::sign(&signed, self.scope(), &caller.credentials, now_seconds());
+        let added = sigv4::sign(&signed, self.scope("ec2"), &caller.credentials, now_seconds());
         headers.extend(added);
         self.send(&request.method, &target, &headers, body.into()).await
     }

@@ -93,6 +93,9 @@ pub struct Scenario {
     pub bucket: Option<Bucket>,
     /// What goes wrong, first come first served.
     pub faults: Vec<Fault>,
+    /// The account's own quotas, in vCPUs by their codes; of one that is not named it has never had
+    /// another than AWS's.
+    pub quotas: BTreeMap<String, u32>,
 }
 
 impl Default for Scenario {
@@ -127,6 +130,8 @@ impl Default for Scenario {
             quotas: Usage::new(),
             bucket: None,
             faults: Vec::new(),
+            // G and VT, on-demand and on spot.
+            quotas: ["L-DB2E81BA", "L-3819A6DF"].map(|code| (code.to_owned(), 64)).into(),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod at_least_once;
 mod cancelled;
 mod contract;
+mod drill;
 mod foundation;
 mod iam_refusals;
 mod logs_hold_no_secret;
@@ -11,6 +12,7 @@ mod lost_machines;
 mod lost_webhooks;
 mod main_job;
 mod outages;
+mod quotas;
 mod redrive;
 mod scenarios;
 mod stand_in;

@@ -1,0 +1,112 @@
+//! `dayfly drill interruption`: the real command has a runner interrupted, and tells how it is healed.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use dayfly_lab::functions::{binaries, built};
+use dayfly_lab::lab::{Lab, REGION, STACK};
+use dayfly_lab::sigv4::Credentials;
+use dayfly_twin::Conclusion;
+use tokio::process::Command;
+
+use crate::whole::{assert_nothing_left, push, start, what_was_said};
+
+/// The command looks for so long at most; in the lab it is over in a minute.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// What `dayfly drill interruption` came to.
+struct Drill {
+    status: Option<i32>,
+    said: String,
+    notes: String,
+}
+
+/// Runs the real command as the account's owner, who has nothing but the usual environment.
+async fn drill(lab: &Lab, arguments: &[&str]) -> Drill {
+    let owner = Credentials::owner();
+    let output = Command::new(built(&binaries().unwrap(), "dayfly").unwrap())
+        .args(["drill", "interruption", "--stack", STACK, "--region", REGION])
+        .args(arguments)
+        .env_clear()
+        .env("AWS_ENDPOINT_URL", lab.aws().endpoint())
+        .env("AWS_ENDPOINT_URL_FIS", lab.fis().url())
+        .env("AWS_ACCESS_KEY_ID", owner.access_key)
+        .env("AWS_SECRET_ACCESS_KEY", owner.secret)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let Ok(output) = tokio::time::timeout(PATIENCE, output).await else {
+        panic!("the drill does not end\n{}", what_was_said(lab).await);
+    };
+    let output = output.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Drill {
+        status: output.status.code(),
+        said: text(&output.stdout),
+        notes: text(&output.stderr),
+    }
+}
+
+async fn an_interruption_is_sent_and_its_healing_told(lab: &Lab) {
+    let script = [
+        "echo \"attempt $GITHUB_RUN_ATTEMPT\"",
+        "if [ \"$GITHUB_RUN_ATTEMPT\" = 1 ]; then sleep 300; fi",
+    ];
+    let pushed = push(lab, "octo-org/drill", None, &script);
+    pushed.printed("attempt 1").await;
+    let runner = pushed.launched().await.tags["dayfly:runner"].clone();
+
+    let list = drill(lab, &[]).await;
+    assert_eq!(list.status, Some(0), "{}", list.notes);
+    let line = list.said.lines().find(|line| line.starts_with(&runner));
+    assert!(line.is_some_and(|line| line.ends_with("spot")), "{}", list.said);
+
+    let done = drill(lab, &["--runner", &runner]).await;
+    assert_eq!(done.status, Some(0), "{}\n{}", done.said, done.notes);
+    for words in [
+        "AWS FIS interrupts i-",
+        "EC2 recommends to leave the instance",
+        "EC2's notice has come",
+        "the job is noted as interrupted",
+        "the runner is gone: EC2 takes the instance back",
+        "GitHub runs the job again",
+    ] {
+        assert!(done.said.contains(words), "no `{words}` in\n{}", done.said);
+    }
+    assert_eq!((lab.fis().experiments(), lab.fis().templates()), (1, Vec::new()));
+    assert_eq!(pushed.over(2).await, Conclusion::Success);
+    assert!(pushed.output(2).contains(&"attempt 2".to_owned()));
+
+    let again = drill(lab, &["--runner", &runner]).await;
+    assert_eq!(again.status, Some(2));
+    assert!(again.notes.contains("is gone already"), "{}", again.notes);
+}
+
+async fn what_ec2_never_takes_back_is_refused_before_anything_is_sent(lab: &Lab) {
+    let config = "runners:\n  - name: gpu\n    labels: [dayfly-gpu]\n    instance_type: g4dn.xlarge\n    \
+                  machine_image: ami-0123456789abcdef0\n    spot: false\n";
+    let pushed = push(lab, "octo-org/on-demand", Some(config), &["echo here", "sleep 15"]);
+    pushed.printed("here").await;
+    let runner = pushed.launched().await.tags["dayfly:runner"].clone();
+    for (name, words) in [
+        (&*runner, "is on an on-demand instance (i-"),
+        ("dayfly-1-1-1", "there is no runner `dayfly-1-1-1`"),
+    ] {
+        let refused = drill(lab, &["--runner", name]).await;
+        assert_eq!(refused.status, Some(2), "{}", refused.said);
+        assert!(refused.notes.contains(words), "{}", refused.notes);
+        assert!(refused.notes.contains("help: choose one"), "{}", refused.notes);
+        assert!(refused.notes.contains(&*runner), "{}", refused.notes);
+    }
+    assert_eq!(lab.fis().experiments(), 1);
+    assert_eq!(pushed.over(1).await, Conclusion::Success);
+}
+
+#[tokio::test]
+async fn a_drill_shows_an_interruption_healed() {
+    let lab = start().await;
+    an_interruption_is_sent_and_its_healing_told(&lab).await;
+    what_ec2_never_takes_back_is_refused_before_anything_is_sent(&lab).await;
+    assert_nothing_left(&lab).await;
+    lab.shutdown().await.unwrap();
+}
