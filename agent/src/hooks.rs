@@ -5,6 +5,9 @@
 //!
 //! Job code has the runner's rights and could write into the pipe as well. All it would gain is a
 //! wrong phase in its own instance's heartbeats, on which the control plane decides nothing alone.
+//!
+//! The script before the job also leaves its environment in a file that is the job's own, for the
+//! interruption hook to have it.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -57,8 +60,18 @@ pub fn install(folder: &Path, owner: Option<(u32, u32)>) -> io::Result<(Scripts,
         started: folder.join("job-started.sh"),
         completed: folder.join("job-completed.sh"),
     };
-    for (script, word) in [(&scripts.started, STARTED), (&scripts.completed, FINISHED)] {
-        fs::write(script, script_text(&pipe, word))?;
+    let environment = job_environment(folder);
+    fs::write(&environment, "")?;
+    fs::set_permissions(&environment, Permissions::from_mode(0o600))?;
+    if let Some((user, group)) = owner {
+        chown(&environment, Some(user), Some(group))?;
+    }
+    let leave_it = format!("{{ export -p >{}; }} 2>/dev/null || true\n", quoted(&environment));
+    for (script, text) in [
+        (&scripts.started, leave_it + &say(&pipe, STARTED)),
+        (&scripts.completed, say(&pipe, FINISHED)),
+    ] {
+        fs::write(script, format!("#!/bin/sh\n{text}exit 0\n"))?;
         fs::set_permissions(script, Permissions::from_mode(0o755))?;
     }
     // For both ways: with no writer left a pipe would read as ended.
@@ -75,11 +88,21 @@ pub fn install(folder: &Path, owner: Option<(u32, u32)>) -> io::Result<(Scripts,
 const STARTED: &str = "started";
 const FINISHED: &str = "finished";
 
+/// The file in `folder` with the environment of the job's hooks, as shell text.
+#[must_use]
+pub fn job_environment(folder: &Path) -> PathBuf {
+    folder.join("job-environment")
+}
+
 /// A script that fails would fail the job, and one that waits would hold it up for ever: so it
 /// opens the pipe for both ways, which never waits for a reader, and always succeeds.
-fn script_text(pipe: &Path, word: &str) -> String {
-    let pipe = pipe.display().to_string().replace('\'', r"'\''");
-    format!("#!/bin/sh\n{{ echo {word} 1<>'{pipe}'; }} 2>/dev/null || true\nexit 0\n")
+fn say(pipe: &Path, word: &str) -> String {
+    format!("{{ echo {word} 1<>{}; }} 2>/dev/null || true\n", quoted(pipe))
+}
+
+/// A path as one word of a shell script.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 impl JobWords {

@@ -113,6 +113,7 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
             heartbeat_seconds: self.deadlines.heartbeat.as_secs(),
             lifetime_seconds: lifetime.since(runner.since).as_secs(),
             drain_seconds: self.deadlines.drain.as_secs(),
+            on_interruption: runner.plan.spec.on_interruption.clone(),
         }
     }
 

@@ -33,6 +33,9 @@ pub struct ClaimAnswer {
     pub lifetime_seconds: u64,
     /// Seconds that a drain may take.
     pub drain_seconds: u64,
+    /// Bash text to run before an interruption ends a job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_interruption: Option<String>,
 }
 
 impl ClaimAnswer {
@@ -112,6 +115,8 @@ pub enum Stage {
     JobFinished,
     /// The runner was told to end.
     DrainStarted,
+    /// The interruption hook ended; how, is in the detail.
+    HookFinished,
 }
 
 /// `POST /progress`: a stage was reached.
@@ -136,6 +141,8 @@ pub enum GoodbyeReason {
     Finished,
     /// It was drained.
     Drained,
+    /// EC2 gave notice that it takes the instance back.
+    Interrupted,
     /// No job came.
     Idle,
     /// It was told to stop.
@@ -157,6 +164,7 @@ impl GoodbyeReason {
         match self {
             Self::Finished => "the runner left after its job",
             Self::Drained => "the runner was drained",
+            Self::Interrupted => "EC2 took the instance back",
             Self::Idle => "no job came in time",
             Self::Stopped => "the instance was told to stop",
             Self::Lifetime => "the instance reached its maximum lifetime",
@@ -196,6 +204,18 @@ pub enum Order {
 pub struct OrderAnswer {
     /// What to do.
     pub order: Order,
+    /// When EC2 takes the instance back, if it gave notice: the instance may not have seen it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_back_at: Option<Timestamp>,
+}
+
+impl From<Order> for OrderAnswer {
+    fn from(order: Order) -> Self {
+        Self {
+            order,
+            taken_back_at: None,
+        }
+    }
 }
 
 /// The body of every refusal.

@@ -155,6 +155,7 @@ pub fn claim(mut job: Job, plan: LaunchPlan, now: Timestamp, deadlines: &Deadlin
         end_tries: 0,
         instance_ended: false,
         stages: Vec::new(),
+        words: Vec::new(),
         ending: None,
         due_at: None,
         ended_at: None,

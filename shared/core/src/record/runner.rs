@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkin::{GoodbyeReason, Stage};
 use crate::config::RunnerSpec;
-use crate::deadlines::{Deadlines, TAKE_OVER};
+use crate::deadlines::{Deadlines, SPOT_NOTICE, TAKE_OVER};
 use crate::ids::{
     ImageId, InstallationId, InstanceId, InstanceType, JobKey, Repository, RunId, RunnerId, RunnerName, Zone,
 };
@@ -123,7 +123,7 @@ impl Ending {
     pub fn interrupts_its_job(&self) -> bool {
         match self {
             Self::Interrupted | Self::Vanished | Self::HeartbeatLost => true,
-            Self::Goodbye { reason } => matches!(reason, GoodbyeReason::Unreachable),
+            Self::Goodbye { reason } => matches!(reason, GoodbyeReason::Unreachable | GoodbyeReason::Interrupted),
             Self::JobOver
             | Self::NotNeeded
             | Self::Idle
@@ -191,6 +191,9 @@ pub struct Runner {
     pub instance_ended: bool,
     /// The stages that the instance reported.
     pub stages: Vec<(Stage, Timestamp)>,
+    /// What it said of them besides, shortened: an instance is hostile ground.
+    #[serde(default)]
+    pub words: Vec<(Stage, String)>,
     /// Why it ends, once it does.
     pub ending: Option<Ending>,
     /// When somebody must look at it.
@@ -263,6 +266,19 @@ impl Runner {
     #[must_use]
     pub fn has_had_its_job(&self) -> bool {
         matches!(self.step, RunnerStep::FinishJob | RunnerStep::LeaveAfterJob) || self.ending == Some(Ending::JobOver)
+    }
+
+    /// When EC2 takes its instance back, if it gave notice.
+    #[must_use]
+    pub fn taken_back_at(&self) -> Option<Timestamp> {
+        self.interrupted_at.map(|at| at.after(SPOT_NOTICE))
+    }
+
+    /// What the instance said of a stage, if it reached it and said anything.
+    #[must_use]
+    pub fn words_of(&self, stage: Stage) -> Option<&str> {
+        let said = self.words.iter().find(|(known, _)| *known == stage);
+        said.map(|(_, words)| words.as_str())
     }
 
     /// The instance, once there is one.

@@ -168,6 +168,7 @@ prop_compose! {
             mint_until: maybe[0], runner_id: id.map(RunnerId), job, job_run: id.map(RunId),
             heartbeat_at: maybe[1], interrupted_at: maybe[2], rebalance_at: maybe[3], instance_ended: id.is_some(),
             stages: vec![(Stage::AgentUp, sure[0]), (Stage::JobFinished, sure[1])],
+            words: vec![(Stage::HookFinished, "exit status 0, after 3 s".to_owned())],
             job_over_at: maybe[1], asked: maybe[2].map(|at| (7, at)), end_tries: 5,
             ending, due_at: maybe[4], ended_at: maybe[5],
         }
