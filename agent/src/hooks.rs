@@ -18,7 +18,10 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use tokio::net::unix::pipe;
 
+use dayfly_core::checkin::JobMessage;
+
 use crate::machine::Event;
+use crate::messenger;
 
 /// No word is longer; what is, comes from elsewhere.
 const LONGEST_WORD: usize = 64;
@@ -40,11 +43,15 @@ pub struct JobWords {
 }
 
 /// Makes the scripts and their pipe in `folder`; `owner`, a user and group id, may write into
-/// the pipe.
+/// the pipe. With a `message` the script before the job fails the job with it.
 ///
 /// # Errors
 /// A file cannot be made.
-pub fn install(folder: &Path, owner: Option<(u32, u32)>) -> io::Result<(Scripts, JobWords)> {
+pub fn install(
+    folder: &Path,
+    owner: Option<(u32, u32)>,
+    message: Option<&JobMessage>,
+) -> io::Result<(Scripts, JobWords)> {
     fs::create_dir_all(folder)?;
     fs::set_permissions(folder, Permissions::from_mode(0o755))?;
     let pipe = folder.join("jobs");
@@ -67,10 +74,11 @@ pub fn install(folder: &Path, owner: Option<(u32, u32)>) -> io::Result<(Scripts,
         chown(&environment, Some(user), Some(group))?;
     }
     let leave_it = format!("{{ export -p >{}; }} 2>/dev/null || true\n", quoted(&environment));
-    for (script, text) in [
-        (&scripts.started, leave_it + &say(&pipe, STARTED)),
-        (&scripts.completed, say(&pipe, FINISHED)),
-    ] {
+    let started = match message {
+        None => leave_it + &say(&pipe, STARTED),
+        Some(message) => messenger::install(folder, message, &say(&pipe, TOLD), &say(&pipe, MISTAKEN))?,
+    };
+    for (script, text) in [(&scripts.started, started), (&scripts.completed, say(&pipe, FINISHED))] {
         fs::write(script, format!("#!/bin/sh\n{text}exit 0\n"))?;
         fs::set_permissions(script, Permissions::from_mode(0o755))?;
     }
@@ -87,6 +95,8 @@ pub fn install(folder: &Path, owner: Option<(u32, u32)>) -> io::Result<(Scripts,
 
 const STARTED: &str = "started";
 const FINISHED: &str = "finished";
+const TOLD: &str = "told";
+const MISTAKEN: &str = "mistaken";
 
 /// The file in `folder` with the environment of the job's hooks, as shell text.
 #[must_use]
@@ -101,7 +111,7 @@ fn say(pipe: &Path, word: &str) -> String {
 }
 
 /// A path as one word of a shell script.
-fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
@@ -130,6 +140,8 @@ impl JobWords {
                 match line.trim_ascii_end() {
                     word if word == STARTED.as_bytes() => return Ok(Some(Event::JobStarted)),
                     word if word == FINISHED.as_bytes() => return Ok(Some(Event::JobFinished)),
+                    word if word == TOLD.as_bytes() => return Ok(Some(Event::JobRefused { by_mistake: false })),
+                    word if word == MISTAKEN.as_bytes() => return Ok(Some(Event::JobRefused { by_mistake: true })),
                     _ => {}
                 }
             }
@@ -157,7 +169,7 @@ mod tests {
     async fn a_hook_is_heard_and_noise_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("it's here");
-        let (scripts, mut words) = install(&folder, None).unwrap();
+        let (scripts, mut words) = install(&folder, None, None).unwrap();
         assert_eq!(words.take().unwrap(), None);
         fs::write(folder.join("jobs"), format!("\nhello\n{}\n", "x".repeat(1000))).unwrap();
         for (script, event) in [
@@ -172,7 +184,7 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn a_hook_without_an_agent_neither_fails_nor_waits() {
         let folder = tempfile::tempdir().unwrap();
-        let (scripts, words) = install(folder.path(), None).unwrap();
+        let (scripts, words) = install(folder.path(), None, None).unwrap();
         drop(words);
         assert!(
             Command::new("sh")

@@ -16,6 +16,7 @@ pub mod imds;
 pub mod interruption;
 pub mod log;
 pub mod machine;
+pub mod messenger;
 pub mod notice;
 pub mod poweroff;
 pub mod processes;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use dayfly_core::checkin::{GoodbyeReason, InterruptionNotice, Order, Phase, Stage};
+use dayfly_core::checkin::{GoodbyeReason, InterruptionNotice, MESSAGE_MISTAKEN, MESSAGE_TOLD, Order, Phase, Stage};
 
 #[cfg(test)]
 mod tests;
@@ -215,6 +215,14 @@ impl State {
         }
     }
 
+    fn job_started(&mut self, detail: Option<&str>) -> Vec<Action> {
+        self.job = Job::Running;
+        vec![Action::Report {
+            stage: Stage::JobStarted,
+            detail: detail.map(str::to_owned),
+        }]
+    }
+
     /// Begins the end with the interruption hook. The job goes on meanwhile.
     fn save(&mut self, end: End, at: String, limit: Duration, now: Moment) -> Vec<Action> {
         self.life = Life::Saving {
@@ -405,13 +413,9 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
             }
         }
         Event::RunnerExited { code, last_words } => state.runner_exited(code, last_words, now),
-        Event::JobStarted => {
-            state.job = Job::Running;
-            vec![Action::Report {
-                stage: Stage::JobStarted,
-                detail: None,
-            }]
-        }
+        Event::JobStarted => state.job_started(None),
+        Event::JobRefused { by_mistake: false } => state.job_started(Some(MESSAGE_TOLD)),
+        Event::JobRefused { by_mistake: true } => state.job_started(Some(MESSAGE_MISTAKEN)),
         Event::JobFinished => {
             state.job = Job::Ended;
             state.leave_by = Some(now + LEAVE_PATIENCE);

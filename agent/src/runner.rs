@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use dayfly_core::checkin::JobMessage;
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
@@ -35,17 +36,29 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Starts the runner. What it and its hooks say goes to `events`.
+    /// Starts the runner. What it and its hooks say goes to `events`. With a `message` it is a
+    /// messenger's and fails its job with that.
     ///
     /// # Errors
     /// The user is unknown, the hooks cannot be made, or `run.sh` does not start.
-    pub fn start(settings: &Settings, jit_config: JitConfig, events: UnboundedSender<Event>) -> io::Result<Self> {
+    pub fn start(
+        settings: &Settings,
+        jit_config: JitConfig,
+        message: Option<&JobMessage>,
+        events: UnboundedSender<Event>,
+    ) -> io::Result<Self> {
         let account = Account::find(settings.runner_user.as_deref())?;
-        let (scripts, words) = hooks::install(&settings.state_dir, account.as_ref().map(Account::owner))?;
+        let owner = account.as_ref().map(Account::owner);
+        let (scripts, words) = hooks::install(&settings.state_dir, owner, message)?;
         let mut command = Command::new(settings.runner_dir.join("run.sh"));
         command.current_dir(&settings.runner_dir);
         account::confine(&mut command, account.as_ref());
         command.envs(own(&scripts, &jit_config, account::is_root(account.as_ref())));
+        if message.is_some() {
+            // Its machine may be too small to install what the runner needs for other languages, and
+            // no step that could miss it runs.
+            command.env("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT", "1");
+        }
         let child = command.spawn()?;
         let Some(pid) = child.id() else {
             return Err(io::Error::other("the runner ended before it began"));

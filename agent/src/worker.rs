@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use dayfly_core::checkin::{
-    ClaimAnswer, ClaimRequest, GoodbyeReason, GoodbyeRequest, HeartbeatRequest, OrderAnswer, ProgressRequest, Stage,
+    ClaimAnswer, ClaimRequest, GoodbyeReason, GoodbyeRequest, HeartbeatRequest, JobMessage, OrderAnswer,
+    ProgressRequest, Stage,
 };
 use dayfly_core::ids::InstanceId;
 use dayfly_core::time::Timestamp;
@@ -196,6 +197,7 @@ struct Shell {
 struct Claimed {
     runner: String,
     on_interruption: Option<String>,
+    message: Option<JobMessage>,
 }
 
 impl Shell {
@@ -248,7 +250,8 @@ impl Shell {
     }
 
     fn start_runner(&mut self, jit_config: JitConfig) {
-        match Runner::start(&self.settings, jit_config, self.events.clone()) {
+        let message = self.claimed.get().and_then(|claimed| claimed.message.as_ref());
+        match Runner::start(&self.settings, jit_config, message, self.events.clone()) {
             Ok(runner) => {
                 self.runner = Some(runner);
                 tell(&self.events, Event::RunnerStarted);
@@ -261,6 +264,7 @@ impl Shell {
         let Some(Claimed {
             runner,
             on_interruption: Some(text),
+            ..
         }) = self.claimed.get()
         else {
             return tell(&self.events, Event::HookEnded("there is none".to_owned()));
@@ -297,6 +301,7 @@ impl Shell {
                     claimed.get_or_init(|| Claimed {
                         runner: answer.runner.clone(),
                         on_interruption: answer.on_interruption.clone(),
+                        message: answer.message.clone(),
                     });
                     tell(
                         &events,

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use dayfly_agent::processes;
+use dayfly_core::checkin::{MESSAGE_MISTAKEN, MESSAGE_TOLD};
 use support::{INSTANCE, JIT_CONFIG, PATIENT_LISTENER, SECRET_KEY, SESSION_TOKEN, WORKING_LISTENER, World, claim};
 
 fn stage(name: &'static str) -> impl Fn(&Value) -> bool {
@@ -253,6 +254,30 @@ async fn a_drain_without_a_notice_runs_no_hook() {
     assert_eq!(world.next("goodbye").await.body["reason"], "drained");
     world.powered_off().await;
     assert!(!world.runner_file("it's the workspace/saved").exists());
+}
+
+#[tokio::test]
+async fn a_messenger_fails_its_job_with_the_reason_and_says_which_it_was() {
+    for (attempt, detail, words) in [
+        ("1", MESSAGE_TOLD, "::error::No g5.xlarge can be had"),
+        ("2", MESSAGE_MISTAKEN, "by mistake"),
+    ] {
+        let mut world = World::new(&format!(
+            "GITHUB_RUN_ID=22 GITHUB_RUN_ATTEMPT={attempt} sh -e \"$ACTIONS_RUNNER_HOOK_JOB_STARTED\" || echo \"failed with $?\"
+            \"$ACTIONS_RUNNER_HOOK_JOB_COMPLETED\""
+        ))
+        .await;
+        let mut answer = claim();
+        answer["message"] = json!({"run": 22, "attempt": 1, "text": "No g5.xlarge can be had\nin any zone"});
+        world.answer_claims([(200, answer)]);
+        world.start();
+        let started = world.next_that("progress", stage("job_started")).await;
+        assert_eq!(started.body["detail"], detail);
+        assert_eq!(world.next("goodbye").await.body["reason"], "finished");
+        world.powered_off().await;
+        let log = world.log();
+        assert!(log.contains(words) && log.contains("failed with 1"), "{log}");
+    }
 }
 
 /// Only root can become another user; elsewhere there is nothing to check.

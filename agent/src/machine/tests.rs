@@ -118,6 +118,21 @@ fn a_job_that_runs_through_ends_in_goodbye_and_power_off() {
 }
 
 #[test]
+fn a_messenger_says_whether_it_took_the_right_job() {
+    for (by_mistake, words) in [(false, MESSAGE_TOLD), (true, MESSAGE_MISTAKEN)] {
+        working(vec![
+            (
+                5,
+                Event::JobRefused { by_mistake },
+                vec![report(Stage::JobStarted, Some(words))],
+            ),
+            (6, Event::JobFinished, vec![report(Stage::JobFinished, None)]),
+            (7, exited(0), vec![goodbye(GoodbyeReason::Finished, None)]),
+        ]);
+    }
+}
+
+#[test]
 fn a_refused_claim_powers_off_without_a_goodbye() {
     story(vec![(1, Event::ClaimRefused, vec![Action::PowerOff])]);
 }

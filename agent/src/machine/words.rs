@@ -49,6 +49,11 @@ pub enum Event {
     },
     /// The runner began a job.
     JobStarted,
+    /// The runner of a messenger began a job, and fails it.
+    JobRefused {
+        /// Whether it is another job than the one that was given up.
+        by_mistake: bool,
+    },
     /// The runner's job ended.
     JobFinished,
     /// A heartbeat was answered.

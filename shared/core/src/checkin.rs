@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::InstanceId;
+use crate::ids::{InstanceId, RunAttempt, RunId};
 use crate::time::Timestamp;
 
 /// `POST /claim`: asks for the JIT config. Answered once to an instance.
@@ -36,7 +36,27 @@ pub struct ClaimAnswer {
     /// Bash text to run before an interruption ends a job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_interruption: Option<String>,
+    /// What to tell a job in place of running it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<JobMessage>,
 }
+
+/// What a messenger has to tell a job that was given up: it fails the job, with this in its log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobMessage {
+    /// The job's run.
+    pub run: RunId,
+    /// The attempt of that run.
+    pub attempt: RunAttempt,
+    /// What to tell; its first line says it all.
+    pub text: String,
+}
+
+/// The detail of a messenger's [`Stage::JobStarted`]: it took the job that was given up.
+pub const MESSAGE_TOLD: &str = "told the job why it was given up";
+
+/// The same: it took another job, which has to run again.
+pub const MESSAGE_MISTAKEN: &str = "took another job by mistake";
 
 impl ClaimAnswer {
     /// Time between two heartbeats.

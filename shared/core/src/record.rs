@@ -16,7 +16,7 @@ mod runner;
 pub use id::RecordId;
 pub use notice::{AfterInterruption, MessengerNews, Notice, Say};
 pub use patrol::{Patrol, Watched, WatchedRepository};
-pub use runner::{Ending, LaunchPlan, Launched, Runner, RunnerState};
+pub use runner::{Ending, LaunchPlan, Launched, Message, Runner, RunnerState};
 
 /// A webhook that came in, so that the same one does nothing when it comes again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -134,6 +134,18 @@ impl Ending {
     }
 }
 
+/// What a runner is for that runs no job: to take one that was given up, and to fail it with the
+/// reason in its log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The job that was given up.
+    pub job: JobKey,
+    /// Its run.
+    pub run: RunId,
+    /// What its author reads; the first line says it all.
+    pub text: String,
+}
+
 /// A runner of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Runner {
@@ -157,6 +169,8 @@ pub struct Runner {
     pub since: Timestamp,
     /// What is launched.
     pub plan: LaunchPlan,
+    /// What it tells a job in place of running it; none for all but messengers.
+    pub message: Option<Message>,
     /// What AWS said to the launches that failed.
     pub launch_errors: Vec<String>,
     /// When the launch is to be tried next, or taken over from whoever began it.

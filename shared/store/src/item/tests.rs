@@ -13,7 +13,7 @@ use dayfly_core::labels::Label;
 use dayfly_core::lifecycle::{RunnerStep, Step as _};
 use dayfly_core::money::MicroDollars;
 use dayfly_core::record::{
-    Ending, JobState, LaunchPlan, Launched, RecordId, Rerun, RunEnd, RunnerState, WatchedRepository,
+    Ending, JobState, LaunchPlan, Launched, Message, RecordId, Rerun, RunEnd, RunnerState, WatchedRepository,
 };
 use dayfly_core::time::Timestamp;
 use proptest::collection::{btree_map, vec};
@@ -168,6 +168,7 @@ prop_compose! {
             mint_until: maybe[0], runner_id: id.map(RunnerId), job, job_run: id.map(RunId),
             heartbeat_at: maybe[1], interrupted_at: maybe[2], rebalance_at: maybe[3], instance_ended: id.is_some(),
             stages: vec![(Stage::AgentUp, sure[0]), (Stage::JobFinished, sure[1])],
+            message: id.map(|id| Message { job: wanted_by, run: RunId(id), text: "No g5.xlarge".to_owned() }),
             words: vec![(Stage::HookFinished, "exit status 0, after 3 s".to_owned())],
             job_over_at: maybe[1], asked: maybe[2].map(|at| (7, at)), end_tries: 5,
             ending, due_at: maybe[4], ended_at: maybe[5],
