@@ -5,6 +5,9 @@
 //!
 //! Job code has the runner's rights and could write into the pipe as well. All it would gain is a
 //! wrong phase in its own instance's heartbeats, on which the control plane decides nothing alone.
+//!
+//! The script before the job also leaves its environment in a file that is the job's own, for the
+//! interruption hook to have it.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -15,7 +18,10 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use tokio::net::unix::pipe;
 
+use dayfly_core::checkin::JobMessage;
+
 use crate::machine::Event;
+use crate::messenger;
 
 /// No word is longer; what is, comes from elsewhere.
 const LONGEST_WORD: usize = 64;
@@ -37,11 +43,15 @@ pub struct JobWords {
 }
 
 /// Makes the scripts and their pipe in `folder`; `owner`, a user and group id, may write into
-/// the pipe.
+/// the pipe. With a `message` the script before the job fails the job with it.
 ///
 /// # Errors
 /// A file cannot be made.
-pub fn install(folder: &Path, owner: Option<(u32, u32)>) -> io::Result<(Scripts, JobWords)> {
+pub fn install(
+    folder: &Path,
+    owner: Option<(u32, u32)>,
+    message: Option<&JobMessage>,
+) -> io::Result<(Scripts, JobWords)> {
     fs::create_dir_all(folder)?;
     fs::set_permissions(folder, Permissions::from_mode(0o755))?;
     let pipe = folder.join("jobs");
@@ -57,8 +67,19 @@ pub fn install(folder: &Path, owner: Option<(u32, u32)>) -> io::Result<(Scripts,
         started: folder.join("job-started.sh"),
         completed: folder.join("job-completed.sh"),
     };
-    for (script, word) in [(&scripts.started, STARTED), (&scripts.completed, FINISHED)] {
-        fs::write(script, script_text(&pipe, word))?;
+    let environment = job_environment(folder);
+    fs::write(&environment, "")?;
+    fs::set_permissions(&environment, Permissions::from_mode(0o600))?;
+    if let Some((user, group)) = owner {
+        chown(&environment, Some(user), Some(group))?;
+    }
+    let leave_it = format!("{{ export -p >{}; }} 2>/dev/null || true\n", quoted(&environment));
+    let started = match message {
+        None => leave_it + &say(&pipe, STARTED),
+        Some(message) => messenger::install(folder, message, &say(&pipe, TOLD), &say(&pipe, MISTAKEN))?,
+    };
+    for (script, text) in [(&scripts.started, started), (&scripts.completed, say(&pipe, FINISHED))] {
+        fs::write(script, format!("#!/bin/sh\n{text}exit 0\n"))?;
         fs::set_permissions(script, Permissions::from_mode(0o755))?;
     }
     // For both ways: with no writer left a pipe would read as ended.
@@ -74,12 +95,24 @@ pub fn install(folder: &Path, owner: Option<(u32, u32)>) -> io::Result<(Scripts,
 
 const STARTED: &str = "started";
 const FINISHED: &str = "finished";
+const TOLD: &str = "told";
+const MISTAKEN: &str = "mistaken";
+
+/// The file in `folder` with the environment of the job's hooks, as shell text.
+#[must_use]
+pub fn job_environment(folder: &Path) -> PathBuf {
+    folder.join("job-environment")
+}
 
 /// A script that fails would fail the job, and one that waits would hold it up for ever: so it
 /// opens the pipe for both ways, which never waits for a reader, and always succeeds.
-fn script_text(pipe: &Path, word: &str) -> String {
-    let pipe = pipe.display().to_string().replace('\'', r"'\''");
-    format!("#!/bin/sh\n{{ echo {word} 1<>'{pipe}'; }} 2>/dev/null || true\nexit 0\n")
+fn say(pipe: &Path, word: &str) -> String {
+    format!("{{ echo {word} 1<>{}; }} 2>/dev/null || true\n", quoted(pipe))
+}
+
+/// A path as one word of a shell script.
+pub(crate) fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 impl JobWords {
@@ -107,6 +140,8 @@ impl JobWords {
                 match line.trim_ascii_end() {
                     word if word == STARTED.as_bytes() => return Ok(Some(Event::JobStarted)),
                     word if word == FINISHED.as_bytes() => return Ok(Some(Event::JobFinished)),
+                    word if word == TOLD.as_bytes() => return Ok(Some(Event::JobRefused { by_mistake: false })),
+                    word if word == MISTAKEN.as_bytes() => return Ok(Some(Event::JobRefused { by_mistake: true })),
                     _ => {}
                 }
             }
@@ -134,7 +169,7 @@ mod tests {
     async fn a_hook_is_heard_and_noise_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("it's here");
-        let (scripts, mut words) = install(&folder, None).unwrap();
+        let (scripts, mut words) = install(&folder, None, None).unwrap();
         assert_eq!(words.take().unwrap(), None);
         fs::write(folder.join("jobs"), format!("\nhello\n{}\n", "x".repeat(1000))).unwrap();
         for (script, event) in [
@@ -149,7 +184,7 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn a_hook_without_an_agent_neither_fails_nor_waits() {
         let folder = tempfile::tempdir().unwrap();
-        let (scripts, words) = install(folder.path(), None).unwrap();
+        let (scripts, words) = install(folder.path(), None, None).unwrap();
         drop(words);
         assert!(
             Command::new("sh")

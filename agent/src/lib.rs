@@ -8,12 +8,16 @@
 //! - `worker` is the shell around `machine`, which decides and touches nothing.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod account;
 pub mod checkin;
 pub mod credentials;
 pub mod hooks;
 pub mod imds;
+pub mod interruption;
 pub mod log;
 pub mod machine;
+pub mod messenger;
+pub mod notice;
 pub mod poweroff;
 pub mod processes;
 pub mod runner;

@@ -3,13 +3,15 @@
 //! `decide` takes what happened and when, and says what to do. Moments are times since the
 //! agent's start on the monotonic clock, so a corrected wall clock ends no instance.
 
-use std::fmt;
 use std::time::Duration;
 
-use dayfly_core::checkin::{GoodbyeReason, InterruptionNotice, Order, Phase, Stage};
+use dayfly_core::checkin::{GoodbyeReason, InterruptionNotice, MESSAGE_MISTAKEN, MESSAGE_TOLD, Order, Phase, Stage};
 
 #[cfg(test)]
 mod tests;
+mod words;
+
+pub use words::{Action, Event, JitConfig};
 
 /// Time since the agent's start.
 pub type Moment = Duration;
@@ -33,97 +35,11 @@ const HEARTBEAT_RETRY: Duration = Duration::from_secs(5);
 const LEAVE_PATIENCE: Duration = Duration::from_secs(120);
 /// EC2 takes a spot instance two minutes after its notice; a bit more, and it is not coming.
 const RECLAIM_PATIENCE: Duration = Duration::from_secs(150);
-
-/// GitHub's JIT config: a credential, so it prints as nothing.
-#[derive(Clone, PartialEq, Eq)]
-pub struct JitConfig(pub String);
-
-impl fmt::Debug for JitConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JitConfig(…)")
-    }
-}
-
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The control plane handed out a runner.
-    Claimed {
-        /// Its registration with GitHub.
-        jit_config: JitConfig,
-        /// Time between heartbeats.
-        heartbeat: Duration,
-        /// Time from now until the instance ends itself.
-        lifetime: Duration,
-        /// Time that a drain may take.
-        drain: Duration,
-    },
-    /// The control plane has nothing for this instance and never will.
-    ClaimRefused,
-    /// The runner's process runs.
-    RunnerStarted,
-    /// The runner's process could not be started.
-    RunnerNotStarted(String),
-    /// The runner's process ended.
-    RunnerExited {
-        /// Its exit status; `None` if a signal ended it.
-        code: Option<i32>,
-        /// The last thing it said.
-        last_words: Option<String>,
-    },
-    /// The runner began a job.
-    JobStarted,
-    /// The runner's job ended.
-    JobFinished,
-    /// A heartbeat was answered.
-    HeartbeatAnswered(Order),
-    /// A heartbeat was not answered, or refused.
-    HeartbeatFailed,
-    /// A progress report was answered.
-    ProgressAnswered(Order),
-    /// EC2 will take the instance back.
-    SpotNotice(InterruptionNotice),
-    /// The operating system wants the agent to end.
-    Shutdown,
-    /// The goodbye was answered, or given up.
-    GoodbyeDone(Option<Order>),
-    /// A deadline passed.
-    Tick,
-}
-
-/// Something to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Start the GitHub runner.
-    StartRunner(JitConfig),
-    /// Ask the runner to end its job and itself.
-    SignalRunner,
-    /// End the runner's processes at once.
-    KillRunner,
-    /// Send a heartbeat.
-    Heartbeat {
-        /// What the runner does.
-        phase: Phase,
-        /// The spot notice, if one came.
-        interruption: Option<InterruptionNotice>,
-    },
-    /// Report a stage.
-    Report {
-        /// The stage.
-        stage: Stage,
-        /// More in words.
-        detail: Option<String>,
-    },
-    /// Say goodbye, and give up at the deadline that [`State::deadline`] tells.
-    Goodbye {
-        /// Why.
-        reason: GoodbyeReason,
-        /// More in words.
-        detail: Option<String>,
-    },
-    /// End the instance.
-    PowerOff,
-}
+/// What of the time that EC2 leaves is kept from the interruption hook: the listener ends its job
+/// in it, which takes it ten seconds and more.
+const LISTENERS_SHARE: Duration = Duration::from_secs(30);
+/// A hook that gets less than this is not worth its start.
+const SHORTEST_HOOK: Duration = Duration::from_secs(1);
 
 /// Why and how the instance ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,6 +67,14 @@ enum Life {
     Claiming,
     /// The runner listens or runs a job.
     Working,
+    /// The interruption hook runs since `since` and is killed at `until`; then the runner is asked to
+    /// end, with `kill_at` for its patience.
+    Saving {
+        end: End,
+        since: Moment,
+        until: Moment,
+        kill_at: Moment,
+    },
     /// The runner was asked to end; killed at `kill_at`, and not waited for any more one
     /// `KILL_PATIENCE` after that.
     Draining { end: End, kill_at: Moment, killed: bool },
@@ -180,6 +104,7 @@ pub struct State {
     notice: Option<InterruptionNotice>,
     heartbeat: Duration,
     drain: Duration,
+    hook: bool,
     unreachable: Duration,
     lifetime_end: Moment,
     last_contact: Moment,
@@ -199,6 +124,7 @@ impl State {
             notice: None,
             heartbeat: Duration::ZERO,
             drain: Duration::ZERO,
+            hook: false,
             unreachable,
             lifetime_end: max_lifetime,
             last_contact: Duration::ZERO,
@@ -226,6 +152,7 @@ impl State {
         match &self.life {
             Life::Claiming => Some(living),
             Life::Working => Some(living.min(beat).min(self.leave_by.unwrap_or(Moment::MAX))),
+            Life::Saving { until, .. } => Some(beat.min(*until)),
             Life::Draining { kill_at, .. } => Some(beat.min(*kill_at)),
             Life::Leaving { give_up_at } => Some(*give_up_at),
             Life::AwaitingReclaim { until } => Some(*until),
@@ -262,6 +189,15 @@ impl State {
                 *kill_at = now + grace;
                 self.tick(now)
             }
+            Life::Saving { kill_at, .. } if now + grace >= *kill_at => Vec::new(),
+            Life::Saving { end, since, .. } => {
+                let (end, since) = (end.clone(), *since);
+                let mut actions = vec![Action::KillHook];
+                self.life = Life::Working;
+                actions.extend(self.wind_down(end, grace, now));
+                actions.push(hook_finished("cut short", since, now));
+                actions
+            }
             Life::Claiming | Life::Working => {
                 let report = Action::Report {
                     stage: Stage::DrainStarted,
@@ -277,6 +213,40 @@ impl State {
                 }
             }
         }
+    }
+
+    fn job_started(&mut self, detail: Option<&str>) -> Vec<Action> {
+        self.job = Job::Running;
+        vec![Action::Report {
+            stage: Stage::JobStarted,
+            detail: detail.map(str::to_owned),
+        }]
+    }
+
+    /// Begins the end with the interruption hook. The job goes on meanwhile.
+    fn save(&mut self, end: End, at: String, limit: Duration, now: Moment) -> Vec<Action> {
+        self.life = Life::Saving {
+            end,
+            since: now,
+            until: now + limit,
+            kill_at: now + self.drain,
+        };
+        vec![Action::RunHook { at, limit }]
+    }
+
+    /// The interruption hook has ended, or has to: now the runner is asked to end.
+    fn saved(&mut self, words: &str, now: Moment) -> Vec<Action> {
+        let Life::Saving {
+            end, since, kill_at, ..
+        } = &self.life
+        else {
+            return Vec::new();
+        };
+        let (end, since, grace) = (end.clone(), *since, kill_at.saturating_sub(now));
+        self.life = Life::Working;
+        let mut actions = self.wind_down(end, grace, now);
+        actions.push(hook_finished(words, since, now));
+        actions
     }
 
     fn leave(&mut self, end: End, now: Moment) -> Vec<Action> {
@@ -317,6 +287,11 @@ impl State {
                     Vec::new()
                 }
             }
+            Life::Saving { until, .. } if now >= *until => {
+                let mut actions = vec![Action::KillHook];
+                actions.extend(self.saved("killed when its time was over", now));
+                actions
+            }
             Life::Draining { end, kill_at, killed } if now >= *kill_at => {
                 if *killed {
                     let end = end.clone();
@@ -336,10 +311,12 @@ impl State {
                 let end = End::because(GoodbyeReason::Finished, "the runner did not leave after its job");
                 self.wind_down(end, UNREACHABLE_GRACE, now)
             }
-            Life::Working | Life::Draining { .. } if self.next_heartbeat.is_some_and(|next| now >= next) => {
+            Life::Working | Life::Saving { .. } | Life::Draining { .. }
+                if self.next_heartbeat.is_some_and(|next| now >= next) =>
+            {
                 vec![self.beat()]
             }
-            Life::Claiming | Life::Working | Life::Draining { .. } | Life::Over => Vec::new(),
+            Life::Claiming | Life::Working | Life::Saving { .. } | Life::Draining { .. } | Life::Over => Vec::new(),
         }
     }
 
@@ -347,6 +324,8 @@ impl State {
         self.runner_alive = false;
         let end = match (&self.life, code) {
             (Life::Draining { end, .. }, _) => end.clone(),
+            // Nobody has asked it to end yet: a job that ended by then has come through.
+            (Life::Saving { end, .. }, _) if self.job != Job::Ended => end.clone(),
             (_, Some(0)) if self.job != Job::None => End::new(GoodbyeReason::Finished),
             (_, Some(0)) => End {
                 reason: GoodbyeReason::Idle,
@@ -364,9 +343,31 @@ impl State {
         };
         match self.life {
             Life::Working | Life::Draining { .. } => self.leave(end, now),
+            Life::Saving { since, .. } => {
+                let mut actions = vec![
+                    Action::KillHook,
+                    hook_finished("cut short by the runner's end", since, now),
+                ];
+                actions.extend(self.leave(end, now));
+                actions
+            }
             _ => Vec::new(),
         }
     }
+}
+
+fn hook_finished(words: &str, since: Moment, now: Moment) -> Action {
+    let seconds = now.saturating_sub(since).as_secs();
+    Action::Report {
+        stage: Stage::HookFinished,
+        detail: Some(format!("{words}, after {seconds} s")),
+    }
+}
+
+/// How long the interruption hook may run if EC2 leaves `left`; nothing if that is too little.
+fn hook_limit(left: Duration) -> Option<Duration> {
+    let limit = left.saturating_sub(LISTENERS_SHARE).max(left / 4);
+    (limit >= SHORTEST_HOOK).then_some(limit)
 }
 
 /// How GitHub's runner ends when GitHub refuses its version.
@@ -381,6 +382,7 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
             heartbeat,
             lifetime,
             drain,
+            hook,
         } => {
             // An answer that comes after the end began: the registration is GitHub's to expire.
             if state.life != Life::Claiming {
@@ -392,6 +394,7 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
             state.heartbeat = heartbeat;
             state.next_heartbeat = Some(now + heartbeat);
             state.drain = drain;
+            state.hook = hook;
             state.lifetime_end = state.lifetime_end.min(now + lifetime);
             vec![Action::StartRunner(jit_config)]
         }
@@ -410,13 +413,9 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
             }
         }
         Event::RunnerExited { code, last_words } => state.runner_exited(code, last_words, now),
-        Event::JobStarted => {
-            state.job = Job::Running;
-            vec![Action::Report {
-                stage: Stage::JobStarted,
-                detail: None,
-            }]
-        }
+        Event::JobStarted => state.job_started(None),
+        Event::JobRefused { by_mistake: false } => state.job_started(Some(MESSAGE_TOLD)),
+        Event::JobRefused { by_mistake: true } => state.job_started(Some(MESSAGE_MISTAKEN)),
         Event::JobFinished => {
             state.job = Job::Ended;
             state.leave_by = Some(now + LEAVE_PATIENCE);
@@ -434,7 +433,8 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
             Vec::new()
         }
         Event::ProgressAnswered(order) => state.obey(order, now),
-        Event::SpotNotice(notice) => spot_notice(state, notice, now),
+        Event::SpotNotice { notice, left } => spot_notice(state, notice, left, now),
+        Event::HookEnded(words) => state.saved(&words, now),
         Event::Shutdown => {
             let grace = state.drain.min(SHUTDOWN_GRACE);
             let end = End::because(GoodbyeReason::Stopped, "the operating system is shutting down");
@@ -456,18 +456,23 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
     }
 }
 
-fn spot_notice(state: &mut State, notice: InterruptionNotice, now: Moment) -> Vec<Action> {
+fn spot_notice(state: &mut State, notice: InterruptionNotice, left: Duration, now: Moment) -> Vec<Action> {
     if state.notice.is_some() {
         return Vec::new();
     }
     let end = End::because(
-        GoodbyeReason::Drained,
+        GoodbyeReason::Interrupted,
         format!("spot notice: {} at {}", notice.action, notice.at),
     );
+    let at = notice.at.clone();
     state.notice = Some(notice);
-    let mut actions = state.wind_down(end, state.drain, now);
+    let saves = state.hook && state.life == Life::Working && state.job == Job::Running;
+    let mut actions = match hook_limit(left.min(state.drain)) {
+        Some(limit) if saves => state.save(end, at, limit, now),
+        _ => state.wind_down(end, state.drain, now),
+    };
     // At once, for the control plane may not have had EC2's event.
-    if matches!(state.life, Life::Draining { .. }) && state.next_heartbeat.is_some() {
+    if matches!(state.life, Life::Saving { .. } | Life::Draining { .. }) && state.next_heartbeat.is_some() {
         actions.push(state.beat());
     }
     actions

@@ -2,18 +2,17 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use dayfly_core::checkin::JobMessage;
 use nix::sys::signal::Signal;
-use nix::unistd::{Uid, User};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
+use crate::account::{self, Account};
 use crate::hooks::{self, JobWords, Scripts};
 use crate::log;
 use crate::machine::{Event, JitConfig};
@@ -23,38 +22,12 @@ use crate::settings::Settings;
 /// The part of GitHub's runner that holds the session and ends in order when it is signalled;
 /// `run.sh` around it passes no signal on. As long as the kernel lets a name be.
 const LISTENER: &str = "Runner.Listener";
+/// The part of GitHub's runner that runs one job.
+const WORKER: &str = "Runner.Worker";
 /// What `run.sh` always says last, and what tells nothing.
 const EMPTY_WORDS: &str = "Exiting runner...";
 /// How long the runner's last words may take to come out of its pipe.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-
-/// The user that the runner runs as.
-#[derive(Clone, Debug)]
-pub struct Account {
-    name: String,
-    home: PathBuf,
-    uid: u32,
-    gid: u32,
-}
-
-impl Account {
-    /// The account of that name; without one, none: the agent's own is used.
-    ///
-    /// # Errors
-    /// There is no such user.
-    pub fn find(name: Option<&str>) -> io::Result<Option<Self>> {
-        let Some(name) = name else { return Ok(None) };
-        let Some(user) = User::from_name(name)? else {
-            return Err(io::Error::new(io::ErrorKind::NotFound, format!("no user `{name}`")));
-        };
-        Ok(Some(Self {
-            name: user.name,
-            home: user.dir,
-            uid: user.uid.as_raw(),
-            gid: user.gid.as_raw(),
-        }))
-    }
-}
 
 /// The runner's processes.
 #[derive(Debug)]
@@ -63,29 +36,28 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Starts the runner. What it and its hooks say goes to `events`.
+    /// Starts the runner. What it and its hooks say goes to `events`. With a `message` it is a
+    /// messenger's and fails its job with that.
     ///
     /// # Errors
     /// The user is unknown, the hooks cannot be made, or `run.sh` does not start.
-    pub fn start(settings: &Settings, jit_config: JitConfig, events: UnboundedSender<Event>) -> io::Result<Self> {
+    pub fn start(
+        settings: &Settings,
+        jit_config: JitConfig,
+        message: Option<&JobMessage>,
+        events: UnboundedSender<Event>,
+    ) -> io::Result<Self> {
         let account = Account::find(settings.runner_user.as_deref())?;
-        let owner = account.as_ref().map(|account| (account.uid, account.gid));
-        let (scripts, words) = hooks::install(&settings.state_dir, owner)?;
-        let as_root = account.as_ref().map_or_else(Uid::effective, |it| Uid::from_raw(it.uid));
+        let owner = account.as_ref().map(Account::owner);
+        let (scripts, words) = hooks::install(&settings.state_dir, owner, message)?;
         let mut command = Command::new(settings.runner_dir.join("run.sh"));
-        command
-            .current_dir(&settings.runner_dir)
-            .env_clear()
-            .envs(inherited(std::env::vars_os()))
-            .envs(own(&scripts, &jit_config, account.as_ref(), as_root.is_root()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true);
-        if let Some(account) = &account {
-            // With no other groups than its own: not even `docker`, which is root by another name.
-            command.uid(account.uid).gid(account.gid);
+        command.current_dir(&settings.runner_dir);
+        account::confine(&mut command, account.as_ref());
+        command.envs(own(&scripts, &jit_config, account::is_root(account.as_ref())));
+        if message.is_some() {
+            // Its machine may be too small to install what the runner needs for other languages, and
+            // no step that could miss it runs.
+            command.env("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT", "1");
         }
         let child = command.spawn()?;
         let Some(pid) = child.id() else {
@@ -108,6 +80,12 @@ impl Runner {
         }
     }
 
+    /// The process of the step that runs, if one does.
+    #[must_use]
+    pub fn step(&self) -> Option<i32> {
+        step(&processes::descendants(&processes::all(), self.pid))
+    }
+
     /// Ends the runner and what it started, in its process group or out of it.
     pub fn kill(&self) {
         // Descendants first: once their parents are gone they are nobody's.
@@ -126,23 +104,23 @@ fn listeners(processes: &[Process]) -> Vec<i32> {
         .collect()
 }
 
-/// The agent's environment as far as the job may see it: no credential, endpoint or setting.
-fn inherited(variables: impl Iterator<Item = (OsString, OsString)>) -> impl Iterator<Item = (OsString, OsString)> {
-    variables.filter(|(name, _)| {
-        let name = name.to_string_lossy().to_ascii_uppercase();
-        !["AWS_", "DAYFLY_", "ACTIONS_RUNNER_"]
+/// The step among `processes`: what the worker started, or the listener where it has no worker.
+/// The last one, if there are several.
+fn step(processes: &[Process]) -> Option<i32> {
+    let below = |name: &str| {
+        let parents: Vec<i32> = processes.iter().filter(|it| it.name == name).map(|it| it.pid).collect();
+        let others = |it: &&Process| it.name != LISTENER && it.name != WORKER;
+        let children = processes
             .iter()
-            .any(|prefix| name.starts_with(prefix))
-    })
+            .filter(others)
+            .filter(|it| parents.contains(&it.parent));
+        children.map(|it| it.pid).max()
+    };
+    below(WORKER).or_else(|| below(LISTENER))
 }
 
 /// What the runner gets on top.
-fn own(
-    scripts: &Scripts,
-    jit_config: &JitConfig,
-    account: Option<&Account>,
-    as_root: bool,
-) -> Vec<(&'static str, OsString)> {
+fn own(scripts: &Scripts, jit_config: &JitConfig, as_root: bool) -> Vec<(&'static str, OsString)> {
     let mut variables: Vec<(&'static str, OsString)> = vec![
         // Not as an argument, which every process may read for as long as the runner lives. The
         // listener takes the variable out of what it hands on to the job.
@@ -151,11 +129,6 @@ fn own(
         ("ACTIONS_RUNNER_HOOK_JOB_STARTED", scripts.started.clone().into()),
         ("ACTIONS_RUNNER_HOOK_JOB_COMPLETED", scripts.completed.clone().into()),
     ];
-    if let Some(Account { name, home, .. }) = account {
-        variables.push(("HOME", home.clone().into()));
-        variables.push(("USER", name.into()));
-        variables.push(("LOGNAME", name.into()));
-    }
     if as_root {
         variables.push(("RUNNER_ALLOW_RUNASROOT", "1".into()));
     }
@@ -234,38 +207,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_job_inherits_no_setting_and_no_credential() {
-        let variables = [
-            ("PATH", "/bin"),
-            ("AWS_SESSION_TOKEN", "x"),
-            ("aws_profile", "x"),
-            ("DAYFLY_CHECKIN_URL", "x"),
-            ("ACTIONS_RUNNER_INPUT_JITCONFIG", "x"),
-            ("LANG", "C"),
-        ];
-        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
-        let left: Vec<OsString> = inherited(variables).map(|(name, _)| name).collect();
-        assert_eq!(left, ["PATH", "LANG"]);
-    }
-
-    #[test]
-    fn root_must_be_allowed_and_a_user_has_a_home() {
+    fn root_must_be_allowed() {
         let scripts = Scripts {
             started: "/s.sh".into(),
             completed: "/c.sh".into(),
         };
         let jit_config = JitConfig("c2VjcmV0".to_owned());
-        let account = Account {
-            name: "runner".to_owned(),
-            home: "/home/runner".into(),
-            uid: 7,
-            gid: 8,
-        };
-        let has = |variables: &[(&str, OsString)], name: &str| variables.iter().any(|(it, _)| *it == name);
-        let as_user = own(&scripts, &jit_config, Some(&account), false);
-        assert!(has(&as_user, "HOME") && !has(&as_user, "RUNNER_ALLOW_RUNASROOT"));
-        let as_root = own(&scripts, &jit_config, None, true);
-        assert!(!has(&as_root, "HOME") && has(&as_root, "RUNNER_ALLOW_RUNASROOT"));
+        for as_root in [true, false] {
+            let own = own(&scripts, &jit_config, as_root);
+            let allowed = own.iter().any(|(name, _)| *name == "RUNNER_ALLOW_RUNASROOT");
+            assert_eq!(allowed, as_root);
+        }
     }
 
     #[test]
@@ -282,5 +234,19 @@ mod tests {
             process(5, 3, "Runner.Worker"),
         ];
         assert_eq!(listeners(&processes), [3]);
+        assert_eq!(step(&processes), None);
+    }
+
+    #[test]
+    fn the_step_is_what_the_worker_started() {
+        let process = |pid, parent, name: &str| Process {
+            pid,
+            parent,
+            name: name.to_owned(),
+        };
+        let mut processes = vec![process(3, 2, LISTENER), process(6, 3, "bash"), process(7, 6, "sleep")];
+        assert_eq!(step(&processes), Some(6));
+        processes.extend([process(5, 3, WORKER), process(8, 5, "bash"), process(9, 8, "sleep")]);
+        assert_eq!(step(&processes), Some(8));
     }
 }

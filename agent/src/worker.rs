@@ -3,7 +3,7 @@
 
 use std::ffi::CStr;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::prctl;
@@ -15,14 +15,17 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use dayfly_core::checkin::{
-    ClaimAnswer, ClaimRequest, GoodbyeReason, GoodbyeRequest, HeartbeatRequest, OrderAnswer, ProgressRequest, Stage,
+    ClaimAnswer, ClaimRequest, GoodbyeReason, GoodbyeRequest, HeartbeatRequest, JobMessage, OrderAnswer,
+    ProgressRequest, Stage,
 };
 use dayfly_core::ids::InstanceId;
 use dayfly_core::time::Timestamp;
 
 use crate::checkin::{Checkin, CheckinError};
 use crate::imds::{Imds, ImdsError};
+use crate::interruption::{Hook, Told};
 use crate::machine::{Action, Event, JitConfig, State, decide};
+use crate::notice;
 use crate::runner::Runner;
 use crate::settings::Settings;
 use crate::{log, poweroff};
@@ -153,6 +156,8 @@ async fn run(settings: Settings) -> Result<(), String> {
         events,
         reports: JoinSet::new(),
         runner: None,
+        claimed: Arc::default(),
+        hook: None,
     };
     log::info("agent_up", env!("CARGO_PKG_VERSION"), &[]);
     shell.report(Stage::AgentUp, None);
@@ -184,12 +189,27 @@ struct Shell {
     events: UnboundedSender<Event>,
     reports: JoinSet<()>,
     runner: Option<Runner>,
+    claimed: Arc<OnceLock<Claimed>>,
+    hook: Option<Hook>,
+}
+
+/// What a claim was answered with, as far as it is nothing to decide on.
+struct Claimed {
+    runner: String,
+    on_interruption: Option<String>,
+    message: Option<JobMessage>,
 }
 
 impl Shell {
     fn act(&mut self, action: Action) {
         match action {
             Action::StartRunner(jit_config) => self.start_runner(jit_config),
+            Action::RunHook { at, limit } => self.run_hook(at, limit),
+            Action::KillHook => {
+                if let Some(hook) = self.hook.take() {
+                    hook.kill();
+                }
+            }
             Action::SignalRunner => {
                 if let Some(runner) = &self.runner {
                     runner.interrupt();
@@ -208,11 +228,14 @@ impl Shell {
                 };
                 let (checkin, events) = (Arc::clone(&self.checkin), self.events.clone());
                 tokio::spawn(async move {
-                    let answer = checkin.post("heartbeat", &body, HEARTBEAT_PATIENCE).await;
+                    let answer: Result<OrderAnswer, _> = checkin.post("heartbeat", &body, HEARTBEAT_PATIENCE).await;
                     tell(
                         &events,
                         match answer {
-                            Ok(OrderAnswer { order }) => Event::HeartbeatAnswered(order),
+                            Ok(answer) => {
+                                pass_on_notice(&events, answer);
+                                Event::HeartbeatAnswered(answer.order)
+                            }
                             Err(error) => {
                                 log::warn("heartbeat_failed", &error.to_string(), &[]);
                                 Event::HeartbeatFailed
@@ -227,12 +250,37 @@ impl Shell {
     }
 
     fn start_runner(&mut self, jit_config: JitConfig) {
-        match Runner::start(&self.settings, jit_config, self.events.clone()) {
+        let message = self.claimed.get().and_then(|claimed| claimed.message.as_ref());
+        match Runner::start(&self.settings, jit_config, message, self.events.clone()) {
             Ok(runner) => {
                 self.runner = Some(runner);
                 tell(&self.events, Event::RunnerStarted);
             }
             Err(error) => tell(&self.events, Event::RunnerNotStarted(error.to_string())),
+        }
+    }
+
+    fn run_hook(&mut self, at: String, limit: Duration) {
+        let Some(Claimed {
+            runner,
+            on_interruption: Some(text),
+            ..
+        }) = self.claimed.get()
+        else {
+            return tell(&self.events, Event::HookEnded("there is none".to_owned()));
+        };
+        let told = Told {
+            at,
+            limit,
+            runner: runner.clone(),
+        };
+        let step = self.runner.as_ref().and_then(Runner::step);
+        match Hook::start(&self.settings, text, &told, step, self.events.clone()) {
+            Ok(hook) => self.hook = Some(hook),
+            Err(error) => {
+                log::warn("hook_not_started", &error.to_string(), &[]);
+                tell(&self.events, Event::HookEnded(format!("not started: {error}")));
+            }
         }
     }
 
@@ -244,16 +292,24 @@ impl Shell {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let (checkin, events) = (Arc::clone(&self.checkin), self.events.clone());
+        let claimed = Arc::clone(&self.claimed);
         tokio::spawn(async move {
             match checkin.post::<ClaimAnswer>("claim", &body, Duration::MAX).await {
                 Ok(answer) => {
                     log::set_runner(&answer.runner);
+                    let hook = answer.on_interruption.is_some();
+                    claimed.get_or_init(|| Claimed {
+                        runner: answer.runner.clone(),
+                        on_interruption: answer.on_interruption.clone(),
+                        message: answer.message.clone(),
+                    });
                     tell(
                         &events,
                         Event::Claimed {
                             heartbeat: answer.heartbeat().max(FASTEST_HEARTBEAT),
                             lifetime: answer.lifetime(),
                             drain: answer.drain(),
+                            hook,
                             jit_config: JitConfig(answer.jit_config),
                         },
                     );
@@ -275,8 +331,11 @@ impl Shell {
         };
         let (checkin, events) = (Arc::clone(&self.checkin), self.events.clone());
         self.reports.spawn(async move {
-            match checkin.post("progress", &body, REPORT_PATIENCE).await {
-                Ok(OrderAnswer { order }) => tell(&events, Event::ProgressAnswered(order)),
+            match checkin.post::<OrderAnswer>("progress", &body, REPORT_PATIENCE).await {
+                Ok(answer) => {
+                    pass_on_notice(&events, answer);
+                    tell(&events, Event::ProgressAnswered(answer.order));
+                }
                 Err(error) => {
                     let stage = format!("{stage:?}");
                     log::warn("report_failed", &error.to_string(), &[("stage", &stage)]);
@@ -314,7 +373,10 @@ impl Shell {
             let mut recommended = false;
             loop {
                 match checkin.imds().spot_notice().await {
-                    Ok(Some(notice)) => return tell(&events, Event::SpotNotice(notice)),
+                    Ok(Some(notice)) => {
+                        let left = notice::left(&notice, now());
+                        return tell(&events, Event::SpotNotice { notice, left });
+                    }
                     Ok(None) => {}
                     Err(error) => log::warn("spot_notice_unread", &error.to_string(), &[]),
                 }
@@ -325,6 +387,16 @@ impl Shell {
                 tokio::time::sleep(pause).await;
             }
         });
+    }
+}
+
+/// EC2's notice may have come to the control plane first.
+fn pass_on_notice(events: &UnboundedSender<Event>, answer: OrderAnswer) {
+    if let Some(at) = answer.taken_back_at
+        && let Some(notice) = notice::of(at)
+    {
+        let left = notice::left(&notice, now());
+        tell(events, Event::SpotNotice { notice, left });
     }
 }
 

@@ -4,12 +4,14 @@
 mod support;
 
 use std::fs;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use dayfly_agent::processes;
-use support::{INSTANCE, JIT_CONFIG, PATIENT_LISTENER, SECRET_KEY, SESSION_TOKEN, World, claim};
+use dayfly_core::checkin::{MESSAGE_MISTAKEN, MESSAGE_TOLD};
+use support::{INSTANCE, JIT_CONFIG, PATIENT_LISTENER, SECRET_KEY, SESSION_TOKEN, WORKING_LISTENER, World, claim};
 
 fn stage(name: &'static str) -> impl Fn(&Value) -> bool {
     move |body| body["stage"] == name
@@ -132,12 +134,172 @@ async fn a_spot_notice_drains_without_an_order_and_is_passed_on() {
     let mut world = World::new(PATIENT_LISTENER).await;
     world.start();
     world.next_that("progress", stage("job_started")).await;
-    world.give_spot_notice();
-    assert_eq!(world.next("goodbye").await.body["reason"], "drained");
+    let notice = world.give_spot_notice(Duration::from_secs(120));
+    assert_eq!(world.next("goodbye").await.body["reason"], "interrupted");
     world.powered_off().await;
     assert!(world.runner_file("interrupted").exists());
-    let notice = json!({"action": "terminate", "at": "2026-11-22T10:00:00Z"});
     assert!(world.calls().iter().any(|call| call.body["interruption"] == notice));
+}
+
+/// A hook that writes down what it has, and whether the job had been ended by then.
+const HOOK: &str = r#"
+pwd >saved
+echo "$DAYFLY_INTERRUPTION_AT $DAYFLY_SECONDS_LEFT $DAYFLY_RUNNER $GITHUB_RUN_ID" >>saved
+env >hook-env
+[ ! -e ../interrupted ] || echo "too late" >>saved
+echo "saving"
+echo "as $(id -un)" >&2
+sleep 1000 &
+exit 3
+"#;
+
+fn claim_with_hook(hook: &str) -> Value {
+    let mut answer = claim();
+    answer["on_interruption"] = json!(hook);
+    answer
+}
+
+#[tokio::test]
+async fn the_interruption_hook_runs_in_the_jobs_workspace_before_the_job_is_ended() {
+    let mut world = World::new(WORKING_LISTENER).await;
+    world.answer_claims([(200, claim_with_hook(HOOK))]);
+    world.start();
+    world.next_that("progress", stage("job_started")).await;
+    let notice = world.give_spot_notice(Duration::from_secs(100));
+    let told = world
+        .next_that("heartbeat", |body| body["interruption"] == notice)
+        .await;
+    assert_eq!(told.body["phase"], "draining");
+    let goodbye = world.next("goodbye").await;
+    assert_eq!(goodbye.body["reason"], "interrupted");
+    world.powered_off().await;
+
+    assert!(world.runner_file("interrupted").exists());
+    let workspace = world.runner_file("it's the workspace");
+    let saved = fs::read_to_string(workspace.join("saved")).unwrap();
+    let lines: Vec<&str> = saved.lines().collect();
+    let [place, words] = lines[..] else { panic!("{saved}") };
+    assert_eq!(place, fs::canonicalize(&workspace).unwrap().to_str().unwrap());
+    let words: Vec<&str> = words.split(' ').collect();
+    let [at, seconds, runner, run] = words[..] else {
+        panic!("{saved}")
+    };
+    assert_eq!(
+        (at, runner, run),
+        (notice["at"].as_str().unwrap(), "dayfly-1-1-1", "22")
+    );
+    assert_eq!(
+        seconds, "7",
+        "a quarter of the drain, of which the listener needs the rest"
+    );
+    let calls = world.calls();
+    let result = calls.iter().find(|call| call.body["stage"] == "hook_finished").unwrap();
+    let detail = result.body["detail"].as_str().unwrap();
+    assert!(detail.starts_with("exit status 3, after "), "{detail}");
+    for (place, text) in [
+        ("the agent's log", world.log()),
+        ("the step's", fs::read_to_string(world.runner_file("step-log")).unwrap()),
+    ] {
+        assert!(text.contains("saving") && text.contains("as "), "{place}: {text}");
+    }
+    let hook_env = fs::read_to_string(workspace.join("hook-env")).unwrap();
+    for secret in [JIT_CONFIG, SECRET_KEY, SESSION_TOKEN, "AWS_"] {
+        assert!(!hook_env.contains(secret), "{hook_env}");
+    }
+}
+
+#[tokio::test]
+async fn an_interruption_hook_that_does_not_end_is_killed_with_what_it_started() {
+    let mut world = World::new(WORKING_LISTENER).await;
+    let hook = "trap '' INT TERM; setsid sleep 1000 & sleep 1000";
+    world.answer_claims([(200, claim_with_hook(hook))]);
+    world.start();
+    world.next_that("progress", stage("job_started")).await;
+    world.give_spot_notice(Duration::from_secs(9));
+    let result = world.next_that("progress", stage("hook_finished")).await;
+    let detail = result.body["detail"].as_str().unwrap();
+    assert!(detail.starts_with("killed when its time was over"), "{detail}");
+    assert_eq!(world.next("goodbye").await.body["reason"], "interrupted");
+    world.powered_off().await;
+    assert!(world.runner_file("interrupted").exists());
+}
+
+#[tokio::test]
+async fn a_notice_that_only_the_control_plane_had_runs_the_hook_too() {
+    let mut world = World::new(WORKING_LISTENER).await;
+    world.answer_claims([(200, claim_with_hook("touch saved"))]);
+    world.start();
+    world.next_that("progress", stage("job_started")).await;
+    world.order_drain_with_notice(Duration::from_secs(100));
+    assert_eq!(world.next("goodbye").await.body["reason"], "interrupted");
+    world.powered_off().await;
+    assert!(world.runner_file("it's the workspace/saved").exists());
+    assert_eq!(
+        world
+            .calls()
+            .iter()
+            .filter(|call| call.body["stage"] == "hook_finished")
+            .count(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_drain_without_a_notice_runs_no_hook() {
+    let mut world = World::new(WORKING_LISTENER).await;
+    world.answer_claims([(200, claim_with_hook("touch saved"))]);
+    world.start();
+    world.next_that("progress", stage("job_started")).await;
+    world.order("drain");
+    assert_eq!(world.next("goodbye").await.body["reason"], "drained");
+    world.powered_off().await;
+    assert!(!world.runner_file("it's the workspace/saved").exists());
+}
+
+#[tokio::test]
+async fn a_messenger_fails_its_job_with_the_reason_and_says_which_it_was() {
+    for (attempt, detail, words) in [
+        ("1", MESSAGE_TOLD, "::error::No g5.xlarge can be had"),
+        ("2", MESSAGE_MISTAKEN, "by mistake"),
+    ] {
+        let mut world = World::new(&format!(
+            "GITHUB_RUN_ID=22 GITHUB_RUN_ATTEMPT={attempt} sh -e \"$ACTIONS_RUNNER_HOOK_JOB_STARTED\" || echo \"failed with $?\"
+            \"$ACTIONS_RUNNER_HOOK_JOB_COMPLETED\""
+        ))
+        .await;
+        let mut answer = claim();
+        answer["message"] = json!({"run": 22, "attempt": 1, "text": "No g5.xlarge can be had\nin any zone"});
+        world.answer_claims([(200, answer)]);
+        world.start();
+        let started = world.next_that("progress", stage("job_started")).await;
+        assert_eq!(started.body["detail"], detail);
+        assert_eq!(world.next("goodbye").await.body["reason"], "finished");
+        world.powered_off().await;
+        let log = world.log();
+        assert!(log.contains(words) && log.contains("failed with 1"), "{log}");
+    }
+}
+
+/// Only root can become another user; elsewhere there is nothing to check.
+#[tokio::test]
+async fn the_interruption_hook_is_the_jobs_user() {
+    if !nix::unistd::Uid::effective().is_root() {
+        return;
+    }
+    let mut world = World::new("\"$ACTIONS_RUNNER_HOOK_JOB_STARTED\"; trap 'exit 0' INT; sleep 1000 & wait").await;
+    world.answer_claims([(200, claim_with_hook("id; cat \"$0\" >/dev/null && echo its own file"))]);
+    world.set("DAYFLY_RUNNER_USER", "nobody");
+    world.start();
+    world.next_that("progress", stage("job_started")).await;
+    world.give_spot_notice(Duration::from_secs(100));
+    world.next("goodbye").await;
+    world.powered_off().await;
+    let log = world.log();
+    assert!(
+        log.contains("uid=65534(nobody)") && log.contains("its own file"),
+        "{log}"
+    );
+    assert!(!log.contains("0(root)"), "{log}");
 }
 
 #[tokio::test]

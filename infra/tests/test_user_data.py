@@ -142,6 +142,59 @@ class UserData(unittest.TestCase):
         self.start()
         self.assertEqual(off.read_text(), "off\n")
 
+    def place_runner_archive(self):
+        """A runner to be fetched, on a machine without ICU."""
+        (self.root / "opt/actions-runner/run.sh").unlink()
+        runner = self.root.parent / "runner"
+        (runner / "bin").mkdir(parents=True)
+        for name, body in (("run.sh", ""), ("bin/installdependencies.sh", f"echo installdependencies >>{self.calls}")):
+            (runner / name).write_text(f"#!/bin/bash\n{body}\n")
+            (runner / name).chmod(0o755)
+        archive = self.root.parent / "runner.tar.gz"
+        subprocess.run(["tar", "-czf", archive, "-C", runner, "."], check=True)
+        self.values["RUNNER_URL_X86_64"] = self.values["RUNNER_URL_ARM64"] = "https://downloads.example/runner"
+        self.values["RUNNER_SHA256_X86_64"] = self.values["RUNNER_SHA256_ARM64"] = hashlib.sha256(
+            archive.read_bytes()).hexdigest()
+        self.shim("curl", f'while [ "$1" != --output ]; do shift; done; cp {archive} "$2"')
+        self.shim("ldconfig", "true")
+
+    def memory(self, pages):
+        self.shim("getconf", f"case $1 in _PHYS_PAGES) echo {pages} ;; PAGE_SIZE) echo 4096 ;; esac")
+
+    def test_installs_what_the_runner_needs_where_a_job_may_run(self):
+        self.place_agent(f"echo agent >>{self.calls}")
+        self.place_runner_archive()
+        self.memory(2 ** 20)
+        _, calls = self.run_to_end()
+        self.assertIn("agent", calls)
+        self.assertTrue({"installdependencies", "dnf install -y -q libicu"} & set(calls), calls)
+
+    def test_installs_nothing_on_the_smallest_machine_which_only_tells_jobs_why_they_fail(self):
+        self.place_agent(f"echo agent >>{self.calls}")
+        self.place_runner_archive()
+        self.memory(2 ** 17)
+        _, calls = self.run_to_end()
+        self.assertIn("agent", calls)
+        self.assertFalse({"installdependencies", "dnf install -y -q libicu"} & set(calls), calls)
+
+    def test_takes_agent_and_runner_for_the_machines_processor(self):
+        self.place_agent(f"echo agent >>{self.calls}")
+        self.place_runner_archive()
+        self.memory(2 ** 20)
+        right = {"x86_64": "X86_64", "aarch64": "ARM64"}
+        for machine, name in right.items():
+            with self.subTest(machine):
+                runner = self.root / "opt/actions-runner/run.sh"
+                runner.unlink(missing_ok=True)
+                self.shim("uname", f"echo {machine}")
+                for other in right.values():
+                    self.values[f"RUNNER_URL_{other}"] = f"https://downloads.example/{other}"
+                self.calls.write_text("")
+                _, calls = self.run_to_end()
+                fetched = [call for call in calls if call.startswith("curl ")]
+                self.assertEqual([call.rsplit("/", 1)[1] for call in fetched], [name])
+                self.assertIn("agent", calls)
+
     def test_makes_the_runner_user_and_gives_it_the_runner(self):
         self.place_agent("true")
         _, calls = self.run_to_end(DAYFLY_RUNNER_USER="nobody-of-this-name")

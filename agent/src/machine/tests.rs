@@ -21,13 +21,31 @@ fn claimed() -> Event {
         heartbeat: HEARTBEAT,
         lifetime: LIFETIME,
         drain: DRAIN,
+        hook: false,
     }
+}
+
+/// The same, with an interruption hook.
+fn claimed_with_hook() -> Event {
+    let mut claimed = claimed();
+    if let Event::Claimed { hook, .. } = &mut claimed {
+        *hook = true;
+    }
+    claimed
 }
 
 fn notice() -> InterruptionNotice {
     InterruptionNotice {
         action: "terminate".to_owned(),
         at: "2026-11-22T10:00:00Z".to_owned(),
+    }
+}
+
+/// EC2's word, `left` seconds before it acts.
+fn noticed(left: u64) -> Event {
+    Event::SpotNotice {
+        notice: notice(),
+        left: at(left),
     }
 }
 
@@ -97,6 +115,21 @@ fn a_job_that_runs_through_ends_in_goodbye_and_power_off() {
     ]);
     assert!(state.is_over());
     assert_eq!(state.deadline(), None);
+}
+
+#[test]
+fn a_messenger_says_whether_it_took_the_right_job() {
+    for (by_mistake, words) in [(false, MESSAGE_TOLD), (true, MESSAGE_MISTAKEN)] {
+        working(vec![
+            (
+                5,
+                Event::JobRefused { by_mistake },
+                vec![report(Stage::JobStarted, Some(words))],
+            ),
+            (6, Event::JobFinished, vec![report(Stage::JobFinished, None)]),
+            (7, exited(0), vec![goodbye(GoodbyeReason::Finished, None)]),
+        ]);
+    }
 }
 
 #[test]
@@ -189,7 +222,7 @@ fn a_spot_notice_drains_and_tells_at_once_and_only_once() {
     running(vec![
         (
             10,
-            Event::SpotNotice(notice()),
+            noticed(120),
             vec![
                 Action::SignalRunner,
                 report(Stage::DrainStarted, Some(words)),
@@ -199,21 +232,188 @@ fn a_spot_notice_drains_and_tells_at_once_and_only_once() {
                 },
             ],
         ),
-        (15, Event::SpotNotice(notice()), vec![]),
-        (20, exited(0), vec![goodbye(GoodbyeReason::Drained, Some(words))]),
+        (15, noticed(120), vec![]),
+        (20, exited(0), vec![goodbye(GoodbyeReason::Interrupted, Some(words))]),
         (21, Event::GoodbyeDone(Some(Order::Stop)), vec![Action::PowerOff]),
     ]);
+}
+
+const NOTICED: &str = "spot notice: terminate at 2026-11-22T10:00:00Z";
+
+/// A job with an interruption hook, running since second 5, and a notice at second 10 that leaves
+/// two minutes; then `rest`.
+fn saving(rest: Vec<(u64, Event, Vec<Action>)>) -> State {
+    let told = Action::Heartbeat {
+        phase: Phase::Draining,
+        interruption: Some(notice()),
+    };
+    let run_hook = Action::RunHook {
+        at: notice().at,
+        limit: at(90),
+    };
+    let mut steps = vec![
+        (1, claimed_with_hook(), vec![Action::StartRunner(jit())]),
+        (5, Event::JobStarted, vec![report(Stage::JobStarted, None)]),
+        (10, noticed(120), vec![run_hook, told]),
+        (11, Event::HeartbeatAnswered(Order::Drain), vec![]),
+    ];
+    steps.extend(rest);
+    story(steps)
+}
+
+fn hook_report(words: &str) -> Action {
+    report(Stage::HookFinished, Some(words))
+}
+
+#[test]
+fn the_job_is_ended_as_soon_as_its_interruption_hook_has_ended() {
+    saving(vec![
+        (
+            14,
+            Event::HookEnded("exit status 0".to_owned()),
+            vec![
+                Action::SignalRunner,
+                report(Stage::DrainStarted, Some(NOTICED)),
+                hook_report("exit status 0, after 4 s"),
+            ],
+        ),
+        (20, exited(0), vec![goodbye(GoodbyeReason::Interrupted, Some(NOTICED))]),
+    ]);
+}
+
+#[test]
+fn a_hook_that_takes_too_long_is_killed_in_time_for_the_listener() {
+    let state = saving(vec![
+        (41, Event::Tick, vec![beat_with_notice()]),
+        (42, Event::HeartbeatAnswered(Order::Drain), vec![]),
+        (99, Event::Tick, vec![beat_with_notice()]),
+        (
+            100,
+            Event::Tick,
+            vec![
+                Action::KillHook,
+                Action::SignalRunner,
+                report(Stage::DrainStarted, Some(NOTICED)),
+                hook_report("killed when its time was over, after 90 s"),
+            ],
+        ),
+        (101, Event::HookEnded("ended by a signal".to_owned()), vec![]),
+        (129, Event::Tick, vec![]),
+        (130, Event::Tick, vec![Action::KillRunner]),
+    ]);
+    assert!(!state.is_over());
+}
+
+fn beat_with_notice() -> Action {
+    Action::Heartbeat {
+        phase: Phase::Draining,
+        interruption: Some(notice()),
+    }
+}
+
+#[test]
+fn the_less_time_ec2_leaves_the_less_the_hook_gets() {
+    for (left, limit) in [
+        (120, Some(90_000)),
+        (60, Some(30_000)),
+        (40, Some(10_000)),
+        (20, Some(5_000)),
+        (4, Some(1_000)),
+        (3, None),
+        (0, None),
+    ] {
+        let limit = limit.map(Duration::from_millis);
+        assert_eq!(hook_limit(at(left)), limit, "{left} s");
+    }
+}
+
+#[test]
+fn no_hook_runs_where_there_is_no_job_to_save_no_time_or_no_hook() {
+    let signalled = |words| {
+        vec![
+            Action::SignalRunner,
+            report(Stage::DrainStarted, Some(words)),
+            beat_with_notice(),
+        ]
+    };
+    let job = || (5, Event::JobStarted, vec![report(Stage::JobStarted, None)]);
+    let over = (6, Event::JobFinished, vec![report(Stage::JobFinished, None)]);
+    let start = |claim| (1, claim, vec![Action::StartRunner(jit())]);
+    for steps in [
+        vec![start(claimed()), job(), (10, noticed(120), signalled(NOTICED))],
+        vec![start(claimed_with_hook()), (10, noticed(120), signalled(NOTICED))],
+        vec![
+            start(claimed_with_hook()),
+            job(),
+            over,
+            (10, noticed(120), signalled(NOTICED)),
+        ],
+        vec![start(claimed_with_hook()), job(), (10, noticed(0), signalled(NOTICED))],
+    ] {
+        story(steps);
+    }
+}
+
+#[test]
+fn a_job_that_comes_through_while_its_hook_runs_is_no_interrupted_one() {
+    saving(vec![
+        (12, Event::JobFinished, vec![report(Stage::JobFinished, None)]),
+        (
+            13,
+            exited(0),
+            vec![
+                Action::KillHook,
+                hook_report("cut short by the runner's end, after 3 s"),
+                goodbye(GoodbyeReason::Finished, None),
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn a_runner_that_dies_while_its_hook_runs_was_interrupted() {
+    saving(vec![(
+        13,
+        exited(1),
+        vec![
+            Action::KillHook,
+            hook_report("cut short by the runner's end, after 3 s"),
+            goodbye(GoodbyeReason::Interrupted, Some(NOTICED)),
+        ],
+    )]);
+}
+
+#[test]
+fn a_shutdown_or_a_stop_waits_for_no_hook() {
+    saving(vec![
+        (
+            15,
+            Event::Shutdown,
+            vec![
+                Action::KillHook,
+                Action::SignalRunner,
+                report(Stage::DrainStarted, Some(NOTICED)),
+                hook_report("cut short, after 5 s"),
+            ],
+        ),
+        (35, Event::Tick, vec![Action::KillRunner]),
+    ]);
+    saving(vec![(
+        15,
+        Event::HeartbeatAnswered(Order::Stop),
+        vec![
+            Action::KillHook,
+            Action::KillRunner,
+            hook_report("cut short, after 5 s"),
+        ],
+    )]);
 }
 
 #[test]
 fn a_spot_notice_before_the_claim_is_answered_leaves_without_a_runner() {
     let words = "spot notice: terminate at 2026-11-22T10:00:00Z";
     story(vec![
-        (
-            2,
-            Event::SpotNotice(notice()),
-            vec![goodbye(GoodbyeReason::Drained, Some(words))],
-        ),
+        (2, noticed(120), vec![goodbye(GoodbyeReason::Interrupted, Some(words))]),
         (3, claimed(), vec![]),
         (4, Event::GoodbyeDone(None), vec![Action::PowerOff]),
     ]);
@@ -223,11 +423,7 @@ fn a_spot_notice_before_the_claim_is_answered_leaves_without_a_runner() {
 fn an_interrupted_instance_may_be_left_to_ec2_but_not_for_ever() {
     let words = "spot notice: terminate at 2026-11-22T10:00:00Z";
     let state = story(vec![
-        (
-            2,
-            Event::SpotNotice(notice()),
-            vec![goodbye(GoodbyeReason::Drained, Some(words))],
-        ),
+        (2, noticed(120), vec![goodbye(GoodbyeReason::Interrupted, Some(words))]),
         (4, Event::GoodbyeDone(Some(Order::Continue)), vec![]),
         (153, Event::Tick, vec![]),
         (154, Event::Tick, vec![Action::PowerOff]),
@@ -315,7 +511,7 @@ fn only_one_heartbeat_is_under_way() {
 fn every_state_reaches_the_power_off_by_its_own_deadlines() {
     let events = || {
         [
-            claimed(),
+            claimed_with_hook(),
             Event::RunnerStarted,
             Event::JobStarted,
             Event::JobFinished,
@@ -323,8 +519,9 @@ fn every_state_reaches_the_power_off_by_its_own_deadlines() {
             Event::HeartbeatAnswered(Order::Drain),
             Event::ProgressAnswered(Order::Stop),
             Event::HeartbeatFailed,
-            Event::SpotNotice(notice()),
+            noticed(120),
             Event::Shutdown,
+            Event::HookEnded("x".to_owned()),
             Event::GoodbyeDone(Some(Order::Continue)),
             Event::RunnerNotStarted("x".to_owned()),
             Event::Tick,

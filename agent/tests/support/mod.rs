@@ -7,8 +7,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path as UrlPath, State};
@@ -38,6 +40,15 @@ trap 'echo interrupted >interrupted; exit 0' INT
 sleep 1000 & wait $!
 "#;
 
+/// A listener with a job that has a workspace and a step whose output is kept.
+pub const WORKING_LISTENER: &str = r#"
+export GITHUB_WORKSPACE="$PWD/it's the workspace" GITHUB_RUN_ID=22
+mkdir -p "$GITHUB_WORKSPACE"
+sh -e "$ACTIONS_RUNNER_HOOK_JOB_STARTED"
+trap 'echo interrupted >interrupted; exit 0' INT
+sleep 1000 > >(cat >>step-log) & wait $!
+"#;
+
 /// A request to the check-in function, or the press of the power button.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -55,6 +66,7 @@ struct Answers {
     order: Option<&'static str>,
     cut_off: bool,
     spot_notice: Option<Value>,
+    taken_back_at: Option<i64>,
 }
 
 #[derive(Default)]
@@ -154,10 +166,22 @@ impl World {
         self.answers(|it| it.cut_off = true);
     }
 
-    /// EC2 gives its notice.
-    pub fn give_spot_notice(&self) {
-        let notice = json!({"action": "terminate", "time": "2026-11-22T10:00:00Z"});
+    /// EC2 gives its notice on the instance, `left` before it acts.
+    pub fn give_spot_notice(&self, left: Duration) -> Value {
+        let at = DateTime::from(SystemTime::now() + left);
+        let at = DateTime::from_secs(at.secs()).fmt(Format::DateTime).unwrap();
+        let notice = json!({"action": "terminate", "time": at});
         self.answers(|it| it.spot_notice = Some(notice));
+        json!({"action": "terminate", "at": at})
+    }
+
+    /// The control plane has had EC2's notice, `left` before EC2 acts, and nothing else tells of it.
+    pub fn order_drain_with_notice(&self, left: Duration) {
+        let at = DateTime::from(SystemTime::now() + left).to_millis().unwrap();
+        self.answers(|it| {
+            it.order = Some("drain");
+            it.taken_back_at = Some(at);
+        });
     }
 
     /// Starts the agent.
@@ -354,7 +378,10 @@ async fn checkin(
             "claim" if answers.claims.len() > 1 => answers.claims.pop_front().unwrap(),
             "claim" => answers.claims.front().cloned().unwrap_or_else(|| (200, claim())),
             "goodbye" => (200, json!({"order": "stop"})),
-            _ => (200, json!({"order": order})),
+            _ => match answers.taken_back_at {
+                Some(at) => (200, json!({"order": order, "taken_back_at": at})),
+                None => (200, json!({"order": order})),
+            },
         }
     };
     cloud.called.notify_waiters();

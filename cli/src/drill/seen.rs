@@ -2,6 +2,7 @@
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::ids::{InstanceId, InstanceType, JobKey, RunKey, RunnerName, Zone};
 use dayfly_core::record::{Rerun, Run, Runner, RunnerState};
 use dayfly_core::time::Timestamp;
@@ -40,7 +41,7 @@ impl From<&Runner> for Seen {
             instance: launched.instance.clone(),
             instance_type: launched.instance_type.clone(),
             zone: launched.zone.clone(),
-            spot: launched.spot,
+            spot: launched.lifecycle == InstanceLifecycle::Spot,
         });
         let run = runner.job.zip(runner.job_run).map(|(job, run)| RunKey {
             run,

@@ -1,6 +1,6 @@
 //! The claim: the JIT config is minted late, once, and handed out once.
 
-use dayfly_core::checkin::ClaimAnswer;
+use dayfly_core::checkin::{ClaimAnswer, JobMessage};
 use dayfly_core::decide::checkin::{self, Claim};
 use dayfly_core::ids::{InstanceId, RunnerId};
 use dayfly_core::record::{Change, Runner, Stored};
@@ -112,6 +112,12 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
             heartbeat_seconds: self.deadlines.heartbeat.as_secs(),
             lifetime_seconds: lifetime.since(runner.since).as_secs(),
             drain_seconds: self.deadlines.drain.as_secs(),
+            on_interruption: runner.plan.spec().on_interruption.clone(),
+            message: runner.message.as_ref().map(|message| JobMessage {
+                run: message.run,
+                attempt: message.job.attempt,
+                text: message.text.clone(),
+            }),
         }
     }
 

@@ -95,25 +95,26 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
             }
             "heartbeat" => {
                 let body: HeartbeatRequest = read(request)?;
-                let order = self
+                let answer = self
                     .change(&caller, &body.instance, now, |runner| {
                         checkin::heartbeat(runner, &body, now, &self.deadlines)
                     })
                     .await?;
-                if order.is_none() {
+                if answer.is_none() {
                     tracing::warn!("an instance that no record leads to is left to patrol");
                 }
-                Ok(order_answer(order.unwrap_or(checkin::ORDER_TO_UNKNOWN)))
+                let answer = answer.unwrap_or(checkin::ORDER_TO_UNKNOWN.into());
+                Ok(answer::json(200, &answer))
             }
             "progress" => {
                 let body: ProgressRequest = read(request)?;
-                let order = self
+                let answer = self
                     .change(&caller, &body.instance, now, |runner| {
-                        checkin::progress(runner, body.stage, body.at, now, &self.deadlines)
+                        checkin::progress(runner, &body, now, &self.deadlines)
                     })
                     .await?;
                 tracing::info!(stage = ?body.stage, detail = body.detail, "the instance reached a stage");
-                Ok(order_answer(order.ok_or(UNRECORDED)?))
+                Ok(answer::json(200, &answer.ok_or(UNRECORDED)?))
             }
             "goodbye" => {
                 let body: GoodbyeRequest = read(request)?;
@@ -122,7 +123,7 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
                     checkin::goodbye(runner, body.reason, now, &self.deadlines)
                 })
                 .await?;
-                Ok(order_answer(Order::Stop))
+                Ok(answer::json(200, &OrderAnswer::from(Order::Stop)))
             }
             _ => Err(Denied::Malformed(
                 "expected one of /claim, /heartbeat, /progress, /goodbye".to_owned(),
@@ -138,7 +139,7 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
         named: &InstanceId,
         now: Timestamp,
         decide: impl Fn(&Runner) -> Runner,
-    ) -> Result<Option<Order>, Denied> {
+    ) -> Result<Option<OrderAnswer>, Denied> {
         checkin::same_instance(caller, named).map_err(Denied::Refused)?;
         for _ in 0..MAX_CONFLICTS {
             let Some(Stored {
@@ -149,7 +150,7 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
                 return Ok(None);
             };
             let next = decide(&runner);
-            let order = checkin::order(&next);
+            let answer = checkin::answer(&next);
             if next != runner {
                 match self.store.commit(vec![Change::update(version, next.clone())]).await {
                     Err(StoreError::Conflict) => continue,
@@ -160,7 +161,7 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
             if next.ending != runner.ending || next.state == RunnerState::Draining {
                 follow_up(&self.store, &self.bus, &next, now).await?;
             }
-            return Ok(Some(order));
+            return Ok(Some(answer));
         }
         Err(StoreError::Conflict.into())
     }
@@ -180,10 +181,6 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
 
 /// The launch of an instance is recorded a moment after it.
 const UNRECORDED: Denied = Denied::Later("no runner is recorded for this instance yet");
-
-fn order_answer(order: Order) -> LambdaFunctionUrlResponse {
-    answer::json(200, &OrderAnswer { order })
-}
 
 fn read<T: DeserializeOwned>(request: &LambdaFunctionUrlRequest) -> Result<T, Denied> {
     let text = request.body.as_deref().unwrap_or_default();

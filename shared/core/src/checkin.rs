@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::InstanceId;
+use crate::ids::{InstanceId, RunAttempt, RunId};
 use crate::time::Timestamp;
 
 /// `POST /claim`: asks for the JIT config. Answered once to an instance.
@@ -33,7 +33,30 @@ pub struct ClaimAnswer {
     pub lifetime_seconds: u64,
     /// Seconds that a drain may take.
     pub drain_seconds: u64,
+    /// Bash text to run before an interruption ends a job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_interruption: Option<String>,
+    /// What to tell a job in place of running it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<JobMessage>,
 }
+
+/// What a messenger has to tell a job that was given up: it fails the job, with this in its log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobMessage {
+    /// The job's run.
+    pub run: RunId,
+    /// The attempt of that run.
+    pub attempt: RunAttempt,
+    /// What to tell; its first line says it all.
+    pub text: String,
+}
+
+/// The detail of a messenger's [`Stage::JobStarted`]: it took the job that was given up.
+pub const MESSAGE_TOLD: &str = "told the job why it was given up";
+
+/// The same: it took another job, which has to run again.
+pub const MESSAGE_MISTAKEN: &str = "took another job by mistake";
 
 impl ClaimAnswer {
     /// Time between two heartbeats.
@@ -112,6 +135,8 @@ pub enum Stage {
     JobFinished,
     /// The runner was told to end.
     DrainStarted,
+    /// The interruption hook ended; how, is in the detail.
+    HookFinished,
 }
 
 /// `POST /progress`: a stage was reached.
@@ -136,6 +161,8 @@ pub enum GoodbyeReason {
     Finished,
     /// It was drained.
     Drained,
+    /// EC2 gave notice that it takes the instance back.
+    Interrupted,
     /// No job came.
     Idle,
     /// It was told to stop.
@@ -157,6 +184,7 @@ impl GoodbyeReason {
         match self {
             Self::Finished => "the runner left after its job",
             Self::Drained => "the runner was drained",
+            Self::Interrupted => "EC2 took the instance back",
             Self::Idle => "no job came in time",
             Self::Stopped => "the instance was told to stop",
             Self::Lifetime => "the instance reached its maximum lifetime",
@@ -196,6 +224,18 @@ pub enum Order {
 pub struct OrderAnswer {
     /// What to do.
     pub order: Order,
+    /// When EC2 takes the instance back, if it gave notice: the instance may not have seen it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_back_at: Option<Timestamp>,
+}
+
+impl From<Order> for OrderAnswer {
+    fn from(order: Order) -> Self {
+        Self {
+            order,
+            taken_back_at: None,
+        }
+    }
 }
 
 /// The body of every refusal.

@@ -91,6 +91,11 @@ pub const RERUN_RETRY: Duration = Duration::from_secs(20);
 /// No end that failed is left alone for longer, though the retries of a launch may be further apart.
 pub const LONGEST_PAUSE: Duration = minutes(8);
 
+/// How long EC2 leaves a spot instance from its notice.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html>
+pub const SPOT_NOTICE: Duration = minutes(2);
+
 /// How long GitHub lets a job wait for a runner.
 ///
 /// <https://docs.github.com/en/actions/reference/limits>

@@ -23,7 +23,7 @@ pub use id::RecordId;
 pub use notice::{AfterInterruption, MessengerNews, Notice, Say};
 pub use patrol::{Patrol, Watched, WatchedRepository};
 pub use pools::{PoolFailure, PoolInterruption, PoolMemory};
-pub use runner::{Ending, Launched, Runner, RunnerState};
+pub use runner::{Ending, Launched, Message, Runner, RunnerState};
 
 /// A webhook that came in, so that the same one does nothing when it comes again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ use dayfly_twin::runner_protocol::{EndedBy, JitConfig, JobMessage, Order, StepMe
 use dayfly_twin::{Conclusion, JobId};
 use tokio::time::{Instant, sleep_until};
 
+use crate::commands::{Commands, Shown};
 use crate::service::{CallError, Service};
 use crate::shell::Script;
 use crate::{Signals, say};
@@ -46,6 +47,7 @@ struct Run<'a> {
     temp: PathBuf,
     signals: &'a mut Signals,
     renew_at: Instant,
+    commands: Commands,
 }
 
 /// Runs the job to its end, and says how it ended.
@@ -72,6 +74,7 @@ pub async fn run(
         temp,
         signals,
         renew_at,
+        commands: Commands::default(),
     };
     let (conclusion, ended_by) = match run.all().await? {
         Ended::Succeeded => (Conclusion::Success, None),
@@ -96,6 +99,10 @@ impl Run<'_> {
             // GitHub runs no step then.
             other => other,
         };
+        // GitHub's runner skips whatever is left to run once it has been told to shut down.
+        if ended == Ended::Stopped(Stop::ShutDown) {
+            return Ok(ended);
+        }
         let completed = self.hook("ACTIONS_RUNNER_HOOK_JOB_COMPLETED").await?;
         Ok(if ended == Ended::Succeeded { completed } else { ended })
     }
@@ -166,7 +173,7 @@ impl Run<'_> {
             let stop = tokio::select! {
                 line = output.next_line(), if !all_read => {
                     match line {
-                        Ok(Some(line)) => log.add(line),
+                        Ok(Some(line)) => log.add(self.commands.show(&line)),
                         _ => all_read = true,
                     }
                     None
@@ -218,6 +225,7 @@ struct Log<'a> {
     job: JobId,
     step: u32,
     lines: Vec<String>,
+    errors: Vec<String>,
     due: Option<Instant>,
 }
 
@@ -228,12 +236,14 @@ impl<'a> Log<'a> {
             job,
             step,
             lines: Vec::new(),
+            errors: Vec::new(),
             due: None,
         }
     }
 
-    fn add(&mut self, line: String) {
-        self.lines.push(line);
+    fn add(&mut self, shown: Shown) {
+        self.lines.extend(shown.line);
+        self.errors.extend(shown.error);
         self.due.get_or_insert_with(|| Instant::now() + GATHER);
     }
 
@@ -245,7 +255,8 @@ impl<'a> Log<'a> {
         self.due = None;
         if !self.lines.is_empty() {
             let lines = std::mem::take(&mut self.lines);
-            note(self.service.log(self.job, self.step, lines).await);
+            let errors = std::mem::take(&mut self.errors);
+            note(self.service.log(self.job, self.step, lines, errors).await);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! statuses, and really runs the steps of a job in bash, but speaks the twin's protocol.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod commands;
 mod job;
 mod service;
 mod shell;

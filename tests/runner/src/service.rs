@@ -97,10 +97,10 @@ impl Service {
         Ok(renewed.order)
     }
 
-    /// Adds lines to a step's log.
-    pub async fn log(&self, job: JobId, step: u32, lines: Vec<String>) -> Result<(), CallError> {
+    /// Adds lines to a step's log, and errors to the job's page.
+    pub async fn log(&self, job: JobId, step: u32, lines: Vec<String>, errors: Vec<String>) -> Result<(), CallError> {
         let path = format!("jobs/{job}/logs");
-        let request = self.request(Method::POST, &path).json(&StepLog { step, lines });
+        let request = self.request(Method::POST, &path).json(&StepLog { step, lines, errors });
         self.send(request).await.map(drop)
     }
 

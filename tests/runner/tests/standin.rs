@@ -5,7 +5,10 @@ use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
+use dayfly_agent::hooks;
 use dayfly_agent::processes::{self, Process};
+use dayfly_core::checkin::JobMessage;
+use dayfly_core::ids::{RunAttempt, RunId};
 use dayfly_host::lay_out_runner;
 use dayfly_twin::{Conclusion, Job, RepoId, SHUTDOWN_ANNOTATION, Status, Twin, TwinConfig};
 use nix::sys::signal::Signal;
@@ -197,6 +200,78 @@ async fn a_started_hook_that_fails_fails_the_job_before_any_step() {
     lab.twin.stop().await;
 }
 
+/// The agent's own hooks for a messenger, in a job of this run attempt.
+async fn messenger(lab: &Lab, attempt: u32) -> String {
+    let job = lab.job_that("a job", |_| true).await;
+    let message = JobMessage {
+        run: RunId(job.run.0),
+        attempt: RunAttempt(attempt),
+        text: format!("No g5.xlarge can be had.\n{COMMANDS}"),
+    };
+    let folder = lab.folder.path().join("agent");
+    let (scripts, _) = hooks::install(&folder, None, Some(&message)).unwrap();
+    scripts.started.display().to_string()
+}
+
+const COMMANDS: &str = "::add-mask::had\n::error::nobody said this\n::stop-commands::x";
+
+#[tokio::test]
+async fn a_messenger_fails_the_job_with_its_reason_and_no_step_runs() {
+    let lab = Lab::new().await;
+    lab.push("      - run: echo never\n");
+    let started = messenger(&lab, 1).await;
+    let runner = lab.start(&[("ACTIONS_RUNNER_HOOK_JOB_STARTED", &started)]);
+    let job = lab.completed().await;
+    assert_eq!(exit_code(runner).await, Some(0));
+    assert_eq!(job.conclusion, Some(Conclusion::Failure));
+    let errors: Vec<&str> = job.annotations.iter().map(|it| it.message.as_str()).collect();
+    assert_eq!(errors, ["No g5.xlarge can be had."]);
+    let lines = lines(&job).join("\n");
+    assert!(
+        lines.contains(&format!("\nNo g5.xlarge can be had.\n{COMMANDS}\n")),
+        "{lines}"
+    );
+    assert!(!lines.contains("never"), "{lines}");
+    lab.twin.stop().await;
+}
+
+#[tokio::test]
+async fn a_messenger_that_took_another_job_says_so_and_no_step_runs() {
+    let lab = Lab::new().await;
+    lab.push("      - run: echo never\n");
+    let started = messenger(&lab, 2).await;
+    let runner = lab.start(&[("ACTIONS_RUNNER_HOOK_JOB_STARTED", &started)]);
+    let job = lab.completed().await;
+    assert_eq!(exit_code(runner).await, Some(0));
+    assert_eq!(job.conclusion, Some(Conclusion::Failure));
+    let lines = lines(&job).join("\n");
+    assert!(lines.contains("by mistake") && !lines.contains("g5.xlarge"), "{lines}");
+    assert!(!lines.contains("never"), "{lines}");
+    lab.twin.stop().await;
+}
+
+#[tokio::test]
+async fn a_hook_that_stops_commands_stops_none_of_the_jobs_own() {
+    let lab = Lab::new().await;
+    lab.push("      - run: echo ::error::of the step; echo ::add-mask::hush; echo hush\n");
+    let hook = lab.hook("printf '::stop-commands::t0ken\\n::error::of the hook\\n::t0ken::\\n'");
+    let runner = lab.start(&[("ACTIONS_RUNNER_HOOK_JOB_STARTED", &hook)]);
+    let job = lab.completed().await;
+    assert_eq!(exit_code(runner).await, Some(0));
+    assert_eq!(job.conclusion, Some(Conclusion::Success));
+    let errors: Vec<&str> = job.annotations.iter().map(|it| it.message.as_str()).collect();
+    assert_eq!(errors, ["of the step"]);
+    let shown = [
+        "::stop-commands::t0ken",
+        "::error::of the hook",
+        "::t0ken::",
+        "##[error]of the step",
+        "***",
+    ];
+    assert_eq!(lines(&job), shown);
+    lab.twin.stop().await;
+}
+
 #[tokio::test]
 async fn a_signal_to_the_listener_fails_the_job_in_githubs_words_and_kills_the_step() {
     let lab = Lab::new().await;
@@ -211,7 +286,10 @@ async fn a_signal_to_the_listener_fails_the_job_in_githubs_words_and_kills_the_s
     assert_eq!(exit_code(runner).await, Some(0));
     assert_eq!(job.conclusion, Some(Conclusion::Failure));
     assert!(job.annotations.iter().any(|it| it.message == SHUTDOWN_ANNOTATION));
-    assert!(lab.folder.path().join("_work/_temp/completed").exists());
+    assert!(
+        !lab.folder.path().join("_work/_temp/completed").exists(),
+        "after a shutdown GitHub's runner runs nothing more"
+    );
     let left = processes::all();
     assert!(
         below.iter().all(|it| !left.contains(it)),

@@ -137,9 +137,9 @@ impl Sim {
                 let now = self.now();
                 self.with(instance, |machine| machine.heard_at = Some(now));
                 let hostile = self.with(instance, |machine| machine.hostile) == Some(true);
-                let event = understood(&what, body);
-                if let Some(event) = event.map(|event| if hostile { disobeyed(event) } else { event }) {
-                    self.feed(instance, event);
+                let hook = self.dice("hook", instance.as_str()).happens(0.5);
+                for event in understood(&what, body, hook, now) {
+                    self.feed(instance, if hostile { disobeyed(event) } else { event });
                 }
             }
             400 | 403 => self.refused(instance, &what),
@@ -175,12 +175,14 @@ fn disobeyed(event: Event) -> Event {
             jit_config,
             heartbeat,
             drain,
+            hook,
             ..
         } => Event::Claimed {
             jit_config,
             heartbeat,
             lifetime: NEVER,
             drain,
+            hook,
         },
         Event::HeartbeatAnswered(_) => Event::HeartbeatAnswered(Order::Continue),
         Event::ProgressAnswered(_) => Event::ProgressAnswered(Order::Continue),
@@ -188,20 +190,32 @@ fn disobeyed(event: Event) -> Event {
     }
 }
 
-fn understood(what: &CheckIn, body: &str) -> Option<Event> {
+/// What an answer means. Whether its repository has an interruption hook is drawn.
+fn understood(what: &CheckIn, body: &str, hook: bool, now: Timestamp) -> Vec<Event> {
     if matches!(what.what, What::Claim) {
-        let answer: ClaimAnswer = serde_json::from_str(body).ok()?;
-        return Some(Event::Claimed {
+        let claimed = serde_json::from_str(body).map(|answer: ClaimAnswer| Event::Claimed {
             heartbeat: answer.heartbeat(),
             lifetime: answer.lifetime(),
             drain: answer.drain(),
+            hook,
             jit_config: JitConfig(answer.jit_config),
         });
+        return claimed.into_iter().collect();
     }
-    let OrderAnswer { order } = serde_json::from_str(body).ok()?;
-    Some(match what.what {
+    let Ok(OrderAnswer { order, taken_back_at }) = serde_json::from_str(body) else {
+        return Vec::new();
+    };
+    let notice = taken_back_at.map(|at| Event::SpotNotice {
+        notice: InterruptionNotice {
+            action: "terminate".to_owned(),
+            at: at.seconds().to_string(),
+        },
+        left: at.since(now),
+    });
+    let answered = match what.what {
         What::Heartbeat(..) => Event::HeartbeatAnswered(order),
         What::Progress(..) => Event::ProgressAnswered(order),
         What::Goodbye(_) | What::Claim => Event::GoodbyeDone(Some(order)),
-    })
+    };
+    notice.into_iter().chain([answered]).collect()
 }

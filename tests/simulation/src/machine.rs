@@ -240,6 +240,9 @@ impl Sim {
                 self.engine.plan(wait, Happening::RunnerUp(instance.clone()));
                 self.feed(instance, Event::RunnerStarted);
             }
+            Action::RunHook { .. } => self.run_hook(instance),
+            // Its end is told all the same, to an agent that waits for it no more.
+            Action::KillHook => {}
             Action::SignalRunner => self.signal_runner(instance),
             Action::KillRunner => {
                 self.ended_by_us(instance);

@@ -79,6 +79,8 @@ pub enum Happening {
     NoAnswer(InstanceId, CheckIn),
     /// The agent sees the spot notice.
     SeesNotice(InstanceId),
+    /// The interruption hook of an instance ends by itself.
+    HookEnds(InstanceId),
     /// EC2 takes an instance.
     Reclaimed(InstanceId),
     /// The operating system is off.
@@ -319,6 +321,7 @@ impl Sim {
             Happening::Arrives(instance, what) => self.arrives(&instance, what),
             Happening::NoAnswer(instance, what) => self.agent_hears_nothing(&instance, what),
             Happening::SeesNotice(instance) => self.sees_notice(&instance),
+            Happening::HookEnds(instance) => self.hook_ends(&instance),
             Happening::Reclaimed(instance) => self.instance_ends(&instance, "taken by EC2"),
             Happening::PoweredOff(instance, why) => self.instance_ends(&instance, why),
             Happening::Ec2Tells(instance, word) => self.call(Caller::Ec2(instance, word), 0),

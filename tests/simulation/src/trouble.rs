@@ -120,13 +120,26 @@ impl Sim {
         }
     }
 
+    /// The interruption hook of an instance runs; one in some takes longer than it may.
+    pub(crate) fn run_hook(self: &Rc<Self>, instance: &InstanceId) {
+        self.note("hook runs", instance.as_str(), String::new);
+        let takes = self.dice("hook runs", instance.as_str()).seconds(1, 150);
+        self.engine.plan(takes, Happening::HookEnds(instance.clone()));
+    }
+
+    /// The interruption hook of an instance ends by itself, if it was not killed.
+    pub fn hook_ends(self: &Rc<Self>, instance: &InstanceId) {
+        self.feed(instance, Event::HookEnded("exit status 0".to_owned()));
+    }
+
     /// The agent sees the spot notice.
     pub fn sees_notice(self: &Rc<Self>, instance: &InstanceId) {
-        let at = self.now().after(Duration::from_secs(115));
+        let left = Duration::from_secs(115);
+        let at = self.now().after(left);
         let notice = InterruptionNotice {
             action: "terminate".to_owned(),
             at: at.seconds().to_string(),
         };
-        self.feed(instance, Event::SpotNotice(notice));
+        self.feed(instance, Event::SpotNotice { notice, left });
     }
 }

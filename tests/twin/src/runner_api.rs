@@ -227,6 +227,9 @@ async fn logs(
         let runner = runner_of(world, &headers).map_err(|_| JOB_OVER)?;
         world.running_job_of(job, runner, now).ok_or(JOB_OVER)?;
         world.add_log(job, log.step, log.lines, now);
+        for error in log.errors {
+            world.annotate(job, error);
+        }
         Ok(StatusCode::NO_CONTENT.into_response())
     })
 }

@@ -238,6 +238,9 @@ pub struct StepLog {
     pub step: u32,
     /// Lines without their ends.
     pub lines: Vec<String>,
+    /// Errors among them, for the job's page.
+    #[serde(default)]
+    pub errors: Vec<String>,
 }
 
 /// A step began or ended.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::checkin::{GoodbyeReason, HeartbeatRequest, Order, Phase, Stage};
+use crate::checkin::{GoodbyeReason, HeartbeatRequest, Order, OrderAnswer, Phase, ProgressRequest, Stage};
 use crate::deadlines::Deadlines;
 use crate::decide::interruption::{self, Word};
 use crate::ids::{InstanceId, RunnerId};
@@ -17,6 +17,9 @@ const MINT_HOLD: Duration = Duration::from_secs(45);
 
 /// How many stages of an instance are kept, so that none can fill the table.
 const MAX_STAGES: usize = 32;
+
+/// How many characters of what an instance says of a stage are kept.
+const MAX_WORDS: usize = 200;
 
 /// How often a runner is registered at most.
 pub const MAX_MINTS: u32 = 10;
@@ -106,6 +109,15 @@ pub fn order(runner: &Runner) -> Order {
     }
 }
 
+/// The answer to an instance that checks in.
+#[must_use]
+pub fn answer(runner: &Runner) -> OrderAnswer {
+    OrderAnswer {
+        order: order(runner),
+        taken_back_at: runner.taken_back_at(),
+    }
+}
+
 /// What an instance has to do that no record leads to. The table may have lost it in mid-job, which
 /// must not cost the job: patrol finds the instance by its tags, and asks GitHub what is to become
 /// of it.
@@ -140,10 +152,14 @@ fn job_started(runner: &mut Runner, now: Timestamp, deadlines: &Deadlines) {
 
 /// The runner after a stage was reached.
 #[must_use]
-pub fn progress(runner: &Runner, stage: Stage, at: Timestamp, now: Timestamp, deadlines: &Deadlines) -> Runner {
+pub fn progress(runner: &Runner, request: &ProgressRequest, now: Timestamp, deadlines: &Deadlines) -> Runner {
     let mut next = runner.clone();
+    let stage = request.stage;
     if next.stages.len() < MAX_STAGES && !next.stages.iter().any(|(known, _)| *known == stage) {
-        next.stages.push((stage, at));
+        next.stages.push((stage, request.at));
+        if let Some(words) = &request.detail {
+            next.words.push((stage, words.chars().take(MAX_WORDS).collect()));
+        }
     }
     if next.is_live() {
         next.heartbeat_at = Some(now);
@@ -153,7 +169,7 @@ pub fn progress(runner: &Runner, stage: Stage, at: Timestamp, now: Timestamp, de
         Stage::JobFinished => {
             next.job_over_at.get_or_insert(now);
         }
-        Stage::AgentUp | Stage::RunnerStarted | Stage::DrainStarted => {}
+        Stage::AgentUp | Stage::RunnerStarted | Stage::DrainStarted | Stage::HookFinished => {}
     }
     next.due_at = next.next_look(deadlines);
     next
@@ -163,9 +179,13 @@ pub fn progress(runner: &Runner, stage: Stage, at: Timestamp, now: Timestamp, de
 #[must_use]
 pub fn goodbye(runner: &Runner, reason: GoodbyeReason, now: Timestamp, deadlines: &Deadlines) -> Runner {
     let mut next = runner.clone();
+    if reason == GoodbyeReason::Interrupted && next.is_live() {
+        next.interrupted_at.get_or_insert(now);
+    }
     let ending = match reason {
         GoodbyeReason::Lifetime => Ending::Lifetime,
         GoodbyeReason::Idle => Ending::Idle,
+        GoodbyeReason::Interrupted => Ending::Interrupted,
         other => Ending::Goodbye { reason: other },
     };
     // The runner on the instance has ended, so nothing GitHub says of it can hold this up.
@@ -192,6 +212,15 @@ mod tests {
             instance: caller(),
             phase,
             interruption: None,
+        }
+    }
+
+    fn reached(stage: Stage) -> ProgressRequest {
+        ProgressRequest {
+            instance: caller(),
+            stage,
+            at: now(),
+            detail: None,
         }
     }
 
@@ -261,7 +290,7 @@ mod tests {
         let mut unused = runner(RunnerState::Done);
         unused.ending = Some(Ending::NotNeeded);
         assert_eq!(order(&unused), Order::Continue, "GitHub may give it a job still");
-        let taken = progress(&unused, Stage::JobStarted, now(), now(), &deadlines());
+        let taken = progress(&unused, &reached(Stage::JobStarted), now(), &deadlines());
         assert_eq!((taken.state, taken.ending), (RunnerState::Busy, None));
         unused.ending = Some(Ending::JobOver);
         assert_eq!(order(&unused), Order::Drain);
@@ -271,8 +300,7 @@ mod tests {
     fn a_job_that_ended_gives_its_runner_a_while_to_leave() {
         let over = progress(
             &runner(RunnerState::Busy),
-            Stage::JobFinished,
-            now(),
+            &reached(Stage::JobFinished),
             now(),
             &deadlines(),
         );
@@ -305,8 +333,7 @@ mod tests {
         assert_eq!(busy.state, RunnerState::Busy);
         let busy = progress(
             &runner(RunnerState::Enrolled),
-            Stage::JobStarted,
-            now(),
+            &reached(Stage::JobStarted),
             now(),
             &deadlines(),
         );
@@ -331,6 +358,38 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_learns_of_a_notice_that_only_the_control_plane_had() {
+        let busy = runner(RunnerState::Busy);
+        assert_eq!(answer(&busy), Order::Continue.into());
+        let noticed = interruption::heard(&busy, Word::Warning, now(), &deadlines()).unwrap();
+        let told = OrderAnswer {
+            order: Order::Drain,
+            taken_back_at: Some(now().after(Duration::from_mins(2))),
+        };
+        assert_eq!(answer(&noticed), told);
+    }
+
+    #[test]
+    fn a_goodbye_for_a_notice_that_nobody_else_heard_of_is_an_interruption() {
+        for state in [RunnerState::Launched, RunnerState::Enrolled, RunnerState::Busy] {
+            let left = goodbye(&runner(state), GoodbyeReason::Interrupted, now(), &deadlines());
+            assert_eq!(
+                (left.state, left.ending, left.interrupted_at),
+                (RunnerState::Lost, Some(Ending::Interrupted), Some(now())),
+                "{state:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn how_the_interruption_hook_ended_is_kept() {
+        let mut said = reached(Stage::HookFinished);
+        said.detail = Some("exit status 0, after 3 s".into());
+        let next = progress(&runner(RunnerState::Draining), &said, now(), &deadlines());
+        assert_eq!(next.words_of(Stage::HookFinished), Some("exit status 0, after 3 s"));
+    }
+
+    #[test]
     fn a_goodbye_makes_the_runner_due_and_keeps_the_first_reason() {
         let done = goodbye(&runner(RunnerState::Busy), GoodbyeReason::Finished, now(), &deadlines());
         assert_eq!((done.state, done.due_at), (RunnerState::Done, Some(now())));
@@ -348,8 +407,12 @@ mod tests {
     fn an_instance_cannot_fill_its_record() {
         let mut next = runner(RunnerState::Busy);
         for _ in 0..100 {
-            next = progress(&next, Stage::JobStarted, now(), now(), &deadlines());
+            let mut said = reached(Stage::JobStarted);
+            said.detail = Some("ö".repeat(10_000));
+            next = progress(&next, &said, now(), &deadlines());
         }
         assert_eq!(next.stages.len(), 1);
+        let words = next.words_of(Stage::JobStarted).map(|words| words.chars().count());
+        assert_eq!(words, Some(MAX_WORDS));
     }
 }

@@ -150,6 +150,7 @@ mod tests {
             (true, Ending::Vanished, true, false),
             (true, Ending::HeartbeatLost, true, false),
             (true, goodbye(GoodbyeReason::Unreachable), true, false),
+            (true, goodbye(GoodbyeReason::Interrupted), true, false),
             (true, Ending::Lifetime, false, false),
             (true, Ending::JobOver, false, false),
             (true, goodbye(GoodbyeReason::Finished), false, false),

@@ -156,6 +156,8 @@ pub fn claim(mut job: Job, plan: LaunchPlan, now: Timestamp, deadlines: &Deadlin
         end_tries: 0,
         instance_ended: false,
         stages: Vec::new(),
+        words: Vec::new(),
+        message: None,
         ending: None,
         due_at: None,
         ended_at: None,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capacity::{InstanceLifecycle, Pool, Tried};
 use crate::checkin::{GoodbyeReason, Stage};
-use crate::deadlines::{Deadlines, TAKE_OVER};
+use crate::deadlines::{Deadlines, SPOT_NOTICE, TAKE_OVER};
 use crate::ids::{
     FleetId, InstallationId, InstanceId, InstanceType, JobKey, Repository, RunId, RunnerId, RunnerName, Zone,
 };
@@ -124,7 +124,7 @@ impl Ending {
     pub fn interrupts_its_job(&self) -> bool {
         match self {
             Self::Interrupted | Self::Vanished | Self::HeartbeatLost => true,
-            Self::Goodbye { reason } => matches!(reason, GoodbyeReason::Unreachable),
+            Self::Goodbye { reason } => matches!(reason, GoodbyeReason::Unreachable | GoodbyeReason::Interrupted),
             Self::JobOver
             | Self::NotNeeded
             | Self::Idle
@@ -134,6 +134,18 @@ impl Ending {
             | Self::Unlaunchable { .. } => false,
         }
     }
+}
+
+/// What a runner is for that runs no job: to take one that was given up, and to fail it with the
+/// reason in its log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The job that was given up.
+    pub job: JobKey,
+    /// Its run.
+    pub run: RunId,
+    /// What its author reads; the first line says it all.
+    pub text: String,
 }
 
 /// A runner of ours.
@@ -159,6 +171,8 @@ pub struct Runner {
     pub since: Timestamp,
     /// What is launched.
     pub plan: LaunchPlan,
+    /// What it tells a job in place of running it; none for all but messengers.
+    pub message: Option<Message>,
     /// The call that launches it, or did; nothing while it waits for one.
     pub fleet: Option<FleetId>,
     /// What AWS said to the attempts that failed.
@@ -195,6 +209,9 @@ pub struct Runner {
     pub instance_ended: bool,
     /// The stages that the instance reported.
     pub stages: Vec<(Stage, Timestamp)>,
+    /// What it said of them besides, shortened: an instance is hostile ground.
+    #[serde(default)]
+    pub words: Vec<(Stage, String)>,
     /// Why it ends, once it does.
     pub ending: Option<Ending>,
     /// When somebody must look at it.
@@ -268,6 +285,19 @@ impl Runner {
     #[must_use]
     pub fn has_had_its_job(&self) -> bool {
         matches!(self.step, RunnerStep::FinishJob | RunnerStep::LeaveAfterJob) || self.ending == Some(Ending::JobOver)
+    }
+
+    /// When EC2 takes its instance back, if it gave notice.
+    #[must_use]
+    pub fn taken_back_at(&self) -> Option<Timestamp> {
+        self.interrupted_at.map(|at| at.after(SPOT_NOTICE))
+    }
+
+    /// What the instance said of a stage, if it reached it and said anything.
+    #[must_use]
+    pub fn words_of(&self, stage: Stage) -> Option<&str> {
+        let said = self.words.iter().find(|(known, _)| *known == stage);
+        said.map(|(_, words)| words.as_str())
     }
 
     /// The instance, once there is one.

@@ -1,22 +1,22 @@
 use std::time::Duration;
 
-use dayfly_core::capacity::{FleetErrorKind, InstanceLifecycle, Pool, Tried};
+use dayfly_core::capacity::{FleetErrorKind, InstanceLifecycle, Placement, Pool, Tried};
 use dayfly_core::checkin::{GoodbyeReason, Stage};
 use dayfly_core::config::{
     AllocationStrategy, Breaker, Fallback, MachineImage, Rebalance, RerunOnDemand, RerunPolicy, RerunWhat, RunnerSpec,
 };
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{
-    CheckRunId, DeliveryId, ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey, Repository, RunAttempt,
-    RunId, RunKey, RunnerId, RunnerName, Zone,
+    CheckRunId, DeliveryId, FleetId, ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey, QueueId,
+    Repository, RunAttempt, RunId, RunKey, RunnerId, RunnerName, SubnetId, Zone,
 };
 use dayfly_core::labels::Label;
 use dayfly_core::lifecycle::{RunnerStep, Step as _};
 use dayfly_core::money::MicroDollars;
 use dayfly_core::notice::CheckConclusion;
 use dayfly_core::record::{
-    AfterInterruption, Ending, JobState, LaunchPlan, Launched, MessengerNews, RecordId, Rerun, RunEnd, RunnerState,
-    Say, WatchedRepository,
+    AfterInterruption, BucketId, Ending, JobState, LaunchPlan, Launched, Message, MessengerNews, PoolFailure,
+    PoolInterruption, RecordId, Rerun, RunEnd, Rung, RunnerState, Say, WatchedRepository,
 };
 use dayfly_core::time::Timestamp;
 use proptest::collection::{btree_map, vec};
@@ -119,7 +119,8 @@ prop_compose! {
     fn launched()(id in "i-[0-9a-f]{17}", spot: bool, price in option::of(any::<u64>()), at in time()) -> Launched {
         Launched {
             instance: InstanceId::new(id), instance_type: InstanceType::new("g5.xlarge"),
-            zone: Zone::new("eu-west-1a"), spot, price_per_hour: price.map(MicroDollars), at,
+            zone: Zone::new("eu-west-1a"), lifecycle: if spot { InstanceLifecycle::Spot } else { InstanceLifecycle::OnDemand },
+            price_per_hour: price.map(MicroDollars), at,
         }
     }
 }
@@ -157,20 +158,26 @@ prop_compose! {
 prop_compose! {
     fn runner()(
         name in runner_name(), wanted_by in job_key(), run: u64, repository in repository(), labels in labels(),
-        state in runner_state(), step in select(RunnerStep::ALL), spec in spec(), errors in vec(".*", 0..3), (maybe, sure) in times(),
+        state in runner_state(), step in select(RunnerStep::ALL), spec in spec(), errors in vec(tried(), 0..3), (maybe, sure) in times(),
         launched in option::of(launched()), id in option::of(any::<u64>()), job in option::of(job_key()),
         ending in option::of(ending()),
     ) -> Runner {
         Runner {
             name, wanted_by, run: RunId(run), repository, installation: InstallationId(run), labels, state,
             step, since: sure[0],
-            plan: LaunchPlan {
-                spec, image: ImageId::new("ami-12345678"), root_device: "/dev/sda1".to_owned(), tries: 2,
-            },
-            launch_errors: errors, launch_due: sure[1], requested_at: sure[2], launched, mints: 3,
+            plan: LaunchPlan::new(
+                Rung {
+                    spec, image: ImageId::new("ami-12345678"), root_device: "/dev/sda1".to_owned(),
+                    lifecycle: InstanceLifecycle::OnDemand,
+                },
+                Vec::new(),
+            ),
+            fleet: id.map(|id| FleetId::new(id.to_string())), tried: errors, launch_due: sure[1], requested_at: sure[2], launched, mints: 3,
             mint_until: maybe[0], runner_id: id.map(RunnerId), job, job_run: id.map(RunId),
             heartbeat_at: maybe[1], interrupted_at: maybe[2], rebalance_at: maybe[3], instance_ended: id.is_some(),
             stages: vec![(Stage::AgentUp, sure[0]), (Stage::JobFinished, sure[1])],
+            message: id.map(|id| Message { job: wanted_by, run: RunId(id), text: "No g5.xlarge".to_owned() }),
+            words: vec![(Stage::HookFinished, "exit status 0, after 3 s".to_owned())],
             job_over_at: maybe[1], asked: maybe[2].map(|at| (7, at)), end_tries: 5,
             ending, due_at: maybe[4], ended_at: maybe[5],
         }
@@ -280,6 +287,40 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn fleet_call()(
+        spec in spec(), repository in repository(), runners in vec(runner_name(), 0..4), unclear: u32,
+        requested_at in time(), due_at in option::of(time()),
+    ) -> FleetCall {
+        FleetCall {
+            id: FleetId::new("dayfly-1-1-1-t1"), queue: QueueId::new("octo/gpu/gpu/spot/1"),
+            installation: InstallationId(u64::from(unclear)), repository,
+            rung: Rung {
+                spec, image: ImageId::new("ami-12345678"), root_device: "/dev/sda1".to_owned(),
+                lifecycle: InstanceLifecycle::Spot,
+            },
+            placements: vec![Placement { pool: a_pool(), subnet: SubnetId::new("subnet-1") }],
+            runners, unclear, requested_at, due_at,
+        }
+    }
+}
+
+fn a_pool() -> Pool {
+    Pool {
+        instance_type: InstanceType::new("g5.xlarge"),
+        zone: Zone::new("eu-west-1a"),
+    }
+}
+
+prop_compose! {
+    fn pools()(at in time(), repository in repository(), entry in ".*") -> PoolMemory {
+        PoolMemory {
+            failures: vec![PoolFailure { pool: a_pool(), lifecycle: InstanceLifecycle::OnDemand, at }],
+            interruptions: vec![PoolInterruption { pool: a_pool(), repository, entry, at }],
+        }
+    }
+}
+
 fn record_of_any_kind() -> impl Strategy<Value = Record> {
     prop_oneof![
         ("[0-9a-f-]{1,36}", time(), any::<bool>()).prop_map(|(id, at, published)| {
@@ -292,6 +333,28 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
         job().prop_map(Record::from),
         notice().prop_map(Record::from).boxed(),
         runner().prop_map(Record::from).boxed(),
+        fleet_call().prop_map(Record::from).boxed(),
+        pools().prop_map(Record::from).boxed(),
+        (any::<u64>(), time()).prop_map(|(left, at)| {
+            Record::from(Bucket {
+                id: BucketId::Registrations(InstallationId(left)),
+                left,
+                at,
+            })
+        }),
+        time().prop_map(|held_until| {
+            Record::from(LaunchQueue {
+                id: QueueId::new("octo/gpu/gpu/spot/1"),
+                held_until,
+            })
+        }),
+        (runner_name(), time()).prop_map(|(runner, since)| {
+            Record::from(Waiting {
+                queue: QueueId::new("octo/gpu/gpu/spot/1"),
+                runner,
+                since,
+            })
+        }),
         ("i-[0-9a-f]{17}", runner_name(), time()).prop_map(|(id, runner, at)| {
             Record::from(Instance {
                 instance: InstanceId::new(id),

@@ -269,6 +269,7 @@ impl FakeRunner {
         let log = StepLog {
             step,
             lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+            errors: Vec::new(),
         };
         let answer = self.post(&format!("jobs/{job}/logs"), json!(log)).await;
         answer.status().as_u16()

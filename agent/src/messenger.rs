@@ -1,0 +1,126 @@
+//! What a messenger's runner does with the job that it takes: it fails it before any step of it runs,
+//! with the reason in the job's log.
+//!
+//! The reason is data: it lies in a file of its own, and between a `stop-commands` and its token, so
+//! that nothing in it is a command to the shell or to GitHub's runner.
+//!
+//! <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands>
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use dayfly_core::checkin::JobMessage;
+
+use crate::hooks::quoted;
+
+/// What a job reads that the messenger took and that is not the one that was given up.
+const MISTAKE: &str = "\
+::error::This machine took the job by mistake. Nothing is wrong with it: it is run again.
+The machine was launched to tell another job with the same labels why no runner can be had for it.
+No step of this job has run.
+";
+
+/// Lays the texts in `folder`, and gives the body of the script that GitHub's runner calls before
+/// its job. `told` and `mistaken` are commands that tell the agent which job it was.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn install(folder: &Path, message: &JobMessage, told: &str, mistaken: &str) -> io::Result<String> {
+    let (reason, mistake) = (folder.join("reason"), folder.join("mistake"));
+    for (file, text) in [(&reason, &rendered(&message.text)), (&mistake, &MISTAKE.to_owned())] {
+        fs::write(file, text)?;
+        fs::set_permissions(file, Permissions::from_mode(0o644))?;
+    }
+    let (run, attempt) = (message.run, message.attempt);
+    let (reason, mistake) = (quoted(&reason), quoted(&mistake));
+    Ok(format!(
+        "if [ \"${{GITHUB_RUN_ID:-}}\" = '{run}' ] && [ \"${{GITHUB_RUN_ATTEMPT:-}}\" = '{attempt}' ]; then\n\
+         {told}cat {reason}\nelse\n{mistaken}cat {mistake}\nfi\nexit 1\n"
+    ))
+}
+
+/// The text as GitHub's runner is to read it: its first line as an error of the job, and all of it
+/// as it is.
+fn rendered(text: &str) -> String {
+    let mut token = token();
+    while text.contains(&token) {
+        token = self::token();
+    }
+    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let first = first.trim().replace('%', "%25").replace('\r', "%0D");
+    let text = text.trim_end();
+    format!("::error::{first}\n::stop-commands::{token}\n{text}\n::{token}::\n")
+}
+
+/// Nothing that a text could foresee.
+fn token() -> String {
+    format!("{:032x}", fastrand::u128(..))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use dayfly_core::ids::{RunAttempt, RunId};
+
+    use super::*;
+
+    const NASTY: &str =
+        "No spot capacity: 100% gone\n$(touch ran) `touch ran` ' \" \\\n::add-mask::a\n::error::b\n##[error]c";
+
+    /// What the script says in a job of this run attempt, and how it ends.
+    fn runs_in(run: &str, attempt: &str) -> (String, Option<i32>) {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("it's here");
+        fs::create_dir(&folder).unwrap();
+        let message = JobMessage {
+            run: RunId(22),
+            attempt: RunAttempt(3),
+            text: NASTY.to_owned(),
+        };
+        let script = folder.join("started.sh");
+        fs::write(
+            &script,
+            install(&folder, &message, "echo told\n", "echo mistaken\n").unwrap(),
+        )
+        .unwrap();
+        let mut command = Command::new("sh");
+        command.arg("-e").arg(&script).current_dir(&folder);
+        let output = command
+            .env("GITHUB_RUN_ID", run)
+            .env("GITHUB_RUN_ATTEMPT", attempt)
+            .output()
+            .unwrap();
+        assert!(!folder.join("ran").exists(), "the text was run");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+        (String::from_utf8(output.stdout).unwrap(), output.status.code())
+    }
+
+    #[test]
+    fn the_job_that_was_given_up_fails_with_the_reason_as_it_is() {
+        let (said, code) = runs_in("22", "3");
+        assert_eq!(code, Some(1));
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines[..2], ["told", "::error::No spot capacity: 100%25 gone"]);
+        let token = lines[2].strip_prefix("::stop-commands::").unwrap();
+        assert_eq!(token.len(), 32);
+        assert_eq!(lines[3..lines.len() - 1].join("\n"), NASTY);
+        assert_eq!(lines[lines.len() - 1], format!("::{token}::"));
+    }
+
+    #[test]
+    fn another_job_fails_and_reads_that_it_was_a_mistake() {
+        for (run, attempt) in [("22", "2"), ("23", "3"), ("", ""), ("22 -o 1", "3")] {
+            let (said, code) = runs_in(run, attempt);
+            assert_eq!(code, Some(1), "{run} {attempt}");
+            assert_eq!(said, format!("mistaken\n{MISTAKE}"), "{run} {attempt}");
+        }
+    }
+
+    #[test]
+    fn each_message_has_its_own_token() {
+        assert_ne!(rendered("a"), rendered("a"));
+    }
+}
