@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dayfly_core::capacity::{FleetError, FleetErrorKind, InstanceLifecycle, Placement, Pool};
-use dayfly_core::decide::fleet::{self, Assigned, Unclear};
+use dayfly_core::decide::fleet::{self, Assigned};
 use dayfly_core::decide::{outcome::Attempted, pools};
 use dayfly_core::ids::{InstanceId, QueueId, RunnerName, Zone};
 use dayfly_core::money::MicroDollars;
@@ -124,32 +124,24 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         now: Timestamp,
     ) -> Result<Vec<QueueId>, FlowError> {
         tracing::warn!(fleet = %call.record.id, %error, "it is not clear what a call to EC2 came to");
-        match fleet::unclear(call.record.clone(), now, &self.deadlines) {
-            Unclear::Again(next) => {
-                match self.store.commit(vec![Change::update(call.version, next)]).await {
-                    Ok(()) | Err(StoreError::Conflict) => {}
-                    Err(error) => return Err(error.into()),
-                }
-                Ok(Vec::new())
-            }
-            Unclear::GiveUp => {
-                let views = self.fleet.of_fleet(&call.record.id).await?;
-                let launched: Vec<Launched> = views
-                    .into_iter()
-                    .filter(|view| !view.state.is_ended())
-                    .map(seen)
-                    .collect();
-                let known = self.recorded_before(&launched, true).await?;
-                let Assigned { launched, without } = fleet::assign(&call.record, launched, &known);
-                let got = launched.into_iter().map(|(name, one)| (name, Attempted::Launched(one)));
-                let never = without.into_iter().map(|name| {
-                    let error = error.clone();
-                    (name, Attempted::NeverAnswered { error })
-                });
-                let outcomes = got.chain(never).collect();
-                self.conclude(call, runners, outcomes, now).await
-            }
+        if let Some(next) = fleet::unclear(call.record.clone(), now, &self.deadlines) {
+            return match self.store.commit(vec![Change::update(call.version, next)]).await {
+                Ok(()) | Err(StoreError::Conflict) => Ok(Vec::new()),
+                Err(error) => Err(error.into()),
+            };
         }
+        let views = self.fleet.of_fleet(&call.record.id).await?;
+        let there = views.into_iter().filter(|view| !view.state.is_ended());
+        let launched: Vec<Launched> = there.map(seen).collect();
+        let known = self.recorded_before(&launched, true).await?;
+        let Assigned { launched, without } = fleet::assign(&call.record, launched, &known);
+        let got = launched.into_iter().map(|(name, one)| (name, Attempted::Launched(one)));
+        let never = without.into_iter().map(|name| {
+            let error = error.clone();
+            (name, Attempted::NeverAnswered { error })
+        });
+        let outcomes = got.chain(never).collect();
+        self.conclude(call, runners, outcomes, now).await
     }
 
     /// What is known of the instances of an answer. Of those that may have been launched by an earlier

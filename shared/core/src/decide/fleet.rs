@@ -30,9 +30,12 @@ pub fn queue_of(runner: &Runner) -> QueueId {
     let rung = runner.plan.rung();
     let said = serde_json::to_vec(&(&runner.repository, runner.installation, rung)).unwrap_or_default();
     let digest = Sha256::digest(&said);
-    let short: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let short = digest
+        .iter()
+        .take(8)
+        .fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
     QueueId::new(format!(
-        "{}/{}/{}/{short}",
+        "{}/{}/{}/{short:016x}",
         runner.repository, rung.spec.name, rung.lifecycle
     ))
 }
@@ -105,24 +108,17 @@ pub fn take_over(mut call: FleetCall, now: Timestamp) -> FleetCall {
     call
 }
 
-/// What a call whose answer is not clear needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unclear {
-    /// To be made again, when it is due.
-    Again(FleetCall),
-    /// Nobody waits for its answer any longer: what is there by its tag is all that it launched.
-    GiveUp,
-}
-
-/// Decides on a call whose answer is not clear: it was throttled, or its answer was lost.
+/// A call whose answer is not clear, because it was throttled or its answer was lost: it is made
+/// again when it is due. Nothing if nobody waits for its answer any longer: what is there by its tag
+/// is all that it launched.
 #[must_use]
-pub fn unclear(mut call: FleetCall, now: Timestamp, deadlines: &Deadlines) -> Unclear {
+pub fn unclear(mut call: FleetCall, now: Timestamp, deadlines: &Deadlines) -> Option<FleetCall> {
     if now >= gives_up_at(&call, deadlines) {
-        return Unclear::GiveUp;
+        return None;
     }
     call.unclear += 1;
     call.due_at = Some(now.after(deadlines.pause(call.unclear, call.id.as_str()) / 2));
-    Unclear::Again(call)
+    Some(call)
 }
 
 /// Which runner gets which instance of a call's answer.
@@ -225,7 +221,7 @@ mod tests {
         let (mut call, _) = call_of(1);
         let mut now = now();
         let mut last = Duration::ZERO;
-        while let Unclear::Again(next) = unclear(call.clone(), now, &deadlines()) {
+        while let Some(next) = unclear(call.clone(), now, &deadlines()) {
             let due = next.due_at.unwrap();
             assert!(due.since(now) >= last.min(Duration::from_mins(1)), "it backs off");
             last = due.since(now);

@@ -32,19 +32,34 @@ pub fn heard(runner: &Runner, word: Word, now: Timestamp, deadlines: &Deadlines)
         }
         Word::Warning => {
             next.interrupted_at.get_or_insert(now);
-            next.end(RunnerStep::Notice, Ending::Interrupted, now, deadlines);
+            next.end(
+                RunnerStep::Notice,
+                unless_over(runner, Ending::Interrupted),
+                now,
+                deadlines,
+            );
         }
         Word::Ended => {
             next.instance_ended = true;
             let ending = if runner.has_outlived(now, deadlines) {
                 Ending::Lifetime
             } else {
-                Ending::Vanished
+                unless_over(runner, Ending::Vanished)
             };
             next.end(RunnerStep::Vanish, ending, now, deadlines);
         }
     }
     (next != *runner).then_some(next)
+}
+
+/// What an interruption is to a runner: nothing to its job, if the instance has said that this had
+/// ended before.
+fn unless_over(runner: &Runner, interruption: Ending) -> Ending {
+    if runner.job_over_at.is_some() {
+        Ending::JobOver
+    } else {
+        interruption
+    }
 }
 
 #[cfg(test)]
@@ -61,6 +76,16 @@ mod tests {
         for (at, ending) in [(now(), Ending::Vanished), (end, Ending::Lifetime)] {
             let next = heard(&runner, Word::Ended, at, &deadlines()).unwrap();
             assert_eq!(next.ending, Some(ending));
+        }
+    }
+
+    #[test]
+    fn what_befalls_an_instance_after_its_job_is_no_interruption_of_it() {
+        for word in [Word::Warning, Word::Ended] {
+            let mut runner = runner(RunnerState::Busy);
+            runner.job_over_at = Some(now());
+            let next = heard(&runner, word, now(), &deadlines()).unwrap();
+            assert_eq!(next.ending, Some(Ending::JobOver), "{word:?}");
         }
     }
 

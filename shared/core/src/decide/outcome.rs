@@ -2,6 +2,7 @@
 
 use crate::capacity::{self, FleetError, FleetErrorKind};
 use crate::deadlines::Deadlines;
+use crate::ids::InstanceType;
 use crate::lifecycle::RunnerStep;
 use crate::record::{Ending, Instance, Job, JobState, Launched, Runner, RunnerState, Say};
 use crate::time::Timestamp;
@@ -171,7 +172,7 @@ fn give_up(mut runner: Runner, job: Option<Job>, step: RunnerStep, now: Timestam
 fn why(runner: &Runner) -> String {
     let mut asked: Vec<String> = Vec::new();
     for rung in runner.plan.rungs() {
-        let types: Vec<&str> = rung.spec.instance_types.iter().map(|one| one.as_str()).collect();
+        let types: Vec<&str> = rung.spec.instance_types.iter().map(InstanceType::as_str).collect();
         asked.push(format!("{} {}", rung.lifecycle, types.join(", ")));
     }
     let mut said: Vec<String> = runner
