@@ -4,6 +4,7 @@
 
 mod config;
 mod fleet;
+mod giving_up;
 mod image;
 mod memory;
 mod plan;
@@ -102,7 +103,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         match launch::on_queued(known.as_ref().map(|stored| &stored.record), event, now, &self.deadlines) {
             Need::Claim => self.claim(launch::new_job(event), None, now).await,
             Need::ClaimIfWaiting => self.claim_if_waiting(launch::new_job(event), None, now).await,
-            Need::Resume | Need::Drop => Ok(Outcome::Nothing("its runner is due by itself")),
+            Need::Resume | Need::Drop | Need::Messenger | Need::CancelRun => {
+                Ok(Outcome::Nothing("it is due by itself"))
+            }
             Need::Nothing(why) => Ok(Outcome::Nothing(why)),
         }
     }
@@ -120,6 +123,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         match launch::on_job_due(&job) {
             Need::Claim => self.claim(job, Some(version), now).await,
             Need::ClaimIfWaiting => self.claim_if_waiting(job, Some(version), now).await,
+            Need::Messenger => self.send_messenger(job, version, now).await,
+            Need::CancelRun => self.cancel_run(job, version).await,
             Need::Resume | Need::Drop => Ok(Outcome::Nothing("its runner is due by itself")),
             Need::Nothing(why) => Ok(Outcome::Nothing(why)),
         }
@@ -142,41 +147,48 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 }
                 Ok(Outcome::Nothing("nobody needs it any more"))
             }
-            Need::Claim | Need::ClaimIfWaiting => Ok(Outcome::Nothing("the job is due by itself")),
+            Need::Claim | Need::ClaimIfWaiting | Need::Messenger | Need::CancelRun => {
+                Ok(Outcome::Nothing("the job is due by itself"))
+            }
             Need::Nothing(why) => Ok(Outcome::Nothing(why)),
         }
     }
 
-    async fn claim(&self, job: Job, version: Option<Version>, now: Timestamp) -> Result<Outcome, FlowError> {
-        let plan = match self.plan(&job, now).await {
+    async fn claim(&self, mut job: Job, version: Option<Version>, now: Timestamp) -> Result<Outcome, FlowError> {
+        let plan = match self.plan(&mut job, now).await {
             Ok(Some(plan)) => plan,
             Ok(None) => return Ok(Outcome::Nothing("no runner of the configuration has its labels")),
-            Err(NoPlan::Refused(reason)) => {
-                tracing::warn!(job = %job.key, reason, "refused the job");
-                let refused = launch::refuse(job, reason, now);
-                return self.record_job(refused, version, Outcome::Refused).await;
-            }
+            Err(NoPlan::Refused(reason)) => return self.refuse(job, version, reason, now).await,
             Err(NoPlan::Unavailable(why, wait)) => {
                 return self.postpone(job, version, why, wait, now).await;
             }
         };
+        let (job, runner) = launch::claim(job, plan, now, &self.deadlines);
+        self.launch(job, version, runner, Vec::new(), now).await
+    }
+
+    /// Records a claim with whatever goes with it, and launches the runner.
+    pub(crate) async fn launch(
+        &self,
+        job: Job,
+        version: Option<Version>,
+        runner: Runner,
+        mut claim: Vec<Change>,
+        now: Timestamp,
+    ) -> Result<Outcome, FlowError> {
         // Before the claim: whoever dies after that leaves a record that a sweep has to find.
         wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
-        let (job, runner) = launch::claim(job, plan, now, &self.deadlines);
-        let claim = Change {
+        claim.push(Change {
             record: job.clone().into(),
             expected: version,
             delete: false,
-        };
+        });
         let queue = queue_of(&runner);
-        let begun = self.begin_alone(std::slice::from_ref(&claim), &runner, now).await?;
+        let begun = self.begin_alone(&claim, &runner, now).await?;
         if begun.is_none() {
             let waiting = self.waiting(waiting(&runner, now)).await?;
-            match self
-                .store
-                .commit(vec![claim, Change::create(runner.clone()), waiting])
-                .await
-            {
+            claim.extend([Change::create(runner.clone()), waiting]);
+            match self.store.commit(claim).await {
                 Err(StoreError::Conflict) => return Ok(Outcome::Nothing("another call holds the job")),
                 done => done?,
             }
@@ -221,7 +233,12 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         Ok(Outcome::Attempted)
     }
 
-    async fn record_job(&self, job: Job, version: Option<Version>, outcome: Outcome) -> Result<Outcome, FlowError> {
+    pub(crate) async fn record_job(
+        &self,
+        job: Job,
+        version: Option<Version>,
+        outcome: Outcome,
+    ) -> Result<Outcome, FlowError> {
         match self
             .store
             .commit(vec![Change {

@@ -13,8 +13,9 @@ use crate::{Function, NoPlan, config, memory, scope};
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock> Function<S, G, F, B, C, P, K> {
     /// What to launch for a job. Nothing if no runner has its labels and they may be meant for
     /// somebody else's runners.
-    pub(crate) async fn plan(&self, job: &Job, now: Timestamp) -> Result<Option<LaunchPlan>, NoPlan> {
+    pub(crate) async fn plan(&self, job: &mut Job, now: Timestamp) -> Result<Option<LaunchPlan>, NoPlan> {
         let config = config::load(&self.store, &self.github, &scope(job), now).await?;
+        job.giving_up = config.giving_up;
         let entries = config.resolve(&job.labels);
         if entries.is_empty() {
             return if labels::must_be_ours(&job.labels) {

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use dayfly_core::decide::fleet;
 use dayfly_core::decide::outcome::{self, Attempted, Next};
-use dayfly_core::ids::{FleetId, QueueId, RunnerName};
+use dayfly_core::event::{Event, LaunchDue};
+use dayfly_core::ids::{FleetId, JobKey, QueueId, RunnerName};
 use dayfly_core::record::{Change, Notice, Runner, Say, Stored, Waiting};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS};
+use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, announce};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Schedule, Store, StoreError};
 
 use crate::Function;
@@ -22,6 +23,10 @@ struct Outcome {
     attempted: Attempted,
     changes: Vec<Change>,
     queue: Option<QueueId>,
+    /// What is to be said.
+    notice: Option<Notice>,
+    /// The job, if it is given up and is to be told so.
+    due: Option<JobKey>,
 }
 
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock> Function<S, G, F, B, C, P, K> {
@@ -62,7 +67,13 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             return Ok(Vec::new());
         }
         match self.store.commit(all).await {
-            Ok(()) => Ok(outcomes.into_iter().filter_map(|one| one.queue).collect()),
+            Ok(()) => {
+                let mut queues = Vec::new();
+                for one in outcomes {
+                    queues.extend(self.written(one).await?);
+                }
+                Ok(queues)
+            }
             Err(StoreError::Conflict) => {
                 let mut queues = Vec::new();
                 for one in outcomes {
@@ -84,12 +95,26 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             if outcome.changes.is_empty() {
                 return Ok(None);
             }
-            match self.store.commit(outcome.changes).await {
+            match self.store.commit(outcome.changes.clone()).await {
                 Err(StoreError::Conflict) => {}
-                done => return Ok(done.map(|()| outcome.queue)?),
+                done => {
+                    done?;
+                    return self.written(outcome).await;
+                }
             }
         }
         Err(StoreError::Conflict.into())
+    }
+
+    /// Tells whoever goes on with what was written. Answers in which queue the runner waits now.
+    async fn written(&self, outcome: Outcome) -> Result<Option<QueueId>, FlowError> {
+        if let Some(notice) = &outcome.notice {
+            announce(&self.bus, notice).await;
+        }
+        if let Some(key) = outcome.due {
+            self.bus.publish(&Event::LaunchDue(LaunchDue::of_job(key))).await?;
+        }
+        Ok(outcome.queue)
     }
 
     /// What an outcome writes, on what the runner is now. Nothing if it is in another call already:
@@ -110,6 +135,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             attempted: attempted.clone(),
             changes: Vec::new(),
             queue: None,
+            notice: None,
+            due: None,
         };
         if runner.fleet.as_ref() != Some(fleet) {
             return Ok(outcome);
@@ -137,7 +164,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                     say,
                     now,
                 );
-                outcome.changes.push(Change::put(known.as_ref(), notice));
+                outcome.changes.push(Change::put(known.as_ref(), notice.clone()));
+                outcome.notice = Some(notice);
             }
         }
         if let Some(instance) = recorded.instance {
@@ -145,6 +173,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             outcome.changes.push(Change::put(known.as_ref(), instance));
         }
         if let (Some(next), Some(job)) = (recorded.job, &job) {
+            outcome.due = next.due_at.map(|_| next.key);
             outcome.changes.push(Change::update(job.version, next));
         }
         if recorded.next == Next::Attempt {

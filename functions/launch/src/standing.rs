@@ -57,8 +57,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                     "{error}: give the GitHub App the permission `actions: read` in {}",
                     job.repository
                 );
-                let refused = launch::refuse(job, reason, now);
-                return self.record_job(refused, version, Outcome::Refused).await;
+                return self.refuse(job, version, reason, now).await;
             }
             Err(error) => {
                 let wait = error.wait();

@@ -25,6 +25,18 @@ runners:
     disk_size: 100GiB
 ";
 
+/// The machine that takes a job in order to fail it: the cheapest there is that runs GitHub's runner.
+const MESSENGER: &str = "
+runners:
+  - name: messenger
+    labels: [dayfly-messenger]
+    instance_type: t4g.nano
+    machine_image: ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/arm64/hvm/ebs-gp3/ami-id
+    spot: false
+    idle_timeout: 3m
+    max_lifetime: 15m
+";
+
 /// The largest file that is read.
 const MAX_BYTES: usize = 64 * 1024;
 
@@ -211,6 +223,15 @@ impl Config {
     /// Never, which a test shows: the text is our own.
     pub fn built_in() -> Result<Self, ConfigError> {
         Self::parse(BUILT_IN)
+    }
+
+    /// What a messenger runs on.
+    ///
+    /// # Errors
+    /// Never, which a test shows: the text is our own.
+    pub fn messenger() -> Result<RunnerSpec, ConfigError> {
+        let mut runners = Self::parse(MESSENGER)?.runners;
+        runners.pop().ok_or_else(|| ConfigError("no messenger".to_owned()))
     }
 
     /// Reads a file.

@@ -3,6 +3,7 @@
 pub mod checkin;
 pub mod ending;
 pub mod fleet;
+pub mod giving_up;
 pub mod interruption;
 pub mod launch;
 pub mod news;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::RerunPolicy;
+use crate::config::{GivingUp, RerunPolicy};
 use crate::deadlines::{KEEP_DELIVERY, KEEP_ENDED, KEEP_QUEUE};
 use crate::event::Conclusion;
 use crate::ids::{DeliveryId, InstallationId, InstanceId, JobKey, Repository, RunId, RunKey, RunnerName};
@@ -57,6 +57,12 @@ pub struct Job {
     pub queued_at: Timestamp,
     /// Where it stands.
     pub state: JobState,
+    /// How it learns of it, should it be given up.
+    pub giving_up: GivingUp,
+    /// How far that has come.
+    pub telling: Telling,
+    /// How many messengers were sent to it.
+    pub messengers: u32,
     /// How many runners were launched for it.
     pub launches: u32,
     /// What their numbers are counted from: above that of any runner that was launched for it before
@@ -102,7 +108,30 @@ pub enum JobState {
     },
 }
 
+/// How far a job that is given up has been told of it in its own log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Telling {
+    /// There is nothing to tell.
+    #[default]
+    Nothing,
+    /// A messenger is to be sent.
+    Due,
+    /// One is on its way: the job's runner.
+    Sent,
+    /// None can be sent, and its run is to be cancelled.
+    Cancel,
+    /// Nothing more is done.
+    Over,
+}
+
 impl JobState {
+    /// Whether the job cannot have what it asks for.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Unlaunchable { .. })
+    }
+
     /// Whether the job is over, one way or the other.
     #[must_use]
     pub fn is_end(&self) -> bool {

@@ -1,7 +1,7 @@
 //! What the end of a runner means for jobs, recorded and told.
 
 use dayfly_core::decide::ending::{self, Follows};
-use dayfly_core::decide::news;
+use dayfly_core::decide::{giving_up, news};
 use dayfly_core::event::{Event, LaunchDue};
 use dayfly_core::ids::{JobKey, RunAttempt, RunKey};
 use dayfly_core::record::{AfterInterruption, Change, Job, JobState, Notice, Run, Runner, Say};
@@ -96,9 +96,13 @@ async fn may_wait<S: Store, B: Bus>(
             return Ok(());
         };
         let waits = job.state == JobState::Queued;
+        let due = job.due_at.is_some();
         let mut changes = Vec::new();
         if waits && news::is_interruption(runner) {
             let say = news::interrupted(runner, AfterInterruption::AnotherInstance, now);
+            changes.push(notice(store, &job, say, now).await?);
+        } else if job.state.is_given_up() && !stored.record.state.is_given_up() {
+            let say = giving_up::said(&job, runner.tried.clone());
             changes.push(notice(store, &job, say, now).await?);
         }
         changes.push(Change::update(stored.version, job));
@@ -107,7 +111,7 @@ async fn may_wait<S: Store, B: Bus>(
             done => {
                 done?;
                 tracing::info!(job = %key, runner = %runner.name, again = waits, "the job's runner ended before it took the job");
-                if waits {
+                if due {
                     bus.publish(&Event::LaunchDue(LaunchDue::of_job(key))).await?;
                 }
                 return Ok(());

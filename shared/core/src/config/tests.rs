@@ -14,6 +14,19 @@ fn without_a_file_the_dayfly_gpu_label_stands_for_a_gpu_on_spot() {
 }
 
 #[test]
+fn a_messenger_is_one_small_machine_on_demand() {
+    let spec = Config::messenger().unwrap();
+    assert_eq!(
+        (spec.spot, spec.instance_types),
+        (false, vec![InstanceType::new("t4g.nano")])
+    );
+    assert!(
+        spec.max_lifetime < Some(Duration::from_mins(20)),
+        "it costs a cent an hour"
+    );
+}
+
+#[test]
 fn every_key_is_read() {
     let text = "
 runners:

@@ -2,6 +2,7 @@
 
 use crate::config::{RerunOnDemand, RerunPolicy, RerunWhat};
 use crate::deadlines::{MAX_LAUNCHES, RERUN_RETRY};
+use crate::decide::giving_up;
 use crate::decide::rerun;
 use crate::ids::{JobKey, RunKey};
 use crate::record::{Ending, Job, JobState, Rerun, Run, Runner};
@@ -114,6 +115,9 @@ fn joined(one: RerunPolicy, other: RerunPolicy) -> RerunPolicy {
 /// after too many runners. Nothing if it has moved on, or has another runner.
 #[must_use]
 pub fn waits_again(job: &Job, runner: &Runner, now: Timestamp) -> Option<Job> {
+    if let Some(job) = giving_up::lost(job, runner, now) {
+        return Some(job);
+    }
     if job.state != JobState::Launching || job.runner.as_ref() != Some(&runner.name) {
         return None;
     }
@@ -125,9 +129,7 @@ pub fn waits_again(job: &Job, runner: &Runner, now: Timestamp) -> Option<Job> {
             runner.name,
             runner.ending.as_ref().map_or("unknown", Ending::words)
         );
-        job.state = JobState::Unlaunchable { reason };
-        job.due_at = None;
-        job.ended_at = Some(now);
+        job = giving_up::unlaunchable(job, reason, runner.tried.clone(), now).0;
     } else {
         job.state = JobState::Queued;
         job.due_at = Some(now);

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use crate::config::GivingUp;
 use crate::deadlines::{Deadlines, QUEUE_LIMIT};
 use crate::event::{Conclusion, JobEvent};
 use crate::ids::RunnerName;
 use crate::lifecycle::RunnerStep;
-use crate::record::{Ending, Job, JobState, LaunchPlan, Runner, RunnerState};
+use crate::record::{Ending, Job, JobState, LaunchPlan, Runner, RunnerState, Telling};
 use crate::time::Timestamp;
 
 /// What a `job.queued` or a due launch asks for.
@@ -20,6 +21,10 @@ pub enum Need {
     Resume,
     /// Nobody needs the launch that was begun.
     Drop,
+    /// A messenger, for it is given up.
+    Messenger,
+    /// Its run is to be cancelled, for it is given up and no messenger can be sent.
+    CancelRun,
     /// Nothing, for this reason.
     Nothing(&'static str),
 }
@@ -54,11 +59,12 @@ pub fn on_job_due(job: &Job) -> Need {
     match job.state {
         // Much may have happened since it was said to wait.
         JobState::Queued => Need::ClaimIfWaiting,
-        JobState::Launching
-        | JobState::Running { .. }
-        | JobState::Finished { .. }
-        | JobState::Refused { .. }
-        | JobState::Unlaunchable { .. } => on_queued_again(job),
+        JobState::Refused { .. } | JobState::Unlaunchable { .. } => match job.telling {
+            Telling::Due => Need::Messenger,
+            Telling::Cancel => Need::CancelRun,
+            Telling::Nothing | Telling::Sent | Telling::Over => on_queued_again(job),
+        },
+        JobState::Launching | JobState::Running { .. } | JobState::Finished { .. } => on_queued_again(job),
     }
 }
 
@@ -73,8 +79,17 @@ pub fn on_runner_due(runner: &Runner, job: Option<&Job>, now: Timestamp) -> Need
         return Need::Nothing("its launch is under way, or not due yet");
     }
     match job {
-        Some(job) if job.state == JobState::Launching && job.runner.as_ref() == Some(&runner.name) => Need::Resume,
+        Some(job) if job.runner.as_ref() == Some(&runner.name) && awaits(job, runner) => Need::Resume,
         _ => Need::Drop,
+    }
+}
+
+/// Whether a job still waits for what a runner is to do: to run it, or to tell it that it will not be.
+fn awaits(job: &Job, runner: &Runner) -> bool {
+    if runner.message.is_some() {
+        job.state.is_given_up() && job.telling == Telling::Sent
+    } else {
+        job.state == JobState::Launching
     }
 }
 
@@ -98,6 +113,9 @@ pub fn new_job(event: &JobEvent) -> Job {
         labels: event.labels.clone(),
         queued_at: event.received_at,
         state: JobState::Queued,
+        giving_up: GivingUp::default(),
+        telling: Telling::Nothing,
+        messengers: 0,
         launches: 0,
         first_launch: first_launch(event),
         runner: None,
@@ -173,15 +191,6 @@ pub fn resume(mut runner: Runner, now: Timestamp, deadlines: &Deadlines) -> Runn
     runner.launch_due = Runner::take_over_at(now);
     runner.due_at = runner.next_look(deadlines);
     runner
-}
-
-/// A job that cannot have what it asks for.
-#[must_use]
-pub fn refuse(mut job: Job, reason: String, now: Timestamp) -> Job {
-    job.state = JobState::Refused { reason };
-    job.due_at = None;
-    job.ended_at = Some(now);
-    job
 }
 
 /// A job that is not there any more, or whose run is over.

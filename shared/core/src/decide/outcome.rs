@@ -2,9 +2,10 @@
 
 use crate::capacity::{self, FleetError, FleetErrorKind};
 use crate::deadlines::Deadlines;
+use crate::decide::giving_up;
 use crate::ids::InstanceType;
 use crate::lifecycle::RunnerStep;
-use crate::record::{Ending, Instance, Job, JobState, Launched, Runner, RunnerState, Say};
+use crate::record::{Ending, Instance, Job, Launched, Runner, RunnerState, Say};
 use crate::time::Timestamp;
 
 /// How an attempt went.
@@ -154,17 +155,24 @@ fn give_up(mut runner: Runner, job: Option<Job>, step: RunnerStep, now: Timestam
     let reason = why(&runner);
     let ending = Ending::Unlaunchable { reason: reason.clone() };
     runner.end(step, ending, now, deadlines);
-    let job = job
-        .filter(|job| job.runner.as_ref() == Some(&runner.name) && !job.state.is_end())
-        .map(|mut job| {
-            job.state = JobState::Unlaunchable { reason };
-            job.due_at = None;
-            job.ended_at = Some(now);
-            job
-        });
+    let told = job
+        .filter(|job| job.runner.as_ref() == Some(&runner.name))
+        .and_then(|job| tell(job, &runner, reason, now));
+    let (job, say) = told.unzip();
     Recorded {
         job,
+        say,
         ..Recorded::of(runner)
+    }
+}
+
+/// What follows for the job: it is given up; or, if a messenger could not be launched, there is nobody
+/// to tell it.
+fn tell(job: Job, runner: &Runner, reason: String, now: Timestamp) -> Option<(Job, Say)> {
+    match (&runner.message, job.state.is_given_up()) {
+        (None, _) if !job.state.is_end() => Some(giving_up::unlaunchable(job, reason, runner.tried.clone(), now)),
+        (Some(_), true) => Some(giving_up::cannot_send(job, reason, runner.tried.clone(), now)),
+        _ => None,
     }
 }
 

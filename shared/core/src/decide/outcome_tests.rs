@@ -3,7 +3,7 @@ use crate::capacity::{InstanceLifecycle, Pool};
 use crate::decide::fixtures::{claimed, deadlines, launched, now, plan, rung};
 use crate::decide::{fleet, launch};
 use crate::ids::{InstanceType, Zone};
-use crate::record::{LaunchPlan, Rung};
+use crate::record::{JobState, LaunchPlan, Rung};
 
 fn error(kind: FleetErrorKind, code: &str) -> FleetError {
     FleetError {

@@ -1,7 +1,7 @@
 //! What the start and the end of a job mean for it and for the runners that have to do with it.
 
 use crate::deadlines::Deadlines;
-use crate::decide::launch;
+use crate::decide::{giving_up, launch};
 use crate::event::{Conclusion, JobEvent};
 use crate::lifecycle::RunnerStep;
 use crate::record::{Ending, Job, JobState, Runner, RunnerState};
@@ -44,6 +44,10 @@ pub fn started(known: Concerned, event: &JobEvent, now: Timestamp, deadlines: &D
     if let Some(runner) = &mut taken {
         runner.take(RunnerStep::StartJob, now, deadlines);
         bind(&mut job, runner, own.as_mut(), robbed.as_mut(), now);
+        if let Some(own) = own.as_mut().filter(|own| own.message.is_some() && is_free(own)) {
+            // There is nothing to tell any more, and it must not tell another.
+            own.end(RunnerStep::DropNeed, Ending::NotNeeded, now, deadlines);
+        }
     } else {
         own = None;
         robbed = None;
@@ -62,7 +66,14 @@ fn bind(job: &mut Job, taken: &mut Runner, own: Option<&mut Runner>, robbed: Opt
     taken.job = Some(job.key);
     taken.job_run = Some(job.run);
     taken.asked = None;
-    if taken.wanted_by != job.key {
+    if taken.message.is_some() && taken.wanted_by != job.key {
+        // A messenger is no runner that could be swapped for another.
+        if let Some(robbed) = robbed
+            && let Some(waits) = giving_up::lost(robbed, taken, now)
+        {
+            *robbed = waits;
+        }
+    } else if taken.wanted_by != job.key {
         swap(job, taken, own, robbed, now);
     }
 }
@@ -71,7 +82,7 @@ fn swap(job: &mut Job, taken: &mut Runner, own: Option<&mut Runner>, robbed: Opt
     let robbed_key = taken.wanted_by;
     taken.wanted_by = job.key;
     job.runner = Some(taken.name.clone());
-    let mut spare = own.filter(|own| is_unbound(own));
+    let mut spare = own.filter(|own| is_unbound(own) && own.message.is_none());
     if let Some(own) = &mut spare {
         // Even if that job is over: then nobody waits for it, and it idles out.
         own.wanted_by = robbed_key;
@@ -126,7 +137,9 @@ pub fn completed(known: Concerned, event: &JobEvent, now: Timestamp, deadlines: 
     if let Some(runner) = &mut taken {
         // Its start may not have been told.
         bind(&mut job, runner, own.as_mut(), robbed.as_mut(), now);
-        let ending = if was_interrupted(conclusion) && is_silent(runner, now, deadlines) {
+        let ending = if giving_up::is_mistaken(runner, event) {
+            Ending::Mistaken
+        } else if was_interrupted(conclusion) && is_silent(runner, now, deadlines) {
             Ending::HeartbeatLost
         } else {
             Ending::JobOver

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::deadlines::Deadlines;
 use crate::lifecycle::{RunnerStep, Step as _};
-use crate::record::{Ending, Job, JobState, Runner, RunnerState};
+use crate::record::{Ending, Job, JobState, Runner, RunnerState, Telling};
 use crate::time::Timestamp;
 
 /// What a runner needs that is due.
@@ -195,6 +195,11 @@ pub fn look_at_job(job: &Job) -> JobLook {
     match job.state {
         JobState::Queued => JobLook::Launch,
         JobState::Running { .. } => JobLook::Ask,
+        JobState::Refused { .. } | JobState::Unlaunchable { .. }
+            if matches!(job.telling, Telling::Due | Telling::Cancel) =>
+        {
+            JobLook::Launch
+        }
         JobState::Launching | JobState::Finished { .. } | JobState::Refused { .. } | JobState::Unlaunchable { .. } => {
             JobLook::Nothing
         }

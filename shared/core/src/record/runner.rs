@@ -88,6 +88,8 @@ pub enum Ending {
     HeartbeatLost,
     /// It reached its maximum lifetime.
     Lifetime,
+    /// It was sent to tell another job that it is given up.
+    Mistaken,
     /// It said goodbye.
     Goodbye {
         /// For this reason.
@@ -114,6 +116,7 @@ impl Ending {
             Self::NeverBooted => "its instance never checked in",
             Self::HeartbeatLost => "its instance was not heard of any more",
             Self::Lifetime => "it reached its maximum lifetime",
+            Self::Mistaken => "it was sent to another job, to tell it that it is given up, and took this one",
             Self::Goodbye { reason } => reason.words(),
             Self::Unlaunchable { reason } => reason,
         }
@@ -123,7 +126,7 @@ impl Ending {
     #[must_use]
     pub fn interrupts_its_job(&self) -> bool {
         match self {
-            Self::Interrupted | Self::Vanished | Self::HeartbeatLost => true,
+            Self::Interrupted | Self::Vanished | Self::HeartbeatLost | Self::Mistaken => true,
             Self::Goodbye { reason } => matches!(reason, GoodbyeReason::Unreachable | GoodbyeReason::Interrupted),
             Self::JobOver
             | Self::NotNeeded

@@ -1,0 +1,119 @@
+//! A job that is given up: said on its commit, and by a messenger in its own log.
+
+use dayfly_core::capacity::InstanceLifecycle;
+use dayfly_core::config::Config;
+use dayfly_core::decide::giving_up;
+use dayfly_core::event::{Event, LaunchDue};
+use dayfly_core::record::{Change, Job, LaunchPlan, Notice, Rung, Say, Version};
+use dayfly_core::time::Timestamp;
+use dayfly_lifecycle::{FlowError, announce, wake_up};
+use dayfly_ports::{ApiErrorKind, Bus, Clock, Fleet, GitHub, Parameters, Schedule, Store, StoreError};
+
+use crate::{Function, NoPlan, Outcome, scope};
+
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock> Function<S, G, F, B, C, P, K> {
+    /// Refuses a job that cannot have what it asks for.
+    pub(crate) async fn refuse(
+        &self,
+        job: Job,
+        version: Option<Version>,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<Outcome, FlowError> {
+        tracing::warn!(job = %job.key, reason, "refused the job");
+        wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
+        let (job, say) = giving_up::refuse(job, reason, now);
+        self.tell(job, version, say, Outcome::Refused, now).await
+    }
+
+    /// Sends a messenger to a job that was given up.
+    pub(crate) async fn send_messenger(
+        &self,
+        job: Job,
+        version: Version,
+        now: Timestamp,
+    ) -> Result<Outcome, FlowError> {
+        let plan = match self.messenger_plan(now).await {
+            Ok(plan) => plan,
+            Err(NoPlan::Refused(why)) => return self.cannot_send(job, version, why, now).await,
+            // It stays due.
+            Err(NoPlan::Unavailable(why, _)) => {
+                tracing::warn!(job = %job.key, why, "a messenger could not be planned yet");
+                return Ok(Outcome::Postponed);
+            }
+        };
+        match giving_up::send(job.clone(), plan, now, &self.deadlines) {
+            Some((job, messenger)) => self.launch(job, Some(version), messenger, Vec::new(), now).await,
+            None => {
+                let why = "several were sent and none of them took the job".to_owned();
+                self.cannot_send(job, version, why, now).await
+            }
+        }
+    }
+
+    /// Cancels the run of a job that nobody else can tell that it is given up.
+    pub(crate) async fn cancel_run(&self, job: Job, version: Version) -> Result<Outcome, FlowError> {
+        match self.github.cancel_run(&scope(&job), job.run).await {
+            Err(error) if matches!(error.kind, ApiErrorKind::RateLimited(_) | ApiErrorKind::Unavailable) => {
+                // It stays due.
+                return Err(error.into());
+            }
+            Err(error) => tracing::error!(job = %job.key, run = %job.run, %error, "the run could not be cancelled"),
+            Ok(()) => tracing::info!(job = %job.key, run = %job.run, "cancelled the run"),
+        }
+        self.record_job(giving_up::cancelled(job), Some(version), Outcome::Refused)
+            .await
+    }
+
+    async fn cannot_send(&self, job: Job, version: Version, why: String, now: Timestamp) -> Result<Outcome, FlowError> {
+        tracing::warn!(job = %job.key, why, "no messenger can be sent");
+        let (job, say) = giving_up::cannot_send(job, why, Vec::new(), now);
+        self.tell(job, Some(version), say, Outcome::Refused, now).await
+    }
+
+    /// Records what becomes of a job together with what is to be said of it.
+    async fn tell(
+        &self,
+        job: Job,
+        version: Option<Version>,
+        say: Say,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Result<Outcome, FlowError> {
+        let known = self.store.notice(job.key).await?;
+        let notice = Notice::of(known.as_ref().map(|stored| stored.record.clone()), &job, say, now);
+        let (key, due) = (job.key, job.due_at.is_some());
+        let changes = vec![
+            Change {
+                record: job.into(),
+                expected: version,
+                delete: false,
+            },
+            Change::put(known.as_ref(), notice.clone()),
+        ];
+        match self.store.commit(changes).await {
+            Err(StoreError::Conflict) => return Ok(Outcome::Nothing("another call holds the job")),
+            done => done?,
+        }
+        announce(&self.bus, &notice).await;
+        if due {
+            self.bus.publish(&Event::LaunchDue(LaunchDue::of_job(key))).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn messenger_plan(&self, now: Timestamp) -> Result<LaunchPlan, NoPlan> {
+        let spec = Config::messenger().map_err(|error| NoPlan::Refused(error.to_string()))?;
+        let image = self
+            .images
+            .find(&self.parameters, &self.fleet, &spec.image, now)
+            .await?;
+        let rung = Rung {
+            spec,
+            image: image.image,
+            root_device: image.root_device,
+            lifecycle: InstanceLifecycle::OnDemand,
+        };
+        Ok(LaunchPlan::new(rung, Vec::new()))
+    }
+}
