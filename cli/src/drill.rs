@@ -224,6 +224,9 @@ impl<R: Records, F: Injector> Round<'_, R, F> {
             }
             let instant = tokio::time::Instant::now();
             if seen.is_gone() {
+                if gone.is_none() {
+                    output.note("waiting for the run of its job to be over, five minutes at most …")?;
+                }
                 let since = *gone.get_or_insert(instant);
                 if instant > since + self.patience.again {
                     return told(Ending::Done, timeline.rest(), output);

@@ -13,6 +13,13 @@ const COULD_NOT: u8 = 2;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    // What the adapters call an error, a record that cannot be read say, is one here too.
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::ERROR)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .init();
     let cli = Cli::parse();
     let (mut out, mut notes) = (std::io::stdout(), std::io::stderr());
     match run(cli, &mut Output::new(&mut out, &mut notes)).await {

@@ -58,7 +58,7 @@ async fn an_interruption_is_sent_and_its_healing_told(lab: &Lab) {
 
     let list = drill(lab, &[]).await;
     assert_eq!(list.status, Some(0), "{}", list.notes);
-    let line = list.said.lines().find(|line| line.starts_with(&runner));
+    let line = list.said.lines().find(|line| line.contains(&runner));
     assert!(line.is_some_and(|line| line.ends_with("spot")), "{}", list.said);
 
     let done = drill(lab, &["--runner", &runner]).await;
