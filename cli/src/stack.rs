@@ -149,7 +149,7 @@ pub(crate) mod tests {
             .build()
     }
 
-    const OUTPUTS: [(&str, &str); 7] = [
+    const OUTPUTS: [(&str, &str); 8] = [
         ("DeadLettersUrl", "https://sqs.eu-west-1.amazonaws.com/123/dead"),
         ("LaunchFunctionName", "dayfly-Launch-1"),
         ("SettleFunctionName", "dayfly-Settle-1"),

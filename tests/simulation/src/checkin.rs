@@ -137,6 +137,9 @@ impl Sim {
                 let now = self.now();
                 self.with(instance, |machine| machine.heard_at = Some(now));
                 let hostile = self.with(instance, |machine| machine.hostile) == Some(true);
+                if let Ok(answer) = serde_json::from_str::<ClaimAnswer>(body) {
+                    self.with(instance, |machine| machine.messenger = answer.message.is_some());
+                }
                 let hook = self.dice("hook", instance.as_str()).happens(0.5);
                 for event in understood(&what, body, hook, now) {
                     self.feed(instance, if hostile { disobeyed(event) } else { event });

@@ -149,12 +149,12 @@ impl Sim {
         }
     }
 
-    /// People cancel the runs whose jobs were given up: GitHub lets them wait for a day.
+    /// People cancel the runs of jobs that no messenger could fail: GitHub lets them wait for a day.
     pub fn tidy_up(self: &Rc<Self>) {
         let given_up: Vec<RunId> = {
             let hub = self.hub.borrow();
             let open = hub.runs.iter().filter(|(_, run)| run.ended.is_none());
-            open.filter(|(_, run)| run.jobs.iter().any(|job| self.is_given_up(&hub.jobs[job])))
+            open.filter(|(_, run)| run.jobs.iter().any(|job| self.is_told(&hub.jobs[job])))
                 .map(|(id, _)| *id)
                 .collect()
         };

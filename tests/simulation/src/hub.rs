@@ -91,6 +91,8 @@ pub struct Run {
     pub fails: bool,
     /// The attempts in which a job of ours was interrupted.
     pub interrupted: BTreeSet<RunAttempt>,
+    /// Whether a messenger took a job of it that it was not sent to.
+    pub mistaken: bool,
 }
 
 /// A registered runner.
@@ -232,6 +234,7 @@ impl Hub {
                 started_at: now,
                 fails: false,
                 interrupted: BTreeSet::new(),
+                mistaken: false,
             },
         );
         let jobs: Vec<JobId> = works

@@ -6,15 +6,22 @@ use std::time::Duration;
 use dayfly_core::config::RerunWhat;
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::JobKey;
-use dayfly_core::record::{JobState, Record, RecordId};
+use dayfly_core::notice::CheckConclusion;
+use dayfly_core::record::{JobState, Record, RecordId, Telling};
+use dayfly_core::time::Timestamp;
 use dayfly_ports::JobStatus;
 
 use crate::hub::Job;
 use crate::plan::{Item, Outage, Trouble, clock};
 use crate::promises::{
-    AT_REST, AWAKE, CONTROL, DUE, FEW_CALLS, GITHUB, JOB_OVER, LIFETIME, MINUTE, NOTHING, OFFLINE, RERUN, SERVED, TWICE,
+    AT_REST, AWAKE, CONTROL, DUE, FEW_CALLS, GITHUB, JOB_OVER, LIFETIME, MINUTE, NOTHING, OFFLINE, RERUN, SERVED,
+    TWICE, VISIBLE,
 };
 use crate::sim::{Happening, Sim};
+
+/// How long it may take to say that a job is given up: what stood in the way may be tried again after
+/// as long as a pause.
+const TOLD: Duration = Duration::from_mins(20);
 
 impl Sim {
     /// What is looked at twice a minute.
@@ -28,6 +35,7 @@ impl Sim {
         let since_calm = self.elapsed().saturating_sub(self.plan.calm_from);
         if since_calm > 20 * MINUTE + hour && since_calm < 21 * MINUTE + hour {
             self.waiting_jobs_are_served();
+            self.given_up_jobs_are_told();
         }
     }
 
@@ -152,6 +160,19 @@ impl Sim {
         }
     }
 
+    /// Whether a job was given up, and everything done to let it know.
+    pub fn is_told(&self, job: &Job) -> bool {
+        let key = JobKey {
+            job: job.id,
+            attempt: job.attempt,
+        };
+        let over = match self.table.borrow().peek(&RecordId::Job(key)) {
+            Some(Record::Job(job)) => job.telling == Telling::Over,
+            _ => false,
+        };
+        over && self.is_given_up(job)
+    }
+
     /// Whether a job that GitHub says waits was given up in words.
     pub fn is_given_up(&self, job: &Job) -> bool {
         let key = JobKey {
@@ -177,6 +198,34 @@ impl Sim {
         drop(hub);
         if let Some(why) = why {
             self.broken(SERVED, why);
+        }
+    }
+
+    /// Every job that is given up has a check run that fails and says why.
+    pub(crate) fn given_up_jobs_are_told(&self) {
+        let table = self.table.borrow();
+        let hub = self.hub.borrow();
+        let silent = hub.jobs.values().find(|job| {
+            let key = JobKey {
+                job: job.id,
+                attempt: job.attempt,
+            };
+            let since = match table.peek(&RecordId::Job(key)) {
+                Some(Record::Job(job)) if job.state.is_given_up() => job.ended_at,
+                _ => None,
+            };
+            let told = hub
+                .checks
+                .values()
+                .any(|check| check.job == Some(key) && check.said.conclusion == Some(CheckConclusion::Failure));
+            let late = |since: Timestamp| self.overdue(self.now().since(since), TOLD, &[CONTROL, GITHUB]);
+            !told && since.is_some_and(late)
+        });
+        let why = silent.map(|job| format!("job {} is given up, and nobody was told", job.id));
+        drop(hub);
+        drop(table);
+        if let Some(why) = why {
+            self.broken(VISIBLE, why);
         }
     }
 
@@ -224,7 +273,7 @@ impl Sim {
         let hub = self.hub.borrow();
         let open = hub.jobs.values().find(|job| {
             let failed_at_start = hub.failed_at_start(job);
-            !job.is_over() && !failed_at_start && !self.is_given_up(job)
+            !job.is_over() && !failed_at_start
         });
         let twice = hub.jobs.values().find(|job| job.starts > 1);
         let why = open.map(|job| format!("job {} is {:?}", job.id, job.status));

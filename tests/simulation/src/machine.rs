@@ -54,6 +54,8 @@ pub struct Machine {
     pub process: Process,
     /// Whether anything on it moves.
     pub frozen: bool,
+    /// Whether its runner fails the job that it takes, with a reason, before any step.
+    pub messenger: bool,
     /// Whether it never came up.
     pub never_booted: bool,
     pub(crate) cut: bool,
@@ -102,6 +104,7 @@ impl Sim {
             frozen: false,
             never_booted: befalls(Trouble::BootFailure),
             cut: false,
+            messenger: false,
             hung_job: befalls(Trouble::HungJob),
             hung_runner: befalls(Trouble::HungRunner),
             runner_broken: befalls(Trouble::RunnerBroken),

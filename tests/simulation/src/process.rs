@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use dayfly_agent::machine::Event;
 use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{InstanceId, JobId, RunnerId};
+use dayfly_core::ids::{InstanceId, JobId, JobKey, RunnerId, RunnerName};
 
 use crate::machine::Process;
 use crate::plan::Trouble;
+use crate::promises::claimed_for;
 use crate::sim::{Happening, Sim};
 
 impl Sim {
@@ -69,7 +70,7 @@ impl Sim {
 
     /// A runner takes a job, if it can. Answers whether it does.
     pub fn takes(self: &Rc<Self>, instance: &InstanceId, job: JobId) -> bool {
-        let works = self.hub.borrow().jobs.get(&job).map_or(Duration::ZERO, |job| job.works);
+        let mut works = self.hub.borrow().jobs.get(&job).map_or(Duration::ZERO, |job| job.works);
         let (hung, trouble) = {
             let mut machines = self.machines.borrow_mut();
             let Some(machine) = machines.get_mut(instance).filter(|one| !one.frozen && !one.cut) else {
@@ -79,6 +80,12 @@ impl Sim {
                 return false;
             };
             machine.process = Process::Working(runner, job);
+            if machine.messenger {
+                self.messenger_takes(runner, job);
+                works = Duration::from_secs(2);
+                machine.hung_job = false;
+                machine.outcome = Conclusion::Failure;
+            }
             (machine.hung_job, machine.at_the_end.take())
         };
         if let Some(trouble) = trouble {
@@ -91,6 +98,21 @@ impl Sim {
         }
         self.feed(instance, Event::JobStarted);
         true
+    }
+
+    /// A messenger took a job, which may not be the one that it was sent to.
+    fn messenger_takes(&self, messenger: RunnerId, job: JobId) {
+        let mut hub = self.hub.borrow_mut();
+        let name = hub.runners.get(&messenger).map(|one| one.name.clone());
+        let sent_to = name.and_then(|name| claimed_for(&RunnerName::from_registered(&name)?));
+        let Some((run, attempt)) = hub.jobs.get(&job).map(|job| (job.run, job.attempt)) else {
+            return;
+        };
+        if sent_to != Some(JobKey { job, attempt })
+            && let Some(run) = hub.runs.get_mut(&run)
+        {
+            run.mistaken = true;
+        }
     }
 
     /// A person's cancel reaches the runner.

@@ -415,6 +415,10 @@ impl Sim {
         let before = RunAttempt(of.attempt.0 - 1);
         let due = of.interrupted.contains(&before);
         let (ours, theirs) = (of.our_reruns, of.their_reruns);
+        if of.mistaken {
+            // What a messenger took by mistake is put right, whatever the configuration says.
+            return;
+        }
         let config = self.plan.config(&of.repository);
         let newer = hub.newer_than(run).and_then(|newer| hub.runs.get(&newer));
         // It may have started after we had looked.
@@ -449,7 +453,7 @@ impl Sim {
 }
 
 /// The job that a runner was claimed for, which its name tells.
-fn claimed_for(runner: &RunnerName) -> Option<JobKey> {
+pub(crate) fn claimed_for(runner: &RunnerName) -> Option<JobKey> {
     let mut parts = runner.as_str().split('-').skip(1);
     Some(JobKey {
         job: JobId(parts.next()?.parse().ok()?),
@@ -469,6 +473,8 @@ pub const SERVED: &str = "3: every job ends: run, re-run, refused or failed";
 pub const TWICE: &str = "3: no job starts twice in one attempt";
 /// See [`LIFETIME`].
 pub const RERUN: &str = "3: an interrupted job is run again if that is wanted, as often as is allowed, and no other";
+/// See [`LIFETIME`].
+pub const VISIBLE: &str = "3: a job that is given up is failed visibly";
 /// See [`LIFETIME`].
 pub const ONE: &str = "4: never two live instances for one job";
 /// See [`LIFETIME`].

@@ -3,7 +3,8 @@ use std::time::Duration;
 use dayfly_core::capacity::{FleetErrorKind, InstanceLifecycle, Placement, Pool, Tried};
 use dayfly_core::checkin::{GoodbyeReason, Stage};
 use dayfly_core::config::{
-    AllocationStrategy, Breaker, Fallback, MachineImage, Rebalance, RerunOnDemand, RerunPolicy, RerunWhat, RunnerSpec,
+    AllocationStrategy, Breaker, Fallback, GivingUp, MachineImage, Rebalance, RerunOnDemand, RerunPolicy, RerunWhat,
+    RunnerSpec,
 };
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{
@@ -16,7 +17,7 @@ use dayfly_core::money::MicroDollars;
 use dayfly_core::notice::CheckConclusion;
 use dayfly_core::record::{
     AfterInterruption, BucketId, Ending, JobState, LaunchPlan, Launched, Message, MessengerNews, PoolFailure,
-    PoolInterruption, RecordId, Rerun, RunEnd, Rung, RunnerState, Say, WatchedRepository,
+    PoolInterruption, RecordId, Rerun, RunEnd, Rung, RunnerState, Say, Telling, WatchedRepository,
 };
 use dayfly_core::time::Timestamp;
 use proptest::collection::{btree_map, vec};
@@ -85,6 +86,7 @@ prop_compose! {
         Job {
             key, run: RunId(run), repository, installation: InstallationId(installation), name,
             head_sha: "f00d".to_owned(), labels, queued_at, state, launches,
+            giving_up: GivingUp { messenger: launches > 3, cancel_run: launches < 3 }, telling: Telling::Due, messengers: launches,
             first_launch: launches / 2, runner, asked: launches, due_at, ended_at,
         }
     }

@@ -144,6 +144,9 @@ pub fn now() -> Timestamp {
 /// A job that waits, and must be looked at by `due_at`.
 pub fn job(id: u64, attempt: u32, due_at: Option<Timestamp>) -> Job {
     Job {
+        giving_up: dayfly_core::config::GivingUp::default(),
+        telling: dayfly_core::record::Telling::Nothing,
+        messengers: 0,
         key: JobKey {
             job: JobId(id),
             attempt: RunAttempt(attempt),

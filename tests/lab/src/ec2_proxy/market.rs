@@ -74,6 +74,20 @@ pub enum Family {
 }
 
 impl Family {
+    /// The code under which Service Quotas tells of it, where there is one.
+    #[must_use]
+    pub fn quota(self, lifecycle: Lifecycle) -> Option<&'static str> {
+        match (self, lifecycle) {
+            (Self::GAndVt, Lifecycle::Spot) => Some("L-3819A6DF"),
+            (Self::GAndVt, Lifecycle::OnDemand) => Some("L-DB2E81BA"),
+            (Self::P, Lifecycle::Spot) => Some("L-7212CCBC"),
+            (Self::P, Lifecycle::OnDemand) => Some("L-417A185B"),
+            (Self::Standard, Lifecycle::Spot) => Some("L-34B43A08"),
+            (Self::Standard, Lifecycle::OnDemand) => Some("L-1216C47A"),
+            (Self::Other, _) => None,
+        }
+    }
+
     /// The family of an instance type.
     #[must_use]
     pub fn of(instance_type: &str) -> Self {

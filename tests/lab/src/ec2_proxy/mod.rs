@@ -366,7 +366,7 @@ impl Proxy {
     /// How many vCPUs run of each quota, as far as the scenario limits any.
     async fn in_use(&self) -> Result<Usage, AwsError> {
         let mut usage = Usage::new();
-        if self.state().scenario.quotas.is_empty() {
+        if self.state().scenario.limits.is_empty() {
             return Ok(usage);
         }
         for instance in self.aws.instances().await? {

@@ -88,7 +88,7 @@ pub struct Scenario {
     /// What they have on demand; a pool that is not named has plenty.
     pub on_demand_supply: BTreeMap<Pool, Supply>,
     /// How many vCPUs the account may have running; a quota that is not named is no limit.
-    pub quotas: Usage,
+    pub limits: Usage,
     /// How fast launches may be asked for; as fast as anybody wants without one.
     pub bucket: Option<Bucket>,
     /// What goes wrong, first come first served.
@@ -127,7 +127,7 @@ impl Default for Scenario {
             default_on_demand_price: "0.800000".to_owned(),
             supply: BTreeMap::new(),
             on_demand_supply: BTreeMap::new(),
-            quotas: Usage::new(),
+            limits: Usage::new(),
             bucket: None,
             faults: Vec::new(),
             // G and VT, on-demand and on spot.
@@ -179,7 +179,10 @@ impl Scenario {
 
     /// The account may have `vcpus` of a family running.
     pub fn limit_vcpus(&mut self, lifecycle: Lifecycle, family: Family, vcpus: u32) {
-        self.quotas.insert((lifecycle, family), vcpus);
+        self.limits.insert((lifecycle, family), vcpus);
+        if let Some(code) = family.quota(lifecycle) {
+            self.quotas.insert(code.to_owned(), vcpus);
+        }
     }
 
     fn supply_of(&mut self, lifecycle: Lifecycle) -> &mut BTreeMap<Pool, Supply> {
@@ -228,7 +231,7 @@ impl Scenario {
         }
         let quota = (lifecycle, Family::of(&pool.instance_type));
         let used = in_use.get(&quota).copied().unwrap_or_default() + vcpus(&pool.instance_type);
-        if let Some(limit) = self.quotas.get(&quota).filter(|limit| used > **limit) {
+        if let Some(limit) = self.limits.get(&quota).filter(|limit| used > **limit) {
             return Err(over_quota(lifecycle, *limit));
         }
         match self.supply_of(lifecycle).get_mut(pool) {

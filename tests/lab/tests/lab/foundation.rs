@@ -181,7 +181,7 @@ async fn a_quota_counts_what_runs_and_a_bucket_what_is_asked_for() {
         per_second: 0.0,
     };
     lab.cloud.ec2().change(|scenario| {
-        scenario.quotas.clear();
+        scenario.limits.clear();
         scenario.bucket = Some(one);
     });
     assert_eq!(lab.ec2(&lab.fleet("fourth")).await.xml().texts("instanceIds").len(), 1);

@@ -139,6 +139,23 @@ fn no_instance_outlives_its_maximum_lifetime() {
     );
 }
 
+/// The messenger that is on its way boots, takes the job and fails it, and leaves.
+pub(crate) fn fail_by_messenger(stage: &Stage, job: u64) {
+    let instance = stage.instance();
+    let Answer::Http(200, claimed) = stage.claim(&instance) else {
+        panic!("the messenger got no config")
+    };
+    assert!(
+        claimed["message"]["text"].as_str().is_some_and(|text| !text.is_empty()),
+        "{claimed}"
+    );
+    let runner = *stage.world.hub().runners.keys().next().unwrap();
+    stage.world.hub().queue(RUN, JobId(job));
+    stage.start(runner, job);
+    stage.complete(job, Conclusion::Failure);
+    stage.minutes(4);
+}
+
 #[test]
 fn an_instance_that_never_checks_in_is_replaced_and_then_given_up() {
     let stage = Stage::new();
@@ -146,9 +163,10 @@ fn an_instance_that_never_checks_in_is_replaced_and_then_given_up() {
     for _ in 0..5 {
         stage.minutes(11);
     }
-    stage.minutes(5);
-    assert_eq!(stage.world.cloud().ever(), 5);
+    stage.minutes(2);
+    assert_eq!(stage.world.cloud().ever(), 5 + 1, "and a messenger");
     assert!(matches!(state_of(&stage, 11), JobState::Unlaunchable { .. }));
+    fail_by_messenger(&stage, 11);
     assert_eq!(stage.left(), Vec::<String>::new());
 }
 
@@ -312,13 +330,14 @@ fn a_launch_without_capacity_is_retried_and_given_up_in_ec2s_words() {
     stage
         .world
         .cloud()
-        .refuse(vec![(FleetErrorKind::Capacity, "InsufficientInstanceCapacity"); 9]);
+        .refuse(vec![(FleetErrorKind::Capacity, "InsufficientInstanceCapacity"); 4]);
     stage.queue(11);
-    stage.minutes(20);
+    stage.minutes(12);
     let JobState::Unlaunchable { reason } = state_of(&stage, 11) else {
         panic!()
     };
     assert!(reason.contains("InsufficientInstanceCapacity"), "{reason}");
+    fail_by_messenger(&stage, 11);
     assert_eq!(stage.left(), Vec::<String>::new());
 }
 
@@ -384,6 +403,8 @@ fn a_job_that_asks_for_labels_that_nobody_has_is_refused_in_words() {
         reason.contains("dayfly-tpu") && reason.contains(".dayfly.yml"),
         "{reason}"
     );
+    stage.deliver();
+    fail_by_messenger(&stage, 11);
     assert_eq!(stage.left(), Vec::<String>::new());
 }
 

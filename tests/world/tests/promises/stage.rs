@@ -53,6 +53,10 @@ impl Stage {
             "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id",
             "ami-0123456789abcdef0",
         );
+        world.set_parameter(
+            "/aws/service/canonical/ubuntu/server/24.04/stable/current/arm64/hvm/ebs-gp3/ami-id",
+            "ami-0aaaaaaaaaaaaaaaa",
+        );
         let stage = Self {
             world,
             now: Cell::new(Timestamp::from_seconds(1_800_000_000)),
