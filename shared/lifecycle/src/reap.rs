@@ -35,7 +35,8 @@ pub async fn reap<S: Store, G: GitHub, F: Fleet, B: Bus>(
     } = runner;
     let registration = unregister(github, &runner).await;
     let ended = end_instance(fleet, &runner, registration, now, deadlines).await?;
-    if ended {
+    // What follows does not wait for an instance that is only left to EC2.
+    if ended || runner.left_to_ec2_until(now, deadlines).is_some() {
         follow_up(store, bus, &runner, now).await?;
     }
     let end = End {
@@ -165,7 +166,7 @@ async fn end_instance<F: Fleet>(
     if runner.instance_ended {
         return Ok(true);
     }
-    let end = sweep::instance_end(runner, registration);
+    let end = sweep::instance_end(runner, registration, now, deadlines);
     let instances = match runner.instance() {
         Some(instance) => vec![instance.clone()],
         // What its launch came to was never recorded: the instance's tag tells.
