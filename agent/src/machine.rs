@@ -236,6 +236,19 @@ impl State {
         vec![Action::RunHook { at, limit }]
     }
 
+    /// The notice again, from elsewhere: the metadata knows the moment better than the control plane.
+    fn hurry(&mut self, left: Duration, now: Moment) -> Vec<Action> {
+        self.taken_back_at = self.taken_back_at.min(now + left);
+        let sooner = now + hook_limit(left).unwrap_or_default();
+        match &mut self.life {
+            Life::Saving { until, .. } if sooner < *until => {
+                *until = sooner;
+                self.tick(now)
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// The interruption hook has ended, or has to: now the runner is asked to end.
     fn saved(&mut self, words: &str, now: Moment) -> Vec<Action> {
         let Life::Saving {
@@ -461,7 +474,7 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
 
 fn spot_notice(state: &mut State, notice: InterruptionNotice, left: Duration, now: Moment) -> Vec<Action> {
     if state.notice.is_some() {
-        return Vec::new();
+        return state.hurry(left, now);
     }
     let end = End::because(
         GoodbyeReason::Interrupted,

@@ -329,6 +329,22 @@ fn the_less_time_ec2_leaves_the_less_the_hook_gets() {
 }
 
 #[test]
+fn a_hook_gets_less_time_once_it_is_known_that_ec2_leaves_less() {
+    let state = saving(vec![(15, noticed(115), vec![]), (16, noticed(20), vec![])]);
+    assert_eq!(state.deadline(), Some(at(21)));
+    saving(vec![(
+        16,
+        noticed(0),
+        vec![
+            Action::KillHook,
+            Action::SignalRunner,
+            report(Stage::DrainStarted, Some(NOTICED)),
+            hook_report("killed when its time was over, after 6 s"),
+        ],
+    )]);
+}
+
+#[test]
 fn a_hook_is_through_before_the_lifetime_is() {
     let mut state = State::new(at(70), UNREACHABLE);
     for (event, second) in [(claimed_with_hook(), 1), (Event::JobStarted, 5)] {
