@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use dayfly_core::checkin::{GoodbyeReason, InterruptionNotice, MESSAGE_MISTAKEN, MESSAGE_TOLD, Order, Phase, Stage};
+use dayfly_core::deadlines::RECLAIM_SLACK;
 
 #[cfg(test)]
 mod tests;
@@ -33,8 +34,6 @@ const HOPELESS_GOODBYE_PATIENCE: Duration = Duration::from_secs(5);
 const HEARTBEAT_RETRY: Duration = Duration::from_secs(5);
 /// How long the runner may take to leave once its job has ended: it uploads logs, and nothing else.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(120);
-/// EC2 takes a spot instance two minutes after its notice; a bit more, and it is not coming.
-const RECLAIM_PATIENCE: Duration = Duration::from_secs(150);
 /// What of the time that EC2 leaves is kept from the interruption hook: the listener ends its job
 /// in it, which takes it ten seconds and more.
 const LISTENERS_SHARE: Duration = Duration::from_secs(30);
@@ -102,6 +101,8 @@ pub struct State {
     /// When the runner must have left; nothing before its job has ended.
     leave_by: Option<Moment>,
     notice: Option<InterruptionNotice>,
+    /// When EC2 takes the instance back, once there is a notice.
+    taken_back_at: Moment,
     heartbeat: Duration,
     drain: Duration,
     hook: bool,
@@ -122,6 +123,7 @@ impl State {
             job: Job::None,
             leave_by: None,
             notice: None,
+            taken_back_at: Moment::MAX,
             heartbeat: Duration::ZERO,
             drain: Duration::ZERO,
             hook: false,
@@ -232,6 +234,19 @@ impl State {
             kill_at: now + self.drain,
         };
         vec![Action::RunHook { at, limit }]
+    }
+
+    /// The notice again, from elsewhere: the metadata knows the moment better than the control plane.
+    fn hurry(&mut self, left: Duration, now: Moment) -> Vec<Action> {
+        self.taken_back_at = self.taken_back_at.min(now + left);
+        let sooner = now + hook_limit(left).unwrap_or_default();
+        match &mut self.life {
+            Life::Saving { until, .. } if sooner < *until => {
+                *until = sooner;
+                self.tick(now)
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// The interruption hook has ended, or has to: now the runner is asked to end.
@@ -364,9 +379,11 @@ fn hook_finished(words: &str, since: Moment, now: Moment) -> Action {
     }
 }
 
-/// How long the interruption hook may run if EC2 leaves `left`; nothing if that is too little.
+/// How many whole seconds the interruption hook may run if EC2 leaves `left`; nothing if that is
+/// too little.
 fn hook_limit(left: Duration) -> Option<Duration> {
     let limit = left.saturating_sub(LISTENERS_SHARE).max(left / 4);
+    let limit = Duration::from_secs(limit.as_secs());
     (limit >= SHORTEST_HOOK).then_some(limit)
 }
 
@@ -444,9 +461,8 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
             // Within its first hour an instance that EC2 interrupts costs nothing, and one that
             // ends itself does: the control plane may prefer to leave it to EC2.
             (Life::Leaving { .. }, Some(Order::Continue)) if state.notice.is_some() => {
-                state.life = Life::AwaitingReclaim {
-                    until: now + RECLAIM_PATIENCE,
-                };
+                let until = (state.taken_back_at + RECLAIM_SLACK).min(state.lifetime_end).max(now);
+                state.life = Life::AwaitingReclaim { until };
                 Vec::new()
             }
             (Life::Leaving { .. }, _) => state.power_off(),
@@ -458,7 +474,7 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
 
 fn spot_notice(state: &mut State, notice: InterruptionNotice, left: Duration, now: Moment) -> Vec<Action> {
     if state.notice.is_some() {
-        return Vec::new();
+        return state.hurry(left, now);
     }
     let end = End::because(
         GoodbyeReason::Interrupted,
@@ -466,8 +482,10 @@ fn spot_notice(state: &mut State, notice: InterruptionNotice, left: Duration, no
     );
     let at = notice.at.clone();
     state.notice = Some(notice);
+    state.taken_back_at = now + left;
     let saves = state.hook && state.life == Life::Working && state.job == Job::Running;
-    let mut actions = match hook_limit(left.min(state.drain)) {
+    let left = left.min(state.drain).min(state.lifetime_end.saturating_sub(now));
+    let mut actions = match hook_limit(left) {
         Some(limit) if saves => state.save(end, at, limit, now),
         _ => state.wind_down(end, state.drain, now),
     };

@@ -357,11 +357,11 @@ impl Shell {
             // Those that are not through by then are dropped with their set.
             let _ = tokio::time::timeout(REPORTS_FIRST, reported).await;
             let answer = checkin.post::<OrderAnswer>("goodbye", &body, GOODBYE_PATIENCE).await;
-            let order = answer.map(|it| it.order);
-            if let Err(error) = &order {
-                log::warn("goodbye_failed", &error.to_string(), &[]);
+            match &answer {
+                Ok(answer) => pass_on_notice(&events, *answer),
+                Err(error) => log::warn("goodbye_failed", &error.to_string(), &[]),
             }
-            tell(&events, Event::GoodbyeDone(order.ok()));
+            tell(&events, Event::GoodbyeDone(answer.ok().map(|it| it.order)));
         });
     }
 

@@ -314,17 +314,47 @@ fn beat_with_notice() -> Action {
 #[test]
 fn the_less_time_ec2_leaves_the_less_the_hook_gets() {
     for (left, limit) in [
-        (120, Some(90_000)),
-        (60, Some(30_000)),
-        (40, Some(10_000)),
-        (20, Some(5_000)),
-        (4, Some(1_000)),
+        (120, Some(90)),
+        (60, Some(30)),
+        (40, Some(10)),
+        (20, Some(5)),
+        (7, Some(1)),
+        (4, Some(1)),
         (3, None),
         (0, None),
     ] {
-        let limit = limit.map(Duration::from_millis);
+        let limit = limit.map(Duration::from_secs);
         assert_eq!(hook_limit(at(left)), limit, "{left} s");
     }
+}
+
+#[test]
+fn a_hook_gets_less_time_once_it_is_known_that_ec2_leaves_less() {
+    let state = saving(vec![(15, noticed(115), vec![]), (16, noticed(20), vec![])]);
+    assert_eq!(state.deadline(), Some(at(21)));
+    saving(vec![(
+        16,
+        noticed(0),
+        vec![
+            Action::KillHook,
+            Action::SignalRunner,
+            report(Stage::DrainStarted, Some(NOTICED)),
+            hook_report("killed when its time was over, after 6 s"),
+        ],
+    )]);
+}
+
+#[test]
+fn a_hook_is_through_before_the_lifetime_is() {
+    let mut state = State::new(at(70), UNREACHABLE);
+    for (event, second) in [(claimed_with_hook(), 1), (Event::JobStarted, 5)] {
+        let _ = decide(&mut state, event, at(second));
+    }
+    let run_hook = Action::RunHook {
+        at: notice().at,
+        limit: at(30),
+    };
+    assert_eq!(decide(&mut state, noticed(120), at(10)), [run_hook, beat_with_notice()]);
 }
 
 #[test]
@@ -425,10 +455,26 @@ fn an_interrupted_instance_may_be_left_to_ec2_but_not_for_ever() {
     let state = story(vec![
         (2, noticed(120), vec![goodbye(GoodbyeReason::Interrupted, Some(words))]),
         (4, Event::GoodbyeDone(Some(Order::Continue)), vec![]),
-        (153, Event::Tick, vec![]),
-        (154, Event::Tick, vec![Action::PowerOff]),
+        (181, Event::Tick, vec![]),
+        (182, Event::Tick, vec![Action::PowerOff]),
     ]);
     assert!(state.is_over());
+    let mut state = State::new(at(100), UNREACHABLE);
+    for (event, second) in [(noticed(120), 2), (Event::GoodbyeDone(Some(Order::Continue)), 4)] {
+        let _ = decide(&mut state, event, at(second));
+    }
+    assert_eq!(state.deadline(), Some(at(100)), "its lifetime stands");
+}
+
+#[test]
+fn a_notice_that_comes_with_the_answer_to_the_goodbye_counts() {
+    working(vec![
+        (9, exited(0), vec![goodbye(GoodbyeReason::Idle, Some("last"))]),
+        (10, noticed(100), vec![]),
+        (10, Event::GoodbyeDone(Some(Order::Continue)), vec![]),
+        (169, Event::Tick, vec![]),
+        (170, Event::Tick, vec![Action::PowerOff]),
+    ]);
 }
 
 #[test]

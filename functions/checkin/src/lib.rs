@@ -8,9 +8,7 @@ mod claim;
 use aws_lambda_events::lambda_function_urls::{LambdaFunctionUrlRequest, LambdaFunctionUrlResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dayfly_core::checkin::{
-    ClaimRequest, GoodbyeRequest, HeartbeatRequest, Order, OrderAnswer, ProgressRequest, Refusal,
-};
+use dayfly_core::checkin::{ClaimRequest, GoodbyeRequest, HeartbeatRequest, Order, ProgressRequest, Refusal};
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::checkin;
 use dayfly_core::ids::InstanceId;
@@ -95,35 +93,41 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
             }
             "heartbeat" => {
                 let body: HeartbeatRequest = read(request)?;
-                let answer = self
+                let runner = self
                     .change(&caller, &body.instance, now, |runner| {
                         checkin::heartbeat(runner, &body, now, &self.deadlines)
                     })
                     .await?;
-                if answer.is_none() {
+                if runner.is_none() {
                     tracing::warn!("an instance that no record leads to is left to patrol");
                 }
-                let answer = answer.unwrap_or(checkin::ORDER_TO_UNKNOWN.into());
+                let answer = runner
+                    .as_ref()
+                    .map_or(checkin::ORDER_TO_UNKNOWN.into(), checkin::answer);
                 Ok(answer::json(200, &answer))
             }
             "progress" => {
                 let body: ProgressRequest = read(request)?;
-                let answer = self
+                let runner = self
                     .change(&caller, &body.instance, now, |runner| {
                         checkin::progress(runner, &body, now, &self.deadlines)
                     })
                     .await?;
                 tracing::info!(stage = ?body.stage, detail = body.detail, "the instance reached a stage");
-                Ok(answer::json(200, &answer.ok_or(UNRECORDED)?))
+                Ok(answer::json(200, &checkin::answer(&runner.ok_or(UNRECORDED)?)))
             }
             "goodbye" => {
                 let body: GoodbyeRequest = read(request)?;
                 tracing::info!(reason = ?body.reason, detail = body.detail, "the instance says goodbye");
-                self.change(&caller, &body.instance, now, |runner| {
-                    checkin::goodbye(runner, body.reason, now, &self.deadlines)
-                })
-                .await?;
-                Ok(answer::json(200, &OrderAnswer::from(Order::Stop)))
+                let runner = self
+                    .change(&caller, &body.instance, now, |runner| {
+                        checkin::goodbye(runner, body.reason, now, &self.deadlines)
+                    })
+                    .await?;
+                let answer = runner.map_or(Order::Stop.into(), |runner| {
+                    checkin::farewell(&runner, now, &self.deadlines)
+                });
+                Ok(answer::json(200, &answer))
             }
             _ => Err(Denied::Malformed(
                 "expected one of /claim, /heartbeat, /progress, /goodbye".to_owned(),
@@ -131,15 +135,15 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
         }
     }
 
-    /// Records what an instance said, and answers what it has to do; nothing if no record leads to
-    /// it.
+    /// Records what an instance said, and gives its runner as it is now; nothing if no record leads
+    /// to it.
     async fn change(
         &self,
         caller: &InstanceId,
         named: &InstanceId,
         now: Timestamp,
         decide: impl Fn(&Runner) -> Runner,
-    ) -> Result<Option<OrderAnswer>, Denied> {
+    ) -> Result<Option<Runner>, Denied> {
         checkin::same_instance(caller, named).map_err(Denied::Refused)?;
         for _ in 0..MAX_CONFLICTS {
             let Some(Stored {
@@ -150,7 +154,6 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
                 return Ok(None);
             };
             let next = decide(&runner);
-            let answer = checkin::answer(&next);
             if next != runner {
                 match self.store.commit(vec![Change::update(version, next.clone())]).await {
                     Err(StoreError::Conflict) => continue,
@@ -161,7 +164,7 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
             if next.ending != runner.ending || next.state == RunnerState::Draining {
                 follow_up(&self.store, &self.bus, &next, now).await?;
             }
-            return Ok(Some(answer));
+            return Ok(Some(next));
         }
         Err(StoreError::Conflict.into())
     }

@@ -11,14 +11,16 @@ use dayfly_core::record::{Change, FleetCall, Launched, Runner, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::FlowError;
 use dayfly_ports::{
-    Bus, Clock, Fleet, FleetAnswer, FleetInstance, FleetRequest, GitHub, InstanceView, Parameters, Schedule, Scope,
-    Store, StoreError,
+    Bus, Clock, Fleet, FleetAnswer, FleetInstance, FleetRequest, GitHub, InstanceView, Parameters, Quotas, Schedule,
+    Scope, Store, StoreError,
 };
 
 use crate::queue::Begun;
-use crate::{Function, memory};
+use crate::{Function, memory, quota};
 
-impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock> Function<S, G, F, B, C, P, K> {
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
+    Function<S, G, F, B, C, P, K, Q>
+{
     /// The pools to ask for a runner's next attempt, after what befell them of late.
     pub(crate) async fn placements(&self, runner: &Runner, now: Timestamp) -> Result<Vec<Placement>, FlowError> {
         let rung = runner.plan.rung();
@@ -74,9 +76,10 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         &self,
         call: Stored<FleetCall>,
         runners: Vec<Stored<Runner>>,
-        answer: FleetAnswer,
+        mut answer: FleetAnswer,
         now: Timestamp,
     ) -> Result<Vec<QueueId>, FlowError> {
+        answer.errors = quota::explained(&self.quotas, &self.region, &call.record, answer.errors).await;
         memory::remember(&self.store, call.record.rung.lifecycle, &answer.errors, now).await;
         let repeated = call.version != dayfly_core::record::Version::FIRST;
         let launched = self.launched(&call.record, answer.instances, repeated, now).await;
@@ -252,7 +255,11 @@ fn request(call: &FleetCall) -> FleetRequest {
 fn is_unclear(error: &FleetError) -> bool {
     match error.kind {
         FleetErrorKind::Unknown | FleetErrorKind::Throttled => true,
-        FleetErrorKind::BadRequest | FleetErrorKind::Capacity | FleetErrorKind::Quota | FleetErrorKind::Price => false,
+        FleetErrorKind::BadRequest
+        | FleetErrorKind::Capacity
+        | FleetErrorKind::Quota
+        | FleetErrorKind::QuotaTooSmall
+        | FleetErrorKind::Price => false,
     }
 }
 

@@ -7,11 +7,13 @@ use dayfly_core::event::{Event, LaunchDue};
 use dayfly_core::record::{Change, Job, LaunchPlan, Notice, Rung, Say, Version};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, announce, wake_up};
-use dayfly_ports::{ApiErrorKind, Bus, Clock, Fleet, GitHub, Parameters, Schedule, Store, StoreError};
+use dayfly_ports::{ApiErrorKind, Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
 
 use crate::{Function, NoPlan, Outcome, scope};
 
-impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock> Function<S, G, F, B, C, P, K> {
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
+    Function<S, G, F, B, C, P, K, Q>
+{
     /// Refuses a job that cannot have what it asks for.
     pub(crate) async fn refuse(
         &self,

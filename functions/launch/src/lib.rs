@@ -9,6 +9,7 @@ mod image;
 mod memory;
 mod plan;
 mod queue;
+mod quota;
 mod record;
 mod standing;
 mod watch;
@@ -24,7 +25,7 @@ use dayfly_core::ids::SubnetId;
 use dayfly_core::record::{Change, Job, Runner, Stored, Version, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, wake_up};
-use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Schedule, Scope, Store, StoreError};
+use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Scope, Store, StoreError};
 
 pub use crate::image::ImageCache;
 pub use crate::zones::ZoneCache;
@@ -54,7 +55,7 @@ pub enum Outcome {
 }
 
 /// The launch function.
-pub struct Function<S, G, F, B, C, P, K> {
+pub struct Function<S, G, F, B, C, P, K, Q> {
     /// The table.
     pub store: S,
     /// GitHub.
@@ -69,6 +70,10 @@ pub struct Function<S, G, F, B, C, P, K> {
     pub parameters: P,
     /// The time, for what waits.
     pub clock: K,
+    /// The account's quotas.
+    pub quotas: Q,
+    /// The region's name, for what people are told.
+    pub region: String,
     /// Images that were looked up.
     pub images: ImageCache,
     /// Zones that were looked up.
@@ -79,7 +84,9 @@ pub struct Function<S, G, F, B, C, P, K> {
     pub deadlines: Deadlines,
 }
 
-impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock> Function<S, G, F, B, C, P, K> {
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
+    Function<S, G, F, B, C, P, K, Q>
+{
     /// Handles one event.
     ///
     /// # Errors

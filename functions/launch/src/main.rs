@@ -5,10 +5,12 @@
 use dayfly_bus::EventBus;
 use dayfly_ec2::Ec2Fleet;
 use dayfly_function::bus_event::Envelope;
-use dayfly_function::{clock, span};
+use dayfly_function::clock::{self, SystemClock};
+use dayfly_function::span;
 use dayfly_github::GitHubApp;
-use dayfly_launch::{Function, ImageCache};
+use dayfly_launch::{Function, ImageCache, ZoneCache};
 use dayfly_parameters::SsmParameters;
+use dayfly_quotas::ServiceQuotas;
 use dayfly_schedule::MinuteSchedule;
 use dayfly_settings::Environment;
 use dayfly_store::DynamoTable;
@@ -27,7 +29,11 @@ async fn main() -> Result<(), Error> {
         bus: EventBus::new(&aws, environment.bus()?),
         schedule: MinuteSchedule::new(&aws, environment.minute_schedule()?),
         parameters: SsmParameters::new(&aws),
+        clock: SystemClock,
+        quotas: ServiceQuotas::new(&aws),
+        region: aws.region().map(ToString::to_string).unwrap_or_default(),
         images: ImageCache::default(),
+        zones: ZoneCache::default(),
         subnets: environment.subnets()?,
         deadlines: environment.deadlines()?,
     };

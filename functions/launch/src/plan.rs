@@ -6,11 +6,13 @@ use dayfly_core::decide::pools;
 use dayfly_core::labels;
 use dayfly_core::record::{Job, LaunchPlan, PoolMemory, Rung};
 use dayfly_core::time::Timestamp;
-use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Schedule, Store};
+use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store};
 
 use crate::{Function, NoPlan, config, memory, scope};
 
-impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock> Function<S, G, F, B, C, P, K> {
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
+    Function<S, G, F, B, C, P, K, Q>
+{
     /// What to launch for a job. Nothing if no runner has its labels and they may be meant for
     /// somebody else's runners.
     pub(crate) async fn plan(&self, job: &mut Job, now: Timestamp) -> Result<Option<LaunchPlan>, NoPlan> {

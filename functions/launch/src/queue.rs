@@ -14,7 +14,7 @@ use dayfly_core::ids::QueueId;
 use dayfly_core::record::{BucketId, Change, FleetCall, LaunchQueue, Runner, Stored, Version, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, bucket_with_one_taken};
-use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Schedule, Store, StoreError};
+use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
 use futures_util::future::try_join_all;
 
 use crate::Function;
@@ -32,7 +32,9 @@ pub(crate) struct Begun {
     pub(crate) runners: Vec<Stored<Runner>>,
 }
 
-impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock> Function<S, G, F, B, C, P, K> {
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
+    Function<S, G, F, B, C, P, K, Q>
+{
     /// Begins a call for one runner alone, if nobody holds its queue. `claim` is written with it, or
     /// nothing is. The answer is nothing if the runner has to wait for others, or somebody else was
     /// faster at something.

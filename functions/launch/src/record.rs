@@ -10,7 +10,7 @@ use dayfly_core::ids::{FleetId, JobKey, QueueId, RunnerName};
 use dayfly_core::record::{Change, Notice, Runner, Say, Stored, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, announce};
-use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Schedule, Store, StoreError};
+use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
 
 use crate::Function;
 
@@ -29,7 +29,9 @@ struct Outcome {
     due: Option<JobKey>,
 }
 
-impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock> Function<S, G, F, B, C, P, K> {
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
+    Function<S, G, F, B, C, P, K, Q>
+{
     /// Records the outcomes of a call. Answers in which queues somebody waits now.
     pub(crate) async fn record(
         &self,

@@ -9,7 +9,7 @@ use dayfly_core::record::{Change, Job, Version};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, event_of, wake_up};
 use dayfly_ports::{
-    ApiError, ApiErrorKind, Bus, Clock, Fleet, GitHub, JobStatus, Parameters, Schedule, Store, StoreError,
+    ApiError, ApiErrorKind, Bus, Clock, Fleet, GitHub, JobStatus, Parameters, Quotas, Schedule, Store, StoreError,
 };
 
 use crate::{Function, Outcome, scope};
@@ -24,7 +24,9 @@ enum Standing {
     Over,
 }
 
-impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock> Function<S, G, F, B, C, P, K> {
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
+    Function<S, G, F, B, C, P, K, Q>
+{
     /// Gives a job a runner, if GitHub says that it still waits: it may have started, or ended, and
     /// nobody told us.
     pub(crate) async fn claim_if_waiting(

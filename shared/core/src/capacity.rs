@@ -66,6 +66,8 @@ pub enum FleetErrorKind {
     Capacity,
     /// The account may not have more.
     Quota,
+    /// The account may not have even one, however long anybody waits.
+    QuotaTooSmall,
     /// The price limit is below the price.
     Price,
     /// The request can never succeed as it is.

@@ -96,6 +96,15 @@ pub const LONGEST_PAUSE: Duration = minutes(8);
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html>
 pub const SPOT_NOTICE: Duration = minutes(2);
 
+/// How much later EC2 may take an instance than it said, before it is taken for not coming.
+pub const RECLAIM_SLACK: Duration = minutes(1);
+
+/// A spot instance that EC2 takes back so soon after its launch costs nothing; one that we end, or
+/// that ends itself, does.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/billing-for-interrupted-spot-instances.html>
+pub const FREE_HOUR: Duration = minutes(60);
+
 /// How long GitHub lets a job wait for a runner.
 ///
 /// <https://docs.github.com/en/actions/reference/limits>

@@ -34,8 +34,9 @@ pub async fn reap<S: Store, G: GitHub, F: Fleet, B: Bus>(
         version,
     } = runner;
     let registration = unregister(github, &runner).await;
-    let ended = end_instance((store, fleet), &runner, registration).await?;
-    if ended {
+    let ended = end_instance((store, fleet), &runner, registration, now, deadlines).await?;
+    // What follows does not wait for an instance that is only left to EC2.
+    if ended || runner.left_to_ec2_until(now, deadlines).is_some() {
         follow_up(store, bus, &runner, now).await?;
     }
     let end = End {
@@ -171,11 +172,13 @@ async fn end_instance<S: Store, F: Fleet>(
     (store, fleet): (&S, &F),
     runner: &Runner,
     registration: Registration,
+    now: Timestamp,
+    deadlines: &Deadlines,
 ) -> Result<bool, FlowError> {
     if runner.instance_ended {
         return Ok(true);
     }
-    let end = sweep::instance_end(runner, registration);
+    let end = sweep::instance_end(runner, registration, now, deadlines);
     let Some(instance) = runner.instance() else {
         return never_launched(store, runner).await;
     };

@@ -10,6 +10,10 @@ use simulation::{Broken, Guard, Plan, clock, first_broken, run, run_many, shrink
 /// Seeds that broke a promise once, with what they found. A seed means another history once what is
 /// drawn changes: what was found before is kept as a case where it is decided.
 const FOUND: &[(u64, &str)] = &[
+    (
+        768,
+        "an interruption hook went on when the lifetime of its instance was over",
+    ),
     (407, "the schedule went off in the sweep that had just made a job due"),
     (
         4983,

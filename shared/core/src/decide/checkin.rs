@@ -118,6 +118,16 @@ pub fn answer(runner: &Runner) -> OrderAnswer {
     }
 }
 
+/// The answer to an instance that has said goodbye: to power off, or to leave that to EC2.
+#[must_use]
+pub fn farewell(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> OrderAnswer {
+    let left = runner.left_to_ec2_until(now, deadlines).is_some();
+    OrderAnswer {
+        order: if left { Order::Continue } else { Order::Stop },
+        taken_back_at: runner.taken_back_at(),
+    }
+}
+
 /// What an instance has to do that no record leads to. The table may have lost it in mid-job, which
 /// must not cost the job: patrol finds the instance by its tags, and asks GitHub what is to become
 /// of it.
@@ -378,6 +388,30 @@ mod tests {
                 (RunnerState::Lost, Some(Ending::Interrupted), Some(now())),
                 "{state:?}"
             );
+        }
+    }
+
+    #[test]
+    fn an_instance_powers_off_after_its_goodbye_unless_ec2_takes_it_for_nothing() {
+        use GoodbyeReason::{Finished, Idle, Interrupted};
+        let farewell_of = |state, spot, reason| {
+            let mut runner = runner(state);
+            if let Some(launched) = &mut runner.launched {
+                launched.spot = spot;
+            }
+            let left = goodbye(&runner, reason, now(), &deadlines());
+            farewell(&left, now(), &deadlines()).order
+        };
+        for (state, spot, reason, order) in [
+            (RunnerState::Busy, true, Interrupted, Order::Continue),
+            (RunnerState::Enrolled, true, Interrupted, Order::Continue),
+            (RunnerState::Launched, true, Interrupted, Order::Continue),
+            (RunnerState::Busy, false, Interrupted, Order::Stop),
+            (RunnerState::Busy, true, Finished, Order::Stop),
+            (RunnerState::Enrolled, true, Idle, Order::Stop),
+            (RunnerState::Gone, true, Interrupted, Order::Stop),
+        ] {
+            assert_eq!(farewell_of(state, spot, reason), order, "{state:?} {spot} {reason:?}");
         }
     }
 

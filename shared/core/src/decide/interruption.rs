@@ -3,7 +3,7 @@
 use crate::config::Rebalance;
 use crate::deadlines::Deadlines;
 use crate::lifecycle::RunnerStep;
-use crate::record::{Ending, Runner};
+use crate::record::{Ending, Runner, RunnerState};
 use crate::time::Timestamp;
 
 /// What EC2 said.
@@ -47,6 +47,10 @@ pub fn heard(runner: &Runner, word: Word, now: Timestamp, deadlines: &Deadlines)
                 unless_over(runner, Ending::Vanished)
             };
             next.end(RunnerStep::Vanish, ending, now, deadlines);
+            if !runner.instance_ended && matches!(next.state, RunnerState::Done | RunnerState::Lost) {
+                // It may have been left to EC2 until later.
+                next.due_at = Some(now);
+            }
         }
     }
     (next != *runner).then_some(next)
@@ -67,7 +71,7 @@ mod tests {
     use super::*;
     use crate::capacity::InstanceLifecycle;
     use crate::decide::fixtures::{deadlines, now, rung, runner};
-    use crate::record::{LaunchPlan, RunnerState};
+    use crate::record::LaunchPlan;
 
     #[test]
     fn an_instance_that_ends_at_the_end_of_its_lifetime_has_not_vanished() {
@@ -147,6 +151,17 @@ mod tests {
             (lost.state, lost.ending, lost.due_at),
             (RunnerState::Lost, Some(Ending::Vanished), Some(now()))
         );
+    }
+
+    #[test]
+    fn an_instance_that_was_left_to_ec2_is_due_as_soon_as_that_has_taken_it() {
+        for state in [RunnerState::Done, RunnerState::Lost] {
+            let mut left = runner(state);
+            left.due_at = Some(now().after(deadlines().boot));
+            let taken = heard(&left, Word::Ended, now(), &deadlines()).unwrap();
+            assert_eq!((taken.state, taken.due_at), (state, Some(now())));
+            assert_eq!(heard(&taken, Word::Ended, now(), &deadlines()), None);
+        }
     }
 
     #[test]

@@ -124,9 +124,9 @@ fn failed(
         // It is ending anyway.
         return Recorded::of(runner);
     }
-    let never = !errors.is_empty() && errors.iter().all(|error| error.kind == FleetErrorKind::BadRequest);
-    runner.plan.hopeful |= !never;
-    if runner.plan.next(never) {
+    let all = |never: fn(FleetErrorKind) -> bool| !errors.is_empty() && errors.iter().all(|error| never(error.kind));
+    runner.plan.hopeful |= !all(|kind| matches!(kind, FleetErrorKind::BadRequest | FleetErrorKind::QuotaTooSmall));
+    if runner.plan.next(all(|kind| kind == FleetErrorKind::BadRequest)) {
         let runner = super::launch::resume(runner, now, deadlines);
         return Recorded {
             next: Next::Attempt,
@@ -202,7 +202,7 @@ fn why(runner: &Runner) -> String {
 /// What its author, or the owner of the account, can do.
 fn mend(runner: &Runner) -> &'static str {
     let said = |kind| runner.tried.iter().any(|one| one.kind == kind);
-    if said(FleetErrorKind::Quota) {
+    if said(FleetErrorKind::Quota) || said(FleetErrorKind::QuotaTooSmall) {
         "The account may not run more of these: raise the quota in Service Quotas, or name other instance types"
     } else if said(FleetErrorKind::Capacity) {
         "Name more instance types, allow `fallback: on-demand`, or run the job again later"

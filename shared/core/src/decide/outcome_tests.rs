@@ -84,6 +84,28 @@ fn what_can_never_succeed_is_not_tried_in_another_way_but_the_next_entry_is() {
 }
 
 #[test]
+fn a_quota_that_is_too_small_for_one_is_given_up_once_nothing_else_is_left() {
+    let (job, runner) = asked_for(ladder());
+    let too_small = failed_with(FleetErrorKind::QuotaTooSmall, "MaxSpotInstanceCountExceeded");
+    let recorded = record(runner, Some(job.clone()), too_small.clone(), now(), &deadlines());
+    assert_eq!(
+        recorded.runner.plan.rung().lifecycle,
+        InstanceLifecycle::OnDemand,
+        "which has another"
+    );
+    let recorded = record(
+        recorded.runner,
+        Some(job.clone()),
+        too_small.clone(),
+        now(),
+        &deadlines(),
+    );
+    let recorded = record(recorded.runner, Some(job), too_small, now(), &deadlines());
+    assert_eq!(recorded.runner.state, RunnerState::Gone);
+    assert!(recorded.job.is_some_and(|job| job.state.is_given_up()));
+}
+
+#[test]
 fn every_kind_of_failure_goes_on_to_the_next_attempt_and_none_is_dropped() {
     for kind in [
         FleetErrorKind::Capacity,

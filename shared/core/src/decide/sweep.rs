@@ -110,14 +110,14 @@ pub struct InstanceEnd {
 /// instance, unless it is given up; one whose job is over takes no other, so that GitHub's silence
 /// holds up nothing.
 #[must_use]
-pub fn instance_end(runner: &Runner, registration: Registration) -> InstanceEnd {
+pub fn instance_end(runner: &Runner, registration: Registration, now: Timestamp, deadlines: &Deadlines) -> InstanceEnd {
     let may_go = match registration {
         Registration::Removed => true,
         Registration::Unclear(_) if runner.has_had_its_job() => true,
         Registration::Busy | Registration::Unclear(_) => runner.state == RunnerState::Lost,
     };
     InstanceEnd {
-        terminate: may_go && !runner.instance_ended,
+        terminate: may_go && !runner.instance_ended && runner.left_to_ec2_until(now, deadlines).is_none(),
         at_once: registration == Registration::Removed,
     }
 }
@@ -155,6 +155,12 @@ pub fn after_end(
         next.ending = None;
     } else {
         next.ending.clone_from(&runner.ending);
+    }
+    if registration == Registration::Removed
+        && let Some(until) = runner.left_to_ec2_until(now, deadlines)
+    {
+        next.due_at = Some(until);
+        return next;
     }
     next.end_tries += 1;
     let wait = match registration {
@@ -302,9 +308,68 @@ mod tests {
             (RunnerState::Lost, Busy, true, false),
             (RunnerState::Lost, unclear, true, false),
         ] {
-            let end = instance_end(&runner(state), registration);
+            let end = instance_end(&runner(state), registration, now(), &deadlines());
             assert_eq!(end, InstanceEnd { terminate, at_once }, "{state:?} {registration:?}");
         }
+    }
+
+    /// A spot runner that said goodbye at `now` after a notice, so long after its instance's launch.
+    fn left_after_a_notice(age: Duration) -> Runner {
+        let mut left = runner(RunnerState::Lost);
+        left.step = RunnerStep::Leave;
+        left.ending = Some(Ending::Interrupted);
+        left.interrupted_at = Some(now().after(age));
+        left
+    }
+
+    #[test]
+    fn an_instance_that_ec2_takes_within_its_first_hour_is_left_to_it() {
+        const MINUTE: Duration = Duration::from_mins(1);
+        let limits = deadlines();
+        for (age, spot, after, left) in [
+            (10 * MINUTE, true, MINUTE, true),
+            (57 * MINUTE, true, MINUTE, true),
+            (58 * MINUTE, true, MINUTE, false),
+            (10 * MINUTE, false, MINUTE, false),
+            (10 * MINUTE, true, 3 * MINUTE, false),
+        ] {
+            let mut runner = left_after_a_notice(age);
+            if let Some(launched) = &mut runner.launched {
+                launched.spot = spot;
+            }
+            let at = now().after(age + after);
+            let end = instance_end(&runner, Registration::Removed, at, &limits);
+            assert_eq!(end.terminate, !left, "{age:?} {spot} {after:?}");
+            if left {
+                let next = after_end(&runner, Registration::Removed, false, at, &limits);
+                let until = now().after(age + 3 * MINUTE);
+                assert_eq!((next.due_at, next.end_tries), (Some(until), 0));
+            }
+        }
+    }
+
+    #[test]
+    fn an_instance_is_left_to_ec2_by_a_runner_that_has_left_and_never_past_its_lifetime() {
+        let limits = deadlines();
+        let left = left_after_a_notice(Duration::from_mins(10));
+        let noticed = now().after(Duration::from_mins(10));
+        for (step, expected) in [
+            (RunnerStep::Leave, true),
+            (RunnerStep::LeaveAfterJob, true),
+            (RunnerStep::FinishJob, true),
+            (RunnerStep::OutstayDrain, false),
+            (RunnerStep::Outlive, false),
+            (RunnerStep::Linger, false),
+        ] {
+            let runner = Runner { step, ..left.clone() };
+            let until = runner.left_to_ec2_until(noticed, &limits);
+            assert_eq!(until.is_some(), expected, "{step:?}");
+        }
+        let mut short = left.clone();
+        short.plan.spec.max_lifetime = Some(Duration::from_mins(11));
+        let end = short.lifetime_deadline(&limits);
+        assert_eq!(short.left_to_ec2_until(noticed, &limits), Some(end));
+        assert_eq!(short.left_to_ec2_until(end, &limits), None);
     }
 
     #[test]

@@ -190,7 +190,7 @@ fn short(kind: Option<FleetErrorKind>) -> &'static str {
     match kind {
         None => "no instance could be had",
         Some(FleetErrorKind::Capacity) => "EC2 has no capacity",
-        Some(FleetErrorKind::Quota) => "the AWS account's quota is used up",
+        Some(FleetErrorKind::Quota | FleetErrorKind::QuotaTooSmall) => "the AWS account's quota is used up",
         Some(FleetErrorKind::Price) => "the price is above the limit",
         Some(FleetErrorKind::BadRequest) => "EC2 refuses the request",
         Some(FleetErrorKind::Throttled) => "EC2 takes no more calls for now",
@@ -223,7 +223,7 @@ fn advice(tried: &[Tried]) -> Option<String> {
         FleetErrorKind::Capacity => Some(format!(
             "More types in `instance_type` of `{CONFIG_PATH}`, or `fallback: on-demand`, give EC2 more places to look."
         )),
-        FleetErrorKind::Quota => Some(
+        FleetErrorKind::Quota | FleetErrorKind::QuotaTooSmall => Some(
             "Whoever owns the AWS account can ask for more in *Service Quotas*: EC2's words below say of what."
                 .to_owned(),
         ),

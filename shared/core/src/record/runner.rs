@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capacity::{InstanceLifecycle, Pool, Tried};
 use crate::checkin::{GoodbyeReason, Stage};
-use crate::deadlines::{Deadlines, SPOT_NOTICE, TAKE_OVER};
+use crate::deadlines::{Deadlines, FREE_HOUR, RECLAIM_SLACK, SPOT_NOTICE, TAKE_OVER};
 use crate::ids::{
     FleetId, InstallationId, InstanceId, InstanceType, JobKey, Repository, RunId, RunnerId, RunnerName, Zone,
 };
@@ -294,6 +294,26 @@ impl Runner {
     #[must_use]
     pub fn taken_back_at(&self) -> Option<Timestamp> {
         self.interrupted_at.map(|at| at.after(SPOT_NOTICE))
+    }
+
+    /// Until when its instance is left to EC2, which has said that it takes it back: within its first
+    /// hour that costs nothing, if nobody else ends it. Nothing if it is to be ended as any other, or
+    /// if something on it may still run.
+    #[must_use]
+    pub fn left_to_ec2_until(&self, now: Timestamp, deadlines: &Deadlines) -> Option<Timestamp> {
+        let launched = self
+            .launched
+            .as_ref()
+            .filter(|it| it.lifecycle == InstanceLifecycle::Spot && !self.instance_ended)?;
+        let taken_back_at = self.taken_back_at()?;
+        let has_left = matches!(
+            self.step,
+            RunnerStep::Leave | RunnerStep::LeaveAfterJob | RunnerStep::FinishJob
+        );
+        let until = taken_back_at
+            .after(RECLAIM_SLACK)
+            .min(self.lifetime_deadline(deadlines));
+        (has_left && taken_back_at < launched.at.after(FREE_HOUR) && now < until).then_some(until)
     }
 
     /// What the instance said of a stage, if it reached it and said anything.

@@ -213,6 +213,62 @@ fn an_interrupted_job_is_run_again_once_its_run_is_over() {
     assert_eq!(stage.left(), Vec::<String>::new());
 }
 
+/// A job that was interrupted so long after its instance's launch, whose runner has left.
+fn left_after_a_notice(stage: &Stage, age: Duration) -> (InstanceId, String) {
+    stage.queue(11);
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    stage.start(runner, 11);
+    let minutes = age.as_secs() / 60;
+    for _ in 0..minutes {
+        stage.heartbeat(&instance, "running");
+        stage.minutes(1);
+    }
+    stage.make(Call::Ec2(instance.clone(), Word::Warning));
+    let body = serde_json::json!({ "instance": instance, "reason": "interrupted" });
+    let order = order(&stage.make(Call::CheckIn(instance.clone(), "goodbye", body)));
+    stage.complete(11, Conclusion::Failure);
+    (instance, order)
+}
+
+#[test]
+fn an_instance_that_ec2_takes_in_its_first_hour_is_left_to_it_and_its_job_does_not_wait_for_that() {
+    let stage = Stage::new();
+    let (instance, order) = left_after_a_notice(&stage, Duration::from_mins(10));
+    assert_eq!(order, "continue");
+    stage.make(Call::Settle(stage.run_completed()));
+    assert_eq!(stage.world.hub().reruns, [(RUN, Some(JobId(11)))]);
+    stage.minutes(2);
+    assert_eq!(
+        stage.instances().as_slice(),
+        std::slice::from_ref(&instance),
+        "EC2 has not taken it yet"
+    );
+    power_off(&stage, &instance);
+    stage.minutes(2);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn an_instance_that_was_left_to_ec2_and_is_not_taken_is_ended() {
+    let stage = Stage::new();
+    left_after_a_notice(&stage, Duration::from_mins(10));
+    stage.minutes(4);
+    assert_eq!(stage.instances(), []);
+    stage.make(Call::Settle(stage.run_completed()));
+    stage.minutes(5);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn an_instance_that_is_interrupted_after_its_first_hour_is_ended_at_once() {
+    let stage = Stage::new();
+    let (_, order) = left_after_a_notice(&stage, Duration::from_mins(61));
+    assert_eq!(order, "stop");
+    stage.minutes(1);
+    assert_eq!(stage.instances(), []);
+}
+
 #[test]
 fn several_interrupted_jobs_are_run_again_with_one_call() {
     let stage = Stage::new();

@@ -117,7 +117,7 @@ impl Stage {
         }
     }
 
-    fn launch(&self) -> dayfly_launch::Function<World, World, World, World, World, World, World> {
+    fn launch(&self) -> dayfly_launch::Function<World, World, World, World, World, World, World, World> {
         dayfly_launch::Function {
             store: self.world.clone(),
             github: self.world.clone(),
@@ -126,6 +126,8 @@ impl Stage {
             schedule: self.world.clone(),
             parameters: self.world.clone(),
             clock: self.world.clone(),
+            quotas: self.world.clone(),
+            region: "eu-west-1".to_owned(),
             images: dayfly_launch::ImageCache::default(),
             zones: dayfly_launch::ZoneCache::default(),
             subnets: vec![SubnetId::new("subnet-1")],
