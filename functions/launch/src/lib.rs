@@ -2,6 +2,7 @@
 //! are launched alike, records what came of it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod again;
 mod config;
 mod fleet;
 mod giving_up;
@@ -171,7 +172,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             }
         };
         let (job, runner) = launch::claim(job, plan, now, &self.deadlines);
-        self.launch(job, version, runner, Vec::new(), now).await
+        let again = self.again(&job, runner.plan.rung().lifecycle, now).await?;
+        self.launch(job, version, runner, again, now).await
     }
 
     /// Records a claim with whatever goes with it, and launches the runner.

@@ -2,7 +2,7 @@
 
 use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::config::{Fallback, RunnerSpec};
-use dayfly_core::decide::pools;
+use dayfly_core::decide::{pools, rerun};
 use dayfly_core::labels;
 use dayfly_core::record::{Job, LaunchPlan, PoolMemory, Rung};
 use dayfly_core::time::Timestamp;
@@ -34,6 +34,10 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         };
         let mut rungs = Vec::new();
         let mut refused = None;
+        let on_demand = match self.attempt_before(job).await {
+            Ok(previous) => previous.is_some_and(|run| rerun::on_demand(&run)),
+            Err(error) => return Err(NoPlan::Unavailable(error.to_string(), None)),
+        };
         for entry in entries {
             let image = match self.images.find(&self.parameters, &self.fleet, &entry.image, now).await {
                 Err(NoPlan::Refused(why)) => {
@@ -43,12 +47,16 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 }
                 found => found?,
             };
-            rungs.extend(lifecycles(job, entry, &memory, now).into_iter().map(|lifecycle| Rung {
-                spec: entry.clone(),
-                image: image.image.clone(),
-                root_device: image.root_device.clone(),
-                lifecycle,
-            }));
+            rungs.extend(
+                lifecycles(job, entry, on_demand, &memory, now)
+                    .into_iter()
+                    .map(|lifecycle| Rung {
+                        spec: entry.clone(),
+                        image: image.image.clone(),
+                        root_device: image.root_device.clone(),
+                        lifecycle,
+                    }),
+            );
         }
         let mut rungs = rungs.into_iter();
         match (rungs.next(), refused) {
@@ -60,12 +68,18 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
 }
 
 /// The ways in which an entry's instances are bought, in their order.
-fn lifecycles(job: &Job, entry: &RunnerSpec, memory: &PoolMemory, now: Timestamp) -> Vec<InstanceLifecycle> {
+fn lifecycles(
+    job: &Job,
+    entry: &RunnerSpec,
+    on_demand: bool,
+    memory: &PoolMemory,
+    now: Timestamp,
+) -> Vec<InstanceLifecycle> {
     let broken = entry
         .breaker
         .is_some_and(|breaker| pools::breaker_is_open(breaker, memory, &job.repository, &entry.name, now));
     match (entry.spot, entry.fallback) {
-        (true, _) if broken => vec![InstanceLifecycle::OnDemand],
+        (true, _) if broken || on_demand => vec![InstanceLifecycle::OnDemand],
         (true, Fallback::OnDemand) => vec![InstanceLifecycle::Spot, InstanceLifecycle::OnDemand],
         (true, Fallback::None) => vec![InstanceLifecycle::Spot],
         (false, _) => vec![InstanceLifecycle::OnDemand],

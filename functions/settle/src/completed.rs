@@ -3,9 +3,9 @@
 use dayfly_core::decide::settle;
 use dayfly_core::event::{Event, JobEvent, LaunchDue};
 use dayfly_core::ids::RunnerName;
-use dayfly_core::record::{Ending, Runner, RunnerState};
+use dayfly_core::record::{Change, Ending, Record, Runner, RunnerState, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, follow_up, reap};
+use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, announce, follow_up, reap};
 use dayfly_ports::{Bus, Fleet, GitHub, Store, StoreError};
 
 use crate::Function;
@@ -28,9 +28,13 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
         for _ in 0..MAX_CONFLICTS {
             let loaded = Loaded::load(&self.store, event).await?;
             let after = settle::completed(loaded.known(), event, now, &self.deadlines);
-            match loaded.write(&self.store, after.clone()).await {
+            let over = self.said_to_be_over(event, now).await?;
+            match loaded.write(&self.store, after.clone(), over.clone()).await {
                 Err(StoreError::Conflict) => continue,
                 done => done?,
+            }
+            if let Some(Record::Notice(notice)) = over.map(|change| change.record) {
+                announce(&self.bus, &notice).await;
             }
             if let Some(key) = waits_again(&after) {
                 self.bus.publish(&Event::LaunchDue(LaunchDue::of_job(key))).await?;
@@ -51,6 +55,14 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
             return Ok(to_end);
         }
         Err(StoreError::Conflict.into())
+    }
+
+    /// What is to be said of a job that is over, if it is said to wait.
+    async fn said_to_be_over(&self, event: &JobEvent, now: Timestamp) -> Result<Option<Change>, StoreError> {
+        let Some(Stored { record, version }) = self.store.notice(event.key()).await? else {
+            return Ok(None);
+        };
+        Ok(record.over(now).map(|over| Change::update(version, over)))
     }
 
     async fn end(&self, name: &RunnerName, now: Timestamp) -> Result<(), FlowError> {

@@ -53,9 +53,10 @@ impl Loaded {
         }
     }
 
-    /// Writes what has changed.
-    pub async fn write<S: Store>(self, store: &S, after: Concerned) -> Result<(), StoreError> {
+    /// Writes what has changed, and whatever goes with it.
+    pub async fn write<S: Store>(self, store: &S, after: Concerned, with: Option<Change>) -> Result<(), StoreError> {
         let changes: Vec<_> = [
+            with,
             changed(self.job, after.job),
             changed(self.taken, after.taken),
             changed(self.own, after.own),

@@ -21,7 +21,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
             let Some(after) = settle::started(loaded.known(), event, now, &self.deadlines) else {
                 return Ok(());
             };
-            match loaded.write(&self.store, after.clone()).await {
+            match loaded.write(&self.store, after.clone(), None).await {
                 Err(StoreError::Conflict) => continue,
                 done => done?,
             }

@@ -8,6 +8,7 @@ use dayfly_core::record::{AfterInterruption, Change, Job, JobState, Notice, Run,
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{Bus, Store, StoreError};
 
+use crate::pools::remember_interruption;
 use crate::{FlowError, MAX_CONFLICTS};
 
 /// Sees to it that the job of a runner that ends is run again, or waits again for another runner.
@@ -15,6 +16,9 @@ use crate::{FlowError, MAX_CONFLICTS};
 /// # Errors
 /// If table or bus do not answer. Done again, it does only what is missing.
 pub async fn follow_up<S: Store, B: Bus>(store: &S, bus: &B, runner: &Runner, now: Timestamp) -> Result<(), FlowError> {
+    if news::is_interruption(runner) {
+        remember_interruption(store, runner, now).await;
+    }
     match ending::follows(runner) {
         Follows::Nothing => Ok(()),
         Follows::Interrupted { job, run } => interrupted(store, runner, job, run, now).await,

@@ -85,14 +85,21 @@ pub fn failed(
     Some(next)
 }
 
-/// The memory with one more interruption.
+/// The memory with one more interruption; nothing if it has that already.
 #[must_use]
-pub fn interrupted(memory: &PoolMemory, interruption: PoolInterruption, now: Timestamp) -> PoolMemory {
+pub fn interrupted(memory: &PoolMemory, interruption: PoolInterruption, now: Timestamp) -> Option<PoolMemory> {
+    if memory
+        .interruptions
+        .iter()
+        .any(|known| known.instance == interruption.instance)
+    {
+        return None;
+    }
     let mut next = fresh(memory, now);
     next.interruptions.push(interruption);
     let over = next.interruptions.len().saturating_sub(MAX_KEPT);
     next.interruptions.drain(..over);
-    next
+    Some(next)
 }
 
 fn fresh(memory: &PoolMemory, now: Timestamp) -> PoolMemory {
@@ -131,7 +138,7 @@ pub fn breaker_is_open(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{InstanceType, SubnetId, Zone};
+    use crate::ids::{InstanceId, InstanceType, SubnetId, Zone};
 
     fn now() -> Timestamp {
         Timestamp::from_seconds(1_800_000_000)
@@ -167,6 +174,7 @@ mod tests {
 
     fn interruption(zone: &str, minutes: i64) -> PoolInterruption {
         PoolInterruption {
+            instance: InstanceId::new(format!("i-{zone}{minutes}")),
             pool: pool(zone),
             repository: "octo/gpu".parse().unwrap(),
             entry: "gpu".to_owned(),
@@ -239,6 +247,13 @@ mod tests {
         let next = failed(&known, InstanceLifecycle::Spot, &errors, now()).unwrap();
         assert_eq!(next.failures, [failure("a", 0)]);
         assert_eq!(failed(&known, InstanceLifecycle::Spot, &errors[1..], now()), None);
+    }
+
+    #[test]
+    fn an_interruption_is_counted_once() {
+        let once = interrupted(&PoolMemory::default(), interruption("a", 0), now()).unwrap();
+        assert_eq!(interrupted(&once, interruption("a", 0), now()), None);
+        assert!(interrupted(&once, interruption("b", 0), now()).is_some());
     }
 
     #[test]

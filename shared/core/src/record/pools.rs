@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::capacity::{InstanceLifecycle, Pool};
-use crate::ids::Repository;
+use crate::ids::{InstanceId, Repository};
 use crate::time::Timestamp;
 
 /// A launch that a pool could not serve.
@@ -20,6 +20,8 @@ pub struct PoolFailure {
 /// An interruption of a spot instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolInterruption {
+    /// The instance, so that each is counted once.
+    pub instance: InstanceId,
     /// The pool.
     pub pool: Pool,
     /// The repository whose job it served.

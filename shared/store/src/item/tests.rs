@@ -318,7 +318,7 @@ prop_compose! {
     fn pools()(at in time(), repository in repository(), entry in ".*") -> PoolMemory {
         PoolMemory {
             failures: vec![PoolFailure { pool: a_pool(), lifecycle: InstanceLifecycle::OnDemand, at }],
-            interruptions: vec![PoolInterruption { pool: a_pool(), repository, entry, at }],
+            interruptions: vec![PoolInterruption { instance: InstanceId::new("i-1"), pool: a_pool(), repository, entry, at }],
         }
     }
 }

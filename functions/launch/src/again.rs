@@ -1,0 +1,42 @@
+//! A job of a run that was run again: what the attempt before says of it.
+
+use dayfly_core::capacity::InstanceLifecycle;
+use dayfly_core::decide::news;
+use dayfly_core::ids::{RunAttempt, RunKey};
+use dayfly_core::record::{Change, Job, Notice, Run};
+use dayfly_core::time::Timestamp;
+use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
+
+use crate::Function;
+
+impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
+    Function<S, G, F, B, C, P, K, Q>
+{
+    /// The record of the attempt before a job's, if jobs of it were interrupted.
+    pub(crate) async fn attempt_before(&self, job: &Job) -> Result<Option<Run>, StoreError> {
+        let RunAttempt(attempt @ 2..) = job.key.attempt else {
+            return Ok(None);
+        };
+        let before = RunKey {
+            run: job.run,
+            attempt: RunAttempt(attempt - 1),
+        };
+        Ok(self.store.run(before).await?.map(|stored| stored.record))
+    }
+
+    /// What is to be said of a job that is run again because it was interrupted, if it is.
+    pub(crate) async fn again(
+        &self,
+        job: &Job,
+        lifecycle: InstanceLifecycle,
+        now: Timestamp,
+    ) -> Result<Vec<Change>, StoreError> {
+        let previous = self.attempt_before(job).await?;
+        let Some(say) = previous.and_then(|previous| news::again(&previous, job, lifecycle)) else {
+            return Ok(Vec::new());
+        };
+        let known = self.store.notice(job.key).await?;
+        let notice = Notice::of(known.as_ref().map(|stored| stored.record.clone()), job, say, now);
+        Ok(vec![Change::put(known.as_ref(), notice)])
+    }
+}
