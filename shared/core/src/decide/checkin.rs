@@ -210,6 +210,7 @@ pub fn goodbye(runner: &Runner, reason: GoodbyeReason, now: Timestamp, deadlines
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capacity::InstanceLifecycle;
     use crate::checkin::InterruptionNotice;
     use crate::decide::fixtures::{deadlines, now, runner};
 
@@ -397,7 +398,11 @@ mod tests {
         let farewell_of = |state, spot, reason| {
             let mut runner = runner(state);
             if let Some(launched) = &mut runner.launched {
-                launched.spot = spot;
+                launched.lifecycle = if spot {
+                    InstanceLifecycle::Spot
+                } else {
+                    InstanceLifecycle::OnDemand
+                };
             }
             let left = goodbye(&runner, reason, now(), &deadlines());
             farewell(&left, now(), &deadlines()).order

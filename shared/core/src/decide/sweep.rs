@@ -239,6 +239,7 @@ pub fn asked(job: &Job, now: Timestamp, deadlines: &Deadlines) -> Job {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capacity::InstanceLifecycle;
     use crate::decide::fixtures::{deadlines, now, runner};
 
     fn gives_up(runner: &Runner, at: Timestamp) -> Option<Ending> {
@@ -335,7 +336,11 @@ mod tests {
         ] {
             let mut runner = left_after_a_notice(age);
             if let Some(launched) = &mut runner.launched {
-                launched.spot = spot;
+                launched.lifecycle = if spot {
+                    InstanceLifecycle::Spot
+                } else {
+                    InstanceLifecycle::OnDemand
+                };
             }
             let at = now().after(age + after);
             let end = instance_end(&runner, Registration::Removed, at, &limits);
@@ -366,7 +371,9 @@ mod tests {
             assert_eq!(until.is_some(), expected, "{step:?}");
         }
         let mut short = left.clone();
-        short.plan.spec.max_lifetime = Some(Duration::from_mins(11));
+        let mut rung = crate::decide::fixtures::rung(InstanceLifecycle::Spot);
+        rung.spec.max_lifetime = Some(Duration::from_mins(11));
+        short.plan = crate::record::LaunchPlan::new(rung, Vec::new());
         let end = short.lifetime_deadline(&limits);
         assert_eq!(short.left_to_ec2_until(noticed, &limits), Some(end));
         assert_eq!(short.left_to_ec2_until(end, &limits), None);
