@@ -44,13 +44,11 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 return Ok(Outcome::Postponed);
             }
         };
-        match giving_up::send(job.clone(), plan, now, &self.deadlines) {
-            Some((job, messenger)) => self.launch(job, Some(version), messenger, Vec::new(), now).await,
-            None => {
-                let why = "several were sent and none of them took the job".to_owned();
-                self.cannot_send(job, version, why, now).await
-            }
-        }
+        let Some((sent, messenger)) = giving_up::send(job.clone(), plan, now, &self.deadlines) else {
+            let why = "several were sent and none of them took the job".to_owned();
+            return self.cannot_send(job, version, why, now).await;
+        };
+        self.launch(sent, Some(version), messenger, Vec::new(), now).await
     }
 
     /// Cancels the run of a job that nobody else can tell that it is given up.

@@ -134,7 +134,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 continue;
             }
             match self.begin(queue, waiting).await? {
-                Beginning::Begun(begun) => others.extend(self.make(begun).await?),
+                Beginning::Begun(begun) => others.extend(self.make(*begun).await?),
                 Beginning::Later(wait) => self.clock.sleep(wait).await,
                 Beginning::Again => {}
                 Beginning::Lost => return Ok(others),
@@ -215,13 +215,13 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         }
         self.strike(&waiting).await?;
         let runners = runners.into_iter().zip(versions);
-        Ok(Beginning::Begun(Begun {
+        Ok(Beginning::Begun(Box::new(Begun {
             call: Stored {
                 record: call,
                 version: Version::FIRST,
             },
             runners: runners.map(|(runner, version)| Stored::over(version, runner)).collect(),
-        }))
+        })))
     }
 
     /// Whether a queue that was ours has been taken by somebody else.
@@ -262,7 +262,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
 /// What came of beginning a call.
 enum Beginning {
     /// It is recorded, and is to be made.
-    Begun(Begun),
+    Begun(Box<Begun>),
     /// EC2 takes no more calls for so long.
     Later(Duration),
     /// Somebody moved: look again.

@@ -159,7 +159,7 @@ impl Sim {
         let handler = handle(Rc::clone(self), caller.clone(), ports);
         let sim = Rc::clone(self);
         let task = self.engine.start(async move {
-            let fate = handler.await;
+            let fate = Box::pin(handler).await;
             sim.ends(number, fate);
         });
         self.lambda
@@ -250,7 +250,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
                 subnets: ["subnet-a", "subnet-b", "subnet-c"].map(SubnetId::new).to_vec(),
                 deadlines,
             };
-            done(function.handle(*event, now).await)
+            done(Box::pin(function.handle(*event, now)).await)
         }
         (Function::Reporter, Caller::Bus(event)) => {
             let function = dayfly_reporter::Function {
@@ -259,7 +259,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
                 web_url: "https://github.com".to_owned(),
                 deadlines,
             };
-            done(function.handle(*event, now).await)
+            done(Box::pin(function.handle(*event, now)).await)
         }
         (_, Caller::Bus(event)) => {
             let function = dayfly_settle::Function {
@@ -269,7 +269,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
                 bus: ports,
                 deadlines,
             };
-            done(function.handle(*event, now).await)
+            done(Box::pin(function.handle(*event, now)).await)
         }
         (_, Caller::Schedule(task)) => {
             let function = dayfly_sweeper::Function {

@@ -30,6 +30,11 @@ pub fn follows(runner: &Runner) -> Follows {
     let Some(ending) = &runner.ending else {
         return Follows::Nothing;
     };
+    let told = runner.message.as_ref().map(|message| message.job);
+    if told.is_some() && told == runner.job {
+        // It was to fail, and fails either way.
+        return Follows::Nothing;
+    }
     match (runner.job, runner.job_run, ending) {
         (_, _, Ending::NotNeeded | Ending::JobOver | Ending::Unlaunchable { .. }) => Follows::Nothing,
         (Some(job), Some(run), ending) if ending.interrupts_its_job() => Follows::Interrupted {
@@ -142,7 +147,7 @@ mod tests {
     use super::*;
     use crate::checkin::GoodbyeReason;
     use crate::decide::fixtures::{claimed, now, runner};
-    use crate::record::RunnerState;
+    use crate::record::{Message, RunnerState};
 
     #[test]
     fn the_reason_decides_what_follows() {
@@ -177,6 +182,21 @@ mod tests {
                 "{ending:?}"
             );
             assert_eq!(matches!(follows, Follows::MayWait(_)), waits, "{ending:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_was_to_be_told_that_it_is_given_up_is_not_run_again() {
+        for (told, follows_nothing) in [(11, true), (12, false)] {
+            let mut messenger = runner(RunnerState::Busy);
+            let job = claimed(told).0;
+            messenger.message = Some(Message {
+                job: job.key,
+                run: job.run,
+                text: "no capacity".to_owned(),
+            });
+            messenger.ending = Some(Ending::Vanished);
+            assert_eq!(follows(&messenger) == Follows::Nothing, follows_nothing, "{told}");
         }
     }
 

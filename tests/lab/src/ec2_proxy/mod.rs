@@ -104,7 +104,6 @@ impl Ec2Proxy {
         let shared = Arc::new(Proxy {
             http: reqwest::Client::builder().no_proxy().build()?,
             aws: aws.clone(),
-            endpoint: aws.endpoint().to_owned(),
             state: Mutex::new(State {
                 scenario,
                 ..State::default()
@@ -201,7 +200,6 @@ struct Proxy {
     http: reqwest::Client,
     /// The owner's view: what the proxy itself asks is not among the functions' calls.
     aws: Aws,
-    endpoint: String,
     state: Mutex<State>,
     /// The answers to the fleets that were asked for, by client token. Held over a whole
     /// `CreateFleet`: two calls with the same token, at once, are one fleet.

@@ -105,8 +105,8 @@ fn queued_while_held(stage: &Stage, jobs: std::ops::Range<u64>) -> QueueDue {
         held_until: stage.now().after(HELD),
         ..free.clone()
     };
-    let hold = vec![Change::put(known.as_ref(), held)];
-    stage.world.run(stage.world.commit(hold)).unwrap();
+    let change = vec![Change::put(known.as_ref(), held)];
+    stage.world.run(stage.world.commit(change)).unwrap();
     for job in jobs {
         stage.queue(job);
     }

@@ -95,8 +95,8 @@ impl Stage {
     async fn future(&self, call: Call) -> Answer {
         let now = self.now();
         match call {
-            Call::Launch(event) => done(self.launch().handle(event, now).await),
-            Call::Settle(event) => done(self.settle().handle(event, now).await),
+            Call::Launch(event) => done(Box::pin(self.launch().handle(event, now)).await),
+            Call::Settle(event) => done(Box::pin(self.settle().handle(event, now)).await),
             Call::Report(event) => done(self.reporter().handle(event, now).await),
             Call::Sweep => done(self.sweeper().handle(Task::Sweep, now).await),
             Call::Patrol => done(self.sweeper().handle(Task::Patrol, now).await),
