@@ -195,7 +195,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let queue = queue_of(&runner);
         let begun = self.begin_alone(&claim, &runner, now).await?;
         if begun.is_none() {
-            let waiting = self.waiting(waiting(&runner, now)).await?;
+            let waiting = self.waiting(waiting(&runner, self.clock.now())).await?;
             claim.extend([Change::create(runner.clone()), waiting]);
             match self.store.commit(claim).await {
                 Err(StoreError::Conflict) => return Ok(Outcome::Nothing("another call holds the job")),
@@ -228,7 +228,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     async fn resume(&self, runner: Stored<Runner>, now: Timestamp) -> Result<Outcome, FlowError> {
         wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
         let resumed = launch::resume(runner.record, now, &self.deadlines);
-        let waiting = self.waiting(waiting(&resumed, now)).await?;
+        let waiting = self.waiting(waiting(&resumed, self.clock.now())).await?;
         match self
             .store
             .commit(vec![Change::update(runner.version, resumed.clone()), waiting])

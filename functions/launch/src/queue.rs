@@ -46,7 +46,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     ) -> Result<Option<Begun>, FlowError> {
         let queue = fleet::queue_of(runner);
         let known = self.store.queue(&queue).await?;
-        if fleet::is_held(known.as_ref().map(|stored| &stored.record), now) {
+        if !fleet::comes_alone(known.as_ref().map(|stored| &stored.record), now) {
             return Ok(None);
         }
         let Ok(bucket) = bucket_with_one_taken(&self.store, BucketId::CreateFleet, now).await? else {

@@ -183,7 +183,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             let waiting = Waiting {
                 queue: queue.clone(),
                 runner: recorded.runner.name.clone(),
-                since: now,
+                since: self.clock.now(),
             };
             outcome.changes.push(self.waiting(waiting).await?);
             outcome.queue = Some(queue);

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dayfly_core::config::RerunWhat;
+use dayfly_core::decide::fleet;
 use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{InstanceId, JobId, JobKey, RunAttempt, RunId, RunnerName};
+use dayfly_core::ids::{InstanceId, JobId, JobKey, QueueId, RunAttempt, RunId, RunnerName};
 use dayfly_core::lifecycle::{JobKind, JobStep, RerunKind, RunStep, Step};
-use dayfly_core::record::{JobState, Record, RecordId, Runner, RunnerState};
+use dayfly_core::record::{FleetCall, JobState, Record, RecordId, Runner, RunnerState};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{FleetRequest, JobStatus};
 
@@ -62,6 +63,7 @@ pub struct Promises {
     github_calls: (Timestamp, u64),
     limited_until: Option<Timestamp>,
     pub(crate) refused: u64,
+    called: BTreeMap<QueueId, Timestamp>,
     pub(crate) jobs_over: BTreeMap<InstanceId, Timestamp>,
 }
 
@@ -75,6 +77,7 @@ impl Default for Promises {
             github_calls: (Timestamp::from_millis(0), 0),
             limited_until: None,
             refused: 0,
+            called: BTreeMap::new(),
             jobs_over: BTreeMap::new(),
         }
     }
@@ -172,6 +175,7 @@ impl Sim {
                 self.note("runner", after.name.as_str(), || format!("{:?}", after.state));
                 self.runner_written(after);
             }
+            (None, Record::FleetCall(call)) => self.call_begun(call),
             (_, Record::Instance(after)) => self.instance_given(&after.instance, &after.runner),
             (before, Record::Job(after)) => {
                 let from = match before {
@@ -270,6 +274,23 @@ impl Sim {
         drop(table);
         if let Some(why) = why {
             self.broken(ONE, why);
+        }
+    }
+
+    /// A call is about to be made: those who wait for the same are launched together, so that it
+    /// comes no sooner after the last one than others may follow, unless it is full.
+    fn call_begun(&self, call: &FleetCall) {
+        let last = self
+            .promises
+            .borrow_mut()
+            .called
+            .insert(call.queue.clone(), call.requested_at);
+        let soon = last.is_some_and(|last| call.requested_at.since(last) < fleet::GATHER / 2);
+        if soon && call.runners.len() < fleet::MOST {
+            self.broken(
+                TOGETHER,
+                format!("{} comes right after another of {}", call.id, call.queue),
+            );
         }
     }
 
@@ -491,5 +512,7 @@ pub const DUE: &str = "7: what lives is due, and looked at when it is";
 pub const AWAKE: &str = "7: the minute schedule is on while anything lives";
 /// See [`LIFETIME`].
 pub const TABLE: &str = "7: states change by the steps of the lifecycle only";
+/// See [`LIFETIME`].
+pub const TOGETHER: &str = "8: what is launched alike is launched together";
 /// See [`LIFETIME`].
 pub const FEW_CALLS: &str = "8: what fails is tried again at growing distances, and GitHub's limits are kept";

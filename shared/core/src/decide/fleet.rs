@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 pub const MOST: usize = 90;
 
 /// How long after the last one that came others may follow.
-const GATHER: Duration = Duration::from_millis(300);
+pub const GATHER: Duration = Duration::from_millis(300);
 
 /// How long anybody is kept waiting for others.
 const LONGEST_GATHER: Duration = Duration::from_secs(2);
@@ -44,6 +44,13 @@ pub fn queue_of(runner: &Runner) -> QueueId {
 #[must_use]
 pub fn is_held(queue: Option<&LaunchQueue>, now: Timestamp) -> bool {
     queue.is_some_and(|queue| queue.held_until > now)
+}
+
+/// Whether a runner that comes now comes alone: nobody launches what is alike, or did so a moment ago.
+/// Others may be about to follow one that does not.
+#[must_use]
+pub fn comes_alone(queue: Option<&LaunchQueue>, now: Timestamp) -> bool {
+    queue.is_none_or(|queue| now > queue.held_until.after(LONGEST_GATHER))
 }
 
 /// When those who wait since these moments are to be launched: at once if a call is full, else once
@@ -186,6 +193,17 @@ mod tests {
         ] {
             assert_eq!(ripe_at(&since, at(0)), expected, "{} wait", since.len());
         }
+    }
+
+    #[test]
+    fn whoever_comes_soon_after_others_does_not_come_alone() {
+        let queue = LaunchQueue {
+            id: QueueId::new("q"),
+            held_until: now(),
+        };
+        assert!(comes_alone(None, now()));
+        assert!(!comes_alone(Some(&queue), now().after(LONGEST_GATHER)));
+        assert!(comes_alone(Some(&queue), now().after(LONGEST_GATHER + GATHER)));
     }
 
     #[test]
