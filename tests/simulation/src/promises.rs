@@ -12,6 +12,7 @@ use dayfly_core::record::{FleetCall, JobState, Record, RecordId, Runner, RunnerS
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{FleetRequest, JobStatus};
 
+use crate::hub::Job;
 use crate::machine::Process;
 use crate::plan::{Item, Outage, clock};
 use crate::sim::Sim;
@@ -429,12 +430,36 @@ impl Sim {
         }
     }
 
+    /// Whether an instance was lost after its job had failed by itself, before anybody could tell of
+    /// that: nobody can know which came first.
+    fn looks_interrupted(&self, job: &Job) -> bool {
+        let key = JobKey {
+            job: job.id,
+            attempt: job.attempt,
+        };
+        let told = self.promises.borrow().settled.get(&key).copied();
+        let cloud = self.cloud.borrow();
+        let ended = job
+            .instance
+            .as_ref()
+            .and_then(|instance| cloud.instances.get(instance)?.ended_at);
+        let machines = self.machines.borrow();
+        let silent = job
+            .instance
+            .as_ref()
+            .and_then(|instance| machines.get(instance))
+            .is_some_and(|machine| machine.cut || machine.frozen);
+        let lost = silent || ended.is_some_and(|ended| told.is_none_or(|told| ended < told));
+        job.status == JobStatus::Completed(Conclusion::Failure) && lost
+    }
+
     /// We had a run run again.
     pub fn rerun_was_due(&self, run: RunId, ended: Option<Conclusion>) {
         let hub = self.hub.borrow();
         let Some(of) = hub.runs.get(&run) else { return };
         let before = RunAttempt(of.attempt.0 - 1);
-        let due = of.interrupted.contains(&before);
+        let mut of_it = hub.jobs.values().filter(|job| job.run == run && job.attempt == before);
+        let due = of.interrupted.contains(&before) || of_it.any(|job| self.looks_interrupted(job));
         let (ours, theirs) = (of.our_reruns, of.their_reruns);
         if of.mistaken {
             // What a messenger took by mistake is put right, whatever the configuration says.

@@ -6,5 +6,6 @@ mod deaths;
 mod interruptions;
 mod lifecycle;
 mod lost;
+mod messenger;
 mod said;
 mod stage;

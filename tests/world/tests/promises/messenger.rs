@@ -1,0 +1,129 @@
+//! A job that is given up is failed by a messenger, and by that one only.
+
+use std::time::Duration;
+
+use dayfly_core::event::{Conclusion, Event};
+use dayfly_core::ids::JobId;
+use dayfly_core::record::{JobState, Say};
+use dayfly_ports::{FleetErrorKind, Store as _};
+
+use crate::lifecycle::{fail_by_messenger, state_of};
+use crate::stage::{Call, RUN, Stage};
+
+/// Job 11 cannot have what it asks for, and its messenger is on its way.
+fn given_up(stage: &Stage) {
+    stage
+        .world
+        .cloud()
+        .refuse([(FleetErrorKind::BadRequest, "InvalidParameterValue")]);
+    stage.queue(11);
+    assert!(state_of(stage, 11).is_given_up());
+}
+
+fn said(stage: &Stage, job: u64) -> Say {
+    let notice = stage.world.run(stage.world.notice(stage.job(job).key()));
+    notice.unwrap().unwrap().record.say
+}
+
+#[test]
+fn a_job_that_is_given_up_is_failed_with_the_reason_and_nothing_is_left() {
+    let stage = Stage::new();
+    given_up(&stage);
+    assert!(matches!(said(&stage, 11), Say::GivenUp { .. }));
+    let types: Vec<String> = {
+        let cloud = stage.world.cloud();
+        let asked = cloud.asked().last().unwrap().placements.iter();
+        asked.map(|one| one.pool.instance_type.to_string()).collect()
+    };
+    assert_eq!(types, ["t4g.nano"]);
+    fail_by_messenger(&stage, 11);
+    assert!(matches!(state_of(&stage, 11), JobState::Finished { .. }));
+    assert_eq!(stage.left(), Vec::<String>::new());
+    assert_eq!(stage.world.hub().reruns, [], "it was to fail");
+}
+
+#[test]
+fn a_job_that_a_messenger_takes_by_mistake_is_run_again_and_the_other_gets_another() {
+    let stage = Stage::new();
+    given_up(&stage);
+    let messenger = stage.instance();
+    let runner = stage.boot(&messenger);
+    stage.queue(12);
+    stage.start(runner, 12);
+    stage.complete(12, Conclusion::Failure);
+    stage.minutes(2);
+    assert!(state_of(&stage, 11).is_given_up());
+    assert!(!stage.instances().contains(&messenger));
+    assert_eq!(stage.instances().len(), 1, "another messenger is on its way");
+    fail_by_messenger(&stage, 11);
+    stage.make(Call::Settle(stage.run_completed()));
+    stage.minutes(3);
+    assert_eq!(stage.world.hub().reruns, [(RUN, Some(JobId(12)))]);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_messenger_that_cannot_be_launched_is_said_and_the_run_cancelled_if_that_is_wanted() {
+    for (config, cancelled) in [("true", 1), ("false", 0)] {
+        let stage = Stage::new();
+        let entry = "{name: gpu, labels: [dayfly-gpu], instance_type: g5.xlarge, machine_image: ami-01234567}";
+        stage.world.hub().config = Some(format!(
+            "runners:\n  - {entry}\ncancel_run_when_unlaunchable: {config}\n"
+        ));
+        let never = (FleetErrorKind::BadRequest, "UnauthorizedOperation");
+        stage.world.cloud().refuse([never, never]);
+        stage.queue(11);
+        stage.minutes(3);
+        let Say::GivenUp { messenger, .. } = said(&stage, 11) else {
+            panic!("{:?}", said(&stage, 11))
+        };
+        assert!(
+            format!("{messenger:?}").contains("UnauthorizedOperation"),
+            "{messenger:?}"
+        );
+        assert_eq!(stage.world.calls("cancel_run"), cancelled);
+        assert_eq!(stage.left(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_messenger_may_be_turned_off() {
+    let stage = Stage::new();
+    stage.world.hub().config = Some("runners: []\nmessenger: false\n".to_owned());
+    stage.make(Call::Launch(Event::JobQueued(stage.job(11))));
+    stage.deliver();
+    stage.minutes(3);
+    assert!(state_of(&stage, 11).is_given_up());
+    assert_eq!(stage.world.cloud().ever(), 0);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn whoever_sends_a_messenger_may_die_anywhere_and_one_is_sent() {
+    for fatal in 0..60 {
+        let stage = Stage::new();
+        stage
+            .world
+            .cloud()
+            .refuse([(FleetErrorKind::BadRequest, "InvalidParameterValue")]);
+        stage.world.hub().queue(RUN, JobId(11));
+        stage.make(Call::Launch(Event::JobQueued(stage.job(11))));
+        let due = loop {
+            match stage.world.next_event() {
+                Some(event @ Event::LaunchDue(_)) => break event,
+                Some(_) => {}
+                None => panic!("nobody sends a messenger"),
+            }
+        };
+        if !stage.make_and_die(Call::Launch(due), fatal) {
+            assert!(fatal > 5, "it made few calls of its own");
+            return;
+        }
+        stage.wait(Duration::from_secs(5));
+        stage.minutes(4);
+        assert_eq!(stage.instances().len(), 1, "after a death before call {fatal}");
+        fail_by_messenger(&stage, 11);
+        assert_eq!(stage.left(), Vec::<String>::new(), "after a death before call {fatal}");
+    }
+    panic!("the call never came to its end");
+}
