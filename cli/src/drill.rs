@@ -150,7 +150,7 @@ impl<R: Records, F: Injector> Round<'_, R, F> {
         mut stop: Stop,
         output: &mut Output<'_>,
     ) -> Result<Ending, Error> {
-        let runner = match RunnerName::from_registered(name) {
+        let runner = match RunnerName::meant_by(name) {
             Some(runner) => self.records.runner(&runner).await?,
             None => None,
         };

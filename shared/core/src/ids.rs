@@ -245,6 +245,12 @@ impl RunnerName {
         ours.then(|| Self(format!("{RUNNER_PREFIX}{}", parts[..3].join("-"))))
     }
 
+    /// The runner that a person means by `name`: its own name, or one that it registered under.
+    #[must_use]
+    pub fn meant_by(name: &str) -> Option<Self> {
+        Self::from_registered(name).or_else(|| Self::from_registered(&format!("{name}-i0")))
+    }
+
     /// The name to register under, from its instance, at the `mint`-th try, counted from 1.
     #[must_use]
     pub fn registration(&self, instance: &InstanceId, mint: u32) -> String {
@@ -323,7 +329,9 @@ mod tests {
             let registered = name.registration(&InstanceId::new(id.clone()), mint);
             prop_assert!(RunnerName::is_registered_from(&registered, &InstanceId::new(id)));
             prop_assert!(!RunnerName::is_registered_from(&registered, &InstanceId::new("i-0")));
-            prop_assert_eq!(RunnerName::from_registered(&registered), Some(name));
+            prop_assert_eq!(RunnerName::from_registered(&registered).as_ref(), Some(&name));
+            prop_assert_eq!(RunnerName::meant_by(&registered).as_ref(), Some(&name));
+            prop_assert_eq!(RunnerName::meant_by(name.as_str()).as_ref(), Some(&name));
         }
     }
 }

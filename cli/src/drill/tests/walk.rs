@@ -183,7 +183,7 @@ async fn an_interruption_is_sent_and_followed_until_the_job_runs_again() {
 #[tokio::test]
 async fn the_name_that_github_knows_will_do() {
     let memory = Memory::of([(gone(), Again::Runs)]);
-    let (done, ..) = drill(&memory, &Asked::default(), "dayfly-7-1-1-m2", never()).await;
+    let (done, ..) = drill(&memory, &Asked::default(), "dayfly-7-1-1-i1-m2", never()).await;
     assert_eq!(done.unwrap(), Ending::Done);
 }
 

@@ -42,8 +42,10 @@ async fn the_logs_of_all_parts_hold_no_secret_after_a_job() {
     let secrets = secrets(&lab);
     let logs = lab.logs().await.unwrap();
     for log in &logs {
-        // The interruption function hears of every instance's end.
-        assert!(!log.lines.is_empty(), "{} has logged nothing", log.part);
+        // The interruption function hears of every instance's end; of a job that is well there is
+        // nothing to report.
+        let silent = log.lines.is_empty();
+        assert!(!silent || log.part == "reporter", "{} has logged nothing", log.part);
         for line in &log.lines {
             for (what, secret) in &secrets {
                 assert!(secret.len() >= 16, "{what} is too short to be searched for");
