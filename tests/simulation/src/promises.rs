@@ -34,6 +34,14 @@ pub(crate) const CONTROL: &[Outage] = &[
 /// What whatever has to do with GitHub hangs on besides.
 pub(crate) const GITHUB: &[Outage] = &[Outage::GitHub, Outage::GitHubLimit];
 
+/// What keeps the end of a job, and of its runner, from being told.
+const LAST_WORDS: &[Outage] = &[
+    Outage::AgentLate,
+    Outage::WebhookLost,
+    Outage::WebhookFailed,
+    Outage::WebhookLate,
+];
+
 /// A promise that was broken.
 #[derive(Clone, Debug)]
 pub struct Broken {
@@ -373,7 +381,10 @@ impl Sim {
         let hub = self.hub.borrow();
         let Some(of) = hub.runs.get(&run) else { return };
         let before = RunAttempt(of.attempt.0 - 1);
-        let due = of.interrupted.contains(&before);
+        // While neither the instance nor GitHub gets through, a job that failed by itself cannot be told from
+        // one whose instance was lost, and is rather run again.
+        let untold = of.fails && self.calm_for(&[CONTROL, LAST_WORDS]) < 30 * MINUTE;
+        let due = of.interrupted.contains(&before) || untold;
         let (ours, theirs) = (of.our_reruns, of.their_reruns);
         let config = self.plan.config(&of.repository);
         let newer = hub.newer_than(run).and_then(|newer| hub.runs.get(&newer));
