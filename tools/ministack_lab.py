@@ -214,7 +214,7 @@ def deep_learning_images():
 
     class Images(dict):
         def get(self, name, default=None):
-            ours = str(name).startswith("/aws/service/deeplearning/ami/") and name.endswith("/ami-id")
+            ours = str(name).startswith(("/aws/service/deeplearning/ami/", "/aws/service/canonical/")) and name.endswith("/ami-id")
             return image if ours else super().get(name, default)
 
     ssm._PUBLIC_AMI_PARAMETERS = Images(ssm._PUBLIC_AMI_PARAMETERS)

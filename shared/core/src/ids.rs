@@ -329,9 +329,9 @@ mod tests {
             let registered = name.registration(&InstanceId::new(id.clone()), mint);
             prop_assert!(RunnerName::is_registered_from(&registered, &InstanceId::new(id)));
             prop_assert!(!RunnerName::is_registered_from(&registered, &InstanceId::new("i-0")));
-            prop_assert_eq!(RunnerName::from_registered(&registered).as_ref(), Some(&name));
-            prop_assert_eq!(RunnerName::meant_by(&registered).as_ref(), Some(&name));
-            prop_assert_eq!(RunnerName::meant_by(name.as_str()).as_ref(), Some(&name));
+            prop_assert_eq!(RunnerName::from_registered(&registered), Some(name.clone()));
+            prop_assert_eq!(RunnerName::meant_by(&registered), Some(name.clone()));
+            prop_assert_eq!(RunnerName::meant_by(name.as_str()), Some(name));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Whether a newer run has taken the place of an older one, as a workflow's `concurrency` wants it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use dayfly_core::ids::RunId;
 use dayfly_ports::{Parameters, Scope};
@@ -85,18 +86,11 @@ fn has_concurrency(text: &str) -> bool {
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                escaped.push(char::from(byte));
-            }
-            other => {
-                let hex = |half: u8| {
-                    char::from_digit(u32::from(half), 16)
-                        .unwrap_or('0')
-                        .to_ascii_uppercase()
-                };
-                escaped.extend(['%', hex(other >> 4), hex(other & 15)]);
-            }
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(escaped, "%{byte:02X}");
         }
     }
     escaped

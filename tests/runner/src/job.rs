@@ -43,6 +43,8 @@ struct Run<'a> {
     service: &'a Service,
     job: JobMessage,
     variables: BTreeMap<String, String>,
+    /// What the steps put out, by their ids.
+    outputs: BTreeMap<String, BTreeMap<String, String>>,
     workspace: PathBuf,
     temp: PathBuf,
     signals: &'a mut Signals,
@@ -70,6 +72,7 @@ pub async fn run(
         service,
         job,
         variables,
+        outputs: BTreeMap::new(),
         workspace,
         temp,
         signals,
@@ -86,7 +89,9 @@ pub async fn run(
         }
         Ended::Stopped(Stop::Over) => return Ok(Conclusion::Cancelled.as_str()),
     };
-    let completed = service.complete(run.job.job_id, conclusion, ended_by).await;
+    let completed = service
+        .complete(run.job.job_id, conclusion, ended_by, run.outputs)
+        .await;
     note(completed);
     Ok(conclusion.as_str())
 }
@@ -149,11 +154,14 @@ impl Run<'_> {
         let exports = self.temp.join(format!("env-{}", step.number));
         std::fs::write(&exports, "")?;
         variables.insert("GITHUB_ENV".to_owned(), exports.display().to_string());
+        let outputs = self.temp.join(format!("output-{}", step.number));
+        std::fs::write(&outputs, "")?;
+        variables.insert("GITHUB_OUTPUT".to_owned(), outputs.display().to_string());
         let ended = self.script(&file, &variables, step.number).await?;
-        let exported = std::fs::read_to_string(&exports).unwrap_or_default();
-        let pairs = exported.lines().filter_map(|line| line.split_once('='));
-        self.variables
-            .extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        self.variables.extend(pairs(&exports));
+        if let Some(id) = &step.id {
+            self.outputs.insert(id.clone(), pairs(&outputs));
+        }
         Ok(ended)
     }
 
@@ -203,6 +211,13 @@ impl Run<'_> {
             }
         }
     }
+}
+
+/// What a step has written to a file, line by line: `name=value`.
+fn pairs(file: &Path) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 async fn until(moment: Option<Instant>) {

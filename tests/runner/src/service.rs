@@ -1,5 +1,6 @@
 //! The calls of the twin's runner protocol.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dayfly_twin::runner_protocol::{
@@ -119,11 +120,14 @@ impl Service {
         job: JobId,
         conclusion: Conclusion,
         ended_by: Option<EndedBy>,
+        outputs: BTreeMap<String, BTreeMap<String, String>>,
     ) -> Result<(), CallError> {
         let path = format!("jobs/{job}/complete");
-        let request = self
-            .request(Method::POST, &path)
-            .json(&CompleteJob { conclusion, ended_by });
+        let request = self.request(Method::POST, &path).json(&CompleteJob {
+            conclusion,
+            ended_by,
+            outputs,
+        });
         self.send(request).await.map(drop)
     }
 

@@ -145,6 +145,16 @@ fn listener_of(runner: &Runner) -> Process {
 }
 
 #[tokio::test]
+async fn what_a_step_puts_out_is_the_jobs_if_it_says_so() {
+    let lab = Lab::new().await;
+    lab.push(
+        "      - id: tests\n        run: echo verdict=passed >> $GITHUB_OUTPUT\n    outputs:\n      verdict: ${{ steps.tests.outputs.verdict }}\n",
+    );
+    let _runner = lab.start(&[]);
+    assert_eq!(lab.completed().await.outputs["verdict"], "passed");
+}
+
+#[tokio::test]
 async fn steps_run_in_bash_with_the_jobs_environment_and_their_output_is_kept() {
     let lab = Lab::new().await;
     lab.push(

@@ -36,6 +36,14 @@ pub(crate) const CONTROL: &[Outage] = &[
 /// What whatever has to do with GitHub hangs on besides.
 pub(crate) const GITHUB: &[Outage] = &[Outage::GitHub, Outage::GitHubLimit];
 
+/// What keeps the end of a job, and of its runner, from being told.
+const LAST_WORDS: &[Outage] = &[
+    Outage::AgentLate,
+    Outage::WebhookLost,
+    Outage::WebhookFailed,
+    Outage::WebhookLate,
+];
+
 /// A promise that was broken.
 #[derive(Clone, Debug)]
 pub struct Broken {
@@ -459,7 +467,11 @@ impl Sim {
         let Some(of) = hub.runs.get(&run) else { return };
         let before = RunAttempt(of.attempt.0 - 1);
         let mut of_it = hub.jobs.values().filter(|job| job.run == run && job.attempt == before);
-        let due = of.interrupted.contains(&before) || of_it.any(|job| self.looks_interrupted(job));
+        // While neither the instance nor GitHub gets through, a job that failed by itself cannot be told from
+        // one whose instance was lost, and is rather run again.
+        let untold = of.fails && self.calm_for(&[CONTROL, LAST_WORDS]) < 30 * MINUTE;
+        let lost = of_it.any(|job| self.looks_interrupted(job));
+        let due = of.interrupted.contains(&before) || untold || lost;
         let (ours, theirs) = (of.our_reruns, of.their_reruns);
         if of.mistaken {
             // What a messenger took by mistake is put right, whatever the configuration says.

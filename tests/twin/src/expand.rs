@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::workflow::{JobDoc, JobSpec, OneOrMany, RunContext, StepDoc, StepSpec};
+use crate::condition::{Condition, Value as Late};
+use crate::workflow::{JobDoc, JobSpec, OneOrMany, OutputSpec, RunContext, StepDoc, StepSpec};
 
 type Combination = Vec<(String, Value)>;
 
@@ -38,6 +39,17 @@ pub(crate) fn job(
             name: shown_name(key, doc, &combination, &names)?,
             labels,
             needs: doc.needs.as_ref().map(OneOrMany::to_vec).unwrap_or_default(),
+            condition: doc
+                .condition
+                .as_deref()
+                .map(|text| Condition::parse(text, &context.github))
+                .transpose()?,
+            continue_on_error: doc.continue_on_error,
+            outputs: doc
+                .outputs
+                .iter()
+                .map(|(name, text)| Ok((name.clone(), output(text)?)))
+                .collect::<Result<_, String>>()?,
             environment: doc.environment.clone(),
             fail_fast: doc.strategy.as_ref().is_some_and(|one| one.fail_fast),
             env,
@@ -49,6 +61,43 @@ pub(crate) fn job(
         });
     }
     Ok(())
+}
+
+/// `${{ steps.<id>.outputs.<name> }}`.
+fn output(text: &str) -> Result<OutputSpec, String> {
+    let inner = text
+        .trim()
+        .strip_prefix("${{")
+        .and_then(|text| text.strip_suffix("}}"))
+        .unwrap_or_default();
+    match inner.trim().split('.').collect::<Vec<_>>().as_slice() {
+        ["steps", step, "outputs", name] => Ok(OutputSpec {
+            step: (*step).to_owned(),
+            name: (*name).to_owned(),
+        }),
+        _ => Err(format!("the twin does not know the output `{text}`")),
+    }
+}
+
+/// A text of the whole workflow, its expressions filled in.
+pub(crate) fn text(text: &str, context: &RunContext) -> Result<String, String> {
+    Names { context, matrix: &[] }.fill(text)
+}
+
+/// Fills in the expressions that were left for later, as far as `value` knows them.
+pub(crate) fn late(text: &str, value: impl Fn(&str) -> Option<String>) -> String {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, from)) = rest.split_once("${{") {
+        let Some((expression, after)) = from.split_once("}}") else {
+            break;
+        };
+        filled.push_str(before);
+        filled.push_str(&value(expression.trim()).unwrap_or_default());
+        rest = after;
+    }
+    filled.push_str(rest);
+    filled
 }
 
 fn shown_name(key: &str, doc: &JobDoc, combination: &Combination, names: &Names<'_>) -> Result<String, String> {
@@ -73,7 +122,12 @@ fn step(doc: &StepDoc, names: &Names<'_>) -> Result<StepSpec, String> {
     for (name, value) in &doc.env {
         env.insert(name.clone(), names.fill(&plain(value))?);
     }
-    Ok(StepSpec { name, run, env })
+    Ok(StepSpec {
+        id: doc.id.clone(),
+        name,
+        run,
+        env,
+    })
 }
 
 /// The product of the lists, less `exclude`, and `include`'s entries: added to the combinations that
@@ -142,7 +196,7 @@ fn plain(value: &Value) -> String {
 
 struct Names<'a> {
     context: &'a RunContext,
-    matrix: &'a Combination,
+    matrix: &'a [(String, Value)],
 }
 
 impl Names<'_> {
@@ -171,6 +225,8 @@ impl Names<'_> {
                 .find(|(axis, _)| axis == name)
                 .map(|(_, value)| plain(value))
                 .ok_or_else(unknown),
+            // What comes first is not done yet.
+            "needs" if Late::of_needs(expression).is_some() => Ok(format!("${{{{ {expression} }}}}")),
             "github" => self.context.github.get(name).cloned().ok_or_else(unknown),
             _ => Err(unknown()),
         }

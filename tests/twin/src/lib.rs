@@ -31,6 +31,7 @@ mod api;
 mod app;
 mod checks;
 mod clock;
+mod condition;
 mod config;
 mod event;
 mod expand;
@@ -49,12 +50,15 @@ mod workflow;
 pub use api::{ApiDisturbance, ApiFault, Operation, UnknownOperation};
 pub use app::{AppInfo, KeyError};
 pub use checks::{CheckOutput, CheckRun, Comment};
+pub use condition::{Condition, StatusFunction, Value};
 pub use config::{CarriedOver, JobPick, JwtPolicy, Timings, TwinConfig};
 pub use event::{Happening, RunnerRemoval, TwinEvent};
 pub use handle::{RepoOptions, StartError, TimedOut, Twin, TwinError};
 pub use model::*;
 pub use schema::{SchemaError, schemas_dir};
 pub use secrets::{Secret, SecretKind};
-pub use state::{CancelRefusal, Rerun, RerunRefusal, SHUTDOWN_ANNOTATION, State, lost_annotation};
+pub use state::{
+    CancelRefusal, MergeEntry, MergeFate, Rerun, RerunRefusal, SHUTDOWN_ANNOTATION, State, lost_annotation,
+};
 pub use webhook::{Delivery, DeliveryOutcome, Disturbance, Odds, WebhookFault, signature};
 pub use workflow::{JobSpec, StepSpec, Workflow, WorkflowError};

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::workflow::{JobSpec, Workflow};
+use crate::workflow::{Concurrency, JobSpec, Workflow};
 
 macro_rules! id {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
@@ -194,6 +194,8 @@ impl Conclusion {
 pub enum Status {
     /// Held back by an environment.
     Waiting,
+    /// A run that waits for another of its concurrency group.
+    Pending,
     /// May be taken.
     Queued,
     /// A runner has it.
@@ -208,6 +210,7 @@ impl Status {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
+            Self::Pending => "pending",
             Self::Queued => "queued",
             Self::InProgress => "in_progress",
             Self::Completed => "completed",
@@ -228,7 +231,7 @@ pub struct Run {
     pub number: u64,
     /// The latest attempt, from 1.
     pub attempt: u32,
-    /// What caused it (`push`, `workflow_dispatch`).
+    /// What caused it (`push`, `workflow_dispatch`, `merge_group`).
     pub event: String,
     /// The branch it runs for.
     pub head_branch: String,
@@ -238,6 +241,8 @@ pub struct Run {
     pub head_repo: RepoId,
     /// Who caused it.
     pub actor: Account,
+    /// Its concurrency group.
+    pub concurrency: Option<Concurrency>,
     /// Where it stands.
     pub status: Status,
     /// How it ended.
@@ -301,6 +306,8 @@ pub struct Job {
     pub completed_at: Option<Timestamp>,
     /// Its steps as far as they are known.
     pub steps: Vec<Step>,
+    /// What it put out, once it is done.
+    pub outputs: BTreeMap<String, String>,
     /// The runner that it was offered to and that has not taken it yet.
     pub offer: Option<Offer>,
     /// The runner that took it.

@@ -181,6 +181,7 @@ fn job_message(world: &World, job: &Job) -> JobMessage {
         .zip(2..)
         .map(|(step, number)| StepMessage {
             number,
+            id: step.id.clone(),
             name: step.name.clone(),
             run: step.run.clone(),
             env: step.env.clone(),
@@ -271,6 +272,7 @@ async fn complete(
             }
             None => end.conclusion,
         };
+        world.put_out(job, &end.outputs);
         world.finish_job(job, conclusion, now);
         let done = Completed { runner_removed: true };
         Ok(Json(done).into_response())

@@ -206,6 +206,9 @@ pub struct JobMessage {
 pub struct StepMessage {
     /// Names the step in logs and reports; the first is 2, after "Set up job".
     pub number: u32,
+    /// Its `id`, by which its outputs are found.
+    #[serde(default)]
+    pub id: Option<String>,
     /// Its name as shown.
     pub name: String,
     /// The bash script; none: a step with `uses`, to be reported as skipped.
@@ -260,6 +263,9 @@ pub struct CompleteJob {
     /// What ended it, where it was not its steps.
     #[serde(default)]
     pub ended_by: Option<EndedBy>,
+    /// What its steps wrote to `GITHUB_OUTPUT`: a step's `id` → name → value.
+    #[serde(default)]
+    pub outputs: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// What ends a job other than its steps.

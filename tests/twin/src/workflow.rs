@@ -1,8 +1,9 @@
 //! The part of the workflow language that the twin understands.
 //!
-//! `on: push` (also with branches) and `workflow_dispatch`; jobs with `name`, `runs-on`, `needs`,
+//! `on: push` (also with branches), `merge_group` and `workflow_dispatch`; `concurrency` of the whole
+//! workflow; jobs with `name`, `runs-on`, `needs`, `if`, `continue-on-error`, `outputs`,
 //! `strategy.matrix` (lists, `include`, `exclude`), `strategy.fail-fast`, `environment`, `env` and
-//! `steps` with `name`, `run`, `env`. A step with `uses` is kept and reported, never run. What the
+//! `steps` with `id`, `name`, `run`, `env`. A step with `uses` is kept and reported, never run. What the
 //! twin does not know is refused rather than ignored, so that no test believes in what isn't there.
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::condition::Condition;
 use crate::expand;
 use crate::model::WorkflowId;
 
@@ -35,6 +37,12 @@ pub struct JobSpec {
     pub labels: Vec<String>,
     /// The keys of the jobs that come first.
     pub needs: Vec<String>,
+    /// When it runs, if not only after all of these went well.
+    pub condition: Option<Condition>,
+    /// Whether the run passes although it fails.
+    pub continue_on_error: bool,
+    /// What it puts out, by name.
+    pub outputs: BTreeMap<String, OutputSpec>,
     /// The environment that may hold it back.
     pub environment: Option<String>,
     /// Whether its failure cancels the other jobs of its matrix.
@@ -45,9 +53,29 @@ pub struct JobSpec {
     pub steps: Vec<StepSpec>,
 }
 
+/// Where a job's output comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputSpec {
+    /// The step's `id`.
+    pub step: String,
+    /// Its name there.
+    pub name: String,
+}
+
+/// A group of which one run runs at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Concurrency {
+    /// Its name.
+    pub name: String,
+    /// Whether a run that comes cancels the one that runs, rather than waiting for it.
+    pub cancel_in_progress: bool,
+}
+
 /// A step of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepSpec {
+    /// Its `id`.
+    pub id: Option<String>,
     /// Its name as shown.
     pub name: String,
     /// The script; none for a step with `uses`.
@@ -95,8 +123,7 @@ pub(crate) struct FileDoc {
     env: BTreeMap<String, Value>,
     #[serde(rename = "permissions")]
     _permissions: Option<Value>,
-    #[serde(rename = "concurrency")]
-    _concurrency: Option<Value>,
+    concurrency: Option<ConcurrencyDoc>,
     jobs: BTreeMap<String, JobDoc>,
 }
 
@@ -115,12 +142,33 @@ struct Trigger {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum ConcurrencyDoc {
+    Group(String),
+    Detailed(DetailedConcurrency),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct DetailedConcurrency {
+    group: String,
+    #[serde(default)]
+    cancel_in_progress: bool,
+}
+
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct JobDoc {
     pub(crate) name: Option<String>,
     pub(crate) runs_on: OneOrMany,
     #[serde(default)]
     pub(crate) needs: Option<OneOrMany>,
+    #[serde(rename = "if")]
+    pub(crate) condition: Option<String>,
+    #[serde(default)]
+    pub(crate) continue_on_error: bool,
+    #[serde(default)]
+    pub(crate) outputs: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) strategy: Option<Strategy>,
     #[serde(default)]
@@ -171,8 +219,7 @@ pub(crate) struct StepDoc {
     pub(crate) uses: Option<String>,
     #[serde(default)]
     pub(crate) env: BTreeMap<String, Value>,
-    #[serde(rename = "id")]
-    _id: Option<String>,
+    pub(crate) id: Option<String>,
     #[serde(rename = "with")]
     _with: Option<Value>,
     #[serde(rename = "shell")]
@@ -246,6 +293,48 @@ impl WorkflowFile {
                 why,
             })?;
         }
+        check_forgiven(&specs).map_err(|why| WorkflowError::Unreadable {
+            path: self.path.clone(),
+            why,
+        })?;
         Ok(specs)
     }
+
+    /// Its concurrency group for one run.
+    ///
+    /// # Errors
+    /// When an expression names what the twin does not know.
+    pub fn concurrency(&self, context: &RunContext) -> Result<Option<Concurrency>, WorkflowError> {
+        let (group, cancel_in_progress) = match &self.doc.concurrency {
+            None => return Ok(None),
+            Some(ConcurrencyDoc::Group(group)) => (group, false),
+            Some(ConcurrencyDoc::Detailed(detailed)) => (&detailed.group, detailed.cancel_in_progress),
+        };
+        let name = expand::text(group, context).map_err(|why| WorkflowError::Unreadable {
+            path: self.path.clone(),
+            why,
+        })?;
+        Ok(Some(Concurrency {
+            name,
+            cancel_in_progress,
+        }))
+    }
+}
+
+/// What a job sees of one that failed with `continue-on-error` is told in different ways, so that nothing
+/// may hang on it.
+fn check_forgiven(specs: &[JobSpec]) -> Result<(), String> {
+    let forgiven = |key: &str| specs.iter().any(|one| one.key == key && one.continue_on_error);
+    for spec in specs {
+        let condition = spec.condition.as_ref();
+        let needs_one = spec.needs.iter().any(|need| forgiven(need));
+        let asks = condition.is_some_and(|condition| condition.results().into_iter().any(forgiven));
+        if needs_one && (asks || !condition.is_some_and(Condition::stands_failures)) {
+            return Err(format!(
+                "the twin does not know what job `{}` sees of a job with `continue-on-error`: give it an `if` with `always()` or `!cancelled()`, without `needs.….result`",
+                spec.key
+            ));
+        }
+    }
+    Ok(())
 }

@@ -54,7 +54,8 @@ async fn an_interruption_is_sent_and_its_healing_told(lab: &Lab) {
     ];
     let pushed = push(lab, "octo-org/drill", None, &script);
     pushed.printed("attempt 1").await;
-    let runner = pushed.launched().await.tags["dayfly:runner"].clone();
+    pushed.launched().await;
+    let runner = format!("dayfly-{}-1-1", pushed.job(1).id);
 
     let list = drill(lab, &[]).await;
     assert_eq!(list.status, Some(0), "{}", list.notes);

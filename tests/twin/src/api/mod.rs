@@ -36,6 +36,7 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
             get(runners::get).merge(delete(runners::remove)),
         )
         .route("/actions/runs", get(runs::list))
+        .route("/actions/workflows/{workflow_id}/runs", get(runs::list_of_workflow))
         .route("/actions/runs/{run_id}", get(runs::get))
         .route("/actions/runs/{run_id}/attempts/{attempt_number}", get(runs::attempt))
         .route(

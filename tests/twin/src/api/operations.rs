@@ -38,7 +38,7 @@ const fn operation(id: &'static str, method: &'static str, path: &'static str, a
 use Access::{App, Open, Read, Write};
 
 /// Every operation that the twin has.
-pub(crate) static OPERATIONS: [Operation; 36] = [
+pub(crate) static OPERATIONS: [Operation; 37] = [
     operation("apps/get-authenticated", "GET", "/app", App),
     operation("apps/list-installations", "GET", "/app/installations", App),
     operation(
@@ -102,6 +102,12 @@ pub(crate) static OPERATIONS: [Operation; 36] = [
         "actions/list-workflow-runs-for-repo",
         "GET",
         "/repos/{owner}/{repo}/actions/runs",
+        Read("actions"),
+    ),
+    operation(
+        "actions/list-workflow-runs",
+        "GET",
+        "/repos/{owner}/{repo}/actions/workflows/{workflow_id}/runs",
         Read("actions"),
     ),
     operation(

@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Page, Refusal, add_header, ok, raw, with_status};
@@ -44,6 +45,29 @@ pub(super) async fn list(
 ) -> Answer {
     let repo = caller.repo()?;
     let world = hub.look();
+    listed(&world, repo, &query, "runs", |_| true)
+}
+
+/// The runs of a workflow, by its id or its file's name.
+pub(super) async fn list_of_workflow(
+    State(hub): State<Arc<Hub>>,
+    Extension(caller): Extension<Caller>,
+    Path((_, _, workflow)): InRepo<String>,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Answer {
+    let repo = caller.repo()?;
+    let world = hub.look();
+    let is_it = |run: &Run| {
+        let file = run.workflow.path.rsplit('/').next();
+        run.workflow.id.to_string() == workflow || file == Some(workflow.as_str())
+    };
+    if !world.runs().any(|run| run.repo == repo && is_it(run)) {
+        return Err(Refusal::not_found());
+    }
+    listed(&world, repo, &query, &format!("workflows/{workflow}/runs"), is_it)
+}
+
+fn listed(world: &World, repo: RepoId, query: &[(String, String)], at: &str, wanted: impl Fn(&Run) -> bool) -> Answer {
     let asked = |name: &str| {
         query
             .iter()
@@ -53,17 +77,30 @@ pub(super) async fn list(
     let has_status = |run: &Run, wanted: &str| {
         run.status.as_str() == wanted || run.conclusion.map(Conclusion::as_str) == Some(wanted)
     };
+    let since = asked("created").map(created_since).transpose()?;
     let found: Vec<Value> = world
         .runs()
         .rev()
-        .filter(|run| run.repo == repo)
+        .filter(|run| run.repo == repo && wanted(run))
         .filter(|run| asked("status").is_none_or(|wanted| has_status(run, wanted)))
         .filter(|run| asked("branch").is_none_or(|wanted| run.head_branch == wanted))
         .filter(|run| asked("event").is_none_or(|wanted| run.event == wanted))
         .filter(|run| asked("head_sha").is_none_or(|wanted| run.head_sha == wanted))
-        .map(|run| payload::run(&world, run))
+        // To the second, as it is shown.
+        .filter(|run| since.is_none_or(|since| run.created_at.as_second() >= since.as_second()))
+        .map(|run| payload::run(world, run))
         .collect();
-    Page::of(&query).answer(Some("workflow_runs"), &found, &url_of(&world, repo, "runs"))
+    Page::of(query).answer(Some("workflow_runs"), &found, &url_of(world, repo, at))
+}
+
+/// Of GitHub's ways to name a span, `>=` and a moment.
+fn created_since(created: &str) -> Result<Timestamp, Refusal> {
+    let moment = created.strip_prefix(">=").and_then(|moment| moment.parse().ok());
+    moment.ok_or_else(|| {
+        Refusal::unprocessable(format!(
+            "the twin knows `created` only as `>=` and a moment, not as `{created}`"
+        ))
+    })
 }
 
 pub(super) async fn get(

@@ -148,6 +148,28 @@ impl Twin {
             .act(|state, now| state.trigger(repo, "workflow_dispatch", branch, now))?)
     }
 
+    /// Queues changes for a branch as its merge queue does, once they are on top of it, and starts the
+    /// workflows that are `on: merge_group`; the entry's place in [`State::merge_entries`]. `required` are
+    /// the names of the jobs without which the branch takes nothing.
+    ///
+    /// # Errors
+    /// When a workflow file cannot be used.
+    ///
+    /// [`State::merge_entries`]: crate::State::merge_entries
+    pub fn enqueue(
+        &self,
+        repo: RepoId,
+        base: &str,
+        files: &[(&str, &str)],
+        required: &[&str],
+    ) -> Result<usize, TwinError> {
+        let changes = changes(files);
+        let required = required.iter().map(|name| (*name).to_owned()).collect();
+        Ok(self
+            .hub
+            .act(|state, now| state.enqueue(repo, base, &changes, required, now))?)
+    }
+
     /// Cancels a run as its author would.
     ///
     /// # Errors

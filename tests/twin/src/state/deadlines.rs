@@ -87,7 +87,7 @@ impl State {
                     _ => Some((lost, Due::Lose(job.id))),
                 }
             }
-            (Status::Waiting | Status::Completed, _) => None,
+            (Status::Pending | Status::Waiting | Status::Completed, _) => None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Jobs: queued, offered, taken, renewed, done.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::State;
@@ -9,6 +11,7 @@ use crate::model::{
     Annotation, Conclusion, Job, JobId, LogLine, Offer, RunId, RunnerId, Status, Step, TakenBy, labels_match,
 };
 use crate::payload;
+use crate::workflow::OutputSpec;
 
 /// The annotation of a job whose runner was told to stop, in the runner's words.
 pub const SHUTDOWN_ANNOTATION: &str = "The runner has received a shutdown signal. This can happen when the runner service is stopped, or a manually started runner is canceled.";
@@ -29,7 +32,11 @@ impl State {
             return;
         };
         run.slots[slot].job = Some(id);
-        let spec = run.slots[slot].spec.clone();
+        let mut spec = run.slots[slot].spec.clone();
+        self.fill_needs(run_id, &mut spec);
+        let Some(run) = self.runs.get(&run_id) else {
+            return;
+        };
         let held = spec
             .environment
             .as_ref()
@@ -44,6 +51,7 @@ impl State {
             started_at: now,
             completed_at: None,
             steps: Vec::new(),
+            outputs: BTreeMap::new(),
             offer: None,
             runner: None,
             renewed_at: None,
@@ -287,6 +295,18 @@ impl State {
         true
     }
 
+    /// What the job puts out, of what its steps have.
+    pub(crate) fn put_out(&mut self, id: JobId, by_step: &BTreeMap<String, BTreeMap<String, String>>) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let value = |of: &OutputSpec| by_step.get(&of.step).and_then(|outputs| outputs.get(&of.name)).cloned();
+        let outputs = job.spec.outputs.iter();
+        job.outputs = outputs
+            .filter_map(|(name, of)| Some((name.clone(), value(of)?)))
+            .collect();
+    }
+
     pub(crate) fn annotate(&mut self, id: JobId, message: String) {
         if let Some(job) = self.jobs.get_mut(&id) {
             job.annotations.push(Annotation {
@@ -323,6 +343,7 @@ impl State {
             conclusion: end,
         });
         self.send_job(id, "completed");
+        self.report_to_queue(id, end);
         if let Some(runner) = runner {
             self.remove_runner(runner, why);
         }

@@ -3,8 +3,10 @@
 //! Nothing here waits, reads a clock or sends anything: a transition is given the present and leaves
 //! its effects (events to tell, webhooks to send) to whoever called it.
 
+mod concurrency;
 mod deadlines;
 mod jobs;
+mod merge_queue;
 mod repos;
 mod reruns;
 mod runners;
@@ -16,6 +18,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 pub use self::jobs::{SHUTDOWN_ANNOTATION, lost_annotation};
+pub use self::merge_queue::{MergeEntry, MergeFate};
 pub(crate) use self::repos::blob_sha;
 pub use self::reruns::{Rerun, RerunRefusal};
 pub(crate) use self::runners::JitRequest;
@@ -50,6 +53,7 @@ pub struct State {
     pub(crate) deliveries: BTreeMap<DeliveryId, Delivery>,
     pub(crate) check_runs: Vec<CheckRun>,
     pub(crate) comments: Vec<Comment>,
+    pub(crate) merge_entries: Vec<MergeEntry>,
     pub(crate) seen_jtis: HashMap<String, String>,
     pub(crate) secrets: BTreeSet<Secret>,
     pub(crate) busy_reads_false: bool,
@@ -138,6 +142,7 @@ impl State {
             deliveries: BTreeMap::new(),
             check_runs: Vec::new(),
             comments: Vec::new(),
+            merge_entries: Vec::new(),
             seen_jtis: HashMap::new(),
             secrets: BTreeSet::new(),
             busy_reads_false: false,

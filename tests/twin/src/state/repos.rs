@@ -19,6 +19,16 @@ pub(super) struct Source<'a> {
     pub(super) head_repo: RepoId,
 }
 
+impl Source<'_> {
+    /// The branch that a trigger's filter is about: of a merge queue's entry the one it is merged into.
+    fn base(&self) -> &str {
+        let queued = self.branch.strip_prefix("gh-readonly-queue/");
+        queued
+            .and_then(|queued| queued.rsplit_once("/pr-"))
+            .map_or(self.branch, |(base, _)| base)
+    }
+}
+
 impl State {
     pub(crate) fn account(&mut self, login: &str, kind: AccountKind) -> Account {
         if let Some(account) = self.accounts.get(login) {
@@ -181,7 +191,7 @@ impl State {
         self.start_workflows(repo, event, &from, now)
     }
 
-    fn start_workflows(
+    pub(super) fn start_workflows(
         &mut self,
         repo: RepoId,
         event: &str,
@@ -200,7 +210,7 @@ impl State {
         }
         let mut runs = Vec::new();
         for (path, file) in files {
-            if file.starts_on(event, from.branch) {
+            if file.starts_on(event, from.base()) {
                 runs.push(self.create_run(repo, &path, &file, event, from, now)?);
             }
         }

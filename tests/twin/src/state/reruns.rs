@@ -66,6 +66,7 @@ impl State {
             run.started_at = now;
             run.cancelled = false;
         });
+        self.enter_group(id, now);
         self.announce_attempt(id);
         for slot in 0..self.runs[&id].slots.len() {
             if again.contains(&slot) {

@@ -6,10 +6,12 @@ use jiff::Timestamp;
 
 use super::State;
 use super::repos::Source;
+use crate::condition::{Known, Value};
 use crate::event::Happening;
+use crate::expand;
 use crate::model::{Conclusion, JobId, RepoId, Run, RunId, Slot, Status, WorkflowId};
 use crate::payload;
-use crate::workflow::{RunContext, Workflow, WorkflowError, WorkflowFile};
+use crate::workflow::{JobSpec, RunContext, Workflow, WorkflowError, WorkflowFile};
 
 /// Why a run cannot be cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +80,7 @@ impl State {
             head_sha: from.sha.to_owned(),
             head_repo: from.head_repo,
             actor,
+            concurrency: file.concurrency(&context)?,
             status: Status::Queued,
             conclusion: None,
             created_at: now,
@@ -88,6 +91,7 @@ impl State {
             earlier: Vec::new(),
         };
         self.runs.insert(id, run);
+        self.enter_group(id, now);
         self.announce_attempt(id);
         self.advance_run(id, now);
         Ok(id)
@@ -114,6 +118,9 @@ impl State {
 
     /// Makes the jobs whose needs are done, and concludes the run when every job is.
     pub(super) fn advance_run(&mut self, id: RunId, now: Timestamp) {
+        if self.runs[&id].status == Status::Pending {
+            return;
+        }
         while let Some((slot, runs)) = self.next_ready_slot(id) {
             self.create_job(id, slot, runs, now);
         }
@@ -131,14 +138,55 @@ impl State {
             if slot.job.is_some() {
                 return None;
             }
-            let mut met = !run.cancelled;
-            for need in &slot.spec.needs {
-                for needed in run.slots.iter().filter(|one| one.spec.key == *need) {
-                    met &= self.slot_conclusion(needed)? == Conclusion::Success;
-                }
-            }
+            let known = self.known_of_needs(run, &slot.spec)?;
+            let met = match &slot.spec.condition {
+                Some(condition) => condition.holds(&known),
+                None => known.succeeded && !known.cancelled,
+            };
             Some((index, met))
         })
+    }
+
+    /// What a job's condition may ask for; nothing until all that it needs is done.
+    fn known_of_needs<'a>(&'a self, run: &'a Run, spec: &'a JobSpec) -> Option<Known<'a>> {
+        let mut known = Known {
+            cancelled: run.cancelled,
+            succeeded: true,
+            failed: false,
+            results: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+        };
+        for need in &spec.needs {
+            for needed in run.slots.iter().filter(|one| one.spec.key == *need) {
+                let job = self.jobs.get(&needed.job?)?;
+                let end = job.conclusion?;
+                known.succeeded &= end == Conclusion::Success;
+                known.failed |= end == Conclusion::Failure;
+                // Of a matrix, the worst.
+                let result = known.results.entry(need.as_str()).or_insert(end);
+                if end == Conclusion::Failure || *result == Conclusion::Success {
+                    *result = end;
+                }
+                known.outputs.insert(need.as_str(), &job.outputs);
+            }
+        }
+        Some(known)
+    }
+
+    /// Fills in what the jobs that come first have come to.
+    pub(super) fn fill_needs(&self, id: RunId, spec: &mut JobSpec) {
+        let run = &self.runs[&id];
+        let asked = spec.clone();
+        let Some(known) = self.known_of_needs(run, &asked) else {
+            return;
+        };
+        let fill =
+            |text: &mut String| *text = expand::late(text, |path| Value::of_needs(path).map(|one| one.text(&known)));
+        spec.env.values_mut().for_each(fill);
+        for step in &mut spec.steps {
+            step.env.values_mut().for_each(fill);
+            step.run.iter_mut().for_each(fill);
+        }
     }
 
     fn slot_conclusion(&self, slot: &Slot) -> Option<Conclusion> {
@@ -147,7 +195,10 @@ impl State {
 
     fn conclude_run(&mut self, id: RunId, now: Timestamp) {
         let run = &self.runs[&id];
-        let ends: Vec<Conclusion> = run.slots.iter().filter_map(|slot| self.slot_conclusion(slot)).collect();
+        let forgiven =
+            |slot: &&Slot| slot.spec.continue_on_error && self.slot_conclusion(slot) == Some(Conclusion::Failure);
+        let counted = run.slots.iter().filter(|slot| !forgiven(slot));
+        let ends: Vec<Conclusion> = counted.filter_map(|slot| self.slot_conclusion(slot)).collect();
         let conclusion = if ends.contains(&Conclusion::Failure) {
             Conclusion::Failure
         } else if run.cancelled || ends.contains(&Conclusion::Cancelled) {
@@ -168,6 +219,7 @@ impl State {
             conclusion,
         });
         self.send_run(id, "completed");
+        self.leave_group(id, now);
     }
 
     /// The first job of an attempt started.
@@ -192,7 +244,12 @@ impl State {
             return Err(CancelRefusal::Completed);
         }
         let jobs: Vec<JobId> = run.slots.iter().filter_map(|slot| slot.job).collect();
-        self.change_run(id, now, |run| run.cancelled = true);
+        self.change_run(id, now, |run| {
+            run.cancelled = true;
+            if run.status == Status::Pending {
+                run.status = Status::Queued;
+            }
+        });
         for job in jobs {
             self.cancel_job(job, force, now);
         }

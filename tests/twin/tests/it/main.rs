@@ -4,9 +4,11 @@
 mod auth;
 mod cancelling;
 mod checks;
+mod concurrency;
 mod contents;
 mod main_path;
 mod matching;
+mod merge_queue;
 mod patrol;
 mod reruns;
 mod runners;

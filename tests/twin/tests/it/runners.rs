@@ -1,5 +1,6 @@
 //! Runners: registered, listed, refused, removed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dayfly_twin::runner_protocol::{CompleteJob, EndedBy, RefusedCode};
@@ -232,6 +233,7 @@ async fn a_job_ended_by_a_shutdown_signal_fails_and_says_so() {
     let job = runner.take().await.job_id;
     runner.step(job, 2, None).await;
     let end = CompleteJob {
+        outputs: BTreeMap::new(),
         conclusion: Conclusion::Failure,
         ended_by: Some(EndedBy::ShutdownSignal),
     };

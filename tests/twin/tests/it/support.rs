@@ -1,5 +1,6 @@
 //! A checked twin with a repository, an API client, a webhook receiver and a runner.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -294,6 +295,7 @@ impl FakeRunner {
         let end = CompleteJob {
             conclusion,
             ended_by: None,
+            outputs: BTreeMap::new(),
         };
         assert_eq!(self.complete(job, end).await, 200);
     }

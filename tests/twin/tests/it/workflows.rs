@@ -130,6 +130,22 @@ async fn what_the_twin_does_not_know_is_refused() {
             "on: push\njobs: {a: {runs-on: '${{ secrets.X }}', steps: []}}",
             "secrets.X",
         ),
+        (
+            "on: push\njobs: {a: {runs-on: x, if: \"contains('a', 'b')\", steps: []}}",
+            "contains",
+        ),
+        (
+            "on: push\njobs: {a: {runs-on: x, outputs: {v: 1}, steps: []}}",
+            "output `1`",
+        ),
+        (
+            "on: push\njobs:\n  a: {runs-on: x, continue-on-error: true, steps: []}\n  b: {runs-on: x, needs: a, steps: []}",
+            "continue-on-error",
+        ),
+        (
+            "on: push\njobs:\n  a: {runs-on: x, continue-on-error: true, steps: []}\n  b: {runs-on: x, needs: a, if: \"always() && needs.a.result == 'success'\", steps: []}",
+            "continue-on-error",
+        ),
         ("on: push\njobs: [", "ci.yml"),
     ] {
         let files = [(".github/workflows/ci.yml", workflow)];
