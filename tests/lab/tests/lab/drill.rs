@@ -9,7 +9,7 @@ use dayfly_lab::sigv4::Credentials;
 use dayfly_twin::Conclusion;
 use tokio::process::Command;
 
-use crate::whole::{assert_nothing_left, push, start, what_was_said};
+use crate::whole::{Pushed, assert_nothing_left, push, start, what_was_said};
 
 /// The command looks for so long at most; in the lab it is over in a minute.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -47,6 +47,11 @@ async fn drill(lab: &Lab, arguments: &[&str]) -> Drill {
     }
 }
 
+/// The name of the first runner that was launched for the run's job.
+fn first_runner(pushed: &Pushed<'_>) -> String {
+    format!("dayfly-{}-1-1", pushed.job(1).id)
+}
+
 async fn an_interruption_is_sent_and_its_healing_told(lab: &Lab) {
     let script = [
         "echo \"attempt $GITHUB_RUN_ATTEMPT\"",
@@ -55,7 +60,7 @@ async fn an_interruption_is_sent_and_its_healing_told(lab: &Lab) {
     let pushed = push(lab, "octo-org/drill", None, &script);
     pushed.printed("attempt 1").await;
     pushed.launched().await;
-    let runner = format!("dayfly-{}-1-1", pushed.job(1).id);
+    let runner = first_runner(&pushed);
 
     let list = drill(lab, &[]).await;
     assert_eq!(list.status, Some(0), "{}", list.notes);
@@ -88,7 +93,8 @@ async fn what_ec2_never_takes_back_is_refused_before_anything_is_sent(lab: &Lab)
                   machine_image: ami-0123456789abcdef0\n    spot: false\n";
     let pushed = push(lab, "octo-org/on-demand", Some(config), &["echo here", "sleep 15"]);
     pushed.printed("here").await;
-    let runner = pushed.launched().await.tags["dayfly:runner"].clone();
+    pushed.launched().await;
+    let runner = first_runner(&pushed);
     for (name, words) in [
         (&*runner, "is on an on-demand instance (i-"),
         ("dayfly-1-1-1", "there is no runner `dayfly-1-1-1`"),
