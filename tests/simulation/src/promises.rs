@@ -55,6 +55,10 @@ pub struct Broken {
     pub at: Duration,
 }
 
+/// How often a runner's attempts are gone through at most: the pauses between them grow, and it is given
+/// up in the end.
+const MOST_ROUNDS: u32 = 6;
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// How many calls GitHub takes in an hour.
@@ -260,6 +264,12 @@ impl Sim {
     fn runner_written(&self, runner: &Runner) {
         if runner.is_live() && runner.due_at.is_none() {
             self.broken(DUE, format!("runner {} lives and is not due", runner.name));
+        }
+        if runner.plan.round > MOST_ROUNDS {
+            self.broken(
+                FEW_CALLS,
+                format!("{} rounds of launches of {}", runner.plan.round, runner.name),
+            );
         }
     }
 
