@@ -5,7 +5,7 @@ use crate::deadlines::Deadlines;
 use crate::decide::giving_up;
 use crate::ids::InstanceType;
 use crate::lifecycle::RunnerStep;
-use crate::record::{Ending, Instance, Job, Launched, Runner, RunnerState, Say};
+use crate::record::{Ending, Instance, Job, JobState, Launched, Runner, RunnerState, Say};
 use crate::time::Timestamp;
 
 /// How an attempt went.
@@ -170,7 +170,10 @@ fn give_up(mut runner: Runner, job: Option<Job>, step: RunnerStep, now: Timestam
 /// to tell it.
 fn tell(job: Job, runner: &Runner, reason: String, now: Timestamp) -> Option<(Job, Say)> {
     match (&runner.message, job.state.is_given_up()) {
-        (None, _) if !job.state.is_end() => Some(giving_up::unlaunchable(job, reason, runner.tried.clone(), now)),
+        // One that another's runner took meanwhile needs none.
+        (None, _) if job.state == JobState::Launching => {
+            Some(giving_up::unlaunchable(job, reason, runner.tried.clone(), now))
+        }
         (Some(_), true) => Some(giving_up::cannot_send(job, reason, runner.tried.clone(), now)),
         _ => None,
     }

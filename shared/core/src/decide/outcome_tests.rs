@@ -3,7 +3,7 @@ use crate::capacity::{InstanceLifecycle, Pool};
 use crate::decide::fixtures::{claimed, deadlines, launched, now, plan, rung};
 use crate::decide::{fleet, launch};
 use crate::ids::{InstanceType, Zone};
-use crate::record::{JobState, LaunchPlan, Rung};
+use crate::record::{LaunchPlan, Rung};
 
 fn error(kind: FleetErrorKind, code: &str) -> FleetError {
     FleetError {
@@ -192,4 +192,16 @@ fn a_launch_of_which_nothing_was_ever_heard_is_given_up_and_left_to_its_tag() {
     );
     assert!(matches!(recorded.job.unwrap().state, JobState::Unlaunchable { .. }));
     assert_eq!(recorded.runner.state, RunnerState::Done);
+}
+
+#[test]
+fn a_job_that_another_runner_took_meanwhile_is_not_given_up() {
+    let (mut job, runner) = asked_for(plan());
+    job.state = JobState::Running {
+        runner: "somebody-elses".to_owned(),
+    };
+    let never = failed_with(FleetErrorKind::BadRequest, "InvalidAMIID.NotFound");
+    let recorded = record(runner, Some(job), never, now(), &deadlines());
+    assert_eq!((recorded.job, recorded.say), (None, None));
+    assert_eq!(recorded.runner.state, RunnerState::Gone);
 }
