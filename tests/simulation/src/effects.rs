@@ -18,7 +18,7 @@ use secrecy::SecretString;
 use crate::cloud::Drought;
 use crate::dice::Dice;
 use crate::guards::Guard;
-use crate::hub::{Check, Runner};
+use crate::hub::{Check, Run, Runner};
 use crate::plan::{Outage, Trouble};
 use crate::sim::{Happening, Sim};
 
@@ -199,7 +199,13 @@ impl Sim {
 
     /// Runs a run's jobs again.
     pub fn rerun_by_us(self: &Rc<Self>, run: RunId, only: Option<JobId>) -> RerunAnswer {
-        let ended = self.hub.borrow().runs.get(&run).and_then(|run| run.ended);
+        let (ended, still_runs) = match self.hub.borrow().runs.get(&run) {
+            Some(of) => (of.ended, self.seems_to_run(run, of)),
+            None => (None, false),
+        };
+        if still_runs {
+            return RerunAnswer::StillRunning;
+        }
         let jobs = self.hub.borrow_mut().rerun(run, only, self.now());
         let Some(jobs) = jobs else {
             return RerunAnswer::StillRunning;
@@ -255,6 +261,15 @@ impl Sim {
             run.our_cancels += 1;
         }
         self.cancelled(run);
+    }
+
+    /// Whether GitHub refuses to run a run again although it has said that it is over: its parts learn of
+    /// that one after the other.
+    fn seems_to_run(&self, id: RunId, run: &Run) -> bool {
+        let mut dice = self.dice("still running", &format!("{id}/{}", run.attempt));
+        let lags = dice.happens(0.3);
+        let learns_after = dice.seconds(5, 240);
+        lags && run.ended_at.is_some_and(|at| self.now().since(at) < learns_after)
     }
 
     /// The tries of deliveries that failed.

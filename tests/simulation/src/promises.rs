@@ -449,7 +449,7 @@ impl Sim {
     }
 
     /// Whether an instance was lost after its job had failed by itself, before anybody could tell of
-    /// that: nobody can know which came first.
+    /// that, or was to be taken back when it failed: nobody can know which came first, or of which.
     fn looks_interrupted(&self, job: &Job) -> bool {
         let key = JobKey {
             job: job.id,
@@ -467,7 +467,12 @@ impl Sim {
             .as_ref()
             .and_then(|instance| machines.get(instance))
             .is_some_and(|machine| machine.cut || machine.frozen);
-        let lost = silent || ended.is_some_and(|ended| told.is_none_or(|told| ended < told));
+        let noticed = job
+            .instance
+            .as_ref()
+            .and_then(|instance| cloud.instances.get(instance)?.notice_at)
+            .is_some_and(|at| job.ended_at.is_some_and(|ended| at <= ended));
+        let lost = silent || noticed || ended.is_some_and(|ended| told.is_none_or(|told| ended < told));
         job.status == JobStatus::Completed(Conclusion::Failure) && lost
     }
 

@@ -58,8 +58,9 @@ fn overdue(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> Option<(Ru
     let over = |deadline: Timestamp| deadline <= now;
     let lifetime = runner.lifetime_deadline(deadlines);
     let silence = runner.heartbeat_deadline(deadlines);
-    // Whoever looks late sees both deadlines passed: the first of them is the reason.
-    if RunnerStep::MissHeartbeat.leads_from(runner.state) && silence < lifetime && over(silence) {
+    // Whoever looks late sees both deadlines passed. The first is the reason, which decides whether its
+    // job is run again.
+    if runner.state == RunnerState::Busy && silence < lifetime && over(silence) {
         return Some((RunnerStep::MissHeartbeat, Ending::HeartbeatLost));
     }
     let has_instance = runner.launched.is_some() && !runner.instance_ended;
