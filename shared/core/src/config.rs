@@ -25,7 +25,8 @@ runners:
     disk_size: 100GiB
 ";
 
-/// The machine that takes a job in order to fail it: the cheapest there is that runs GitHub's runner.
+/// The machine that takes a job in order to fail it: the cheapest there is that runs GitHub's runner. One
+/// that takes another by mistake has that run again, at no higher price than before.
 const MESSENGER: &str = "
 runners:
   - name: messenger
@@ -35,6 +36,7 @@ runners:
     spot: false
     idle_timeout: 3m
     max_lifetime: 15m
+    rerun_on_demand: never
 ";
 
 /// The largest file that is read.

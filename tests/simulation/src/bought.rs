@@ -44,7 +44,7 @@ impl Sim {
         }
         let Some(name) = job.runner.clone() else { return };
         let tried = match self.table.borrow().peek(&RecordId::Runner(name)) {
-            Some(Record::Runner(runner)) => runner.tried.clone(),
+            Some(Record::Runner(runner)) if runner.launched.is_none() => runner.tried.clone(),
             _ => return,
         };
         let allowed = self.plan.config(&job.repository).fallback == Fallback::OnDemand;
