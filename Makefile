@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SCENARIO ?= main
+FUZZ ?= config webhook
+SECONDS ?= 60
 SCENARIOS := main idle interruption lifetime lost-webhook partition
 FUNCTIONS := webhook launch checkin settle sweeper interruption reporter
 AGENT_TARGETS := x86_64-unknown-linux-musl aarch64-unknown-linux-musl
@@ -79,6 +81,18 @@ bench: ## Start-up, latency, memory and size of every function, beside the goals
 	@tools/prerequisites bench
 	cargo build --release $(FUNCTIONS:%=-p dayfly-%) -p dayfly-bench --bins
 	@$(TARGET)/release/dayfly-bench
+
+# The corpus is where it begins, and what the tests run; what else it tries stays in the target folder. The
+# sanitizer's checks are for `unsafe` code, of which there is none; without it the stable compiler will do.
+.PHONY: fuzz
+fuzz: ## Look for inputs that break something [FUZZ=config|webhook SECONDS=60]
+	@tools/install fuzz
+	@for target in $(FUZZ); do \
+	  mkdir -p $(TARGET)/fuzz/corpus/$$target; \
+	  .tools/cargo/bin/cargo-fuzz run --fuzz-dir tests/fuzz/libfuzzer --sanitizer none \
+	    --target-dir $(TARGET)/fuzz $$target $(TARGET)/fuzz/corpus/$$target tests/fuzz/corpus/$$target -- \
+	    -max_total_time=$(SECONDS) -timeout=5 -print_final_stats=1; \
+	done
 
 # -------------------------------------------------------------------- builds
 
