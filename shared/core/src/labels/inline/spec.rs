@@ -1,5 +1,7 @@
 //! The runner that an inline label stands for.
 
+use std::sync::LazyLock;
+
 use super::{Asked, AskedImage, Label, Spot};
 use crate::config::{Config, ConfigError, MachineImage, RunnerSpec};
 use crate::ids::InstanceType;
@@ -26,6 +28,12 @@ pub enum CannotServe {
     NothingBuiltIn,
 }
 
+/// The runner that is built in, read once.
+static BUILT_IN: LazyLock<Result<RunnerSpec, CannotServe>> = LazyLock::new(|| {
+    let mut runners = Config::built_in()?.runners.into_iter();
+    runners.next().ok_or(CannotServe::NothingBuiltIn)
+});
+
 impl Asked {
     /// The runner that the label stands for, with what the label leaves open as the built-in one has it.
     ///
@@ -41,9 +49,7 @@ impl Asked {
         price: &dyn Fn(&InstanceType) -> Option<MicroDollars>,
     ) -> Result<RunnerSpec, CannotServe> {
         let instance_types = self.instance_types(table, price)?;
-        let Some(built_in) = Config::built_in()?.runners.into_iter().next() else {
-            return Err(CannotServe::NothingBuiltIn);
-        };
+        let built_in = BUILT_IN.clone()?;
         let (spot, fallback) = self.spot.unwrap_or(Spot::Only).as_configured();
         Ok(RunnerSpec {
             name: self.kind(),
