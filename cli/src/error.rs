@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use dayfly_aws::Failure;
+use dayfly_core::machines::{TableError, WantsError};
 use dayfly_ports::StoreError;
 
 use crate::drill::Refusal;
@@ -61,6 +62,12 @@ pub enum Error {
         /// AWS's words.
         reason: String,
     },
+    /// What a machine is to have cannot be read.
+    #[error(transparent)]
+    Wants(#[from] WantsError),
+    /// The table of machine types cannot be read.
+    #[error(transparent)]
+    Machines(#[from] TableError),
     /// The output could not be written.
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),

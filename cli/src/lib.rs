@@ -10,6 +10,7 @@ mod error;
 pub mod output;
 pub mod redrive;
 mod stack;
+pub mod types;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -31,6 +32,7 @@ pub struct Cli {
 enum Command {
     Drill(drill::Arguments),
     Redrive(redrive::Arguments),
+    Types(types::Arguments),
 }
 
 /// Which stack a command is about.
@@ -61,6 +63,7 @@ pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Error> {
     match cli.command {
         Command::Drill(arguments) => drill::run(&arguments, output).await,
         Command::Redrive(arguments) => redrive::run(&arguments, output).await,
+        Command::Types(arguments) => types::run(&arguments, output),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `.dayfly.yml`: which runner a label stands for.
 
 mod read;
-mod units;
+pub(crate) mod units;
 
 use std::time::Duration;
 

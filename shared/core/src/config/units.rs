@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::de::{Deserializer, Error, Visitor};
 
+use crate::machines::MiB;
 use crate::money::MicroDollars;
 
 /// A span of time: `90s`, `10m`, `6h`, `1d`, or a number of seconds.
@@ -21,6 +22,9 @@ pub(super) struct Size(pub(super) u32);
 
 /// EBS gives a general purpose volume at most this much.
 const MAX_DISK_GIB: u64 = 64 * 1024;
+
+/// More than any machine has, of memory or of disk.
+const MAX_MEMORY_MIB: u64 = 1024 * 1024 * 1024;
 
 /// Longer than GitHub lets any self-hosted job run.
 const MAX_SPAN: Duration = Duration::from_secs(6 * 24 * 3600);
@@ -53,6 +57,19 @@ fn size(text: &str) -> Option<Size> {
     };
     (1..=MAX_DISK_GIB).contains(&gib).then_some(())?;
     u32::try_from(gib).ok().map(Size)
+}
+
+/// Reads an amount of memory: `24GiB`, `512MiB`, `1TiB`, or a number of GiB; without regard to case.
+pub(crate) fn memory(text: &str) -> Option<MiB> {
+    let (number, unit) = number_and_unit(text)?;
+    let mib = match unit.to_ascii_lowercase().as_str() {
+        "mib" | "mb" | "m" => 1,
+        "" | "gib" | "gb" | "g" => 1024,
+        "tib" | "tb" | "t" => 1024 * 1024,
+        _ => return None,
+    };
+    let mib = number.checked_mul(mib).filter(|mib| *mib <= MAX_MEMORY_MIB)?;
+    u32::try_from(mib).ok().map(MiB)
 }
 
 fn hourly_price(text: &str) -> Option<HourlyPrice> {
