@@ -4,6 +4,7 @@
 
 mod again;
 mod config;
+mod entries;
 mod fleet;
 mod giving_up;
 mod image;

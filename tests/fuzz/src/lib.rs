@@ -9,7 +9,7 @@
 mod webhook;
 
 use dayfly_core::config::Config;
-use dayfly_core::labels;
+use dayfly_core::labels::{self, inline};
 
 pub use crate::webhook::webhook;
 
@@ -17,7 +17,7 @@ pub use crate::webhook::webhook;
 pub type Target = fn(&[u8]);
 
 /// The targets, by the names of their folders in the corpus.
-pub const TARGETS: &[(&str, Target)] = &[("config", config), ("webhook", webhook)];
+pub const TARGETS: &[(&str, Target)] = &[("config", config), ("labels", inline_label), ("webhook", webhook)];
 
 /// A file that a repository has as its configuration: it is read, or what is wrong is said in words
 /// that a check run can hold.
@@ -42,5 +42,20 @@ pub fn config(data: &[u8]) {
             assert!(!words.trim().is_empty(), "nothing is said");
             assert!(words.len() < 65_535, "a check run holds 65,535 characters");
         }
+    }
+}
+
+/// A label of a job: it is read as what it says when it is written again, or what is wrong is said.
+pub fn inline_label(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    match inline::read(text) {
+        Ok(asked) => {
+            if let Ok(label) = asked.label() {
+                assert_eq!(inline::read(label.as_str()).as_ref(), Ok(&asked), "`{label}`");
+            }
+        }
+        Err(error) => assert!(!error.to_string().trim().is_empty(), "nothing is said"),
     }
 }

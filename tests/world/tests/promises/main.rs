@@ -4,6 +4,7 @@
 mod capacity;
 mod deaths;
 mod interruptions;
+mod labels;
 mod lifecycle;
 mod lost;
 mod messenger;

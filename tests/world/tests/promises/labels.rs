@@ -1,0 +1,59 @@
+//! A job that says in its label what it needs gets that, with no file or beside one.
+
+use dayfly_core::event::{Event, JobEvent};
+use dayfly_core::ids::JobId;
+use dayfly_core::labels::Label;
+use dayfly_core::record::JobState;
+
+use crate::lifecycle::state_of;
+use crate::stage::{Call, RUN, Stage};
+
+/// Job 11 is queued with these labels. Answers the machine types that EC2 was asked for first, and what
+/// became of the job.
+fn queued_with(labels: &[&str], config: Option<&str>) -> (Vec<String>, JobState) {
+    let stage = Stage::new();
+    stage.world.hub().config = config.map(str::to_owned);
+    stage.world.hub().queue(RUN, JobId(11));
+    let event = JobEvent {
+        labels: labels.iter().map(|label| Label::new(*label)).collect(),
+        ..stage.job(11)
+    };
+    stage.make(Call::Launch(Event::JobQueued(event)));
+    let state = state_of(&stage, 11);
+    let cloud = stage.world.cloud();
+    let placements = cloud.asked().first().map(|request| request.placements.clone());
+    let mut types: Vec<String> = placements
+        .into_iter()
+        .flatten()
+        .map(|one| one.pool.instance_type.to_string())
+        .collect();
+    types.dedup();
+    (types, state)
+}
+
+#[test]
+fn a_label_is_all_it_takes_whatever_the_repository_has_as_a_file() {
+    for config in [None, Some("runners: []\n"), Some("this is no configuration")] {
+        let (types, state) = queued_with(&["self-hosted", "dayfly/gpu=t4/run=22"], config);
+        assert_eq!(state, JobState::Launching, "{config:?}");
+        assert_eq!(types.first().map(String::as_str), Some("g4dn.xlarge"), "{config:?}");
+        assert!(types.iter().all(|one| one.starts_with("g4dn.")), "{types:?}");
+    }
+}
+
+#[test]
+fn what_a_label_asks_for_and_nobody_has_is_refused_in_words() {
+    for (label, words) in [
+        ("dayfly/gpu=t5", "t4"),
+        ("dayfly/gpu=t4/gpus=3", "3"),
+        ("dayfly/gpu=t4/region=us-gov-west-1", "this stack launches in"),
+        ("dayfly/gpu=t4/spto=only", "spot"),
+    ] {
+        let (types, state) = queued_with(&[label], None);
+        assert!(types.is_empty(), "{label}: {types:?}");
+        let JobState::Refused { reason } = state else {
+            panic!("{label}: {state:?}")
+        };
+        assert!(reason.contains(words), "{label}: {reason}");
+    }
+}
