@@ -11,6 +11,7 @@ pub mod notice;
 pub mod outcome;
 pub mod patrol;
 pub mod pools;
+pub mod registration;
 pub mod rerun;
 pub mod settle;
 pub mod sweep;

@@ -17,7 +17,7 @@ mod patrol;
 mod pools;
 mod runner;
 
-pub use bucket::{Bucket, BucketId};
+pub use bucket::{Bucket, BucketId, Terms};
 pub use fleet::{FleetCall, LaunchPlan, LaunchQueue, Rung, Waiting};
 pub use id::RecordId;
 pub use notice::{AfterInterruption, MessengerNews, Notice, Say};
@@ -326,7 +326,7 @@ impl Record {
             Self::FleetCall(call) => call.due_at.is_none().then(|| call.requested_at.after(KEEP_ENDED)),
             Self::Queue(queue) => Some(queue.held_until.after(KEEP_QUEUE)),
             Self::Waiting(waiting) => Some(waiting.since.after(KEEP_QUEUE)),
-            Self::Bucket(bucket) => Some(bucket.at.after(KEEP_QUEUE)),
+            Self::Bucket(bucket) => Some(bucket.full_at.after(KEEP_QUEUE)),
             Self::Instance(instance) => Some(instance.at.after(2 * KEEP_ENDED)),
             Self::Run(run) => run.due_at.is_none().then(|| run.at.after(KEEP_ENDED + KEEP_ENDED)),
             Self::Config(_) | Self::Wake(_) | Self::Watched(_) | Self::Patrol(_) | Self::Pools(_) => None,

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod commit;
+mod draw;
 pub mod item;
 
 use aws_sdk_dynamodb::Client;
@@ -14,9 +15,9 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use dayfly_aws::{SdkConfig, failure};
 use dayfly_core::ids::QueueId;
-use dayfly_core::record::{Change, Record, RecordId, Stored, Waiting};
+use dayfly_core::record::{BucketId, Change, Record, RecordId, Stored, Waiting};
 use dayfly_core::time::Timestamp;
-use dayfly_ports::{Store, StoreError};
+use dayfly_ports::{Draw, Store, StoreError};
 
 use item::Item;
 
@@ -123,6 +124,10 @@ impl Store for DynamoTable {
             });
         }
         Ok(found)
+    }
+
+    async fn draw(&self, bucket: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError> {
+        self.take(bucket, latest, now).await
     }
 
     async fn anything_lives(&self) -> Result<bool, StoreError> {

@@ -3,10 +3,11 @@
 
 mod support;
 
-use dayfly_core::ids::{DeliveryId, JobId, JobKey, RunAttempt};
-use dayfly_core::record::{Change, Delivery, Job, Record, RecordId, Stored, Version, Wake};
+use dayfly_core::ids::{DeliveryId, InstallationId, JobId, JobKey, RunAttempt};
+use dayfly_core::record::{Bucket, BucketId, Change, Delivery, Job, Record, RecordId, Stored, Terms, Version, Wake};
 use dayfly_core::time::Timestamp;
-use dayfly_ports::{Store, StoreError};
+use dayfly_ports::{Draw, Store, StoreError};
+use futures_util::future::join_all;
 use serde_json::json;
 
 use support::{Engine, job, lossy, now, refusing};
@@ -256,4 +257,44 @@ async fn a_transaction_that_is_cancelled_for_load_is_no_conflict() {
         panic!("{refused:?}")
     };
     assert_eq!(words, "the transaction was cancelled: ThrottlingError: slower");
+}
+
+#[tokio::test]
+async fn however_many_draw_at_once_each_gets_a_turn_of_its_own_and_no_more_than_there_are() {
+    let engine = Engine::start().await;
+    let table = engine.table();
+    let id = BucketId::Registrations(InstallationId(7));
+    let (size, every) = id.limits();
+    let latest = Bucket::latest(id, Terms::Within(every * 10), now());
+    let draws = (0..size + 20).map(|_| table.draw(id, latest, now()));
+    let mut turns = Vec::new();
+    for draw in join_all(draws).await {
+        match draw.unwrap() {
+            Draw::Taken(bucket) => turns.push(bucket.turn(now()).since(now())),
+            Draw::Short(bucket) => assert!(bucket.full_at > latest),
+        }
+    }
+    turns.sort();
+    let expected: Vec<_> = (0..size + 10)
+        .map(|one| every * (one + 1).saturating_sub(size))
+        .collect();
+    assert_eq!(turns, expected);
+
+    let later = now().after(every * 3);
+    let latest = Bucket::latest(id, Terms::Now { leaving: 0 }, later);
+    assert!(
+        matches!(table.draw(id, latest, later).await.unwrap(), Draw::Short(_)),
+        "others come first"
+    );
+    let much_later = now().after(every * 1000);
+    let latest = Bucket::latest(id, Terms::Now { leaving: size - 1 }, much_later);
+    let full = table.draw(id, latest, much_later).await.unwrap();
+    assert_eq!(
+        full,
+        Draw::Taken(Bucket {
+            id,
+            full_at: much_later.after(every)
+        }),
+        "it has filled again"
+    );
 }

@@ -13,10 +13,10 @@ use dayfly_core::ids::{
 use dayfly_core::labels::Label;
 use dayfly_core::money::MicroDollars;
 use dayfly_core::notice::CheckRun;
-use dayfly_core::record::{Change, Record, RecordId, Stored, Waiting};
+use dayfly_core::record::{BucketId, Change, Record, RecordId, Stored, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
-    ApiError, ApiErrorKind, Bus, BusError, CheckView, Clock, ConfigFile, FailedDelivery, Fleet, FleetAnswer,
+    ApiError, ApiErrorKind, Bus, BusError, CheckView, Clock, ConfigFile, Draw, FailedDelivery, Fleet, FleetAnswer,
     FleetError, FleetErrorKind, FleetRequest, GitHub, Image, InstanceView, JobView, Minted, ParameterError, Parameters,
     QuotaError, Quotas, Removal, RerunAnswer, RunView, RunnerView, Schedule, ScheduleError, Scope, Store, StoreError,
 };
@@ -215,6 +215,14 @@ impl Store for Ports {
     async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<Waiting>>, StoreError> {
         self.make(Service::Table, "waiting", |sim, _| {
             sim.table.borrow_mut().waiting(queue)
+        })
+        .await
+        .map_err(StoreError::Unavailable)
+    }
+
+    async fn draw(&self, id: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError> {
+        self.make(Service::Table, "draw", |sim, _| {
+            sim.table.borrow_mut().draw(id, latest, now)
         })
         .await
         .map_err(StoreError::Unavailable)

@@ -5,6 +5,7 @@ mod capacity;
 mod deaths;
 mod interruptions;
 mod lifecycle;
+mod limits;
 mod lost;
 mod messenger;
 mod said;
