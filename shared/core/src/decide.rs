@@ -15,6 +15,7 @@ pub mod registration;
 pub mod rerun;
 pub mod settle;
 pub mod sweep;
+pub mod together;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

@@ -20,7 +20,7 @@ mod runner;
 pub use bucket::{Bucket, BucketId, Terms};
 pub use fleet::{FleetCall, LaunchPlan, LaunchQueue, Rung, Waiting};
 pub use id::RecordId;
-pub use notice::{AfterInterruption, MessengerNews, Notice, Say};
+pub use notice::{AfterInterruption, MessengerNews, Notice, Say, Told};
 pub use patrol::{Patrol, Watched, WatchedRepository};
 pub use pools::{PoolFailure, PoolInterruption, PoolMemory};
 pub use runner::{Ending, Launched, Message, Runner, RunnerState};
@@ -277,7 +277,7 @@ impl Record {
         match self {
             Self::Delivery(delivery) => RecordId::Delivery(delivery.delivery.clone()),
             Self::Job(job) => RecordId::Job(job.key),
-            Self::Notice(notice) => RecordId::Notice(notice.key),
+            Self::Notice(notice) => RecordId::Notice(notice.run, notice.key),
             Self::Runner(runner) => RecordId::Runner(runner.name.clone()),
             Self::FleetCall(call) => RecordId::FleetCall(call.id.clone()),
             Self::Queue(queue) => RecordId::Queue(queue.id.clone()),

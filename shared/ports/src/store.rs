@@ -1,6 +1,6 @@
 //! The table.
 
-use dayfly_core::ids::{DeliveryId, FleetId, InstanceId, JobKey, QueueId, Repository, RunKey, RunnerName};
+use dayfly_core::ids::{DeliveryId, FleetId, InstanceId, JobKey, QueueId, Repository, RunId, RunKey, RunnerName};
 use dayfly_core::record::{
     Bucket, BucketId, CachedConfig, Change, Delivery, FleetCall, Instance, Job, LaunchQueue, Notice, Patrol,
     PoolMemory, Record, RecordId, Run, Runner, Stored, Waiting, Wake, Watched, WrongKind,
@@ -94,9 +94,13 @@ pub trait Store {
     }
 
     /// What a job's check run is to say.
-    async fn notice(&self, key: JobKey) -> Result<Option<Stored<Notice>>, StoreError> {
-        typed(self.load(&RecordId::Notice(key)).await?)
+    async fn notice(&self, run: RunId, key: JobKey) -> Result<Option<Stored<Notice>>, StoreError> {
+        typed(self.load(&RecordId::Notice(run, key)).await?)
     }
+
+    /// What the check runs of the jobs of an attempt are to say, of at most so many, as the table has it
+    /// now: none whose write was answered is left out.
+    async fn notices(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<Notice>>, StoreError>;
 
     /// The switch of the minute schedule.
     async fn wake(&self) -> Result<Option<Stored<Wake>>, StoreError> {

@@ -14,8 +14,8 @@ use aws_sdk_dynamodb::operation::RequestId;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use dayfly_aws::{SdkConfig, failure};
-use dayfly_core::ids::QueueId;
-use dayfly_core::record::{BucketId, Change, Record, RecordId, Stored, Waiting};
+use dayfly_core::ids::{QueueId, RunKey};
+use dayfly_core::record::{BucketId, Change, Notice, Record, RecordId, Stored, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{Draw, Store, StoreError};
 
@@ -120,6 +120,35 @@ impl Store for DynamoTable {
             let Stored { record, version } = item::read(item)?;
             found.push(Stored {
                 record: Waiting::try_from(record)?,
+                version,
+            });
+        }
+        Ok(found)
+    }
+
+    async fn notices(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<Notice>>, StoreError> {
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("#pk = :pk AND begins_with(#sk, :sk)")
+            .expression_attribute_names("#pk", item::PK)
+            .expression_attribute_names("#sk", item::SK)
+            .expression_attribute_values(":pk", AttributeValue::S(RecordId::notices_of(run.run)))
+            .expression_attribute_values(":sk", AttributeValue::S(RecordId::notices_in(run.attempt)))
+            .consistent_read(true)
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .into_paginator()
+            .items()
+            .send();
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some(item) = pages.next().await
+        {
+            let item = item.map_err(|error| StoreError::Unavailable(failure(&error).to_string()))?;
+            let Stored { record, version } = item::read(item)?;
+            found.push(Stored {
+                record: Notice::try_from(record)?,
                 version,
             });
         }

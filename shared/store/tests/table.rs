@@ -3,8 +3,10 @@
 
 mod support;
 
-use dayfly_core::ids::{DeliveryId, InstallationId, JobId, JobKey, RunAttempt};
-use dayfly_core::record::{Bucket, BucketId, Change, Delivery, Job, Record, RecordId, Stored, Terms, Version, Wake};
+use dayfly_core::ids::{DeliveryId, InstallationId, JobId, JobKey, RunAttempt, RunId, RunKey};
+use dayfly_core::record::{
+    Bucket, BucketId, Change, Delivery, Job, Notice, Record, RecordId, Say, Stored, Terms, Version, Wake,
+};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{Draw, Store, StoreError};
 use futures_util::future::join_all;
@@ -297,4 +299,29 @@ async fn however_many_draw_at_once_each_gets_a_turn_of_its_own_and_no_more_than_
         }),
         "it has filled again"
     );
+}
+
+#[tokio::test]
+async fn what_is_said_of_an_attempts_jobs_is_found_together_and_that_of_others_is_not() {
+    let engine = Engine::start().await;
+    let table = engine.table();
+    let say = Say::Over { tried: Vec::new() };
+    for (number, attempt, run) in [(11, 1, 500), (12, 1, 500), (13, 1, 500), (11, 10, 500), (14, 1, 5000)] {
+        let of = Job {
+            run: RunId(run),
+            ..job(number, attempt, None)
+        };
+        let notice = Notice::of(None, &of, say.clone(), now());
+        table.commit(vec![Change::create(notice)]).await.unwrap();
+    }
+    let run = RunKey {
+        run: RunId(500),
+        attempt: RunAttempt(1),
+    };
+    let found = |notices: Vec<Stored<Notice>>| notices.iter().map(|one| one.record.key.job.0).collect::<Vec<_>>();
+    assert_eq!(found(table.notices(run, 100).await.unwrap()), [11, 12, 13]);
+    assert_eq!(found(table.notices(run, 2).await.unwrap()), [11, 12]);
+    let one = table.notices(run, 100).await.unwrap().remove(0);
+    let same = table.notice(run.run, one.record.key).await.unwrap();
+    assert_eq!(same, Some(one));
 }

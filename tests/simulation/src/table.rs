@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use dayfly_core::ids::QueueId;
-use dayfly_core::record::{Bucket, BucketId, Change, Record, RecordId, Stored, Version, Waiting};
+use dayfly_core::ids::{JobId, JobKey, QueueId, RunKey};
+use dayfly_core::record::{Bucket, BucketId, Change, Notice, Record, RecordId, Stored, Version, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::Draw;
 
@@ -121,6 +121,32 @@ impl Table {
             .map(|(_, kept)| Stored::clone(kept))
             .collect();
         self.reads += found.len() as u64;
+        found
+    }
+
+    /// What is to be said of the jobs of an attempt.
+    pub fn notices(&mut self, run: RunKey, limit: usize) -> Vec<Stored<Notice>> {
+        let key = |job| {
+            RecordId::Notice(
+                run.run,
+                JobKey {
+                    job,
+                    attempt: run.attempt,
+                },
+            )
+        };
+        let of_run = self.records.range(key(JobId(0))..=key(JobId(u64::MAX)));
+        let found: Vec<_> = of_run
+            .filter_map(|(_, kept)| match &kept.record {
+                Record::Notice(notice) if notice.key.attempt == run.attempt => Some(Stored {
+                    record: Notice::clone(notice),
+                    version: kept.version,
+                }),
+                _ => None,
+            })
+            .take(limit)
+            .collect();
+        self.reads += 1 + found.len() as u64;
         found
     }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dayfly_core::event::Event;
-use dayfly_core::ids::QueueId;
-use dayfly_core::record::{Bucket, BucketId, Change, Record, RecordId, Stored, Version, Waiting};
+use dayfly_core::ids::{QueueId, RunKey};
+use dayfly_core::record::{Bucket, BucketId, Change, Notice, Record, RecordId, Stored, Version, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
     Bus, BusError, Clock, Draw, ParameterError, Parameters, Schedule, ScheduleError, Store, StoreError,
@@ -110,6 +110,19 @@ impl Store for World {
             _ => None,
         });
         Ok(there.collect())
+    }
+
+    async fn notices(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<Notice>>, StoreError> {
+        self.call("notices").await.map_err(StoreError::Unavailable)?;
+        let table = self.table();
+        let there = table.records.values().filter_map(|stored| match &stored.record {
+            Record::Notice(notice) if notice.run == run.run && notice.key.attempt == run.attempt => Some(Stored {
+                record: Notice::clone(notice),
+                version: stored.version,
+            }),
+            _ => None,
+        });
+        Ok(there.take(limit).collect())
     }
 
     async fn draw(&self, id: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError> {

@@ -17,7 +17,7 @@ use dayfly_core::money::MicroDollars;
 use dayfly_core::notice::CheckConclusion;
 use dayfly_core::record::{
     AfterInterruption, BucketId, Ending, JobState, LaunchPlan, Launched, Message, MessengerNews, PoolFailure,
-    PoolInterruption, RecordId, Rerun, RunEnd, Rung, RunnerState, Say, Telling, WatchedRepository,
+    PoolInterruption, RecordId, Rerun, RunEnd, Rung, RunnerState, Say, Telling, Told, WatchedRepository,
 };
 use dayfly_core::time::Timestamp;
 use proptest::collection::{btree_map, vec};
@@ -270,6 +270,12 @@ fn say() -> impl Strategy<Value = Say> {
             lifecycle
         }),
         tried().prop_map(|tried| Say::Over { tried }),
+        (tried(), vec((any::<u64>(), ".*"), 0..3)).prop_map(|(tried, jobs)| Say::Together {
+            told: Vec::from([Told {
+                say: Say::Over { tried },
+                jobs: jobs.into_iter().map(|(job, name)| (JobId(job), name)).collect(),
+            }]),
+        }),
     ]
     .boxed()
 }

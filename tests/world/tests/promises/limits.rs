@@ -9,10 +9,10 @@ use dayfly_core::time::Timestamp;
 use crate::stage::{Answer, Stage};
 
 /// As many as a matrix has at most.
-const MATRIX: u64 = 256;
+pub(crate) const MATRIX: u64 = 256;
 
 /// How many of these moments lie within the busiest span of this length.
-fn most_within(moments: &[Timestamp], span: Duration) -> usize {
+pub(crate) fn most_within(moments: &[Timestamp], span: Duration) -> usize {
     let within = |from: &Timestamp| {
         moments
             .iter()

@@ -10,3 +10,4 @@ mod lost;
 mod messenger;
 mod said;
 mod stage;
+mod together;
