@@ -12,6 +12,8 @@ use dayfly_core::notice::CheckRun;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{JobStatus, JobView, Scope};
 
+use crate::limits::Calls;
+
 /// The App's one installation.
 pub const INSTALLATION: InstallationId = InstallationId(7);
 
@@ -174,6 +176,10 @@ pub struct Hub {
     pub tries: u64,
     /// The check runs, as they stand.
     pub checks: BTreeMap<CheckRunId, Check>,
+    /// The calls that made or changed one.
+    pub content_writes: Calls,
+    /// The calls that registered a runner.
+    pub registrations: Calls,
     last_id: u64,
     last_check: u64,
 }

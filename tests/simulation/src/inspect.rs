@@ -215,8 +215,8 @@ impl Sim {
                 _ => None,
             };
             // One of its own, or one of many that names it.
-            let named = format!("/runs/{}/job/{})", job.run, job.id);
-            let names = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains(&named));
+            let link = format!("/runs/{}/job/{})", job.run, job.id);
+            let names = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains(&link));
             let told = hub.checks.values().any(|check| {
                 let of_it = check.job == Some(key) || (check.job.is_none() && names(&check.said.text));
                 of_it && check.said.conclusion == Some(CheckConclusion::Failure)
