@@ -48,6 +48,8 @@ pub enum Guard {
     Concurrency,
     /// The count of our re-runs, from attempt to attempt.
     RerunCount,
+    /// The buckets that several functions draw on before they call GitHub.
+    Buckets,
 }
 
 impl Guard {
@@ -72,6 +74,7 @@ impl Guard {
         Self::Backoff,
         Self::Concurrency,
         Self::RerunCount,
+        Self::Buckets,
     ];
 
     /// Whether a promise hangs on it. None does on the webhook's memory of deliveries: every handler
