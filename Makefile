@@ -77,7 +77,7 @@ docs: ## Make docs/lifecycle.md from the tables of steps
 	cargo run --quiet -p dayfly-core --example lifecycle >docs/lifecycle.md
 
 .PHONY: bench
-bench: ## Start-up, latency, memory and size of every function, beside the goals
+bench: ## Start-up, latency, memory and size of every function, and launches of many, beside goals and peer
 	@tools/prerequisites bench
 	cargo build --release $(FUNCTIONS:%=-p dayfly-%) -p dayfly-bench --bins
 	@$(TARGET)/release/dayfly-bench

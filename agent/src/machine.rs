@@ -415,6 +415,10 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
             state.lifetime_end = state.lifetime_end.min(now + lifetime);
             vec![Action::StartRunner(jit_config)]
         }
+        Event::ClaimPostponed => {
+            state.last_contact = now;
+            Vec::new()
+        }
         // Not even a goodbye: it would be refused too.
         Event::ClaimRefused if state.life == Life::Claiming => state.power_off(),
         Event::ClaimRefused => Vec::new(),

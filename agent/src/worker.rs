@@ -294,7 +294,8 @@ impl Shell {
         let (checkin, events) = (Arc::clone(&self.checkin), self.events.clone());
         let claimed = Arc::clone(&self.claimed);
         tokio::spawn(async move {
-            match checkin.post::<ClaimAnswer>("claim", &body, Duration::MAX).await {
+            let postponed = || tell(&events, Event::ClaimPostponed);
+            match checkin.wait_for::<ClaimAnswer>("claim", &body, postponed).await {
                 Ok(answer) => {
                     log::set_runner(&answer.runner);
                     let hook = answer.on_interruption.is_some();
@@ -314,7 +315,7 @@ impl Shell {
                         },
                     );
                 }
-                Err(CheckinError::Refused(words) | CheckinError::Later(words)) => {
+                Err(CheckinError::Refused(words) | CheckinError::Later(words, _)) => {
                     log::error("claim_refused", &words, &[]);
                     tell(&events, Event::ClaimRefused);
                 }

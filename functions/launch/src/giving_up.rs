@@ -80,7 +80,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         outcome: Outcome,
         now: Timestamp,
     ) -> Result<Outcome, FlowError> {
-        let known = self.store.notice(job.key).await?;
+        let known = self.store.notice(job.run, job.key).await?;
         let notice = Notice::of(known.as_ref().map(|stored| stored.record.clone()), &job, say, now);
         let (key, due) = (job.key, job.due_at.is_some());
         let changes = vec![

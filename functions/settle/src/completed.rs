@@ -59,7 +59,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
 
     /// What is to be said of a job that is over, if it is said to wait.
     async fn said_to_be_over(&self, event: &JobEvent, now: Timestamp) -> Result<Option<Change>, StoreError> {
-        let Some(Stored { record, version }) = self.store.notice(event.key()).await? else {
+        let Some(Stored { record, version }) = self.store.notice(event.run, event.key()).await? else {
             return Ok(None);
         };
         Ok(record.over(now).map(|over| Change::update(version, over)))

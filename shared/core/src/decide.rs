@@ -11,9 +11,11 @@ pub mod notice;
 pub mod outcome;
 pub mod patrol;
 pub mod pools;
+pub mod registration;
 pub mod rerun;
 pub mod settle;
 pub mod sweep;
+pub mod together;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

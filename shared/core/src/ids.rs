@@ -182,6 +182,20 @@ pub struct JobKey {
     pub attempt: RunAttempt,
 }
 
+impl JobKey {
+    /// Stands for all jobs of a run attempt; GitHub counts jobs from 1.
+    #[must_use]
+    pub fn of_all(attempt: RunAttempt) -> Self {
+        Self { job: JobId(0), attempt }
+    }
+
+    /// Whether it stands for all jobs of a run attempt.
+    #[must_use]
+    pub fn is_of_all(self) -> bool {
+        self.job == JobId(0)
+    }
+}
+
 impl fmt::Display for JobKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.job, self.attempt)

@@ -1,6 +1,7 @@
 //! What is said of a job on its commit: a notice as one of GitHub's check runs.
 
 mod markdown;
+mod together;
 mod words;
 
 use std::fmt::Write as _;
@@ -8,7 +9,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use crate::capacity::Tried;
-use crate::ids::{JobId, JobKey, RunAttempt};
+use crate::ids::{JobId, JobKey, RunAttempt, RunId};
 use crate::record::{Notice, Say};
 
 /// How a check run is concluded. Neither is a judgement on the commit: a success could stand in for
@@ -52,13 +53,18 @@ const MAX_TEXT: usize = 65_535;
 const MAX_LINE: usize = 200;
 
 /// What the check run of a job is called: `<job>/<attempt>` for the first, and `/2`, `/3` … behind it
-/// for those that took its place.
+/// for those that took its place. That of all jobs of an attempt has `run-<run>` in place of the job.
 #[must_use]
-pub fn external_id(key: JobKey, serial: u32) -> String {
-    if serial <= 1 {
-        key.to_string()
+pub fn external_id(run: RunId, key: JobKey, serial: u32) -> String {
+    let first = if key.is_of_all() {
+        format!("run-{run}/{}", key.attempt)
     } else {
-        format!("{key}/{serial}")
+        key.to_string()
+    };
+    if serial <= 1 {
+        first
+    } else {
+        format!("{first}/{serial}")
     }
 }
 
@@ -74,11 +80,23 @@ pub fn job_of(external_id: &str) -> Option<JobKey> {
 /// The check run that says a notice. `web` is where GitHub's pages are, `https://github.com` say.
 #[must_use]
 pub fn render(notice: &Notice, web: &str) -> CheckRun {
+    if let Say::Together { told } = &notice.say {
+        return CheckRun {
+            head_sha: notice.head_sha.clone(),
+            name: format!("dayfly / run {}", notice.run),
+            external_id: external_id(notice.run, notice.key, notice.serial),
+            details_url: run_url(notice, web),
+            conclusion: together::concluded(told),
+            title: markdown::line(&together::title(told, notice, web), MAX_LINE),
+            summary: markdown::cut(&together::summary(told, notice, web), MAX_TEXT),
+            text: Some(together::text(told, notice, web, MAX_TEXT)),
+        };
+    }
     let said = words::of(notice, web);
     CheckRun {
         head_sha: notice.head_sha.clone(),
         name: markdown::line(&format!("dayfly / {}", notice.job_name), MAX_LINE),
-        external_id: external_id(notice.key, notice.serial),
+        external_id: external_id(notice.run, notice.key, notice.serial),
         details_url: format!("{}/job/{}", run_url(notice, web), notice.key.job),
         conclusion: conclusion(&notice.say),
         title: markdown::line(&said.title, MAX_LINE),
@@ -94,6 +112,7 @@ fn conclusion(say: &Say) -> Option<CheckConclusion> {
         Say::Launched { .. } | Say::Interrupted { .. } | Say::Again { .. } | Say::Over { .. } => {
             Some(CheckConclusion::Neutral)
         }
+        Say::Together { told } => together::concluded(told),
     }
 }
 
@@ -102,7 +121,7 @@ fn tried(say: &Say) -> &[Tried] {
         Say::Waiting { tried, .. } | Say::Launched { tried, .. } | Say::GivenUp { tried, .. } | Say::Over { tried } => {
             tried
         }
-        Say::Interrupted { .. } | Say::Again { .. } => &[],
+        Say::Interrupted { .. } | Say::Again { .. } | Say::Together { .. } => &[],
     }
 }
 

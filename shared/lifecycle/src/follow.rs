@@ -80,7 +80,7 @@ async fn previous<S: Store>(store: &S, known: bool, key: RunKey) -> Result<Optio
 
 /// What a job's check run is to say from now on.
 async fn notice<S: Store>(store: &S, job: &Job, say: Say, now: Timestamp) -> Result<Change, StoreError> {
-    let known = store.notice(job.key).await?;
+    let known = store.notice(job.run, job.key).await?;
     let before = known.as_ref().map(|stored| stored.record.clone());
     Ok(Change::put(known.as_ref(), Notice::of(before, job, say, now)))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use dayfly_agent::machine::{Event, JitConfig};
 use dayfly_core::checkin::{
     ClaimAnswer, ClaimRequest, GoodbyeReason, GoodbyeRequest, HeartbeatRequest, InterruptionNotice, Order, OrderAnswer,
-    Phase, ProgressRequest, Stage,
+    Phase, ProgressRequest, Refusal, Stage,
 };
 use dayfly_core::ids::InstanceId;
 use dayfly_core::time::Timestamp;
@@ -148,12 +148,24 @@ impl Sim {
                 }
             }
             400 | 403 => self.refused(instance, &what),
-            _ => self.later(instance, what),
+            _ => {
+                let refusal: Option<Refusal> = serde_json::from_str(body).ok();
+                let wait = refusal.and_then(|refusal| refusal.retry_after());
+                if wait.is_some() && matches!(what.what, What::Claim) {
+                    self.feed(instance, Event::ClaimPostponed);
+                }
+                self.after(instance, what, wait);
+            }
         }
     }
 
-    pub(crate) fn later(self: &Rc<Self>, instance: &InstanceId, mut what: CheckIn) {
-        let pause = Duration::from_secs(1 << what.tries.min(4));
+    pub(crate) fn later(self: &Rc<Self>, instance: &InstanceId, what: CheckIn) {
+        self.after(instance, what, None);
+    }
+
+    /// Asks again, when it was told to if it was told.
+    fn after(self: &Rc<Self>, instance: &InstanceId, mut what: CheckIn, wait: Option<Duration>) {
+        let pause = wait.unwrap_or(Duration::from_secs(1 << what.tries.min(4)));
         if self.now().since(what.since) + pause >= what.patience() {
             self.refused(instance, &what);
             return;

@@ -52,6 +52,8 @@ pub enum Guard {
     Message,
     /// Saying again what could not be said.
     SayAgain,
+    /// The buckets that several functions draw on before they call GitHub.
+    Buckets,
 }
 
 impl Guard {
@@ -78,6 +80,7 @@ impl Guard {
         Self::RerunCount,
         Self::Message,
         Self::SayAgain,
+        Self::Buckets,
     ];
 
     /// Whether a promise hangs on it. None does on the webhook's memory of deliveries: every handler

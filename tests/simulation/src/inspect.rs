@@ -227,10 +227,13 @@ impl Sim {
                 Some(Record::Job(job)) if job.state.is_given_up() => job.ended_at,
                 _ => None,
             };
-            let told = hub
-                .checks
-                .values()
-                .any(|check| check.job == Some(key) && check.said.conclusion == Some(CheckConclusion::Failure));
+            // One of its own, or one of many that names it.
+            let link = format!("/runs/{}/job/{})", job.run, job.id);
+            let names = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains(&link));
+            let told = hub.checks.values().any(|check| {
+                let of_it = check.job == Some(key) || (check.job.is_none() && names(&check.said.text));
+                of_it && check.said.conclusion == Some(CheckConclusion::Failure)
+            });
             let late = |since: Timestamp| self.overdue(self.now().since(since), TOLD, &[CONTROL, GITHUB]);
             !told && since.is_some_and(late)
         });

@@ -255,7 +255,8 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
         (Function::Reporter, Caller::Bus(event)) => {
             let function = dayfly_reporter::Function {
                 store: ports.clone(),
-                github: ports,
+                github: ports.clone(),
+                clock: ports,
                 web_url: "https://github.com".to_owned(),
                 deadlines,
             };

@@ -14,6 +14,7 @@ mod guards;
 mod hub;
 mod inspect;
 mod lambda;
+mod limits;
 mod machine;
 mod many;
 mod plan;

@@ -17,7 +17,7 @@ use dayfly_core::money::MicroDollars;
 use dayfly_core::notice::CheckConclusion;
 use dayfly_core::record::{
     AfterInterruption, BucketId, Ending, JobState, LaunchPlan, Launched, Message, MessengerNews, PoolFailure,
-    PoolInterruption, RecordId, Rerun, RunEnd, Rung, RunnerState, Say, Telling, WatchedRepository,
+    PoolInterruption, RecordId, Rerun, RunEnd, Rung, RunnerState, Say, Telling, Told, WatchedRepository,
 };
 use dayfly_core::time::Timestamp;
 use proptest::collection::{btree_map, vec};
@@ -175,7 +175,7 @@ prop_compose! {
                 Vec::new(),
             ),
             fleet: id.map(|id| FleetId::new(id.to_string())), tried: errors, launch_due: sure[1], requested_at: sure[2], launched, mints: 3,
-            mint_until: maybe[0], runner_id: id.map(RunnerId), job, job_run: id.map(RunId),
+            mint_until: maybe[0], register_at: maybe[0], runner_id: id.map(RunnerId), job, job_run: id.map(RunId),
             heartbeat_at: maybe[1], interrupted_at: maybe[2], rebalance_at: maybe[3], instance_ended: id.is_some(),
             stages: vec![(Stage::AgentUp, sure[0]), (Stage::JobFinished, sure[1])],
             message: id.map(|id| Message { job: wanted_by, run: RunId(id), text: "No g5.xlarge".to_owned() }),
@@ -270,6 +270,12 @@ fn say() -> impl Strategy<Value = Say> {
             lifecycle
         }),
         tried().prop_map(|tried| Say::Over { tried }),
+        (tried(), vec((any::<u64>(), ".*"), 0..3)).prop_map(|(tried, jobs)| Say::Together {
+            told: Vec::from([Told {
+                say: Say::Over { tried },
+                jobs: jobs.into_iter().map(|(job, name)| (JobId(job), name)).collect(),
+            }]),
+        }),
     ]
     .boxed()
 }
@@ -337,11 +343,10 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
         runner().prop_map(Record::from).boxed(),
         fleet_call().prop_map(Record::from).boxed(),
         pools().prop_map(Record::from).boxed(),
-        (any::<u64>(), time()).prop_map(|(left, at)| {
+        (any::<u64>(), time()).prop_map(|(installation, full_at)| {
             Record::from(Bucket {
-                id: BucketId::Registrations(InstallationId(left)),
-                left,
-                at,
+                id: BucketId::Registrations(InstallationId(installation)),
+                full_at,
             })
         }),
         time().prop_map(|held_until| {

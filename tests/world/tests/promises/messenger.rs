@@ -21,7 +21,7 @@ fn given_up(stage: &Stage) {
 }
 
 fn said(stage: &Stage, job: u64) -> Say {
-    let notice = stage.world.run(stage.world.notice(stage.job(job).key()));
+    let notice = stage.world.run(stage.world.notice(RUN, stage.job(job).key()));
     notice.unwrap().unwrap().record.say
 }
 

@@ -145,10 +145,11 @@ impl Stage {
         }
     }
 
-    fn reporter(&self) -> dayfly_reporter::Function<World, World> {
+    fn reporter(&self) -> dayfly_reporter::Function<World, World, World> {
         dayfly_reporter::Function {
             store: self.world.clone(),
             github: self.world.clone(),
+            clock: self.world.clone(),
             web_url: "https://github.com".to_owned(),
             deadlines: Self::deadlines(),
         }
