@@ -220,6 +220,26 @@ def deep_learning_images():
     ssm._PUBLIC_AMI_PARAMETERS = Images(ssm._PUBLIC_AMI_PARAMETERS)
 
 
+def concurrency_is_measured():
+    """CloudWatch's `ConcurrentExecutions`: how many of a function run at once,
+    and without a dimension, how many of all."""
+    from ministack.services import cloudwatch, lambda_svc
+
+    acquire = lambda_svc._acquire_execution_slot
+
+    def acquire_and_tell(func, config):
+        slot, limit = acquire(func, config)
+        if slot is not None:
+            total, each = lambda_svc.executions_in_flight()
+            measured = "AWS/Lambda", "ConcurrentExecutions"
+            cloudwatch.record_metric(*measured, each.get(slot, 1), "Count",
+                                     {"FunctionName": config["FunctionName"]})
+            cloudwatch.record_metric(*measured, total, "Count")
+        return slot, limit
+
+    lambda_svc._acquire_execution_slot = acquire_and_tell
+
+
 def schedules_on_the_labs_clock():
     """Schedules are looked at every second, and their minutes may be short."""
     from ministack.services import eventbridge, scheduler
@@ -247,6 +267,7 @@ def main():
     ec2_speaks_on_the_default_bus()
     fleets_as_on_ec2()
     deep_learning_images()
+    concurrency_is_measured()
     schedules_on_the_labs_clock()
     from ministack.app import main as ministack
 

@@ -4,6 +4,7 @@ use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::config::Config;
 use dayfly_core::decide::giving_up;
 use dayfly_core::event::{Event, LaunchDue};
+use dayfly_core::notice;
 use dayfly_core::record::{Change, Job, LaunchPlan, Notice, Rung, Say, Version};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, announce, wake_up};
@@ -44,7 +45,11 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 return Ok(Outcome::Postponed);
             }
         };
-        let Some((sent, messenger)) = giving_up::send(job.clone(), plan, now, &self.deadlines) else {
+        let said = self.store.notice(job.key).await?;
+        let tried = said
+            .as_ref()
+            .map_or(&[][..], |stored| notice::tried(&stored.record.say));
+        let Some((sent, messenger)) = giving_up::send(job.clone(), tried, plan, now, &self.deadlines) else {
             let why = "several were sent and none of them took the job".to_owned();
             return self.cannot_send(job, version, why, now).await;
         };

@@ -163,6 +163,7 @@ pub struct Lab {
     twin: Twin,
     cloud: Cloud,
     recorder: Recorder,
+    bucket: PathBuf,
     scratch: TempDir,
 }
 
@@ -173,6 +174,8 @@ impl Lab {
     /// When a part does not start: what is not built or not installed is said with what to do.
     pub async fn start(config: LabConfig) -> anyhow::Result<Self> {
         let scratch = tempfile::Builder::new().prefix("dayfly-lab-").tempdir()?;
+        let bucket = scratch.path().join("bucket");
+        std::fs::create_dir(&bucket)?;
         let agent = functions::built(&config.binaries, "dayfly-agent")?;
         let runner = lay_out_runner_in(scratch.path(), &config.binaries)?;
         let twin = Twin::start(config.twin.clone()).await.context("the GitHub twin")?;
@@ -216,6 +219,7 @@ impl Lab {
             twin,
             cloud,
             recorder,
+            bucket,
             scratch,
         })
     }
@@ -254,6 +258,12 @@ impl Lab {
     #[must_use]
     pub fn fis(&self) -> &Fis {
         &self.fis
+    }
+
+    /// A folder that is no instance's: what a bucket is on AWS, to jobs that keep something.
+    #[must_use]
+    pub fn bucket(&self) -> &Path {
+        &self.bucket
     }
 
     /// Every item of the table, as DynamoDB's JSON.

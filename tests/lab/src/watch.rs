@@ -14,7 +14,7 @@ use dayfly_host::Reported;
 use dayfly_twin::TwinEvent;
 
 use crate::aws::Aws;
-use crate::ec2_proxy::Launch;
+use crate::ec2_proxy::{Launch, Shortage};
 use crate::healing::HEALERS;
 use crate::lab::Lab;
 use crate::timeline::{Kind, Line, Sight, Timeline};
@@ -28,6 +28,7 @@ pub struct Watch {
     twin: broadcast::Receiver<TwinEvent>,
     instances: broadcast::Receiver<Reported>,
     launches: broadcast::Receiver<Launch>,
+    shortages: broadcast::Receiver<Shortage>,
     logs: Logs,
     shown: BTreeSet<&'static str>,
     timeline: Timeline,
@@ -43,6 +44,7 @@ impl Watch {
             twin: lab.twin().events(),
             instances: lab.host().events(),
             launches: lab.ec2().launches(),
+            shortages: lab.ec2().shortages(),
             logs: Logs::read(lab),
             shown: BTreeSet::new(),
             timeline: Timeline::default(),
@@ -61,6 +63,7 @@ impl Watch {
                 event = self.twin.recv() => event.map(Sight::Twin),
                 event = self.instances.recv() => event.map(Sight::Instance),
                 launch = self.launches.recv() => launch.map(Sight::Launch),
+                shortage = self.shortages.recv() => shortage.map(Sight::Shortage),
                 line = self.logs.lines.recv() => line.map(Sight::Log).ok_or(RecvError::Closed),
             };
             match sight {
