@@ -127,7 +127,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         now: Timestamp,
     ) -> Result<Vec<QueueId>, FlowError> {
         tracing::warn!(fleet = %call.record.id, %error, "it is not clear what a call to EC2 came to");
-        if let Some(next) = fleet::unclear(call.record.clone(), now, &self.deadlines) {
+        if let Some(next) = fleet::unclear(call.record.clone(), error.kind, now, &self.deadlines) {
             return match self.store.commit(vec![Change::update(call.version, next)]).await {
                 Ok(()) | Err(StoreError::Conflict) => Ok(Vec::new()),
                 Err(error) => Err(error.into()),
@@ -141,6 +141,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let got = launched.into_iter().map(|(name, one)| (name, Attempted::Launched(one)));
         let never = without.into_iter().map(|name| {
             let error = error.clone();
+            if error.kind == FleetErrorKind::TokenUsed {
+                return (name, Attempted::Failed { errors: vec![error] });
+            }
             (name, Attempted::NeverAnswered { error })
         });
         let outcomes = got.chain(never).collect();
@@ -251,10 +254,11 @@ fn request(call: &FleetCall) -> FleetRequest {
     }
 }
 
-/// Whether the same call again tells what became of it, and is no new call for EC2's throttle.
+/// Whether it is not said what the call has launched. The same call again may tell, and is no new one
+/// for EC2's throttle.
 fn is_unclear(error: &FleetError) -> bool {
     match error.kind {
-        FleetErrorKind::Unknown | FleetErrorKind::Throttled => true,
+        FleetErrorKind::Unknown | FleetErrorKind::Throttled | FleetErrorKind::TokenUsed => true,
         FleetErrorKind::BadRequest
         | FleetErrorKind::Capacity
         | FleetErrorKind::Quota

@@ -72,6 +72,9 @@ pub enum FleetErrorKind {
     Price,
     /// The request can never succeed as it is.
     BadRequest,
+    /// Another request came with the same token before. That one's record is lost, and what it
+    /// launched is there by its tag.
+    TokenUsed,
     /// Too many requests: slower.
     Throttled,
     /// Anything else, network and time-outs among it: again later, never dropped. It may have

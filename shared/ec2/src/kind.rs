@@ -33,6 +33,7 @@ pub(crate) fn kind_of(code: &str) -> FleetErrorKind {
         | "VolumeLimitExceeded"
         | "MaxIOPSLimitExceeded" => FleetErrorKind::Quota,
         "SpotMaxPriceTooLow" => FleetErrorKind::Price,
+        "IdempotentParameterMismatch" => FleetErrorKind::TokenUsed,
         "RequestLimitExceeded"
         | "Throttling"
         | "ThrottlingException"
@@ -50,7 +51,6 @@ pub(crate) fn kind_of(code: &str) -> FleetErrorKind {
         | "UnknownParameter"
         | "UnknownVolumeType"
         | "ValidationError"
-        | "IdempotentParameterMismatch"
         | "MalformedQueryString"
         | "VolumeTypeNotAvailableInZone" => FleetErrorKind::BadRequest,
         // `InvalidAMIID.NotFound`, `InvalidFleetConfiguration` (a type that a zone does not have),
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_code_is_of_a_kind_to_decide_on() {
-        use FleetErrorKind::{BadRequest, Capacity, Price, Quota, Throttled, Unknown};
+        use FleetErrorKind::{BadRequest, Capacity, Price, Quota, Throttled, TokenUsed, Unknown};
         for (code, expected) in [
             ("InsufficientInstanceCapacity", Capacity),
             ("UnfulfillableCapacity", Capacity),
@@ -101,7 +101,7 @@ mod tests {
             ("Unsupported", BadRequest),
             ("UnsupportedOperation", BadRequest),
             ("UnsupportedHostConfiguration", BadRequest),
-            ("IdempotentParameterMismatch", BadRequest),
+            ("IdempotentParameterMismatch", TokenUsed),
             ("RequestLimitExceeded", Throttled),
             ("Throttling", Throttled),
             ("ThrottlingException", Throttled),

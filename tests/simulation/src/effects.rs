@@ -10,12 +10,12 @@ use dayfly_core::labels::Label;
 use dayfly_core::notice::{self, CheckRun};
 use dayfly_core::record::{Change, Record};
 use dayfly_ports::{
-    FailedDelivery, FleetAnswer, FleetErrorKind, FleetRequest, JitConfig, JobView, Minted, Removal, RerunAnswer,
-    RunnerView, Scope,
+    FailedDelivery, FleetAnswer, FleetError, FleetErrorKind, FleetRequest, JitConfig, JobView, Minted, Removal,
+    RerunAnswer, RunnerView, Scope,
 };
 use secrecy::SecretString;
 
-use crate::cloud::Drought;
+use crate::cloud::{self, Drought};
 use crate::dice::Dice;
 use crate::guards::Guard;
 use crate::hub::{Check, Run, Runner};
@@ -67,8 +67,11 @@ impl Sim {
         !self.has(Guard::ConditionalClaim) && !wake || !self.has(Guard::QuietRecheck) && wake
     }
 
-    /// Launches an instance, or says why not.
-    pub fn create_fleet(self: &Rc<Self>, request: &FleetRequest, dice: &mut Dice) -> FleetAnswer {
+    /// Launches instances, or says why not.
+    ///
+    /// # Errors
+    /// Its token came with another request, whose record went with the table.
+    pub fn create_fleet(self: &Rc<Self>, request: &FleetRequest, dice: &mut Dice) -> Result<FleetAnswer, FleetError> {
         let drought = self.drought(request.lifecycle, dice);
         let forget = !self.has(Guard::ClientToken);
         let created = self
@@ -84,11 +87,13 @@ impl Sim {
                 if !new.is_empty() {
                     self.launch_was_due(request);
                 }
-                answer
+                Ok(answer)
             }
             Err(why) => {
-                self.broken("a repeated CreateFleet says the same", why);
-                FleetAnswer::default()
+                if self.promises.borrow().emptied_at.is_none() {
+                    self.broken("a repeated CreateFleet says the same", why);
+                }
+                Err(cloud::error(FleetErrorKind::TokenUsed, "IdempotentParameterMismatch"))
             }
         }
     }

@@ -50,6 +50,8 @@ pub struct Job {
     pub cancelled: bool,
     /// Whether it lost its instance by no fault of its own.
     pub interrupted: bool,
+    /// Whether a messenger took it that was to fail it.
+    pub refused: bool,
     /// When we were told of its end.
     pub end_told_at: Option<Timestamp>,
 }
@@ -275,6 +277,7 @@ impl Hub {
                 starts: 0,
                 cancelled: false,
                 interrupted: false,
+                refused: false,
                 end_told_at: None,
             },
         );

@@ -7,7 +7,7 @@ use dayfly_core::config::RerunWhat;
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::JobKey;
 use dayfly_core::notice::CheckConclusion;
-use dayfly_core::record::{JobState, Record, RecordId, Telling};
+use dayfly_core::record::{Record, RecordId, Telling};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::JobStatus;
 
@@ -179,19 +179,32 @@ impl Sim {
             job: job.id,
             attempt: job.attempt,
         };
-        let given_up = match self.table.borrow().peek(&RecordId::Job(key)) {
-            Some(Record::Job(job)) => matches!(job.state, JobState::Refused { .. } | JobState::Unlaunchable { .. }),
+        self.was_given_up(key) && job.status == JobStatus::Queued
+    }
+
+    /// Whether the table has it that a job is given up.
+    pub fn was_given_up(&self, key: JobKey) -> bool {
+        match self.table.borrow().peek(&RecordId::Job(key)) {
+            Some(Record::Job(job)) => job.state.is_given_up(),
             _ => false,
-        };
-        given_up && job.status == JobStatus::Queued
+        }
     }
 
     pub(crate) fn waiting_jobs_are_served(&self) {
         let calm_from = self.at(self.plan.calm_from);
         let hub = self.hub.borrow();
+        let given_up: Vec<&Job> = hub.jobs.values().filter(|job| self.is_given_up(job)).collect();
+        // GitHub gives a runner to the job that waits longest: one that could not even be failed, as there
+        // was no messenger to be had, takes it from those that came later.
+        let comes_first = |one: &Job, other: &Job| {
+            one.created_at < other.created_at
+                && one.labels == other.labels
+                && hub.runs[&one.run].repository == hub.runs[&other.run].repository
+        };
         let forgotten = hub.jobs.values().find(|job| {
             let failed_at_start = hub.failed_at_start(job);
-            job.status == JobStatus::Queued && job.created_at < calm_from && !failed_at_start && !self.is_given_up(job)
+            let forgotten = job.status == JobStatus::Queued && job.created_at < calm_from && !failed_at_start;
+            forgotten && !self.is_given_up(job) && !given_up.iter().any(|one| comes_first(one, job))
         });
         let why =
             forgotten.map(|job| format!("job {} waits since {}", job.id, clock(self.now().since(job.created_at))));

@@ -299,7 +299,7 @@ impl Quotas for Ports {
 impl Fleet for Ports {
     async fn create(&self, request: &FleetRequest) -> Result<FleetAnswer, FleetError> {
         self.ec2_write("create_fleet", |sim, dice| sim.create_fleet(request, dice))
-            .await
+            .await?
     }
 
     async fn terminate(&self, instances: &[InstanceId], _at_once: bool) -> Result<(), FleetError> {

@@ -105,13 +105,16 @@ impl Sim {
         let mut hub = self.hub.borrow_mut();
         let name = hub.runners.get(&messenger).map(|one| one.name.clone());
         let sent_to = name.and_then(|name| claimed_for(&RunnerName::from_registered(&name)?));
+        let sent_to = sent_to.and_then(|key| Some((hub.jobs.get(&key.job)?.run, key.attempt)));
         let Some((run, attempt)) = hub.jobs.get(&job).map(|job| (job.run, job.attempt)) else {
             return;
         };
-        if sent_to != Some(JobKey { job, attempt })
-            && let Some(run) = hub.runs.get_mut(&run)
-        {
+        let is_right = sent_to == Some((run, attempt)) && self.was_given_up(JobKey { job, attempt });
+        if let Some(run) = hub.runs.get_mut(&run).filter(|_| !is_right) {
             run.mistaken = true;
+        }
+        if let Some(job) = hub.jobs.get_mut(&job) {
+            job.refused = is_right;
         }
     }
 

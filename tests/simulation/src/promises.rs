@@ -433,7 +433,7 @@ impl Sim {
             return;
         }
         // Just before it, until an instance that fell silent is given up, either may be taken for the reason.
-        found.interrupted = age + 7 * MINUTE < self.plan.lifetime;
+        found.interrupted = age + 7 * MINUTE < self.plan.lifetime && !found.refused;
         let (run, attempt) = (found.run, found.attempt);
         if let Some(run) = hub.runs.get_mut(&run) {
             run.interrupted.insert(attempt);

@@ -131,6 +131,9 @@ pub struct Sim {
 }
 
 /// When every history begins.
+/// How often people look whether a job waits that nobody can fail.
+const PEOPLE_LOOK: Duration = Duration::from_mins(100);
+
 const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 impl Sim {
@@ -286,8 +289,7 @@ impl Sim {
                 Item::Outage(..) | Item::Trouble(..) => {}
             }
         }
-        let tidy = self.plan.calm_from + Duration::from_secs(100 * 60);
-        self.engine.plan(tidy, Happening::TidyUp);
+        self.engine.plan(self.plan.calm_from + PEOPLE_LOOK, Happening::TidyUp);
         self.engine.plan(phase, Happening::Minute);
         self.engine.plan(dice.seconds(0, 900), Happening::Quarter);
         self.engine.plan(Duration::from_secs(30), Happening::Inspect);
@@ -326,7 +328,10 @@ impl Sim {
             Happening::PoweredOff(instance, why) => self.instance_ends(&instance, why),
             Happening::Ec2Tells(instance, word) => self.call(Caller::Ec2(instance, word), 0),
             Happening::TableEmptied => self.table_emptied(),
-            Happening::TidyUp => self.tidy_up(),
+            Happening::TidyUp => {
+                self.tidy_up();
+                self.engine.plan(PEOPLE_LOOK, Happening::TidyUp);
+            }
             Happening::Inspect => self.inspect(),
         }
     }

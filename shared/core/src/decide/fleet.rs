@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::capacity::Placement;
+use crate::capacity::{FleetErrorKind, Placement};
 use crate::deadlines::{Deadlines, TAKE_OVER};
 use crate::ids::{FleetId, InstanceId, QueueId, RunnerName};
 use crate::record::{FleetCall, LaunchQueue, Launched, Runner, RunnerState};
@@ -116,11 +116,11 @@ pub fn take_over(mut call: FleetCall, now: Timestamp) -> FleetCall {
 }
 
 /// A call whose answer is not clear, because it was throttled or its answer was lost: it is made
-/// again when it is due. Nothing if nobody waits for its answer any longer: what is there by its tag
-/// is all that it launched.
+/// again when it is due. Nothing if nobody waits for its answer any longer, or it will never have one:
+/// what is there by its tag is all that it launched.
 #[must_use]
-pub fn unclear(mut call: FleetCall, now: Timestamp, deadlines: &Deadlines) -> Option<FleetCall> {
-    if now >= gives_up_at(&call, deadlines) {
+pub fn unclear(mut call: FleetCall, kind: FleetErrorKind, now: Timestamp, deadlines: &Deadlines) -> Option<FleetCall> {
+    if kind == FleetErrorKind::TokenUsed || now >= gives_up_at(&call, deadlines) {
         return None;
     }
     call.unclear += 1;
@@ -239,7 +239,7 @@ mod tests {
         let (mut call, _) = call_of(1);
         let mut now = now();
         let mut last = Duration::ZERO;
-        while let Some(next) = unclear(call.clone(), now, &deadlines()) {
+        while let Some(next) = unclear(call.clone(), FleetErrorKind::Unknown, now, &deadlines()) {
             let due = next.due_at.unwrap();
             assert!(due.since(now) >= last.min(Duration::from_mins(1)), "it backs off");
             last = due.since(now);

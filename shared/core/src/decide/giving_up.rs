@@ -128,6 +128,29 @@ pub fn lost(job: &Job, messenger: &Runner, now: Timestamp) -> Option<Job> {
     })
 }
 
+/// Whether a messenger tells a job that it was not sent to what there is to tell it: both are given up,
+/// and have the labels in common for which that is so. Its words are for one run attempt, as that is
+/// what its runner can tell jobs by.
+#[must_use]
+pub fn tells_as_well(messenger: &Runner, job: &Job) -> bool {
+    let of_run = |message: &Message| (message.run, message.job.attempt) == (job.run, job.key.attempt);
+    messenger.message.as_ref().is_some_and(of_run) && job.state.is_given_up()
+}
+
+/// A messenger has told `job` instead of the one that it was sent to: that one gets the messenger of
+/// `job` in return, if it is still to tell somebody.
+pub fn exchange(job: &mut Job, messenger: &mut Runner, in_return: Option<&mut Runner>) {
+    let sent_to = messenger.wanted_by;
+    for (runner, to) in [(Some(&mut *messenger), job.key), (in_return, sent_to)] {
+        let Some(runner) = runner else { continue };
+        runner.wanted_by = to;
+        if let Some(message) = &mut runner.message {
+            message.job = to;
+        }
+    }
+    job.runner = Some(messenger.name.clone());
+}
+
 /// Whether a messenger runs a job that it was not sent to: that one is run again.
 #[must_use]
 pub fn is_mistaken(messenger: &Runner, event: &JobEvent) -> bool {

@@ -36,15 +36,11 @@ pub fn started(known: Concerned, event: &JobEvent, now: Timestamp, deadlines: &D
     if matches!(job.state, JobState::Finished { .. }) {
         return None;
     }
-    job.ended_at = None;
-    job.state = JobState::Running {
-        runner: event.runner_name.clone().unwrap_or_default(),
-    };
-    job.due_at = None;
     if let Some(runner) = &mut taken {
         runner.take(RunnerStep::StartJob, now, deadlines);
         bind(&mut job, runner, own.as_mut(), robbed.as_mut(), now);
-        if let Some(own) = own.as_mut().filter(|own| own.message.is_some() && is_free(own)) {
+        let needless = |own: &&mut Runner| own.message.is_some() && own.wanted_by == job.key && is_free(own);
+        if let Some(own) = own.as_mut().filter(needless) {
             // There is nothing to tell any more, and it must not tell another.
             own.end(RunnerStep::DropNeed, Ending::NotNeeded, now, deadlines);
         }
@@ -52,6 +48,11 @@ pub fn started(known: Concerned, event: &JobEvent, now: Timestamp, deadlines: &D
         own = None;
         robbed = None;
     }
+    job.ended_at = None;
+    job.state = JobState::Running {
+        runner: event.runner_name.clone().unwrap_or_default(),
+    };
+    job.due_at = None;
     Some(Concerned {
         job: Some(job),
         taken,
@@ -66,15 +67,24 @@ fn bind(job: &mut Job, taken: &mut Runner, own: Option<&mut Runner>, robbed: Opt
     taken.job = Some(job.key);
     taken.job_run = Some(job.run);
     taken.asked = None;
-    if taken.message.is_some() && taken.wanted_by != job.key {
-        // A messenger is no runner that could be swapped for another.
-        if let Some(robbed) = robbed
-            && let Some(waits) = giving_up::lost(robbed, taken, now)
-        {
-            *robbed = waits;
-        }
-    } else if taken.wanted_by != job.key {
+    if taken.wanted_by == job.key {
+        return;
+    }
+    if taken.message.is_none() {
         swap(job, taken, own, robbed, now);
+        return;
+    }
+    let told = giving_up::tells_as_well(taken, job);
+    let spare = own.filter(|own| told && own.message.is_some() && is_unbound(own));
+    match robbed {
+        Some(robbed) if robbed.runner.as_ref() == Some(&taken.name) => match &spare {
+            Some(spare) => robbed.runner = Some(spare.name.clone()),
+            None => *robbed = giving_up::lost(robbed, taken, now).unwrap_or_else(|| robbed.clone()),
+        },
+        _ => {}
+    }
+    if told {
+        giving_up::exchange(job, taken, spare);
     }
 }
 
@@ -187,7 +197,7 @@ pub fn was_interrupted(conclusion: Conclusion) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::fixtures::{claimed, deadlines, event, launched, now, runner};
+    use crate::decide::fixtures::{claimed, deadlines, event, launched, now, plan, runner};
     use crate::ids::JobId;
 
     fn enrolled(job: u64, instance: &str) -> (Job, Runner) {
@@ -352,6 +362,36 @@ mod tests {
             launch::on_queued(after.job.as_ref(), &event(11), now(), &deadlines()),
             launch::Need::Nothing(_)
         ));
+    }
+
+    #[test]
+    fn messengers_of_one_run_that_take_each_others_jobs_tell_both() {
+        let given_up = |job: u64| {
+            let (job, _) = giving_up::refuse(claimed(job).0, "no such label".to_owned(), now());
+            giving_up::send(job, plan(), now(), &deadlines()).unwrap()
+        };
+        let ((robbed, mut taken), (job, own)) = (given_up(12), given_up(11));
+        taken.state = RunnerState::Enrolled;
+        let known = Concerned {
+            job: Some(job),
+            taken: Some(taken),
+            own: Some(own),
+            robbed: Some(robbed),
+        };
+        let after = started(known, &event(11), now(), &deadlines()).unwrap();
+        let (taken, own, robbed) = (after.taken.unwrap(), after.own.unwrap(), after.robbed.unwrap());
+        assert!(!giving_up::is_mistaken(&taken, &event(11)));
+        assert_eq!((own.state, own.wanted_by), (RunnerState::Requested, robbed.key));
+        assert!(!giving_up::is_mistaken(&own, &event(12)));
+        assert_eq!((robbed.runner.as_ref(), robbed.messengers), (Some(&own.name), 1));
+        // The job that was told is over, and nothing is left to tell.
+        let known = Concerned {
+            job: after.job,
+            taken: Some(taken),
+            ..Concerned::default()
+        };
+        let taken = completed(known, &event(11), now(), &deadlines()).taken.unwrap();
+        assert_eq!(taken.ending, Some(Ending::JobOver));
     }
 
     #[test]

@@ -194,7 +194,7 @@ fn short(kind: Option<FleetErrorKind>) -> &'static str {
         Some(FleetErrorKind::Price) => "the price is above the limit",
         Some(FleetErrorKind::BadRequest) => "EC2 refuses the request",
         Some(FleetErrorKind::Throttled) => "EC2 takes no more calls for now",
-        Some(FleetErrorKind::Unknown) => "EC2 did not answer as it should",
+        Some(FleetErrorKind::Unknown | FleetErrorKind::TokenUsed) => "EC2 did not answer as it should",
     }
 }
 
@@ -233,7 +233,7 @@ fn advice(tried: &[Tried]) -> Option<String> {
         FleetErrorKind::BadRequest => Some(format!(
             "EC2's words below name what it refuses: mend that in `{CONFIG_PATH}`, or in the stack."
         )),
-        FleetErrorKind::Throttled => None,
+        FleetErrorKind::Throttled | FleetErrorKind::TokenUsed => None,
         FleetErrorKind::Unknown => {
             Some("If this goes on, whoever runs dayfly finds more in the log of its `launch` function.".to_owned())
         }
