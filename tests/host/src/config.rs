@@ -50,6 +50,9 @@ pub struct HostConfig {
     pub runner_user: String,
     /// Time between EC2's word that an instance runs and the start of its user data.
     pub boot_delay: Duration,
+    /// Time between the starts of two instances' user data: one machine cannot boot hundreds at the
+    /// same moment as a cloud can.
+    pub boot_pause: Duration,
     /// Time between two looks at EC2.
     pub poll: Duration,
     /// Where the instances' scratch folders are made; the system's folder for such things if
@@ -70,6 +73,7 @@ impl HostConfig {
             environment: Vec::new(),
             runner_user: String::new(),
             boot_delay: Duration::ZERO,
+            boot_pause: Duration::ZERO,
             poll: Duration::from_millis(500),
             folder: None,
         }

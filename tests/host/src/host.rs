@@ -60,6 +60,7 @@ struct Shared {
     config: Arc<HostConfig>,
     events: broadcast::Sender<Reported>,
     entries: Mutex<BTreeMap<String, Entry>>,
+    turns: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A running host.
@@ -77,6 +78,7 @@ impl Host {
             config: Arc::new(config),
             events,
             entries: Mutex::default(),
+            turns: Arc::default(),
         });
         let looks = tokio::spawn(look_for_ever(Arc::new(cloud), Arc::clone(&shared)));
         Self { shared, looks }
@@ -329,6 +331,7 @@ fn admit<C: Cloud>(cloud: &Arc<C>, shared: &Arc<Shared>, instance: CloudInstance
         happenings: commands,
         end: told,
         up: is_up,
+        turns: Arc::clone(&shared.turns),
     };
     let id = view.id.clone();
     shared.tell(&id, HostEvent::Seen);

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Mutex, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -46,6 +46,8 @@ pub struct Life<C> {
     pub end: watch::Receiver<Option<Ending>>,
     /// Whether its network is up.
     pub up: watch::Receiver<bool>,
+    /// Whose turn it is to boot.
+    pub turns: Arc<Mutex<()>>,
 }
 
 /// What belongs to a booted instance.
@@ -99,6 +101,10 @@ impl<C: Cloud> Life<C> {
 
     async fn run(&mut self, scratch: &Path, console: &mut JoinSet<()>) -> Ending {
         tokio::time::sleep(self.config.boot_delay).await;
+        if !self.config.boot_pause.is_zero() {
+            let _turn = self.turns.lock().await;
+            tokio::time::sleep(self.config.boot_pause).await;
+        }
         let mut machine = match self.boot(scratch).await {
             Ok(machine) => machine,
             Err(error) => {

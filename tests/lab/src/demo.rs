@@ -16,9 +16,6 @@ use crate::stop::Stop;
 use crate::timeline::{Sight, why_gone};
 use crate::watch::Watch;
 
-/// How long dayfly may take afterwards until nothing is left.
-const SETTLED_WITHIN: Duration = Duration::from_secs(60);
-
 /// How long what was logged may take to be read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -56,7 +53,12 @@ pub async fn show(demo: Demo, out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 async fn play(lab: &Lab, demo: Demo, out: &mut impl Write) -> anyhow::Result<()> {
-    let watch = Watch::new(lab);
+    let watch = if demo.is_counted() {
+        Watch::without_logs(lab)
+    } else {
+        Watch::new(lab)
+    };
+    demo.prepare(lab).await?;
     let run = push(lab, demo)?;
     let show = Show {
         story: Story::new(lab, run),
@@ -68,7 +70,6 @@ async fn play(lab: &Lab, demo: Demo, out: &mut impl Write) -> anyhow::Result<()>
 }
 
 fn push(lab: &Lab, demo: Demo) -> anyhow::Result<RunId> {
-    demo.prepare(lab);
     let twin = lab.twin();
     let repository = twin.create_repo(REPOSITORY);
     let files = demo.files(lab);
@@ -152,8 +153,9 @@ impl Show<'_> {
     async fn until_settled(&mut self, out: &mut impl Write) -> anyhow::Result<Leftovers> {
         let lab = self.story.lab;
         let mut count = tokio::time::interval(COUNT);
+        let within = self.demo.settled_within();
         let mut settled = std::pin::pin!(async {
-            let left = lab.settled(SETTLED_WITHIN).await;
+            let left = lab.settled(within).await;
             // Logs are a moment behind.
             tokio::time::sleep(LAST_WORDS).await;
             left

@@ -102,6 +102,10 @@ pub struct LabConfig {
     pub twin: TwinConfig,
     /// Time between a launch and the start of the user data.
     pub boot_delay: Duration,
+    /// Time between the starts of two instances' user data.
+    pub boot_pause: Duration,
+    /// How often the instances' host looks at EC2.
+    pub look: Duration,
 }
 
 impl LabConfig {
@@ -122,6 +126,8 @@ impl LabConfig {
                 ..TwinConfig::checked()
             },
             boot_delay: Duration::from_millis(200),
+            boot_pause: Duration::ZERO,
+            look: POLL,
         })
     }
 }
@@ -176,7 +182,9 @@ impl Lab {
         let scratch = tempfile::Builder::new().prefix("dayfly-lab-").tempdir()?;
         let bucket = scratch.path().join("bucket");
         std::fs::create_dir(&bucket)?;
-        let agent = functions::built(&config.binaries, "dayfly-agent")?;
+        // Beside the instances, so that they can share the file.
+        let agent = scratch.path().join("dayfly-agent");
+        std::fs::copy(functions::built(&config.binaries, "dayfly-agent")?, &agent)?;
         let runner = lay_out_runner_in(scratch.path(), &config.binaries)?;
         let twin = Twin::start(config.twin.clone()).await.context("the GitHub twin")?;
         let cloud_config = CloudConfig {
@@ -205,7 +213,8 @@ impl Lab {
                     config.deadlines.unreachable.to_string(),
                 )],
                 boot_delay: config.boot_delay,
-                poll: POLL,
+                boot_pause: config.boot_pause,
+                poll: config.look,
                 github: Some(address(twin.url())?),
                 folder: Some(scratch.path().to_owned()),
                 ..HostConfig::new(REGION, cloud.deployment().resource("InstanceRole")?)

@@ -73,7 +73,7 @@ impl Demo {
         match self {
             Self::NoCapacity => capacity::no_spot(&mut config.scenario),
             Self::Quota => capacity::no_quota(&mut config.scenario),
-            Self::Matrix => matrix::prepare(&mut config),
+            Self::Matrix => matrix::configure(&mut config),
             _ => {}
         }
         Ok(config)
@@ -126,6 +126,15 @@ impl Demo {
         }
     }
 
+    /// How long dayfly may take afterwards until nothing is left.
+    #[must_use]
+    pub fn settled_within(self) -> Duration {
+        match self {
+            Self::Matrix => matrix::SETTLED_WITHIN,
+            _ => Duration::from_secs(60),
+        }
+    }
+
     /// Whether it is told in numbers: there is too much of it for a line each.
     #[must_use]
     pub fn is_counted(self) -> bool {
@@ -140,19 +149,27 @@ impl Demo {
             Self::Interruption => &["interrupted", "re-run", "check run"],
             Self::Lifetime => &["running", "gone"],
             Self::LostWebhook => &["lost", "patrol", "asked"],
-            Self::NoCapacity | Self::Quota => &["not to have", "check run", "finished"],
+            Self::NoCapacity | Self::Quota => &["refused", "check run", "finished"],
             Self::Partition => &["cut off", "given up", "noted", "re-run"],
             Self::Matrix => &[],
         }
     }
 
     /// What is done before the job is pushed.
-    pub fn prepare(self, lab: &Lab) {
-        if self == Self::LostWebhook {
-            for action in ["queued", "completed"] {
-                let fault = WebhookFault::on("workflow_job", action).once(Disturbance::Lose);
-                lab.twin().disturb_webhooks(fault);
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    pub async fn prepare(self, lab: &Lab) -> anyhow::Result<()> {
+        match self {
+            Self::LostWebhook => {
+                for action in ["queued", "completed"] {
+                    let fault = WebhookFault::on("workflow_job", action).once(Disturbance::Lose);
+                    lab.twin().disturb_webhooks(fault);
+                }
+                Ok(())
             }
+            Self::Matrix => matrix::limit(lab).await,
+            _ => Ok(()),
         }
     }
 

@@ -86,7 +86,7 @@ impl Timeline {
             Sight::Twin(event) => self.on_twin(&event.what)?,
             Sight::Instance(reported) => self.on_instance(reported)?,
             Sight::Launch(launch) => (Kind::Stage, "launched", launched(launch)),
-            Sight::Shortage(shortage) => (Kind::Trouble, "not to have", short(shortage)),
+            Sight::Shortage(shortage) => (Kind::Trouble, "refused", short(shortage)),
             Sight::Log(line) => {
                 let (stage, text) = healing(line)?;
                 (Kind::Healing, stage, text)
@@ -222,7 +222,10 @@ fn short(shortage: &Shortage) -> String {
     } else {
         format!(", {got} of {wanted}")
     };
-    format!("{}{many}, {pools} pools: {code}: {message}", lifecycle.as_str())
+    format!(
+        "by EC2, {} in {pools} pools{many}: {code}: {message}",
+        lifecycle.as_str()
+    )
 }
 
 fn started(job: JobId, runner: &str) -> String {

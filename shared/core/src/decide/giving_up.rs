@@ -128,6 +128,15 @@ pub fn lost(job: &Job, messenger: &Runner, now: Timestamp) -> Option<Job> {
     })
 }
 
+/// A job that seemed to need another messenger, and of which GitHub says that it has moved on: that is
+/// on its way to be recorded, and looked after if it gets lost.
+#[must_use]
+pub fn ask_again(mut job: Job, now: Timestamp, deadlines: &Deadlines) -> Job {
+    job.asked += 1;
+    job.due_at = Some(now.after(deadlines.pause(job.asked, &job.name)));
+    job
+}
+
 /// Whether a messenger tells a job that it was not sent to what there is to tell it: both are given up,
 /// and have the labels in common for which that is so. Its words are for one run attempt, as that is
 /// what its runner can tell jobs by.

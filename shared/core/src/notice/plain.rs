@@ -19,8 +19,9 @@ const HEADER: [&str; 6] = [
 /// The reason, and under it the table of what was tried.
 #[must_use]
 pub fn job_log(reason: &str, tried: &[Tried]) -> String {
+    let reason = sentence(reason);
     if tried.is_empty() {
-        return reason.to_owned();
+        return reason;
     }
     let mut rows = vec![HEADER.map(str::to_owned)];
     rows.extend(tried.iter().map(row));
@@ -39,6 +40,13 @@ pub fn job_log(reason: &str, tried: &[Tried]) -> String {
     }
     text.push('\n');
     text
+}
+
+/// A text as a sentence of its own: it begins with a capital letter.
+pub(super) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(letters).collect()
 }
 
 fn row(one: &Tried) -> [String; HEADER.len()] {

@@ -262,5 +262,5 @@ fn a_jobs_own_log_ends_with_the_table_of_what_was_tried() {
         "{log}"
     );
     assert_eq!(lines.len(), 8);
-    assert_eq!(job_log("no runner has the label", &[]), "no runner has the label");
+    assert_eq!(job_log("no runner has the label", &[]), "No runner has the label");
 }

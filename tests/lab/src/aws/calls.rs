@@ -185,18 +185,19 @@ impl Aws {
         self.invocation(function, event, "Event").await.map(drop)
     }
 
-    /// Throttles a function altogether: as on AWS, none of its invocations begins.
+    /// Lets no more than `at_once` invocations of a function run: as on AWS, calls beyond are answered
+    /// with 429, and events wait. None at all with 0.
     ///
     /// # Errors
     /// [`AwsError`].
-    pub async fn throttle_function(&self, function: &str) -> Result<(), AwsError> {
-        let body = json!({"ReservedConcurrentExecutions": 0});
+    pub async fn limit_function(&self, function: &str, at_once: u32) -> Result<(), AwsError> {
+        let body = json!({"ReservedConcurrentExecutions": at_once});
         self.lambda("PutFunctionConcurrency", Method::PUT, concurrency(function), body)
             .await
             .map(drop)
     }
 
-    /// Ends what [`Aws::throttle_function`] began.
+    /// Ends what [`Aws::limit_function`] began.
     ///
     /// # Errors
     /// [`AwsError`].

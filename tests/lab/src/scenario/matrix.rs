@@ -1,6 +1,5 @@
 //! Very many jobs at once, with EC2's and GitHub's real limits.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use dayfly_twin::{Job, Timings};
 use super::{Story, workflow};
 use crate::ec2_proxy::Bucket;
 use crate::functions::Function;
-use crate::lab::{Deadlines, LabConfig};
+use crate::lab::{Deadlines, Lab, LabConfig};
 
 /// The most that GitHub takes in one matrix.
 const JOBS: usize = 256;
@@ -21,11 +20,14 @@ const MOST_WRITES: usize = 8;
 /// 256 instances are a thousand processes here, and share this machine's few cores.
 pub(super) const WITHIN: Duration = Duration::from_secs(1200);
 
+/// How long they take to end.
+pub(super) const SETTLED_WITHIN: Duration = Duration::from_secs(300);
+
 /// The stack's own deadlines: a busy machine is as slow as a real one.
 pub(super) fn deadlines() -> Deadlines {
     Deadlines {
         boot: 600,
-        idle: 600,
+        idle: 60,
         heartbeat: 300,
         drain: 120,
         lifetime: 3600,
@@ -45,9 +47,41 @@ pub(super) fn timings() -> Timings {
     Timings::default()
 }
 
-pub(super) fn prepare(config: &mut LabConfig) {
+/// How long an instance takes until its user data runs, as on AWS.
+const BOOT: Duration = Duration::from_secs(30);
+
+/// This machine boots two instances a second, which is as fast as GitHub lets runners be registered.
+const BOOT_PAUSE: Duration = Duration::from_millis(450);
+
+/// How many webhooks GitHub sends at once here.
+const WEBHOOKS: usize = 8;
+
+/// How many invocations of a function may run at once here, as in an account of which other stacks
+/// have reserved the rest: on AWS each has a machine of its own, and here all share one.
+const AT_ONCE: [(Function, u32); 6] = [
+    (Function::Launch, 10),
+    (Function::Checkin, 48),
+    (Function::Settle, 8),
+    (Function::Interruption, 4),
+    (Function::Sweeper, 2),
+    (Function::Reporter, 2),
+];
+
+pub(super) fn configure(config: &mut LabConfig) {
     config.scenario.bucket = Some(Bucket::EC2);
     config.minute = Duration::from_secs(10);
+    config.look = Duration::from_secs(1);
+    config.boot_delay = BOOT;
+    config.boot_pause = BOOT_PAUSE;
+    config.twin.webhooks_at_once = WEBHOOKS;
+}
+
+/// Lets this machine do one thing after the other.
+pub(super) async fn limit(lab: &Lab) -> anyhow::Result<()> {
+    for (function, at_once) in AT_ONCE {
+        lab.cloud().limit(function, at_once).await?;
+    }
+    Ok(())
 }
 
 pub(super) fn files() -> Vec<(&'static str, String)> {
@@ -64,7 +98,9 @@ jobs:
         seed: [{}]
     runs-on: dayfly-gpu
     steps:
-      - run: echo \"seed ${{{{ matrix.seed }}}}\"
+      - run: |
+          echo \"seed ${{{{ matrix.seed }}}}\"
+          sleep 15
 ",
         seeds.join(", ")
     );
@@ -95,7 +131,7 @@ pub(super) async fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Res
     )?;
     writeln!(out, "EC2 writes:                {}", made.join(", "))?;
     writeln!(out, "EC2 throttled:             {}", ec2.throttled())?;
-    writeln!(out, "peak function concurrency: {}", listed(&peaks(story).await?))?;
+    writeln!(out, "peak function concurrency: {}", peaks(story).await?)?;
     let calls: usize = writes.values().sum();
     ensure!(ec2.throttled() == 0, "EC2 had to throttle");
     ensure!(calls <= MOST_WRITES, "{calls} write calls are more than {MOST_WRITES}");
@@ -113,18 +149,16 @@ fn last(moments: impl IntoIterator<Item = f64>) -> f64 {
     moments.into_iter().fold(0.0, f64::max)
 }
 
-/// How many of each function ran at the same time, at most.
-async fn peaks(story: &Story<'_>) -> anyhow::Result<BTreeMap<&'static str, u64>> {
+/// How many of each function ran at the same time, at most, and how many might have.
+async fn peaks(story: &Story<'_>) -> anyhow::Result<String> {
     let cloud = story.lab.cloud();
-    let mut peaks = BTreeMap::new();
+    let mut peaks = Vec::new();
     for function in Function::ALL {
         let name = cloud.deployment().function(function)?;
-        peaks.insert(function.name(), story.lab.aws().peak_concurrency(name).await?);
+        let peak = story.lab.aws().peak_concurrency(name).await?;
+        let allowed = AT_ONCE.iter().find(|(limited, _)| *limited == function);
+        let allowed = allowed.map_or_else(String::new, |(_, at_once)| format!(" of {at_once}"));
+        peaks.push(format!("{} {peak}{allowed}", function.name()));
     }
-    Ok(peaks)
-}
-
-fn listed(peaks: &BTreeMap<&str, u64>) -> String {
-    let each: Vec<String> = peaks.iter().map(|(name, peak)| format!("{name} {peak}")).collect();
-    each.join(", ")
+    Ok(peaks.join(", "))
 }
