@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use dayfly_agent::processes::signal;
@@ -60,7 +60,7 @@ struct Shared {
     config: Arc<HostConfig>,
     events: broadcast::Sender<Reported>,
     entries: Mutex<BTreeMap<String, Entry>>,
-    turns: Arc<tokio::sync::Mutex<()>>,
+    boots: Arc<Semaphore>,
 }
 
 /// A running host.
@@ -75,10 +75,10 @@ impl Host {
         let (events, _) = broadcast::channel(EVENTS);
         let shared = Arc::new(Shared {
             mark: uuid::Uuid::new_v4().to_string(),
+            boots: Arc::new(Semaphore::new(config.boots_at_once)),
             config: Arc::new(config),
             events,
             entries: Mutex::default(),
-            turns: Arc::default(),
         });
         let looks = tokio::spawn(look_for_ever(Arc::new(cloud), Arc::clone(&shared)));
         Self { shared, looks }
@@ -331,7 +331,7 @@ fn admit<C: Cloud>(cloud: &Arc<C>, shared: &Arc<Shared>, instance: CloudInstance
         happenings: commands,
         end: told,
         up: is_up,
-        turns: Arc::clone(&shared.turns),
+        boots: Arc::clone(&shared.boots),
     };
     let id = view.id.clone();
     shared.tell(&id, HostEvent::Seen);

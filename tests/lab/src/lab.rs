@@ -102,8 +102,8 @@ pub struct LabConfig {
     pub twin: TwinConfig,
     /// Time between a launch and the start of the user data.
     pub boot_delay: Duration,
-    /// Time between the starts of two instances' user data.
-    pub boot_pause: Duration,
+    /// How many instances may be booting at once; as many as there are without it.
+    pub boots_at_once: Option<usize>,
     /// How often the instances' host looks at EC2.
     pub look: Duration,
 }
@@ -126,7 +126,7 @@ impl LabConfig {
                 ..TwinConfig::checked()
             },
             boot_delay: Duration::from_millis(200),
-            boot_pause: Duration::ZERO,
+            boots_at_once: None,
             look: POLL,
         })
     }
@@ -200,9 +200,11 @@ impl Lab {
         };
         let cloud = Cloud::start(&cloud_config, scratch.path()).await?;
         twin.set_webhook_url(&cloud.webhook_door().url());
+        let usual = HostConfig::new(REGION, cloud.deployment().resource("InstanceRole")?);
         let host = start_host(
             &cloud,
             HostConfig {
+                boots_at_once: config.boots_at_once.unwrap_or(usual.boots_at_once),
                 image: Image {
                     agent: Some(agent),
                     runner: Some(runner),
@@ -213,11 +215,10 @@ impl Lab {
                     config.deadlines.unreachable.to_string(),
                 )],
                 boot_delay: config.boot_delay,
-                boot_pause: config.boot_pause,
                 poll: config.look,
                 github: Some(address(twin.url())?),
                 folder: Some(scratch.path().to_owned()),
-                ..HostConfig::new(REGION, cloud.deployment().resource("InstanceRole")?)
+                ..usual
             },
         )?;
         let recorder = Recorder::start(host.events(), twin.events());

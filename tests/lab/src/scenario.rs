@@ -215,6 +215,7 @@ impl Demo {
             Self::Idle => elsewhere(sight, story),
             Self::Interruption => interruption::act(sight, story).await,
             Self::NoCapacity => capacity::act(sight, story),
+            Self::Matrix => matrix::act(sight, story).await,
             Self::Partition if story::is_output(sight, |line| line == "attempt 1") => {
                 for instance in story.lab.live_instances().await? {
                     story.lab.host().cut_network(&instance.id)?;

@@ -4,18 +4,19 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use dayfly_twin::{Job, Timings};
+use dayfly_twin::{Happening, Job, Timings, TwinEvent};
 
 use super::{Story, workflow};
 use crate::ec2_proxy::Bucket;
 use crate::functions::Function;
 use crate::lab::{Deadlines, Lab, LabConfig};
+use crate::timeline::Sight;
 
 /// The most that GitHub takes in one matrix.
 const JOBS: usize = 256;
 
-/// How many EC2 write calls they may cost.
-const MOST_WRITES: usize = 8;
+/// How many calls of `CreateFleet` they may cost.
+const MOST_CALLS: usize = 8;
 
 /// 256 instances are a thousand processes here, and share this machine's few cores.
 pub(super) const WITHIN: Duration = Duration::from_secs(1200);
@@ -50,8 +51,8 @@ pub(super) fn timings() -> Timings {
 /// How long an instance takes until its user data runs, as on AWS.
 const BOOT: Duration = Duration::from_secs(30);
 
-/// This machine boots two instances a second, which is as fast as GitHub lets runners be registered.
-const BOOT_PAUSE: Duration = Duration::from_millis(450);
+/// How many instances this machine boots at once.
+const BOOTS: usize = 8;
 
 /// How many webhooks GitHub sends at once here.
 const WEBHOOKS: usize = 8;
@@ -72,16 +73,50 @@ pub(super) fn configure(config: &mut LabConfig) {
     config.minute = Duration::from_secs(10);
     config.look = Duration::from_secs(1);
     config.boot_delay = BOOT;
-    config.boot_pause = BOOT_PAUSE;
+    config.boots_at_once = Some(BOOTS);
     config.twin.webhooks_at_once = WEBHOOKS;
 }
 
-/// Lets this machine do one thing after the other.
+/// Lets this machine do one thing after the other. Nothing is launched at first.
 pub(super) async fn limit(lab: &Lab) -> anyhow::Result<()> {
     for (function, at_once) in AT_ONCE {
         lab.cloud().limit(function, at_once).await?;
     }
+    lab.cloud().throttle(Function::Launch).await
+}
+
+/// Once all webhooks are in, the launch function is let go. On AWS they come within a second; this
+/// machine takes several, and the jobs would seem to come one after the other.
+pub(super) async fn act(sight: &Sight, story: &Story<'_>) -> anyhow::Result<()> {
+    let is_webhook = matches!(
+        sight,
+        Sight::Twin(TwinEvent {
+            what: Happening::WebhookAnswered { .. },
+            ..
+        })
+    );
+    if is_webhook && !story.let_go.get() && queued_heard(story.lab) == JOBS {
+        story.let_go.set(true);
+        for (function, at_once) in AT_ONCE {
+            story.lab.cloud().limit(function, at_once).await?;
+        }
+    }
     Ok(())
+}
+
+/// How many webhooks of queued jobs dayfly has answered.
+fn queued_heard(lab: &Lab) -> usize {
+    lab.twin().look(|state| {
+        let heard = state.deliveries().filter(|delivery| {
+            delivery.event == "workflow_job"
+                && delivery.action.as_deref() == Some("queued")
+                && delivery
+                    .outcome
+                    .as_ref()
+                    .is_some_and(|outcome| outcome.status_code < 300)
+        });
+        heard.count()
+    })
 }
 
 pub(super) fn files() -> Vec<(&'static str, String)> {
@@ -132,9 +167,12 @@ pub(super) async fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Res
     writeln!(out, "EC2 writes:                {}", made.join(", "))?;
     writeln!(out, "EC2 throttled:             {}", ec2.throttled())?;
     writeln!(out, "peak function concurrency: {}", peaks(story).await?)?;
-    let calls: usize = writes.values().sum();
+    let calls = ec2.count("CreateFleet");
     ensure!(ec2.throttled() == 0, "EC2 had to throttle");
-    ensure!(calls <= MOST_WRITES, "{calls} write calls are more than {MOST_WRITES}");
+    ensure!(
+        calls <= MOST_CALLS,
+        "{calls} calls of CreateFleet are more than {MOST_CALLS}"
+    );
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! A demo in progress: what was seen of it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -24,6 +25,8 @@ pub struct Story<'a> {
     pub endings: BTreeMap<String, Instant>,
     /// When EC2's notice came, on GitHub's clock.
     pub notices: Vec<Timestamp>,
+    /// Whether what was held back at first has been let go.
+    pub let_go: Cell<bool>,
 }
 
 impl<'a> Story<'a> {
@@ -36,6 +39,7 @@ impl<'a> Story<'a> {
             launches: Vec::new(),
             endings: BTreeMap::new(),
             notices: Vec::new(),
+            let_go: Cell::new(false),
         }
     }
 
