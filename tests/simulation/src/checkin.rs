@@ -11,6 +11,7 @@ use dayfly_core::checkin::{
 use dayfly_core::ids::InstanceId;
 use dayfly_core::time::Timestamp;
 
+use crate::guards::Guard;
 use crate::machine::NEVER;
 use crate::plan::Outage;
 use crate::sim::{Happening, Sim};
@@ -138,7 +139,8 @@ impl Sim {
                 self.with(instance, |machine| machine.heard_at = Some(now));
                 let hostile = self.with(instance, |machine| machine.hostile) == Some(true);
                 if let Ok(answer) = serde_json::from_str::<ClaimAnswer>(body) {
-                    self.with(instance, |machine| machine.messenger = answer.message.is_some());
+                    let message = answer.message.is_some() && self.has(Guard::Message);
+                    self.with(instance, |machine| machine.messenger = message);
                 }
                 let hook = self.dice("hook", instance.as_str()).happens(0.5);
                 for event in understood(&what, body, hook, now) {

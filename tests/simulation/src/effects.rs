@@ -72,6 +72,7 @@ impl Sim {
     /// # Errors
     /// Its token came with another request, whose record went with the table.
     pub fn create_fleet(self: &Rc<Self>, request: &FleetRequest, dice: &mut Dice) -> Result<FleetAnswer, FleetError> {
+        self.may_be_bought(request);
         let drought = self.drought(request.lifecycle, dice);
         let forget = !self.has(Guard::ClientToken);
         let created = self

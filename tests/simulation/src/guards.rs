@@ -48,6 +48,10 @@ pub enum Guard {
     Concurrency,
     /// The count of our re-runs, from attempt to attempt.
     RerunCount,
+    /// The words that make a runner a messenger.
+    Message,
+    /// Saying again what could not be said.
+    SayAgain,
 }
 
 impl Guard {
@@ -72,6 +76,8 @@ impl Guard {
         Self::Backoff,
         Self::Concurrency,
         Self::RerunCount,
+        Self::Message,
+        Self::SayAgain,
     ];
 
     /// Whether a promise hangs on it. None does on the webhook's memory of deliveries: every handler

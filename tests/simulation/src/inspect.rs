@@ -31,11 +31,11 @@ impl Sim {
         self.registrations_end();
         self.schedule_is_on();
         self.calls_are_few();
+        self.given_up_jobs_are_told();
         let hour = Duration::from_secs(3600);
         let since_calm = self.elapsed().saturating_sub(self.plan.calm_from);
         if since_calm > 20 * MINUTE + hour && since_calm < 21 * MINUTE + hour {
             self.waiting_jobs_are_served();
-            self.given_up_jobs_are_told();
         }
     }
 

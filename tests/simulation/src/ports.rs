@@ -206,7 +206,9 @@ impl Store for Ports {
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Stored<Record>>, StoreError> {
         self.make(Service::Table, "due", |sim, _| {
-            sim.table.borrow_mut().due(sim.now(), now, limit)
+            let mut due = sim.table.borrow_mut().due(sim.now(), now, limit);
+            due.retain(|one| sim.has(Guard::SayAgain) || !matches!(one.record, Record::Notice(_)));
+            due
         })
         .await
         .map_err(StoreError::Unavailable)

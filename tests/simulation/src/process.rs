@@ -71,7 +71,7 @@ impl Sim {
     /// A runner takes a job, if it can. Answers whether it does.
     pub fn takes(self: &Rc<Self>, instance: &InstanceId, job: JobId) -> bool {
         let mut works = self.hub.borrow().jobs.get(&job).map_or(Duration::ZERO, |job| job.works);
-        let (hung, trouble) = {
+        let (hung, trouble, is_messenger) = {
             let mut machines = self.machines.borrow_mut();
             let Some(machine) = machines.get_mut(instance).filter(|one| !one.frozen && !one.cut) else {
                 return false;
@@ -86,8 +86,9 @@ impl Sim {
                 machine.hung_job = false;
                 machine.outcome = Conclusion::Failure;
             }
-            (machine.hung_job, machine.at_the_end.take())
+            (machine.hung_job, machine.at_the_end.take(), machine.messenger)
         };
+        self.runs_nothing_for_a_message(instance, is_messenger);
         if let Some(trouble) = trouble {
             let around = self.dice("at the end", instance.as_str()).seconds(0, 10);
             let after = (works + Duration::from_secs(4)).saturating_sub(around);
