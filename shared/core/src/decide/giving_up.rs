@@ -189,7 +189,7 @@ mod tests {
         assert_eq!((job.telling, job.due_at), (Telling::Due, Some(now())));
         let (job, messenger) = send(job, &[], plan(), now(), &deadlines()).unwrap();
         let message = messenger.message.clone().unwrap();
-        assert_eq!((message.job, message.text.as_str()), (job.key, "no capacity"));
+        assert_eq!((message.job, message.text.as_str()), (job.key, "No capacity"));
         assert_eq!(
             messenger.labels, job.labels,
             "it can take no other job than the runner could"

@@ -42,8 +42,12 @@ pub fn job_log(reason: &str, tried: &[Tried]) -> String {
     text
 }
 
-/// A text as a sentence of its own: it begins with a capital letter.
+/// A text as a sentence of its own: it begins with a capital letter. One of several lines, as a
+/// parser's, is left as it is.
 pub(super) fn sentence(text: &str) -> String {
+    if text.contains('\n') {
+        return text.to_owned();
+    }
     let mut letters = text.chars();
     let first = letters.next().map(char::to_uppercase);
     first.into_iter().flatten().chain(letters).collect()

@@ -241,11 +241,11 @@ fn a_check_run_names_its_job() {
 
 #[test]
 fn a_jobs_own_log_ends_with_the_table_of_what_was_tried() {
-    let log = job_log("no instance could be had. Name more types", &no_capacity());
+    let log = job_log("No instance could be had. Name more types", &no_capacity());
     let lines: Vec<&str> = log.lines().collect();
     assert_eq!(
         lines[..4],
-        ["no instance could be had. Name more types", "", "What was tried:", ""]
+        ["No instance could be had. Name more types", "", "What was tried:", ""]
     );
     assert_eq!(
         lines[4..7],
