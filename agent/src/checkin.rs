@@ -18,6 +18,9 @@ use crate::log;
 use crate::transport::{self, HttpError, Reply};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// As long as the function may take: a claim's answer is given once, and whoever has not waited for it
+/// is refused the next time.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(35);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
@@ -136,7 +139,8 @@ impl Checkin {
         let credentials = self.credentials.get(&self.imds, now).await?;
         let url = format!("{}/{verb}", self.url);
         let request = signed(&url, &self.region, &credentials, &body.into(), now).map_err(|error| broken(&*error))?;
-        let reply = transport::send(request, TIMEOUT).await?;
+        let timeout = if verb == "claim" { CLAIM_TIMEOUT } else { TIMEOUT };
+        let reply = transport::send(request, timeout).await?;
         let answer = understand(&reply);
         if matches!(answer, Err(CheckinError::Later(..))) && reply.status == StatusCode::FORBIDDEN {
             self.credentials.forget();

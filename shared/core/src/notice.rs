@@ -1,6 +1,7 @@
 //! What is said of a job on its commit: a notice as one of GitHub's check runs.
 
 mod markdown;
+mod plain;
 mod together;
 mod words;
 
@@ -11,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::capacity::Tried;
 use crate::ids::{JobId, JobKey, RunAttempt, RunId};
 use crate::record::{Notice, Say};
+
+pub use plain::job_log;
 
 /// How a check run is concluded. Neither is a judgement on the commit: a success could stand in for
 /// the job's own, and a cancelled check run stops a merge as a failed one does.
@@ -116,7 +119,9 @@ fn conclusion(say: &Say) -> Option<CheckConclusion> {
     }
 }
 
-fn tried(say: &Say) -> &[Tried] {
+/// What was tried before this was said.
+#[must_use]
+pub fn tried(say: &Say) -> &[Tried] {
     match say {
         Say::Waiting { tried, .. } | Say::Launched { tried, .. } | Say::GivenUp { tried, .. } | Say::Over { tried } => {
             tried
@@ -163,18 +168,24 @@ fn row(one: &Tried) -> String {
         },
     );
     let said = format!("{}: {}", one.code, one.message);
+    format!(
+        "| {kind} | {zone} | {} | {} | {} | {} |\n",
+        one.lifecycle,
+        markdown::cell(&said),
+        one.times,
+        when(one),
+    )
+}
+
+/// From when to when something was tried.
+fn when(one: &Tried) -> String {
     let mut when = format!("{} {}", one.first.utc_day(), one.first.utc_time());
     if one.last.utc_day() != one.first.utc_day() {
         let _ = write!(when, " – {} {}", one.last.utc_day(), one.last.utc_time());
     } else if one.last.seconds() != one.first.seconds() {
         let _ = write!(when, " – {}", one.last.utc_time());
     }
-    format!(
-        "| {kind} | {zone} | {} | {} | {} | {when} |\n",
-        one.lifecycle,
-        markdown::cell(&said),
-        one.times,
-    )
+    when
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ async fn may_wait<S: Store, B: Bus>(
             return Ok(());
         };
         let waits = job.state == JobState::Queued;
-        let due = job.due_at.is_some();
+        let due = job.due_at.is_some_and(|at| at <= now);
         let mut changes = Vec::new();
         if waits && news::is_interruption(runner) {
             let say = news::interrupted(runner, AfterInterruption::AnotherInstance, now);

@@ -368,7 +368,7 @@ mod tests {
     fn messengers_of_one_run_that_take_each_others_jobs_tell_both() {
         let given_up = |job: u64| {
             let (job, _) = giving_up::refuse(claimed(job).0, "no such label".to_owned(), now());
-            giving_up::send(job, plan(), now(), &deadlines()).unwrap()
+            giving_up::send(job, &[], plan(), now(), &deadlines()).unwrap()
         };
         let ((robbed, mut taken), (job, own)) = (given_up(12), given_up(11));
         taken.state = RunnerState::Enrolled;

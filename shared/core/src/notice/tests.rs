@@ -290,3 +290,29 @@ fn as_many_jobs_as_a_matrix_has_fit_into_one_check_run() {
     let text = render(&too_many, WEB).text.unwrap();
     assert!(text.len() <= MAX_TEXT && text.contains("more are left out here"));
 }
+
+#[test]
+fn a_jobs_own_log_ends_with_the_table_of_what_was_tried() {
+    let log = job_log("No instance could be had. Name more types", &no_capacity());
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(
+        lines[..4],
+        ["No instance could be had. Name more types", "", "What was tried:", ""]
+    );
+    assert_eq!(
+        lines[4..7],
+        [
+            "instance type  zone        bought as  times  when (UTC)                                 what EC2 said",
+            "g5.xlarge      eu-west-1a  spot       3      2027-01-15 08:00:00 – 08:08:00             \
+             InsufficientInstanceCapacity: There is no Spot capacity available that matches your request.",
+            "g4dn.xlarge    eu-west-1b  spot       1      2027-01-15 08:00:00                        \
+             UnfulfillableCapacity: There is no Spot capacity available that matches your request.",
+        ]
+    );
+    assert!(
+        lines[7].starts_with("any            any         on-demand  3      2027-01-15"),
+        "{log}"
+    );
+    assert_eq!(lines.len(), 8);
+    assert_eq!(job_log("no runner has the label", &[]), "No runner has the label");
+}

@@ -3,7 +3,7 @@
 use crate::capacity::{FleetErrorKind, Tried};
 use crate::config::CONFIG_PATH;
 use crate::ids::RunAttempt;
-use crate::notice::{markdown, run_url, together};
+use crate::notice::{markdown, plain, run_url, together};
 use crate::record::{AfterInterruption, MessengerNews, Notice, Say};
 use crate::time::Timestamp;
 
@@ -128,7 +128,10 @@ fn given_up(reason: &str, tried: &[Tried], messenger: &MessengerNews) -> Words {
     let advice = advice(tried).unwrap_or_else(|| "Mend what the reason names.".to_owned());
     Words {
         title,
-        happened: format!("This job gets no runner. {}", markdown::reason(reason)),
+        happened: format!(
+            "This job gets no runner. {}",
+            markdown::reason(&plain::sentence(reason))
+        ),
         next,
         to_do: format!("{advice} Then run the job again, with *Re-run jobs* in the run."),
     }
