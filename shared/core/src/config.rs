@@ -1,6 +1,7 @@
 //! The files that say which runner a label stands for: `.dayfly.yml`, and `.cirun.yml` as it is.
 
 mod choose;
+pub mod cirun;
 mod finding;
 mod keys;
 mod node;
@@ -12,7 +13,6 @@ mod spec;
 pub(crate) mod units;
 mod volume;
 mod words;
-#[cfg(test)]
 mod write;
 mod yaml;
 
@@ -243,7 +243,7 @@ pub fn read(path: &str, text: &str, context: Context<'_>) -> Reading {
     let config = match yaml::tree(text) {
         Ok(root) => match Format::of(path) {
             Format::Dayfly => read::config(&root, context, &mut findings),
-            Format::Cirun => None,
+            Format::Cirun => cirun::config(&root, context, &mut findings),
         },
         Err(errors) => {
             findings.unreadable(errors);
