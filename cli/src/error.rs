@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use dayfly_aws::Failure;
 use dayfly_ports::StoreError;
@@ -61,6 +62,20 @@ pub enum Error {
         /// AWS's words.
         reason: String,
     },
+    /// No file is named, and none lies here.
+    #[error("there is no configuration here: name a file, or go to the folder that has `.dayfly.yml` or `.cirun.yml`")]
+    NoConfiguration,
+    /// A file cannot be read.
+    #[error("`{}` cannot be read: {error}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// Nothing of a file can be taken over.
+    #[error("nothing of `{}` can be taken over: mend what is named above", .0.display())]
+    NothingToMigrate(PathBuf),
     /// The output could not be written.
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
