@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use dayfly_aws::Failure;
+use dayfly_core::machines::{TableError, WantsError};
 use dayfly_ports::StoreError;
 
 use crate::drill::Refusal;
@@ -76,6 +77,12 @@ pub enum Error {
     /// Nothing of a file can be taken over.
     #[error("nothing of `{}` can be taken over: mend what is named above", .0.display())]
     NothingToMigrate(PathBuf),
+    /// What a machine is to have cannot be read.
+    #[error(transparent)]
+    Wants(#[from] WantsError),
+    /// The table of machine types cannot be read.
+    #[error(transparent)]
+    Machines(#[from] TableError),
     /// The output could not be written.
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),

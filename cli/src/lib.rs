@@ -11,6 +11,7 @@ pub mod migrate;
 pub mod output;
 pub mod redrive;
 mod stack;
+pub mod types;
 pub mod validate;
 
 use std::io::IsTerminal as _;
@@ -37,6 +38,7 @@ enum Command {
     Drill(drill::Arguments),
     Migrate(migrate::Arguments),
     Redrive(redrive::Arguments),
+    Types(types::Arguments),
     Validate(validate::Arguments),
 }
 
@@ -69,6 +71,7 @@ pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Error> {
         Command::Drill(arguments) => drill::run(&arguments, output).await,
         Command::Migrate(arguments) => migrate::run(&arguments, look(), output),
         Command::Redrive(arguments) => redrive::run(&arguments, output).await,
+        Command::Types(arguments) => types::run(&arguments, output),
         Command::Validate(arguments) => validate::run(&arguments, look(), output),
     }
 }

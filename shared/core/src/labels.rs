@@ -1,5 +1,7 @@
 //! Labels: which jobs may be ours, and which runner a job asks for.
 
+pub mod inline;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

@@ -11,6 +11,7 @@ pub mod deadlines;
 pub mod decide;
 pub mod event;
 pub mod ids;
+pub mod images;
 pub mod labels;
 pub mod lifecycle;
 pub mod machines;

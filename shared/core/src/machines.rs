@@ -2,6 +2,8 @@
 
 mod bound;
 mod gpu;
+mod nearest;
+mod table;
 mod wants;
 
 use std::fmt;
@@ -14,12 +16,27 @@ use crate::money::MicroDollars;
 
 pub use bound::Bound;
 pub use gpu::{GpuModel, UnknownGpu};
+pub use nearest::{Near, NoMatch};
+pub use table::{Table, TableError};
 pub use wants::{Wants, WantsError};
 
 /// An amount of memory in MiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MiB(pub u32);
+
+impl MiB {
+    /// The amount as it is sold, in GB: 24GB of what EC2 tells as 22888 MiB.
+    #[must_use]
+    pub fn as_sold(self) -> String {
+        if self.0.is_multiple_of(1024) {
+            format!("{}GB", self.0 / 1024)
+        } else {
+            let bytes = u64::from(self.0) << 20;
+            format!("{}GB", (bytes + 500_000_000) / 1_000_000_000)
+        }
+    }
+}
 
 impl fmt::Display for MiB {
     /// `16GiB`, `500MiB`: in the largest unit that leaves nothing over.

@@ -100,6 +100,9 @@ impl WantsError {
     }
 }
 
+/// The label's word for `gpus`.
+const COUNT: &str = "count";
+
 /// What can be wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
@@ -140,8 +143,7 @@ impl Key {
 
     fn named(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
-        // The label's word for `gpus`.
-        let text = if text == "count" { "gpus" } else { &text };
+        let text = if text == COUNT { "gpus" } else { &text };
         Self::ALL.into_iter().find(|key| key.as_str() == text)
     }
 
@@ -195,7 +197,11 @@ impl Wants {
             });
         };
         let unreadable = || WantsError::Unreadable {
-            key: found.as_str(),
+            key: if key.eq_ignore_ascii_case(COUNT) {
+                COUNT
+            } else {
+                found.as_str()
+            },
             found: value.to_owned(),
             allowed: found.allowed(),
         };
@@ -214,6 +220,12 @@ impl Wants {
             Key::Arch => self.arch = Some(value.trim().parse().map_err(|()| unreadable())?),
         }
         Ok(())
+    }
+
+    /// What a key takes, in words; nothing if there is no such key.
+    #[must_use]
+    pub fn allowed(key: &str) -> Option<&'static str> {
+        Key::named(key).map(Key::allowed)
     }
 
     /// What is wanted, as keys and values that [`Wants::set`] takes, in a fixed order.
@@ -273,10 +285,7 @@ impl Wants {
             Key::Gpus => self.gpus_or_default().holds(gpu.map_or(0, |gpu| gpu.count)),
             Key::Vram => holds(self.vram, &|bound| gpu.is_some_and(|gpu| bound.holds_as_sold(gpu.vram))),
             Key::Cc => holds(self.cc, &|bound| {
-                gpu.is_some_and(|gpu| {
-                    let of = gpu.compute_capability;
-                    bound.holds(u32::from(of.0) * 100 + u32::from(of.1))
-                })
+                gpu.is_some_and(|gpu| bound.holds(gpu.compute_capability.number()))
             }),
             Key::Cpu => holds(self.cpu, &|bound| bound.holds(machine.vcpus)),
             Key::Mem => holds(self.mem, &|bound| bound.holds(machine.memory.0)),
