@@ -173,8 +173,11 @@ keys! {
     /// The architecture of its processors.
     arch: Want, without "x86_64, if there is such a machine", example "arm64";
 
-    /// The image that it starts.
-    machine_image: MachineImage, required, example "ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id";
+    /// The image that it starts: an AMI id, `ami-…`; an SSM parameter that holds one, `ssm:/path`; or a name.
+    /// `dlami-base` is AWS's deep learning image with driver, CUDA and Docker, `dlami-pytorch` the same with
+    /// PyTorch, `ubuntu-24.04` and `ubuntu-22.04` are Canonical's, without a driver. A name stands for the
+    /// image of the machine's region and architecture.
+    machine_image: MachineImage, required, example "dlami-base";
 
     /// The region that it is meant for. One stack launches in one region: a runner for another is refused,
     /// and the next that has the labels is tried.

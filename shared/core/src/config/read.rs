@@ -11,8 +11,9 @@ use super::spec::{Breaker, RerunPolicy, RunnerSpec, Volume};
 use super::words::{ShortOrLong, wrong_tag, wrong_variable};
 use super::yaml::{Node, Span, shown};
 use super::{Config, Context, MAX_RERUNS, Passed, units, volume};
+use crate::ids::InstanceType;
 use crate::labels::Label;
-use crate::machines::Wants;
+use crate::machines::{Arch, Wants};
 
 /// GitHub lets a run be run again this often.
 ///
@@ -126,12 +127,14 @@ fn spec(runner: keys::Runner, findings: &mut Findings<'_>) -> Option<RunnerSpec>
         let message = "`fallback` does nothing where `spot` is `false`";
         findings.within("fallback", |findings| findings.warning(fallback.span, message, None));
     }
+    let image = runner.machine_image?.value;
+    let image = types.first().map_or(image.clone(), |first| image.on(Arch::of(first)));
     Some(RunnerSpec {
         name: runner.name?.value.0,
         labels: runner.labels?.value.values(),
         instance_types: types,
         wants,
-        image: runner.machine_image?.value,
+        image,
         spot: value(runner.spot).unwrap_or(true),
         fallback: value(runner.fallback).unwrap_or_default(),
         max_price: value(runner.max_price).map(|price| price.0),
@@ -158,8 +161,28 @@ fn value<T>(at: Option<At<T>>) -> Option<T> {
     at.map(|at| at.value)
 }
 
+/// Finds types of two architectures: no image boots on both.
+fn look_at_architecture(runner: &keys::Runner, types: &[InstanceType], findings: &mut Findings<'_>) {
+    let (Some(first), Some(said)) = (types.first(), &runner.instance_type) else {
+        return;
+    };
+    let arch = Arch::of(first);
+    if let Some((other, at)) = types
+        .iter()
+        .zip(&said.value.0)
+        .find(|(other, _)| Arch::of(other) != arch)
+    {
+        let message = format!(
+            "`{other}` is {}, and `{first}` is {arch}: no image boots on both",
+            Arch::of(other)
+        );
+        let hint = "make a runner of each with the same labels".to_owned();
+        findings.within("instance_type", |findings| findings.error(at.span, message, Some(hint)));
+    }
+}
+
 /// The machine that a runner names, or what it wants of one.
-fn machine(runner: &keys::Runner, findings: &mut Findings<'_>) -> (Vec<crate::ids::InstanceType>, Option<Wants>) {
+fn machine(runner: &keys::Runner, findings: &mut Findings<'_>) -> (Vec<InstanceType>, Option<Wants>) {
     let asked = |want: &Option<At<super::words::Want>>| want.as_ref().map(|at| (at.value.0.clone(), at.span));
     let wanted = [
         ("gpu", runner.gpu.as_ref().map(|at| (at.value.0.clone(), at.span))),
@@ -183,7 +206,10 @@ fn machine(runner: &keys::Runner, findings: &mut Findings<'_>) -> (Vec<crate::id
     }
     let types = runner.instance_type.as_ref().map(|types| types.value.clone().values());
     match (types, first) {
-        (Some(types), None) => (types, None),
+        (Some(types), None) => {
+            look_at_architecture(runner, &types, findings);
+            (types, None)
+        }
         (Some(types), Some((key, span))) => {
             let message = format!("`{key}` stands beside `instance_type`, which says already which machine it is");
             let hint = "leave one of the two".to_owned();

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ImageId, InstanceType, Region, SecurityGroupId, SubnetId};
+use crate::images::ImageAlias;
 use crate::labels::Label;
-use crate::machines::Wants;
+use crate::machines::{Arch, Wants};
 use crate::money::MicroDollars;
 
 /// Where the image of a runner comes from.
@@ -18,6 +19,19 @@ pub enum MachineImage {
     Ami(ImageId),
     /// An SSM parameter that holds an AMI id.
     Parameter(String),
+    /// An image by its short name: which parameter that is depends on the machine's architecture.
+    Alias(ImageAlias),
+}
+
+impl MachineImage {
+    /// The image for machines of an architecture.
+    #[must_use]
+    pub fn on(self, arch: Arch) -> Self {
+        match self {
+            Self::Alias(alias) => alias.image(arch),
+            Self::Ami(_) | Self::Parameter(_) => self,
+        }
+    }
 }
 
 /// A runner as the configuration describes it.

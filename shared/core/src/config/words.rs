@@ -5,6 +5,7 @@ use super::node::{Choice, OneOrMore, Read, Word, wrong_kind};
 use super::spec::{AllocationStrategy, Fallback, MachineImage, Rebalance, RerunOnDemand, RerunWhat, VolumeType};
 use super::yaml::{Node, Value, shown};
 use crate::ids::{ImageId, InstanceType, Region, Repository, SecurityGroupId, SubnetId};
+use crate::images::ImageAlias;
 use crate::labels::Label;
 
 impl Choice for Fallback {
@@ -120,7 +121,8 @@ impl Word for InstanceType {
 
 impl Word for MachineImage {
     fn expected() -> String {
-        "an AMI id, `ami-…`, or an SSM parameter, `ssm:/path`".to_owned()
+        let names = ImageAlias::ALL.map(|alias| format!("`{alias}`")).join(", ");
+        format!("an AMI id, `ami-…`, an SSM parameter, `ssm:/path`, or one of the names {names}")
     }
 
     fn word(text: &str) -> Option<Self> {
@@ -129,13 +131,18 @@ impl Word for MachineImage {
                 path.starts_with('/') && path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.".contains(&b));
             return plain.then(|| Self::Parameter(path.to_owned()));
         }
-        is_id(text, "ami-").then(|| Self::Ami(ImageId::new(text)))
+        let ami = is_id(text, "ami-").then(|| Self::Ami(ImageId::new(text)));
+        ami.or_else(|| text.parse().ok().map(Self::Alias))
     }
 
     fn meant(text: &str) -> Option<String> {
         let path = text
             .strip_prefix("resolve:ssm:")
-            .or(text.starts_with('/').then_some(text))?;
+            .or(text.starts_with('/').then_some(text));
+        let Some(path) = path else {
+            let unknown = text.parse::<ImageAlias>().err();
+            return unknown.and_then(|unknown| unknown.nearest).map(str::to_owned);
+        };
         let meant = format!("ssm:{path}");
         Self::word(&meant).map(|_| meant)
     }
@@ -148,6 +155,7 @@ impl MachineImage {
         match self {
             Self::Ami(id) => id.to_string(),
             Self::Parameter(path) => format!("ssm:{path}"),
+            Self::Alias(alias) => alias.to_string(),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::config::yaml::{Node, Span, Value, shown};
 use crate::config::{Context, RunnerSpec};
 use crate::ids::{InstanceType, Region};
 use crate::labels::Label;
-use crate::machines::Wants;
+use crate::machines::{Arch, Wants};
 
 /// What may stand in an entry.
 const KEYS: [&str; 20] = [
@@ -327,9 +327,11 @@ impl<'n> Ladder<'n> {
         Some(RunnerSpec {
             name: String::new(),
             labels: labels.to_vec(),
+            image: instance_type
+                .as_ref()
+                .map_or(image.value.clone(), |first| image.value.on(Arch::of(&first.value))),
             instance_types: instance_type.into_iter().map(|at| at.value).collect(),
             wants,
-            image: image.value,
             spot: preemptible.is_some_and(|at| at.value.0),
             fallback: Fallback::default(),
             max_price: None,
