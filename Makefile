@@ -72,9 +72,11 @@ fmt: ## Format the code, and put user-data.sh into the template
 	infra/inline-user-data
 
 .PHONY: docs
-docs: ## Make docs/lifecycle.md from the tables of steps
-	@mkdir -p docs
+docs: ## Make docs/lifecycle.md from the tables of steps; the configuration's schema and page from its keys
+	@mkdir -p docs schema
 	cargo run --quiet -p dayfly-core --example lifecycle >docs/lifecycle.md
+	cargo run --quiet -p dayfly-core --features schema --example schema >schema/dayfly.schema.json
+	cargo run --quiet -p dayfly-core --features schema --example schema docs >docs/configuration.md
 
 .PHONY: bench
 bench: ## Start-up, latency, memory and size of every function, and launches of many, beside goals and peer

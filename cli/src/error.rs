@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use dayfly_aws::Failure;
 use dayfly_core::machines::{TableError, WantsError};
@@ -62,6 +63,20 @@ pub enum Error {
         /// AWS's words.
         reason: String,
     },
+    /// No file is named, and none lies here.
+    #[error("there is no configuration here: name a file, or go to the folder that has `.dayfly.yml` or `.cirun.yml`")]
+    NoConfiguration,
+    /// A file cannot be read.
+    #[error("`{}` cannot be read: {error}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// Nothing of a file can be taken over.
+    #[error("nothing of `{}` can be taken over: mend what is named above", .0.display())]
+    NothingToMigrate(PathBuf),
     /// What a machine is to have cannot be read.
     #[error(transparent)]
     Wants(#[from] WantsError),

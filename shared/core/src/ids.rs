@@ -104,6 +104,14 @@ text_id! {
     /// A subnet id, `subnet-…`.
     SubnetId
 }
+text_id! {
+    /// A security group's id, `sg-…`.
+    SecurityGroupId
+}
+text_id! {
+    /// An AWS region, `eu-west-1`.
+    Region
+}
 
 /// A repository by its full name, `owner/name`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

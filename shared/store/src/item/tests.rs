@@ -4,15 +4,16 @@ use dayfly_core::capacity::{FleetErrorKind, InstanceLifecycle, Placement, Pool, 
 use dayfly_core::checkin::{GoodbyeReason, Stage};
 use dayfly_core::config::{
     AllocationStrategy, Breaker, Fallback, GivingUp, MachineImage, Rebalance, RerunOnDemand, RerunPolicy, RerunWhat,
-    RunnerSpec,
+    RunnerSpec, Volume, VolumeType,
 };
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{
-    CheckRunId, DeliveryId, FleetId, ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey, QueueId,
+    CheckRunId, DeliveryId, FleetId, ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey, QueueId, Region,
     Repository, RunAttempt, RunId, RunKey, RunnerId, RunnerName, SubnetId, Zone,
 };
 use dayfly_core::labels::Label;
 use dayfly_core::lifecycle::{RunnerStep, Step as _};
+use dayfly_core::machines::Wants;
 use dayfly_core::money::MicroDollars;
 use dayfly_core::notice::CheckConclusion;
 use dayfly_core::record::{
@@ -113,6 +114,19 @@ prop_compose! {
             image: if path { MachineImage::Parameter(image) } else { MachineImage::Ami(ImageId::new(image)) },
             idle_timeout: idle.map(Duration::from_millis),
             max_lifetime: life.map(Duration::from_secs),
+            wants: price.map(|_| {
+                let mut wants = Wants::default();
+                assert!(wants.set("gpu", "a10g+l4").is_ok() && wants.set("vram", ">=24GiB").is_ok());
+                wants
+            }),
+            volume: Volume { kind: spot.then_some(VolumeType::Gp3), iops: spot.then_some(6000), throughput: None },
+            startup_script: spot.then(|| "true".to_owned()),
+            env: [("A".to_owned(), "b".to_owned())].into(),
+            tags: [("team".to_owned(), String::new())].into(),
+            region: spot.then(|| Region::new("eu-west-1")),
+            subnets: vec![SubnetId::new("subnet-01234567")],
+            security_groups: Vec::new(),
+            instance_profile: spot.then(|| "gpu".to_owned()),
         }
     }
 }
