@@ -68,7 +68,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 return Ok(Outcome::Postponed);
             }
         };
-        let said = self.store.notice(job.key).await?;
+        let said = self.store.notice(job.run, job.key).await?;
         let tried = said
             .as_ref()
             .map_or(&[][..], |stored| notice::tried(&stored.record.say));
