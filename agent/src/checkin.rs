@@ -23,6 +23,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(35);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// No wait that the control plane asks for is longer: it would be a mistake.
+const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// A check-in that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -84,10 +86,10 @@ impl Checkin {
         body: &impl Serialize,
         patience: Duration,
     ) -> Result<A, CheckinError> {
-        self.insist(verb, body, patience, || ()).await
+        self.insist(verb, body, patience, |_| ()).await
     }
 
-    /// The same, for ever, and tells of each time that the control plane has it wait.
+    /// The same, for ever, and tells of each time that the control plane has it wait, and for how long.
     ///
     /// # Errors
     /// It was refused.
@@ -95,7 +97,7 @@ impl Checkin {
         &self,
         verb: &str,
         body: &impl Serialize,
-        postponed: impl Fn(),
+        postponed: impl Fn(Duration),
     ) -> Result<A, CheckinError> {
         self.insist(verb, body, Duration::MAX, postponed).await
     }
@@ -105,7 +107,7 @@ impl Checkin {
         verb: &str,
         body: &impl Serialize,
         patience: Duration,
-        postponed: impl Fn(),
+        postponed: impl Fn(Duration),
     ) -> Result<A, CheckinError> {
         let start = Instant::now();
         let mut pause = FIRST_PAUSE;
@@ -116,7 +118,8 @@ impl Checkin {
                 Err(later) => later,
             };
             let rest = if let CheckinError::Later(_, Some(after)) = error {
-                postponed();
+                let after = after.min(LONGEST_WAIT);
+                postponed(after);
                 // It is a turn of its own, so nobody else comes at that moment.
                 after
             } else {

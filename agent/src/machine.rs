@@ -285,7 +285,7 @@ impl State {
     }
 
     fn obey(&mut self, order: Order, now: Moment) -> Vec<Action> {
-        self.last_contact = now;
+        self.last_contact = self.last_contact.max(now);
         match order {
             Order::Continue => Vec::new(),
             Order::Drain => self.wind_down(End::new(GoodbyeReason::Drained), self.drain, now),
@@ -415,8 +415,9 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
             state.lifetime_end = state.lifetime_end.min(now + lifetime);
             vec![Action::StartRunner(jit_config)]
         }
-        Event::ClaimPostponed => {
-            state.last_contact = now;
+        // Nothing is to be heard before that.
+        Event::ClaimPostponed(wait) => {
+            state.last_contact = now + wait;
             Vec::new()
         }
         // Not even a goodbye: it would be refused too.

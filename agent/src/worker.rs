@@ -294,7 +294,7 @@ impl Shell {
         let (checkin, events) = (Arc::clone(&self.checkin), self.events.clone());
         let claimed = Arc::clone(&self.claimed);
         tokio::spawn(async move {
-            let postponed = || tell(&events, Event::ClaimPostponed);
+            let postponed = |wait| tell(&events, Event::ClaimPostponed(wait));
             match checkin.wait_for::<ClaimAnswer>("claim", &body, postponed).await {
                 Ok(answer) => {
                     log::set_runner(&answer.runner);

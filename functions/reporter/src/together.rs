@@ -15,9 +15,6 @@ use crate::{Function, Outcome, Told};
 /// are told by the next sweep. It still ends in time.
 const ROUNDS: usize = 5;
 
-/// More jobs than this have not been seen in one run; of more, the last are told apart from the others.
-const MOST: usize = 2000;
-
 /// How many notices are written at once: a transaction takes a hundred items.
 ///
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
@@ -72,7 +69,7 @@ impl<S: Store, G: GitHub, K: Clock> Function<S, G, K> {
     }
 
     async fn members(&self, run: RunKey) -> Result<Vec<Stored<Notice>>, StoreError> {
-        let mut members = self.store.notices(run, MOST).await?;
+        let mut members = self.store.notices(run, usize::MAX).await?;
         members.retain(|stored| decide::is_member(&stored.record));
         members.sort_by_key(|stored| stored.record.key);
         Ok(members)

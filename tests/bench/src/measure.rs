@@ -87,7 +87,7 @@ impl Measurement<'_> {
         let mut cold_rss = 0;
         let before = self.calls();
         for event in cold {
-            self.fill_buckets();
+            self.come_alone();
             reference.push(cold_start(self.reference, &json!({})).await?.1);
             let (sandbox, invoked) = Sandbox::start_cold(self.function, event).await?;
             init.push(sandbox.init().context("an answer to an event nobody asked for")?);
@@ -103,7 +103,7 @@ impl Measurement<'_> {
         let (mut warm, mut peak_rss, mut warm_calls) = (Vec::new(), 0, 0.0);
         let mut before = 0;
         for (number, event) in (1..).zip(&events[self.plan.cold..]) {
-            self.fill_buckets();
+            self.come_alone();
             let invoked = sandbox.invoke(event).await?;
             if number > WARM_UP && warm.len() < self.plan.warm {
                 warm.push(invoked.took());
@@ -141,7 +141,7 @@ impl Measurement<'_> {
         let mut sandbox = Sandbox::start(self.function).await?;
         let mut answers = Vec::with_capacity(events.len());
         for event in events {
-            self.fill_buckets();
+            self.come_alone();
             let invoked = sandbox.invoke(event).await?;
             answers.push(self.checked(invoked, &sandbox)?);
         }
@@ -149,10 +149,13 @@ impl Measurement<'_> {
         Ok(answers)
     }
 
-    /// Each invocation finds the buckets full that keep AWS's and GitHub's limits, as that of a job
-    /// does which comes alone: what becomes of many at once is measured apart.
-    fn fill_buckets(&self) {
-        self.cloud.state().table.forget("BUCKET#");
+    /// Each invocation is that of a job that comes alone: the buckets are full that keep AWS's and
+    /// GitHub's limits, and nobody was launched just before with whom it would be launched together. What
+    /// becomes of many at once is measured apart.
+    fn come_alone(&self) {
+        let mut state = self.cloud.state();
+        state.table.forget("BUCKET#");
+        state.table.forget("QUEUE#");
     }
 
     fn checked(&self, invoked: Invoked, sandbox: &Sandbox) -> anyhow::Result<Value> {

@@ -151,8 +151,8 @@ impl Sim {
             _ => {
                 let refusal: Option<Refusal> = serde_json::from_str(body).ok();
                 let wait = refusal.and_then(|refusal| refusal.retry_after());
-                if wait.is_some() && matches!(what.what, What::Claim) {
-                    self.feed(instance, Event::ClaimPostponed);
+                if let (Some(wait), What::Claim) = (wait, &what.what) {
+                    self.feed(instance, Event::ClaimPostponed(wait));
                 }
                 self.after(instance, what, wait);
             }

@@ -353,7 +353,7 @@ fn workflow_run(full_name: &str, run: &str) -> Value {
 /// A job that waits: only for such a one does a function ask.
 fn workflow_job(job: &str) -> Value {
     json!({
-        "id": job.parse::<u64>().unwrap_or_default(), "run_attempt": 1, "name": "test",
+        "id": job.parse::<u64>().unwrap_or_default(), "run_id": 1, "run_attempt": 1, "name": "test",
         "status": "queued", "conclusion": null, "runner_id": null, "runner_name": null,
         "labels": ["self-hosted", "dayfly-gpu"], "steps": [],
         "head_sha": "7c1f5e9a2b3d4f6081920a1b2c3d4e5f60718293",
