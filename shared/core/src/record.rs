@@ -217,6 +217,8 @@ pub enum Rerun {
 pub struct CachedConfig {
     /// Whose.
     pub repository: Repository,
+    /// Where the file lies.
+    pub path: Option<String>,
     /// GitHub's name for this state of the file.
     pub etag: Option<String>,
     /// The file, or nothing if there is none.

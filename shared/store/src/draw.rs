@@ -56,7 +56,7 @@ impl DynamoTable {
             .condition_expression("attribute_not_exists(#key) OR #full_at <= :now")
             .expression_attribute_names("#key", item::PK)
             .expression_attribute_names("#full_at", FULL_AT)
-            .expression_attribute_values(":now", number(now.millis()))
+            .expression_attribute_values(":now", number(&now.millis()))
             .send()
             .await;
         match put {
@@ -87,10 +87,10 @@ impl DynamoTable {
             .condition_expression("#full_at > :now AND #full_at <= :latest")
             .expression_attribute_names("#full_at", FULL_AT)
             .expression_attribute_names("#expires_at", item::EXPIRES_AT)
-            .expression_attribute_values(":every", number(every.as_millis()))
-            .expression_attribute_values(":now", number(now.millis()))
-            .expression_attribute_values(":latest", number(latest.millis()))
-            .expression_attribute_values(":expires_at", number(expiry(id, latest)))
+            .expression_attribute_values(":every", number(&every.as_millis()))
+            .expression_attribute_values(":now", number(&now.millis()))
+            .expression_attribute_values(":latest", number(&latest.millis()))
+            .expression_attribute_values(":expires_at", number(&expiry(id, latest)))
             .return_values(ReturnValue::AllNew)
             .send()
             .await;
@@ -118,6 +118,6 @@ fn expiry(id: BucketId, latest: Timestamp) -> i64 {
     Record::Bucket(fullest).expires_at().map_or(0, Timestamp::seconds)
 }
 
-fn number(value: impl ToString) -> AttributeValue {
+fn number(value: &impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }

@@ -178,12 +178,11 @@ impl Demo {
     #[must_use]
     pub fn files(self, lab: &Lab) -> Vec<(&'static str, String)> {
         match self {
-            Self::Main | Self::Idle | Self::LostWebhook => workflow::of(workflow::THREE_EPOCHS),
+            Self::Main | Self::Idle | Self::LostWebhook | Self::Quota => workflow::of(workflow::THREE_EPOCHS),
             Self::Lifetime => workflow::of(workflow::FOR_EVER),
             Self::Partition => workflow::of(workflow::STUCK_AT_FIRST),
             Self::Interruption => interruption::files(lab),
             Self::NoCapacity => capacity::files(),
-            Self::Quota => workflow::of(workflow::THREE_EPOCHS),
             Self::Matrix => matrix::files(),
         }
     }

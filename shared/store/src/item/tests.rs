@@ -387,6 +387,7 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
         (repository(), option::of(".*"), option::of(".*"), time()).prop_map(|(repository, etag, text, checked_at)| {
             Record::from(CachedConfig {
                 repository,
+                path: etag.clone(),
                 etag,
                 text,
                 checked_at,

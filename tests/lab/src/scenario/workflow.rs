@@ -40,5 +40,7 @@ jobs:
 
 /// A script as the `run: |` of a step.
 pub(super) fn indented(script: &[&str]) -> String {
-    script.iter().map(|line| format!("          {line}\n")).collect()
+    script
+        .iter()
+        .fold(String::new(), |step, line| step + "          " + line + "\n")
 }

@@ -57,3 +57,30 @@ fn what_a_label_asks_for_and_nobody_has_is_refused_in_words() {
         assert!(reason.contains(words), "{label}: {reason}");
     }
 }
+
+#[test]
+fn a_file_may_say_what_a_runner_needs_and_is_not_half_obeyed() {
+    let file = |more: &str| {
+        format!("runners:\n  - {{name: gpu, labels: [dayfly-gpu], gpu: t4, machine_image: dlami-base{more}}}\n")
+    };
+    let (types, state) = queued_with(&["dayfly-gpu"], Some(&file("")));
+    assert_eq!(state, JobState::Launching);
+    assert!(
+        !types.is_empty() && types.iter().all(|one| one.starts_with("g4dn.")),
+        "{types:?}"
+    );
+    for (more, words) in [
+        (", startup_script: make ready", "startup_script"),
+        (", gpus: 3", "3"),
+        (", region: us-west-2", "us-west-2"),
+    ] {
+        let (types, state) = queued_with(&["dayfly-gpu"], Some(&file(more)));
+        assert!(types.is_empty(), "{more}: {types:?}");
+        let JobState::Refused { reason } = state else {
+            panic!("{more}: {state:?}")
+        };
+        assert!(reason.contains(words), "{more}: {reason}");
+    }
+    let (_, state) = queued_with(&["dayfly-gpu"], Some(&format!("actors: [octocat]\n{}", file(""))));
+    assert!(matches!(state, JobState::Refused { .. }), "{state:?}");
+}
