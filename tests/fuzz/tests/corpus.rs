@@ -1,4 +1,5 @@
 //! Every input of the corpus holds what its target says.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::Path;

@@ -333,7 +333,7 @@ impl Sim {
             Happening::TableEmptied => self.table_emptied(),
             Happening::TidyUp => {
                 self.tidy_up();
-                if self.elapsed() + PEOPLE_LOOK < self.over_by() - QUIET {
+                if self.elapsed() + PEOPLE_LOOK + QUIET < self.over_by() {
                     self.engine.plan(PEOPLE_LOOK, Happening::TidyUp);
                 }
             }
