@@ -47,6 +47,10 @@ pub(super) fn config(root: &Rc<Node>, context: Context<'_>, findings: &mut Findi
     };
     let mut names = HashSet::new();
     for (index, node) in entries.iter().enumerate() {
+        if findings.are_enough() {
+            findings.leave_out();
+            return None;
+        }
         findings.within(format!("runners[{index}]"), |findings| {
             if let Some(entry) = entry::read(node, index, findings) {
                 take(&mut config, entry, node, &mut names, context, findings);

@@ -1,7 +1,7 @@
 //! What is found in a file: each with its place, its cause and its mend, all of them at once.
 
 use std::collections::HashSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
@@ -70,6 +70,9 @@ impl fmt::Display for Finding {
 /// More findings than anybody reads at a time; what is counted besides says how many.
 const MOST: usize = 50;
 
+/// So many errors are told a job that cannot have its runner: its record and its log hold them.
+const MOST_SHOWN: usize = 10;
+
 /// Collects what is found while a file is read, and knows which key is being read.
 #[derive(Debug)]
 pub(super) struct Findings<'a> {
@@ -134,7 +137,12 @@ impl<'a> Findings<'a> {
         self.errors += usize::from(severity == Severity::Error);
         if self.found.len() >= MOST {
             self.left_out += 1;
-            return;
+            // An error is worth more than a warning.
+            let warning = self.found.iter().rposition(|one| one.severity == Severity::Warning);
+            match warning.filter(|_| severity == Severity::Error) {
+                Some(index) => self.found.remove(index),
+                None => return,
+            };
         }
         self.found.push(Finding {
             severity,
@@ -172,6 +180,16 @@ impl<'a> Findings<'a> {
         &self.last
     }
 
+    /// Counts something that is not worth its words.
+    pub(super) fn leave_out(&mut self) {
+        self.left_out += 1;
+    }
+
+    /// Whether so much is wrong that the rest need not be looked at.
+    pub(super) fn are_enough(&self) -> bool {
+        self.errors >= MOST
+    }
+
     /// Whether so many were found that no more are looked at closely.
     pub(super) fn is_full(&self) -> bool {
         self.found.len() >= MOST
@@ -196,7 +214,10 @@ impl<'a> Findings<'a> {
                 line: place.0,
                 column: place.1,
                 key: String::new(),
-                message: format!("there are {} more findings, which are not shown", self.left_out),
+                message: format!(
+                    "there are at least {} more findings, which are not shown",
+                    self.left_out
+                ),
                 hint: Some("mend these first".to_owned()),
                 bytes: place.2,
             });
@@ -222,7 +243,12 @@ impl ConfigError {
             1 => "an error".to_owned(),
             many => format!("{many} errors"),
         };
-        let shown = format!("`{file}` has {count}:\n\n{}", render::all(errors, text, Look::Plain));
+        let (first, rest) = errors.split_at(errors.len().min(MOST_SHOWN));
+        let excerpts = render::all(first.iter().copied(), text, Look::Plain);
+        let mut shown = format!("`{file}` has {count}:\n\n{excerpts}");
+        if !rest.is_empty() {
+            let _ = write!(shown, "\n\nand {} more, which `dayfly validate` shows", rest.len());
+        }
         Self { findings, shown }
     }
 }

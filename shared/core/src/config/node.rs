@@ -165,11 +165,15 @@ impl<T: Read> Read for List<T> {
             wrong_kind(node, "a list", findings);
             return None;
         };
-        let read: Vec<Option<At<T>>> = items
-            .iter()
-            .enumerate()
-            .map(|(index, item)| findings.within(format!("[{index}]"), |findings| At::read(item, findings)))
-            .collect();
+        let mut read = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            if findings.are_enough() {
+                findings.leave_out();
+                break;
+            }
+            read.push(findings.within(format!("[{index}]"), |findings| At::read(item, findings)));
+        }
+        (read.len() == items.len()).then_some(())?;
         read.into_iter().collect::<Option<Vec<_>>>().map(Self)
     }
 }
@@ -279,9 +283,11 @@ fn unknown_key(entry: &Entry, known: &[&str], findings: &mut Findings<'_>) {
     if entry.key.starts_with(OWN_KEY) {
         return;
     }
-    let nearest = (!findings.is_full())
-        .then(|| spelling::nearest(&entry.key, known.iter().copied()))
-        .flatten();
+    if findings.is_full() {
+        findings.leave_out();
+        return;
+    }
+    let nearest = spelling::nearest(&entry.key, known.iter().copied());
     let hint = nearest.map_or_else(
         || "take it out, or let its name begin with `x-` if it is for yourself".to_owned(),
         |nearest| format!("did you mean `{nearest}`?"),

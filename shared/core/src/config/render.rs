@@ -1,6 +1,6 @@
 //! Findings as a compiler shows them: the line, with a caret under what is meant.
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
 use super::finding::{Finding, Severity};
 
@@ -32,9 +32,17 @@ fn one(finding: &Finding, text: &str, look: Look) -> String {
     let reach = reach(finding, line_start, line);
     let snippet = Snippet::source(line)
         .line_start(finding.line)
-        .path(finding.file.as_str())
         .annotation(AnnotationKind::Primary.span(reach));
-    let mut group = level.primary_title(finding.message.as_str()).element(snippet);
+    let title = level.primary_title(finding.message.as_str());
+    let mut group = if line_start == 0 || text.as_bytes().get(line_start - 1) == Some(&b'\n') {
+        title.element(snippet.path(finding.file.as_str()))
+    } else {
+        // The renderer would count the column from where the excerpt begins.
+        let place = Origin::path(finding.file.as_str())
+            .line(finding.line)
+            .char_column(finding.column);
+        title.element(place).element(snippet)
+    };
     if let Some(hint) = &finding.hint {
         group = group.element(Level::HELP.message(hint.as_str()));
     }
@@ -47,11 +55,17 @@ fn one(finding: &Finding, text: &str, look: Look) -> String {
     shown.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
-/// The line that a finding is on, and where it begins.
+/// More of a line on either side of a finding is not looked at: it would not be shown, and the time that
+/// it takes to find that out grows with it.
+const SURROUNDINGS: usize = 300;
+
+/// The line that a finding is on, as far as it is near, and where that begins.
 fn excerpt<'a>(finding: &Finding, text: &'a str) -> (usize, &'a str) {
     let at = floor(text, finding.bytes.0.min(text.len()));
-    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
+    let first = floor(text, at.saturating_sub(SURROUNDINGS));
+    let last = floor(text, (at + SURROUNDINGS).min(text.len()));
+    let start = text[first..at].rfind('\n').map_or(first, |newline| first + newline + 1);
+    let end = text[at..last].find('\n').map_or(last, |newline| at + newline);
     (start, text[start..end].trim_end_matches('\r'))
 }
 

@@ -300,8 +300,41 @@ fn a_file_that_costs_too_much_is_refused_in_words() {
         );
         assert!(findings.len() <= 51, "{words}");
         let error = Config::parse(&text).unwrap_err().to_string();
-        assert!(error.len() < 100_000, "{words}: {} bytes", error.len());
+        assert!(error.len() < 16_000, "{words}: {} bytes", error.len());
     }
+}
+
+#[test]
+fn a_finding_far_along_a_line_is_shown_with_what_is_near_it() {
+    let text = format!("runners: []\nmessenger: [{}soon]\n", "true, ".repeat(5000));
+    let place = text.find("soon").unwrap();
+    let mut finding = read(CONFIG_PATH, "messenger: 7\n", Context::default())
+        .findings
+        .remove(0);
+    (finding.line, finding.column, finding.bytes) = (2, place - 11, (place, place + 4));
+    let shown = rendered([&finding], &text, Look::Plain);
+    assert!(shown.contains(&format!(".dayfly.yml:2:{}", place - 11)), "{shown}");
+    let caret = shown.lines().find(|line| line.contains("^^^^")).unwrap().find('^');
+    let excerpt = shown.lines().find(|line| line.contains("soon")).unwrap();
+    assert_eq!(excerpt.find("soon"), caret, "{shown}");
+    assert!(shown.lines().all(|line| line.chars().count() < 140), "{shown}");
+}
+
+#[test]
+fn errors_are_told_before_warnings_where_there_are_too_many() {
+    let unknown = (0..60)
+        .map(|number| format!("key{number}: 1\n"))
+        .collect::<Vec<_>>()
+        .concat();
+    let text = format!("{unknown}messenger: 7\nextends: octo/.github\n");
+    let reading = read(CONFIG_PATH, &text, Context::default());
+    assert_eq!(
+        reading.count(Severity::Error),
+        2,
+        "the error, and that there are more findings"
+    );
+    let error = Config::parse(&text).unwrap_err().to_string();
+    assert!(error.contains("`messenger` is `7`"), "{error}");
 }
 
 #[test]
