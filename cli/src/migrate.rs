@@ -41,7 +41,7 @@ pub fn run(arguments: &Arguments, look: Look, output: &mut Output<'_>) -> Result
         return Err(Error::NothingToMigrate(arguments.file.clone()));
     };
     output.result(written.trim_end())?;
-    let left_out = reading.config.is_some_and(|config| !config.passed.is_empty());
+    let left_out = reading.config.as_ref().is_some_and(|config| !config.passed.is_empty());
     let all = !left_out && reading.count(Severity::Error) == 0;
     Ok(if all { Ending::Done } else { Ending::SomethingStayed })
 }

@@ -36,7 +36,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
             if let Some(Record::Notice(notice)) = over.map(|change| change.record) {
                 announce(&self.bus, &notice).await;
             }
-            if let Some(key) = waits_again(&after) {
+            if let Some(key) = waits_again(&after, now) {
                 self.bus.publish(&Event::LaunchDue(LaunchDue::of_job(key))).await?;
             }
             let to_end: Vec<RunnerName> = [&after.taken, &after.own]

@@ -149,7 +149,7 @@ pub fn waits_again(job: &Job, runner: &Runner, now: Timestamp) -> Option<Job> {
 
 /// Whether a runner has run a job of which only it has told so far: once its webhook comes, the one for
 /// which it was launched gets that job's runner in exchange.
-fn has_run_another(runner: &Runner) -> bool {
+pub(super) fn has_run_another(runner: &Runner) -> bool {
     runner.job.is_none() && runner.stages.iter().any(|(stage, _)| *stage == Stage::JobStarted)
 }
 
