@@ -81,6 +81,7 @@ bench: ## Start-up, latency, memory and size of every function, beside the goals
 	@tools/prerequisites bench
 	cargo build --release $(FUNCTIONS:%=-p dayfly-%) -p dayfly-bench --bins
 	@$(TARGET)/release/dayfly-bench
+	cargo run --release --quiet -p dayfly-core --example reading
 
 # -------------------------------------------------------------------- builds
 
