@@ -83,6 +83,7 @@ bench: ## Start-up, latency, memory and size of every function, and launches of 
 	@tools/prerequisites bench
 	cargo build --release $(FUNCTIONS:%=-p dayfly-%) -p dayfly-bench --bins
 	@$(TARGET)/release/dayfly-bench
+	cargo run --release --quiet -p dayfly-core --example reading
 
 # The corpus is where it begins, and what the tests run; what else it tries stays in the target folder. The
 # sanitizer's checks are for `unsafe` code, of which there is none; without it the stable compiler will do.

@@ -12,8 +12,10 @@ use crate::{Ending, Error};
 
 /// Writes the `.dayfly.yml` that means the same as a `.cirun.yml`.
 ///
-/// The file goes to standard output, what cannot be taken over to standard error. Ends with 0 if all of it
-/// could be taken over, 1 if an entry could not, and 2 if the file cannot be read or used.
+/// It goes to standard output, and what cannot be taken over to standard error.
+///
+/// Exit status: 0 if all of it could be taken over, 1 if an entry could not, and 2 if the file cannot be read
+/// or nothing of it used.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The file, `-` for standard input

@@ -14,7 +14,10 @@ use crate::{Ending, Error};
 /// Finds everything that is wrong with a configuration.
 ///
 /// Without a file, the one that counts in the current folder: `.dayfly.yml`, `.github/dayfly.yml` or
-/// `.cirun.yml`. Ends with 0 if it can be used, 1 if it cannot, and 2 if it cannot be read.
+/// `.cirun.yml`.
+///
+/// Exit status: 0 if nothing is wrong but for warnings, 1 if there is an error, or with `--strict` a
+/// warning, and 2 if a file cannot be read at all.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The files, `-` for standard input
