@@ -19,7 +19,7 @@ fn queued_with(labels: &[&str], config: Option<&str>) -> (Vec<String>, JobState)
         ..stage.job(11)
     };
     stage.make(Call::Launch(Event::JobQueued(event)));
-    let state = state_of(&stage, 11);
+    let became = state_of(&stage, 11);
     let cloud = stage.world.cloud();
     let placements = cloud.asked().first().map(|request| request.placements.clone());
     let mut types: Vec<String> = placements
@@ -28,7 +28,7 @@ fn queued_with(labels: &[&str], config: Option<&str>) -> (Vec<String>, JobState)
         .map(|one| one.pool.instance_type.to_string())
         .collect();
     types.dedup();
-    (types, state)
+    (types, became)
 }
 
 #[test]
