@@ -242,10 +242,6 @@ mod tests {
         (ending, text(results), text(notes))
     }
 
-    fn some(text: &str) -> Option<String> {
-        Some(text.to_owned())
-    }
-
     #[test]
     fn all_types_are_shown_with_the_dates_of_the_table() {
         let (ending, results, notes) = shown(&Arguments::default());
@@ -261,7 +257,7 @@ mod tests {
     #[test]
     fn those_that_a_job_would_be_launched_on_are_marked() {
         let (_, results, _) = shown(&Arguments {
-            gpu: some("t4"),
+            gpu: Some("t4".to_owned()),
             ..Arguments::default()
         });
         let marked: Vec<_> = results
@@ -279,8 +275,8 @@ mod tests {
     #[test]
     fn programs_get_numbers() {
         let (_, results, _) = shown(&Arguments {
-            gpu: some("l4"),
-            gpus: some("8"),
+            gpu: Some("l4".to_owned()),
+            gpus: Some("8".to_owned()),
             json: true,
             ..Arguments::default()
         });
@@ -294,8 +290,8 @@ mod tests {
     #[test]
     fn where_there_is_none_the_nearest_is_told() {
         let arguments = Arguments {
-            gpu: some("l4"),
-            gpus: some("3"),
+            gpu: Some("l4".to_owned()),
+            gpus: Some("3".to_owned()),
             ..Arguments::default()
         };
         let (ending, results, notes) = shown(&arguments);
@@ -312,7 +308,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_refused() {
         let (ending, _, _) = shown(&Arguments {
-            gpu: some("a10q"),
+            gpu: Some("a10q".to_owned()),
             ..Arguments::default()
         });
         assert!(ending.unwrap_err().to_string().contains("did you mean `a10g`?"));
