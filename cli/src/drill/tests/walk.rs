@@ -2,6 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use dayfly_aws::Failure;
@@ -60,7 +63,7 @@ impl Records for Memory {
 /// AWS FIS, with all that was asked of it.
 #[derive(Default)]
 struct Asked {
-    calls: RefCell<Vec<&'static str>>,
+    calls: Rc<RefCell<Vec<&'static str>>>,
     orders: RefCell<Vec<Order>>,
     refuse: &'static str,
     fails: Cell<bool>,
@@ -249,7 +252,14 @@ async fn ctrl_c_before_the_start_sends_nothing_and_leaves_nothing() {
 #[tokio::test]
 async fn ctrl_c_while_watching_only_ends_the_watching() {
     let fis = Asked::default();
-    let stop = Stop::on(tokio::time::sleep(Duration::from_millis(2)));
+    let calls = Rc::clone(&fis.calls);
+    let stop = Stop::on(poll_fn(move |context| {
+        if calls.borrow().contains(&"delete") {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }));
     let (done, _, notes) = drill(&Memory::of([(busy(), Again::NotNoted)]), &fis, RUNNER, stop).await;
     assert_eq!(done.unwrap(), Ending::SomethingStayed);
     assert!(fis.calls.borrow().starts_with(&["create", "start", "delete"]));
