@@ -5,6 +5,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use dayfly_twin::runner_protocol::{CompleteJob, EndedBy, JobMessage};
 use dayfly_twin::{Conclusion, MergeFate, RunId, StepSpec};
@@ -58,7 +59,10 @@ fn succeeds(step: &StepSpec) -> bool {
 
 /// Runs the job's scripts beside a `gpu-tests` that ends so.
 fn outputs(job: &JobMessage, tests_pass: bool) -> BTreeMap<String, BTreeMap<String, String>> {
-    let folder = std::env::temp_dir().join(format!("dayfly-merge-queue-{}-{}", std::process::id(), job.job_id));
+    // Tests beside this one have jobs of the same ids.
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("dayfly-merge-queue-{}-{count}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let tests = folder.join("gpu-tests");
     std::fs::write(&tests, format!("#!/bin/sh\nexit {}\n", u8::from(!tests_pass))).unwrap();
