@@ -15,6 +15,7 @@ pub mod labels;
 pub mod lifecycle;
 pub mod money;
 pub mod notice;
+pub mod policy;
 pub mod quota;
 pub mod record;
 pub mod time;
