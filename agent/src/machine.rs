@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use dayfly_core::checkin::{GoodbyeReason, InterruptionNotice, MESSAGE_MISTAKEN, MESSAGE_TOLD, Order, Phase, Stage};
+use dayfly_core::checkin::{
+    GoodbyeReason, InterruptionNotice, MESSAGE_MISTAKEN, MESSAGE_TOLD, Order, Phase, START_REFUSED, START_UNANSWERED,
+    Stage,
+};
 use dayfly_core::deadlines::RECLAIM_SLACK;
 
 #[cfg(test)]
@@ -430,7 +433,12 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
             }
         }
         Event::RunnerExited { code, last_words } => state.runner_exited(code, last_words, now),
+        // Once: what job code says in the pipe later is not asked for.
+        Event::JobAsks { run, attempt } if state.job == Job::None => vec![Action::AskToStart { run, attempt }],
+        Event::JobAsks { .. } => Vec::new(),
         Event::JobStarted => state.job_started(None),
+        Event::JobKept { answered: true } => state.job_started(Some(START_REFUSED)),
+        Event::JobKept { answered: false } => state.job_started(Some(START_UNANSWERED)),
         Event::JobRefused { by_mistake: false } => state.job_started(Some(MESSAGE_TOLD)),
         Event::JobRefused { by_mistake: true } => state.job_started(Some(MESSAGE_MISTAKEN)),
         Event::JobFinished => {

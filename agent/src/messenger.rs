@@ -43,7 +43,7 @@ pub fn install(folder: &Path, message: &JobMessage, told: &str, mistaken: &str) 
 
 /// The text as GitHub's runner is to read it: its first line as an error of the job, and all of it
 /// as it is.
-fn rendered(text: &str) -> String {
+pub(crate) fn rendered(text: &str) -> String {
     let mut token = token();
     while text.contains(&token) {
         token = self::token();

@@ -61,6 +61,14 @@ pub enum Error {
         /// AWS's words.
         reason: String,
     },
+    /// A file could not be read.
+    #[error("the file `{file}` cannot be read: {error}")]
+    File {
+        /// The file.
+        file: String,
+        /// The system's words.
+        error: io::Error,
+    },
     /// The output could not be written.
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),

@@ -8,6 +8,7 @@ mod aws;
 pub mod drill;
 mod error;
 pub mod output;
+pub mod policy;
 pub mod redrive;
 mod stack;
 
@@ -30,6 +31,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Drill(drill::Arguments),
+    Policy(policy::Arguments),
     Redrive(redrive::Arguments),
 }
 
@@ -60,6 +62,7 @@ pub enum Ending {
 pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Error> {
     match cli.command {
         Command::Drill(arguments) => drill::run(&arguments, output).await,
+        Command::Policy(arguments) => policy::run(&arguments, output).await,
         Command::Redrive(arguments) => redrive::run(&arguments, output).await,
     }
 }

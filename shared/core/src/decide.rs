@@ -15,6 +15,7 @@ pub mod pools;
 pub mod rerun;
 pub mod settle;
 pub mod sweep;
+pub mod turns;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

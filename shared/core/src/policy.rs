@@ -165,6 +165,15 @@ impl Refused {
             words: words.into(),
         }
     }
+
+    /// GitHub does not tell what it depends on, and what cannot be known is not trusted.
+    #[must_use]
+    pub fn untold(why: &str, needed: &str) -> Self {
+        Self::new(
+            "forks",
+            format!("it cannot be told whether the job may run: {why}. It takes {needed}"),
+        )
+    }
 }
 
 /// Who wants something launched, and where.

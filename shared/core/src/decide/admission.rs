@@ -13,7 +13,7 @@ use crate::labels::Label;
 use crate::policy::{FollowUps, Forks, Policy, Refused, Team};
 
 pub use self::approval::{LabelEvent, Pull, Review, ReviewState, approval_label};
-pub use self::origin::{Head, Origin, Outside, Standing};
+pub use self::origin::{Head, Origin, Outside, PullHead, Standing};
 
 /// The attempt of a run that is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,21 @@ pub enum Question {
     Reviews(u64),
     /// When which labels of a pull request came and went.
     LabelEvents(u64),
+}
+
+impl Question {
+    /// What the GitHub App needs for an answer.
+    #[must_use]
+    pub fn permission(&self) -> &'static str {
+        match self {
+            Self::Origin => "the GitHub App's permission `actions: read` in the repository",
+            Self::MayWrite(_) => "the GitHub App's permission `metadata: read` in the repository",
+            Self::Member(..) => "the GitHub App's permission `members: read` in the organisation",
+            Self::Pulls { .. } | Self::Reviews(_) | Self::LabelEvents(_) => {
+                "the GitHub App's permission `pull_requests: read` in the repository"
+            }
+        }
+    }
 }
 
 /// What becomes of the attempt's jobs.

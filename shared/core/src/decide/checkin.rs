@@ -175,7 +175,13 @@ pub fn progress(runner: &Runner, request: &ProgressRequest, now: Timestamp, dead
         next.heartbeat_at = Some(now);
     }
     match stage {
-        Stage::JobStarted => job_started(&mut next, now, deadlines),
+        Stage::JobStarted => {
+            job_started(&mut next, now, deadlines);
+            if next.ending == Some(Ending::JobOver) && next.went_unanswered() {
+                // Its job's end was told first.
+                next.ending = Some(Ending::Unanswered);
+            }
+        }
         Stage::JobFinished => {
             next.job_over_at.get_or_insert(now);
         }
@@ -211,7 +217,7 @@ pub fn goodbye(runner: &Runner, reason: GoodbyeReason, now: Timestamp, deadlines
 mod tests {
     use super::*;
     use crate::capacity::InstanceLifecycle;
-    use crate::checkin::InterruptionNotice;
+    use crate::checkin::{InterruptionNotice, START_UNANSWERED};
     use crate::decide::fixtures::{deadlines, now, runner};
 
     fn caller() -> InstanceId {
@@ -305,6 +311,22 @@ mod tests {
         assert_eq!((taken.state, taken.ending), (RunnerState::Busy, None));
         unused.ending = Some(Ending::JobOver);
         assert_eq!(order(&unused), Order::Drain);
+    }
+
+    #[test]
+    fn a_job_that_nobody_said_might_run_was_interrupted_whenever_that_is_told() {
+        let unanswered = ProgressRequest {
+            detail: Some(START_UNANSWERED.to_owned()),
+            ..reached(Stage::JobStarted)
+        };
+        let early = progress(&runner(RunnerState::Enrolled), &unanswered, now(), &deadlines());
+        assert!(early.went_unanswered() && early.ending.is_none());
+        let mut over = runner(RunnerState::Done);
+        over.ending = Some(Ending::JobOver);
+        let late = progress(&over, &unanswered, now(), &deadlines());
+        assert_eq!(late.ending, Some(Ending::Unanswered));
+        let other = progress(&over, &reached(Stage::JobStarted), now(), &deadlines());
+        assert_eq!(other.ending, Some(Ending::JobOver));
     }
 
     #[test]

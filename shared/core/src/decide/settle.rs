@@ -149,6 +149,8 @@ pub fn completed(known: Concerned, event: &JobEvent, now: Timestamp, deadlines: 
         bind(&mut job, runner, own.as_mut(), robbed.as_mut(), now);
         let ending = if giving_up::is_mistaken(runner, event) {
             Ending::Mistaken
+        } else if runner.went_unanswered() {
+            Ending::Unanswered
         } else if was_interrupted(conclusion) && is_silent(runner, now, deadlines) {
             Ending::HeartbeatLost
         } else {

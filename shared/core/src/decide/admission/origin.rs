@@ -22,9 +22,18 @@ pub struct Origin {
     pub actor: Option<String>,
     /// Who started this attempt.
     pub triggering_actor: Option<String>,
-    /// Of each of its pull requests the id of the repository that it comes from. GitHub lists none for
-    /// forks, and none that is closed.
-    pub pull_heads: Vec<u64>,
+    /// Where the pull requests come from that GitHub lists with it: those that are open, and have its
+    /// commit or a branch of the same name. It lists none from forks.
+    pub pulls: Vec<PullHead>,
+}
+
+/// Where a pull request comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullHead {
+    /// GitHub's id of the repository.
+    pub repository: u64,
+    /// The commit.
+    pub sha: String,
 }
 
 /// A repository that a commit comes from.
@@ -115,8 +124,9 @@ impl Origin {
     }
 
     fn target(&self) -> Standing {
-        let own = !self.pull_heads.is_empty() && self.pull_heads.iter().all(|head| *head == self.repository);
-        if own {
+        // One that has the same branch only may have nothing to do with the run.
+        let mut its = self.pulls.iter().filter(|pull| pull.sha == self.head_sha).peekable();
+        if its.peek().is_some() && its.all(|pull| pull.repository == self.repository) {
             Standing::Own
         } else {
             Standing::Outside(Outside::UnknownPull)

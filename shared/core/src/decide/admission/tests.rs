@@ -28,7 +28,7 @@ fn run(event: &str, head_id: u64) -> Origin {
         head_branch: Some("change".to_owned()),
         actor: Some("alice".to_owned()),
         triggering_actor: Some("alice".to_owned()),
-        pull_heads: Vec::new(),
+        pulls: Vec::new(),
     }
 }
 
@@ -44,9 +44,10 @@ fn without_head(origin: Origin) -> Origin {
     Origin { head: None, ..origin }
 }
 
-fn for_pull_from(head: u64, origin: Origin) -> Origin {
+fn for_pull_of(repository: u64, sha: &str, origin: Origin) -> Origin {
+    let sha = sha.to_owned();
     Origin {
-        pull_heads: vec![head],
+        pulls: vec![PullHead { repository, sha }],
         ..origin
     }
 }
@@ -181,7 +182,7 @@ fn table() -> Vec<(&'static str, Origin, [bool; 4])> {
         ),
         (
             "a pull_request_target from the same repository",
-            for_pull_from(OURS, run("pull_request_target", OURS)),
+            for_pull_of(OURS, SHA, run("pull_request_target", OURS)),
             OWN,
         ),
         (
@@ -191,7 +192,12 @@ fn table() -> Vec<(&'static str, Origin, [bool; 4])> {
         ),
         (
             "a pull_request_target that lists a fork's pull request",
-            for_pull_from(FORK, run("pull_request_target", OURS)),
+            for_pull_of(FORK, SHA, run("pull_request_target", OURS)),
+            NEVER,
+        ),
+        (
+            "a pull_request_target that lists a pull request with the same branch",
+            for_pull_of(OURS, OLDER, run("pull_request_target", OURS)),
             NEVER,
         ),
         (
