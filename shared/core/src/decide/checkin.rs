@@ -177,10 +177,7 @@ pub fn progress(runner: &Runner, request: &ProgressRequest, now: Timestamp, dead
     match stage {
         Stage::JobStarted => {
             job_started(&mut next, now, deadlines);
-            if next.ending == Some(Ending::JobOver) && next.went_unanswered() {
-                // Its job's end was told first.
-                next.ending = Some(Ending::Unanswered);
-            }
+            next.heed_unanswered();
         }
         Stage::JobFinished => {
             next.job_over_at.get_or_insert(now);
@@ -210,6 +207,7 @@ pub fn goodbye(runner: &Runner, reason: GoodbyeReason, now: Timestamp, deadlines
         _ => RunnerStep::Leave,
     };
     next.end(step, ending, now, deadlines);
+    next.heed_unanswered();
     next
 }
 
@@ -320,7 +318,9 @@ mod tests {
             ..reached(Stage::JobStarted)
         };
         let early = progress(&runner(RunnerState::Enrolled), &unanswered, now(), &deadlines());
-        assert!(early.went_unanswered() && early.ending.is_none());
+        assert_eq!(early.ending, None);
+        let gone = goodbye(&early, GoodbyeReason::Finished, now(), &deadlines());
+        assert_eq!(gone.ending, Some(Ending::Unanswered));
         let mut over = runner(RunnerState::Done);
         over.ending = Some(Ending::JobOver);
         let late = progress(&over, &unanswered, now(), &deadlines());

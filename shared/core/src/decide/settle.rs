@@ -149,8 +149,6 @@ pub fn completed(known: Concerned, event: &JobEvent, now: Timestamp, deadlines: 
         bind(&mut job, runner, own.as_mut(), robbed.as_mut(), now);
         let ending = if giving_up::is_mistaken(runner, event) {
             Ending::Mistaken
-        } else if runner.went_unanswered() {
-            Ending::Unanswered
         } else if was_interrupted(conclusion) && is_silent(runner, now, deadlines) {
             Ending::HeartbeatLost
         } else {
@@ -160,6 +158,7 @@ pub fn completed(known: Concerned, event: &JobEvent, now: Timestamp, deadlines: 
             // It was to be ended because it was not needed, and had been given a job.
             runner.ending = Some(Ending::JobOver);
         }
+        runner.heed_unanswered();
     }
     job.state = JobState::Finished { conclusion };
     job.due_at = None;

@@ -275,10 +275,22 @@ impl Runner {
     }
 
     /// Whether it kept a job from starting because nobody said whether it may.
-    #[must_use]
-    pub fn went_unanswered(&self) -> bool {
+    fn went_unanswered(&self) -> bool {
         let unanswered = |(stage, words): &(Stage, String)| *stage == Stage::JobStarted && words == START_UNANSWERED;
         self.words.iter().any(unanswered)
+    }
+
+    /// An end that seems in order is none if nobody said whether the job may start, in whichever order the
+    /// two are told.
+    pub fn heed_unanswered(&mut self) {
+        let in_order = match &self.ending {
+            Some(Ending::JobOver) => true,
+            Some(Ending::Goodbye { reason }) => *reason == GoodbyeReason::Finished,
+            _ => false,
+        };
+        if in_order && self.went_unanswered() {
+            self.ending = Some(Ending::Unanswered);
+        }
     }
 
     /// Whether it was launched for a job of this attempt of a run: then it is known that its jobs may run.
