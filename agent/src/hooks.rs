@@ -289,15 +289,10 @@ mod tests {
         assert!(!folder.path().join("ran").exists());
     }
 
-    #[test]
-    fn an_answer_to_an_earlier_runner_is_none_to_the_next() {
+    #[tokio::test(flavor = "current_thread")]
+    async fn an_answer_to_an_earlier_runner_is_none_to_the_next() {
         let folder = tempfile::tempdir().unwrap();
         answer_start(folder.path(), None).unwrap();
-        let _guard = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let _entered = _guard.enter();
         install(folder.path(), None, None).unwrap();
         assert!(!answer(folder.path()).exists());
     }

@@ -420,7 +420,6 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
         }
         // Not even a goodbye: it would be refused too.
         Event::ClaimRefused if state.life == Life::Claiming => state.power_off(),
-        Event::ClaimRefused => Vec::new(),
         Event::RunnerStarted => vec![Action::Report {
             stage: Stage::RunnerStarted,
             detail: None,
@@ -433,9 +432,9 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
             }
         }
         Event::RunnerExited { code, last_words } => state.runner_exited(code, last_words, now),
-        // Once: what job code says in the pipe later is not asked for.
         Event::JobAsks { run, attempt } if state.job == Job::None => vec![Action::AskToStart { run, attempt }],
-        Event::JobAsks { .. } => Vec::new(),
+        // Job code can say so later; once is enough.
+        Event::ClaimRefused | Event::JobAsks { .. } => Vec::new(),
         Event::JobStarted => state.job_started(None),
         Event::JobKept { answered: true } => state.job_started(Some(START_REFUSED)),
         Event::JobKept { answered: false } => state.job_started(Some(START_UNANSWERED)),

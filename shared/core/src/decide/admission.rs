@@ -112,7 +112,7 @@ impl Known {
     fn is_member(&self, team: &Team, user: &str) -> Result<bool, Stop> {
         let key = (team.clone(), user.to_owned());
         let known = self.members.get(&key).copied();
-        known.ok_or_else(|| Stop::Ask(Question::Member(key.0, key.1)))
+        known.ok_or(Stop::Ask(Question::Member(key.0, key.1)))
     }
 }
 

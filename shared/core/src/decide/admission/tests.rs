@@ -142,12 +142,19 @@ fn approved() -> Hub {
     }
 }
 
-/// The table of forks: the run, and whether its jobs run under `never`, under `approved` before and after
-/// an approval, and under `always`.
-fn table() -> Vec<(&'static str, Origin, [bool; 4])> {
-    const OWN: [bool; 4] = [true, true, true, true];
-    const APPROVABLE: [bool; 4] = [false, false, true, true];
-    const NEVER: [bool; 4] = [false, false, false, true];
+/// Whether jobs run under `never`, under `approved` before and after an approval, and under `always`.
+type Runs = [bool; 4];
+
+const OWN: Runs = [true, true, true, true];
+const APPROVABLE: Runs = [false, false, true, true];
+const NEVER: Runs = [false, false, false, true];
+
+/// The table of forks: the run, and whether its jobs run.
+fn table() -> Vec<(&'static str, Origin, Runs)> {
+    [pushes_and_pulls(), others()].concat()
+}
+
+fn pushes_and_pulls() -> Vec<(&'static str, Origin, Runs)> {
     vec![
         ("a push", run("push", OURS), OWN),
         (
@@ -205,6 +212,11 @@ fn table() -> Vec<(&'static str, Origin, [bool; 4])> {
             run("pull_request_target", OURS),
             NEVER,
         ),
+    ]
+}
+
+fn others() -> Vec<(&'static str, Origin, Runs)> {
+    vec![
         ("a workflow_run, whoever it follows", run("workflow_run", OURS), NEVER),
         (
             "a workflow_run whose head is a fork",
@@ -287,27 +299,15 @@ fn the_default_policy_lets_no_code_from_outside_run() {
 }
 
 #[test]
-fn an_approval_is_of_one_commit_by_one_who_may_write() {
+fn a_review_approves_one_commit_if_it_is_of_one_who_may_write() {
     let fork = by("mallory", "mallory", run("pull_request", FORK));
-    let label = approval_label(SHA);
-    let event = |user: &str, label: &str, added: bool| LabelEvent {
-        label: label.to_owned(),
-        by: Some(user.to_owned()),
-        added,
-    };
     let reviewed = |reviews: &[Review]| Hub {
         reviews: reviews.to_vec(),
-        ..Hub::default()
-    };
-    let labelled = |labels: &[&str], label_events: &[LabelEvent]| Hub {
-        labels: labels.iter().map(|label| (*label).to_owned()).collect(),
-        label_events: label_events.to_vec(),
         ..Hub::default()
     };
     let state = |state, review: Review| Review { state, ..review };
     let (good, stranger) = (approved_by("carol", SHA), approved_by("mallory", SHA));
     let changes = state(ReviewState::ChangesRequested, good.clone());
-    let short = &label[..LABEL_WITH_SEVEN];
     for (what, hub, expected) in [
         ("a review", reviewed(std::slice::from_ref(&good)), true),
         (
@@ -357,6 +357,27 @@ fn an_approval_is_of_one_commit_by_one_who_may_write() {
             ]),
             true,
         ),
+    ] {
+        assert_eq!(runs("approved", &fork, &hub), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_label_approves_the_commit_that_it_names_whole_if_one_put_it_there_who_may_write() {
+    let fork = by("mallory", "mallory", run("pull_request", FORK));
+    let label = approval_label(SHA);
+    let event = |user: &str, label: &str, added: bool| LabelEvent {
+        label: label.to_owned(),
+        by: Some(user.to_owned()),
+        added,
+    };
+    let labelled = |labels: &[&str], label_events: &[LabelEvent]| Hub {
+        labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        label_events: label_events.to_vec(),
+        ..Hub::default()
+    };
+    let short = &label[..LABEL_WITH_SEVEN];
+    for (what, hub, expected) in [
         ("a label", labelled(&[&label], &[event("alice", &label, true)]), true),
         (
             "a label of a stranger",
