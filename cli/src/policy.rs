@@ -190,7 +190,7 @@ async fn found(place: &Place, output: &mut Output<'_>) -> Result<parameter::Para
     let aws = aws::config(place.region.as_deref()).await?;
     output.note(format_args!("looking for the stack `{}` …", place.stack))?;
     let stack = Stack::find(&aws, place).await?;
-    Ok(parameter::Parameter::new(&aws, stack.output("PolicyParameter")?))
+    Ok(parameter::Parameter::new(&aws, stack.output("PolicyParameterName")?))
 }
 
 #[cfg(test)]
