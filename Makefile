@@ -7,7 +7,9 @@ MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SCENARIO ?= main
-SCENARIOS := main idle interruption lifetime lost-webhook partition
+FUZZ ?= config labels webhook
+SECONDS ?= 60
+SCENARIOS := main idle interruption lifetime lost-webhook matrix no-capacity partition quota
 FUNCTIONS := webhook launch checkin settle sweeper interruption reporter
 AGENT_TARGETS := x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 BUILD_PATH := $(CURDIR)/.tools/build/bin:$(PATH)
@@ -19,7 +21,7 @@ help: ## Say what can be made
 # ------------------------------------------------------------------- the lab
 
 .PHONY: demo
-demo: ## Walk a job from webhook to gone [SCENARIO=main|idle|interruption|lifetime|lost-webhook|partition]
+demo: ## Walk a job from webhook to gone [SCENARIO=main|idle|interruption|lifetime|lost-webhook|matrix|no-capacity|partition|quota]
 	@[[ " $(SCENARIOS) " == *" $(SCENARIO) "* ]] || \
 	  { echo "there is no scenario \`$(SCENARIO)\`: it is one of $(SCENARIOS)" >&2; exit 2; }
 	@tools/prerequisites demo
@@ -70,15 +72,30 @@ fmt: ## Format the code, and put user-data.sh into the template
 	infra/inline-user-data
 
 .PHONY: docs
-docs: ## Make docs/lifecycle.md from the tables of steps
-	@mkdir -p docs
+docs: ## Make docs/lifecycle.md from the tables of steps; the configuration's schema and page from its keys
+	@mkdir -p docs schema
 	cargo run --quiet -p dayfly-core --example lifecycle >docs/lifecycle.md
+	cargo run --quiet -p dayfly-core --features schema --example schema >schema/dayfly.schema.json
+	cargo run --quiet -p dayfly-core --features schema --example schema docs >docs/configuration.md
 
 .PHONY: bench
-bench: ## Start-up, latency, memory and size of every function, beside the goals
+bench: ## Start-up, latency, memory and size of every function, and launches of many, beside goals and peer
 	@tools/prerequisites bench
 	cargo build --release $(FUNCTIONS:%=-p dayfly-%) -p dayfly-bench --bins
 	@$(TARGET)/release/dayfly-bench
+	cargo run --release --quiet -p dayfly-core --example reading
+
+# The corpus is where it begins, and what the tests run; what else it tries stays in the target folder. The
+# sanitizer's checks are for `unsafe` code, of which there is none; without it the stable compiler will do.
+.PHONY: fuzz
+fuzz: ## Look for inputs that break something [FUZZ=config|labels|webhook SECONDS=60]
+	@tools/install fuzz
+	@for target in $(FUZZ); do \
+	  mkdir -p $(TARGET)/fuzz/corpus/$$target; \
+	  .tools/cargo/bin/cargo-fuzz run --fuzz-dir tests/fuzz/libfuzzer --sanitizer none \
+	    --target-dir $(TARGET)/fuzz $$target $(TARGET)/fuzz/corpus/$$target tests/fuzz/corpus/$$target -- \
+	    -max_total_time=$(SECONDS) -timeout=5 -print_final_stats=1; \
+	done
 
 # -------------------------------------------------------------------- builds
 

@@ -51,21 +51,33 @@ def rules_invoke_asynchronously():
 
 def throttled_events_wait():
     """An event for a function that is throttled is no try of it: Lambda keeps
-    it, and hands it over later."""
+    it, and hands it over later, one after the other."""
+    import collections
     import contextvars
-    import time
+    import threading
 
     from ministack.services import lambda_svc
 
     waits = contextvars.ContextVar("waits", default=False)
     execute, later = lambda_svc._execute_function, lambda_svc.invoke_async_with_retry
+    release = lambda_svc._release_execution_slot
+    freed = collections.defaultdict(threading.Condition)
+
+    def release_and_tell(key):
+        release(key)
+        if key is not None:
+            condition = freed[key.rsplit(":", 1)[-1]]
+            with condition:
+                condition.notify()
 
     def execute_or_wait(func, event):
         answer = execute(func, event)
         while waits.get() and answer.get("throttle"):
-            time.sleep(0.5)
-            # The record is a copy, from before the function was let go.
             name = (func.get("config") or func)["FunctionName"]
+            with freed[name]:
+                # It may be let go without anybody's having run.
+                freed[name].wait(2)
+            # The record is a copy, from before the function was let go.
             func = dict(func, concurrency=lambda_svc._functions[name].get("concurrency"))
             answer = execute(func, event)
         return answer
@@ -80,6 +92,7 @@ def throttled_events_wait():
 
     lambda_svc._execute_function = execute_or_wait
     lambda_svc.invoke_async_with_retry = invoke_later
+    lambda_svc._release_execution_slot = release_and_tell
 
 
 def ec2_speaks_on_the_default_bus():
@@ -220,6 +233,65 @@ def deep_learning_images():
     ssm._PUBLIC_AMI_PARAMETERS = Images(ssm._PUBLIC_AMI_PARAMETERS)
 
 
+def environments_wait_quietly():
+    """A function's environment is waited for and not asked ten times a second
+    whether it is there: hundreds of them would leave no time for anything else."""
+    import queue
+    import socket
+    import socketserver
+    import types
+
+    from ministack.core import lambda_runtime
+
+    assert lambda_runtime._PROVIDED_POLL and lambda_runtime.queue is queue
+
+    class Pending(queue.Queue):
+        def get(self, block=True, timeout=None):
+            return super().get(block, timeout and 60)
+
+    lambda_runtime.queue = types.SimpleNamespace(
+        Queue=Pending, Empty=queue.Empty, Full=queue.Full)
+    # How often a process that does not answer is looked after; an answer is
+    # noticed at once.
+    lambda_runtime._PROVIDED_POLL = 1.0
+
+    server = socketserver.ThreadingTCPServer
+    serve, shutdown = server.serve_forever, server.shutdown
+
+    def serve_forever(self, poll_interval=0.5):
+        serve(self, 60)
+
+    def shut_down(self):
+        self._BaseServer__shutdown_request = True
+        try:
+            socket.create_connection(self.server_address, timeout=1).close()
+        except OSError:
+            pass
+        shutdown(self)
+
+    server.serve_forever, server.shutdown = serve_forever, shut_down
+
+
+def concurrency_is_measured():
+    """CloudWatch's `ConcurrentExecutions`: how many of a function run at once,
+    and without a dimension, how many of all."""
+    from ministack.services import cloudwatch, lambda_svc
+
+    acquire = lambda_svc._acquire_execution_slot
+
+    def acquire_and_tell(func, config):
+        slot, limit = acquire(func, config)
+        if slot is not None:
+            total, each = lambda_svc.executions_in_flight()
+            measured = "AWS/Lambda", "ConcurrentExecutions"
+            cloudwatch.record_metric(*measured, each.get(slot, 1), "Count",
+                                     {"FunctionName": config["FunctionName"]})
+            cloudwatch.record_metric(*measured, total, "Count")
+        return slot, limit
+
+    lambda_svc._acquire_execution_slot = acquire_and_tell
+
+
 def schedules_on_the_labs_clock():
     """Schedules are looked at every second, and their minutes may be short."""
     from ministack.services import eventbridge, scheduler
@@ -247,6 +319,8 @@ def main():
     ec2_speaks_on_the_default_bus()
     fleets_as_on_ec2()
     deep_learning_images()
+    environments_wait_quietly()
+    concurrency_is_measured()
     schedules_on_the_labs_clock()
     from ministack.app import main as ministack
 

@@ -18,8 +18,13 @@ use crate::log;
 use crate::transport::{self, HttpError, Reply};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// As long as the function may take: a claim's answer is given once, and whoever has not waited for it
+/// is refused the next time.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(35);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// No wait that the control plane asks for is longer: it would be a mistake.
+const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// A check-in that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -27,20 +32,20 @@ pub enum CheckinError {
     /// The control plane says no, and will say no again.
     #[error("refused: {0}")]
     Refused(String),
-    /// It is worth another try.
+    /// It is worth another try, after so long if the control plane said so.
     #[error("{0}")]
-    Later(String),
+    Later(String, Option<Duration>),
 }
 
 impl From<HttpError> for CheckinError {
     fn from(error: HttpError) -> Self {
-        Self::Later(error.to_string())
+        Self::Later(error.to_string(), None)
     }
 }
 
 impl From<ImdsError> for CheckinError {
     fn from(error: ImdsError) -> Self {
-        Self::Later(error.to_string())
+        Self::Later(error.to_string(), None)
     }
 }
 
@@ -81,6 +86,29 @@ impl Checkin {
         body: &impl Serialize,
         patience: Duration,
     ) -> Result<A, CheckinError> {
+        self.insist(verb, body, patience, |_| ()).await
+    }
+
+    /// The same, for ever, and tells of each time that the control plane has it wait, and for how long.
+    ///
+    /// # Errors
+    /// It was refused.
+    pub async fn wait_for<A: DeserializeOwned>(
+        &self,
+        verb: &str,
+        body: &impl Serialize,
+        postponed: impl Fn(Duration),
+    ) -> Result<A, CheckinError> {
+        self.insist(verb, body, Duration::MAX, postponed).await
+    }
+
+    async fn insist<A: DeserializeOwned>(
+        &self,
+        verb: &str,
+        body: &impl Serialize,
+        patience: Duration,
+        postponed: impl Fn(Duration),
+    ) -> Result<A, CheckinError> {
         let start = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
@@ -89,8 +117,15 @@ impl Checkin {
                 Err(refused @ CheckinError::Refused(_)) => return Err(refused),
                 Err(later) => later,
             };
-            // Between half and all of it, so that instances that failed together spread.
-            let rest = pause.mul_f64(fastrand::f64().mul_add(0.5, 0.5));
+            let rest = if let CheckinError::Later(_, Some(after)) = error {
+                let after = after.min(LONGEST_WAIT);
+                postponed(after);
+                // It is a turn of its own, so nobody else comes at that moment.
+                after
+            } else {
+                // Between half and all of it, so that instances that failed together spread.
+                pause.mul_f64(fastrand::f64().mul_add(0.5, 0.5))
+            };
             if start.elapsed() + rest >= patience {
                 return Err(error);
             }
@@ -101,15 +136,16 @@ impl Checkin {
     }
 
     async fn post_once<A: DeserializeOwned>(&self, verb: &str, body: &impl Serialize) -> Result<A, CheckinError> {
-        let broken = |error: &dyn std::fmt::Display| CheckinError::Later(error.to_string());
+        let broken = |error: &dyn std::fmt::Display| CheckinError::Later(error.to_string(), None);
         let body = serde_json::to_vec(body).map_err(|error| broken(&error))?;
         let now = SystemTime::now();
         let credentials = self.credentials.get(&self.imds, now).await?;
         let url = format!("{}/{verb}", self.url);
         let request = signed(&url, &self.region, &credentials, &body.into(), now).map_err(|error| broken(&*error))?;
-        let reply = transport::send(request, TIMEOUT).await?;
+        let timeout = if verb == "claim" { CLAIM_TIMEOUT } else { TIMEOUT };
+        let reply = transport::send(request, timeout).await?;
         let answer = understand(&reply);
-        if matches!(answer, Err(CheckinError::Later(_))) && reply.status == StatusCode::FORBIDDEN {
+        if matches!(answer, Err(CheckinError::Later(..))) && reply.status == StatusCode::FORBIDDEN {
             self.credentials.forget();
         }
         answer
@@ -121,16 +157,19 @@ fn understand<A: DeserializeOwned>(reply: &Reply) -> Result<A, CheckinError> {
     if reply.status == StatusCode::OK {
         // Not the parser's words: the answer to a claim is a credential.
         return serde_json::from_slice(&reply.body)
-            .map_err(|_| CheckinError::Later("an answer of another shape".to_owned()));
+            .map_err(|_| CheckinError::Later("an answer of another shape".to_owned(), None));
     }
     let status = reply.status;
     let words: Option<Refusal> = serde_json::from_slice(&reply.body).ok();
     match (status, words) {
         // AWS itself answers 403 to a signature or role that it does not know (yet), with other
         // fields than the function's. A new role takes seconds to be known everywhere.
-        (StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST, Some(Refusal { error })) => Err(CheckinError::Refused(error)),
-        (_, Some(Refusal { error })) => Err(CheckinError::Later(format!("{status}: {error}"))),
-        (_, None) => Err(CheckinError::Later(format!("answered {status}"))),
+        (StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST, Some(refusal)) => Err(CheckinError::Refused(refusal.error)),
+        (_, Some(refusal)) => {
+            let words = format!("{status}: {}", refusal.error);
+            Err(CheckinError::Later(words, refusal.retry_after()))
+        }
+        (_, None) => Err(CheckinError::Later(format!("answered {status}"), None)),
     }
 }
 
@@ -192,9 +231,22 @@ mod tests {
             (200, "<html>"),
         ] {
             assert!(
-                matches!(told(status, body), Err(CheckinError::Later(_))),
+                matches!(told(status, body), Err(CheckinError::Later(..))),
                 "{status} {body}"
             );
+        }
+    }
+
+    #[test]
+    fn when_to_ask_again_is_heard() {
+        for (body, after) in [
+            (r#"{"error":"not yet","retry_after_seconds":90}"#, Some(90)),
+            (r#"{"error":"not yet"}"#, None),
+        ] {
+            let Err(CheckinError::Later(_, wait)) = told(409, body) else {
+                panic!("it is worth another try")
+            };
+            assert_eq!(wait, after.map(Duration::from_secs));
         }
     }
 

@@ -288,7 +288,7 @@ impl State {
     }
 
     fn obey(&mut self, order: Order, now: Moment) -> Vec<Action> {
-        self.last_contact = now;
+        self.last_contact = self.last_contact.max(now);
         match order {
             Order::Continue => Vec::new(),
             Order::Drain => self.wind_down(End::new(GoodbyeReason::Drained), self.drain, now),
@@ -417,6 +417,11 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
             state.hook = hook;
             state.lifetime_end = state.lifetime_end.min(now + lifetime);
             vec![Action::StartRunner(jit_config)]
+        }
+        // Nothing is to be heard before that.
+        Event::ClaimPostponed(wait) => {
+            state.last_contact = now + wait;
+            Vec::new()
         }
         // Not even a goodbye: it would be refused too.
         Event::ClaimRefused if state.life == Life::Claiming => state.power_off(),

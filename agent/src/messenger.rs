@@ -1,8 +1,9 @@
 //! What a messenger's runner does with the job that it takes: it fails it before any step of it runs,
 //! with the reason in the job's log.
 //!
-//! The reason is data: it lies in a file of its own, and between a `stop-commands` and its token, so
-//! that nothing in it is a command to the shell or to GitHub's runner.
+//! The reason is data: it lies in a file of its own, and behind a `stop-commands`, so that nothing in it
+//! is a command to the shell or to GitHub's runner. What it stops stays stopped: nothing of the job
+//! comes after it, and the log is to end with the reason.
 //!
 //! <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands>
 
@@ -41,17 +42,20 @@ pub fn install(folder: &Path, message: &JobMessage, told: &str, mistaken: &str) 
     ))
 }
 
-/// The text as GitHub's runner is to read it: its first line as an error of the job, and all of it
+/// The text as GitHub's runner is to read it: its first line as an error of the job, and the rest of it
 /// as it is.
 pub(crate) fn rendered(text: &str) -> String {
+    let text = text.trim();
+    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let first = first.trim().replace('%', "%25").replace('\r', "%0D");
+    if rest.is_empty() {
+        return format!("::error::{first}\n");
+    }
     let mut token = token();
     while text.contains(&token) {
         token = self::token();
     }
-    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let first = first.trim().replace('%', "%25").replace('\r', "%0D");
-    let text = text.trim_end();
-    format!("::error::{first}\n::stop-commands::{token}\n{text}\n::{token}::\n")
+    format!("::error::{first}\n::stop-commands::{token}\n{rest}\n")
 }
 
 /// Nothing that a text could foresee.
@@ -106,8 +110,8 @@ mod tests {
         assert_eq!(lines[..2], ["told", "::error::No spot capacity: 100%25 gone"]);
         let token = lines[2].strip_prefix("::stop-commands::").unwrap();
         assert_eq!(token.len(), 32);
-        assert_eq!(lines[3..lines.len() - 1].join("\n"), NASTY);
-        assert_eq!(lines[lines.len() - 1], format!("::{token}::"));
+        let (_, rest) = NASTY.split_once('\n').unwrap();
+        assert_eq!(lines[3..].join("\n"), rest);
     }
 
     #[test]
@@ -121,6 +125,11 @@ mod tests {
 
     #[test]
     fn each_message_has_its_own_token() {
-        assert_ne!(rendered("a"), rendered("a"));
+        assert_ne!(rendered("a\nb"), rendered("a\nb"));
+        assert_eq!(
+            rendered("a\n"),
+            "::error::a\n",
+            "there is nothing to keep from being a command"
+        );
     }
 }

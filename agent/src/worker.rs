@@ -328,7 +328,8 @@ impl Shell {
         let (checkin, events) = (Arc::clone(&self.checkin), self.events.clone());
         let claimed = Arc::clone(&self.claimed);
         tokio::spawn(async move {
-            match checkin.post::<ClaimAnswer>("claim", &body, Duration::MAX).await {
+            let postponed = |wait| tell(&events, Event::ClaimPostponed(wait));
+            match checkin.wait_for::<ClaimAnswer>("claim", &body, postponed).await {
                 Ok(answer) => {
                     log::set_runner(&answer.runner);
                     let hook = answer.on_interruption.is_some();
@@ -348,7 +349,7 @@ impl Shell {
                         },
                     );
                 }
-                Err(CheckinError::Refused(words) | CheckinError::Later(words)) => {
+                Err(CheckinError::Refused(words) | CheckinError::Later(words, _)) => {
                     log::error("claim_refused", &words, &[]);
                     tell(&events, Event::ClaimRefused);
                 }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use dayfly_aws::Failure;
+use dayfly_core::machines::{TableError, WantsError};
 use dayfly_ports::StoreError;
 
 use crate::drill::Refusal;
@@ -61,14 +63,26 @@ pub enum Error {
         /// AWS's words.
         reason: String,
     },
-    /// A file could not be read.
-    #[error("the file `{file}` cannot be read: {error}")]
+    /// No file is named, and none lies here.
+    #[error("there is no configuration here: name a file, or go to the folder that has `.dayfly.yml` or `.cirun.yml`")]
+    NoConfiguration,
+    /// A file cannot be read.
+    #[error("`{}` cannot be read: {error}", path.display())]
     File {
-        /// The file.
-        file: String,
+        /// Which.
+        path: PathBuf,
         /// The system's words.
         error: io::Error,
     },
+    /// Nothing of a file can be taken over.
+    #[error("nothing of `{}` can be taken over: mend what is named above", .0.display())]
+    NothingToMigrate(PathBuf),
+    /// What a machine is to have cannot be read.
+    #[error(transparent)]
+    Wants(#[from] WantsError),
+    /// The table of machine types cannot be read.
+    #[error(transparent)]
+    Machines(#[from] TableError),
     /// The output could not be written.
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),

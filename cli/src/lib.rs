@@ -7,12 +7,18 @@ mod arn;
 mod aws;
 pub mod drill;
 mod error;
+pub mod migrate;
 pub mod output;
 pub mod policy;
 pub mod redrive;
 mod stack;
+pub mod types;
+pub mod validate;
+
+use std::io::IsTerminal as _;
 
 use clap::{Args, Parser, Subcommand};
+use dayfly_core::config::Look;
 
 pub use error::Error;
 
@@ -31,8 +37,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Drill(drill::Arguments),
+    Migrate(migrate::Arguments),
     Policy(policy::Arguments),
     Redrive(redrive::Arguments),
+    Types(types::Arguments),
+    Validate(validate::Arguments),
 }
 
 /// Which stack a command is about.
@@ -62,8 +71,21 @@ pub enum Ending {
 pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Error> {
     match cli.command {
         Command::Drill(arguments) => drill::run(&arguments, output).await,
+        Command::Migrate(arguments) => migrate::run(&arguments, look(), output),
         Command::Policy(arguments) => policy::run(&arguments, output).await,
         Command::Redrive(arguments) => redrive::run(&arguments, output).await,
+        Command::Types(arguments) => types::run(&arguments, output),
+        Command::Validate(arguments) => validate::run(&arguments, look(), output),
+    }
+}
+
+/// Colours for a person at a terminal who has not said `NO_COLOR`.
+fn look() -> Look {
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if wanted && std::io::stdout().is_terminal() && std::io::stderr().is_terminal() {
+        Look::Coloured
+    } else {
+        Look::Plain
     }
 }
 

@@ -181,7 +181,7 @@ pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Resul
 
 fn read(file: &PathBuf) -> Result<String, Error> {
     std::fs::read_to_string(file).map_err(|error| Error::File {
-        file: file.display().to_string(),
+        path: file.clone(),
         error,
     })
 }

@@ -122,7 +122,7 @@ class Template(unittest.TestCase):
         for role in ("WebhookRole", "ReporterRole"):
             self.assertFalse({a for a in self.actions(role) if a.startswith("ec2:")}, role)
         self.assertEqual({a for a in self.actions("ReporterRole") if a.startswith("dynamodb:")},
-                         {"dynamodb:GetItem", "dynamodb:PutItem"})
+                         {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"})
 
     def test_only_launch_reads_quotas(self):
         reads = {r for r in self.of_type("AWS::IAM::Role")

@@ -502,6 +502,16 @@ fn the_lifetime_of_the_claim_counts_and_the_agents_own_is_its_ceiling() {
 }
 
 #[test]
+fn an_instance_that_is_to_wait_for_its_runner_does_not_take_the_control_plane_for_lost() {
+    story(vec![
+        (200, Event::ClaimPostponed(at(600)), vec![]),
+        (300, Event::Tick, vec![]),
+        (1099, Event::Tick, vec![]),
+        (1100, Event::Tick, vec![goodbye(GoodbyeReason::Unreachable, None)]),
+    ]);
+}
+
+#[test]
 fn silence_ends_the_instance_before_and_after_the_claim() {
     story(vec![
         (299, Event::Tick, vec![]),

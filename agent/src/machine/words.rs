@@ -35,6 +35,8 @@ pub enum Event {
         /// Whether something is to be run before an interruption ends a job.
         hook: bool,
     },
+    /// The control plane has this instance wait so long for its runner.
+    ClaimPostponed(Duration),
     /// The control plane has nothing for this instance and never will.
     ClaimRefused,
     /// The runner's process runs.

@@ -1,15 +1,22 @@
 //! The claim: the JIT config is minted late, once, and handed out once.
 
+use std::time::Duration;
+
 use dayfly_core::checkin::{ClaimAnswer, JobMessage};
 use dayfly_core::decide::checkin::{self, Claim};
+use dayfly_core::decide::registration::{self, Turn};
 use dayfly_core::ids::{InstanceId, RunnerId};
-use dayfly_core::record::{Change, Runner, Stored};
+use dayfly_core::record::{Change, Runner, Stored, Version};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::MAX_CONFLICTS;
+use dayfly_lifecycle::{MAX_CONFLICTS, draw};
 use dayfly_ports::{ApiError, Bus, GitHub, JitConfig, Minted, Parameters, Scope, Store, StoreError};
 use secrecy::ExposeSecret as _;
 
 use crate::{Denied, Function};
+
+/// No instance is told to come back later than this, unless it has a turn by then: what stood in the way
+/// may be over sooner than GitHub said.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
     /// Registers the caller's runner with GitHub and answers with its JIT config.
@@ -23,12 +30,19 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
             let runner = self.store.runner_on(caller).await?;
             let minting = match checkin::claim(runner.as_ref().map(|stored| &stored.record), caller, now) {
                 Claim::Mint(minting) => minting,
-                Claim::Later(why) => return Err(Denied::Later(why)),
+                Claim::Later(why) => return Err(Denied::Later(why, None)),
                 Claim::Refuse(why) => return Err(Denied::Refused(why)),
             };
-            let Some(Stored { version, .. }) = runner else {
-                return Err(Denied::Later("no runner is recorded for this instance yet"));
+            let Some(Stored {
+                record: runner,
+                version,
+            }) = runner
+            else {
+                return Err(Denied::Later("no runner is recorded for this instance yet", None));
             };
+            if let Some(wait) = self.wait_for_turn(&runner, version, now).await? {
+                return Err(Denied::Later("GitHub takes other registrations first", Some(wait)));
+            }
             match self
                 .store
                 .commit(vec![Change::update(version, (*minting).clone())])
@@ -49,11 +63,40 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
                 Ok(Minted::NameTaken) => self.let_go(Stored::over(version, *minting)).await?,
                 Err(error) => {
                     self.let_go(Stored::over(version, *minting)).await?;
-                    return Err(Denied::Unavailable(error.to_string()));
+                    let wait = error.wait().map(|wait| wait.min(LONGEST_WAIT));
+                    return Err(Denied::Unavailable(error.to_string(), wait));
                 }
             }
         }
         Err(StoreError::Conflict.into())
+    }
+
+    /// How long the runner has to wait until it is its turn to be registered; nothing if it is. One that
+    /// has no turn yet is given one, and it is written down if it lies ahead: whoever comes back for it
+    /// does not draw again. Of a turn that nobody wrote down nothing is lost but that turn.
+    async fn wait_for_turn(
+        &self,
+        runner: &Runner,
+        version: Version,
+        now: Timestamp,
+    ) -> Result<Option<Duration>, StoreError> {
+        match registration::turn(runner, now) {
+            Turn::Now => return Ok(None),
+            Turn::After(wait) => return Ok(Some(wait)),
+            Turn::None => {}
+        }
+        let (bucket, terms) = registration::wanted(runner);
+        let turn = match draw(&self.store, bucket, terms, now).await? {
+            Ok(turn) if turn <= now => return Ok(None),
+            Ok(turn) => turn,
+            Err(wait) => return Ok(Some(wait.max(LONGEST_WAIT))),
+        };
+        let waits = registration::waits(runner, turn, now, &self.deadlines);
+        match self.store.commit(vec![Change::update(version, waits)]).await {
+            // The runner has moved on: the next claim finds out to where.
+            Ok(()) | Err(StoreError::Conflict) => Ok(Some(turn.since(now))),
+            Err(error) => Err(error),
+        }
     }
 
     async fn mint(&self, runner: &Runner, name: &str) -> Result<Minted, ApiError> {

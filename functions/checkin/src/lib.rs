@@ -6,6 +6,8 @@ mod caller;
 mod claim;
 mod start;
 
+use std::time::Duration;
+
 use aws_lambda_events::lambda_function_urls::{LambdaFunctionUrlRequest, LambdaFunctionUrlResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -48,21 +50,21 @@ enum Denied {
     Malformed(String),
     /// 403: no, and asking again won't help.
     Refused(&'static str),
-    /// 409: not yet.
-    Later(&'static str),
-    /// 503: something did not answer.
-    Unavailable(String),
+    /// 409: not yet, but then if that is known.
+    Later(&'static str, Option<Duration>),
+    /// 503: something did not answer, and may then if that is known.
+    Unavailable(String, Option<Duration>),
 }
 
 impl From<FlowError> for Denied {
     fn from(error: FlowError) -> Self {
-        Self::Unavailable(error.to_string())
+        Self::Unavailable(error.to_string(), None)
     }
 }
 
 impl From<StoreError> for Denied {
     fn from(error: StoreError) -> Self {
-        Self::Unavailable(error.to_string())
+        Self::Unavailable(error.to_string(), None)
     }
 }
 
@@ -72,14 +74,22 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
         match self.answer(&request, now).await {
             Ok(answer) => answer,
             Err(denied) => {
-                let (status, error) = match denied {
-                    Denied::Malformed(error) => (400, error),
-                    Denied::Refused(error) => (403, error.to_owned()),
-                    Denied::Later(error) => (409, error.to_owned()),
-                    Denied::Unavailable(error) => (503, error),
+                let (status, error, wait) = match denied {
+                    Denied::Malformed(error) => (400, error, None),
+                    Denied::Refused(error) => (403, error.to_owned(), None),
+                    Denied::Later(error, wait) => (409, error.to_owned(), wait),
+                    Denied::Unavailable(error, wait) => (503, error, wait),
                 };
-                tracing::warn!(status, error, "denied a check-in");
-                answer::json(status, &Refusal { error })
+                let retry_after_seconds = wait.map(|wait| wait.as_millis().div_ceil(1000));
+                let retry_after_seconds = retry_after_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+                tracing::warn!(status, error, retry_after_seconds, "denied a check-in");
+                answer::json(
+                    status,
+                    &Refusal {
+                        error,
+                        retry_after_seconds,
+                    },
+                )
             }
         }
     }
@@ -196,7 +206,7 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
 }
 
 /// The launch of an instance is recorded a moment after it.
-const UNRECORDED: Denied = Denied::Later("no runner is recorded for this instance yet");
+const UNRECORDED: Denied = Denied::Later("no runner is recorded for this instance yet", None);
 
 fn read<T: DeserializeOwned>(request: &LambdaFunctionUrlRequest) -> Result<T, Denied> {
     let text = request.body.as_deref().unwrap_or_default();

@@ -39,7 +39,7 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
     async fn refusal(&self, runner: &Runner, run: RunKey, now: Timestamp) -> Result<Option<String>, Denied> {
         let policy = match self.policies.current(&self.parameters, now).await {
             Err(error @ NoPolicy::Unusable { .. }) => return Ok(Some(error.to_string())),
-            Err(error @ NoPolicy::Unavailable(_)) => return Err(Denied::Unavailable(error.to_string())),
+            Err(error @ NoPolicy::Unavailable(_)) => return Err(Denied::Unavailable(error.to_string(), None)),
             Ok(policy) => policy,
         };
         let asked = Asked {
@@ -51,7 +51,7 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
         match self.policies.admit(&self.github, &policy, asked, now).await {
             Ok(judged) => Ok(judged.err().map(|refused| refused.to_string())),
             Err(error) if error.kind == ApiErrorKind::NotFound => Ok(Some(NO_SUCH_RUN.to_owned())),
-            Err(error) => Err(Denied::Unavailable(error.to_string())),
+            Err(error) => Err(Denied::Unavailable(error.to_string(), error.wait())),
         }
     }
 

@@ -35,7 +35,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let Some(say) = previous.and_then(|previous| news::again(&previous, job, lifecycle)) else {
             return Ok(Vec::new());
         };
-        let known = self.store.notice(job.key).await?;
+        let known = self.store.notice(job.run, job.key).await?;
         let notice = Notice::of(known.as_ref().map(|stored| stored.record.clone()), job, say, now);
         Ok(vec![Change::put(known.as_ref(), notice)])
     }

@@ -79,7 +79,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         mut answer: FleetAnswer,
         now: Timestamp,
     ) -> Result<Vec<QueueId>, FlowError> {
-        answer.errors = quota::explained(&self.quotas, &self.region, &call.record, answer.errors).await;
+        answer.errors = quota::explained(&self.quotas, self.region.as_str(), &call.record, answer.errors).await;
         memory::remember(&self.store, call.record.rung.lifecycle, &answer.errors, now).await;
         let repeated = call.version != dayfly_core::record::Version::FIRST;
         let launched = self.launched(&call.record, answer.instances, repeated, now).await;

@@ -2,13 +2,15 @@
 
 use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::config::Config;
-use dayfly_core::decide::giving_up;
+use dayfly_core::decide::{giving_up, launch};
 use dayfly_core::event::{Event, LaunchDue};
+use dayfly_core::notice;
 use dayfly_core::record::{Change, Job, LaunchPlan, Notice, Rung, Say, Version};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, announce, wake_up};
 use dayfly_ports::{ApiErrorKind, Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
 
+use crate::standing::Standing;
 use crate::{Function, NoPlan, Outcome, scope};
 
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
@@ -35,6 +37,28 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         version: Version,
         now: Timestamp,
     ) -> Result<Outcome, FlowError> {
+        if job.messengers > 0 {
+            // The one before may have told it, and left before anybody heard of that.
+            match self.standing(&job, now).await {
+                Ok(Standing::Waits) => {}
+                Ok(Standing::Over) => {
+                    let outcome = Outcome::Nothing("GitHub says that it is over");
+                    return self.record_job(launch::over(job, now), Some(version), outcome).await;
+                }
+                Ok(Standing::MovedOn(event)) => {
+                    // Due still, should the event be lost on its way.
+                    let asked = giving_up::ask_again(job, now, &self.deadlines);
+                    let outcome = Outcome::Nothing("GitHub says that it has moved on");
+                    let recorded = self.record_job(asked, Some(version), outcome).await?;
+                    self.bus.publish(&event).await?;
+                    return Ok(recorded);
+                }
+                Err(error) => {
+                    // Better two are sent than none.
+                    tracing::warn!(job = %job.key, %error, "GitHub does not say where the job stands");
+                }
+            }
+        }
         let plan = match self.messenger_plan(now).await {
             Ok(plan) => plan,
             Err(NoPlan::Refused(why)) => return self.cannot_send(job, version, why, now).await,
@@ -44,7 +68,11 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 return Ok(Outcome::Postponed);
             }
         };
-        let Some((sent, messenger)) = giving_up::send(job.clone(), plan, now, &self.deadlines) else {
+        let said = self.store.notice(job.run, job.key).await?;
+        let tried = said
+            .as_ref()
+            .map_or(&[][..], |stored| notice::tried(&stored.record.say));
+        let Some((sent, messenger)) = giving_up::send(job.clone(), tried, plan, now, &self.deadlines) else {
             let why = "several were sent and none of them took the job".to_owned();
             return self.cannot_send(job, version, why, now).await;
         };
@@ -80,7 +108,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         outcome: Outcome,
         now: Timestamp,
     ) -> Result<Outcome, FlowError> {
-        let known = self.store.notice(job.key).await?;
+        let known = self.store.notice(job.run, job.key).await?;
         let notice = Notice::of(known.as_ref().map(|stored| stored.record.clone()), &job, say, now);
         let (key, due) = (job.key, job.due_at.is_some());
         let changes = vec![

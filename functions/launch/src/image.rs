@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dayfly_core::config::MachineImage;
 use dayfly_core::ids::ImageId;
+use dayfly_core::machines::Arch;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{Fleet, FleetErrorKind, Image, ParameterError, Parameters};
 use secrecy::ExposeSecret as _;
@@ -33,6 +34,7 @@ impl ImageCache {
         let name = match wanted {
             MachineImage::Ami(image) => image.as_str().to_owned(),
             MachineImage::Parameter(path) => format!("ssm:{path}"),
+            MachineImage::Alias(alias) => alias.to_string(),
         };
         if let Some((image, at)) = self.known.borrow().get(&name)
             && now.since(*at) < FRESH
@@ -42,6 +44,8 @@ impl ImageCache {
         let id = match wanted {
             MachineImage::Ami(image) => image.clone(),
             MachineImage::Parameter(path) => resolve(parameters, path).await?,
+            // Whoever knows the machine has said its architecture; this is the usual one.
+            MachineImage::Alias(alias) => resolve(parameters, &alias.parameter(Arch::X86_64)).await?,
         };
         let image = fleet.image(&id).await.map_err(|error| match error.kind {
             FleetErrorKind::BadRequest => NoPlan::Refused(format!(

@@ -4,6 +4,7 @@
 
 mod again;
 mod config;
+mod entries;
 mod fleet;
 mod giving_up;
 mod image;
@@ -22,7 +23,7 @@ use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::fleet::queue_of;
 use dayfly_core::decide::launch::{self, Need};
 use dayfly_core::event::{Event, JobEvent, LaunchDue, QueueDue};
-use dayfly_core::ids::SubnetId;
+use dayfly_core::ids::{Region, SubnetId};
 use dayfly_core::record::{Change, Job, Runner, Stored, Version, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, wake_up};
@@ -73,8 +74,8 @@ pub struct Function<S, G, F, B, C, P, K, Q> {
     pub clock: K,
     /// The account's quotas.
     pub quotas: Q,
-    /// The region's name, for what people are told.
-    pub region: String,
+    /// The region that the stack is in.
+    pub region: Region,
     /// Images that were looked up.
     pub images: ImageCache,
     /// Zones that were looked up.

@@ -3,6 +3,7 @@
 #![recursion_limit = "256"]
 
 use dayfly_bus::EventBus;
+use dayfly_core::ids::Region;
 use dayfly_ec2::Ec2Fleet;
 use dayfly_function::bus_event::Envelope;
 use dayfly_function::clock::{self, SystemClock};
@@ -31,7 +32,7 @@ async fn main() -> Result<(), Error> {
         parameters: SsmParameters::new(&aws),
         clock: SystemClock,
         quotas: ServiceQuotas::new(&aws),
-        region: aws.region().map(ToString::to_string).unwrap_or_default(),
+        region: Region::new(aws.region().map(ToString::to_string).unwrap_or_default()),
         images: ImageCache::default(),
         zones: ZoneCache::default(),
         subnets: environment.subnets()?,

@@ -8,7 +8,8 @@ use dayfly_core::record::{Job, LaunchPlan, PoolMemory, Rung};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store};
 
-use crate::{Function, NoPlan, config, memory, scope};
+use crate::entries::{Entries, no_such_label};
+use crate::{Function, NoPlan, memory};
 
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
     Function<S, G, F, B, C, P, K, Q>
@@ -16,9 +17,11 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     /// What to launch for a job. Nothing if no runner has its labels and they may be meant for
     /// somebody else's runners.
     pub(crate) async fn plan(&self, job: &mut Job, now: Timestamp) -> Result<Option<LaunchPlan>, NoPlan> {
-        let config = config::load(&self.store, &self.github, &scope(job), now).await?;
-        job.giving_up = config.giving_up;
-        let entries = config.resolve(&job.labels);
+        let Entries {
+            specs: entries,
+            giving_up,
+        } = self.entries(job, now).await?;
+        job.giving_up = giving_up;
         if entries.is_empty() {
             return if labels::must_be_ours(&job.labels) {
                 Err(no_such_label(job))
@@ -48,7 +51,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 found => found?,
             };
             rungs.extend(
-                lifecycles(job, entry, on_demand, &memory, now)
+                lifecycles(job, &entry, on_demand, &memory, now)
                     .into_iter()
                     .map(|lifecycle| Rung {
                         spec: entry.clone(),
@@ -84,13 +87,4 @@ fn lifecycles(
         (true, Fallback::None) => vec![InstanceLifecycle::Spot],
         (false, _) => vec![InstanceLifecycle::OnDemand],
     }
-}
-
-fn no_such_label(job: &Job) -> NoPlan {
-    NoPlan::Refused(format!(
-        "no runner in `{path}` of the default branch of {repository} has all of the labels {labels}: add one, or mend the job's `runs-on`",
-        path = dayfly_core::config::CONFIG_PATH,
-        repository = job.repository,
-        labels = labels::listed(&job.labels),
-    ))
 }

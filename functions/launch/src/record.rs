@@ -157,7 +157,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             &self.deadlines,
         );
         if let (Some(say), Some(job)) = (recorded.say, &job) {
-            let known = self.store.notice(job.record.key).await?;
+            let known = self.store.notice(job.record.run, job.record.key).await?;
             // That all is well is news only where it was said that it is not.
             if known.is_some() || !matches!(say, Say::Launched { .. }) {
                 let notice = Notice::of(

@@ -15,7 +15,7 @@ use dayfly_ports::{
 use crate::{Function, Outcome, scope};
 
 /// Where GitHub says that a job stands.
-enum Standing {
+pub(crate) enum Standing {
     /// It waits for a runner.
     Waits,
     /// It has started or ended, and this would have told us.
@@ -83,7 +83,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         }
     }
 
-    async fn standing(&self, job: &Job, now: Timestamp) -> Result<Standing, ApiError> {
+    pub(crate) async fn standing(&self, job: &Job, now: Timestamp) -> Result<Standing, ApiError> {
         let scope = scope(job);
         let view = match self.github.job(&scope, job.key.job).await {
             Err(error) if error.kind == ApiErrorKind::NotFound => return Ok(Standing::Over),

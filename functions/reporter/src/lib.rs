@@ -2,15 +2,20 @@
 //! that it was interrupted and runs again.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod together;
+
 use dayfly_core::deadlines::Deadlines;
+use std::time::Duration;
+
 use dayfly_core::decide::notice::{self, Ask, Step, Trouble};
-use dayfly_core::event::Event;
-use dayfly_core::ids::{CheckRunId, JobKey};
+use dayfly_core::decide::together as decide;
+use dayfly_core::event::{Event, NoticeDue};
+use dayfly_core::ids::{CheckRunId, RunKey};
 use dayfly_core::notice::{CheckRun, render};
-use dayfly_core::record::{Change, Notice, Stored};
+use dayfly_core::record::{BucketId, Change, Notice, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS};
-use dayfly_ports::{ApiError, ApiErrorKind, CheckView, GitHub, Scope, Store, StoreError};
+use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, draw};
+use dayfly_ports::{ApiError, ApiErrorKind, CheckView, Clock, GitHub, Scope, Store, StoreError};
 
 /// What came of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,25 +39,27 @@ enum Told {
 }
 
 /// The reporter function.
-pub struct Function<S, G> {
+pub struct Function<S, G, K> {
     /// The table.
     pub store: S,
     /// GitHub.
     pub github: G,
+    /// The clock, to wait for what comes right behind.
+    pub clock: K,
     /// Where GitHub's pages are.
     pub web_url: String,
     /// The stack's deadlines.
     pub deadlines: Deadlines,
 }
 
-impl<S: Store, G: GitHub> Function<S, G> {
+impl<S: Store, G: GitHub, K: Clock> Function<S, G, K> {
     /// Handles one event.
     ///
     /// # Errors
     /// If the table did not answer: the event comes again, and the notice is due.
     pub async fn handle(&self, event: Event, now: Timestamp) -> Result<Outcome, FlowError> {
         let outcome = match event {
-            Event::NoticeDue(due) => self.say(due.key, now).await?,
+            Event::NoticeDue(due) => self.say(due, now).await?,
             Event::JobQueued(_)
             | Event::JobInProgress(_)
             | Event::JobCompleted(_)
@@ -64,14 +71,16 @@ impl<S: Store, G: GitHub> Function<S, G> {
         Ok(outcome)
     }
 
-    /// Says a notice, and what is to be said in its place by then.
-    async fn say(&self, key: JobKey, now: Timestamp) -> Result<Outcome, FlowError> {
+    /// Says a notice, and what is to be said in its place by then; or all of its run attempt, if they
+    /// are many.
+    async fn say(&self, due: NoticeDue, now: Timestamp) -> Result<Outcome, FlowError> {
         let mut outcome = Outcome::Nothing;
+        let mut may_write = false;
         for _ in 0..MAX_CONFLICTS {
             let Some(Stored {
                 record: before,
                 version,
-            }) = self.store.notice(key).await?
+            }) = self.store.notice(due.run, due.key).await?
             else {
                 return Ok(Outcome::Nothing);
             };
@@ -80,6 +89,17 @@ impl<S: Store, G: GitHub> Function<S, G> {
                 Step::Nothing => return Ok(outcome),
                 Step::Ask(held, ask) => (*held, ask),
             };
+            if before.key.is_of_all() || !self.is_apart(&before).await? {
+                return self.say_together(&before).await;
+            }
+            if ask != Ask::Find && !may_write {
+                if let Err(wait) = self.draw(&before, now).await? {
+                    let later = decide::put_off(&before, wait, now);
+                    self.record(Change::update(version, later)).await?;
+                    return Ok(Outcome::Postponed);
+                }
+                may_write = true;
+            }
             if !self.record(Change::update(version, held.clone())).await? {
                 continue;
             }
@@ -90,6 +110,7 @@ impl<S: Store, G: GitHub> Function<S, G> {
                 Ok(Told::Said(id)) => {
                     self.said(&held, id, &check, now).await?;
                     outcome = Outcome::Said;
+                    may_write = false;
                 }
                 Ok(Told::Found(found)) => {
                     let found = found.map(|view| (view.id, view.concluded));
@@ -100,6 +121,29 @@ impl<S: Store, G: GitHub> Function<S, G> {
             }
         }
         Err(StoreError::Conflict.into())
+    }
+
+    /// Whether a notice is told by a check run of its own.
+    async fn is_apart(&self, notice: &Notice) -> Result<bool, StoreError> {
+        if decide::has_its_own(notice) {
+            return Ok(true);
+        }
+        let run = RunKey {
+            run: notice.run,
+            attempt: notice.key.attempt,
+        };
+        Ok(self.store.notices(run, decide::APART + 1).await?.len() <= decide::APART)
+    }
+
+    /// Takes a write of content out of what GitHub allows the installation; or how long to wait for one.
+    async fn draw(&self, notice: &Notice, now: Timestamp) -> Result<Result<(), Duration>, StoreError> {
+        let bucket = BucketId::ContentWrites(notice.installation);
+        let turn = draw(&self.store, bucket, decide::terms(&notice.say), now).await?;
+        if let Err(wait) = turn {
+            tracing::info!(job = %notice.key, run = %notice.run, seconds = wait.as_secs(),
+                "GitHub takes what else there is to say first");
+        }
+        Ok(turn.map(drop))
     }
 
     async fn ask(&self, notice: &Notice, ask: Ask, check: &CheckRun) -> Result<Told, ApiError> {
@@ -140,7 +184,7 @@ impl<S: Store, G: GitHub> Function<S, G> {
             if self.record(Change::update(version, said)).await? {
                 return Ok(());
             }
-            let newer = self.store.notice(held.record.key).await?;
+            let newer = self.store.notice(held.record.run, held.record.key).await?;
             next = newer.and_then(|Stored { record, version }| {
                 let then = notice::said_meanwhile(&record, &held.record, id, check.conclusion, now)?;
                 Some((version, then))

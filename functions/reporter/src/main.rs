@@ -3,7 +3,8 @@
 #![recursion_limit = "256"]
 
 use dayfly_function::bus_event::Envelope;
-use dayfly_function::{clock, span};
+use dayfly_function::clock::{self, SystemClock};
+use dayfly_function::span;
 use dayfly_github::GitHubApp;
 use dayfly_parameters::SsmParameters;
 use dayfly_reporter::Function;
@@ -22,6 +23,7 @@ async fn main() -> Result<(), Error> {
         store: DynamoTable::new(&aws, environment.table()?),
         web_url: github.web_url(),
         github: GitHubApp::new(github, SsmParameters::new(&aws)),
+        clock: SystemClock,
         deadlines: environment.deadlines()?,
     };
     run(service_fn(async |event: LambdaEvent<Envelope>| {

@@ -36,7 +36,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
             if let Some(Record::Notice(notice)) = over.map(|change| change.record) {
                 announce(&self.bus, &notice).await;
             }
-            if let Some(key) = waits_again(&after) {
+            if let Some(key) = waits_again(&after, now) {
                 self.bus.publish(&Event::LaunchDue(LaunchDue::of_job(key))).await?;
             }
             let to_end: Vec<RunnerName> = [&after.taken, &after.own]
@@ -59,7 +59,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
 
     /// What is to be said of a job that is over, if it is said to wait.
     async fn said_to_be_over(&self, event: &JobEvent, now: Timestamp) -> Result<Option<Change>, StoreError> {
-        let Some(Stored { record, version }) = self.store.notice(event.key()).await? else {
+        let Some(Stored { record, version }) = self.store.notice(event.run, event.key()).await? else {
             return Ok(None);
         };
         Ok(record.over(now).map(|over| Change::update(version, over)))

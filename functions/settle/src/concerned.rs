@@ -4,6 +4,7 @@ use dayfly_core::decide::settle::Concerned;
 use dayfly_core::event::JobEvent;
 use dayfly_core::ids::{JobKey, RunnerName};
 use dayfly_core::record::{Change, Job, JobState, Record, Runner, Stored, Telling};
+use dayfly_core::time::Timestamp;
 use dayfly_ports::{Store, StoreError};
 
 /// Them, as they lie in the table.
@@ -72,10 +73,11 @@ impl Loaded {
     }
 }
 
-/// The job that lost its runner to another, and has to have a new one.
-pub fn waits_again(after: &Concerned) -> Option<JobKey> {
+/// The job that lost its runner to another, and has to have a new one now.
+pub fn waits_again(after: &Concerned, now: Timestamp) -> Option<JobKey> {
     let robbed = after.robbed.as_ref()?;
-    (robbed.state == JobState::Queued || robbed.telling == Telling::Due).then_some(robbed.key)
+    let waits = robbed.state == JobState::Queued || robbed.telling == Telling::Due;
+    (waits && robbed.due_at.is_some_and(|at| at <= now)).then_some(robbed.key)
 }
 
 fn changed<R: PartialEq + Into<Record>>(before: Option<Stored<R>>, after: Option<R>) -> Option<Change> {

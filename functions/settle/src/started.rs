@@ -26,7 +26,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
                 done => done?,
             }
             tracing::info!(job = %event.key(), run = %event.run, runner = event.runner_name, "the job has started");
-            if let Some(key) = waits_again(&after) {
+            if let Some(key) = waits_again(&after, now) {
                 self.bus.publish(&Event::LaunchDue(LaunchDue::of_job(key))).await?;
             }
             // It was interrupted before we knew which job it ran.

@@ -56,7 +56,10 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                 Ok(self.bus.publish(&Event::QueueDue(due)).await?)
             }
             Record::Notice(notice) => {
-                let due = NoticeDue { key: notice.key };
+                let due = NoticeDue {
+                    run: notice.run,
+                    key: notice.key,
+                };
                 let told = notice::told(*notice, now, &self.deadlines);
                 if self.record(Change::update(version, told)).await? {
                     self.bus.publish(&Event::NoticeDue(due)).await?;

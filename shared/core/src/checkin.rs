@@ -268,4 +268,15 @@ impl From<Order> for OrderAnswer {
 pub struct Refusal {
     /// Why, in words.
     pub error: String,
+    /// In how many seconds to ask again, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_seconds: Option<u64>,
+}
+
+impl Refusal {
+    /// How long to wait before asking again, if that is known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after_seconds.map(Duration::from_secs)
+    }
 }

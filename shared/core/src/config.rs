@@ -1,15 +1,35 @@
-//! `.dayfly.yml`: which runner a label stands for.
+//! The files that say which runner a label stands for: `.dayfly.yml`, and `.cirun.yml` as it is.
 
+mod choose;
+pub mod cirun;
+mod finding;
+mod keys;
+mod node;
 mod read;
-mod units;
-
-use std::time::Duration;
+mod render;
+#[cfg(any(test, feature = "schema"))]
+pub mod schema;
+mod spec;
+pub(crate) mod units;
+mod volume;
+mod words;
+mod write;
+mod yaml;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ImageId, InstanceType};
+use crate::ids::{Region, Repository};
 use crate::labels::{self, Label};
-use crate::money::MicroDollars;
+
+pub use choose::{Choice, Format, PATHS, choose};
+pub use finding::{ConfigError, Finding, Severity};
+pub use render::{Look, all as rendered};
+pub use spec::{
+    AllocationStrategy, Breaker, Fallback, MAX_RERUNS, MachineImage, Rebalance, RerunOnDemand, RerunPolicy, RerunWhat,
+    RunnerSpec, Volume, VolumeType,
+};
+
+use finding::Findings;
 
 /// Where a repository's configuration lies, on its default branch.
 pub const CONFIG_PATH: &str = ".dayfly.yml";
@@ -25,7 +45,8 @@ runners:
     disk_size: 100GiB
 ";
 
-/// The machine that takes a job in order to fail it: the cheapest there is that runs GitHub's runner.
+/// The machine that takes a job in order to fail it: the cheapest there is that runs GitHub's runner. One
+/// that takes another by mistake has that run again, at no higher price than before.
 const MESSENGER: &str = "
 runners:
   - name: messenger
@@ -35,162 +56,58 @@ runners:
     spot: false
     idle_timeout: 3m
     max_lifetime: 15m
+    rerun_on_demand: never
 ";
 
-/// The largest file that is read.
-const MAX_BYTES: usize = 64 * 1024;
-
-/// Where the image of a runner comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MachineImage {
-    /// An AMI by its id.
-    Ami(ImageId),
-    /// An SSM parameter that holds an AMI id.
-    Parameter(String),
-}
-
-/// A runner as the configuration describes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunnerSpec {
-    /// Its name in the file.
-    pub name: String,
-    /// The labels that stand for it.
-    pub labels: Vec<Label>,
-    /// The instance types that will do.
-    pub instance_types: Vec<InstanceType>,
-    /// The image to start.
-    pub image: MachineImage,
-    /// Spot capacity, or else on-demand.
-    pub spot: bool,
-    /// What is tried once no spot capacity is left.
-    pub fallback: Fallback,
-    /// What an hour of an instance may cost at most; whatever EC2 asks, if not given.
-    pub max_price: Option<MicroDollars>,
-    /// How EC2 picks among the pools of spot capacity.
-    pub allocation_strategy: AllocationStrategy,
-    /// When interruptions make it leave spot for a while; never, if not given.
-    pub breaker: Option<Breaker>,
-    /// What the instance runs, in bash, when EC2 takes it back while a job runs.
-    pub on_interruption: Option<String>,
-    /// What a rebalance recommendation does.
-    pub rebalance: Rebalance,
-    /// When and how interrupted jobs are run again.
-    pub rerun: RerunPolicy,
-    /// The root volume's size in GiB; the image's own if not given.
-    pub disk_gib: Option<u32>,
-    /// How long it waits for a job; the stack's deadline if not given.
-    pub idle_timeout: Option<Duration>,
-    /// How long it may live in all; the stack's deadline if not given, and never longer than that.
-    pub max_lifetime: Option<Duration>,
-}
-
-/// What is tried once no spot capacity is left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fallback {
-    /// Nothing: the next entry with the label, or spot again later.
-    #[default]
-    None,
-    /// The same instance types on demand.
-    OnDemand,
-}
-
-/// How EC2 picks among the pools of spot capacity.
-///
-/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-fleet-allocation-strategy.html>
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AllocationStrategy {
-    /// The cheapest of the pools that are least likely to be interrupted.
-    #[default]
-    PriceCapacityOptimized,
-    /// The pool that is least likely to be interrupted.
-    CapacityOptimized,
-    /// The cheapest pool.
-    LowestPrice,
-}
-
-/// Leaves spot for a while after so many interruptions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Breaker {
-    /// So many interruptions
-    pub interruptions: u32,
-    /// in this time
-    pub within: Duration,
-    /// send the next jobs to on-demand for so long.
-    pub on_demand_for: Duration,
-}
-
-/// What a rebalance recommendation does: EC2's word that an instance is more likely to be
-/// interrupted than others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rebalance {
-    /// It is noted.
-    #[default]
-    Mark,
-    /// A runner that has no job yet is ended, and another launched.
-    DrainIfIdle,
-}
-
-/// When and how interrupted jobs are run again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RerunPolicy {
-    /// Which jobs.
-    pub what: RerunWhat,
-    /// How often a run is run again at most.
-    pub max: u32,
-    /// Which re-runs get on-demand capacity.
-    pub on_demand: RerunOnDemand,
-}
-
-/// Which jobs are run again after an interruption.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RerunWhat {
-    /// The interrupted ones; those that failed by themselves only where GitHub cannot tell them apart.
-    #[default]
-    Interrupted,
-    /// All failed jobs of the run.
-    Failed,
-    /// None.
-    Never,
-}
-
-/// Which re-runs get on-demand capacity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RerunOnDemand {
-    /// The last that is allowed.
-    #[default]
-    Last,
-    /// Every one.
-    Always,
-    /// None.
-    Never,
-}
-
-impl Default for RerunPolicy {
-    fn default() -> Self {
-        Self {
-            what: RerunWhat::default(),
-            max: MAX_RERUNS,
-            on_demand: RerunOnDemand::default(),
-        }
-    }
-}
-
-/// How often an interrupted run is run again, unless the file says otherwise.
-pub const MAX_RERUNS: u32 = 2;
-
 /// A repository's configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// Its runners, in the order of the file.
+    /// Its runners, in the order in which they are tried.
     pub runners: Vec<RunnerSpec>,
     /// How a job is told that it is given up.
     pub giving_up: GivingUp,
+    /// The repository whose file this one extends.
+    pub extends: Option<Repository>,
+    /// Entries that cannot be launched, so that the next with their labels is tried.
+    pub passed: Vec<Passed>,
+    /// The GitHub users whose jobs are taken; everybody's, if not given.
+    pub actors: Option<Vec<String>>,
+    said: Said,
+}
+
+/// An entry that cannot be launched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Its name in the file.
+    pub name: String,
+    /// Its labels.
+    pub labels: Vec<Label>,
+    /// Why not, in words that name it.
+    pub why: String,
+}
+
+/// What a file says of jobs that are given up, as far as it says anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Said {
+    messenger: Option<bool>,
+    cancel_run: Option<bool>,
+}
+
+impl Said {
+    fn or(self, other: Self) -> Self {
+        Self {
+            messenger: self.messenger.or(other.messenger),
+            cancel_run: self.cancel_run.or(other.cancel_run),
+        }
+    }
+
+    fn giving_up(self) -> GivingUp {
+        let default = GivingUp::default();
+        GivingUp {
+            messenger: self.messenger.unwrap_or(default.messenger),
+            cancel_run: self.cancel_run.unwrap_or(default.cancel_run),
+        }
+    }
 }
 
 /// How a job is told that it is given up, besides the check run on its commit.
@@ -211,10 +128,30 @@ impl Default for GivingUp {
     }
 }
 
-/// A configuration that cannot be used, in words for the author of the file.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{CONFIG_PATH}`: {0}")]
-pub struct ConfigError(String);
+/// What a file is read for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Context<'a> {
+    /// The stack's region: runners for another are passed over. If it is not known, none is.
+    pub region: Option<&'a Region>,
+}
+
+/// What came of reading a file.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// What it means; nothing if it cannot be used.
+    pub config: Option<Config>,
+    /// All that was found, in the order of the file.
+    pub findings: Vec<Finding>,
+}
+
+impl Reading {
+    /// How many findings are as bad as that.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        let alike = self.findings.iter().filter(|finding| finding.severity == severity);
+        alike.count()
+    }
+}
 
 impl Config {
     /// What holds in a repository that has no file.
@@ -231,21 +168,24 @@ impl Config {
     /// Never, which a test shows: the text is our own.
     pub fn messenger() -> Result<RunnerSpec, ConfigError> {
         let mut runners = Self::parse(MESSENGER)?.runners;
-        runners.pop().ok_or_else(|| ConfigError("no messenger".to_owned()))
+        runners.pop().ok_or_else(|| ConfigError::new(Vec::new(), MESSENGER))
     }
 
-    /// Reads a file.
+    /// Reads a `.dayfly.yml`, wherever the stack is.
     ///
     /// # Errors
-    /// If it is too large, no YAML, or not what the keys allow; the text names line and column.
+    /// If it cannot be used; the text has all errors, each with its line.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        if text.len() > MAX_BYTES {
-            return Err(ConfigError(format!(
-                "the file has {} bytes; at most {MAX_BYTES} are read. Take out what no runner needs.",
-                text.len()
-            )));
-        }
-        read::config(text)
+        Self::of_file(CONFIG_PATH, text, Context::default())
+    }
+
+    /// Reads a file of any format, which its path tells.
+    ///
+    /// # Errors
+    /// If it cannot be used; the text has all errors, each with its line.
+    pub fn of_file(path: &str, text: &str, context: Context<'_>) -> Result<Self, ConfigError> {
+        let Reading { config, findings } = read(path, text, context);
+        config.ok_or_else(|| ConfigError::new(findings, text))
     }
 
     /// The runners that a job with these labels asks for, in the order in which they are tried: that
@@ -257,6 +197,64 @@ impl Config {
             .iter()
             .filter(|runner| labels::matches(labels, &runner.labels));
         matching.collect()
+    }
+
+    /// Whether jobs of this GitHub user are taken, as far as the file has a say in it.
+    #[must_use]
+    pub fn is_for(&self, actor: &str) -> bool {
+        let Some(actors) = &self.actors else { return true };
+        actors.iter().any(|one| one.eq_ignore_ascii_case(actor))
+    }
+
+    /// The entries that a job with these labels asks for, but that cannot be launched.
+    #[must_use]
+    pub fn passed_over(&self, labels: &[Label]) -> Vec<&Passed> {
+        let matching = self
+            .passed
+            .iter()
+            .filter(|entry| labels::matches(labels, &entry.labels));
+        matching.collect()
+    }
+
+    /// This file with what it takes over of the one that it extends: its own runners come first and
+    /// replace those of the same name, and what it says holds. What `base` extends itself is left aside.
+    #[must_use]
+    pub fn extended_by(mut self, base: Self) -> Self {
+        let own: Vec<String> = self.names().map(str::to_owned).collect();
+        let is_new = |name: &str| !own.iter().any(|one| one == name);
+        self.runners
+            .extend(base.runners.into_iter().filter(|runner| is_new(&runner.name)));
+        self.passed
+            .extend(base.passed.into_iter().filter(|entry| is_new(&entry.name)));
+        self.actors = self.actors.or(base.actors);
+        self.said = self.said.or(base.said);
+        self.giving_up = self.said.giving_up();
+        self
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let runners = self.runners.iter().map(|runner| runner.name.as_str());
+        runners.chain(self.passed.iter().map(|entry| entry.name.as_str()))
+    }
+}
+
+/// Reads a file of any format, which its path tells, and finds all that is wrong with it.
+#[must_use]
+pub fn read(path: &str, text: &str, context: Context<'_>) -> Reading {
+    let mut findings = Findings::new(path);
+    let config = match yaml::tree(text) {
+        Ok(root) => match Format::of(path) {
+            Format::Dayfly => read::config(&root, context, &mut findings),
+            Format::Cirun => cirun::config(&root, context, &mut findings),
+        },
+        Err(errors) => {
+            findings.unreadable(errors);
+            None
+        }
+    };
+    Reading {
+        config,
+        findings: findings.finish(),
     }
 }
 

@@ -88,6 +88,10 @@ pub const SAYING: Duration = Duration::from_secs(45);
 /// How soon a re-run that GitHub refused because the run is not over yet is asked for again.
 pub const RERUN_RETRY: Duration = Duration::from_secs(20);
 
+/// How far the webhook of a job may be behind what its runner itself has said of it, before the job that
+/// the runner was meant for is given another.
+pub const BEHIND: Duration = minutes(1);
+
 /// No end that failed is left alone for longer, though the retries of a launch may be further apart.
 pub const LONGEST_PAUSE: Duration = minutes(8);
 

@@ -12,9 +12,11 @@ pub mod notice;
 pub mod outcome;
 pub mod patrol;
 pub mod pools;
+pub mod registration;
 pub mod rerun;
 pub mod settle;
 pub mod sweep;
+pub mod together;
 pub mod turns;
 
 #[cfg(test)]

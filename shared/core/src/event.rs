@@ -153,7 +153,9 @@ pub struct QueueDue {
 /// Something is to be said of this job on its commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoticeDue {
-    /// The job.
+    /// Its run.
+    pub run: RunId,
+    /// The job, or all of its attempt.
     pub key: JobKey,
 }
 
@@ -301,7 +303,10 @@ mod tests {
                 queue: QueueId::new("octo/gpu/gpu/spot/1"),
                 fleet: Some(FleetId::new("dayfly-11-1-1-t1")),
             }),
-            Event::NoticeDue(NoticeDue { key: job().key() }),
+            Event::NoticeDue(NoticeDue {
+                run: job().run,
+                key: job().key(),
+            }),
         ] {
             let detail = serde_json::from_str(&event.detail().unwrap()).unwrap();
             assert_eq!(Event::read(event.kind(), detail).unwrap(), event);

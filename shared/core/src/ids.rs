@@ -104,6 +104,14 @@ text_id! {
     /// A subnet id, `subnet-…`.
     SubnetId
 }
+text_id! {
+    /// A security group's id, `sg-…`.
+    SecurityGroupId
+}
+text_id! {
+    /// An AWS region, `eu-west-1`.
+    Region
+}
 
 /// A repository by its full name, `owner/name`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -180,6 +188,20 @@ pub struct JobKey {
     pub job: JobId,
     /// The attempt of its run.
     pub attempt: RunAttempt,
+}
+
+impl JobKey {
+    /// Stands for all jobs of a run attempt; GitHub counts jobs from 1.
+    #[must_use]
+    pub fn of_all(attempt: RunAttempt) -> Self {
+        Self { job: JobId(0), attempt }
+    }
+
+    /// Whether it stands for all jobs of a run attempt.
+    #[must_use]
+    pub fn is_of_all(self) -> bool {
+        self.job == JobId(0)
+    }
 }
 
 impl fmt::Display for JobKey {

@@ -1,5 +1,7 @@
 //! Labels: which jobs may be ours, and which runner a job asks for.
 
+pub mod inline;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -31,7 +33,9 @@ impl Label {
     /// label unique to a run, so that no other job takes its runner.
     #[must_use]
     pub fn kind(&self) -> &str {
-        self.0.split_once("--").map_or(&self.0, |(kind, _)| kind)
+        // A search for a text costs more than labels are long, and every label of a file is asked.
+        let dashes = self.0.as_bytes().windows(2).position(|two| two == b"--");
+        dashes.and_then(|at| self.0.get(..at)).unwrap_or(&self.0)
     }
 
     fn is_self_hosted(&self) -> bool {

@@ -1,6 +1,8 @@
 //! What is said of a job on its commit: a notice as one of GitHub's check runs.
 
 mod markdown;
+mod plain;
+mod together;
 mod words;
 
 use std::fmt::Write as _;
@@ -8,8 +10,10 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use crate::capacity::Tried;
-use crate::ids::{JobId, JobKey, RunAttempt};
+use crate::ids::{JobId, JobKey, RunAttempt, RunId};
 use crate::record::{Notice, Say};
+
+pub use plain::job_log;
 
 /// How a check run is concluded. Neither is a judgement on the commit: a success could stand in for
 /// the job's own, and a cancelled check run stops a merge as a failed one does.
@@ -52,13 +56,18 @@ const MAX_TEXT: usize = 65_535;
 const MAX_LINE: usize = 200;
 
 /// What the check run of a job is called: `<job>/<attempt>` for the first, and `/2`, `/3` … behind it
-/// for those that took its place.
+/// for those that took its place. That of all jobs of an attempt has `run-<run>` in place of the job.
 #[must_use]
-pub fn external_id(key: JobKey, serial: u32) -> String {
-    if serial <= 1 {
-        key.to_string()
+pub fn external_id(run: RunId, key: JobKey, serial: u32) -> String {
+    let first = if key.is_of_all() {
+        format!("run-{run}/{}", key.attempt)
     } else {
-        format!("{key}/{serial}")
+        key.to_string()
+    };
+    if serial <= 1 {
+        first
+    } else {
+        format!("{first}/{serial}")
     }
 }
 
@@ -74,11 +83,23 @@ pub fn job_of(external_id: &str) -> Option<JobKey> {
 /// The check run that says a notice. `web` is where GitHub's pages are, `https://github.com` say.
 #[must_use]
 pub fn render(notice: &Notice, web: &str) -> CheckRun {
+    if let Say::Together { told } = &notice.say {
+        return CheckRun {
+            head_sha: notice.head_sha.clone(),
+            name: format!("dayfly / run {}", notice.run),
+            external_id: external_id(notice.run, notice.key, notice.serial),
+            details_url: run_url(notice, web),
+            conclusion: together::concluded(told),
+            title: markdown::line(&together::title(told, notice, web), MAX_LINE),
+            summary: markdown::cut(&together::summary(told, notice, web), MAX_TEXT),
+            text: Some(together::text(told, notice, web, MAX_TEXT)),
+        };
+    }
     let said = words::of(notice, web);
     CheckRun {
         head_sha: notice.head_sha.clone(),
         name: markdown::line(&format!("dayfly / {}", notice.job_name), MAX_LINE),
-        external_id: external_id(notice.key, notice.serial),
+        external_id: external_id(notice.run, notice.key, notice.serial),
         details_url: format!("{}/job/{}", run_url(notice, web), notice.key.job),
         conclusion: conclusion(&notice.say),
         title: markdown::line(&said.title, MAX_LINE),
@@ -94,15 +115,18 @@ fn conclusion(say: &Say) -> Option<CheckConclusion> {
         Say::Launched { .. } | Say::Interrupted { .. } | Say::Again { .. } | Say::Over { .. } => {
             Some(CheckConclusion::Neutral)
         }
+        Say::Together { told } => together::concluded(told),
     }
 }
 
-fn tried(say: &Say) -> &[Tried] {
+/// What was tried before this was said.
+#[must_use]
+pub fn tried(say: &Say) -> &[Tried] {
     match say {
         Say::Waiting { tried, .. } | Say::Launched { tried, .. } | Say::GivenUp { tried, .. } | Say::Over { tried } => {
             tried
         }
-        Say::Interrupted { .. } | Say::Again { .. } => &[],
+        Say::Interrupted { .. } | Say::Again { .. } | Say::Together { .. } => &[],
     }
 }
 
@@ -144,18 +168,24 @@ fn row(one: &Tried) -> String {
         },
     );
     let said = format!("{}: {}", one.code, one.message);
+    format!(
+        "| {kind} | {zone} | {} | {} | {} | {} |\n",
+        one.lifecycle,
+        markdown::cell(&said),
+        one.times,
+        when(one),
+    )
+}
+
+/// From when to when something was tried.
+fn when(one: &Tried) -> String {
     let mut when = format!("{} {}", one.first.utc_day(), one.first.utc_time());
     if one.last.utc_day() != one.first.utc_day() {
         let _ = write!(when, " – {} {}", one.last.utc_day(), one.last.utc_time());
     } else if one.last.seconds() != one.first.seconds() {
         let _ = write!(when, " – {}", one.last.utc_time());
     }
-    format!(
-        "| {kind} | {zone} | {} | {} | {} | {when} |\n",
-        one.lifecycle,
-        markdown::cell(&said),
-        one.times,
-    )
+    when
 }
 
 #[cfg(test)]

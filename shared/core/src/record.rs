@@ -17,10 +17,10 @@ mod patrol;
 mod pools;
 mod runner;
 
-pub use bucket::{Bucket, BucketId};
+pub use bucket::{Bucket, BucketId, Terms};
 pub use fleet::{FleetCall, LaunchPlan, LaunchQueue, Rung, Waiting};
 pub use id::RecordId;
-pub use notice::{AfterInterruption, MessengerNews, Notice, Say};
+pub use notice::{AfterInterruption, MessengerNews, Notice, Say, Told};
 pub use patrol::{Patrol, Watched, WatchedRepository};
 pub use pools::{PoolFailure, PoolInterruption, PoolMemory};
 pub use runner::{Ending, Launched, Message, Runner, RunnerState};
@@ -217,6 +217,8 @@ pub enum Rerun {
 pub struct CachedConfig {
     /// Whose.
     pub repository: Repository,
+    /// Where the file lies.
+    pub path: Option<String>,
     /// GitHub's name for this state of the file.
     pub etag: Option<String>,
     /// The file, or nothing if there is none.
@@ -277,7 +279,7 @@ impl Record {
         match self {
             Self::Delivery(delivery) => RecordId::Delivery(delivery.delivery.clone()),
             Self::Job(job) => RecordId::Job(job.key),
-            Self::Notice(notice) => RecordId::Notice(notice.key),
+            Self::Notice(notice) => RecordId::Notice(notice.run, notice.key),
             Self::Runner(runner) => RecordId::Runner(runner.name.clone()),
             Self::FleetCall(call) => RecordId::FleetCall(call.id.clone()),
             Self::Queue(queue) => RecordId::Queue(queue.id.clone()),
@@ -326,7 +328,7 @@ impl Record {
             Self::FleetCall(call) => call.due_at.is_none().then(|| call.requested_at.after(KEEP_ENDED)),
             Self::Queue(queue) => Some(queue.held_until.after(KEEP_QUEUE)),
             Self::Waiting(waiting) => Some(waiting.since.after(KEEP_QUEUE)),
-            Self::Bucket(bucket) => Some(bucket.at.after(KEEP_QUEUE)),
+            Self::Bucket(bucket) => Some(bucket.full_at.after(KEEP_QUEUE)),
             Self::Instance(instance) => Some(instance.at.after(2 * KEEP_ENDED)),
             Self::Run(run) => run.due_at.is_none().then(|| run.at.after(KEEP_ENDED + KEEP_ENDED)),
             Self::Config(_) | Self::Wake(_) | Self::Watched(_) | Self::Patrol(_) | Self::Pools(_) => None,

@@ -35,9 +35,16 @@ pub fn of_event(event: &Event, request: &str) -> Span {
                 span.record("fleet", fleet.as_str());
             }
         }
-        Event::LaunchDue(LaunchDue { key, .. }) | Event::NoticeDue(NoticeDue { key }) => {
+        Event::LaunchDue(LaunchDue { key, .. }) => {
             span.record("job", key.job.0);
             span.record("attempt", key.attempt.0);
+        }
+        Event::NoticeDue(NoticeDue { run, key }) => {
+            span.record("run", run.0);
+            span.record("attempt", key.attempt.0);
+            if !key.is_of_all() {
+                span.record("job", key.job.0);
+            }
         }
     }
     span

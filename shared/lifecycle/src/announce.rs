@@ -6,7 +6,10 @@ use dayfly_ports::Bus;
 
 /// Tells whoever says notices of one that was recorded. If that fails, the next sweep does it.
 pub async fn announce<B: Bus>(bus: &B, notice: &Notice) {
-    let due = NoticeDue { key: notice.key };
+    let due = NoticeDue {
+        run: notice.run,
+        key: notice.key,
+    };
     if let Err(error) = bus.publish(&Event::NoticeDue(due)).await {
         tracing::warn!(job = %notice.key, %error, "what is to be said of the job waits for the next sweep");
     }

@@ -80,7 +80,7 @@ async fn previous<S: Store>(store: &S, known: bool, key: RunKey) -> Result<Optio
 
 /// What a job's check run is to say from now on.
 async fn notice<S: Store>(store: &S, job: &Job, say: Say, now: Timestamp) -> Result<Change, StoreError> {
-    let known = store.notice(job.key).await?;
+    let known = store.notice(job.run, job.key).await?;
     let before = known.as_ref().map(|stored| stored.record.clone());
     Ok(Change::put(known.as_ref(), Notice::of(before, job, say, now)))
 }
@@ -100,7 +100,7 @@ async fn may_wait<S: Store, B: Bus>(
             return Ok(());
         };
         let waits = job.state == JobState::Queued;
-        let due = job.due_at.is_some();
+        let due = job.due_at.is_some_and(|at| at <= now);
         let mut changes = Vec::new();
         if waits && news::is_interruption(runner) {
             let say = news::interrupted(runner, AfterInterruption::AnotherInstance, now);

@@ -16,7 +16,7 @@ use dayfly_ports::{ApiError, BusError, FleetError, ScheduleError, StoreError};
 pub use admission::{Asked, NoPolicy, Policies};
 pub use announce::announce;
 pub use ask::event_of;
-pub use bucket::bucket_with_one_taken;
+pub use bucket::{bucket_with_one_taken, draw};
 pub use follow::follow_up;
 pub use pools::remember_of_pools;
 pub use reap::{Reaped, reap};

@@ -137,7 +137,7 @@ async fn told<S: Store>(store: &S, run: &Run, now: Timestamp) -> Result<Vec<Chan
         let Some(Stored { record: job, .. }) = store.job(*key).await? else {
             continue;
         };
-        let known = store.notice(*key).await?;
+        let known = store.notice(run.key.run, *key).await?;
         let notice = news::of_run(known.as_ref().map(|stored| &stored.record), &job, run, now);
         changes.extend(notice.map(|notice| Change::put(known.as_ref(), notice)));
     }

@@ -1,6 +1,6 @@
 //! The table.
 
-use dayfly_core::ids::{DeliveryId, FleetId, InstanceId, JobKey, QueueId, Repository, RunKey, RunnerName};
+use dayfly_core::ids::{DeliveryId, FleetId, InstanceId, JobKey, QueueId, Repository, RunId, RunKey, RunnerName};
 use dayfly_core::record::{
     Bucket, BucketId, CachedConfig, Change, Delivery, FleetCall, Instance, Job, LaunchQueue, Notice, Patrol,
     PoolMemory, Record, RecordId, Run, Runner, Stored, Waiting, Wake, Watched, WrongKind,
@@ -27,6 +27,15 @@ impl From<WrongKind> for StoreError {
     }
 }
 
+/// What asking a bucket for a call came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draw {
+    /// Here is one; the bucket without it.
+    Taken(Bucket),
+    /// There is none; the bucket as it stands.
+    Short(Bucket),
+}
+
 /// The one table that holds all state.
 pub trait Store {
     /// Reads one record as it stands now, not as an older copy has it.
@@ -40,6 +49,13 @@ pub trait Store {
     /// The records that are due at `now`, earliest first, at most `limit`. The answer may lag
     /// behind the table: commit with the version it names.
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Stored<Record>>, StoreError>;
+
+    /// Takes a call out of a bucket, unless it is full only after `latest`. Answers the bucket then, or
+    /// as it stands.
+    ///
+    /// One write that nobody has to have read it for: of however many who ask at once each gets a call
+    /// of its own, or none, and nobody has to ask again because another was faster.
+    async fn draw(&self, bucket: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError>;
 
     /// Whether any record is due at all, now or later. The answer may lag behind the table.
     async fn anything_lives(&self) -> Result<bool, StoreError>;
@@ -78,9 +94,13 @@ pub trait Store {
     }
 
     /// What a job's check run is to say.
-    async fn notice(&self, key: JobKey) -> Result<Option<Stored<Notice>>, StoreError> {
-        typed(self.load(&RecordId::Notice(key)).await?)
+    async fn notice(&self, run: RunId, key: JobKey) -> Result<Option<Stored<Notice>>, StoreError> {
+        typed(self.load(&RecordId::Notice(run, key)).await?)
     }
+
+    /// What the check runs of the jobs of an attempt are to say, of at most so many, as the table has it
+    /// now: none whose write was answered is left out.
+    async fn notices(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<Notice>>, StoreError>;
 
     /// The switch of the minute schedule.
     async fn wake(&self) -> Result<Option<Stored<Wake>>, StoreError> {

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod commit;
+mod draw;
 pub mod item;
 
 use aws_sdk_dynamodb::Client;
@@ -13,10 +14,10 @@ use aws_sdk_dynamodb::operation::RequestId;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use dayfly_aws::{SdkConfig, failure};
-use dayfly_core::ids::QueueId;
-use dayfly_core::record::{Change, Record, RecordId, Stored, Waiting};
+use dayfly_core::ids::{QueueId, RunKey};
+use dayfly_core::record::{BucketId, Change, Notice, Record, RecordId, Stored, Waiting};
 use dayfly_core::time::Timestamp;
-use dayfly_ports::{Store, StoreError};
+use dayfly_ports::{Draw, Store, StoreError};
 
 use item::Item;
 
@@ -123,6 +124,39 @@ impl Store for DynamoTable {
             });
         }
         Ok(found)
+    }
+
+    async fn notices(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<Notice>>, StoreError> {
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("#pk = :pk AND begins_with(#sk, :sk)")
+            .expression_attribute_names("#pk", item::PK)
+            .expression_attribute_names("#sk", item::SK)
+            .expression_attribute_values(":pk", AttributeValue::S(RecordId::notices_of(run.run)))
+            .expression_attribute_values(":sk", AttributeValue::S(RecordId::notices_in(run.attempt)))
+            .consistent_read(true)
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .into_paginator()
+            .items()
+            .send();
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some(item) = pages.next().await
+        {
+            let item = item.map_err(|error| StoreError::Unavailable(failure(&error).to_string()))?;
+            let Stored { record, version } = item::read(item)?;
+            found.push(Stored {
+                record: Notice::try_from(record)?,
+                version,
+            });
+        }
+        Ok(found)
+    }
+
+    async fn draw(&self, bucket: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError> {
+        self.take(bucket, latest, now).await
     }
 
     async fn anything_lives(&self) -> Result<bool, StoreError> {

@@ -3,10 +3,13 @@
 
 mod support;
 
-use dayfly_core::ids::{DeliveryId, JobId, JobKey, RunAttempt};
-use dayfly_core::record::{Change, Delivery, Job, Record, RecordId, Stored, Version, Wake};
+use dayfly_core::ids::{DeliveryId, InstallationId, JobId, JobKey, RunAttempt, RunId, RunKey};
+use dayfly_core::record::{
+    Bucket, BucketId, Change, Delivery, Job, Notice, Record, RecordId, Say, Stored, Terms, Version, Wake,
+};
 use dayfly_core::time::Timestamp;
-use dayfly_ports::{Store, StoreError};
+use dayfly_ports::{Draw, Store, StoreError};
+use futures_util::future::join_all;
 use serde_json::json;
 
 use support::{Engine, job, lossy, now, refusing};
@@ -256,4 +259,69 @@ async fn a_transaction_that_is_cancelled_for_load_is_no_conflict() {
         panic!("{refused:?}")
     };
     assert_eq!(words, "the transaction was cancelled: ThrottlingError: slower");
+}
+
+#[tokio::test]
+async fn however_many_draw_at_once_each_gets_a_turn_of_its_own_and_no_more_than_there_are() {
+    let engine = Engine::start().await;
+    let table = engine.table();
+    let id = BucketId::Registrations(InstallationId(7));
+    let (size, every) = id.limits();
+    let latest = Bucket::latest(id, Terms::Within(every * 10), now());
+    let draws = (0..size + 20).map(|_| table.draw(id, latest, now()));
+    let mut turns = Vec::new();
+    for draw in join_all(draws).await {
+        match draw.unwrap() {
+            Draw::Taken(bucket) => turns.push(bucket.turn(now()).since(now())),
+            Draw::Short(bucket) => assert!(bucket.full_at > latest),
+        }
+    }
+    turns.sort();
+    let expected: Vec<_> = (0..size + 10)
+        .map(|one| every * (one + 1).saturating_sub(size))
+        .collect();
+    assert_eq!(turns, expected);
+
+    let later = now().after(every * 3);
+    let latest = Bucket::latest(id, Terms::Now { leaving: 0 }, later);
+    assert!(
+        matches!(table.draw(id, latest, later).await.unwrap(), Draw::Short(_)),
+        "others come first"
+    );
+    let much_later = now().after(every * 1000);
+    let latest = Bucket::latest(id, Terms::Now { leaving: size - 1 }, much_later);
+    let full = table.draw(id, latest, much_later).await.unwrap();
+    assert_eq!(
+        full,
+        Draw::Taken(Bucket {
+            id,
+            full_at: much_later.after(every)
+        }),
+        "it has filled again"
+    );
+}
+
+#[tokio::test]
+async fn what_is_said_of_an_attempts_jobs_is_found_together_and_that_of_others_is_not() {
+    let engine = Engine::start().await;
+    let table = engine.table();
+    let say = Say::Over { tried: Vec::new() };
+    for (number, attempt, run) in [(11, 1, 500), (12, 1, 500), (13, 1, 500), (11, 10, 500), (14, 1, 5000)] {
+        let of = Job {
+            run: RunId(run),
+            ..job(number, attempt, None)
+        };
+        let notice = Notice::of(None, &of, say.clone(), now());
+        table.commit(vec![Change::create(notice)]).await.unwrap();
+    }
+    let run = RunKey {
+        run: RunId(500),
+        attempt: RunAttempt(1),
+    };
+    let found = |notices: Vec<Stored<Notice>>| notices.iter().map(|one| one.record.key.job.0).collect::<Vec<_>>();
+    assert_eq!(found(table.notices(run, 100).await.unwrap()), [11, 12, 13]);
+    assert_eq!(found(table.notices(run, 2).await.unwrap()), [11, 12]);
+    let one = table.notices(run, 100).await.unwrap().remove(0);
+    let same = table.notice(run.run, one.record.key).await.unwrap();
+    assert_eq!(same, Some(one));
 }

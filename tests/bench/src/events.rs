@@ -65,7 +65,7 @@ impl Job {
                 "head_branch": "main", "head_sha": "7c1f5e9a2b3d4f6081920a1b2c3d4e5f60718293",
                 "status": action, "conclusion": (action == "completed").then_some("success"),
                 "labels": ["self-hosted", "dayfly-gpu"], "steps": steps(action),
-                "created_at": "2026-01-01T00:00:00Z", "started_at": "2026-01-01T00:00:00Z",
+                "created_at": now(), "started_at": now(),
                 "completed_at": (action == "completed").then_some("2026-01-01T00:01:00Z"),
                 "runner_id": runner_id, "runner_name": runner_name,
                 "runner_group_id": runner_id.map(|_| 1),

@@ -5,13 +5,14 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use crate::cloud::Cloud;
+use crate::cloud::github::BROKEN;
 use crate::events::{self, Job};
 use crate::measure::{Check, Measured, Measurement, Plan};
 use crate::sandbox::Function;
 use crate::stack::{self, Binaries};
 
 /// The rows of the table, in the order in which they are measured.
-pub const ROWS: [&str; 8] = [
+pub const ROWS: [&str; 9] = [
     "hello",
     "webhook",
     "launch",
@@ -20,6 +21,7 @@ pub const ROWS: [&str; 8] = [
     "sweeper",
     "interruption",
     "settle",
+    "reporter",
 ];
 
 /// What is measured, and how.
@@ -84,7 +86,29 @@ impl Journey<'_> {
         self.step("sweeper", &vec![events::sweep(); events], |_| Ok(())).await?;
         let warnings: Vec<Value> = living.iter().map(|it| events::interruption_warning(&it.id)).collect();
         self.step("interruption", &warnings, |_| Ok(())).await?;
-        self.finish(finishing).await
+        self.finish(finishing).await?;
+        self.refuse(jobs.len()).await
+    }
+
+    /// Jobs that cannot have what they ask for, each of a run of its own: that is said on their commits.
+    async fn refuse(&mut self, first: usize) -> anyhow::Result<()> {
+        if self.is_over("reporter") {
+            return Ok(());
+        }
+        let events = self.plan.events();
+        let jobs = (first..first + events).map(|number| Job::queued(number, BROKEN).webhook("queued"));
+        self.drive("webhook", &jobs.collect::<Vec<_>>(), succeeded).await?;
+        let queued = self.take_events("job.queued", events)?;
+        self.drive("launch", &queued, |_| Ok(())).await?;
+        let due = self.take_events("notice.due", events)?;
+        self.step("reporter", &due, |_| Ok(())).await?;
+        let said = self.cloud.state().github.check_count();
+        ensure!(
+            said == due.len() as u64,
+            "{said} check runs came of {} refusals",
+            due.len()
+        );
+        Ok(())
     }
 
     /// The jobs on these instances begin and end.

@@ -2,6 +2,7 @@
 //! Runtime API, against AWS and GitHub on loopback.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod burst;
 pub mod cloud;
 pub mod events;
 pub mod goals;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
+use dayfly_bench::burst;
 use dayfly_bench::journey::{Journey, ROWS};
 use dayfly_bench::measure::Plan;
 use dayfly_bench::report::Report;
@@ -24,7 +25,7 @@ struct Arguments {
     #[arg(long)]
     json: bool,
     /// Measure this row only, and others so named; what it needs is done unmeasured
-    #[arg(long = "only", value_name = "ROW", value_parser = PossibleValuesParser::new(ROWS))]
+    #[arg(long = "only", value_name = "ROW", value_parser = PossibleValuesParser::new(rows()))]
     only: Vec<String>,
     /// Processes to start for each row
     #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = count)]
@@ -32,6 +33,10 @@ struct Arguments {
     /// Warm invocations for each row
     #[arg(long, value_name = "COUNT", default_value_t = 300, value_parser = count)]
     warm: usize,
+}
+
+fn rows() -> Vec<&'static str> {
+    ROWS.into_iter().chain(burst::ROWS.map(|(row, _)| row)).collect()
 }
 
 fn count(text: &str) -> Result<usize, String> {
@@ -70,10 +75,20 @@ async fn bench(arguments: Arguments) -> anyhow::Result<()> {
         progress: tell,
         measured: Vec::new(),
     };
-    let went = journey.go().await;
+    let mut went = journey.go().await;
+    let mut bursts = Vec::new();
+    for (row, jobs) in burst::ROWS {
+        if went.is_ok() && (journey.only.is_empty() || journey.only.iter().any(|only| only == row)) {
+            tell(&format!("measuring {jobs} jobs at once"));
+            match burst::measure(&binaries, jobs).await {
+                Ok(measured) => bursts.push(measured),
+                Err(error) => went = Err(error),
+            }
+        }
+    }
     // What was measured before a failure is printed all the same.
-    if !journey.measured.is_empty() {
-        let report = Report::new(plan, &journey.measured);
+    if !journey.measured.is_empty() || !bursts.is_empty() {
+        let report = Report::new(plan, &journey.measured, &bursts);
         let text = if arguments.json {
             serde_json::to_string_pretty(&report)?
         } else {

@@ -6,7 +6,8 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
-use crate::goals::{self, Figures, PEER, Span};
+use crate::burst::{Burst, MOST_PROCESSES};
+use crate::goals::{self, Figures, PEER, PEER_LAUNCH_OF_10_MS, Span};
 use crate::measure::{Measured, Plan};
 
 const MIB: f64 = 1_048_576.0;
@@ -49,6 +50,74 @@ pub struct Row {
     pub peer: Option<Figures>,
 }
 
+/// What became of jobs that came at once.
+#[derive(Clone, Debug, Serialize)]
+pub struct Launches {
+    /// How many.
+    pub jobs: usize,
+    /// From the first event to the last answer of `launch`, with an instance for each by then.
+    pub launched_ms: f64,
+    /// From the first claim to the last JIT config, if all instances ask at once.
+    pub registered_ms: f64,
+    /// `CreateFleet` calls.
+    pub create_fleet: u64,
+    /// Other calls to EC2.
+    pub other_ec2: u64,
+    /// Calls to DynamoDB that read.
+    pub dynamodb_reads: u64,
+    /// Calls to DynamoDB that write.
+    pub dynamodb_writes: u64,
+    /// Calls to GitHub that read, or sign in.
+    pub github_reads: u64,
+    /// Calls to GitHub that write.
+    pub github_writes: u64,
+    /// What the peer takes from the first to the last launch.
+    pub peer_ms: Option<f64>,
+}
+
+impl Launches {
+    fn new(burst: &Burst) -> Self {
+        let sum = |fits: &dyn Fn(&str) -> bool| burst.calls.iter().filter(|(name, _)| fits(name)).map(|(_, n)| n).sum();
+        let reads = |name: &str| {
+            ["GetItem", "Query", "BatchGetItem"]
+                .iter()
+                .any(|read| name.ends_with(read))
+        };
+        let asks = |name: &str| name.starts_with("github GET") || name.ends_with("access_tokens");
+        Self {
+            jobs: burst.jobs,
+            launched_ms: milliseconds(Some(burst.launched)),
+            registered_ms: milliseconds(Some(burst.registered)),
+            create_fleet: sum(&|name| name == "ec2 CreateFleet"),
+            other_ec2: sum(&|name| name.starts_with("ec2 ") && name != "ec2 CreateFleet"),
+            dynamodb_reads: sum(&|name| name.starts_with("dynamodb ") && reads(name)),
+            dynamodb_writes: sum(&|name| name.starts_with("dynamodb ") && !reads(name)),
+            github_reads: sum(&|name| name.starts_with("github ") && asks(name)),
+            github_writes: sum(&|name| name.starts_with("github ") && !asks(name)),
+            peer_ms: (burst.jobs == 10).then_some(PEER_LAUNCH_OF_10_MS),
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let mut cells = vec![
+            self.jobs.to_string(),
+            format!("{:.0} ms", self.launched_ms),
+            self.peer_ms.map(|peer| format!("{peer:.0} ms")).unwrap_or_default(),
+            format!("{:.0} ms", self.registered_ms),
+        ];
+        let counts = [
+            self.create_fleet,
+            self.other_ec2,
+            self.dynamodb_reads,
+            self.dynamodb_writes,
+            self.github_reads,
+            self.github_writes,
+        ];
+        cells.extend(counts.map(|count| count.to_string()));
+        cells
+    }
+}
+
 /// A run of the bench.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -62,24 +131,70 @@ pub struct Report {
     pub peer: &'static str,
     /// The rows.
     pub rows: Vec<Row>,
+    /// Jobs that came at once.
+    pub launches: Vec<Launches>,
 }
 
 impl Report {
     /// Boils down what was measured.
     #[must_use]
-    pub fn new(plan: Plan, measured: &[(&'static str, Measured)]) -> Self {
+    pub fn new(plan: Plan, measured: &[(&'static str, Measured)], bursts: &[Burst]) -> Self {
         Self {
             cold_starts: plan.cold,
             warm_invocations: plan.warm,
             processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             peer: PEER,
             rows: measured.iter().map(|(name, it)| Row::new(name, it)).collect(),
+            launches: bursts.iter().map(Launches::new).collect(),
         }
     }
 
-    /// The table, goals and peers beside the figures.
+    /// The tables, goals and peers beside the figures.
     #[must_use]
     pub fn table(&self) -> String {
+        let mut parts = Vec::new();
+        if !self.rows.is_empty() {
+            parts.push(self.functions());
+        }
+        if !self.launches.is_empty() {
+            parts.push(self.bursts());
+        }
+        parts.join("\n\n")
+    }
+
+    fn bursts(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(NOTHING).set_header([
+            "jobs at once",
+            "launched",
+            "peer",
+            "registered",
+            "CreateFleet",
+            "other EC2",
+            "DynamoDB reads",
+            "writes",
+            "GitHub reads",
+            "writes",
+        ]);
+        for column in table.column_iter_mut() {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        for launches in &self.launches {
+            table.add_row(launches.cells());
+        }
+        format!(
+            "{}\n\n\
+             launched: first event to the last answer of `launch`, in at most {MOST_PROCESSES} new processes on {} processors, with an\n\
+             instance for each job. registered: first claim to last JIT config if all instances ask at once: 20 go through at\n\
+             once and 150 a minute after them, which is what GitHub allows. calls: of `launch` and `checkin` together.\n\
+             peer: {} with GitHub taking one write a second, launched and registered in one.",
+            table.trim_fmt(),
+            self.processors,
+            self.peer,
+        )
+    }
+
+    fn functions(&self) -> String {
         let mut table = Table::new();
         table.load_style(NOTHING).set_header([
             "function",
@@ -253,7 +368,7 @@ mod tests {
 
     fn report(cold: u64) -> Report {
         let plan = Plan { cold: 1, warm: 1 };
-        Report::new(plan, &[("webhook", measured(cold)), ("sweeper", measured(30))])
+        Report::new(plan, &[("webhook", measured(cold)), ("sweeper", measured(30))], &[])
     }
 
     #[test]
@@ -273,6 +388,36 @@ mod tests {
     fn a_figure_over_its_goal_is_named_and_nothing_fails() {
         let table = report(25).table();
         assert!(table.ends_with("Over its goal: webhook (spawn → answer)."), "{table}");
+    }
+
+    #[test]
+    fn jobs_that_came_at_once_are_told_with_their_calls_by_kind_and_the_peer() {
+        let calls = [
+            ("ec2 CreateFleet", 3),
+            ("ec2 DescribeImages", 1),
+            ("dynamodb GetItem", 20),
+            ("dynamodb Query", 2),
+            ("dynamodb TransactWriteItems", 11),
+            ("github POST access_tokens", 4),
+            ("github GET .dayfly.yml", 1),
+            ("github POST generate-jitconfig", 10),
+            ("events PutEvents", 9),
+        ];
+        let burst = |jobs| Burst {
+            jobs,
+            launched: Duration::from_millis(321),
+            registered: Duration::from_millis(45),
+            calls: calls.map(|(name, count)| (name.to_owned(), count)).into(),
+        };
+        let plan = Plan { cold: 1, warm: 1 };
+        let report = Report::new(plan, &[], &[burst(1), burst(10)]);
+        let table = report.table();
+        let line_of = |start: &str| {
+            let line = table.lines().find(|line| line.trim_start().starts_with(start)).unwrap();
+            line.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(line_of("1 "), "1 321 ms 45 ms 3 1 22 11 5 10");
+        assert_eq!(line_of("10 "), "10 321 ms 9995 ms 45 ms 3 1 22 11 5 10");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 /// The variable that tells the runner of its way to GitHub. GitHub's own runner takes `https_proxy`.
 pub const RUNNER_PROXY_VARIABLE: &str = "RUNNER_STANDIN_PROXY";
 
@@ -50,6 +52,9 @@ pub struct HostConfig {
     pub runner_user: String,
     /// Time between EC2's word that an instance runs and the start of its user data.
     pub boot_delay: Duration,
+    /// How many instances may be on their way from the start of their user data to that of their
+    /// runner: one machine cannot boot hundreds at the same moment, as a cloud can.
+    pub boots_at_once: usize,
     /// Time between two looks at EC2.
     pub poll: Duration,
     /// Where the instances' scratch folders are made; the system's folder for such things if
@@ -70,6 +75,7 @@ impl HostConfig {
             environment: Vec::new(),
             runner_user: String::new(),
             boot_delay: Duration::ZERO,
+            boots_at_once: Semaphore::MAX_PERMITS,
             poll: Duration::from_millis(500),
             folder: None,
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use dayfly_agent::processes::signal;
@@ -60,6 +60,7 @@ struct Shared {
     config: Arc<HostConfig>,
     events: broadcast::Sender<Reported>,
     entries: Mutex<BTreeMap<String, Entry>>,
+    boots: Arc<Semaphore>,
 }
 
 /// A running host.
@@ -74,6 +75,7 @@ impl Host {
         let (events, _) = broadcast::channel(EVENTS);
         let shared = Arc::new(Shared {
             mark: uuid::Uuid::new_v4().to_string(),
+            boots: Arc::new(Semaphore::new(config.boots_at_once)),
             config: Arc::new(config),
             events,
             entries: Mutex::default(),
@@ -329,6 +331,7 @@ fn admit<C: Cloud>(cloud: &Arc<C>, shared: &Arc<Shared>, instance: CloudInstance
         happenings: commands,
         end: told,
         up: is_up,
+        boots: Arc::clone(&shared.boots),
     };
     let id = view.id.clone();
     shared.tell(&id, HostEvent::Seen);

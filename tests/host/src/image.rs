@@ -55,17 +55,27 @@ pub fn install(image: &Image, root: &Path) -> io::Result<()> {
     }
     if let Some(runner) = &image.runner {
         fs::create_dir_all(root.join("opt"))?;
-        let mut copy = Command::new("cp");
-        copy.arg("-a").arg(runner).arg(root.join("opt/actions-runner"));
-        succeed(&mut copy)?;
+        copy_folder(runner, &root.join("opt/actions-runner"))?;
     }
     Ok(())
 }
 
-/// A copy and not a link: the path of a running program tells whose it is.
+/// A name of its own, as the path of a running program tells whose it is: a hard link where the disk
+/// has it, for hundreds of copies would be gigabytes.
 fn place(from: &Path, to: &Path) -> io::Result<()> {
-    fs::copy(from, to)?;
+    if fs::hard_link(from, to).is_err() {
+        fs::copy(from, to)?;
+    }
     fs::set_permissions(to, Permissions::from_mode(0o755))
+}
+
+/// As [`place`], for all files of a folder.
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    let copy = |how: &str| succeed(Command::new("cp").args(["-a", how]).arg(from).arg(to));
+    copy("--link").or_else(|_| {
+        let _ = fs::remove_dir_all(to);
+        copy("--reflink=auto")
+    })
 }
 
 fn succeed(command: &mut Command) -> io::Result<()> {

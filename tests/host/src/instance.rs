@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -46,6 +46,8 @@ pub struct Life<C> {
     pub end: watch::Receiver<Option<Ending>>,
     /// Whether its network is up.
     pub up: watch::Receiver<bool>,
+    /// Whose turn it is to boot.
+    pub boots: Arc<Semaphore>,
 }
 
 /// What belongs to a booted instance.
@@ -99,6 +101,8 @@ impl<C: Cloud> Life<C> {
 
     async fn run(&mut self, scratch: &Path, console: &mut JoinSet<()>) -> Ending {
         tokio::time::sleep(self.config.boot_delay).await;
+        // It is never closed.
+        let turn = Arc::clone(&self.boots).acquire_owned().await.ok();
         let mut machine = match self.boot(scratch).await {
             Ok(machine) => machine,
             Err(error) => {
@@ -108,8 +112,9 @@ impl<C: Cloud> Life<C> {
         };
         let output = (machine.user_data.stdout.take(), machine.user_data.stderr.take());
         if let (Some(stdout), Some(stderr)) = output {
-            console.spawn(relay(stdout, self.instance.id.clone(), self.events.clone()));
-            console.spawn(relay(stderr, self.instance.id.clone(), self.events.clone()));
+            console.spawn(relay(stdout, self.instance.id.clone(), self.events.clone(), None));
+            // Where the agent's log goes.
+            console.spawn(relay(stderr, self.instance.id.clone(), self.events.clone(), turn));
         }
         self.tell(HostEvent::Booted);
         self.stay(machine).await
@@ -248,13 +253,27 @@ fn describe(status: &io::Result<ExitStatus>) -> String {
     }
 }
 
-/// Passes on the console, line by line: the agent's are JSON.
-async fn relay(output: impl AsyncRead + Unpin, instance: String, events: broadcast::Sender<Reported>) {
+/// The agent's word that its runner runs.
+const RUNNER_STARTED: &str = "RunnerStarted";
+
+/// Passes on the console, line by line: the agent's are JSON. The turn to boot is over with the start
+/// of the runner.
+async fn relay(
+    output: impl AsyncRead + Unpin,
+    instance: String,
+    events: broadcast::Sender<Reported>,
+    mut turn: Option<OwnedSemaphorePermit>,
+) {
     let mut lines = BufReader::new(output).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
         let line = String::from_utf8_lossy(&line).trim_end().to_owned();
         let event = match serde_json::from_str(&line) {
-            Ok(value @ serde_json::Value::Object(_)) => HostEvent::AgentLine(value),
+            Ok(value @ serde_json::Value::Object(_)) => {
+                if value["message"] == RUNNER_STARTED {
+                    drop(turn.take());
+                }
+                HostEvent::AgentLine(value)
+            }
             _ => HostEvent::ConsoleLine(line),
         };
         drop(events.send(Reported {

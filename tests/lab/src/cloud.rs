@@ -162,7 +162,17 @@ impl Cloud {
     /// # Errors
     /// When Lambda refuses.
     pub async fn throttle(&self, function: Function) -> anyhow::Result<()> {
-        Ok(self.aws.throttle_function(self.deployment.function(function)?).await?)
+        self.limit(function, 0).await
+    }
+
+    /// Lets no more than `at_once` invocations of a function run, as its reserved concurrency does on
+    /// AWS.
+    ///
+    /// # Errors
+    /// When Lambda refuses.
+    pub async fn limit(&self, function: Function, at_once: u32) -> anyhow::Result<()> {
+        let name = self.deployment.function(function)?;
+        Ok(self.aws.limit_function(name, at_once).await?)
     }
 
     /// Ends what [`Cloud::throttle`] began.

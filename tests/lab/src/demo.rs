@@ -9,21 +9,18 @@ use comfy_table::Table;
 
 use dayfly_twin::RunId;
 
-use crate::ec2_proxy::Launch;
-use crate::lab::{Lab, LabConfig, Leftovers};
-use crate::scenario::Demo;
+use crate::lab::{Lab, Leftovers};
+use crate::progress::Progress;
+use crate::scenario::{Demo, Story};
 use crate::stop::Stop;
 use crate::timeline::{Sight, why_gone};
 use crate::watch::Watch;
 
-/// How long a scenario may take until its run is over.
-const RUN_WITHIN: Duration = Duration::from_secs(150);
-
-/// How long dayfly may take afterwards until nothing is left.
-const SETTLED_WITHIN: Duration = Duration::from_secs(60);
-
 /// How long what was logged may take to be read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How often what is only counted is told.
+const COUNT: Duration = Duration::from_secs(2);
 
 const REPOSITORY: &str = "octo-org/demo";
 
@@ -33,9 +30,7 @@ const REPOSITORY: &str = "octo-org/demo";
 /// When the lab does not start, the run ends otherwise than it must, or something is left.
 pub async fn show(demo: Demo, out: &mut impl Write) -> anyhow::Result<()> {
     let mut stop = Stop::listen()?;
-    let mut config = LabConfig::new()?;
-    config.deadlines = demo.deadlines();
-    config.twin.timings = demo.timings();
+    let config = demo.lab()?;
     let minute = config.minute;
     writeln!(out, "{demo:?}: {}", demo.what())?;
     let start = Instant::now();
@@ -50,37 +45,76 @@ pub async fn show(demo: Demo, out: &mut impl Write) -> anyhow::Result<()> {
         minute.as_secs_f64()
     )?;
     let shown = tokio::select! {
-        shown = Show { lab: &lab, demo, watch: Watch::new(&lab), launches: Vec::new() }.run(out) => shown,
+        shown = play(&lab, demo, out) => shown,
         () = stop.asked() => Err(anyhow::anyhow!("stopped")),
     };
     lab.shutdown().await?;
     shown
 }
 
+async fn play(lab: &Lab, demo: Demo, out: &mut impl Write) -> anyhow::Result<()> {
+    let watch = if demo.is_counted() {
+        Watch::without_logs(lab)
+    } else {
+        Watch::new(lab)
+    };
+    demo.prepare(lab).await?;
+    let run = push(lab, demo)?;
+    let show = Show {
+        story: Story::new(lab, run),
+        demo,
+        watch,
+        progress: Progress::default(),
+    };
+    show.run(out).await
+}
+
+fn push(lab: &Lab, demo: Demo) -> anyhow::Result<RunId> {
+    let twin = lab.twin();
+    let repository = twin.create_repo(REPOSITORY);
+    let files = demo.files(lab);
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, &**text)).collect();
+    let runs = twin.push(repository, "Train on a GPU", &files)?;
+    match runs[..] {
+        [run] => Ok(run),
+        _ => bail!("the push should have started one run, and started {}", runs.len()),
+    }
+}
+
 /// A demo in progress.
 struct Show<'a> {
-    lab: &'a Lab,
+    story: Story<'a>,
     demo: Demo,
     watch: Watch,
-    launches: Vec<Launch>,
+    progress: Progress,
 }
 
 impl Show<'_> {
     async fn run(mut self, out: &mut impl Write) -> anyhow::Result<()> {
-        let run = self.push()?;
-        let ended = tokio::time::timeout(RUN_WITHIN, self.until_over(run, out)).await;
+        let within = self.demo.within();
+        let ended = tokio::time::timeout(within, self.until_over(out)).await;
         let left = if ended.is_ok() {
             self.until_settled(out).await?
         } else {
-            self.lab.leftovers().await?
+            self.story.lab.leftovers().await?
         };
-        self.table(&left, out).await?;
-        let Ok(ended) = ended else {
-            bail!("the run is not over after {RUN_WITHIN:?}");
+        let told = match ended {
+            Ok(Ok(())) => self.demo.tell(&self.story, out).await,
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(anyhow::anyhow!("the run is not over after {within:?}")),
         };
-        ended?;
+        self.summary(&left, out).await?;
+        told?;
+        self.check(&left)?;
+        writeln!(out, "Nothing is left.")?;
+        Ok(())
+    }
+
+    /// Whether everything is as it has to be at the end.
+    fn check(&self, left: &Leftovers) -> anyhow::Result<()> {
+        let twin = self.story.lab.twin();
         let (attempt, conclusion) = self.demo.end();
-        let seen = self.lab.twin().look(|state| self.demo.ended(state, run));
+        let seen = twin.look(|state| self.demo.ended(state, self.story.run));
         if seen != Some((attempt, Some(conclusion))) {
             bail!("the run should have ended with {conclusion:?} in attempt {attempt}, and is {seen:?}");
         }
@@ -90,43 +124,38 @@ impl Show<'_> {
         if let Some(missing) = self.demo.shows().iter().find(|stage| !self.watch.has_shown(stage)) {
             bail!("the timeline should have shown `{missing}`");
         }
-        let violations = self.lab.twin().violations();
+        let violations = twin.violations();
         if !violations.is_empty() {
             bail!("GitHub's descriptions were broken:\n{}", violations.join("\n"));
         }
-        writeln!(out, "Nothing is left.")?;
         Ok(())
     }
 
-    fn push(&self) -> anyhow::Result<RunId> {
-        let twin = self.lab.twin();
-        self.demo.prepare(self.lab);
-        let repository = twin.create_repo(REPOSITORY);
-        // Nothing but the workflow: what `dayfly-gpu` stands for is built in.
-        let workflow = self.demo.workflow();
-        let files = [(".github/workflows/train.yml", &*workflow)];
-        let runs = twin.push(repository, "Train on a GPU", &files)?;
-        match runs[..] {
-            [run] => Ok(run),
-            _ => bail!("the push should have started one run, and started {}", runs.len()),
-        }
-    }
-
     /// Prints what is seen until the run is over.
-    async fn until_over(&mut self, run: RunId, out: &mut impl Write) -> anyhow::Result<()> {
-        while self.lab.twin().look(|state| self.demo.ended(state, run)).is_none() {
-            let sight = self.watch.next().await?;
-            self.print(&sight, out)?;
-            self.demo.act(&sight, self.lab).await?;
+    async fn until_over(&mut self, out: &mut impl Write) -> anyhow::Result<()> {
+        let mut count = tokio::time::interval(COUNT);
+        let run = self.story.run;
+        let lab = self.story.lab;
+        while lab.twin().look(|state| self.demo.ended(state, run)).is_none() {
+            tokio::select! {
+                sight = self.watch.next() => {
+                    let sight = sight?;
+                    self.print(&sight, out)?;
+                    self.demo.act(&sight, &self.story).await?;
+                }
+                _ = count.tick() => self.count(out)?,
+            }
         }
         Ok(())
     }
 
     /// Prints what is seen until nothing is left.
     async fn until_settled(&mut self, out: &mut impl Write) -> anyhow::Result<Leftovers> {
-        let lab = self.lab;
+        let lab = self.story.lab;
+        let mut count = tokio::time::interval(COUNT);
+        let within = self.demo.settled_within();
         let mut settled = std::pin::pin!(async {
-            let left = lab.settled(SETTLED_WITHIN).await;
+            let left = lab.settled(within).await;
             // Logs are a moment behind.
             tokio::time::sleep(LAST_WORDS).await;
             left
@@ -134,33 +163,55 @@ impl Show<'_> {
         loop {
             tokio::select! {
                 biased;
-                sight = self.watch.next() => self.print(&sight?, out)?,
                 left = &mut settled => return left,
+                sight = self.watch.next() => self.print(&sight?, out)?,
+                _ = count.tick() => self.count(out)?,
             }
         }
     }
 
     fn print(&mut self, sight: &Sight, out: &mut impl Write) -> anyhow::Result<()> {
-        if let Sight::Launch(launch) = sight {
-            self.launches.push(launch.clone());
+        self.story.note(sight);
+        if !self.demo.is_counted() {
+            self.watch.print(sight, out)?;
         }
-        self.watch.print(sight, out)?;
         Ok(())
     }
 
-    async fn table(&self, left: &Leftovers, out: &mut impl Write) -> anyhow::Result<()> {
-        let states: BTreeMap<String, String> = self
-            .lab
+    /// Where all of it stands, if it is only counted.
+    fn count(&mut self, out: &mut impl Write) -> anyhow::Result<()> {
+        if self.demo.is_counted() {
+            self.progress.tell(&self.story, out)?;
+        }
+        Ok(())
+    }
+
+    async fn summary(&self, left: &Leftovers, out: &mut impl Write) -> anyhow::Result<()> {
+        let lab = self.story.lab;
+        if !self.demo.is_counted() {
+            writeln!(out, "\n{}", self.table().await?)?;
+        }
+        let schedule = if left.minute_schedule { "enabled" } else { "disabled" };
+        writeln!(out, "instances:         {}", counted(self.story.launches.len(), lab))?;
+        writeln!(out, "runners on GitHub: {}", listed(&left.runners))?;
+        writeln!(out, "live records:      {}", listed(&left.live_records))?;
+        writeln!(out, "minute schedule:   {schedule}")?;
+        Ok(())
+    }
+
+    async fn table(&self) -> anyhow::Result<Table> {
+        let lab = self.story.lab;
+        let states: BTreeMap<String, String> = lab
             .cloud()
             .instances()
             .await?
             .into_iter()
             .map(|instance| (instance.id, instance.state))
             .collect();
-        let hosted = self.lab.host().instances();
+        let hosted = lab.host().instances();
         let mut table = Table::new();
         table.set_header(["instance", "type", "zone", "$/h", "at EC2", "how it ended"]);
-        for launch in &self.launches {
+        for (launch, _) in &self.story.launches {
             let ending = hosted
                 .iter()
                 .find(|instance| instance.id == launch.instance)
@@ -175,13 +226,20 @@ impl Show<'_> {
                 ending.map_or("runs still", why_gone),
             ]);
         }
-        let schedule = if left.minute_schedule { "enabled" } else { "disabled" };
-        writeln!(out, "\n{table}")?;
-        writeln!(out, "runners on GitHub: {}", listed(&left.runners))?;
-        writeln!(out, "live records:      {}", listed(&left.live_records))?;
-        writeln!(out, "minute schedule:   {schedule}")?;
-        Ok(())
+        Ok(table)
     }
+}
+
+/// How many instances there were, and how they ended.
+fn counted(launched: usize, lab: &Lab) -> String {
+    let mut endings: BTreeMap<&str, usize> = BTreeMap::new();
+    for instance in lab.host().instances() {
+        *endings
+            .entry(instance.ending.map_or("run still", why_gone))
+            .or_default() += 1;
+    }
+    let endings = endings.iter().map(|(why, count)| format!("{count} {why}"));
+    format!("{launched} launched: {}", endings.collect::<Vec<_>>().join(", "))
 }
 
 fn listed(names: &[String]) -> String {

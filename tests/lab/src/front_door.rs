@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use reqwest::Method;
@@ -17,6 +18,9 @@ use crate::function_url::{Incoming, Outgoing, Url, answer, event};
 use crate::http::{Handler, Received, Reply, Server};
 use crate::policy::{Question, allows};
 use crate::sigv4::{self, Scope};
+
+/// How long a role's policies are taken for what they were, as IAM does too.
+const POLICIES_FRESH: Duration = Duration::from_secs(1);
 
 /// The most that a Function URL takes in, in bytes.
 const BODY_LIMIT: usize = 6 * 1024 * 1024;
@@ -88,6 +92,7 @@ impl FrontDoor {
             function: function.to_owned(),
             url,
             sessions,
+            policies: tokio::sync::Mutex::default(),
         };
         let server = Server::start(Arc::new(door), BODY_LIMIT).await?;
         Ok(Self { server })
@@ -191,6 +196,15 @@ struct GuardedDoor {
     function: String,
     url: Url,
     sessions: Sessions,
+    policies: tokio::sync::Mutex<Option<RolePolicies>>,
+}
+
+/// A role's policies, as they were a moment ago.
+#[derive(Clone, Debug)]
+struct RolePolicies {
+    role: String,
+    at: Instant,
+    documents: Vec<Value>,
 }
 
 impl Handler for GuardedDoor {
@@ -232,8 +246,25 @@ impl GuardedDoor {
             return Ok(None);
         }
         let role = session.role_arn.rsplit('/').next().unwrap_or_default();
-        let policies = self.aws.role_policies(role).await?;
+        let policies = self.policies_of(role).await?;
         Ok(may_call(&policies, &self.arn, "AWS_IAM")?.then_some(session))
+    }
+
+    async fn policies_of(&self, role: &str) -> anyhow::Result<Vec<Value>> {
+        let mut known = self.policies.lock().await;
+        if let Some(known) = known
+            .as_ref()
+            .filter(|known| known.role == role && known.at.elapsed() < POLICIES_FRESH)
+        {
+            return Ok(known.documents.clone());
+        }
+        let documents = self.aws.role_policies(role).await?;
+        *known = Some(RolePolicies {
+            role: role.to_owned(),
+            at: Instant::now(),
+            documents: documents.clone(),
+        });
+        Ok(documents)
     }
 
     async fn call(&self, request: &Received, caller: &Session) -> Outgoing {

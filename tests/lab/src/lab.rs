@@ -102,6 +102,10 @@ pub struct LabConfig {
     pub twin: TwinConfig,
     /// Time between a launch and the start of the user data.
     pub boot_delay: Duration,
+    /// How many instances may be booting at once; as many as there are without it.
+    pub boots_at_once: Option<usize>,
+    /// How often the instances' host looks at EC2.
+    pub look: Duration,
 }
 
 impl LabConfig {
@@ -122,6 +126,8 @@ impl LabConfig {
                 ..TwinConfig::checked()
             },
             boot_delay: Duration::from_millis(200),
+            boots_at_once: None,
+            look: POLL,
         })
     }
 }
@@ -163,6 +169,7 @@ pub struct Lab {
     twin: Twin,
     cloud: Cloud,
     recorder: Recorder,
+    bucket: PathBuf,
     scratch: TempDir,
 }
 
@@ -173,7 +180,11 @@ impl Lab {
     /// When a part does not start: what is not built or not installed is said with what to do.
     pub async fn start(config: LabConfig) -> anyhow::Result<Self> {
         let scratch = tempfile::Builder::new().prefix("dayfly-lab-").tempdir()?;
-        let agent = functions::built(&config.binaries, "dayfly-agent")?;
+        let bucket = scratch.path().join("bucket");
+        std::fs::create_dir(&bucket)?;
+        // Beside the instances, so that they can share the file.
+        let agent = scratch.path().join("dayfly-agent");
+        std::fs::copy(functions::built(&config.binaries, "dayfly-agent")?, &agent)?;
         let runner = lay_out_runner_in(scratch.path(), &config.binaries)?;
         let twin = Twin::start(config.twin.clone()).await.context("the GitHub twin")?;
         let cloud_config = CloudConfig {
@@ -189,9 +200,11 @@ impl Lab {
         };
         let cloud = Cloud::start(&cloud_config, scratch.path()).await?;
         twin.set_webhook_url(&cloud.webhook_door().url());
+        let usual = HostConfig::new(REGION, cloud.deployment().resource("InstanceRole")?);
         let host = start_host(
             &cloud,
             HostConfig {
+                boots_at_once: config.boots_at_once.unwrap_or(usual.boots_at_once),
                 image: Image {
                     agent: Some(agent),
                     runner: Some(runner),
@@ -202,10 +215,10 @@ impl Lab {
                     config.deadlines.unreachable.to_string(),
                 )],
                 boot_delay: config.boot_delay,
-                poll: POLL,
+                poll: config.look,
                 github: Some(address(twin.url())?),
                 folder: Some(scratch.path().to_owned()),
-                ..HostConfig::new(REGION, cloud.deployment().resource("InstanceRole")?)
+                ..usual
             },
         )?;
         let recorder = Recorder::start(host.events(), twin.events());
@@ -216,6 +229,7 @@ impl Lab {
             twin,
             cloud,
             recorder,
+            bucket,
             scratch,
         })
     }
@@ -254,6 +268,12 @@ impl Lab {
     #[must_use]
     pub fn fis(&self) -> &Fis {
         &self.fis
+    }
+
+    /// A folder that is no instance's: what a bucket is on AWS, to jobs that keep something.
+    #[must_use]
+    pub fn bucket(&self) -> &Path {
+        &self.bucket
     }
 
     /// Every item of the table, as DynamoDB's JSON.

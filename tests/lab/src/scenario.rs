@@ -1,13 +1,22 @@
 //! The demos: what each of them does to a job, and how it must end.
 
+mod capacity;
+mod interruption;
+mod matrix;
+mod story;
+mod workflow;
+
+use std::io::Write;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use dayfly_host::{HostEvent, Reported};
-use dayfly_twin::{Conclusion, Disturbance, Happening, JobId, RunId, State, Status, Timings, TwinEvent, WebhookFault};
+use dayfly_host::HostEvent;
+use dayfly_twin::{Conclusion, Disturbance, RunId, State, Status, Timings, WebhookFault};
 
-use crate::lab::{Deadlines, Lab};
+use crate::lab::{Deadlines, Lab, LabConfig};
 use crate::timeline::Sight;
+
+pub use story::Story;
 
 /// What is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -16,18 +25,21 @@ pub enum Demo {
     Main,
     /// A runner that nobody needs any more is ended.
     Idle,
-    /// EC2 takes the instance back in mid-job; the job is run again.
+    /// EC2 takes the instance back in mid-job; the job is run again, and goes on from what it saved.
     Interruption,
     /// A job that does not end is ended at the maximum lifetime.
     Lifetime,
     /// GitHub tells neither of a job's queueing nor of its end; both are found out.
     LostWebhook,
+    /// EC2 has no capacity: one job runs on demand, and one fails with the reason in its log.
+    NoCapacity,
     /// The instance's network is cut in mid-job; it is given up and the job is run again.
     Partition,
+    /// The account may run no GPU at all; the job fails with the quota's name in its log.
+    Quota,
+    /// 256 jobs at once.
+    Matrix,
 }
-
-/// How long after its notice EC2 takes an instance back in the lab; two minutes on AWS.
-const NOTICE: Duration = Duration::from_secs(20);
 
 impl Demo {
     /// One line on what is to be seen.
@@ -36,16 +48,39 @@ impl Demo {
         match self {
             Self::Main => "a job gets a spot instance, runs on it, and nothing is left",
             Self::Idle => "another runner takes the job; ours idles out and is ended",
-            Self::Interruption => "EC2 takes the instance back in mid-job; the job is run again elsewhere",
+            Self::Interruption => {
+                "EC2 takes the instance back in mid-job; the job saves its work, and goes on from it elsewhere"
+            }
             Self::Lifetime => "a job that does not end reaches the maximum lifetime",
             Self::LostWebhook => "GitHub tells neither that a job waits nor that it is over; it runs all the same",
+            Self::NoCapacity => {
+                "no spot capacity anywhere: a job runs on demand; then that is gone too, and a job is told why it fails"
+            }
             Self::Partition => "an instance is cut off in mid-job; it is given up, and the job is run again elsewhere",
+            Self::Quota => "a new AWS account, which may run no GPU: the job fails, and says what to ask AWS for",
+            Self::Matrix => "a matrix of 256 jobs, queued within a second",
         }
     }
 
+    /// A lab for it.
+    ///
+    /// # Errors
+    /// When the binaries' folder cannot be told.
+    pub fn lab(self) -> anyhow::Result<LabConfig> {
+        let mut config = LabConfig::new()?;
+        config.deadlines = self.deadlines();
+        config.twin.timings = self.timings();
+        match self {
+            Self::NoCapacity => capacity::no_spot(&mut config.scenario),
+            Self::Quota => capacity::no_quota(&mut config.scenario),
+            Self::Matrix => matrix::configure(&mut config),
+            _ => {}
+        }
+        Ok(config)
+    }
+
     /// The deadlines that make it short.
-    #[must_use]
-    pub fn deadlines(self) -> Deadlines {
+    fn deadlines(self) -> Deadlines {
         match self {
             Self::Main | Self::Interruption | Self::LostWebhook => Deadlines::default(),
             Self::Idle => Deadlines {
@@ -56,25 +91,54 @@ impl Demo {
                 lifetime: 20,
                 ..Deadlines::default()
             },
+            Self::NoCapacity | Self::Quota => Deadlines {
+                launch_give_up: 8,
+                ..Deadlines::default()
+            },
             Self::Partition => Deadlines {
                 heartbeat: 8,
                 ..Deadlines::default()
             },
+            Self::Matrix => matrix::deadlines(),
         }
     }
 
     /// GitHub's own delays. A runner that vanishes is lost to it twice as late as to dayfly, as it is
     /// with the stack's default.
-    #[must_use]
-    pub fn timings(self) -> Timings {
+    fn timings(self) -> Timings {
         let heartbeat = Duration::from_secs(self.deadlines().heartbeat);
         match self {
             Self::Partition => Timings {
                 lost_after: 2 * heartbeat,
                 ..Timings::lab()
             },
+            Self::Matrix => matrix::timings(),
             _ => Timings::lab(),
         }
+    }
+
+    /// How long it may take until its run is over.
+    #[must_use]
+    pub fn within(self) -> Duration {
+        match self {
+            Self::Matrix => matrix::WITHIN,
+            _ => Duration::from_secs(150),
+        }
+    }
+
+    /// How long dayfly may take afterwards until nothing is left.
+    #[must_use]
+    pub fn settled_within(self) -> Duration {
+        match self {
+            Self::Matrix => matrix::SETTLED_WITHIN,
+            _ => Duration::from_secs(60),
+        }
+    }
+
+    /// Whether it is told in numbers: there is too much of it for a line each.
+    #[must_use]
+    pub fn is_counted(self) -> bool {
+        self == Self::Matrix
     }
 
     /// The stages without which the timeline has not shown what it is for.
@@ -82,68 +146,54 @@ impl Demo {
     pub fn shows(self) -> &'static [&'static str] {
         match self {
             Self::Main | Self::Idle => &["launched", "enrolled"],
-            Self::Interruption => &["interrupted", "re-run"],
+            Self::Interruption => &["interrupted", "re-run", "check run"],
             Self::Lifetime => &["running", "gone"],
             Self::LostWebhook => &["lost", "patrol", "asked"],
+            Self::NoCapacity | Self::Quota => &["refused", "check run", "finished"],
             Self::Partition => &["cut off", "given up", "noted", "re-run"],
+            Self::Matrix => &[],
         }
     }
 
     /// What is done before the job is pushed.
-    pub fn prepare(self, lab: &Lab) {
-        if self == Self::LostWebhook {
-            for action in ["queued", "completed"] {
-                let fault = WebhookFault::on("workflow_job", action).once(Disturbance::Lose);
-                lab.twin().disturb_webhooks(fault);
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    pub async fn prepare(self, lab: &Lab) -> anyhow::Result<()> {
+        match self {
+            Self::LostWebhook => {
+                for action in ["queued", "completed"] {
+                    let fault = WebhookFault::on("workflow_job", action).once(Disturbance::Lose);
+                    lab.twin().disturb_webhooks(fault);
+                }
+                Ok(())
             }
+            Self::Matrix => matrix::limit(lab).await,
+            _ => Ok(()),
         }
     }
 
-    /// The workflow file of its repository.
+    /// The files of its repository, by their paths. Without a `.dayfly.yml`, `dayfly-gpu` stands for
+    /// what is built in.
     #[must_use]
-    pub fn workflow(self) -> String {
-        let script: &[&str] = match self {
-            Self::Main | Self::Idle | Self::LostWebhook => &[
-                "for epoch in 1 2 3; do",
-                "  echo \"epoch $epoch: loss 0.$((90 / epoch))\"",
-                "  sleep 1",
-                "done",
-            ],
-            Self::Interruption | Self::Partition => &[
-                "echo \"attempt $GITHUB_RUN_ATTEMPT\"",
-                "if [ \"$GITHUB_RUN_ATTEMPT\" = 1 ]; then sleep 300; fi",
-                "echo 'trained to the end'",
-            ],
-            Self::Lifetime => &["echo 'this takes longer than any instance lives'", "sleep 600"],
-        };
-        let mut workflow = "\
-name: train
-on: push
-jobs:
-  train:
-    runs-on: dayfly-gpu
-    steps:
-      - name: Where am I
-        run: echo \"on $(uname -sm), for $GITHUB_REPOSITORY\"
-      - name: Train
-        run: |
-"
-        .to_owned();
-        for line in script {
-            workflow += "          ";
-            workflow += line;
-            workflow += "\n";
+    pub fn files(self, lab: &Lab) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Main | Self::Idle | Self::LostWebhook | Self::Quota => workflow::of(workflow::THREE_EPOCHS),
+            Self::Lifetime => workflow::of(workflow::FOR_EVER),
+            Self::Partition => workflow::of(workflow::STUCK_AT_FIRST),
+            Self::Interruption => interruption::files(lab),
+            Self::NoCapacity => capacity::files(),
+            Self::Matrix => matrix::files(),
         }
-        workflow
     }
 
     /// How its run must end, and in which attempt.
     #[must_use]
     pub fn end(self) -> (u32, Conclusion) {
         match self {
-            Self::Main | Self::Idle | Self::LostWebhook => (1, Conclusion::Success),
+            Self::Main | Self::Idle | Self::LostWebhook | Self::Matrix => (1, Conclusion::Success),
             Self::Interruption | Self::Partition => (2, Conclusion::Success),
-            Self::Lifetime => (1, Conclusion::Failure),
+            Self::Lifetime | Self::NoCapacity | Self::Quota => (1, Conclusion::Failure),
         }
     }
 
@@ -159,60 +209,55 @@ jobs:
     ///
     /// # Errors
     /// When it cannot be done.
-    pub async fn act(self, sight: &Sight, lab: &Lab) -> anyhow::Result<()> {
-        match (self, sight) {
-            (
-                Self::Idle,
-                Sight::Instance(Reported {
-                    event: HostEvent::Booted,
-                    ..
-                }),
-            ) => {
-                if let Some(job) = job_that_is(lab, Status::Queued) {
-                    lab.twin().start_elsewhere(job)?;
+    pub async fn act(self, sight: &Sight, story: &Story<'_>) -> anyhow::Result<()> {
+        match self {
+            Self::Idle => elsewhere(sight, story),
+            Self::Interruption => interruption::act(sight, story).await,
+            Self::NoCapacity => capacity::act(sight, story),
+            Self::Matrix => matrix::act(sight, story).await,
+            Self::Partition if story::is_output(sight, |line| line == "attempt 1") => {
+                for instance in story.lab.live_instances().await? {
+                    story.lab.host().cut_network(&instance.id)?;
                 }
+                Ok(())
             }
-            // The other runner works longer than ours may wait.
-            (
-                Self::Idle,
-                Sight::Instance(Reported {
-                    event: HostEvent::Ended(_),
-                    ..
-                }),
-            ) => {
-                if let Some(job) = job_that_is(lab, Status::InProgress) {
-                    lab.twin().end_elsewhere(job, Conclusion::Success)?;
-                }
-            }
-            (
-                Self::Interruption,
-                Sight::Twin(TwinEvent {
-                    what: Happening::StepOutput { line, .. },
-                    ..
-                }),
-            ) if line == "attempt 1" => {
-                for instance in lab.live_instances().await? {
-                    lab.interrupt(&instance.id, NOTICE).await?;
-                }
-            }
-            (
-                Self::Partition,
-                Sight::Twin(TwinEvent {
-                    what: Happening::StepOutput { line, .. },
-                    ..
-                }),
-            ) if line == "attempt 1" => {
-                for instance in lab.live_instances().await? {
-                    lab.host().cut_network(&instance.id)?;
-                }
-            }
-            _ => {}
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// What is told at the end, besides the timeline, and whether it is as it has to be.
+    ///
+    /// # Errors
+    /// When something is otherwise, or cannot be told.
+    pub async fn tell(self, story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
+        match self {
+            Self::Interruption => interruption::tell(story, out),
+            Self::NoCapacity => capacity::tell(story, "evaluate", out),
+            Self::Quota => capacity::tell_quota(story, out),
+            Self::Matrix => matrix::tell(story, out).await,
+            _ => Ok(()),
+        }
     }
 }
 
-fn job_that_is(lab: &Lab, status: Status) -> Option<JobId> {
-    lab.twin()
-        .look(|state| state.jobs().find(|job| job.status == status).map(|job| job.id))
+/// Another runner takes the job, and works longer than ours may wait.
+fn elsewhere(sight: &Sight, story: &Story<'_>) -> anyhow::Result<()> {
+    let Sight::Instance(reported) = sight else {
+        return Ok(());
+    };
+    let twin = story.lab.twin();
+    match &reported.event {
+        HostEvent::Booted => {
+            if let Some(job) = story.job_that_is(Status::Queued) {
+                twin.start_elsewhere(job)?;
+            }
+        }
+        HostEvent::Ended(_) => {
+            if let Some(job) = story.job_that_is(Status::InProgress) {
+                twin.end_elsewhere(job, Conclusion::Success)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use dayfly_host::{Ending, HostEvent, Reported};
 use dayfly_twin::{Conclusion, DeliveryId, Happening, JobId, RunnerRemoval, TwinEvent};
 
-use crate::ec2_proxy::Launch;
+use crate::ec2_proxy::{Launch, Shortage};
 use crate::healing::healing;
 
 /// Something that the lab saw.
@@ -21,6 +21,8 @@ pub enum Sight {
     Instance(Reported),
     /// At EC2.
     Launch(Launch),
+    /// At EC2, where there was too little.
+    Shortage(Shortage),
     /// In a function's log.
     Log(Value),
 }
@@ -84,6 +86,7 @@ impl Timeline {
             Sight::Twin(event) => self.on_twin(&event.what)?,
             Sight::Instance(reported) => self.on_instance(reported)?,
             Sight::Launch(launch) => (Kind::Stage, "launched", launched(launch)),
+            Sight::Shortage(shortage) => (Kind::Trouble, "refused", short(shortage)),
             Sight::Log(line) => {
                 let (stage, text) = healing(line)?;
                 (Kind::Healing, stage, text)
@@ -143,6 +146,7 @@ impl Timeline {
             Happening::StepOutput { line, .. } => Some((Kind::Output, "", line.clone())),
             Happening::JobCompleted { job, conclusion, .. } => stage("finished", ended(*job, *conclusion)),
             Happening::RunnerRemoved { name, why, .. } => stage("removed", format!("{name}: {}", removal(*why))),
+            Happening::CheckRunSaid { name, title, .. } => stage("check run", format!("`{name}`: {title}")),
             Happening::Violation { what } => Some((Kind::Trouble, "violation", what.clone())),
             _ => None,
         }
@@ -201,6 +205,26 @@ fn launched(launch: &Launch) -> String {
     format!(
         "{} {} in {} at ${price}/h {kind}",
         launch.instance, launch.pool.instance_type, launch.pool.zone
+    )
+}
+
+fn short(shortage: &Shortage) -> String {
+    let Shortage {
+        lifecycle,
+        wanted,
+        got,
+        pools,
+        code,
+        message,
+    } = shortage;
+    let many = if *wanted == 1 {
+        String::new()
+    } else {
+        format!(", {got} of {wanted}")
+    };
+    format!(
+        "by EC2, {} in {pools} pools{many}: {code}: {message}",
+        lifecycle.as_str()
     )
 }
 

@@ -35,8 +35,8 @@ pub async fn run(out: &mut impl Write) -> anyhow::Result<()> {
 /// Prints what happens, for ever, and starts a run at every line that comes in.
 async fn play(lab: &Lab, repository: RepoId, out: &mut impl Write) -> anyhow::Result<()> {
     explain(lab, out)?;
-    let workflow = Demo::Main.workflow();
-    let files = [(".github/workflows/train.yml", &*workflow)];
+    let files = Demo::Main.files(lab);
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, &**text)).collect();
     let mut watch = Watch::new(lab);
     let mut lines = input();
     loop {

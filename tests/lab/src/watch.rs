@@ -14,7 +14,7 @@ use dayfly_host::Reported;
 use dayfly_twin::TwinEvent;
 
 use crate::aws::Aws;
-use crate::ec2_proxy::Launch;
+use crate::ec2_proxy::{Launch, Shortage};
 use crate::healing::HEALERS;
 use crate::lab::Lab;
 use crate::timeline::{Kind, Line, Sight, Timeline};
@@ -28,6 +28,7 @@ pub struct Watch {
     twin: broadcast::Receiver<TwinEvent>,
     instances: broadcast::Receiver<Reported>,
     launches: broadcast::Receiver<Launch>,
+    shortages: broadcast::Receiver<Shortage>,
     logs: Logs,
     shown: BTreeSet<&'static str>,
     timeline: Timeline,
@@ -39,11 +40,22 @@ impl Watch {
     /// Looks at `lab` from now on. Colours are for terminals only.
     #[must_use]
     pub fn new(lab: &Lab) -> Self {
+        Self::with(lab, Logs::read(lab))
+    }
+
+    /// The same without the functions' logs, which are read again and again, and may be long.
+    #[must_use]
+    pub fn without_logs(lab: &Lab) -> Self {
+        Self::with(lab, Logs::none())
+    }
+
+    fn with(lab: &Lab, logs: Logs) -> Self {
         Self {
             twin: lab.twin().events(),
             instances: lab.host().events(),
             launches: lab.ec2().launches(),
-            logs: Logs::read(lab),
+            shortages: lab.ec2().shortages(),
+            logs,
             shown: BTreeSet::new(),
             timeline: Timeline::default(),
             clock: Instant::now(),
@@ -61,7 +73,8 @@ impl Watch {
                 event = self.twin.recv() => event.map(Sight::Twin),
                 event = self.instances.recv() => event.map(Sight::Instance),
                 launch = self.launches.recv() => launch.map(Sight::Launch),
-                line = self.logs.lines.recv() => line.map(Sight::Log).ok_or(RecvError::Closed),
+                shortage = self.shortages.recv() => shortage.map(Sight::Shortage),
+                line = self.logs.next() => line.map(Sight::Log),
             };
             match sight {
                 Ok(sight) => return Ok(sight),
@@ -96,10 +109,24 @@ impl Watch {
 #[derive(Debug)]
 struct Logs {
     lines: mpsc::UnboundedReceiver<Value>,
-    reader: JoinHandle<()>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Logs {
+    fn none() -> Self {
+        Self {
+            lines: mpsc::unbounded_channel().1,
+            reader: None,
+        }
+    }
+
+    async fn next(&mut self) -> Result<Value, RecvError> {
+        if self.reader.is_none() {
+            std::future::pending::<()>().await;
+        }
+        self.lines.recv().await.ok_or(RecvError::Closed)
+    }
+
     fn read(lab: &Lab) -> Self {
         let (sender, lines) = mpsc::unbounded_channel();
         let groups = HEALERS
@@ -107,13 +134,18 @@ impl Logs {
             .filter_map(|function| lab.cloud().log_group(function).ok());
         let groups = groups.map(|group| (group.to_owned(), 0)).collect();
         let reader = tokio::spawn(read_for_ever(lab.aws().clone(), groups, sender));
-        Self { lines, reader }
+        Self {
+            lines,
+            reader: Some(reader),
+        }
     }
 }
 
 impl Drop for Logs {
     fn drop(&mut self) {
-        self.reader.abort();
+        if let Some(reader) = &self.reader {
+            reader.abort();
+        }
     }
 }
 
@@ -135,16 +167,23 @@ async fn read_for_ever(aws: Aws, mut groups: Vec<(String, usize)>, sender: mpsc:
     }
 }
 
+/// More of a line of a job's output is not shown.
+const WIDTH: usize = 160;
+
 /// The line with a colour of its kind.
 fn coloured(line: &Line, colour: bool) -> String {
+    let mut text = line.to_string();
+    if line.kind == Kind::Output && text.chars().count() > WIDTH {
+        text = text.chars().take(WIDTH - 1).chain(['…']).collect();
+    }
     let code = match line.kind {
-        _ if !colour => return line.to_string(),
+        _ if !colour => return text,
         Kind::Stage => "36",
         Kind::Output => "2",
         Kind::Trouble => "31",
         Kind::Healing => "32",
     };
-    format!("\u{1b}[{code}m{line}\u{1b}[0m")
+    format!("\u{1b}[{code}m{text}\u{1b}[0m")
 }
 
 #[cfg(test)]

@@ -237,10 +237,8 @@ async fn a_messenger_fails_the_job_with_its_reason_and_no_step_runs() {
     let errors: Vec<&str> = job.annotations.iter().map(|it| it.message.as_str()).collect();
     assert_eq!(errors, ["No g5.xlarge can be had."]);
     let lines = lines(&job).join("\n");
-    assert!(
-        lines.contains(&format!("\nNo g5.xlarge can be had.\n{COMMANDS}\n")),
-        "{lines}"
-    );
+    assert!(lines.starts_with("##[error]No g5.xlarge can be had.\n"), "{lines}");
+    assert!(lines.ends_with(&format!("\n{COMMANDS}")), "{lines}");
     assert!(!lines.contains("never"), "{lines}");
     lab.twin.stop().await;
 }

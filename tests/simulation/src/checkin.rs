@@ -6,11 +6,12 @@ use std::time::Duration;
 use dayfly_agent::machine::{Event, JitConfig};
 use dayfly_core::checkin::{
     ClaimAnswer, ClaimRequest, GoodbyeReason, GoodbyeRequest, HeartbeatRequest, InterruptionNotice, Order, OrderAnswer,
-    Phase, ProgressRequest, Stage, StartAnswer, StartRequest,
+    Phase, ProgressRequest, Refusal, Stage, StartAnswer, StartRequest,
 };
 use dayfly_core::ids::{InstanceId, RunAttempt, RunId};
 use dayfly_core::time::Timestamp;
 
+use crate::guards::Guard;
 use crate::machine::NEVER;
 use crate::plan::Outage;
 use crate::sim::{Happening, Sim};
@@ -145,7 +146,8 @@ impl Sim {
                 self.with(instance, |machine| machine.heard_at = Some(now));
                 let hostile = self.with(instance, |machine| machine.hostile) == Some(true);
                 if let Ok(answer) = serde_json::from_str::<ClaimAnswer>(body) {
-                    self.with(instance, |machine| machine.messenger = answer.message.is_some());
+                    let message = answer.message.is_some() && self.has(Guard::Message);
+                    self.with(instance, |machine| machine.messenger = message);
                 }
                 let hook = self.dice("hook", instance.as_str()).happens(0.5);
                 for event in understood(&what, body, hook, now) {
@@ -153,12 +155,24 @@ impl Sim {
                 }
             }
             400 | 403 => self.refused(instance, &what),
-            _ => self.later(instance, what),
+            _ => {
+                let refusal: Option<Refusal> = serde_json::from_str(body).ok();
+                let wait = refusal.and_then(|refusal| refusal.retry_after());
+                if let (Some(wait), What::Claim) = (wait, &what.what) {
+                    self.feed(instance, Event::ClaimPostponed(wait));
+                }
+                self.after(instance, what, wait);
+            }
         }
     }
 
-    pub(crate) fn later(self: &Rc<Self>, instance: &InstanceId, mut what: CheckIn) {
-        let pause = Duration::from_secs(1 << what.tries.min(4));
+    pub(crate) fn later(self: &Rc<Self>, instance: &InstanceId, what: CheckIn) {
+        self.after(instance, what, None);
+    }
+
+    /// Asks again, when it was told to if it was told.
+    fn after(self: &Rc<Self>, instance: &InstanceId, mut what: CheckIn, wait: Option<Duration>) {
+        let pause = wait.unwrap_or(Duration::from_secs(1 << what.tries.min(4)));
         if self.now().since(what.since) + pause >= what.patience() {
             self.refused(instance, &what);
             return;

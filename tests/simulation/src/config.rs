@@ -1,6 +1,8 @@
 //! What the repositories of a history are configured to, drawn from the seed.
 
-use dayfly_core::config::{Rebalance, RerunOnDemand, RerunPolicy, RerunWhat};
+use std::time::Duration;
+
+use dayfly_core::config::{Breaker, Fallback, GivingUp, Rebalance, RerunOnDemand, RerunPolicy, RerunWhat};
 use dayfly_core::ids::Repository;
 
 use crate::dice::Dice;
@@ -13,6 +15,12 @@ pub struct RepositoryConfig {
     pub rerun: RerunPolicy,
     /// What a rebalance recommendation does.
     pub rebalance: Rebalance,
+    /// What is tried once no spot capacity is left.
+    pub fallback: Fallback,
+    /// When interruptions make it leave spot.
+    pub breaker: Option<Breaker>,
+    /// How a job is told that it is given up.
+    pub giving_up: GivingUp,
     /// Whether its workflow has a `concurrency` group, so that a newer run makes an older one moot.
     pub concurrency: bool,
 }
@@ -37,6 +45,16 @@ impl Plan {
             },
             rebalance: *dice.one_of(&[Rebalance::Mark, Rebalance::DrainIfIdle]),
             concurrency: dice.happens(0.2),
+            fallback: *dice.one_of(&[Fallback::None, Fallback::OnDemand]),
+            breaker: dice.happens(0.3).then(|| Breaker {
+                interruptions: *dice.one_of(&[1, 2, 3]),
+                within: Duration::from_mins(30),
+                on_demand_for: Duration::from_mins(20),
+            }),
+            giving_up: GivingUp {
+                messenger: dice.happens(0.8),
+                cancel_run: dice.happens(0.3),
+            },
         }
     }
 }
@@ -60,8 +78,23 @@ impl RepositoryConfig {
             Rebalance::Mark => "mark",
             Rebalance::DrainIfIdle => "drain-if-idle",
         };
+        let fallback = match self.fallback {
+            Fallback::None => "none",
+            Fallback::OnDemand => "on-demand",
+        };
+        let breaker = self.breaker.map_or(String::new(), |breaker| {
+            format!(
+                "    breaker: {{interruptions: {}, within: {}s, on_demand_for: {}s}}\n",
+                breaker.interruptions,
+                breaker.within.as_secs(),
+                breaker.on_demand_for.as_secs()
+            )
+        });
+        let GivingUp { messenger, cancel_run } = self.giving_up;
         format!(
-            "runners:
+            "messenger: {messenger}
+cancel_run_when_unlaunchable: {cancel_run}
+runners:
   - name: gpu
     labels: [dayfly-gpu]
     instance_type: [g4dn.xlarge, g5.xlarge, g6.xlarge]
@@ -70,7 +103,8 @@ impl RepositoryConfig {
     max_reruns: {max}
     rerun_on_demand: {on_demand}
     rebalance: {rebalance}
-"
+    fallback: {fallback}
+{breaker}"
         )
     }
 }
@@ -86,13 +120,25 @@ mod tests {
     fn the_file_says_what_was_drawn() {
         for seed in 0..50 {
             let drawn = Plan::draw(seed).config(&repository(1));
-            let read = Config::parse(&drawn.text()).map(|config| config.runners);
-            let spec = read.as_ref().ok().and_then(|runners| runners.first());
-            assert_eq!(
-                spec.map(|spec| (spec.rerun, spec.rebalance)),
-                Some((drawn.rerun, drawn.rebalance)),
-                "{read:?}"
+            let read = Config::parse(&drawn.text());
+            let said = read.as_ref().ok().and_then(|config| {
+                let spec = config.runners.first()?;
+                Some((
+                    spec.rerun,
+                    spec.rebalance,
+                    spec.fallback,
+                    spec.breaker,
+                    config.giving_up,
+                ))
+            });
+            let meant = (
+                drawn.rerun,
+                drawn.rebalance,
+                drawn.fallback,
+                drawn.breaker,
+                drawn.giving_up,
             );
+            assert_eq!(said, Some(meant), "{read:?}");
         }
     }
 }

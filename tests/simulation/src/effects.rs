@@ -72,6 +72,7 @@ impl Sim {
     /// # Errors
     /// Its token came with another request, whose record went with the table.
     pub fn create_fleet(self: &Rc<Self>, request: &FleetRequest, dice: &mut Dice) -> Result<FleetAnswer, FleetError> {
+        self.may_be_bought(request);
         let drought = self.drought(request.lifecycle, dice);
         let forget = !self.has(Guard::ClientToken);
         let created = self
@@ -150,6 +151,7 @@ impl Sim {
 
     /// Registers a runner.
     pub fn mint(self: &Rc<Self>, name: &str, scope: &Scope, labels: &[Label]) -> Minted {
+        self.registers();
         match self.hub.borrow_mut().register(name, scope, labels, self.now()) {
             None => Minted::NameTaken,
             Some(runner) => {
@@ -239,6 +241,7 @@ impl Sim {
         if let Some(why) = self.hub.borrow().needless(&made).filter(|_| !forgot) {
             self.broken(SAID_ONCE, why);
         }
+        self.writes_content();
         let id = self.hub.borrow_mut().make_check(made);
         self.note("check made", &check.external_id, || check.title.clone());
         id
@@ -246,6 +249,7 @@ impl Sim {
 
     /// Has a check run say something else, as far as GitHub lets it. Answers whether it is there.
     pub fn change_check(self: &Rc<Self>, id: CheckRunId, check: &CheckRun) -> bool {
+        self.writes_content();
         let mut hub = self.hub.borrow_mut();
         let Some(known) = hub.checks.get_mut(&id) else {
             return false;

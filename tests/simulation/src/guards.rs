@@ -48,6 +48,12 @@ pub enum Guard {
     Concurrency,
     /// The count of our re-runs, from attempt to attempt.
     RerunCount,
+    /// The words that make a runner a messenger.
+    Message,
+    /// Saying again what could not be said.
+    SayAgain,
+    /// The buckets that several functions draw on before they call GitHub.
+    Buckets,
 }
 
 impl Guard {
@@ -72,6 +78,9 @@ impl Guard {
         Self::Backoff,
         Self::Concurrency,
         Self::RerunCount,
+        Self::Message,
+        Self::SayAgain,
+        Self::Buckets,
     ];
 
     /// Whether a promise hangs on it. None does on the webhook's memory of deliveries: every handler

@@ -12,6 +12,8 @@ use dayfly_core::notice::CheckRun;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{JobStatus, JobView, Scope};
 
+use crate::limits::Calls;
+
 /// The App's one installation.
 pub const INSTALLATION: InstallationId = InstallationId(7);
 
@@ -176,6 +178,10 @@ pub struct Hub {
     pub tries: u64,
     /// The check runs, as they stand.
     pub checks: BTreeMap<CheckRunId, Check>,
+    /// The calls that made or changed one.
+    pub content_writes: Calls,
+    /// The calls that registered a runner.
+    pub registrations: Calls,
     last_id: u64,
     last_check: u64,
 }
@@ -201,7 +207,8 @@ impl Hub {
         let job = check
             .job
             .and_then(|key| self.jobs.get(&key.job).filter(|job| job.attempt == key.attempt));
-        if job.is_none() {
+        // That of many jobs names their run.
+        if job.is_none() && !id.starts_with("run-") {
             return Some(format!("`{id}` is of no job"));
         }
         let same = |one: &&Check| one.repository == check.repository && one.said.external_id == *id;

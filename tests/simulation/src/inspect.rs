@@ -31,11 +31,11 @@ impl Sim {
         self.registrations_end();
         self.schedule_is_on();
         self.calls_are_few();
+        self.given_up_jobs_are_told();
         let hour = Duration::from_secs(3600);
         let since_calm = self.elapsed().saturating_sub(self.plan.calm_from);
         if since_calm > 20 * MINUTE + hour && since_calm < 21 * MINUTE + hour {
             self.waiting_jobs_are_served();
-            self.given_up_jobs_are_told();
         }
     }
 
@@ -227,10 +227,13 @@ impl Sim {
                 Some(Record::Job(job)) if job.state.is_given_up() => job.ended_at,
                 _ => None,
             };
-            let told = hub
-                .checks
-                .values()
-                .any(|check| check.job == Some(key) && check.said.conclusion == Some(CheckConclusion::Failure));
+            // One of its own, or one of many that names it.
+            let link = format!("/runs/{}/job/{})", job.run, job.id);
+            let names = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains(&link));
+            let told = hub.checks.values().any(|check| {
+                let of_it = check.job == Some(key) || (check.job.is_none() && names(&check.said.text));
+                of_it && check.said.conclusion == Some(CheckConclusion::Failure)
+            });
             let late = |since: Timestamp| self.overdue(self.now().since(since), TOLD, &[CONTROL, GITHUB]);
             !told && since.is_some_and(late)
         });

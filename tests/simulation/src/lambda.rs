@@ -10,7 +10,7 @@ use aws_lambda_events::lambda_function_urls::{
 };
 use dayfly_core::decide::interruption::Word;
 use dayfly_core::event::Event;
-use dayfly_core::ids::{InstanceId, SubnetId};
+use dayfly_core::ids::{InstanceId, Region, SubnetId};
 use dayfly_interruption::Ec2Event;
 use dayfly_lifecycle::Policies;
 use dayfly_sweeper::Task;
@@ -245,7 +245,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
                 parameters: ports.clone(),
                 clock: ports.clone(),
                 quotas: ports,
-                region: "eu-west-1".to_owned(),
+                region: Region::new("eu-west-1"),
                 images: dayfly_launch::ImageCache::default(),
                 zones: dayfly_launch::ZoneCache::default(),
                 subnets: ["subnet-a", "subnet-b", "subnet-c"].map(SubnetId::new).to_vec(),
@@ -256,7 +256,8 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
         (Function::Reporter, Caller::Bus(event)) => {
             let function = dayfly_reporter::Function {
                 store: ports.clone(),
-                github: ports,
+                github: ports.clone(),
+                clock: ports,
                 web_url: "https://github.com".to_owned(),
                 deadlines,
             };

@@ -3,6 +3,7 @@
 //! every machine.
 
 mod admission;
+mod bought;
 mod checkin;
 mod cloud;
 mod config;
@@ -14,6 +15,7 @@ mod guards;
 mod hub;
 mod inspect;
 mod lambda;
+mod limits;
 mod machine;
 mod many;
 mod plan;

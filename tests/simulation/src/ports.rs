@@ -15,10 +15,10 @@ use dayfly_core::labels::Label;
 use dayfly_core::money::MicroDollars;
 use dayfly_core::notice::CheckRun;
 use dayfly_core::policy::Team;
-use dayfly_core::record::{Change, Record, RecordId, Stored, Waiting};
+use dayfly_core::record::{Bucket, BucketId, Change, Notice, Record, RecordId, Stored, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
-    ApiError, ApiErrorKind, Bus, BusError, CheckView, Clock, ConfigFile, FailedDelivery, Fleet, FleetAnswer,
+    ApiError, ApiErrorKind, Bus, BusError, CheckView, Clock, ConfigFile, Draw, FailedDelivery, Fleet, FleetAnswer,
     FleetError, FleetErrorKind, FleetRequest, GitHub, Image, InstanceView, JobView, Minted, ParameterError, Parameters,
     QuotaError, Quotas, Removal, RerunAnswer, RunView, RunnerView, Schedule, ScheduleError, Scope, Store, StoreError,
 };
@@ -208,7 +208,9 @@ impl Store for Ports {
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Stored<Record>>, StoreError> {
         self.make(Service::Table, "due", |sim, _| {
-            sim.table.borrow_mut().due(sim.now(), now, limit)
+            let mut due = sim.table.borrow_mut().due(sim.now(), now, limit);
+            due.retain(|one| sim.has(Guard::SayAgain) || !matches!(one.record, Record::Notice(_)));
+            due
         })
         .await
         .map_err(StoreError::Unavailable)
@@ -217,6 +219,25 @@ impl Store for Ports {
     async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<Waiting>>, StoreError> {
         self.make(Service::Table, "waiting", |sim, _| {
             sim.table.borrow_mut().waiting(queue)
+        })
+        .await
+        .map_err(StoreError::Unavailable)
+    }
+
+    async fn notices(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<Notice>>, StoreError> {
+        self.make(Service::Table, "notices", |sim, _| {
+            sim.table.borrow_mut().notices(run, limit)
+        })
+        .await
+        .map_err(StoreError::Unavailable)
+    }
+
+    async fn draw(&self, id: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError> {
+        self.make(Service::Table, "draw", |sim, _| {
+            if !sim.has(Guard::Buckets) {
+                return Draw::Taken(Bucket::full(id, now));
+            }
+            sim.table.borrow_mut().draw(id, latest, now)
         })
         .await
         .map_err(StoreError::Unavailable)

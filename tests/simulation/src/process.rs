@@ -72,7 +72,7 @@ impl Sim {
     pub fn takes(self: &Rc<Self>, instance: &InstanceId, job: JobId) -> bool {
         let mut works = self.hub.borrow().jobs.get(&job).map_or(Duration::ZERO, |job| job.works);
         let of_run = self.hub.borrow().jobs.get(&job).map(|job| (job.run, job.attempt));
-        let (hung, trouble, messenger) = {
+        let (hung, trouble, is_messenger) = {
             let mut machines = self.machines.borrow_mut();
             let Some(machine) = machines.get_mut(instance).filter(|one| !one.frozen && !one.cut) else {
                 return false;
@@ -89,6 +89,7 @@ impl Sim {
             }
             (machine.hung_job, machine.at_the_end.take(), machine.messenger)
         };
+        self.runs_nothing_for_a_message(instance, is_messenger);
         if let Some(trouble) = trouble {
             let around = self.dice("at the end", instance.as_str()).seconds(0, 10);
             let after = (works + Duration::from_secs(4)).saturating_sub(around);
@@ -98,7 +99,7 @@ impl Sim {
             self.engine.plan(works, Happening::JobDone(instance.clone(), job));
         }
         let event = match of_run {
-            Some((run, attempt)) if !messenger => Event::JobAsks { run, attempt },
+            Some((run, attempt)) if !is_messenger => Event::JobAsks { run, attempt },
             _ => Event::JobStarted,
         };
         self.feed(instance, event);

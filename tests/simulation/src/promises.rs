@@ -200,6 +200,7 @@ impl Sim {
                     self.claimed(before, runner);
                 }
                 if from != Some(JobKind::from(&after.state)) {
+                    self.given_up_after_all(after);
                     self.note("job", &after.key.to_string(), || {
                         format!("{from:?} -> {:?}, runner {:?}", after.state, after.runner)
                     });
@@ -546,6 +547,12 @@ pub const SERVED: &str = "3: every job ends: run, re-run, refused or failed";
 pub const TWICE: &str = "3: no job starts twice in one attempt";
 /// See [`LIFETIME`].
 pub const RERUN: &str = "3: an interrupted job is run again if that is wanted, as often as is allowed, and no other";
+/// See [`LIFETIME`].
+pub const PERMITTED: &str = "capacity is bought on demand only where that is allowed";
+/// See [`LIFETIME`].
+pub const LADDER: &str = "a job that may run on demand is tried there before it is given up";
+/// See [`LIFETIME`].
+pub const MESSAGE: &str = "a messenger's machine runs no step of any job";
 /// See [`LIFETIME`].
 pub const VISIBLE: &str = "3: a job that is given up is failed visibly";
 /// See [`LIFETIME`].

@@ -132,7 +132,10 @@ pub struct Sim {
 
 /// When every history begins.
 /// How often people look whether a job waits that nobody can fail.
-const PEOPLE_LOOK: Duration = Duration::from_mins(100);
+const PEOPLE_LOOK: Duration = Duration::from_mins(70);
+
+/// How long before everything must be over nobody does anything any more.
+const QUIET: Duration = Duration::from_mins(45);
 
 const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
@@ -330,7 +333,9 @@ impl Sim {
             Happening::TableEmptied => self.table_emptied(),
             Happening::TidyUp => {
                 self.tidy_up();
-                self.engine.plan(PEOPLE_LOOK, Happening::TidyUp);
+                if self.elapsed() + PEOPLE_LOOK + QUIET < self.over_by() {
+                    self.engine.plan(PEOPLE_LOOK, Happening::TidyUp);
+                }
             }
             Happening::Inspect => self.inspect(),
         }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use dayfly_core::ids::QueueId;
-use dayfly_core::record::{Change, Record, RecordId, Stored, Version, Waiting};
+use dayfly_core::ids::{JobId, JobKey, QueueId, RunKey};
+use dayfly_core::record::{Bucket, BucketId, Change, Notice, Record, RecordId, Stored, Version, Waiting};
 use dayfly_core::time::Timestamp;
+use dayfly_ports::Draw;
 
 /// A record as it lies in the table.
 pub type Kept = Rc<Stored<Record>>;
@@ -121,6 +122,47 @@ impl Table {
             .collect();
         self.reads += found.len() as u64;
         found
+    }
+
+    /// What is to be said of the jobs of an attempt.
+    pub fn notices(&mut self, run: RunKey, limit: usize) -> Vec<Stored<Notice>> {
+        let key = |job| {
+            RecordId::Notice(
+                run.run,
+                JobKey {
+                    job,
+                    attempt: run.attempt,
+                },
+            )
+        };
+        let of_run = self.records.range(key(JobId(0))..=key(JobId(u64::MAX)));
+        let found: Vec<_> = of_run
+            .filter_map(|(_, kept)| match &kept.record {
+                Record::Notice(notice) if notice.key.attempt == run.attempt => Some(Stored {
+                    record: Notice::clone(notice),
+                    version: kept.version,
+                }),
+                _ => None,
+            })
+            .take(limit)
+            .collect();
+        self.reads += 1 + found.len() as u64;
+        found
+    }
+
+    /// Takes a call out of a bucket, if there is one on these terms.
+    pub fn draw(&mut self, id: BucketId, latest: Timestamp, now: Timestamp) -> Draw {
+        self.reads += 1;
+        let key = RecordId::Bucket(id);
+        let known = match self.peek(&key) {
+            Some(Record::Bucket(bucket)) => *bucket,
+            _ => Bucket::full(id, now),
+        };
+        let Some(bucket) = known.drawn(latest, now) else {
+            return Draw::Short(known);
+        };
+        self.write(Change::create(bucket), now);
+        Draw::Taken(bucket)
     }
 
     /// Those who wait in a queue.

@@ -29,6 +29,8 @@ pub struct TwinConfig {
     pub app_permissions: BTreeMap<String, String>,
     /// Every delay and deadline.
     pub timings: Timings,
+    /// How many webhooks are under way at once; the others wait for their turn.
+    pub webhooks_at_once: usize,
     /// Which queued job a free runner gets when several match.
     pub job_pick: JobPick,
     /// What becomes of the jobs that a re-run does not run again.
@@ -57,6 +59,7 @@ impl Default for TwinConfig {
                 .map(|(name, level)| ((*name).to_owned(), (*level).to_owned()))
                 .collect(),
             timings: Timings::default(),
+            webhooks_at_once: 1_000,
             job_pick: JobPick::OldestFirst,
             carried_over: CarriedOver::Copied,
             jwt_policy: JwtPolicy::Documented,

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::{Conclusion, DeliveryId, JobId, RunId, RunnerId};
+use crate::model::{CheckRunId, Conclusion, DeliveryId, JobId, RunId, RunnerId};
 
 /// One thing that happened, and when on the twin's clock.
 #[derive(Debug, Clone, PartialEq)]
@@ -163,6 +163,17 @@ pub enum Happening {
         action: Option<String>,
         /// What was done to it, in words.
         how: String,
+    },
+    /// The App made a check run, or changed it.
+    CheckRunSaid {
+        /// The check run.
+        check: CheckRunId,
+        /// Its name.
+        name: String,
+        /// How it ended; none while it is in progress.
+        conclusion: Option<String>,
+        /// The title that it shows.
+        title: String,
     },
     /// A request to the REST API was answered.
     ApiCall {

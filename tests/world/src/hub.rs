@@ -104,6 +104,8 @@ pub struct Hub {
     pub redelivered: Vec<u64>,
     /// The check runs, as they stand.
     pub checks: BTreeMap<CheckRunId, CheckRun>,
+    /// When somebody asked to have one made or changed.
+    pub checks_asked: Vec<Timestamp>,
     /// How GitHub refuses to make or change check runs, if it does.
     pub checks_refused: Option<ApiErrorKind>,
     /// The runs that were cancelled.
@@ -274,6 +276,13 @@ fn not_found(call: &'static str) -> ApiError {
     }
 }
 
+impl World {
+    fn asked_for_check(&self) {
+        let now = self.cloud().time();
+        self.hub().checks_asked.push(now);
+    }
+}
+
 impl GitHub for World {
     async fn config_file(&self, _: &Scope, _: &str, etag: Option<&str>) -> Result<ConfigFile, ApiError> {
         self.call("config_file").await.map_err(down("config_file"))?;
@@ -410,6 +419,7 @@ impl GitHub for World {
     }
     async fn create_check(&self, _: &Scope, check: &CheckRun) -> Result<CheckRunId, ApiError> {
         let result = self.call("create_check").await;
+        self.asked_for_check();
         self.hub().may_check("create_check")?;
         // One that errored may have been made all the same.
         let id = self.hub().make_check(check);
@@ -419,6 +429,7 @@ impl GitHub for World {
 
     async fn update_check(&self, _: &Scope, id: CheckRunId, check: &CheckRun) -> Result<(), ApiError> {
         self.call("update_check").await.map_err(down("update_check"))?;
+        self.asked_for_check();
         self.hub().may_check("update_check")?;
         self.hub().change_check(id, check)
     }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dayfly_core::event::Event;
-use dayfly_core::ids::QueueId;
-use dayfly_core::record::{Change, Record, RecordId, Stored, Version, Waiting};
+use dayfly_core::ids::{QueueId, RunKey};
+use dayfly_core::record::{Bucket, BucketId, Change, Notice, Record, RecordId, Stored, Version, Waiting};
 use dayfly_core::time::Timestamp;
-use dayfly_ports::{Bus, BusError, Clock, ParameterError, Parameters, Schedule, ScheduleError, Store, StoreError};
+use dayfly_ports::{
+    Bus, BusError, Clock, Draw, ParameterError, Parameters, Schedule, ScheduleError, Store, StoreError,
+};
 use secrecy::SecretString;
 
 use crate::World;
@@ -32,6 +34,23 @@ impl Table {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.records.clear();
+    }
+
+    fn draw(&mut self, id: BucketId, latest: Timestamp, now: Timestamp) -> Draw {
+        let key = RecordId::Bucket(id);
+        let known = match self.records.get(&key).map(|stored| &stored.record) {
+            Some(Record::Bucket(bucket)) => *bucket,
+            _ => Bucket::full(id, now),
+        };
+        let Some(bucket) = known.drawn(latest, now) else {
+            return Draw::Short(known);
+        };
+        let stored = Stored {
+            record: bucket.into(),
+            version: Version::FIRST,
+        };
+        self.records.insert(key, stored);
+        Draw::Taken(bucket)
     }
 
     fn commit(&mut self, changes: Vec<Change>) -> Result<(), StoreError> {
@@ -91,6 +110,24 @@ impl Store for World {
             _ => None,
         });
         Ok(there.collect())
+    }
+
+    async fn notices(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<Notice>>, StoreError> {
+        self.call("notices").await.map_err(StoreError::Unavailable)?;
+        let table = self.table();
+        let there = table.records.values().filter_map(|stored| match &stored.record {
+            Record::Notice(notice) if notice.run == run.run && notice.key.attempt == run.attempt => Some(Stored {
+                record: Notice::clone(notice),
+                version: stored.version,
+            }),
+            _ => None,
+        });
+        Ok(there.take(limit).collect())
+    }
+
+    async fn draw(&self, id: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError> {
+        self.call("draw").await.map_err(StoreError::Unavailable)?;
+        Ok(self.table().draw(id, latest, now))
     }
 
     async fn anything_lives(&self) -> Result<bool, StoreError> {

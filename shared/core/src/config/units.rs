@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::{Deserializer, Error, Visitor};
-
+use super::node::Word;
+use crate::machines::MiB;
 use crate::money::MicroDollars;
 
 /// A span of time: `90s`, `10m`, `6h`, `1d`, or a number of seconds.
@@ -21,6 +21,9 @@ pub(super) struct Size(pub(super) u32);
 
 /// EBS gives a general purpose volume at most this much.
 const MAX_DISK_GIB: u64 = 64 * 1024;
+
+/// More than any machine has, of memory or of disk.
+const MAX_MEMORY_MIB: u64 = 1024 * 1024 * 1024;
 
 /// Longer than GitHub lets any self-hosted job run.
 const MAX_SPAN: Duration = Duration::from_secs(6 * 24 * 3600);
@@ -55,6 +58,19 @@ fn size(text: &str) -> Option<Size> {
     u32::try_from(gib).ok().map(Size)
 }
 
+/// Reads an amount of memory: `24GiB`, `512MiB`, `1TiB`, or a number of GiB; without regard to case.
+pub(crate) fn memory(text: &str) -> Option<MiB> {
+    let (number, unit) = number_and_unit(text)?;
+    let mib = match unit.to_ascii_lowercase().as_str() {
+        "mib" | "mb" | "m" => 1,
+        "" | "gib" | "gb" | "g" => 1024,
+        "tib" | "tb" | "t" => 1024 * 1024,
+        _ => return None,
+    };
+    let mib = number.checked_mul(mib).filter(|mib| *mib <= MAX_MEMORY_MIB)?;
+    u32::try_from(mib).ok().map(MiB)
+}
+
 fn hourly_price(text: &str) -> Option<HourlyPrice> {
     let text = text.trim();
     let text = text.strip_suffix("/h").unwrap_or(text).trim();
@@ -62,58 +78,85 @@ fn hourly_price(text: &str) -> Option<HourlyPrice> {
     (amount > MicroDollars::default()).then_some(HourlyPrice(amount))
 }
 
-/// Takes a number or a text, and reads both with `read`.
-struct NumberOrText<T> {
-    read: fn(&str) -> Option<T>,
-    expected: &'static str,
-}
-
-impl<T> Visitor<'_> for NumberOrText<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.expected)
+impl Word for Span {
+    fn expected() -> String {
+        "a duration above zero and up to 6d, like `90s`, `10m` or `6h`".to_owned()
     }
 
-    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
-        self.visit_str(&number.to_string())
+    fn word(text: &str) -> Option<Self> {
+        span(text)
     }
 
-    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        (self.read)(text).ok_or_else(|| E::custom(format!("`{text}`: expected {}", self.expected)))
+    fn meant(text: &str) -> Option<String> {
+        let (number, unit) = number_and_unit(text)?;
+        let unit = match unit.to_ascii_lowercase().as_str() {
+            "s" | "sec" | "secs" | "second" | "seconds" => "s",
+            "m" | "min" | "mins" | "minute" | "minutes" => "m",
+            "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+            "d" | "day" | "days" => "d",
+            _ => return None,
+        };
+        let meant = format!("{number}{unit}");
+        span(&meant).map(|_| meant)
     }
 }
 
-impl<'de> serde::Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = "a duration above zero and up to 6d, like `90s`, `10m` or `6h`";
-        deserializer.deserialize_any(NumberOrText { read: span, expected })
+impl Word for HourlyPrice {
+    fn expected() -> String {
+        "a price per hour above zero, like `$0.40/h`".to_owned()
+    }
+
+    fn word(text: &str) -> Option<Self> {
+        hourly_price(text)
+    }
+
+    fn meant(text: &str) -> Option<String> {
+        // Other spans of time are other prices, and no slip.
+        let (amount, per) = text.split_once('/').unwrap_or((text, "h"));
+        let an_hour = matches!(per.trim().to_ascii_lowercase().as_str(), "h" | "hr" | "hour");
+        let amount = amount.replace(',', ".");
+        let digits = amount.trim_matches(|c: char| !c.is_ascii_digit());
+        let meant = HourlyPrice(hourly_price(digits)?.0).to_string();
+        an_hour.then_some(meant)
     }
 }
 
-impl<'de> serde::Deserialize<'de> for HourlyPrice {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = "a price per hour above zero, like `$0.40/h`";
-        deserializer.deserialize_any(NumberOrText {
-            read: hourly_price,
-            expected,
-        })
+impl fmt::Display for HourlyPrice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/h", self.0)
     }
 }
 
-impl<'de> serde::Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = "a size from 1GiB to 64TiB, like `100GiB`";
-        deserializer.deserialize_any(NumberOrText { read: size, expected })
+impl Word for Size {
+    fn expected() -> String {
+        "a size from 1GiB to 64TiB, like `100GiB`".to_owned()
     }
+
+    fn word(text: &str) -> Option<Self> {
+        size(text)
+    }
+
+    fn meant(text: &str) -> Option<String> {
+        let (number, unit) = number_and_unit(text)?;
+        let unit = match unit.to_ascii_lowercase().as_str() {
+            "g" | "gb" | "gib" | "gigabytes" => "GiB",
+            "t" | "tb" | "tib" | "terabytes" => "TiB",
+            _ => return None,
+        };
+        let meant = format!("{number}{unit}");
+        size(&meant).map(|_| meant)
+    }
+}
+
+/// A duration as [`Span`] reads it, in the largest unit that leaves nothing over.
+pub(super) fn written_span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let units = [(24 * 3600, "d"), (3600, "h"), (60, "m")];
+    let whole = units.iter().find(|(unit, _)| seconds.is_multiple_of(*unit));
+    whole.map_or_else(
+        || format!("{seconds}s"),
+        |(unit, name)| format!("{}{name}", seconds / unit),
+    )
 }
 
 #[cfg(test)]
@@ -165,6 +208,38 @@ mod tests {
             ("99999999999999999999", None),
         ] {
             assert_eq!(size(text).map(|s| s.0), gib, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_meant_is_said_where_it_is_plain() {
+        for (text, meant) in [
+            ("10 min", Some("10m")),
+            ("2 Hours", Some("2h")),
+            ("7 days", None),
+            ("soon", None),
+        ] {
+            assert_eq!(Span::meant(text).as_deref(), meant, "{text}");
+        }
+        for (text, meant) in [
+            ("0.40 USD", Some("$0.40/h")),
+            ("0,4", Some("$0.40/h")),
+            ("$0.4/hour", Some("$0.40/h")),
+            ("$0.01/min", None),
+            ("cheap", None),
+        ] {
+            assert_eq!(HourlyPrice::meant(text).as_deref(), meant, "{text}");
+        }
+        for (text, meant) in [("100 gb", Some("100GiB")), ("1tib", Some("1TiB")), ("100MB", None)] {
+            assert_eq!(Size::meant(text).as_deref(), meant, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_duration_is_written_as_it_is_read() {
+        for seconds in [1, 59, 60, 90, 600, 3600, 5400, 86400, 90000] {
+            let text = written_span(Duration::from_secs(seconds));
+            assert_eq!(span(&text).map(|s| s.0.as_secs()), Some(seconds), "{text}");
         }
     }
 }

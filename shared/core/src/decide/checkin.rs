@@ -66,6 +66,7 @@ pub fn claim(runner: Option<&Runner>, caller: &InstanceId, now: Timestamp) -> Cl
         RunnerState::Launched => {
             let mut minting = runner.clone();
             minting.mints += 1;
+            minting.register_at = None;
             minting.mint_until = Some(now.after(MINT_HOLD));
             minting.heartbeat_at = Some(now);
             Claim::Mint(Box::new(minting))

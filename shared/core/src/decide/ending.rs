@@ -1,7 +1,8 @@
 //! What the end of a runner means for the job it ran, or was launched for.
 
+use crate::checkin::Stage;
 use crate::config::{RerunOnDemand, RerunPolicy, RerunWhat};
-use crate::deadlines::{MAX_LAUNCHES, RERUN_RETRY};
+use crate::deadlines::{BEHIND, MAX_LAUNCHES, RERUN_RETRY};
 use crate::decide::giving_up;
 use crate::decide::rerun;
 use crate::ids::{JobKey, RunKey};
@@ -137,9 +138,19 @@ pub fn waits_again(job: &Job, runner: &Runner, now: Timestamp) -> Option<Job> {
         job = giving_up::unlaunchable(job, reason, runner.tried.clone(), now).0;
     } else {
         job.state = JobState::Queued;
-        job.due_at = Some(now);
+        job.due_at = Some(if has_run_another(runner) {
+            now.after(BEHIND)
+        } else {
+            now
+        });
     }
     Some(job)
+}
+
+/// Whether a runner has run a job of which only it has told so far: once its webhook comes, the one for
+/// which it was launched gets that job's runner in exchange.
+pub(super) fn has_run_another(runner: &Runner) -> bool {
+    runner.job.is_none() && runner.stages.iter().any(|(stage, _)| *stage == Stage::JobStarted)
 }
 
 #[cfg(test)]
@@ -209,6 +220,20 @@ mod tests {
         job.launches = MAX_LAUNCHES;
         let given_up = waits_again(&job, &runner, now()).unwrap();
         assert!(matches!(given_up.state, JobState::Unlaunchable { .. }));
+    }
+
+    #[test]
+    fn a_job_whose_runner_has_run_another_waits_until_it_is_told_which() {
+        let (job, mut runner) = claimed(11);
+        runner.ending = Some(Ending::Goodbye {
+            reason: GoodbyeReason::Finished,
+        });
+        runner.stages.push((Stage::JobStarted, now()));
+        let again = waits_again(&job, &runner, now()).unwrap();
+        assert_eq!(
+            (again.state, again.due_at),
+            (JobState::Queued, Some(now().after(BEHIND)))
+        );
     }
 
     #[test]

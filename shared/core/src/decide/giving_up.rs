@@ -5,6 +5,7 @@ use crate::capacity::Tried;
 use crate::deadlines::Deadlines;
 use crate::decide::launch;
 use crate::event::JobEvent;
+use crate::notice;
 use crate::record::{Job, JobState, LaunchPlan, Message, MessengerNews, Runner, Say, Telling};
 use crate::time::Timestamp;
 
@@ -59,10 +60,16 @@ pub fn reason(job: &Job) -> &str {
     }
 }
 
-/// The claim on a messenger: the job's record and that of the runner to come. Nothing if enough were
-/// sent.
+/// The claim on a messenger: the job's record and that of the runner to come. `tried` is what was
+/// tried for the job. Nothing if enough were sent.
 #[must_use]
-pub fn send(job: Job, plan: LaunchPlan, now: Timestamp, deadlines: &Deadlines) -> Option<(Job, Runner)> {
+pub fn send(
+    job: Job,
+    tried: &[Tried],
+    plan: LaunchPlan,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Option<(Job, Runner)> {
     if job.messengers >= MOST_MESSENGERS {
         return None;
     }
@@ -70,7 +77,7 @@ pub fn send(job: Job, plan: LaunchPlan, now: Timestamp, deadlines: &Deadlines) -
     let message = Message {
         job: job.key,
         run: job.run,
-        text: reason(&job).to_owned(),
+        text: notice::job_log(reason(&job), tried),
     };
     let (mut job, mut runner) = launch::claim(job, plan, now, deadlines);
     job.state = state;
@@ -119,6 +126,15 @@ pub fn lost(job: &Job, messenger: &Runner, now: Timestamp) -> Option<Job> {
         due_at: Some(now),
         ..job.clone()
     })
+}
+
+/// A job that seemed to need another messenger, and of which GitHub says that it has moved on: that is
+/// on its way to be recorded, and looked after if it gets lost.
+#[must_use]
+pub fn ask_again(mut job: Job, now: Timestamp, deadlines: &Deadlines) -> Job {
+    job.asked += 1;
+    job.due_at = Some(now.after(deadlines.pause(job.asked, &job.name)));
+    job
 }
 
 /// Whether a messenger tells a job that it was not sent to what there is to tell it: both are given up,
@@ -171,9 +187,9 @@ mod tests {
     fn a_job_that_is_given_up_is_sent_a_messenger_with_the_reason() {
         let job = given_up(GivingUp::default());
         assert_eq!((job.telling, job.due_at), (Telling::Due, Some(now())));
-        let (job, messenger) = send(job, plan(), now(), &deadlines()).unwrap();
+        let (job, messenger) = send(job, &[], plan(), now(), &deadlines()).unwrap();
         let message = messenger.message.clone().unwrap();
-        assert_eq!((message.job, message.text.as_str()), (job.key, "no capacity"));
+        assert_eq!((message.job, message.text.as_str()), (job.key, "No capacity"));
         assert_eq!(
             messenger.labels, job.labels,
             "it can take no other job than the runner could"
@@ -188,13 +204,13 @@ mod tests {
     fn a_messenger_that_is_lost_is_followed_by_another_but_not_for_ever() {
         let mut job = given_up(GivingUp::default());
         for _ in 0..MOST_MESSENGERS {
-            let (sent, messenger) = send(job, plan(), now(), &deadlines()).unwrap();
+            let (sent, messenger) = send(job, &[], plan(), now(), &deadlines()).unwrap();
             let (_, other) = claimed(11);
             assert_eq!(lost(&sent, &other, now()), None, "that is none of its messengers");
             job = lost(&sent, &messenger, now()).unwrap();
             assert_eq!(job.due_at, Some(now()));
         }
-        assert!(send(job, plan(), now(), &deadlines()).is_none());
+        assert!(send(job, &[], plan(), now(), &deadlines()).is_none());
     }
 
     #[test]

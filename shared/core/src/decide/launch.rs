@@ -163,6 +163,7 @@ pub fn claim(mut job: Job, plan: LaunchPlan, now: Timestamp, deadlines: &Deadlin
         launched: None,
         mints: 0,
         mint_until: None,
+        register_at: None,
         runner_id: None,
         job: None,
         job_run: None,

@@ -1,6 +1,6 @@
 //! What the answer of EC2 means for a runner that was asked for, and for its job.
 
-use crate::capacity::{self, FleetError, FleetErrorKind};
+use crate::capacity::{self, FleetError, FleetErrorKind, Tried};
 use crate::deadlines::Deadlines;
 use crate::decide::giving_up;
 use crate::ids::InstanceType;
@@ -186,20 +186,38 @@ fn why(runner: &Runner) -> String {
         let types: Vec<&str> = rung.spec.instance_types.iter().map(InstanceType::as_str).collect();
         asked.push(format!("{} {}", rung.lifecycle, types.join(", ")));
     }
-    let mut said: Vec<String> = runner
-        .tried
-        .iter()
-        .map(|one| format!("{}: {}", one.code, one.message))
-        .collect();
-    said.sort();
-    said.dedup();
+    let rounds = match runner.plan.round {
+        1 => "one round".to_owned(),
+        rounds => format!("{rounds} rounds"),
+    };
     format!(
-        "no instance could be had ({}) in {} rounds of attempts; EC2 said: {}. {}",
+        "no instance could be had ({}) in {rounds} of attempts; EC2 said: {}. {}",
         asked.join("; "),
-        runner.plan.round,
-        said.join(" · "),
+        said(&runner.tried).join(" · "),
         mend(runner)
     )
+}
+
+/// EC2's words, each once: what it says of one pool, it says of the next with that one's name.
+fn said(tried: &[Tried]) -> Vec<String> {
+    let mut known: Vec<String> = Vec::new();
+    let mut said = Vec::new();
+    for one in tried {
+        let words = format!("{}: {}", one.code, one.message);
+        let of_any_pool = one.pool.as_ref().map_or_else(
+            || words.clone(),
+            |pool| {
+                words
+                    .replace(pool.instance_type.as_str(), "")
+                    .replace(pool.zone.as_str(), "")
+            },
+        );
+        if !known.contains(&of_any_pool) {
+            known.push(of_any_pool);
+            said.push(words);
+        }
+    }
+    said
 }
 
 /// What its author, or the owner of the account, can do.

@@ -228,11 +228,14 @@ pub fn on_demand(previous: &Run) -> bool {
         // A person runs it again: as the configuration says.
         return false;
     };
-    match previous.policy.on_demand {
-        RerunOnDemand::Always => true,
-        RerunOnDemand::Last => times >= previous.policy.max,
-        RerunOnDemand::Never => false,
-    }
+    let policy = &previous.policy;
+    // More than it allows are those of jobs that a messenger took by mistake.
+    times <= policy.max
+        && match policy.on_demand {
+            RerunOnDemand::Always => true,
+            RerunOnDemand::Last => times == policy.max,
+            RerunOnDemand::Never => false,
+        }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What the start and the end of a job mean for it and for the runners that have to do with it.
 
-use crate::deadlines::Deadlines;
-use crate::decide::{giving_up, launch};
+use crate::deadlines::{BEHIND, Deadlines};
+use crate::decide::{ending, giving_up, launch};
 use crate::event::{Conclusion, JobEvent};
 use crate::lifecycle::RunnerStep;
 use crate::record::{Ending, Job, JobState, Runner, RunnerState};
@@ -108,6 +108,13 @@ fn swap(job: &mut Job, taken: &mut Runner, own: Option<&mut Runner>, robbed: Opt
             robbed.state = JobState::Queued;
             robbed.due_at = Some(now);
         }
+        // That one has run a job as well: whose it was is about to be told.
+        (JobState::Launching | JobState::Queued, Some(own))
+            if ending::has_run_another(own) && own.state != RunnerState::Busy =>
+        {
+            robbed.state = JobState::Queued;
+            robbed.due_at = Some(now.after(BEHIND));
+        }
         // It was to have another, because the one that was taken seemed to have ended.
         (JobState::Queued, Some(own)) if is_free(own) => {
             robbed.state = JobState::Launching;
@@ -117,10 +124,11 @@ fn swap(job: &mut Job, taken: &mut Runner, own: Option<&mut Runner>, robbed: Opt
     }
 }
 
-/// Whether a runner's job is not known: it has none yet, or it has begun one and its webhook is on
-/// its way. Should that be another's than the job that it is now meant for, they swap again.
+/// Whether a runner's job is not known: it has none yet, or it has begun one, and perhaps ended it,
+/// and its webhook is on its way. Should that be another's than the job that it is now meant for, they
+/// swap again.
 fn is_unbound(runner: &Runner) -> bool {
-    is_free(runner) || runner.job.is_none() && runner.state == RunnerState::Busy
+    is_free(runner) || runner.job.is_none() && runner.state == RunnerState::Busy || ending::has_run_another(runner)
 }
 
 /// Whether a runner is on its way to, or open for, a job.
@@ -198,6 +206,7 @@ pub fn was_interrupted(conclusion: Conclusion) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkin::Stage;
     use crate::decide::fixtures::{claimed, deadlines, event, launched, now, plan, runner};
     use crate::ids::JobId;
 
@@ -206,6 +215,39 @@ mod tests {
         runner.launched = Some(launched(instance));
         runner.state = RunnerState::Enrolled;
         (job, runner)
+    }
+
+    #[test]
+    fn a_job_whose_runner_was_taken_gets_that_of_the_last_in_a_row_of_exchanges() {
+        let (first, mut of_first) = enrolled(11, "i-1");
+        let (second, mut of_second) = enrolled(12, "i-2");
+        let (third, of_third) = enrolled(13, "i-3");
+        // It has run the third job, and left before anybody heard of that.
+        of_second.stages.push((Stage::JobStarted, now()));
+        of_second.state = RunnerState::Done;
+        of_first.stages.push((Stage::JobStarted, now()));
+        let known = Concerned {
+            job: Some(second),
+            taken: Some(of_first),
+            own: Some(of_second),
+            robbed: Some(first),
+        };
+        let after = started(known, &event(12), now(), &deadlines()).unwrap();
+        let (left, waits) = (after.own.unwrap(), after.robbed.unwrap());
+        assert_eq!(left.wanted_by, waits.key);
+        assert_eq!(
+            (waits.state.clone(), waits.due_at),
+            (JobState::Queued, Some(now().after(BEHIND)))
+        );
+        let known = Concerned {
+            job: Some(third),
+            taken: Some(left),
+            own: Some(of_third.clone()),
+            robbed: Some(waits),
+        };
+        let waits = completed(known, &event(13), now(), &deadlines()).robbed.unwrap();
+        assert_eq!(waits.runner, Some(of_third.name));
+        assert_eq!((waits.state, waits.due_at), (JobState::Launching, None));
     }
 
     #[test]
@@ -369,7 +411,7 @@ mod tests {
     fn messengers_of_one_run_that_take_each_others_jobs_tell_both() {
         let given_up = |job: u64| {
             let (job, _) = giving_up::refuse(claimed(job).0, "no such label".to_owned(), now());
-            giving_up::send(job, plan(), now(), &deadlines()).unwrap()
+            giving_up::send(job, &[], plan(), now(), &deadlines()).unwrap()
         };
         let ((robbed, mut taken), (job, own)) = (given_up(12), given_up(11));
         taken.state = RunnerState::Enrolled;

@@ -3,7 +3,7 @@ use crate::capacity::{FleetErrorKind, InstanceLifecycle, Pool};
 use crate::decide::fixtures::{event, now};
 use crate::decide::launch;
 use crate::ids::{InstanceType, Zone};
-use crate::record::{AfterInterruption, MessengerNews};
+use crate::record::{AfterInterruption, MessengerNews, Told};
 use crate::time::Timestamp;
 
 use std::time::Duration;
@@ -230,11 +230,89 @@ fn what_is_too_much_for_github_is_left_out_with_a_remark() {
 fn a_check_run_names_its_job() {
     let key = notice(Say::Over { tried: Vec::new() }).key;
     for serial in [1, 2, 10] {
-        assert_eq!(job_of(&external_id(key, serial)), Some(key));
+        assert_eq!(job_of(&external_id(RunId(500), key, serial)), Some(key));
     }
-    assert_eq!(external_id(key, 1), "11/1");
-    assert_eq!(external_id(key, 2), "11/1/2");
+    assert_eq!(external_id(RunId(500), key, 1), "11/1");
+    assert_eq!(external_id(RunId(500), key, 2), "11/1/2");
     for other in ["", "11", "a/1", "11/b"] {
         assert_eq!(job_of(other), None, "{other}");
     }
+}
+
+fn of_many(told: Vec<(Say, std::ops::Range<u64>)>) -> Notice {
+    let told = told.into_iter().map(|(say, jobs)| Told {
+        say,
+        jobs: jobs.map(|job| (JobId(job), format!("train (seed=[{job}])"))).collect(),
+    });
+    Notice {
+        key: JobKey::of_all(RunAttempt(1)),
+        say: Say::Together { told: told.collect() },
+        ..notice(Say::Over { tried: Vec::new() })
+    }
+}
+
+fn given_up_for_capacity() -> Say {
+    Say::GivenUp {
+        reason: "No instance could be had in 15 minutes.".to_owned(),
+        tried: no_capacity(),
+        messenger: MessengerNews::OnItsWay,
+    }
+}
+
+#[test]
+fn many_jobs_are_told_each_by_name_and_what_they_share_once() {
+    let waiting = Say::Waiting {
+        next_at: at(10),
+        tried: no_capacity(),
+    };
+    let check = render(
+        &of_many(vec![(waiting, 21..24), (given_up_for_capacity(), 11..13)]),
+        WEB,
+    );
+    insta::assert_snapshot!(shown(&check));
+}
+
+#[test]
+fn as_many_jobs_as_a_matrix_has_fit_into_one_check_run() {
+    let mut notice = of_many(vec![(given_up_for_capacity(), 1_000_000_000_000..1_000_000_000_256)]);
+    let Say::Together { told } = &mut notice.say else {
+        panic!("they are told together")
+    };
+    for (_, name) in &mut told[0].jobs {
+        *name = "[long]".repeat(50);
+    }
+    let text = render(&notice, WEB).text.unwrap();
+    assert!(text.len() <= MAX_TEXT);
+    for job in 1_000_000_000_000u64..1_000_000_000_256 {
+        assert!(text.contains(&format!("/job/{job})")), "{job} is not named");
+    }
+    let too_many = of_many(vec![(given_up_for_capacity(), 0..2000)]);
+    let text = render(&too_many, WEB).text.unwrap();
+    assert!(text.len() <= MAX_TEXT && text.contains("more are left out here"));
+}
+
+#[test]
+fn a_jobs_own_log_ends_with_the_table_of_what_was_tried() {
+    let log = job_log("No instance could be had. Name more types", &no_capacity());
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(
+        lines[..4],
+        ["No instance could be had. Name more types", "", "What was tried:", ""]
+    );
+    assert_eq!(
+        lines[4..7],
+        [
+            "instance type  zone        bought as  times  when (UTC)                                 what EC2 said",
+            "g5.xlarge      eu-west-1a  spot       3      2027-01-15 08:00:00 – 08:08:00             \
+             InsufficientInstanceCapacity: There is no Spot capacity available that matches your request.",
+            "g4dn.xlarge    eu-west-1b  spot       1      2027-01-15 08:00:00                        \
+             UnfulfillableCapacity: There is no Spot capacity available that matches your request.",
+        ]
+    );
+    assert!(
+        lines[7].starts_with("any            any         on-demand  3      2027-01-15"),
+        "{log}"
+    );
+    assert_eq!(lines.len(), 8);
+    assert_eq!(job_log("no runner has the label", &[]), "No runner has the label");
 }

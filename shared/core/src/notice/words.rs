@@ -3,7 +3,7 @@
 use crate::capacity::{FleetErrorKind, Tried};
 use crate::config::CONFIG_PATH;
 use crate::ids::RunAttempt;
-use crate::notice::{markdown, run_url};
+use crate::notice::{markdown, plain, run_url, together};
 use crate::record::{AfterInterruption, MessengerNews, Notice, Say};
 use crate::time::Timestamp;
 
@@ -69,6 +69,12 @@ pub(super) fn of(notice: &Notice, web: &str) -> Words {
             next: "Nothing is tried for it any more.".to_owned(),
             to_do: "Nothing. *Re-run jobs* in the run asks for an instance anew.".to_owned(),
         },
+        Say::Together { told } => Words {
+            title: together::title(told, notice, web),
+            happened: "Several jobs of this run are told of below.".to_owned(),
+            next: "It stands with each of them.".to_owned(),
+            to_do: "It stands with each of them.".to_owned(),
+        },
     }
 }
 
@@ -122,7 +128,10 @@ fn given_up(reason: &str, tried: &[Tried], messenger: &MessengerNews) -> Words {
     let advice = advice(tried).unwrap_or_else(|| "Mend what the reason names.".to_owned());
     Words {
         title,
-        happened: format!("This job gets no runner. {}", markdown::reason(reason)),
+        happened: format!(
+            "This job gets no runner. {}",
+            markdown::reason(&plain::sentence(reason))
+        ),
         next,
         to_do: format!("{advice} Then run the job again, with *Re-run jobs* in the run."),
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::ids::{DeliveryId, FleetId, InstanceId, JobKey, QueueId, Repository, RunKey, RunnerName};
+use crate::ids::{DeliveryId, FleetId, InstanceId, JobKey, QueueId, Repository, RunAttempt, RunId, RunKey, RunnerName};
 use crate::record::BucketId;
 
 /// Where a record lies.
@@ -13,7 +13,7 @@ pub enum RecordId {
     /// A job.
     Job(JobKey),
     /// What a job's check run is to say.
-    Notice(JobKey),
+    Notice(RunId, JobKey),
     /// A runner.
     Runner(RunnerName),
     /// A call to EC2.
@@ -47,7 +47,7 @@ impl RecordId {
         match self {
             Self::Delivery(id) => format!("DELIVERY#{id}"),
             Self::Job(key) => format!("JOB#{}", key.job),
-            Self::Notice(key) => format!("NOTICE#{}", key.job),
+            Self::Notice(run, _) => Self::notices_of(*run),
             Self::Runner(name) => format!("RUNNER#{name}"),
             Self::FleetCall(id) => format!("FLEET#{id}"),
             Self::Queue(id) => format!("QUEUE#{id}"),
@@ -63,6 +63,18 @@ impl RecordId {
         }
     }
 
+    /// The partition of what is said of a run's jobs.
+    #[must_use]
+    pub fn notices_of(run: RunId) -> String {
+        format!("NOTICE#{run}")
+    }
+
+    /// What the sort keys begin with of what is said of the jobs of an attempt.
+    #[must_use]
+    pub fn notices_in(attempt: RunAttempt) -> String {
+        format!("ATTEMPT#{attempt}#JOB#")
+    }
+
     /// The partition of those who wait in a queue.
     #[must_use]
     pub fn waiting_in(queue: &QueueId) -> String {
@@ -74,7 +86,8 @@ impl RecordId {
     pub fn sk(&self) -> String {
         match self {
             Self::Delivery(_) => "DELIVERY".to_owned(),
-            Self::Job(key) | Self::Notice(key) => format!("ATTEMPT#{}", key.attempt),
+            Self::Job(key) => format!("ATTEMPT#{}", key.attempt),
+            Self::Notice(_, key) => format!("{}{}", Self::notices_in(key.attempt), key.job),
             Self::Runner(_) => "RUNNER".to_owned(),
             Self::FleetCall(_) => "FLEET".to_owned(),
             Self::Queue(_) => "QUEUE".to_owned(),

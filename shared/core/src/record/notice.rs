@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::capacity::{InstanceLifecycle, Pool, Tried};
-use crate::ids::{CheckRunId, InstallationId, JobKey, Repository, RunAttempt, RunId};
+use crate::ids::{CheckRunId, InstallationId, JobId, JobKey, Repository, RunAttempt, RunId};
 use crate::notice::CheckConclusion;
 use crate::record::Job;
 use crate::time::Timestamp;
@@ -60,6 +60,20 @@ pub enum Say {
         /// What was tried.
         tried: Vec<Tried>,
     },
+    /// All jobs of a run attempt that have no check run of their own.
+    Together {
+        /// What there is to say, and of which.
+        told: Vec<Told>,
+    },
+}
+
+/// What is said of several jobs at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// What.
+    pub say: Say,
+    /// Of which, with their names in the workflow.
+    pub jobs: Vec<(JobId, String)>,
 }
 
 /// How a job that is given up learns of it.
@@ -104,7 +118,7 @@ pub enum AfterInterruption {
 /// The check run of a job: what it is to say, and how far that has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
-    /// The job.
+    /// The job, or all of its attempt.
     pub key: JobKey,
     /// Its run.
     pub run: RunId,
@@ -114,7 +128,7 @@ pub struct Notice {
     pub installation: InstallationId,
     /// The commit that the check run is shown on.
     pub head_sha: String,
-    /// The job's name in the workflow.
+    /// The job's name in the workflow; none for all of an attempt.
     pub job_name: String,
     /// What is to be said.
     pub say: Say,

@@ -193,6 +193,9 @@ pub struct Runner {
     pub mints: u32,
     /// Until when a registration that is under way is left to whoever began it.
     pub mint_until: Option<Timestamp>,
+    /// When it is its turn to be registered, while it waits for that.
+    #[serde(default)]
+    pub register_at: Option<Timestamp>,
     /// GitHub's id of it, once its JIT config was minted.
     pub runner_id: Option<RunnerId>,
     /// The job that it runs or ran.
@@ -372,10 +375,12 @@ impl Runner {
             .map_or(deadlines.lifetime, |own| own.min(deadlines.lifetime))
     }
 
-    /// When its instance must have checked in.
+    /// When its instance must have checked in, and be registered if it is its turn by then.
     #[must_use]
     pub fn boot_deadline(&self, deadlines: &Deadlines) -> Timestamp {
-        self.since.after(deadlines.boot)
+        self.since
+            .max(self.register_at.unwrap_or(self.since))
+            .after(deadlines.boot)
     }
 
     /// When a job must have come.

@@ -4,20 +4,21 @@ use dayfly_core::capacity::{FleetErrorKind, InstanceLifecycle, Placement, Pool, 
 use dayfly_core::checkin::{GoodbyeReason, Stage};
 use dayfly_core::config::{
     AllocationStrategy, Breaker, Fallback, GivingUp, MachineImage, Rebalance, RerunOnDemand, RerunPolicy, RerunWhat,
-    RunnerSpec,
+    RunnerSpec, Volume, VolumeType,
 };
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{
-    CheckRunId, DeliveryId, FleetId, ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey, QueueId,
+    CheckRunId, DeliveryId, FleetId, ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey, QueueId, Region,
     Repository, RunAttempt, RunId, RunKey, RunnerId, RunnerName, SubnetId, Zone,
 };
 use dayfly_core::labels::Label;
 use dayfly_core::lifecycle::{RunnerStep, Step as _};
+use dayfly_core::machines::Wants;
 use dayfly_core::money::MicroDollars;
 use dayfly_core::notice::CheckConclusion;
 use dayfly_core::record::{
     AfterInterruption, BucketId, Ending, JobState, LaunchPlan, Launched, Message, MessengerNews, PoolFailure,
-    PoolInterruption, RecordId, Rerun, RunEnd, Rung, RunnerState, Say, Telling, WatchedRepository,
+    PoolInterruption, RecordId, Rerun, RunEnd, Rung, RunnerState, Say, Telling, Told, WatchedRepository,
 };
 use dayfly_core::time::Timestamp;
 use proptest::collection::{btree_map, vec};
@@ -113,6 +114,19 @@ prop_compose! {
             image: if path { MachineImage::Parameter(image) } else { MachineImage::Ami(ImageId::new(image)) },
             idle_timeout: idle.map(Duration::from_millis),
             max_lifetime: life.map(Duration::from_secs),
+            wants: price.map(|_| {
+                let mut wants = Wants::default();
+                assert!(wants.set("gpu", "a10g+l4").is_ok() && wants.set("vram", ">=24GiB").is_ok());
+                wants
+            }),
+            volume: Volume { kind: spot.then_some(VolumeType::Gp3), iops: spot.then_some(6000), throughput: None },
+            startup_script: spot.then(|| "true".to_owned()),
+            env: [("A".to_owned(), "b".to_owned())].into(),
+            tags: [("team".to_owned(), String::new())].into(),
+            region: spot.then(|| Region::new("eu-west-1")),
+            subnets: vec![SubnetId::new("subnet-01234567")],
+            security_groups: Vec::new(),
+            instance_profile: spot.then(|| "gpu".to_owned()),
         }
     }
 }
@@ -175,7 +189,7 @@ prop_compose! {
                 Vec::new(),
             ),
             fleet: id.map(|id| FleetId::new(id.to_string())), tried: errors, launch_due: sure[1], requested_at: sure[2], launched, mints: 3,
-            mint_until: maybe[0], runner_id: id.map(RunnerId), job, job_run: id.map(RunId),
+            mint_until: maybe[0], register_at: maybe[0], runner_id: id.map(RunnerId), job, job_run: id.map(RunId),
             heartbeat_at: maybe[1], interrupted_at: maybe[2], rebalance_at: maybe[3], instance_ended: id.is_some(),
             stages: vec![(Stage::AgentUp, sure[0]), (Stage::JobFinished, sure[1])],
             message: id.map(|id| Message { job: wanted_by, run: RunId(id), text: "No g5.xlarge".to_owned() }),
@@ -270,6 +284,12 @@ fn say() -> impl Strategy<Value = Say> {
             lifecycle
         }),
         tried().prop_map(|tried| Say::Over { tried }),
+        (tried(), vec((any::<u64>(), ".*"), 0..3)).prop_map(|(tried, jobs)| Say::Together {
+            told: Vec::from([Told {
+                say: Say::Over { tried },
+                jobs: jobs.into_iter().map(|(job, name)| (JobId(job), name)).collect(),
+            }]),
+        }),
     ]
     .boxed()
 }
@@ -337,11 +357,10 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
         runner().prop_map(Record::from).boxed(),
         fleet_call().prop_map(Record::from).boxed(),
         pools().prop_map(Record::from).boxed(),
-        (any::<u64>(), time()).prop_map(|(left, at)| {
+        (any::<u64>(), time()).prop_map(|(installation, full_at)| {
             Record::from(Bucket {
-                id: BucketId::Registrations(InstallationId(left)),
-                left,
-                at,
+                id: BucketId::Registrations(InstallationId(installation)),
+                full_at,
             })
         }),
         time().prop_map(|held_until| {
@@ -368,6 +387,7 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
         (repository(), option::of(".*"), option::of(".*"), time()).prop_map(|(repository, etag, text, checked_at)| {
             Record::from(CachedConfig {
                 repository,
+                path: etag.clone(),
                 etag,
                 text,
                 checked_at,

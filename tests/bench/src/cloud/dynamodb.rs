@@ -74,6 +74,14 @@ impl Table {
         self.items.keys().filter(|(pk, _)| pk.starts_with(prefix)).count()
     }
 
+    /// Takes every item away whose partition key begins with `prefix`.
+    pub fn forget(&mut self, prefix: &str) {
+        let keys = self.items.keys().filter(|(pk, _)| pk.starts_with(prefix));
+        for key in keys.cloned().collect::<Vec<_>>() {
+            self.replace(key, None);
+        }
+    }
+
     fn get(&self, request: &Value) -> Done<Value> {
         Ok(match self.items.get(&key(&request["Key"])?) {
             Some(item) => json!({ "Item": item }),

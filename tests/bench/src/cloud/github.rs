@@ -18,12 +18,19 @@ const TOKEN: &str = "ghs_benchbenchbenchbenchbenchbenchbench0";
 /// A JIT config is a few kilobytes of base64: three files, one with a key.
 const JIT_CONFIG_BYTES: usize = 4_096;
 
+/// The repository whose `.dayfly.yml` nobody can read, so that its jobs are refused.
+pub const BROKEN: &str = "octo-org/broken";
+
+/// What it says.
+const NONSENSE: &str = "runners: 7\n";
+
 /// The bench's GitHub: one installation, one repository with a `.dayfly.yml`, its runners.
 #[derive(Debug)]
 pub struct GitHub {
     config: String,
     runners: BTreeMap<u64, Value>,
     last_runner: u64,
+    checks: u64,
 }
 
 impl GitHub {
@@ -34,6 +41,7 @@ impl GitHub {
             config: config.to_owned(),
             runners: BTreeMap::new(),
             last_runner: 0,
+            checks: 0,
         }
     }
 
@@ -41,6 +49,12 @@ impl GitHub {
     #[must_use]
     pub fn runner_count(&self) -> usize {
         self.runners.len()
+    }
+
+    /// How many check runs were made.
+    #[must_use]
+    pub fn check_count(&self) -> u64 {
+        self.checks
     }
 
     /// GitHub's id of the runner of this name.
@@ -89,11 +103,12 @@ impl GitHub {
     fn repository_call(&mut self, request: &Request, name: &str, rest: &[&str]) -> Option<Reply> {
         match (&request.method, rest) {
             (&Method::GET, []) => Some(Reply::json(StatusCode::OK, &repository(name))),
-            (&Method::GET, ["contents", file]) => Some(self.contents(request, file)),
+            (&Method::GET, ["contents", file]) => Some(self.contents(request, name, file)),
             (&Method::GET, ["actions", "jobs", job]) => Some(Reply::json(StatusCode::OK, &workflow_job(job))),
             (&Method::GET, ["actions", "runs", run] | ["actions", "runs", run, "attempts", _]) => {
                 Some(Reply::json(StatusCode::OK, &workflow_run(name, run)))
             }
+            (&Method::POST, ["check-runs"]) => Some(self.make_check(&request.json())),
             (
                 &Method::POST,
                 ["actions", "runs", _, "rerun-failed-jobs" | "rerun"] | ["actions", "jobs", _, "rerun"],
@@ -120,7 +135,26 @@ impl GitHub {
         }
     }
 
-    fn contents(&self, request: &Request, file: &str) -> Reply {
+    fn make_check(&mut self, body: &Value) -> Reply {
+        if body["name"].as_str().is_none() || body["head_sha"].as_str().is_none() {
+            let message = json!({ "message": "Invalid request" });
+            return Reply::json(StatusCode::UNPROCESSABLE_ENTITY, &message);
+        }
+        self.checks += 1;
+        let mut check = body.clone();
+        check["id"] = json!(self.checks);
+        check["app"] = json!({ "id": 1, "slug": "dayfly" });
+        Reply::json(StatusCode::CREATED, &check)
+    }
+
+    fn contents(&self, request: &Request, repository: &str, file: &str) -> Reply {
+        if repository == BROKEN {
+            return Reply::text(
+                StatusCode::OK,
+                "application/vnd.github.raw; charset=utf-8",
+                NONSENSE.to_owned(),
+            );
+        }
         if file != ".dayfly.yml" {
             return not_found();
         }
@@ -321,7 +355,7 @@ fn workflow_run(full_name: &str, run: &str) -> Value {
 /// A job that waits: only for such a one does a function ask.
 fn workflow_job(job: &str) -> Value {
     json!({
-        "id": job.parse::<u64>().unwrap_or_default(), "run_attempt": 1, "name": "test",
+        "id": job.parse::<u64>().unwrap_or_default(), "run_id": 1, "run_attempt": 1, "name": "test",
         "status": "queued", "conclusion": null, "runner_id": null, "runner_name": null,
         "labels": ["self-hosted", "dayfly-gpu"], "steps": [],
         "head_sha": "7c1f5e9a2b3d4f6081920a1b2c3d4e5f60718293",

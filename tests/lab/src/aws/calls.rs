@@ -108,6 +108,36 @@ impl Aws {
             .await
     }
 
+    /// How many of a function ran at the same time, at most, in the last three hours.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn peak_concurrency(&self, function: &str) -> Result<u64, AwsError> {
+        let now = jiff::Timestamp::now();
+        let answer = self
+            .query(
+                "monitoring",
+                "GetMetricStatistics",
+                &[
+                    ("Namespace", "AWS/Lambda"),
+                    ("MetricName", "ConcurrentExecutions"),
+                    ("Dimensions.member.1.Name", "FunctionName"),
+                    ("Dimensions.member.1.Value", function),
+                    ("StartTime", &(now - jiff::SignedDuration::from_hours(3)).to_string()),
+                    ("EndTime", &(now + jiff::SignedDuration::from_mins(1)).to_string()),
+                    ("Period", "60"),
+                    ("Statistics.member.1", "Maximum"),
+                ],
+            )
+            .await?;
+        let peaks = answer.each("Datapoints", |point| {
+            let text = point.text("Maximum")?;
+            // A count, written as `12.0`.
+            text.split('.').next()?.parse::<u64>().ok()
+        });
+        Ok(peaks.into_iter().max().unwrap_or_default())
+    }
+
     /// Adds environment variables to a function's own.
     ///
     /// # Errors
@@ -155,18 +185,19 @@ impl Aws {
         self.invocation(function, event, "Event").await.map(drop)
     }
 
-    /// Throttles a function altogether: as on AWS, none of its invocations begins.
+    /// Lets no more than `at_once` invocations of a function run: as on AWS, calls beyond are answered
+    /// with 429, and events wait. None at all with 0.
     ///
     /// # Errors
     /// [`AwsError`].
-    pub async fn throttle_function(&self, function: &str) -> Result<(), AwsError> {
-        let body = json!({"ReservedConcurrentExecutions": 0});
+    pub async fn limit_function(&self, function: &str, at_once: u32) -> Result<(), AwsError> {
+        let body = json!({"ReservedConcurrentExecutions": at_once});
         self.lambda("PutFunctionConcurrency", Method::PUT, concurrency(function), body)
             .await
             .map(drop)
     }
 
-    /// Ends what [`Aws::throttle_function`] began.
+    /// Ends what [`Aws::limit_function`] began.
     ///
     /// # Errors
     /// [`AwsError`].

@@ -25,7 +25,7 @@ pub(super) struct Candidate {
 #[derive(Clone, Debug)]
 pub(super) struct FleetRequest {
     pub(super) lifecycle: Lifecycle,
-    count: u32,
+    pub(super) count: u32,
     /// How spot capacity is picked.
     strategy: String,
     /// What an hour of all instances on demand may cost.

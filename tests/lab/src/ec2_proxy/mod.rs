@@ -10,12 +10,14 @@
 mod bucket;
 mod fleet;
 mod market;
+mod news;
 mod prices;
 mod quotas;
 mod script;
 
 pub use bucket::Bucket;
 pub use market::{Family, Lifecycle, Pool, Supply, Usage, vcpus};
+pub use news::{Launch, Shortage};
 pub use script::{Call, Fault, FaultKind, Scenario};
 
 use std::collections::{BTreeMap, HashMap};
@@ -32,6 +34,7 @@ use crate::sigv4::{self, Credentials, Scope, sha256_hex};
 
 use bucket::Buckets;
 use fleet::FleetRequest;
+use news::News;
 
 /// The most that EC2 takes in, in bytes; user data and tags stay far below.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -72,22 +75,6 @@ impl Caller {
     }
 }
 
-/// An instance that a fleet launched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Launch {
-    /// `i-…`.
-    pub instance: String,
-    /// Where it is from.
-    pub pool: Pool,
-    /// Whether it is on spot capacity.
-    pub spot: bool,
-    /// Dollars an hour, as EC2 writes it.
-    pub price: String,
-}
-
-/// Launches that a slow listener may fall behind before it misses some.
-const LAUNCHES: usize = 1024;
-
 /// The running proxy.
 #[derive(Debug)]
 pub struct Ec2Proxy {
@@ -109,7 +96,7 @@ impl Ec2Proxy {
                 ..State::default()
             }),
             fleets: tokio::sync::Mutex::default(),
-            launches: broadcast::channel(LAUNCHES).0,
+            news: News::default(),
         });
         let server = Server::start(Arc::clone(&shared), BODY_LIMIT).await?;
         Ok(Self { server, shared })
@@ -142,7 +129,13 @@ impl Ec2Proxy {
     /// Every launch from now on.
     #[must_use]
     pub fn launches(&self) -> broadcast::Receiver<Launch> {
-        self.shared.launches.subscribe()
+        self.shared.news.launches()
+    }
+
+    /// Every fleet from now on that got fewer instances than it asked for.
+    #[must_use]
+    pub fn shortages(&self) -> broadcast::Receiver<Shortage> {
+        self.shared.news.shortages()
     }
 
     /// Every call of the functions so far, in the order they came.
@@ -204,7 +197,7 @@ struct Proxy {
     /// The answers to the fleets that were asked for, by client token. Held over a whole
     /// `CreateFleet`: two calls with the same token, at once, are one fleet.
     fleets: tokio::sync::Mutex<HashMap<String, (Form, Outgoing)>>,
-    launches: broadcast::Sender<Launch>,
+    news: News,
 }
 
 impl Handler for Proxy {
@@ -409,23 +402,13 @@ impl Proxy {
                 fleet_id = id;
             }
             let ids = read.texts("instanceIds");
-            self.tell(&ids, &pool.pool, wanted.lifecycle);
+            let price = self.state().scenario.price(wanted.lifecycle, &pool.pool).to_owned();
+            self.news.launched(&ids, &pool.pool, wanted.lifecycle, &price);
             launched.push((pool.clone(), ids));
         }
+        let got = launched.iter().map(|(_, ids)| ids.len()).sum();
+        self.news.shortage(wanted.lifecycle, wanted.count, got, &choice.errors);
         xml(wanted.answer(&fleet_id, &launched, &choice.errors))
-    }
-
-    fn tell(&self, instances: &[String], pool: &Pool, lifecycle: Lifecycle) {
-        let price = self.state().scenario.price(lifecycle, pool).to_owned();
-        for instance in instances {
-            // Nobody may be listening.
-            drop(self.launches.send(Launch {
-                instance: instance.clone(),
-                pool: pool.clone(),
-                spot: lifecycle == Lifecycle::Spot,
-                price: price.clone(),
-            }));
-        }
     }
 
     async fn send_as(&self, caller: &Caller, request: &Received, body: String) -> Outgoing {

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod at_least_once;
+mod burst;
 mod cancelled;
 mod contract;
+mod demos;
 mod drill;
 mod foundation;
 mod iam_refusals;

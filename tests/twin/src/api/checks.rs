@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::answer::{Answer, Page, Refusal, ok, with_status};
 use super::guard::Caller;
 use crate::checks::{CheckOutput, CheckRun, Comment};
+use crate::event::Happening;
 use crate::hub::Hub;
 use crate::model::{CheckRunId, CommentId, JobId, RepoId};
 use crate::payload;
@@ -64,6 +65,7 @@ pub(super) async fn create(State(hub): State<Arc<Hub>>, Extension(caller): Exten
         };
         apply(&mut check, body, now);
         let shown = payload::check_run(world, &check);
+        world.tell(said(&check));
         world.check_runs.push(check);
         with_status(StatusCode::CREATED, shown)
     })
@@ -85,8 +87,19 @@ pub(super) async fn update(
             .ok_or_else(Refusal::not_found)?;
         apply(check, body, now);
         let check = check.clone();
+        world.tell(said(&check));
         ok(payload::check_run(world, &check))
     })
+}
+
+fn said(check: &CheckRun) -> Happening {
+    let title = check.output.as_ref().and_then(|output| output.title.clone());
+    Happening::CheckRunSaid {
+        check: check.id,
+        name: check.name.clone(),
+        conclusion: check.conclusion.clone(),
+        title: title.unwrap_or_default(),
+    }
 }
 
 /// A conclusion completes a check run, whatever the status says, and stays: users report that what

@@ -98,7 +98,12 @@ impl Twin {
             .webhook_secret
             .clone()
             .unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
-        let courier = Courier::new(secret, config.webhook_url.clone(), config.timings.webhook_timeout);
+        let courier = Courier::new(
+            secret,
+            config.webhook_url.clone(),
+            config.timings.webhook_timeout,
+            config.webhooks_at_once,
+        );
         let app = app_info(&config, clock.now());
         let state = State::new(config, app, url.clone());
         let closing = watch::channel(false).0;

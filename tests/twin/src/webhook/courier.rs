@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::faults::FaultPlan;
@@ -22,6 +23,8 @@ pub(crate) struct Courier {
     held: Mutex<Vec<Held>>,
     /// The deliveries under way; ended with the twin.
     under_way: Mutex<JoinSet<()>>,
+    /// Whose turn it is.
+    turns: Semaphore,
 }
 
 #[derive(Debug)]
@@ -32,7 +35,7 @@ struct Held {
 }
 
 impl Courier {
-    pub(crate) fn new(secret: String, url: Option<String>, timeout: Duration) -> Self {
+    pub(crate) fn new(secret: String, url: Option<String>, timeout: Duration, at_once: usize) -> Self {
         let http = reqwest::Client::builder()
             .timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())
@@ -45,6 +48,7 @@ impl Courier {
             plan: Mutex::default(),
             held: Mutex::default(),
             under_way: Mutex::default(),
+            turns: Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS)),
         }
     }
 
@@ -218,6 +222,8 @@ impl Hub {
         let Some(url) = self.courier.url() else {
             return;
         };
+        // It is never closed: an error would be none of a turn's.
+        let turn = self.courier.turns.acquire().await;
         let (id, event, action) = (delivery.id, delivery.event.clone(), delivery.action.clone());
         self.tell(Happening::WebhookSent {
             delivery: id,
@@ -228,6 +234,7 @@ impl Hub {
         let began = Instant::now();
         let outcome = self.post(&url, &delivery).await;
         let took = began.elapsed();
+        drop(turn);
         let status = outcome.status_code;
         self.act(|state, _| {
             if let Some(record) = state.deliveries.get_mut(&id) {

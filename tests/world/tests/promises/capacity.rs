@@ -8,7 +8,7 @@ use dayfly_core::record::{Change, JobState, LaunchQueue, Record, Say, Stored, Wa
 use dayfly_ports::Store as _;
 
 use crate::lifecycle::state_of;
-use crate::stage::{Call, Stage};
+use crate::stage::{Call, RUN, Stage};
 
 const LADDER: &str = "
 runners:
@@ -204,7 +204,7 @@ fn a_job_that_waits_for_a_retry_has_that_said_and_when_it_is() {
     stage.queue(11);
     let notice = stage
         .world
-        .run(stage.world.notice(stage.job(11).key()))
+        .run(stage.world.notice(RUN, stage.job(11).key()))
         .unwrap()
         .unwrap()
         .record;

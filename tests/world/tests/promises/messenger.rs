@@ -21,7 +21,7 @@ fn given_up(stage: &Stage) {
 }
 
 fn said(stage: &Stage, job: u64) -> Say {
-    let notice = stage.world.run(stage.world.notice(stage.job(job).key()));
+    let notice = stage.world.run(stage.world.notice(RUN, stage.job(job).key()));
     notice.unwrap().unwrap().record.say
 }
 
@@ -59,6 +59,26 @@ fn a_job_that_a_messenger_takes_by_mistake_is_run_again_and_the_other_gets_anoth
     stage.make(Call::Settle(stage.run_completed()));
     stage.minutes(3);
     assert_eq!(stage.world.hub().reruns, [(RUN, Some(JobId(12)))]);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_messenger_that_leaves_before_its_jobs_webhooks_come_is_followed_by_no_other() {
+    let stage = Stage::new();
+    given_up(&stage);
+    let messenger = stage.instance();
+    let runner = stage.boot(&messenger);
+    stage.world.hub().assign(runner, JobId(11));
+    stage.world.hub().complete(JobId(11), Conclusion::Failure);
+    stage.make(Call::CheckIn(
+        messenger.clone(),
+        "goodbye",
+        serde_json::json!({ "instance": messenger, "reason": "finished" }),
+    ));
+    stage.deliver();
+    stage.minutes(3);
+    assert_eq!(stage.world.cloud().ever(), 1);
+    assert!(matches!(state_of(&stage, 11), JobState::Finished { .. }));
     assert_eq!(stage.left(), Vec::<String>::new());
 }
 

@@ -11,7 +11,7 @@ use dayfly_core::record::{Change, MessengerNews, Notice, Say};
 use dayfly_lifecycle::{announce, wake_up};
 use dayfly_ports::{ApiErrorKind, Store};
 
-use crate::stage::{Call, Stage};
+use crate::stage::{Call, RUN, Stage};
 
 const NEUTRAL: Option<CheckConclusion> = Some(CheckConclusion::Neutral);
 const FAILURE: Option<CheckConclusion> = Some(CheckConclusion::Failure);
@@ -29,7 +29,7 @@ impl Stage {
             )
             .await
             .unwrap();
-            let known = self.world.notice(job.key).await.unwrap();
+            let known = self.world.notice(RUN, job.key).await.unwrap();
             let notice = Notice::of(
                 known.as_ref().map(|stored| stored.record.clone()),
                 &job,
@@ -53,6 +53,7 @@ impl Stage {
 
     fn due(&self) -> Call {
         Call::Report(Event::NoticeDue(NoticeDue {
+            run: RUN,
             key: self.job(11).key(),
         }))
     }
@@ -255,7 +256,7 @@ fn what_is_written_while_the_reporter_speaks_is_said_by_it_afterwards() {
     let stage = Stage::new();
     stage.write(waiting(&stage));
     // It dies just before it would record that it has said it: GitHub has heard.
-    assert!(stage.make_and_die(stage.due(), 3));
+    assert!(stage.make_and_die(stage.due(), 5));
     assert_eq!(stage.checks(), 1);
     stage.say(given_up());
     assert_eq!(stage.shown().conclusion, None, "nobody speaks in between");

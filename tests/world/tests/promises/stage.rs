@@ -10,7 +10,7 @@ use aws_lambda_events::lambda_function_urls::{
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::interruption::Word;
 use dayfly_core::event::{Conclusion, Event, JobEvent, RunEvent};
-use dayfly_core::ids::{DeliveryId, InstallationId, InstanceId, JobId, RunAttempt, RunId, RunnerId, SubnetId};
+use dayfly_core::ids::{DeliveryId, InstallationId, InstanceId, JobId, Region, RunAttempt, RunId, RunnerId, SubnetId};
 use dayfly_core::labels::Label;
 use dayfly_core::record::{Record, Runner};
 use dayfly_core::time::Timestamp;
@@ -131,7 +131,7 @@ impl Stage {
             parameters: self.world.clone(),
             clock: self.world.clone(),
             quotas: self.world.clone(),
-            region: "eu-west-1".to_owned(),
+            region: Region::new("eu-west-1"),
             images: dayfly_launch::ImageCache::default(),
             zones: dayfly_launch::ZoneCache::default(),
             subnets: vec![SubnetId::new("subnet-1")],
@@ -149,10 +149,11 @@ impl Stage {
         }
     }
 
-    fn reporter(&self) -> dayfly_reporter::Function<World, World> {
+    fn reporter(&self) -> dayfly_reporter::Function<World, World, World> {
         dayfly_reporter::Function {
             store: self.world.clone(),
             github: self.world.clone(),
+            clock: self.world.clone(),
             web_url: "https://github.com".to_owned(),
             deadlines: Self::deadlines(),
         }

@@ -206,6 +206,8 @@ fn the_last_re_run_that_is_allowed_is_on_demand_unless_the_policy_says_otherwise
         (Last, 2, 1, true),
         (Last, 1, 0, true),
         (Always, 2, 0, true),
+        (Always, 2, 2, false),
+        (Last, 0, 0, false),
         (Never, 2, 1, false),
     ] {
         let mut previous = accepted(&with_policy(&failed(&[11]), RerunWhat::Interrupted, max, before));

@@ -1,0 +1,76 @@
+//! `dayfly migrate`: the `.dayfly.yml` that means the same as a `.cirun.yml`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dayfly_core::config::cirun::{Migrated, migrate};
+use dayfly_core::config::{self, Look, Severity};
+
+use crate::output::Output;
+use crate::validate::text_of;
+use crate::{Ending, Error};
+
+/// Writes the `.dayfly.yml` that means the same as a `.cirun.yml`.
+///
+/// It goes to standard output, and what cannot be taken over to standard error.
+///
+/// Exit status: 0 if all of it could be taken over, 1 if an entry could not, and 2 if the file cannot be read
+/// or nothing of it used.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The file, `-` for standard input
+    #[arg(default_value = ".cirun.yml")]
+    file: PathBuf,
+}
+
+/// Carries out the command.
+///
+/// # Errors
+/// If the file cannot be read or used.
+pub fn run(arguments: &Arguments, look: Look, output: &mut Output<'_>) -> Result<Ending, Error> {
+    let text = text_of(&arguments.file)?;
+    // Whatever it is called, it is one of these.
+    let name = match arguments.file.to_string_lossy() {
+        name if name.contains("cirun") => name.into_owned(),
+        name => format!("{name}/.cirun.yml"),
+    };
+    let Migrated { text: written, reading } = migrate(&name, &text);
+    if !reading.findings.is_empty() {
+        output.note(config::rendered(&reading.findings, &text, look))?;
+        output.note("")?;
+    }
+    let Some(written) = written else {
+        return Err(Error::NothingToMigrate(arguments.file.clone()));
+    };
+    output.result(written.trim_end())?;
+    let left_out = reading.config.as_ref().is_some_and(|config| !config.passed.is_empty());
+    let all = !left_out && reading.count(Severity::Error) == 0;
+    Ok(if all { Ending::Done } else { Ending::SomethingStayed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_and_what_is_left_out_go_separate_ways() {
+        let folder = std::env::temp_dir().join(format!("dayfly-migrate-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join(".cirun.yml");
+        let entries = "  - {name: g, cloud: gcp, instance_type: n1, machine_image: x, labels: [cirun-gpu]}
+  - {name: a, cloud: aws, instance_type: g4dn.xlarge, machine_image: ami-01234567, labels: [cirun-gpu]}
+";
+        std::fs::write(&file, format!("runners:\n{entries}")).unwrap();
+        let (mut out, mut notes) = (Vec::new(), Vec::new());
+        let ending = run(&Arguments { file }, Look::Plain, &mut Output::new(&mut out, &mut notes)).unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+        let (out, notes) = (String::from_utf8(out).unwrap(), String::from_utf8(notes).unwrap());
+        assert_eq!(ending, Ending::SomethingStayed);
+        assert!(
+            out.contains("instance_type: g4dn.xlarge") && out.contains("# Left out"),
+            "{out}"
+        );
+        assert!(notes.contains("launches on AWS only"), "{notes}");
+        assert!(config::Config::parse(&out).is_ok(), "{out}");
+    }
+}

@@ -1,0 +1,67 @@
+//! Promises on what instances are bought for: on-demand capacity where it is allowed, before a job is
+//! given up, and a messenger's for its message alone.
+
+use dayfly_core::capacity::InstanceLifecycle;
+use dayfly_core::config::{Config, Fallback, RerunOnDemand};
+use dayfly_core::ids::{InstanceId, InstanceType, Repository};
+use dayfly_core::record::{Job, JobState, Record, RecordId};
+use dayfly_ports::{FleetErrorKind, FleetRequest};
+
+use crate::promises::{LADDER, MESSAGE, PERMITTED};
+use crate::sim::Sim;
+
+/// What messengers run on.
+fn messenger_types() -> Vec<InstanceType> {
+    Config::messenger().map(|spec| spec.instance_types).unwrap_or_default()
+}
+
+impl Sim {
+    /// EC2 is asked for instances: on demand, if the repository allows that in one way or another.
+    pub(crate) fn may_be_bought(&self, request: &FleetRequest) {
+        let repository = &request.scope.repository;
+        let types = messenger_types();
+        let for_messages = request
+            .placements
+            .iter()
+            .all(|one| types.contains(&one.pool.instance_type));
+        let on_demand = request.lifecycle == InstanceLifecycle::OnDemand;
+        if on_demand && !for_messages && !self.may_be_on_demand(repository) {
+            let why = format!("{} is on demand, which {repository} never allowed", request.fleet);
+            self.broken(PERMITTED, why);
+        }
+    }
+
+    fn may_be_on_demand(&self, repository: &Repository) -> bool {
+        let config = self.plan.config(repository);
+        let reruns = config.rerun.max > 0 && config.rerun.on_demand != RerunOnDemand::Never;
+        config.fallback == Fallback::OnDemand || config.breaker.is_some() || reruns
+    }
+
+    /// A job is given up: not for want of spot capacity, if it may be run on demand.
+    pub(crate) fn given_up_after_all(&self, job: &Job) {
+        if !matches!(job.state, JobState::Unlaunchable { .. }) {
+            return;
+        }
+        let Some(name) = job.runner.clone() else { return };
+        let tried = match self.table.borrow().peek(&RecordId::Runner(name)) {
+            Some(Record::Runner(runner)) if runner.launched.is_none() => runner.tried.clone(),
+            _ => return,
+        };
+        let allowed = self.plan.config(&job.repository).fallback == Fallback::OnDemand;
+        let dry = tried.iter().any(|one| one.kind == FleetErrorKind::Capacity);
+        let on_demand = tried.iter().any(|one| one.lifecycle == InstanceLifecycle::OnDemand);
+        if allowed && dry && !on_demand {
+            self.broken(LADDER, format!("job {} was never tried on demand", job.key));
+        }
+    }
+
+    /// A runner takes a job: one on a messenger's machine, in order to fail it.
+    pub(crate) fn runs_nothing_for_a_message(&self, instance: &InstanceId, is_messenger: bool) {
+        let cloud = self.cloud.borrow();
+        let of_type = cloud.instances.get(instance).map(|one| one.view.instance_type.clone());
+        drop(cloud);
+        if !is_messenger && of_type.is_some_and(|one| messenger_types().contains(&one)) {
+            self.broken(MESSAGE, format!("{instance} was launched to fail a job, and runs one"));
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What GitHub takes in a minute: a burst becomes a queue, and never a storm.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use dayfly_core::ids::InstanceId;
+use dayfly_core::time::Timestamp;
+
+use crate::stage::{Answer, Stage};
+
+/// As many as a matrix has at most.
+pub(crate) const MATRIX: u64 = 256;
+
+/// How many of these moments lie within the busiest span of this length.
+pub(crate) fn most_within(moments: &[Timestamp], span: Duration) -> usize {
+    let within = |from: &Timestamp| {
+        moments
+            .iter()
+            .filter(|at| *at >= from && at.since(*from) < span)
+            .count()
+    };
+    moments.iter().map(within).max().unwrap_or(0)
+}
+
+#[test]
+fn a_burst_of_claims_is_registered_one_after_the_other_and_each_asks_twice_at_most() {
+    let stage = Stage::new();
+    for job in 1..=MATRIX {
+        stage.queue(job);
+    }
+    stage.wait(Duration::from_secs(30));
+    let begun = stage.now();
+    let mut asks: BTreeMap<Timestamp, Vec<InstanceId>> = BTreeMap::from([(begun, stage.instances())]);
+    let (mut registered, mut asked) = (Vec::new(), 0);
+    while let Some((at, instances)) = asks.pop_first() {
+        stage.wait(at.since(stage.now()));
+        for instance in instances {
+            asked += 1;
+            match stage.claim(&instance) {
+                Answer::Http(200, _) => registered.push(stage.now()),
+                Answer::Http(409, body) => {
+                    let seconds = body["retry_after_seconds"]
+                        .as_u64()
+                        .expect("it is told when to come back");
+                    let back = stage.now().after(Duration::from_secs(seconds));
+                    asks.entry(back).or_default().push(instance);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(registered.len(), 256);
+    assert!(
+        most_within(&registered, Duration::from_mins(1)) <= 180,
+        "900 points a minute, 5 each"
+    );
+    assert!(
+        stage.now().since(begun) < Duration::from_secs(100),
+        "{:?}",
+        stage.now().since(begun)
+    );
+    assert_eq!(asked, 20 + 2 * 236);
+    // Each draws once, and nobody is told of a conflict.
+    assert_eq!(stage.world.calls("draw"), 256);
+    let names: BTreeSet<String> = stage.world.hub().runners.values().map(|one| one.name.clone()).collect();
+    assert_eq!(names.len(), 256);
+}
+
+#[test]
+fn who_does_not_come_for_its_turn_gets_another_and_is_not_ended_while_it_waits() {
+    let stage = Stage::new();
+    for job in 1..=MATRIX {
+        stage.queue(job);
+    }
+    let instances = stage.instances();
+    for instance in &instances {
+        stage.claim(instance);
+    }
+    // Long after its turn, and more than the time that a boot may take after the launch.
+    stage.minutes(11);
+    let last = instances.last().unwrap();
+    assert!(stage.instances().contains(last), "it is waited for, from its turn on");
+    assert!(matches!(stage.claim(last), Answer::Http(200, _)));
+    assert_eq!(stage.world.calls("draw"), 257);
+}

@@ -1,0 +1,265 @@
+//! Many jobs that there is something to say of at once: all are told soon, by few check runs, within
+//! what GitHub takes of an installation.
+
+use std::time::Duration;
+
+use dayfly_core::decide::launch;
+use dayfly_core::event::{Event, JobEvent, NoticeDue};
+use dayfly_core::ids::{JobId, RunId};
+use dayfly_core::notice::{CheckConclusion, CheckRun, job_of};
+use dayfly_core::record::{Change, MessengerNews, Notice, Say};
+use dayfly_lifecycle::{announce, wake_up};
+use dayfly_ports::{ApiErrorKind, Store as _};
+
+use crate::limits::{MATRIX, most_within};
+use crate::stage::{Call, RUN, Stage};
+
+const FAILURE: Option<CheckConclusion> = Some(CheckConclusion::Failure);
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl Stage {
+    fn job_of(&self, run: RunId, job: u64) -> JobEvent {
+        JobEvent {
+            run,
+            head_sha: format!("sha of {run}"),
+            name: format!("test ({job})"),
+            ..self.job(job)
+        }
+    }
+
+    /// Whoever decides writes what there is to say of these jobs, all at once.
+    fn write_all(&self, jobs: &[(RunId, u64)], say: &Say) -> Vec<Notice> {
+        let write = async |&(run, job): &(RunId, u64)| {
+            let job = launch::new_job(&self.job_of(run, job));
+            let known = self.world.notice(run, job.key).await.unwrap();
+            let before = known.as_ref().map(|stored| stored.record.clone());
+            let notice = Notice::of(before, &job, say.clone(), self.now());
+            let change = Change::put(known.as_ref(), notice.clone());
+            self.world.commit(vec![change]).await.unwrap();
+            notice
+        };
+        self.world.run(async {
+            let deadlines = dayfly_core::deadlines::Deadlines::default();
+            wake_up(&self.world, &self.world, self.now(), &deadlines).await.unwrap();
+            let mut notices = Vec::new();
+            for job in jobs {
+                notices.push(write(job).await);
+            }
+            notices
+        })
+    }
+
+    /// The same, and tells of it.
+    fn say_all(&self, jobs: &[(RunId, u64)], say: &Say) {
+        for notice in self.write_all(jobs, say) {
+            self.world.run(announce(&self.world, &notice));
+        }
+        self.deliver();
+    }
+
+    fn due_of(&self, run: RunId, job: u64) -> Call {
+        Call::Report(Event::NoticeDue(NoticeDue {
+            run,
+            key: self.job(job).key(),
+        }))
+    }
+
+    /// The check runs that name a job: its own, or one of many.
+    fn naming(&self, run: RunId, job: u64) -> Vec<CheckRun> {
+        let own = Some(self.job(job).key());
+        let link = format!("/runs/{run}/job/{job})");
+        let names = |check: &&CheckRun| {
+            job_of(&check.external_id) == own || check.text.as_ref().is_some_and(|text| text.contains(&link))
+        };
+        self.world.hub().checks.values().filter(names).cloned().collect()
+    }
+
+    fn untold(&self, jobs: &[(RunId, u64)]) -> usize {
+        let told = |&&(run, job): &&(RunId, u64)| self.naming(run, job).iter().any(|check| check.conclusion == FAILURE);
+        jobs.iter().filter(|job| !told(job)).count()
+    }
+
+    fn writes(&self) -> usize {
+        self.world.hub().checks_asked.len()
+    }
+}
+
+fn given_up() -> Say {
+    Say::GivenUp {
+        reason: "the quota `L-3819A6DF` is 0".to_owned(),
+        tried: Vec::new(),
+        messenger: MessengerNews::OnItsWay,
+    }
+}
+
+fn waiting(stage: &Stage) -> Say {
+    Say::Waiting {
+        next_at: stage.now().after(MINUTE),
+        tried: Vec::new(),
+    }
+}
+
+fn jobs_of(run: RunId, jobs: std::ops::Range<u64>) -> Vec<(RunId, u64)> {
+    jobs.map(|job| (run, job)).collect()
+}
+
+#[test]
+fn the_256_jobs_of_a_run_that_are_refused_at_once_are_all_told_within_two_minutes() {
+    let stage = Stage::new();
+    // Nobody can read this configuration.
+    stage.world.hub().config = Some("runners: 7".to_owned());
+    let begun = stage.now();
+    let jobs = jobs_of(RUN, 1..MATRIX + 1);
+    for (run, job) in &jobs {
+        stage.world.hub().queue(*run, JobId(*job));
+        stage.make(Call::Launch(Event::JobQueued(stage.job_of(*run, *job))));
+    }
+    stage.deliver();
+    stage.minute();
+    assert_eq!(stage.untold(&jobs), 0);
+    assert!(stage.now().since(begun) <= 2 * MINUTE);
+    assert!(stage.writes() <= 10, "{} writes of content", stage.writes());
+    let hub = stage.world.hub();
+    let check = hub
+        .checks
+        .values()
+        .find(|check| check.external_id == "run-500/1")
+        .unwrap();
+    assert_eq!(check.title, "256 jobs: Refused: the job asks for what it cannot have");
+    assert!(
+        check
+            .text
+            .as_ref()
+            .unwrap()
+            .contains("[test (17)](https://github.com/octo/gpu/actions/runs/500/job/17)")
+    );
+}
+
+#[test]
+fn a_run_of_few_jobs_has_a_check_run_for_each() {
+    let stage = Stage::new();
+    let jobs = jobs_of(RUN, 1..6);
+    stage.say_all(&jobs, &given_up());
+    let names: Vec<String> = stage
+        .world
+        .hub()
+        .checks
+        .values()
+        .map(|check| check.external_id.clone())
+        .collect();
+    assert_eq!(names, ["1/1", "2/1", "3/1", "4/1", "5/1"]);
+    // One that comes later to those that have one does not take it from them.
+    stage.say_all(&jobs_of(RUN, 6..7), &given_up());
+    stage.say_all(&jobs, &waiting(&stage));
+    let ids = stage.naming(RUN, 1).into_iter().map(|check| check.external_id);
+    assert_eq!(ids.collect::<Vec<_>>(), ["1/1", "1/1/2"]);
+    assert_eq!(stage.naming(RUN, 6).len(), 1);
+}
+
+#[test]
+fn many_are_told_once_though_whoever_tells_them_dies_anywhere() {
+    let jobs = jobs_of(RUN, 1..12);
+    for fatal in 0..40 {
+        let stage = Stage::new();
+        stage.write_all(&jobs, &given_up());
+        if !stage.make_and_die(stage.due_of(RUN, 1), fatal) {
+            assert!(fatal > 8, "it made few calls of its own");
+            return;
+        }
+        stage.minutes(2);
+        assert_eq!(stage.untold(&jobs), 0, "after a death before call {fatal}");
+        assert_eq!(stage.world.hub().checks.len(), 1, "after a death before call {fatal}");
+        stage.minutes(5);
+        assert_eq!(stage.left(), Vec::<String>::new(), "after a death before call {fatal}");
+    }
+    panic!("the reporter never came to its end");
+}
+
+#[test]
+fn what_becomes_of_some_of_many_is_corrected_in_its_place() {
+    let stage = Stage::new();
+    let jobs = jobs_of(RUN, 1..21);
+    stage.say_all(&jobs, &waiting(&stage));
+    let shown = |stage: &Stage| stage.world.hub().checks.values().last().cloned().unwrap();
+    assert_eq!((shown(&stage).conclusion, stage.writes()), (None, 1));
+    stage.say_all(&jobs_of(RUN, 1..9), &given_up());
+    let check = shown(&stage);
+    assert_eq!((check.conclusion, stage.writes()), (FAILURE, 2));
+    assert!(check.title.starts_with("8 jobs: Refused"), "{}", check.title);
+    assert!(check.title.contains("; 12 jobs: Waiting"), "{}", check.title);
+    stage.say_all(&jobs_of(RUN, 9..21), &Say::Over { tried: Vec::new() });
+    assert_eq!((shown(&stage).conclusion, stage.world.hub().checks.len()), (FAILURE, 1));
+    stage.minutes(5);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn no_more_is_said_in_a_minute_or_an_hour_than_github_takes_and_all_of_it_in_the_end() {
+    let stage = Stage::new();
+    let jobs: Vec<(RunId, u64)> = (1..=120).map(|job| (RunId(1000 + job), job)).collect();
+    stage.say_all(&jobs, &given_up());
+    assert_eq!(stage.untold(&jobs), 50, "as many as can be are told at once");
+    stage.minutes(60);
+    assert_eq!(stage.untold(&jobs), 0);
+    let asked = stage.world.hub().checks_asked.clone();
+    assert!(most_within(&asked, MINUTE) <= 80, "{}", most_within(&asked, MINUTE));
+    assert!(most_within(&asked, 60 * MINUTE) <= 500);
+    stage.minutes(5);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn that_jobs_wait_keeps_nobody_from_learning_that_others_are_given_up() {
+    let stage = Stage::new();
+    let waiting_jobs: Vec<(RunId, u64)> = (1..=100).map(|job| (RunId(1000 + job), job)).collect();
+    stage.say_all(&waiting_jobs, &waiting(&stage));
+    assert_eq!(stage.writes(), 30);
+    // A run of many whose check run could not be made yet for the same reason.
+    let many = jobs_of(RUN, 201..261);
+    stage.say_all(&many, &waiting(&stage));
+    assert_eq!(stage.writes(), 30);
+    stage.say_all(&many[..50], &given_up());
+    assert_eq!(stage.untold(&many[..50]), 0);
+    let lone: Vec<(RunId, u64)> = (301..=330).map(|job| (RunId(1000 + job), job)).collect();
+    stage.say_all(&lone, &given_up());
+    assert_eq!(stage.untold(&lone), 0);
+}
+
+#[test]
+fn an_app_that_may_not_make_check_runs_is_asked_once_for_many_and_nothing_stays_awake() {
+    let stage = Stage::new();
+    stage.world.hub().checks_refused = Some(ApiErrorKind::Forbidden);
+    let jobs = jobs_of(RUN, 1..MATRIX + 1);
+    stage.say_all(&jobs, &given_up());
+    stage.minutes(10);
+    assert_eq!(stage.writes(), 1);
+    assert_eq!(stage.left(), Vec::<String>::new());
+    stage.world.hub().checks_refused = None;
+    stage.say_all(&jobs, &given_up());
+    assert_eq!(stage.untold(&jobs), 0, "the permission was given");
+}
+
+#[test]
+fn what_github_cannot_take_of_many_now_is_told_when_it_can() {
+    for kind in [
+        ApiErrorKind::Unavailable,
+        ApiErrorKind::RateLimited(Some(10 * MINUTE)),
+        ApiErrorKind::RateLimited(None),
+    ] {
+        let stage = Stage::new();
+        stage.world.hub().checks_refused = Some(kind);
+        let jobs = jobs_of(RUN, 1..21);
+        stage.say_all(&jobs, &given_up());
+        stage.minutes(8);
+        assert!(stage.writes() < 8, "{kind:?}: {} writes", stage.writes());
+        stage.world.hub().checks_refused = None;
+        stage.minutes(15);
+        assert_eq!(
+            (stage.untold(&jobs), stage.world.hub().checks.len()),
+            (0, 1),
+            "{kind:?}"
+        );
+        stage.minutes(5);
+        assert_eq!(stage.left(), Vec::<String>::new(), "{kind:?}");
+    }
+}
