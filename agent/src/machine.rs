@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use dayfly_core::checkin::{GoodbyeReason, InterruptionNotice, MESSAGE_MISTAKEN, MESSAGE_TOLD, Order, Phase, Stage};
+use dayfly_core::checkin::{
+    GoodbyeReason, InterruptionNotice, MESSAGE_MISTAKEN, MESSAGE_TOLD, Order, Phase, START_REFUSED, START_UNANSWERED,
+    Stage,
+};
 use dayfly_core::deadlines::RECLAIM_SLACK;
 
 #[cfg(test)]
@@ -422,7 +425,6 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
         }
         // Not even a goodbye: it would be refused too.
         Event::ClaimRefused if state.life == Life::Claiming => state.power_off(),
-        Event::ClaimRefused => Vec::new(),
         Event::RunnerStarted => vec![Action::Report {
             stage: Stage::RunnerStarted,
             detail: None,
@@ -435,7 +437,12 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
             }
         }
         Event::RunnerExited { code, last_words } => state.runner_exited(code, last_words, now),
+        Event::JobAsks { run, attempt } if state.job == Job::None => vec![Action::AskToStart { run, attempt }],
+        // Job code can say so later; once is enough.
+        Event::ClaimRefused | Event::JobAsks { .. } => Vec::new(),
         Event::JobStarted => state.job_started(None),
+        Event::JobKept { answered: true } => state.job_started(Some(START_REFUSED)),
+        Event::JobKept { answered: false } => state.job_started(Some(START_UNANSWERED)),
         Event::JobRefused { by_mistake: false } => state.job_started(Some(MESSAGE_TOLD)),
         Event::JobRefused { by_mistake: true } => state.job_started(Some(MESSAGE_MISTAKEN)),
         Event::JobFinished => {

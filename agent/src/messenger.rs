@@ -44,7 +44,7 @@ pub fn install(folder: &Path, message: &JobMessage, told: &str, mistaken: &str) 
 
 /// The text as GitHub's runner is to read it: its first line as an error of the job, and the rest of it
 /// as it is.
-fn rendered(text: &str) -> String {
+pub(crate) fn rendered(text: &str) -> String {
     let text = text.trim();
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     let first = first.trim().replace('%', "%25").replace('\r', "%0D");

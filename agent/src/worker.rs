@@ -16,9 +16,9 @@ use tokio::time::Instant;
 
 use dayfly_core::checkin::{
     ClaimAnswer, ClaimRequest, GoodbyeReason, GoodbyeRequest, HeartbeatRequest, JobMessage, OrderAnswer,
-    ProgressRequest, Stage,
+    ProgressRequest, Stage, StartAnswer, StartRequest,
 };
-use dayfly_core::ids::InstanceId;
+use dayfly_core::ids::{InstanceId, RunAttempt, RunId};
 use dayfly_core::time::Timestamp;
 
 use crate::checkin::{Checkin, CheckinError};
@@ -28,7 +28,7 @@ use crate::machine::{Action, Event, JitConfig, State, decide};
 use crate::notice;
 use crate::runner::Runner;
 use crate::settings::Settings;
-use crate::{log, poweroff};
+use crate::{hooks, log, poweroff};
 
 /// The worker's name in the list of processes.
 pub const WORKER: &CStr = c"dayfly-worker";
@@ -36,6 +36,8 @@ pub const WORKER: &CStr = c"dayfly-worker";
 const HEARTBEAT_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a report is tried for: late, it still tells when the stage was reached.
 const REPORT_PATIENCE: Duration = Duration::from_secs(60);
+/// How long whether a job may start is asked for: it waits meanwhile, on a machine that costs.
+const START_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a goodbye is tried for.
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a goodbye waits for the reports before it.
@@ -44,6 +46,11 @@ const REPORTS_FIRST: Duration = Duration::from_secs(3);
 const IMDS_PAUSE: Duration = Duration::from_secs(1);
 /// Faster than this is a mistake in a claim's answer, not a heartbeat.
 const FASTEST_HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// What a job reads if the control plane does not answer whether it may run.
+const UNANSWERED: &str = "\
+Nobody could say in time whether this job may run on this machine. Nothing is wrong with it: it is run again.
+The machine was launched for another run's job with the same labels. No step of this job has run.";
 
 /// Does the agent's work; `supervisor` is the process id of the parent that powers off after it.
 #[must_use]
@@ -204,6 +211,7 @@ impl Shell {
     fn act(&mut self, action: Action) {
         match action {
             Action::StartRunner(jit_config) => self.start_runner(jit_config),
+            Action::AskToStart { run, attempt } => self.ask_to_start(run, attempt),
             Action::RunHook { at, limit } => self.run_hook(at, limit),
             Action::KillHook => {
                 if let Some(hook) = self.hook.take() {
@@ -258,6 +266,32 @@ impl Shell {
             }
             Err(error) => tell(&self.events, Event::RunnerNotStarted(error.to_string())),
         }
+    }
+
+    /// Asks whether a job may start, and tells its hook.
+    fn ask_to_start(&self, run: RunId, attempt: RunAttempt) {
+        let body = StartRequest {
+            instance: self.instance.clone(),
+            run,
+            attempt,
+        };
+        let (checkin, events) = (Arc::clone(&self.checkin), self.events.clone());
+        let folder = self.settings.state_dir.clone();
+        tokio::spawn(async move {
+            let (refusal, event) = match checkin.post::<StartAnswer>("start", &body, START_PATIENCE).await {
+                Ok(StartAnswer { refusal: None }) => (None, Event::JobStarted),
+                Ok(StartAnswer { refusal }) => (refusal, Event::JobKept { answered: true }),
+                Err(error) => {
+                    log::warn("start_unanswered", &error.to_string(), &[]);
+                    (Some(UNANSWERED.to_owned()), Event::JobKept { answered: false })
+                }
+            };
+            // Without an answer the hook fails the job by itself.
+            if let Err(error) = hooks::answer_start(&folder, refusal.as_deref()) {
+                log::error("start_not_answered", &error.to_string(), &[]);
+            }
+            tell(&events, event);
+        });
     }
 
     fn run_hook(&mut self, at: String, limit: Duration) {

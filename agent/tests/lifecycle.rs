@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use dayfly_agent::processes;
-use dayfly_core::checkin::{MESSAGE_MISTAKEN, MESSAGE_TOLD};
+use dayfly_core::checkin::{MESSAGE_MISTAKEN, MESSAGE_TOLD, START_REFUSED, START_UNANSWERED};
 use support::{INSTANCE, JIT_CONFIG, PATIENT_LISTENER, SECRET_KEY, SESSION_TOKEN, WORKING_LISTENER, World, claim};
 
 fn stage(name: &'static str) -> impl Fn(&Value) -> bool {
@@ -63,6 +63,45 @@ async fn a_job_is_claimed_run_reported_and_followed_by_power_off() {
         for (place, text) in [("log", &log), ("job", &job_env), ("/proc", &command_lines)] {
             assert!(!text.contains(secret), "a secret in {place}: {text}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_job_starts_only_if_the_control_plane_says_that_it_may() {
+    let refused = json!({"refusal": "policy rule `forks` of the stack: it comes from a fork"});
+    for (status, answer, detail, said) in [
+        (200, json!({}), None, "began"),
+        (
+            200,
+            refused,
+            Some(START_REFUSED),
+            "::error::policy rule `forks` of the stack: it comes from a fork",
+        ),
+        (
+            403,
+            json!({"error": "not yours"}),
+            Some(START_UNANSWERED),
+            "::error::Nobody could say in time",
+        ),
+    ] {
+        let mut world = World::new(
+            r#"
+            export GITHUB_RUN_ID=22 GITHUB_RUN_ATTEMPT=3
+            if sh -e "$ACTIONS_RUNNER_HOOK_JOB_STARTED" >said; then echo began >said; fi
+            "$ACTIONS_RUNNER_HOOK_JOB_COMPLETED"
+            "#,
+        )
+        .await;
+        world.answer_start(status, answer);
+        world.start();
+        let asked = world.next("start").await.body;
+        assert_eq!(asked, json!({"instance": INSTANCE, "run": 22, "attempt": 3}));
+        let started = world.next_that("progress", stage("job_started")).await;
+        assert_eq!(started.body["detail"].as_str(), detail);
+        world.next("goodbye").await;
+        world.powered_off().await;
+        let text = fs::read_to_string(world.runner_file("said")).unwrap();
+        assert!(text.starts_with(said), "{text}");
     }
 }
 

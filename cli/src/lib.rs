@@ -9,6 +9,7 @@ pub mod drill;
 mod error;
 pub mod migrate;
 pub mod output;
+pub mod policy;
 pub mod redrive;
 mod stack;
 pub mod types;
@@ -37,6 +38,7 @@ pub struct Cli {
 enum Command {
     Drill(drill::Arguments),
     Migrate(migrate::Arguments),
+    Policy(policy::Arguments),
     Redrive(redrive::Arguments),
     Types(types::Arguments),
     Validate(validate::Arguments),
@@ -70,6 +72,7 @@ pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Error> {
     match cli.command {
         Command::Drill(arguments) => drill::run(&arguments, output).await,
         Command::Migrate(arguments) => migrate::run(&arguments, look(), output),
+        Command::Policy(arguments) => policy::run(&arguments, output).await,
         Command::Redrive(arguments) => redrive::run(&arguments, output).await,
         Command::Types(arguments) => types::run(&arguments, output),
         Command::Validate(arguments) => validate::run(&arguments, look(), output),

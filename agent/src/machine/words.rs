@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use dayfly_core::checkin::{GoodbyeReason, InterruptionNotice, Order, Phase, Stage};
+use dayfly_core::ids::{RunAttempt, RunId};
 
 #[cfg(doc)]
 use super::{State, decide};
@@ -49,8 +50,20 @@ pub enum Event {
         /// The last thing it said.
         last_words: Option<String>,
     },
+    /// The runner is about to begin a job, and waits for whether it may.
+    JobAsks {
+        /// Its run.
+        run: RunId,
+        /// The attempt of that run.
+        attempt: RunAttempt,
+    },
     /// The runner began a job.
     JobStarted,
+    /// The runner fails the job that it was about to begin.
+    JobKept {
+        /// Whether the control plane said so, or did not answer.
+        answered: bool,
+    },
     /// The runner of a messenger began a job, and fails it.
     JobRefused {
         /// Whether it is another job than the one that was given up.
@@ -86,6 +99,13 @@ pub enum Event {
 pub enum Action {
     /// Start the GitHub runner.
     StartRunner(JitConfig),
+    /// Ask the control plane whether this job may begin, and let it begin or fail it.
+    AskToStart {
+        /// Its run.
+        run: RunId,
+        /// The attempt of that run.
+        attempt: RunAttempt,
+    },
     /// Run the interruption hook.
     RunHook {
         /// When EC2 takes the instance back, in its own spelling.

@@ -35,8 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A listener that waits for its signal and then ends in order.
 pub const PATIENT_LISTENER: &str = r#"
-"$ACTIONS_RUNNER_HOOK_JOB_STARTED"
 trap 'echo interrupted >interrupted; exit 0' INT
+"$ACTIONS_RUNNER_HOOK_JOB_STARTED"
 sleep 1000 & wait $!
 "#;
 
@@ -44,8 +44,8 @@ sleep 1000 & wait $!
 pub const WORKING_LISTENER: &str = r#"
 export GITHUB_WORKSPACE="$PWD/it's the workspace" GITHUB_RUN_ID=22
 mkdir -p "$GITHUB_WORKSPACE"
-sh -e "$ACTIONS_RUNNER_HOOK_JOB_STARTED"
 trap 'echo interrupted >interrupted; exit 0' INT
+sh -e "$ACTIONS_RUNNER_HOOK_JOB_STARTED"
 sleep 1000 > >(cat >>step-log) & wait $!
 "#;
 
@@ -63,6 +63,7 @@ struct Answers {
     calls: Vec<Call>,
     seen: usize,
     claims: VecDeque<(u16, Value)>,
+    start: Option<(u16, Value)>,
     order: Option<&'static str>,
     cut_off: bool,
     spot_notice: Option<Value>,
@@ -149,6 +150,11 @@ impl World {
     /// The base URL of this world's server.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// How the next start of a job is answered; that it may, if nothing is said.
+    pub fn answer_start(&self, status: u16, body: Value) {
+        self.cloud.answers.lock().unwrap().start = Some((status, body));
     }
 
     /// Claims are answered with these, one after the other, the last one for ever.
@@ -377,6 +383,7 @@ async fn checkin(
             _ if answers.cut_off => (500, json!({"error": "cut off"})),
             "claim" if answers.claims.len() > 1 => answers.claims.pop_front().unwrap(),
             "claim" => answers.claims.front().cloned().unwrap_or_else(|| (200, claim())),
+            "start" => answers.start.clone().unwrap_or_else(|| (200, json!({}))),
             "goodbye" => (200, json!({"order": "stop"})),
             _ => match answers.taken_back_at {
                 Some(at) => (200, json!({"order": order, "taken_back_at": at})),

@@ -9,7 +9,7 @@ use dayfly_core::ids::{InstanceId, RunnerId};
 use dayfly_core::record::{Change, Runner, Stored, Version};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{MAX_CONFLICTS, draw};
-use dayfly_ports::{ApiError, Bus, GitHub, JitConfig, Minted, Scope, Store, StoreError};
+use dayfly_ports::{ApiError, Bus, GitHub, JitConfig, Minted, Parameters, Scope, Store, StoreError};
 use secrecy::ExposeSecret as _;
 
 use crate::{Denied, Function};
@@ -18,7 +18,7 @@ use crate::{Denied, Function};
 /// may be over sooner than GitHub said.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
-impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
+impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
     /// Registers the caller's runner with GitHub and answers with its JIT config.
     pub(crate) async fn claim(
         &self,
@@ -172,7 +172,7 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
     }
 }
 
-fn scope(runner: &Runner) -> Scope {
+pub(crate) fn scope(runner: &Runner) -> Scope {
     Scope {
         installation: runner.installation,
         repository: runner.repository.clone(),

@@ -4,34 +4,41 @@
 
 mod caller;
 mod claim;
+mod start;
 
 use std::time::Duration;
 
 use aws_lambda_events::lambda_function_urls::{LambdaFunctionUrlRequest, LambdaFunctionUrlResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dayfly_core::checkin::{ClaimRequest, GoodbyeRequest, HeartbeatRequest, Order, ProgressRequest, Refusal};
+use dayfly_core::checkin::{
+    ClaimRequest, GoodbyeRequest, HeartbeatRequest, Order, ProgressRequest, Refusal, StartRequest,
+};
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::checkin;
 use dayfly_core::ids::InstanceId;
 use dayfly_core::record::{Change, Runner, RunnerState, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_function::answer;
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, follow_up};
-use dayfly_ports::{Bus, GitHub, Store, StoreError};
+use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, Policies, follow_up};
+use dayfly_ports::{Bus, GitHub, Parameters, Store, StoreError};
 use serde::de::DeserializeOwned;
 
 /// No message of an agent is longer.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
 /// The check-in function.
-pub struct Function<S, G, B> {
+pub struct Function<S, G, B, P> {
     /// The table.
     pub store: S,
     /// GitHub.
     pub github: G,
     /// The bus.
     pub bus: B,
+    /// SSM.
+    pub parameters: P,
+    /// The stack policy.
+    pub policies: Policies,
     /// The stack's deadlines.
     pub deadlines: Deadlines,
 }
@@ -61,7 +68,7 @@ impl From<StoreError> for Denied {
     }
 }
 
-impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
+impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
     /// Answers one call.
     pub async fn handle(&self, request: LambdaFunctionUrlRequest, now: Timestamp) -> LambdaFunctionUrlResponse {
         match self.answer(&request, now).await {
@@ -99,6 +106,12 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
                 let body: ClaimRequest = read(request)?;
                 checkin::same_instance(&caller, &body.instance).map_err(Denied::Refused)?;
                 let answer = self.claim(&caller, &body.agent_version, now).await?;
+                Ok(answer::json(200, &answer))
+            }
+            "start" => {
+                let body: StartRequest = read(request)?;
+                checkin::same_instance(&caller, &body.instance).map_err(Denied::Refused)?;
+                let answer = self.start(&caller, &body, now).await?;
                 Ok(answer::json(200, &answer))
             }
             "heartbeat" => {
@@ -140,7 +153,7 @@ impl<S: Store, G: GitHub, B: Bus> Function<S, G, B> {
                 Ok(answer::json(200, &answer))
             }
             _ => Err(Denied::Malformed(
-                "expected one of /claim, /heartbeat, /progress, /goodbye".to_owned(),
+                "expected one of /claim, /start, /heartbeat, /progress, /goodbye".to_owned(),
             )),
         }
     }

@@ -6,6 +6,7 @@ use dayfly_bus::EventBus;
 use dayfly_checkin::Function;
 use dayfly_function::clock;
 use dayfly_github::GitHubApp;
+use dayfly_lifecycle::Policies;
 use dayfly_parameters::SsmParameters;
 use dayfly_settings::Environment;
 use dayfly_store::DynamoTable;
@@ -22,6 +23,8 @@ async fn main() -> Result<(), Error> {
         store: DynamoTable::new(&aws, environment.table()?),
         github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
         bus: EventBus::new(&aws, environment.bus()?),
+        parameters: SsmParameters::new(&aws),
+        policies: Policies::new(environment.policy_parameter()),
         deadlines: environment.deadlines()?,
     };
     run(service_fn(async |event: LambdaEvent<_>| {

@@ -86,6 +86,31 @@ impl std::fmt::Debug for ClaimAnswer {
     }
 }
 
+/// `POST /start`: GitHub's runner is about to start a job, no step of which has run. May it?
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartRequest {
+    /// The instance that asks.
+    pub instance: InstanceId,
+    /// The job's run, as GitHub's runner names it.
+    pub run: RunId,
+    /// The attempt of that run.
+    pub attempt: RunAttempt,
+}
+
+/// The answer to that.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartAnswer {
+    /// Why it may not, for the job's log; its first line says it all. It may, if there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+}
+
+/// The detail of a [`Stage::JobStarted`] that was none: the job may not run here.
+pub const START_REFUSED: &str = "kept a job from starting that may not run here";
+
+/// The same: nobody answered whether it may, so it has to run again.
+pub const START_UNANSWERED: &str = "kept a job from starting, as nobody said whether it may run here";
+
 /// What the runner on the instance is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,5 +1,6 @@
 //! What to do: one module per kind of event, each a function of state, event and time.
 
+pub mod admission;
 pub mod checkin;
 pub mod ending;
 pub mod fleet;
@@ -16,6 +17,7 @@ pub mod rerun;
 pub mod settle;
 pub mod sweep;
 pub mod together;
+pub mod turns;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

@@ -290,6 +290,13 @@ impl RunnerName {
         Self::from_registered(name).is_some() && name.split('-').any(|part| part == plain(instance))
     }
 
+    /// The attempt of the run that the job belongs to that it was launched for.
+    #[must_use]
+    pub fn attempt(&self) -> Option<RunAttempt> {
+        let mut parts = self.0.strip_prefix(RUNNER_PREFIX)?.split('-');
+        parts.nth(1)?.parse().ok().map(RunAttempt)
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -352,6 +359,7 @@ mod tests {
             prop_assert!(RunnerName::is_registered_from(&registered, &InstanceId::new(id)));
             prop_assert!(!RunnerName::is_registered_from(&registered, &InstanceId::new("i-0")));
             prop_assert_eq!(RunnerName::from_registered(&registered), Some(name.clone()));
+            prop_assert_eq!(name.attempt(), Some(RunAttempt(attempt)));
             prop_assert_eq!(RunnerName::meant_by(&registered), Some(name.clone()));
             prop_assert_eq!(RunnerName::meant_by(name.as_str()), Some(name));
         }

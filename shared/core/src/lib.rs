@@ -17,6 +17,7 @@ pub mod lifecycle;
 pub mod machines;
 pub mod money;
 pub mod notice;
+pub mod policy;
 pub mod quota;
 pub mod record;
 pub mod spelling;

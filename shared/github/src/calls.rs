@@ -1,8 +1,10 @@
 //! The calls, each as GitHub describes it.
 
-use dayfly_core::ids::{CheckRunId, InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
+use dayfly_core::decide::admission::{LabelEvent, Origin, Pull, Review};
+use dayfly_core::ids::{CheckRunId, InstallationId, JobId, Repository, RunAttempt, RunId, RunKey, RunnerId};
 use dayfly_core::labels::Label;
 use dayfly_core::notice::CheckRun;
+use dayfly_core::policy::Team;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
     ApiError, CheckView, ConfigFile, FailedDelivery, GitHub, JitConfig, JobView, Minted, Parameters, Removal,
@@ -213,5 +215,35 @@ impl<P: Parameters> GitHub for GitHubApp<P> {
             Err(refused) if refused.status == Some(StatusCode::CONFLICT) => Ok(()),
             Err(refused) => Err(refused.error),
         }
+    }
+
+    async fn run_origin(&self, scope: &Scope, run: RunKey) -> Result<Origin, ApiError> {
+        let read = self.read_origin(scope, run).await;
+        read.map_err(|refused| refused.error)
+    }
+
+    async fn may_write(&self, scope: &Scope, user: &str) -> Result<bool, ApiError> {
+        let read = self.read_may_write(scope, user).await;
+        read.map_err(|refused| refused.error)
+    }
+
+    async fn is_member(&self, scope: &Scope, team: &Team, user: &str) -> Result<bool, ApiError> {
+        let read = self.read_is_member(scope, team, user).await;
+        read.map_err(|refused| refused.error)
+    }
+
+    async fn pulls_from(&self, scope: &Scope, owner: &str, branch: &str) -> Result<Vec<Pull>, ApiError> {
+        let read = self.read_pulls(scope, owner, branch).await;
+        read.map_err(|refused| refused.error)
+    }
+
+    async fn reviews(&self, scope: &Scope, pull: u64) -> Result<Vec<Review>, ApiError> {
+        let read = self.read_reviews(scope, pull).await;
+        read.map_err(|refused| refused.error)
+    }
+
+    async fn label_events(&self, scope: &Scope, pull: u64) -> Result<Vec<LabelEvent>, ApiError> {
+        let read = self.read_label_events(scope, pull).await;
+        read.map_err(|refused| refused.error)
     }
 }

@@ -2,6 +2,7 @@
 //! refusals become kinds that a caller can decide on.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod admission;
 mod answers;
 mod call;
 mod calls;

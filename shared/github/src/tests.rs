@@ -1,5 +1,6 @@
 //! The adapter against a server that answers as GitHub does.
 
+mod admission;
 mod calls;
 mod checking;
 mod concurrency;

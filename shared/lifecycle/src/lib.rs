@@ -1,6 +1,7 @@
 //! What several functions do alike. Each is a loop of load, decide, record and act that may be run
 //! twice, or die between any two of its steps, and be run again.
 
+mod admission;
 mod announce;
 mod ask;
 mod bucket;
@@ -12,6 +13,7 @@ mod wake;
 
 use dayfly_ports::{ApiError, BusError, FleetError, ScheduleError, StoreError};
 
+pub use admission::{Asked, NoPolicy, Policies};
 pub use announce::announce;
 pub use ask::event_of;
 pub use bucket::{bucket_with_one_taken, draw};

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use dayfly_core::decide::admission::{LabelEvent, Origin, Pull, Review};
 use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{CheckRunId, DeliveryId, InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
+use dayfly_core::ids::{
+    CheckRunId, DeliveryId, InstallationId, JobId, Repository, RunAttempt, RunId, RunKey, RunnerId,
+};
 use dayfly_core::labels::Label;
 use dayfly_core::notice::{CheckConclusion, CheckRun};
+use dayfly_core::policy::Team;
 use dayfly_core::time::Timestamp;
 use secrecy::SecretString;
 
@@ -266,4 +270,22 @@ pub trait GitHub {
 
     /// Cancels a run, which is done too if it is over.
     async fn cancel_run(&self, scope: &Scope, run: RunId) -> Result<(), ApiError>;
+
+    /// Where an attempt of a run comes from.
+    async fn run_origin(&self, scope: &Scope, run: RunKey) -> Result<Origin, ApiError>;
+
+    /// Whether a user may write to the repository.
+    async fn may_write(&self, scope: &Scope, user: &str) -> Result<bool, ApiError>;
+
+    /// Whether a user is a member of a team. Not, if the team is none that the installation sees.
+    async fn is_member(&self, scope: &Scope, team: &Team, user: &str) -> Result<bool, ApiError>;
+
+    /// The pull requests from a branch of an owner's, open or not, the latest first.
+    async fn pulls_from(&self, scope: &Scope, owner: &str, branch: &str) -> Result<Vec<Pull>, ApiError>;
+
+    /// The reviews of a pull request, in their order.
+    async fn reviews(&self, scope: &Scope, pull: u64) -> Result<Vec<Review>, ApiError>;
+
+    /// When which labels of a pull request came and went, in their order.
+    async fn label_events(&self, scope: &Scope, pull: u64) -> Result<Vec<LabelEvent>, ApiError>;
 }

@@ -115,6 +115,12 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         )
     }
 
+    /// The SSM parameter that holds the stack policy; nothing in a stack that can have none.
+    #[must_use]
+    pub fn policy_parameter(&self) -> Option<String> {
+        self.optional("POLICY_PARAMETER")
+    }
+
     /// The minute schedule.
     ///
     /// # Errors

@@ -6,9 +6,9 @@ use std::time::Duration;
 use dayfly_agent::machine::{Event, JitConfig};
 use dayfly_core::checkin::{
     ClaimAnswer, ClaimRequest, GoodbyeReason, GoodbyeRequest, HeartbeatRequest, InterruptionNotice, Order, OrderAnswer,
-    Phase, ProgressRequest, Refusal, Stage,
+    Phase, ProgressRequest, Refusal, Stage, StartAnswer, StartRequest,
 };
-use dayfly_core::ids::InstanceId;
+use dayfly_core::ids::{InstanceId, RunAttempt, RunId};
 use dayfly_core::time::Timestamp;
 
 use crate::guards::Guard;
@@ -28,8 +28,9 @@ pub struct CheckIn {
 #[derive(Clone, Debug)]
 pub(crate) enum What {
     Claim,
+    Start(RunId, RunAttempt),
     Heartbeat(Phase, Option<InterruptionNotice>),
-    Progress(Stage, Timestamp),
+    Progress(Stage, Timestamp, Option<String>),
     Goodbye(GoodbyeReason),
 }
 
@@ -39,6 +40,7 @@ impl CheckIn {
     pub fn verb(&self) -> &'static str {
         match self.what {
             What::Claim => "claim",
+            What::Start(..) => "start",
             What::Heartbeat(..) => "heartbeat",
             What::Progress(..) => "progress",
             What::Goodbye(_) => "goodbye",
@@ -54,16 +56,21 @@ impl CheckIn {
                 instance,
                 agent_version: "1".to_owned(),
             }),
+            What::Start(run, attempt) => serde_json::to_string(&StartRequest {
+                instance,
+                run: *run,
+                attempt: *attempt,
+            }),
             What::Heartbeat(phase, interruption) => serde_json::to_string(&HeartbeatRequest {
                 instance,
                 phase: *phase,
                 interruption: interruption.clone(),
             }),
-            What::Progress(stage, at) => serde_json::to_string(&ProgressRequest {
+            What::Progress(stage, at, detail) => serde_json::to_string(&ProgressRequest {
                 instance,
                 stage: *stage,
                 at: *at,
-                detail: None,
+                detail: detail.clone(),
             }),
             What::Goodbye(reason) => serde_json::to_string(&GoodbyeRequest {
                 instance,
@@ -78,7 +85,7 @@ impl CheckIn {
         match self.what {
             What::Claim => NEVER,
             What::Heartbeat(..) | What::Goodbye(_) => Duration::from_secs(15),
-            What::Progress(..) => Duration::from_secs(60),
+            What::Progress(..) | What::Start(..) => Duration::from_secs(60),
         }
     }
 }
@@ -177,6 +184,10 @@ impl Sim {
     pub(crate) fn refused(self: &Rc<Self>, instance: &InstanceId, what: &CheckIn) {
         let event = match what.what {
             What::Claim => Event::ClaimRefused,
+            What::Start(..) => {
+                self.job_kept(instance);
+                Event::JobKept { answered: false }
+            }
             What::Heartbeat(..) => Event::HeartbeatFailed,
             What::Progress(..) => return,
             What::Goodbye(_) => Event::GoodbyeDone(None),
@@ -219,6 +230,14 @@ fn understood(what: &CheckIn, body: &str, hook: bool, now: Timestamp) -> Vec<Eve
         });
         return claimed.into_iter().collect();
     }
+    if matches!(what.what, What::Start(..)) {
+        let admitted = serde_json::from_str(body).is_ok_and(|answer: StartAnswer| answer.refusal.is_none());
+        return vec![if admitted {
+            Event::JobStarted
+        } else {
+            Event::JobKept { answered: true }
+        }];
+    }
     let Ok(OrderAnswer { order, taken_back_at }) = serde_json::from_str(body) else {
         return Vec::new();
     };
@@ -232,7 +251,7 @@ fn understood(what: &CheckIn, body: &str, hook: bool, now: Timestamp) -> Vec<Eve
     let answered = match what.what {
         What::Heartbeat(..) => Event::HeartbeatAnswered(order),
         What::Progress(..) => Event::ProgressAnswered(order),
-        What::Goodbye(_) | What::Claim => Event::GoodbyeDone(Some(order)),
+        What::Goodbye(_) | What::Claim | What::Start(..) => Event::GoodbyeDone(Some(order)),
     };
     notice.into_iter().chain([answered]).collect()
 }

@@ -12,6 +12,7 @@ use dayfly_core::decide::interruption::Word;
 use dayfly_core::event::Event;
 use dayfly_core::ids::{InstanceId, Region, SubnetId};
 use dayfly_interruption::Ec2Event;
+use dayfly_lifecycle::Policies;
 use dayfly_sweeper::Task;
 
 use crate::checkin::CheckIn;
@@ -299,7 +300,9 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
             let function = dayfly_checkin::Function {
                 store: ports.clone(),
                 github: ports.clone(),
-                bus: ports,
+                bus: ports.clone(),
+                parameters: ports,
+                policies: Policies::new(None),
                 deadlines,
             };
             let request = signed(&instance, &what);

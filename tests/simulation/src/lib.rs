@@ -2,6 +2,7 @@
 //! simulated ports, with the promises checked at every step. One seed is one history, the same on
 //! every machine.
 
+mod admission;
 mod bought;
 mod checkin;
 mod cloud;

@@ -190,7 +190,10 @@ impl Sim {
             one.view.state = dayfly_ports::InstanceState::Running;
         }
         self.note("agent up", instance.as_str(), String::new);
-        self.checks_in(instance, What::Progress(Stage::AgentUp, self.agents_now(instance)));
+        self.checks_in(
+            instance,
+            What::Progress(Stage::AgentUp, self.agents_now(instance), None),
+        );
         self.checks_in(instance, What::Claim);
         self.feed(instance, Event::Tick);
     }
@@ -243,6 +246,7 @@ impl Sim {
                 self.engine.plan(wait, Happening::RunnerUp(instance.clone()));
                 self.feed(instance, Event::RunnerStarted);
             }
+            Action::AskToStart { run, attempt } => self.checks_in(instance, What::Start(run, attempt)),
             Action::RunHook { .. } => self.run_hook(instance),
             // Its end is told all the same, to an agent that waits for it no more.
             Action::KillHook => {}
@@ -254,9 +258,9 @@ impl Sim {
             Action::Heartbeat { phase, interruption } => {
                 self.checks_in(instance, What::Heartbeat(phase, interruption));
             }
-            Action::Report { stage, .. } => {
+            Action::Report { stage, detail } => {
                 let at = self.agents_now(instance);
-                self.checks_in(instance, What::Progress(stage, at));
+                self.checks_in(instance, What::Progress(stage, at, detail));
             }
             Action::Goodbye { reason, .. } => {
                 self.note("goodbye", instance.as_str(), || format!("{reason:?}"));

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use dayfly_core::decide::admission::{LabelEvent, Origin, Pull, Review};
 use dayfly_core::event::Event;
 use dayfly_core::ids::{
     CheckRunId, FleetId, ImageId, InstallationId, InstanceId, InstanceType, JobId, QueueId, Repository, RunId, RunKey,
@@ -13,6 +14,7 @@ use dayfly_core::ids::{
 use dayfly_core::labels::Label;
 use dayfly_core::money::MicroDollars;
 use dayfly_core::notice::CheckRun;
+use dayfly_core::policy::Team;
 use dayfly_core::record::{Bucket, BucketId, Change, Notice, Record, RecordId, Stored, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
@@ -526,5 +528,31 @@ impl GitHub for Ports {
 
     async fn cancel_run(&self, _: &Scope, run: RunId) -> Result<(), ApiError> {
         self.github("cancel_run", |sim, _| sim.cancelled_by_us(run)).await
+    }
+
+    async fn run_origin(&self, scope: &Scope, run: RunKey) -> Result<Origin, ApiError> {
+        self.github("run_origin", |sim, _| sim.origin(scope, run))
+            .await?
+            .ok_or_else(|| not_found("run_origin"))
+    }
+
+    async fn may_write(&self, _: &Scope, _: &str) -> Result<bool, ApiError> {
+        self.github("may_write", |_, _| false).await
+    }
+
+    async fn is_member(&self, _: &Scope, _: &Team, _: &str) -> Result<bool, ApiError> {
+        self.github("is_member", |_, _| false).await
+    }
+
+    async fn pulls_from(&self, _: &Scope, _: &str, _: &str) -> Result<Vec<Pull>, ApiError> {
+        self.github("pulls_from", |_, _| Vec::new()).await
+    }
+
+    async fn reviews(&self, _: &Scope, _: u64) -> Result<Vec<Review>, ApiError> {
+        self.github("reviews", |_, _| Vec::new()).await
+    }
+
+    async fn label_events(&self, _: &Scope, _: u64) -> Result<Vec<LabelEvent>, ApiError> {
+        self.github("label_events", |_, _| Vec::new()).await
     }
 }

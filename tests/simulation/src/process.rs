@@ -71,6 +71,7 @@ impl Sim {
     /// A runner takes a job, if it can. Answers whether it does.
     pub fn takes(self: &Rc<Self>, instance: &InstanceId, job: JobId) -> bool {
         let mut works = self.hub.borrow().jobs.get(&job).map_or(Duration::ZERO, |job| job.works);
+        let of_run = self.hub.borrow().jobs.get(&job).map(|job| (job.run, job.attempt));
         let (hung, trouble, is_messenger) = {
             let mut machines = self.machines.borrow_mut();
             let Some(machine) = machines.get_mut(instance).filter(|one| !one.frozen && !one.cut) else {
@@ -97,8 +98,23 @@ impl Sim {
         if !hung {
             self.engine.plan(works, Happening::JobDone(instance.clone(), job));
         }
-        self.feed(instance, Event::JobStarted);
+        let event = match of_run {
+            Some((run, attempt)) if !is_messenger => Event::JobAsks { run, attempt },
+            _ => Event::JobStarted,
+        };
+        self.feed(instance, event);
         true
+    }
+
+    /// Nobody said in time whether the job of an instance may run: it fails, and has to run again.
+    pub(crate) fn job_kept(self: &Rc<Self>, instance: &InstanceId) {
+        let Process::Working(_, job) = self.process(instance) else {
+            return;
+        };
+        self.job_loses_its_instance(job);
+        self.with(instance, |machine| machine.outcome = Conclusion::Failure);
+        let done = Happening::JobDone(instance.clone(), job);
+        self.engine.plan(Duration::from_secs(1), done);
     }
 
     /// A messenger took a job, which may not be the one that it was sent to.

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What dayfly's App asks for.
-const APP_PERMISSIONS: [(&str, &str); 6] = [
+const APP_PERMISSIONS: [(&str, &str); 8] = [
     ("actions", "write"),
     ("administration", "write"),
     ("checks", "write"),
     ("contents", "read"),
     ("issues", "write"),
+    ("members", "read"),
     ("metadata", "read"),
+    ("pull_requests", "read"),
 ];
 
 /// Everything that a twin can be told before it starts. `TwinConfig::default()` behaves as GitHub does.

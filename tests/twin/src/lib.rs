@@ -39,6 +39,7 @@ mod handle;
 mod hub;
 mod model;
 mod payload;
+mod pulls;
 mod runner_api;
 pub mod runner_protocol;
 mod schema;
@@ -55,6 +56,7 @@ pub use config::{CarriedOver, JobPick, JwtPolicy, Timings, TwinConfig};
 pub use event::{Happening, RunnerRemoval, TwinEvent};
 pub use handle::{RepoOptions, StartError, TimedOut, Twin, TwinError};
 pub use model::*;
+pub use pulls::{LabelEvent, Pull, Review, ReviewState, Role};
 pub use schema::{SchemaError, schemas_dir};
 pub use secrets::{Secret, SecretKind};
 pub use state::{

@@ -241,6 +241,8 @@ pub struct Run {
     pub head_repo: RepoId,
     /// Who caused it.
     pub actor: Account,
+    /// Who caused its latest attempt.
+    pub triggering_actor: Account,
     /// Its concurrency group.
     pub concurrency: Option<Concurrency>,
     /// Where it stands.
@@ -277,6 +279,8 @@ pub struct EarlierAttempt {
     pub attempt: u32,
     /// How it ended.
     pub conclusion: Option<Conclusion>,
+    /// Who caused it.
+    pub triggering_actor: Account,
     /// When it began.
     pub started_at: Timestamp,
     /// When it last changed.

@@ -3,10 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use dayfly_core::decide::admission::{Head, LabelEvent, Origin, Pull, Review};
 use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{CheckRunId, InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
+use dayfly_core::ids::{CheckRunId, InstallationId, JobId, Repository, RunAttempt, RunId, RunKey, RunnerId};
 use dayfly_core::labels::Label;
 use dayfly_core::notice::CheckRun;
+use dayfly_core::policy::Team;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
     ApiError, ApiErrorKind, CheckView, ConfigFile, FailedDelivery, GitHub, JitConfig, JobStatus, JobView, Minted,
@@ -108,6 +110,18 @@ pub struct Hub {
     pub checks_refused: Option<ApiErrorKind>,
     /// The runs that were cancelled.
     pub cancelled: Vec<RunId>,
+    /// Where runs come from that are no pushes to the repository.
+    pub origins: BTreeMap<RunId, Origin>,
+    /// Who may write to every repository.
+    pub writers: BTreeSet<String>,
+    /// Who is in which team.
+    pub members: BTreeSet<(Team, String)>,
+    /// The pull requests, with the owner and the branch that they come from.
+    pub pulls: Vec<(String, String, Pull)>,
+    /// The reviews of each.
+    pub reviews: BTreeMap<u64, Vec<Review>>,
+    /// When which labels of each came and went.
+    pub label_events: BTreeMap<u64, Vec<LabelEvent>>,
     next_runner: u64,
     next_check: u64,
 }
@@ -443,5 +457,58 @@ impl GitHub for World {
         self.call("cancel_run").await.map_err(down("cancel_run"))?;
         self.hub().cancelled.push(run);
         Ok(())
+    }
+
+    async fn run_origin(&self, scope: &Scope, run: RunKey) -> Result<Origin, ApiError> {
+        self.call("run_origin").await.map_err(down("run_origin"))?;
+        let known = self.hub().origins.get(&run.run).cloned();
+        Ok(known.unwrap_or_else(|| push_to(scope)))
+    }
+
+    async fn may_write(&self, _: &Scope, user: &str) -> Result<bool, ApiError> {
+        self.call("may_write").await.map_err(down("may_write"))?;
+        Ok(self.hub().writers.contains(user))
+    }
+
+    async fn is_member(&self, _: &Scope, team: &Team, user: &str) -> Result<bool, ApiError> {
+        self.call("is_member").await.map_err(down("is_member"))?;
+        Ok(self.hub().members.contains(&(team.clone(), user.to_owned())))
+    }
+
+    async fn pulls_from(&self, _: &Scope, owner: &str, branch: &str) -> Result<Vec<Pull>, ApiError> {
+        self.call("pulls_from").await.map_err(down("pulls_from"))?;
+        let hub = self.hub();
+        let from = hub.pulls.iter().filter(|(its, of, _)| its == owner && of == branch);
+        Ok(from.map(|(_, _, pull)| pull.clone()).collect())
+    }
+
+    async fn reviews(&self, _: &Scope, pull: u64) -> Result<Vec<Review>, ApiError> {
+        self.call("reviews").await.map_err(down("reviews"))?;
+        Ok(self.hub().reviews.get(&pull).cloned().unwrap_or_default())
+    }
+
+    async fn label_events(&self, _: &Scope, pull: u64) -> Result<Vec<LabelEvent>, ApiError> {
+        self.call("label_events").await.map_err(down("label_events"))?;
+        Ok(self.hub().label_events.get(&pull).cloned().unwrap_or_default())
+    }
+}
+
+/// Where a run comes from that somebody's push to the repository started.
+#[must_use]
+pub fn push_to(scope: &Scope) -> Origin {
+    let repository = &scope.repository;
+    Origin {
+        event: "push".to_owned(),
+        repository: 1,
+        head: Some(Head {
+            id: 1,
+            owner: repository.owner().to_owned(),
+            name: repository.to_string(),
+        }),
+        head_sha: "abc".to_owned(),
+        head_branch: Some("main".to_owned()),
+        actor: Some("alice".to_owned()),
+        triggering_actor: Some("alice".to_owned()),
+        pulls: Vec::new(),
     }
 }

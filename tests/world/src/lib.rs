@@ -20,7 +20,7 @@ use std::task::{Context, Poll, Waker};
 use dayfly_core::event::Event;
 
 pub use crate::cloud::Cloud;
-pub use crate::hub::{Hub, HubJob, HubRunner};
+pub use crate::hub::{Hub, HubJob, HubRunner, push_to};
 pub use crate::table::Table;
 
 /// Everything outside of the functions. Clones share it.

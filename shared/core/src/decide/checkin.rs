@@ -176,7 +176,10 @@ pub fn progress(runner: &Runner, request: &ProgressRequest, now: Timestamp, dead
         next.heartbeat_at = Some(now);
     }
     match stage {
-        Stage::JobStarted => job_started(&mut next, now, deadlines),
+        Stage::JobStarted => {
+            job_started(&mut next, now, deadlines);
+            next.heed_unanswered();
+        }
         Stage::JobFinished => {
             next.job_over_at.get_or_insert(now);
         }
@@ -205,6 +208,7 @@ pub fn goodbye(runner: &Runner, reason: GoodbyeReason, now: Timestamp, deadlines
         _ => RunnerStep::Leave,
     };
     next.end(step, ending, now, deadlines);
+    next.heed_unanswered();
     next
 }
 
@@ -212,7 +216,7 @@ pub fn goodbye(runner: &Runner, reason: GoodbyeReason, now: Timestamp, deadlines
 mod tests {
     use super::*;
     use crate::capacity::InstanceLifecycle;
-    use crate::checkin::InterruptionNotice;
+    use crate::checkin::{InterruptionNotice, START_UNANSWERED};
     use crate::decide::fixtures::{deadlines, now, runner};
 
     fn caller() -> InstanceId {
@@ -306,6 +310,24 @@ mod tests {
         assert_eq!((taken.state, taken.ending), (RunnerState::Busy, None));
         unused.ending = Some(Ending::JobOver);
         assert_eq!(order(&unused), Order::Drain);
+    }
+
+    #[test]
+    fn a_job_that_nobody_said_might_run_was_interrupted_whenever_that_is_told() {
+        let unanswered = ProgressRequest {
+            detail: Some(START_UNANSWERED.to_owned()),
+            ..reached(Stage::JobStarted)
+        };
+        let early = progress(&runner(RunnerState::Enrolled), &unanswered, now(), &deadlines());
+        assert_eq!(early.ending, None);
+        let gone = goodbye(&early, GoodbyeReason::Finished, now(), &deadlines());
+        assert_eq!(gone.ending, Some(Ending::Unanswered));
+        let mut over = runner(RunnerState::Done);
+        over.ending = Some(Ending::JobOver);
+        let late = progress(&over, &unanswered, now(), &deadlines());
+        assert_eq!(late.ending, Some(Ending::Unanswered));
+        let other = progress(&over, &reached(Stage::JobStarted), now(), &deadlines());
+        assert_eq!(other.ending, Some(Ending::JobOver));
     }
 
     #[test]

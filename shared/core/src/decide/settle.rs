@@ -166,6 +166,7 @@ pub fn completed(known: Concerned, event: &JobEvent, now: Timestamp, deadlines: 
             // It was to be ended because it was not needed, and had been given a job.
             runner.ending = Some(Ending::JobOver);
         }
+        runner.heed_unanswered();
     }
     job.state = JobState::Finished { conclusion };
     job.due_at = None;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::capacity::{InstanceLifecycle, Pool, Tried};
-use crate::checkin::{GoodbyeReason, Stage};
+use crate::checkin::{GoodbyeReason, START_UNANSWERED, Stage};
 use crate::deadlines::{Deadlines, FREE_HOUR, RECLAIM_SLACK, SPOT_NOTICE, TAKE_OVER};
 use crate::ids::{
-    FleetId, InstallationId, InstanceId, InstanceType, JobKey, Repository, RunId, RunnerId, RunnerName, Zone,
+    FleetId, InstallationId, InstanceId, InstanceType, JobKey, Repository, RunId, RunKey, RunnerId, RunnerName, Zone,
 };
 use crate::labels::Label;
 use crate::lifecycle::{RunnerStep, Step};
@@ -90,6 +90,8 @@ pub enum Ending {
     Lifetime,
     /// It was sent to tell another job that it is given up.
     Mistaken,
+    /// Nobody answered whether its job might run on it.
+    Unanswered,
     /// It said goodbye.
     Goodbye {
         /// For this reason.
@@ -117,6 +119,7 @@ impl Ending {
             Self::HeartbeatLost => "its instance was not heard of any more",
             Self::Lifetime => "it reached its maximum lifetime",
             Self::Mistaken => "it was sent to another job, to tell it that it is given up, and took this one",
+            Self::Unanswered => "nobody could say in time whether the job may run on it",
             Self::Goodbye { reason } => reason.words(),
             Self::Unlaunchable { reason } => reason,
         }
@@ -126,7 +129,7 @@ impl Ending {
     #[must_use]
     pub fn interrupts_its_job(&self) -> bool {
         match self {
-            Self::Interrupted | Self::Vanished | Self::HeartbeatLost | Self::Mistaken => true,
+            Self::Interrupted | Self::Vanished | Self::HeartbeatLost | Self::Mistaken | Self::Unanswered => true,
             Self::Goodbye { reason } => matches!(reason, GoodbyeReason::Unreachable | GoodbyeReason::Interrupted),
             Self::JobOver
             | Self::NotNeeded
@@ -272,6 +275,31 @@ impl Runner {
             RunnerState::Done | RunnerState::Lost => Some(self.since),
             RunnerState::Gone => None,
         }
+    }
+
+    /// Whether it kept a job from starting because nobody said whether it may.
+    fn went_unanswered(&self) -> bool {
+        let unanswered = |(stage, words): &(Stage, String)| *stage == Stage::JobStarted && words == START_UNANSWERED;
+        self.words.iter().any(unanswered)
+    }
+
+    /// An end that seems in order is none if nobody said whether the job may start, in whichever order the
+    /// two are told.
+    pub fn heed_unanswered(&mut self) {
+        let in_order = match &self.ending {
+            Some(Ending::JobOver) => true,
+            Some(Ending::Goodbye { reason }) => *reason == GoodbyeReason::Finished,
+            _ => false,
+        };
+        if in_order && self.went_unanswered() {
+            self.ending = Some(Ending::Unanswered);
+        }
+    }
+
+    /// Whether it was launched for a job of this attempt of a run: then it is known that its jobs may run.
+    #[must_use]
+    pub fn was_launched_for(&self, run: RunKey) -> bool {
+        self.run == run.run && self.name.attempt() == Some(run.attempt) && self.message.is_none()
     }
 
     /// Whether it has an end ahead of it that somebody must bring about.

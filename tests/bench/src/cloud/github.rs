@@ -105,7 +105,9 @@ impl GitHub {
             (&Method::GET, []) => Some(Reply::json(StatusCode::OK, &repository(name))),
             (&Method::GET, ["contents", file]) => Some(self.contents(request, name, file)),
             (&Method::GET, ["actions", "jobs", job]) => Some(Reply::json(StatusCode::OK, &workflow_job(job))),
-            (&Method::GET, ["actions", "runs", run]) => Some(Reply::json(StatusCode::OK, &workflow_run(name, run))),
+            (&Method::GET, ["actions", "runs", run] | ["actions", "runs", run, "attempts", _]) => {
+                Some(Reply::json(StatusCode::OK, &workflow_run(name, run)))
+            }
             (&Method::POST, ["check-runs"]) => Some(self.make_check(&request.json())),
             (
                 &Method::POST,

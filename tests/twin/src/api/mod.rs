@@ -6,6 +6,7 @@ mod checks;
 mod faults;
 mod guard;
 mod operations;
+mod pulls;
 mod repos;
 mod runners;
 mod runs;
@@ -58,6 +59,10 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
         )
         .route("/check-runs/{check_run_id}/annotations", get(checks::annotations))
         .route("/commits/{ref}/check-runs", get(checks::list_for_ref))
+        .route("/collaborators/{username}/permission", get(pulls::permission))
+        .route("/pulls", get(pulls::list))
+        .route("/pulls/{pull_number}/reviews", get(pulls::reviews))
+        .route("/issues/{issue_number}/events", get(pulls::issue_events))
         .route(
             "/issues/{issue_number}/comments",
             get(checks::comments).merge(post(checks::create_comment)),
@@ -78,6 +83,10 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
         .route("/app/hook/deliveries/{delivery_id}/attempts", post(app::redeliver))
         .route("/installation/repositories", get(repos::accessible))
         .route("/rate_limit", get(app::rate_limit))
+        .route(
+            "/orgs/{org}/teams/{team_slug}/memberships/{username}",
+            get(pulls::membership),
+        )
         .nest("/repos/{owner}/{repo}", repo)
         .nest("/_twin", runner_api::router())
         .fallback(|| async { axum::http::StatusCode::NOT_FOUND })

@@ -38,7 +38,7 @@ const fn operation(id: &'static str, method: &'static str, path: &'static str, a
 use Access::{App, Open, Read, Write};
 
 /// Every operation that the twin has.
-pub(crate) static OPERATIONS: [Operation; 37] = [
+pub(crate) static OPERATIONS: [Operation; 42] = [
     operation("apps/get-authenticated", "GET", "/app", App),
     operation("apps/list-installations", "GET", "/app/installations", App),
     operation(
@@ -229,6 +229,36 @@ pub(crate) static OPERATIONS: [Operation; 37] = [
         "PATCH",
         "/repos/{owner}/{repo}/issues/comments/{comment_id}",
         Write("issues"),
+    ),
+    operation(
+        "issues/list-events",
+        "GET",
+        "/repos/{owner}/{repo}/issues/{issue_number}/events",
+        Read("issues"),
+    ),
+    operation(
+        "pulls/list",
+        "GET",
+        "/repos/{owner}/{repo}/pulls",
+        Read("pull_requests"),
+    ),
+    operation(
+        "pulls/list-reviews",
+        "GET",
+        "/repos/{owner}/{repo}/pulls/{pull_number}/reviews",
+        Read("pull_requests"),
+    ),
+    operation(
+        "repos/get-collaborator-permission-level",
+        "GET",
+        "/repos/{owner}/{repo}/collaborators/{username}/permission",
+        Read("metadata"),
+    ),
+    operation(
+        "teams/get-membership-for-user-in-org",
+        "GET",
+        "/orgs/{org}/teams/{team_slug}/memberships/{username}",
+        Read("members"),
     ),
     operation(
         "apps/list-repos-accessible-to-installation",

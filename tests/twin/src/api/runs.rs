@@ -237,7 +237,7 @@ pub(super) async fn rerun_job(
     let repo = caller.repo()?;
     hub.act(|world, now| {
         let run = job_of(world, repo, id)?.run;
-        rerun_answer(world.rerun(run, Rerun::Job(id), now), JOB_RUNNING)
+        rerun_answer(world.rerun(run, Rerun::Job(id), &world.bot(), now), JOB_RUNNING)
     })
 }
 
@@ -249,7 +249,7 @@ pub(super) async fn rerun_failed(
     let repo = caller.repo()?;
     hub.act(|world, now| {
         run_of(world, repo, id)?;
-        rerun_answer(world.rerun(id, Rerun::Failed, now), RUN_RUNNING)
+        rerun_answer(world.rerun(id, Rerun::Failed, &world.bot(), now), RUN_RUNNING)
     })
 }
 
@@ -261,7 +261,7 @@ pub(super) async fn rerun(
     let repo = caller.repo()?;
     hub.act(|world, now| {
         run_of(world, repo, id)?;
-        rerun_answer(world.rerun(id, Rerun::All, now), RUN_RUNNING)
+        rerun_answer(world.rerun(id, Rerun::All, &world.bot(), now), RUN_RUNNING)
     })
 }
 

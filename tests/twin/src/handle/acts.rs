@@ -9,7 +9,8 @@ use crate::api::ApiFault;
 use crate::clock;
 use crate::model::{AccountKind, Conclusion, InstallationId, JobId, RepoId, RunId};
 use crate::payload;
-use crate::state::{Effect, Rerun, WebhookDraft};
+use crate::pulls::{ReviewState, Role};
+use crate::state::{Effect, Rerun, State, WebhookDraft};
 use crate::webhook::{FaultPlan, Odds, WebhookFault};
 
 /// How a repository is made, where the defaults don't do.
@@ -138,6 +139,46 @@ impl Twin {
             .act(|state, now| state.pull_request(fork, branch, &changes, now))?)
     }
 
+    /// Lets somebody do something in a repository.
+    pub fn grant(&self, repo: RepoId, login: &str, role: Role) {
+        self.hub.act(|state, _| {
+            state.person(login);
+            state.roles.insert((repo, login.to_owned()), role);
+        });
+    }
+
+    /// Takes somebody into a team of an organisation.
+    pub fn join_team(&self, organization: &str, slug: &str, login: &str) {
+        self.hub.act(|state, _| {
+            state.person(login);
+            let member = [organization, slug, login].map(str::to_owned);
+            state.members.insert(member.into());
+        });
+    }
+
+    /// Reviews a pull request at the commit that it is at.
+    ///
+    /// # Errors
+    /// When there is none of this number.
+    pub fn review(&self, pull: u64, login: &str, review: ReviewState) -> Result<(), TwinError> {
+        let done = self.hub.act(|state, now| state.review(pull, login, review, now));
+        if done { Ok(()) } else { Err(TwinError::NoPull(pull)) }
+    }
+
+    /// Puts a label on a pull request (`added`), or takes it away.
+    ///
+    /// # Errors
+    /// When there is none of this number.
+    pub fn label(&self, pull: u64, login: &str, label: &str, added: bool) -> Result<(), TwinError> {
+        let done = self.hub.act(|state, now| state.label(pull, login, label, added, now));
+        if done { Ok(()) } else { Err(TwinError::NoPull(pull)) }
+    }
+
+    /// Deletes a repository, a fork say: what came from it comes from nowhere any more.
+    pub fn delete_repo(&self, repo: RepoId) {
+        self.hub.act(|state, _| state.repos.remove(&repo));
+    }
+
     /// Starts the workflows of a branch that are `on: workflow_dispatch`.
     ///
     /// # Errors
@@ -180,13 +221,29 @@ impl Twin {
             .map_err(TwinError::Cancel)
     }
 
-    /// Re-runs a run as its author would.
+    /// Re-runs a run as the owner of its repository would.
     ///
     /// # Errors
     /// When it is not done, or what is asked for cannot be re-run.
     pub fn rerun(&self, run: RunId, what: Rerun) -> Result<(), TwinError> {
+        let owner = |state: &State| {
+            let repo = state.runs.get(&run).map(|run| run.repo)?;
+            Some(state.repos[&repo].owner.login.clone())
+        };
+        let by = owner(&self.hub.look()).unwrap_or_default();
+        self.rerun_by(&by, run, what)
+    }
+
+    /// Re-runs a run as somebody.
+    ///
+    /// # Errors
+    /// When it is not done, or what is asked for cannot be re-run.
+    pub fn rerun_by(&self, login: &str, run: RunId, what: Rerun) -> Result<(), TwinError> {
         self.hub
-            .act(|state, now| state.rerun(run, what, now))
+            .act(|state, now| {
+                let by = state.person(login);
+                state.rerun(run, what, &by, now)
+            })
             .map_err(TwinError::Rerun)
     }
 

@@ -72,6 +72,9 @@ pub enum TwinError {
     /// The job is not in the state that it would have to be in.
     #[error("job {0} is not in the state for that")]
     JobState(JobId),
+    /// There is no such pull request.
+    #[error("there is no pull request {0}")]
+    NoPull(u64),
 }
 
 impl Twin {

@@ -107,11 +107,7 @@ pub(crate) fn annotation(state: &State, job: &Job, one: &Annotation) -> Value {
 pub(crate) fn comment(state: &State, comment: &Comment) -> Value {
     let name = state.repos[&comment.repo].full_name();
     let api = format!("{}/repos/{name}/issues", state.api_url);
-    let bot = Account {
-        login: format!("{}[bot]", state.app.slug),
-        kind: crate::model::AccountKind::Bot,
-        ..state.app.owner.clone()
-    };
+    let bot = state.bot();
     json!({
         "id": comment.id,
         "node_id": node_id("IC", comment.id.0),

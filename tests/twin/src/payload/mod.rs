@@ -1,10 +1,12 @@
 //! GitHub's JSON: the shapes of REST answers and webhook payloads.
 
 mod checks;
+mod pulls;
 mod repo;
 mod run;
 
 pub(crate) use self::checks::{annotation, app, check_run, comment, installation};
+pub(crate) use self::pulls::{label_event, membership, permission, pull, review};
 pub(crate) use self::repo::{content, full_repo, lite_repo, user};
 pub(crate) use self::run::{job, run, run_attempt, runner};
 

@@ -11,7 +11,11 @@ use crate::state::{State, blob_sha};
 
 /// An account as GitHub shows it in passing.
 pub(crate) fn user(state: &State, account: &Account) -> Value {
-    let api = format!("{}/users/{}", state.api_url, account.login);
+    // An App's user has brackets in its login, and a page of the App's own.
+    let path = account.login.replace('[', "%5B").replace(']', "%5D");
+    let page = account.login.strip_suffix("[bot]");
+    let page = page.map_or_else(|| account.login.clone(), |app| format!("apps/{app}"));
+    let api = format!("{}/users/{path}", state.api_url);
     json!({
         "login": account.login,
         "id": account.id,
@@ -19,7 +23,7 @@ pub(crate) fn user(state: &State, account: &Account) -> Value {
         "avatar_url": format!("https://avatars.githubusercontent.com/u/{}?v=4", account.id),
         "gravatar_id": "",
         "url": api,
-        "html_url": format!("https://github.com/{}", account.login),
+        "html_url": format!("https://github.com/{page}"),
         "followers_url": format!("{api}/followers"),
         "following_url": format!("{api}/following{{/other_user}}"),
         "gists_url": format!("{api}/gists{{/gist_id}}"),

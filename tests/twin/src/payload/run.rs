@@ -43,10 +43,12 @@ pub(crate) fn run_attempt(state: &State, one: &Run, attempt: u32) -> Option<Valu
     let mut value = run(state, one);
     let EarlierAttempt {
         conclusion,
+        triggering_actor,
         started_at,
         updated_at,
         ..
     } = earlier;
+    value["triggering_actor"] = user(state, triggering_actor);
     value["run_attempt"] = json!(attempt);
     value["status"] = json!("completed");
     value["conclusion"] = json!(conclusion.map(Conclusion::as_str));
@@ -99,7 +101,7 @@ pub(super) fn run_for_webhook(state: &State, run: &Run) -> Value {
         "run_started_at": iso(run.started_at),
         "referenced_workflows": [],
         "actor": user(state, &run.actor),
-        "triggering_actor": user(state, &run.actor),
+        "triggering_actor": user(state, &run.triggering_actor),
         "previous_attempt_url": previous_attempt_url(state, run, run.attempt),
         "check_suite_url": format!("{api}/check-suites/{suite}"),
         "workflow_url": format!("{api}/actions/workflows/{}", run.workflow.id),

@@ -67,6 +67,7 @@ impl State {
             branch: &branch,
             sha: &sha,
             head_repo: repo,
+            actor: self.repos[&repo].owner.clone(),
         };
         let entry = MergeEntry {
             repo,

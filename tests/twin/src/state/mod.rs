@@ -7,6 +7,7 @@ mod concurrency;
 mod deadlines;
 mod jobs;
 mod merge_queue;
+mod pulls;
 mod repos;
 mod reruns;
 mod runners;
@@ -29,9 +30,10 @@ use crate::checks::{CheckRun, Comment};
 use crate::config::TwinConfig;
 use crate::event::Happening;
 use crate::model::{
-    Account, DeliveryId, Installation, InstallationId, Job, JobId, Repo, RepoId, Run, RunId, Runner, RunnerId, Token,
-    WorkflowId,
+    Account, AccountKind, DeliveryId, Installation, InstallationId, Job, JobId, Repo, RepoId, Run, RunId, Runner,
+    RunnerId, Token, WorkflowId,
 };
+use crate::pulls::{Pull, Role};
 use crate::secrets::{Secret, SecretKind};
 use crate::webhook::Delivery;
 
@@ -54,6 +56,11 @@ pub struct State {
     pub(crate) check_runs: Vec<CheckRun>,
     pub(crate) comments: Vec<Comment>,
     pub(crate) merge_entries: Vec<MergeEntry>,
+    pub(crate) pulls: Vec<Pull>,
+    /// What people may do in repositories beyond what everybody may.
+    pub(crate) roles: BTreeMap<(RepoId, String), Role>,
+    /// Who is in which team: organisation, team, person.
+    pub(crate) members: BTreeSet<(String, String, String)>,
     pub(crate) seen_jtis: HashMap<String, String>,
     pub(crate) secrets: BTreeSet<Secret>,
     pub(crate) busy_reads_false: bool,
@@ -110,6 +117,7 @@ impl Ids {
                 ("runner", 21),
                 ("delivery", 191_480_223_917_056),
                 ("comment", 3_120_448_102),
+                ("pull", 17),
             ]),
         }
     }
@@ -143,6 +151,9 @@ impl State {
             check_runs: Vec::new(),
             comments: Vec::new(),
             merge_entries: Vec::new(),
+            pulls: Vec::new(),
+            roles: BTreeMap::new(),
+            members: BTreeSet::new(),
             seen_jtis: HashMap::new(),
             secrets: BTreeSet::new(),
             busy_reads_false: false,
@@ -238,6 +249,15 @@ impl State {
         self.installations
             .values()
             .find(|installation| installation.repos.contains(&repo))
+    }
+
+    /// The App's own account.
+    pub(crate) fn bot(&self) -> Account {
+        Account {
+            login: format!("{}[bot]", self.app.slug),
+            kind: AccountKind::Bot,
+            ..self.app.owner.clone()
+        }
     }
 
     pub(crate) fn tell(&mut self, what: Happening) {

@@ -17,6 +17,8 @@ pub(super) struct Source<'a> {
     pub(super) sha: &'a str,
     /// Where the commit comes from.
     pub(super) head_repo: RepoId,
+    /// Who brings it.
+    pub(super) actor: Account,
 }
 
 impl Source<'_> {
@@ -147,31 +149,6 @@ impl State {
         sha
     }
 
-    /// Commits to a fork and starts what its parent has for a pull request with that commit.
-    pub(crate) fn pull_request(
-        &mut self,
-        fork: RepoId,
-        branch: &str,
-        changes: &BTreeMap<String, Option<Vec<u8>>>,
-        now: Timestamp,
-    ) -> Result<Vec<RunId>, WorkflowError> {
-        let sha = self.commit(fork, branch, "Propose a change", changes, now);
-        let head = self.repos[&fork].commits.get(&sha).cloned();
-        let parent = self.repos[&fork].fork_of;
-        let (Some(head), Some(parent)) = (head, parent) else {
-            return Ok(Vec::new());
-        };
-        if let Some(parent) = self.repos.get_mut(&parent) {
-            parent.commits.insert(sha.clone(), head);
-        }
-        let from = Source {
-            branch,
-            sha: &sha,
-            head_repo: fork,
-        };
-        self.start_workflows(parent, "pull_request", &from, now)
-    }
-
     /// Starts every workflow of the branch's head that `event` starts.
     pub(crate) fn trigger(
         &mut self,
@@ -187,6 +164,7 @@ impl State {
             branch,
             sha: &sha,
             head_repo: repo,
+            actor: self.repos[&repo].owner.clone(),
         };
         self.start_workflows(repo, event, &from, now)
     }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::State;
 use crate::config::CarriedOver;
-use crate::model::{Conclusion, EarlierAttempt, Job, JobId, RunId, Status};
+use crate::model::{Account, Conclusion, EarlierAttempt, Job, JobId, RunId, Status};
 
 /// GitHub allows this many re-runs of a run.
 const MOST_RERUNS: u32 = 50;
@@ -40,8 +40,8 @@ pub enum RerunRefusal {
 }
 
 impl State {
-    /// Starts a new attempt of a run.
-    pub(crate) fn rerun(&mut self, id: RunId, what: Rerun, now: Timestamp) -> Result<(), RerunRefusal> {
+    /// Starts a new attempt of a run, as somebody asked for it.
+    pub(crate) fn rerun(&mut self, id: RunId, what: Rerun, by: &Account, now: Timestamp) -> Result<(), RerunRefusal> {
         let run = self.runs.get(&id).ok_or(RerunRefusal::NotFound)?;
         if run.status != Status::Completed {
             return Err(RerunRefusal::StillRunning);
@@ -57,10 +57,12 @@ impl State {
             run.earlier.push(EarlierAttempt {
                 attempt: run.attempt,
                 conclusion: run.conclusion,
+                triggering_actor: run.triggering_actor.clone(),
                 started_at: run.started_at,
                 updated_at: run.updated_at,
             });
             run.attempt += 1;
+            run.triggering_actor = by.clone();
             run.status = Status::Queued;
             run.conclusion = None;
             run.started_at = now;

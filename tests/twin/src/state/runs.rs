@@ -45,7 +45,7 @@ impl State {
             .unwrap_or_else(|| unreachable!("a run is only made from a commit of its repository"));
         repo.run_count += 1;
         let number = repo.run_count;
-        let actor = repo.owner.clone();
+        let actor = from.actor.clone();
         let context = RunContext {
             github: BTreeMap::from([
                 ("run_id".to_owned(), id.to_string()),
@@ -54,7 +54,7 @@ impl State {
                 ("ref".to_owned(), format!("refs/heads/{}", from.branch)),
                 ("ref_name".to_owned(), from.branch.to_owned()),
                 ("repository".to_owned(), repo.full_name()),
-                ("repository_owner".to_owned(), actor.login.clone()),
+                ("repository_owner".to_owned(), repo.owner.login.clone()),
                 ("actor".to_owned(), actor.login.clone()),
                 ("event_name".to_owned(), event.to_owned()),
                 ("workflow".to_owned(), file.name()),
@@ -79,6 +79,7 @@ impl State {
             head_branch: from.branch.to_owned(),
             head_sha: from.sha.to_owned(),
             head_repo: from.head_repo,
+            triggering_actor: actor.clone(),
             actor,
             concurrency: file.concurrency(&context)?,
             status: Status::Queued,

@@ -10,6 +10,7 @@ mod main_path;
 mod matching;
 mod merge_queue;
 mod patrol;
+mod pulls;
 mod reruns;
 mod runners;
 mod secrets;

@@ -1,6 +1,7 @@
 //! The functions, all of them, in a world of their own: what they promise together.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod admission;
 mod capacity;
 mod deaths;
 mod interruptions;

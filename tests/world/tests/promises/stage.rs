@@ -15,6 +15,7 @@ use dayfly_core::labels::Label;
 use dayfly_core::record::{Record, Runner};
 use dayfly_core::time::Timestamp;
 use dayfly_interruption::Ec2Event;
+use dayfly_lifecycle::Policies;
 use dayfly_sweeper::Task;
 use dayfly_world::{Fate, World};
 
@@ -32,6 +33,9 @@ pub enum Call {
     Ec2(InstanceId, Word),
     CheckIn(InstanceId, &'static str, serde_json::Value),
 }
+
+/// Where the stack policy lies.
+pub const POLICY: &str = "/dayfly/policy";
 
 /// What a call came to.
 #[derive(Debug)]
@@ -174,11 +178,13 @@ impl Stage {
         }
     }
 
-    fn checkin(&self) -> dayfly_checkin::Function<World, World, World> {
+    fn checkin(&self) -> dayfly_checkin::Function<World, World, World, World> {
         dayfly_checkin::Function {
             store: self.world.clone(),
             github: self.world.clone(),
             bus: self.world.clone(),
+            parameters: self.world.clone(),
+            policies: Policies::new(Some(POLICY.to_owned())),
             deadlines: Self::deadlines(),
         }
     }

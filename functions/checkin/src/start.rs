@@ -1,0 +1,74 @@
+//! The start of a job: a runner is pinned to no job, so the one that took it may be another than the one
+//! that it was launched for, and one that may not run here.
+
+use dayfly_core::checkin::{StartAnswer, StartRequest};
+use dayfly_core::ids::{InstanceId, RunAttempt, RunKey};
+use dayfly_core::record::{Rerun, Runner, Stored};
+use dayfly_core::time::Timestamp;
+use dayfly_lifecycle::{Asked, NoPolicy};
+use dayfly_ports::{ApiErrorKind, Bus, GitHub, Parameters, Store, StoreError};
+
+use crate::claim::scope;
+use crate::{Denied, Function, UNRECORDED};
+
+/// What a job reads whose run GitHub does not know in the runner's repository.
+const NO_SUCH_RUN: &str = "policy rule `forks` of the stack: GitHub knows no such run in the repository of this machine, so the job may not run";
+
+impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
+    /// Whether a job of this run may start on the caller.
+    pub(crate) async fn start(
+        &self,
+        caller: &InstanceId,
+        request: &StartRequest,
+        now: Timestamp,
+    ) -> Result<StartAnswer, Denied> {
+        let Stored { record: runner, .. } = self.runner(caller).await?.ok_or(UNRECORDED)?;
+        let run = RunKey {
+            run: request.run,
+            attempt: request.attempt,
+        };
+        // Who launched it has judged that attempt.
+        if runner.was_launched_for(run) {
+            return Ok(StartAnswer::default());
+        }
+        let refusal = self.refusal(&runner, run, now).await?;
+        tracing::info!(%run, launched_for = %runner.run, refusal, "another run's job starts on the runner");
+        Ok(StartAnswer { refusal })
+    }
+
+    async fn refusal(&self, runner: &Runner, run: RunKey, now: Timestamp) -> Result<Option<String>, Denied> {
+        let policy = match self.policies.current(&self.parameters, now).await {
+            Err(error @ NoPolicy::Unusable { .. }) => return Ok(Some(error.to_string())),
+            Err(error @ NoPolicy::Unavailable(_)) => return Err(Denied::Unavailable(error.to_string(), None)),
+            Ok(policy) => policy,
+        };
+        let asked = Asked {
+            scope: &scope(runner),
+            run,
+            labels: &runner.labels,
+            ours: self.is_ours(run).await?,
+        };
+        match self.policies.admit(&self.github, &policy, asked, now).await {
+            Ok(judged) => Ok(judged.err().map(|refused| refused.to_string())),
+            Err(error) if error.kind == ApiErrorKind::NotFound => Ok(Some(NO_SUCH_RUN.to_owned())),
+            Err(error) => Err(Denied::Unavailable(error.to_string(), error.wait())),
+        }
+    }
+
+    /// Whether we had GitHub make this attempt.
+    async fn is_ours(&self, run: RunKey) -> Result<bool, StoreError> {
+        let RunKey {
+            attempt: RunAttempt(later @ 2..),
+            ..
+        } = run
+        else {
+            return Ok(false);
+        };
+        let before = RunKey {
+            attempt: RunAttempt(later - 1),
+            ..run
+        };
+        let known = self.store.run(before).await?;
+        Ok(known.is_some_and(|known| matches!(known.record.rerun, Rerun::Intended | Rerun::Accepted)))
+    }
+}
