@@ -501,8 +501,9 @@ fn spot_notice(state: &mut State, notice: InterruptionNotice, left: Duration, no
         Some(limit) if saves => state.save(end, at, limit, now),
         _ => state.wind_down(end, state.drain, now),
     };
-    // At once, for the control plane may not have had EC2's event.
-    if matches!(state.life, Life::Saving { .. } | Life::Draining { .. }) && state.next_heartbeat.is_some() {
+    // At once, for the control plane may not have had EC2's event. A heartbeat that is under way does not
+    // tell of it.
+    if matches!(state.life, Life::Saving { .. } | Life::Draining { .. }) {
         actions.push(state.beat());
     }
     actions

@@ -40,7 +40,7 @@ const REPORT_PATIENCE: Duration = Duration::from_secs(60);
 const START_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a goodbye is tried for.
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(15);
-/// How long a goodbye waits for the reports before it.
+/// How long a goodbye waits for the reports and heartbeats before it.
 const REPORTS_FIRST: Duration = Duration::from_secs(3);
 /// Pause between two tries to reach IMDS at the start.
 const IMDS_PAUSE: Duration = Duration::from_secs(1);
@@ -235,7 +235,9 @@ impl Shell {
                     interruption,
                 };
                 let (checkin, events) = (Arc::clone(&self.checkin), self.events.clone());
-                tokio::spawn(async move {
+                // Of those that are through, none is kept.
+                while self.reports.try_join_next().is_some() {}
+                self.reports.spawn(async move {
                     let answer: Result<OrderAnswer, _> = checkin.post("heartbeat", &body, HEARTBEAT_PATIENCE).await;
                     tell(
                         &events,

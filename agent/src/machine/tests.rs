@@ -266,6 +266,26 @@ fn hook_report(words: &str) -> Action {
 }
 
 #[test]
+fn a_heartbeat_under_way_does_not_keep_a_notice_back() {
+    story(vec![
+        (1, claimed(), vec![Action::StartRunner(jit())]),
+        (31, Event::Tick, vec![beat(Phase::Listening)]),
+        (
+            31,
+            noticed(120),
+            vec![
+                Action::SignalRunner,
+                report(Stage::DrainStarted, Some(NOTICED)),
+                Action::Heartbeat {
+                    phase: Phase::Draining,
+                    interruption: Some(notice()),
+                },
+            ],
+        ),
+    ]);
+}
+
+#[test]
 fn the_job_is_ended_as_soon_as_its_interruption_hook_has_ended() {
     saving(vec![
         (
