@@ -34,19 +34,19 @@ impl Sim {
         let now = self.now();
         let (run, jobs) = self.hub.borrow_mut().start_run(repository, &planned.jobs, labels, now);
         self.note("run starts", &run.to_string(), || format!("{} jobs", jobs.len()));
-        self.jobs_queued(&jobs);
-        if let Some(after) = planned.cancelled {
-            self.engine.plan(after, Happening::Cancelled(run));
-        }
-        if let Some(after) = planned.elsewhere {
-            self.engine.plan(after, Happening::TakenElsewhere(run));
-        }
         if planned.startup_failure
             && let Some(run) = self.hub.borrow_mut().runs.get_mut(&run)
         {
             // Its jobs stay queued for ever.
             run.ended = Some(Conclusion::StartupFailure);
             run.ended_at = Some(self.now());
+        }
+        self.jobs_queued(&jobs);
+        if let Some(after) = planned.cancelled {
+            self.engine.plan(after, Happening::Cancelled(run));
+        }
+        if let Some(after) = planned.elsewhere {
+            self.engine.plan(after, Happening::TakenElsewhere(run));
         }
         if let Some(run) = self.hub.borrow_mut().runs.get_mut(&run) {
             run.fails = planned.fails;

@@ -378,11 +378,14 @@ impl Hub {
     }
 
     fn next_waiting(&mut self, repository: &Repository, runner: RunnerId) -> Option<JobId> {
-        let jobs = &self.jobs;
+        let (jobs, runs) = (&self.jobs, &self.runs);
         let queue = self.waiting.get_mut(repository)?;
         queue.retain(|job| {
             let job = jobs.get(job);
-            job.is_some_and(|job| job.status == JobStatus::Queued && job.given_to.is_none())
+            job.is_some_and(|job| {
+                let waits = job.status == JobStatus::Queued && job.given_to.is_none();
+                waits && !waits_for_ever(job, &runs[&job.run])
+            })
         });
         let offered = &self.runners.get(&runner)?.labels;
         let fits = |job: &JobId| jobs[job].labels.iter().all(|label| offered.contains(label));
@@ -404,11 +407,11 @@ impl Hub {
         Some(repository)
     }
 
-    /// Whether a job waits for ever, because its run, or the attempt that it belongs to, is over.
+    /// Whether a job waits for ever, because its run, or the attempt that it belongs to, is over. No
+    /// runner is ever given such a job.
     #[must_use]
     pub fn failed_at_start(&self, job: &Job) -> bool {
-        let run = &self.runs[&job.run];
-        job.status == JobStatus::Queued && (run.ended.is_some() || run.attempt > job.attempt)
+        waits_for_ever(job, &self.runs[&job.run])
     }
 
     /// The repository of a job.
@@ -468,6 +471,10 @@ impl Hub {
 #[must_use]
 pub fn labels() -> Vec<Label> {
     vec![Label::new("self-hosted"), Label::new("dayfly-gpu")]
+}
+
+fn waits_for_ever(job: &Job, run: &Run) -> bool {
+    job.status == JobStatus::Queued && (run.ended.is_some() || run.attempt > job.attempt)
 }
 
 /// What nobody has.
