@@ -1,10 +1,11 @@
 //! No capacity, no quota: a job that cannot have its instance, and how it learns of that.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use dayfly_twin::{Conclusion, Happening, Job, TwinEvent};
+use jiff::Timestamp;
 
 use super::{Story, workflow};
 use crate::ec2_proxy::{Family, Launch, Lifecycle, Scenario};
@@ -146,8 +147,11 @@ fn tell_messenger(story: &Story<'_>, job: &Job, out: &mut impl Write) -> anyhow:
     let (launch, launched) = story.launch_of(job)?;
     let kind = &*launch.pool.instance_type;
     ensure!(kind == "t4g.nano" && !launch.spot, "the messenger is {launch:?}");
-    let ended = story.endings.get(&launch.instance);
-    let lived = ended.map_or_else(|| launched.elapsed(), |ended: &Instant| ended.duration_since(*launched));
+    let ended = story.endings.get(&launch.instance).copied();
+    let lived = ended
+        .unwrap_or_else(Timestamp::now)
+        .duration_since(*launched)
+        .unsigned_abs();
     let cost = cost(launch, lived);
     writeln!(
         out,

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use dayfly_twin::{Happening, Job, Timings, TwinEvent};
+use dayfly_twin::{Happening, Timings, TwinEvent};
 
 use super::{Story, workflow};
 use crate::ec2_proxy::Bucket;
@@ -149,7 +149,7 @@ pub(super) async fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Res
     let seconds = |at: jiff::Timestamp| at.duration_since(first).as_secs_f64();
     let queued = jobs.iter().map(|job| seconds(job.created_at));
     let running = jobs.iter().map(|job| seconds(job.started_at));
-    let launched: Vec<f64> = jobs.iter().filter_map(|job| launched_at(story, job)).collect();
+    let launched = story.launches.iter().map(|(_, at)| seconds(*at));
     let ec2 = story.lab.ec2();
     let writes = ec2.writes();
     let made: Vec<String> = writes.iter().map(|(call, count)| format!("{count} {call}")).collect();
@@ -158,7 +158,11 @@ pub(super) async fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Res
         "\njobs:                      {JOBS}, queued within {:.1} s",
         last(queued)
     )?;
-    writeln!(out, "first queued to launched:  {:.1} s", last(launched))?;
+    writeln!(
+        out,
+        "first queued to launched:  {:.1} s, the last of them",
+        last(launched)
+    )?;
     writeln!(
         out,
         "first queued to running:   {:.1} s, the last of them",
@@ -174,13 +178,6 @@ pub(super) async fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Res
         "{calls} calls of CreateFleet are more than {MOST_CALLS}"
     );
     Ok(())
-}
-
-/// When the instance of a job's runner was launched, in seconds since the demo's first launch.
-fn launched_at(story: &Story<'_>, job: &Job) -> Option<f64> {
-    let (_, first) = story.launches.first()?;
-    let (_, at) = story.launch_of(job).ok()?;
-    Some(at.duration_since(*first).as_secs_f64())
 }
 
 fn last(moments: impl IntoIterator<Item = f64>) -> f64 {

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use anyhow::Context;
 use dayfly_host::HostEvent;
@@ -19,11 +18,11 @@ pub struct Story<'a> {
     pub lab: &'a Lab,
     /// Its one run.
     pub run: RunId,
-    /// What was launched, and when.
-    pub launches: Vec<(Launch, Instant)>,
+    /// What was launched, and when on GitHub's clock, as all times here.
+    pub launches: Vec<(Launch, Timestamp)>,
     /// When instances ended.
-    pub endings: BTreeMap<String, Instant>,
-    /// When EC2's notice came, on GitHub's clock.
+    pub endings: BTreeMap<String, Timestamp>,
+    /// When EC2's notice came.
     pub notices: Vec<Timestamp>,
     /// Whether what was held back at first has been let go.
     pub let_go: Cell<bool>,
@@ -46,13 +45,13 @@ impl<'a> Story<'a> {
     /// Notes what is seen.
     pub fn note(&mut self, sight: &Sight) {
         match sight {
-            Sight::Launch(launch) => self.launches.push((launch.clone(), Instant::now())),
+            Sight::Launch(launch) => self.launches.push((launch.clone(), Timestamp::now())),
             Sight::Instance(reported) => match reported.event {
                 HostEvent::NoticeGiven => self.notices.push(Timestamp::now()),
                 HostEvent::Ended(_) => {
                     self.endings
                         .entry(reported.instance.clone())
-                        .or_insert_with(Instant::now);
+                        .or_insert_with(Timestamp::now);
                 }
                 _ => {}
             },
@@ -113,7 +112,7 @@ impl<'a> Story<'a> {
     ///
     /// # Errors
     /// When no launch is known for the job's runner.
-    pub fn launch_of(&self, job: &Job) -> anyhow::Result<&(Launch, Instant)> {
+    pub fn launch_of(&self, job: &Job) -> anyhow::Result<&(Launch, Timestamp)> {
         let runner = job.runner.as_ref().map(|taken| taken.name.clone()).unwrap_or_default();
         // A runner's name ends with its instance, without the dash.
         let found = self
