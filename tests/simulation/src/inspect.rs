@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use dayfly_core::config::RerunWhat;
 use dayfly_core::event::Conclusion;
-use dayfly_core::ids::JobKey;
+use dayfly_core::ids::{JobKey, RunnerName};
 use dayfly_core::notice::CheckConclusion;
-use dayfly_core::record::{Record, RecordId, Telling};
+use dayfly_core::record::{JobState, Record, RecordId, Telling};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::JobStatus;
 
@@ -293,8 +293,26 @@ impl Sim {
         });
         let twice = hub.jobs.values().find(|job| job.starts > 1);
         let why = open.map(|job| format!("job {} is {:?}", job.id, job.status));
+        let table = self.table.borrow();
+        let unheard = hub.jobs.values().filter(|job| job.is_over()).find_map(|job| {
+            let key = JobKey {
+                job: job.id,
+                attempt: job.attempt,
+            };
+            match table.peek(&RecordId::Job(key)) {
+                // Nobody else's runner tells us of a job's end but by webhook.
+                Some(Record::Job(record)) if !record.state.is_end() && !runs_elsewhere(&record.state) => {
+                    Some(format!("job {} is over, and recorded as {:?}", job.id, record.state))
+                }
+                _ => None,
+            }
+        });
+        drop(table);
         let twice = twice.map(|job| format!("job {} started {} times", job.id, job.starts));
         drop(hub);
+        if let Some(why) = unheard {
+            self.broken(NOTHING, why);
+        }
         if let Some(why) = why {
             self.broken(SERVED, why);
         }
@@ -363,3 +381,8 @@ const HARMLESS: &[Outage] = &[
     Outage::SchedulerLate,
     Outage::SchedulerApi,
 ];
+
+/// Whether a job runs on a runner that is none of ours.
+fn runs_elsewhere(state: &JobState) -> bool {
+    matches!(state, JobState::Running { runner } if RunnerName::from_registered(runner).is_none())
+}

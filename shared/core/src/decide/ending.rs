@@ -37,7 +37,7 @@ pub fn follows(runner: &Runner) -> Follows {
         return Follows::Nothing;
     }
     match (runner.job, runner.job_run, ending) {
-        (_, _, Ending::NotNeeded | Ending::JobOver | Ending::Unlaunchable { .. }) => Follows::Nothing,
+        (_, _, Ending::NotNeeded | Ending::Unlaunchable { .. }) => Follows::Nothing,
         (Some(job), Some(run), ending) if ending.interrupts_its_job() => Follows::Interrupted {
             job,
             run: RunKey {
@@ -179,6 +179,8 @@ mod tests {
             (false, Ending::Idle, false, true),
             (false, goodbye(GoodbyeReason::RunnerFailed), false, true),
             (false, Ending::NotNeeded, false, false),
+            // Nobody has told which job it was: the one that it was for may still wait, or be over.
+            (false, Ending::JobOver, false, true),
         ] {
             let mut runner = runner(if bound {
                 RunnerState::Busy

@@ -52,7 +52,10 @@ pub fn started(known: Concerned, event: &JobEvent, now: Timestamp, deadlines: &D
     job.state = JobState::Running {
         runner: event.runner_name.clone().unwrap_or_default(),
     };
-    job.due_at = None;
+    // A runner that is gone already will not be heard of again: should the job's end be lost, as its start
+    // may have been, nobody else asks for it.
+    let gone = taken.as_ref().is_some_and(|taken| !taken.is_live());
+    job.due_at = gone.then(|| now.after(deadlines.webhook));
     Some(Concerned {
         job: Some(job),
         taken,
@@ -265,6 +268,20 @@ mod tests {
             (RunnerState::Busy, Some(JobId(11)))
         );
         assert!(matches!(after.job.unwrap().state, JobState::Running { .. }));
+    }
+
+    #[test]
+    fn the_end_of_a_job_whose_runner_had_gone_before_its_start_was_told_is_asked_for() {
+        let (job, mut runner) = enrolled(11, "i-1");
+        runner.state = RunnerState::Gone;
+        let known = Concerned {
+            job: Some(job),
+            taken: Some(runner),
+            ..Concerned::default()
+        };
+        let job = started(known, &event(11), now(), &deadlines()).unwrap().job.unwrap();
+        assert!(matches!(job.state, JobState::Running { .. }));
+        assert_eq!(job.due_at, Some(now().after(deadlines().webhook)));
     }
 
     #[test]
