@@ -440,8 +440,14 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
         Event::JobAsks { run, attempt } if state.job == Job::None => vec![Action::AskToStart { run, attempt }],
         // Job code can say so later; once is enough.
         Event::ClaimRefused | Event::JobAsks { .. } => Vec::new(),
-        Event::JobStarted => state.job_started(None),
-        Event::JobKept { answered: true } => state.job_started(Some(START_REFUSED)),
+        Event::JobStarted => {
+            state.last_contact = state.last_contact.max(now);
+            state.job_started(None)
+        }
+        Event::JobKept { answered: true } => {
+            state.last_contact = state.last_contact.max(now);
+            state.job_started(Some(START_REFUSED))
+        }
         Event::JobKept { answered: false } => state.job_started(Some(START_UNANSWERED)),
         Event::JobRefused { by_mistake: false } => state.job_started(Some(MESSAGE_TOLD)),
         Event::JobRefused { by_mistake: true } => state.job_started(Some(MESSAGE_MISTAKEN)),

@@ -538,19 +538,20 @@ fn silence_ends_the_instance_before_and_after_the_claim() {
         (300, Event::Tick, vec![goodbye(GoodbyeReason::Unreachable, None)]),
         (305, Event::Tick, vec![Action::PowerOff]),
     ]);
+    // The answer to the question whether the job may start was the last that was heard.
     running(vec![
         (31, Event::Tick, vec![beat(Phase::Running)]),
         (51, Event::HeartbeatFailed, vec![]),
         (56, Event::Tick, vec![beat(Phase::Running)]),
         (300, Event::HeartbeatFailed, vec![]),
         (
-            301,
+            305,
             Event::Tick,
             vec![Action::SignalRunner, report(Stage::DrainStarted, None)],
         ),
-        (311, Event::Tick, vec![Action::KillRunner]),
-        (312, exited(137), vec![goodbye(GoodbyeReason::Unreachable, None)]),
-        (317, Event::Tick, vec![Action::PowerOff]),
+        (315, Event::Tick, vec![Action::KillRunner]),
+        (316, exited(137), vec![goodbye(GoodbyeReason::Unreachable, None)]),
+        (321, Event::Tick, vec![Action::PowerOff]),
     ]);
 }
 
