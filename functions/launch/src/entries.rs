@@ -1,99 +1,72 @@
 //! Which runners a job's labels stand for: what an inline label says, or the entries of the
 //! repository's configuration.
 
-use dayfly_core::config::{Config, GivingUp, RunnerSpec, Volume};
-use dayfly_core::labels::{self, inline};
-use dayfly_core::machines::{NoMatch, Table};
+use dayfly_core::config::{Config, RunnerSpec, Volume};
+use dayfly_core::decide::entries::{self, Entries, NoEntry};
+use dayfly_core::labels;
 use dayfly_core::record::Job;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store};
 
 use crate::{Function, NoPlan, config, scope};
 
-/// What a job's labels stand for.
-pub(crate) struct Entries {
-    /// The runners, in the order in which they are tried.
-    pub(crate) specs: Vec<RunnerSpec>,
-    /// How the job is told should it be given up.
-    pub(crate) giving_up: GivingUp,
-}
-
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
     Function<S, G, F, B, C, P, K, Q>
 {
     pub(crate) async fn entries(&self, job: &Job, now: Timestamp) -> Result<Entries, NoPlan> {
-        let asked = inline::asked(&job.labels).map_err(|error| NoPlan::Refused(error.to_string()))?;
+        let asked = entries::inline(&job.labels)?;
         let config = config::load(&self.store, &self.github, &scope(job), &self.region, now).await;
-        let Some((label, asked)) = asked else {
-            return of_config(&config?, job);
-        };
-        let config = match config {
-            // What is wrong with a file that the job does not ask for is none of its concern.
-            Err(NoPlan::Refused(why)) => {
-                tracing::warn!(job = %job.key, why, "the configuration does not count for an inline label");
-                None
+        let entries = match asked {
+            None => of_config(&config?, job)?,
+            Some((label, asked)) => {
+                let config = match config {
+                    // What is wrong with a file that the job does not ask for is none of its concern.
+                    Err(NoPlan::Refused(why)) => {
+                        tracing::warn!(job = %job.key, why, "the configuration does not count for an inline label");
+                        None
+                    }
+                    known => Some(known?),
+                };
+                entries::of_label(label, &asked, config.as_ref(), &self.region)?
             }
-            known => Some(known?),
         };
-        if let Some(region) = asked.region.as_ref().filter(|region| **region != *self.region.as_str()) {
-            return Err(NoPlan::Refused(format!(
-                "`{label}` asks for the region {region}, and this stack launches in {}: leave `region=` out, or deploy a stack there",
-                self.region
-            )));
+        for why in &entries.passed {
+            tracing::warn!(job = %job.key, why, "an entry of the configuration cannot be launched");
         }
-        let table = Table::embedded().map_err(|error| NoPlan::Refused(error.to_string()))?;
-        let spec = asked
-            .spec(label, table, &|_| None)
-            .map_err(|error| NoPlan::Refused(format!("`{label}` cannot be served: {error}")))?;
-        Ok(Entries {
-            specs: vec![spec],
-            giving_up: config.map(|config| config.giving_up).unwrap_or_default(),
-        })
+        Ok(entries)
     }
 }
 
-/// The entries of the configuration that have a job's labels, with their machine types found.
+impl From<NoEntry> for NoPlan {
+    fn from(error: NoEntry) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+/// The entries of the configuration that have a job's labels, but for those that want what no instance
+/// would have.
 fn of_config(config: &Config, job: &Job) -> Result<Entries, NoPlan> {
-    let table = Table::embedded().map_err(|error| NoPlan::Refused(error.to_string()))?;
     if let Some(key) = whole_file_key(config) {
         return Err(NoPlan::Refused(format!(
             "the configuration has `{key}`, which this version of dayfly cannot keep yet: take it out, and it counts again"
         )));
     }
-    let mut specs = Vec::new();
-    let mut why: Vec<String> = Vec::new();
-    for entry in config.resolve(&job.labels) {
-        if let Some(key) = unkept_key(entry) {
-            why.push(format!(
-                "the runner `{}` has `{key}`, which this version of dayfly cannot keep yet",
-                entry.name
-            ));
-            continue;
-        }
-        match with_types(entry.clone(), table) {
-            Ok(spec) => specs.push(spec),
-            Err(error) => why.push(format!("the runner `{}`: {error}", entry.name)),
-        }
+    let mut entries = entries::of_config(config, &job.labels)?;
+    let (kept, unkept) = std::mem::take(&mut entries.specs)
+        .into_iter()
+        .partition::<Vec<_>, _>(|spec| unkept_key(spec).is_none());
+    entries.specs = kept;
+    entries.passed.extend(unkept.iter().filter_map(|spec| {
+        let key = unkept_key(spec)?;
+        Some(format!(
+            "the runner `{}` has `{key}`, which this version of dayfly cannot keep yet",
+            spec.name
+        ))
+    }));
+    if entries.specs.is_empty() && !entries.passed.is_empty() {
+        return Err(NoEntry::AllPassed(entries.passed.join("; ")).into());
     }
-    why.extend(
-        config
-            .passed_over(&job.labels)
-            .into_iter()
-            .map(|entry| entry.why.clone()),
-    );
-    for why in &why {
-        tracing::warn!(job = %job.key, why, "an entry of the configuration cannot be launched");
-    }
-    if specs.is_empty() && !why.is_empty() {
-        return Err(NoPlan::Refused(format!(
-            "no runner of the configuration that has the job's labels can be launched: {}",
-            why.join("; ")
-        )));
-    }
-    Ok(Entries {
-        specs,
-        giving_up: config.giving_up,
-    })
+    Ok(entries)
 }
 
 /// What a file says of who may use it or what it goes on from, which would count for nothing. To launch
@@ -115,18 +88,6 @@ fn unkept_key(spec: &RunnerSpec) -> Option<&'static str> {
         ("instance_profile", spec.instance_profile.is_some()),
     ];
     asked.into_iter().find_map(|(key, is_asked)| is_asked.then_some(key))
-}
-
-/// A runner with the machine types that are what it wants, if it names none.
-fn with_types(mut spec: RunnerSpec, table: &Table) -> Result<RunnerSpec, NoMatch> {
-    if let Some(wants) = &spec.wants {
-        let machines = table.to_launch(wants, &|_| None)?;
-        if let Some(first) = machines.first() {
-            spec.image = spec.image.on(first.arch);
-        }
-        spec.instance_types = machines.into_iter().map(|machine| machine.name.clone()).collect();
-    }
-    Ok(spec)
 }
 
 /// Why a job whose labels no runner has is refused.

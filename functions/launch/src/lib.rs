@@ -26,7 +26,7 @@ use dayfly_core::event::{Event, JobEvent, LaunchDue, QueueDue};
 use dayfly_core::ids::{Region, SubnetId};
 use dayfly_core::record::{Change, Job, Runner, Stored, Version, Waiting};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, wake_up};
+use dayfly_lifecycle::{FlowError, Policies, wake_up};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Scope, Store, StoreError};
 
 pub use crate::image::ImageCache;
@@ -84,6 +84,8 @@ pub struct Function<S, G, F, B, C, P, K, Q> {
     pub subnets: Vec<SubnetId>,
     /// The stack's deadlines.
     pub deadlines: Deadlines,
+    /// The stack policy.
+    pub policies: Policies,
 }
 
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>

@@ -1,15 +1,20 @@
-//! What to launch for a job: the ladder of attempts that its labels stand for.
+//! What to launch for a job: the ladder of attempts that its labels stand for, if the stack policy lets
+//! it run at all.
 
-use dayfly_core::capacity::InstanceLifecycle;
-use dayfly_core::config::{Fallback, RunnerSpec};
-use dayfly_core::decide::{pools, rerun};
+use dayfly_core::decide::entries::Entries;
+use dayfly_core::decide::ladder::{self, Attempt, Ladder, Terms};
+use dayfly_core::decide::rerun;
+use dayfly_core::ids::RunKey;
 use dayfly_core::labels;
-use dayfly_core::record::{Job, LaunchPlan, PoolMemory, Rung};
+use dayfly_core::machines::Table;
+use dayfly_core::policy::{Asker, Policy};
+use dayfly_core::record::{Job, LaunchPlan, PoolMemory, Run, Rung};
 use dayfly_core::time::Timestamp;
+use dayfly_lifecycle::{Asked, NoPolicy};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store};
 
-use crate::entries::{Entries, no_such_label};
-use crate::{Function, NoPlan, memory};
+use crate::entries::no_such_label;
+use crate::{Function, NoPlan, memory, scope};
 
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
     Function<S, G, F, B, C, P, K, Q>
@@ -17,49 +22,101 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     /// What to launch for a job. Nothing if no runner has its labels and they may be meant for
     /// somebody else's runners.
     pub(crate) async fn plan(&self, job: &mut Job, now: Timestamp) -> Result<Option<LaunchPlan>, NoPlan> {
-        let Entries {
-            specs: entries,
-            giving_up,
-        } = self.entries(job, now).await?;
-        job.giving_up = giving_up;
-        if entries.is_empty() {
+        let policy = self.policies.current(&self.parameters, now).await?;
+        let entries = self.entries(job, now).await?;
+        job.giving_up = entries.giving_up;
+        if entries.specs.is_empty() {
             return if labels::must_be_ours(&job.labels) {
                 Err(no_such_label(job))
             } else {
                 Ok(None)
             };
         }
+        let previous = self.attempt_before(job).await.map_err(unavailable)?;
+        let ours = previous.as_ref().is_some_and(|run| rerun::ours(run).is_some());
+        self.admit(job, &policy, ours, now).await?;
+        let ladder = self.ladder(job, &entries, &policy, previous.as_ref(), now).await?;
+        self.with_images(job, ladder, now).await
+    }
+
+    /// Whether the policy lets the job run.
+    async fn admit(&self, job: &Job, policy: &Policy, ours: bool, now: Timestamp) -> Result<(), NoPlan> {
+        let scope = scope(job);
+        let asked = Asked {
+            scope: &scope,
+            run: RunKey {
+                run: job.run,
+                attempt: job.key.attempt,
+            },
+            labels: &job.labels,
+            ours,
+        };
+        match self.policies.admit(&self.github, policy, asked, now).await {
+            Ok(judged) => judged.map_err(|refused| NoPlan::Refused(refused.to_string())),
+            // A run that is not there is over, which the next look finds.
+            Err(error) => Err(NoPlan::Unavailable(error.to_string(), error.wait())),
+        }
+    }
+
+    /// The attempts that the policy lets be made.
+    async fn ladder(
+        &self,
+        job: &Job,
+        entries: &Entries,
+        policy: &Policy,
+        previous: Option<&Run>,
+        now: Timestamp,
+    ) -> Result<Ladder, NoPlan> {
         // Only a breaker asks what was interrupted.
-        let memory = if entries.iter().any(|entry| entry.breaker.is_some()) {
+        let memory = if entries.specs.iter().any(|entry| entry.breaker.is_some()) {
             memory::recall(&self.store).await
         } else {
             PoolMemory::default()
         };
-        let mut rungs = Vec::new();
-        let mut refused = None;
-        let on_demand = match self.attempt_before(job).await {
-            Ok(previous) => previous.is_some_and(|run| rerun::on_demand(&run)),
-            Err(error) => return Err(NoPlan::Unavailable(error.to_string(), None)),
+        let terms = Terms {
+            policy,
+            asker: Asker {
+                repository: &job.repository,
+                region: self.region.as_str(),
+            },
+            on_demand: previous.is_some_and(rerun::on_demand),
+            memory: &memory,
+            machines: Table::embedded().map_err(|error| NoPlan::Refused(error.to_string()))?,
         };
-        for entry in entries {
-            let image = match self.images.find(&self.parameters, &self.fleet, &entry.image, now).await {
+        let ladder = ladder::ladder(&entries.specs, &terms, now);
+        for forbidden in &ladder.forbidden {
+            tracing::warn!(job = %job.key, entry = forbidden.entry, lifecycle = %forbidden.lifecycle,
+                why = %forbidden.refused, "the policy does not allow an attempt");
+        }
+        if ladder.left_out > 0 {
+            tracing::warn!(job = %job.key, left_out = ladder.left_out, "there are more attempts than are made");
+        }
+        Ok(ladder)
+    }
+
+    /// The attempts with their images.
+    async fn with_images(&self, job: &Job, ladder: Ladder, now: Timestamp) -> Result<Option<LaunchPlan>, NoPlan> {
+        let mut refused = ladder
+            .forbidden
+            .into_iter()
+            .next()
+            .map(|forbidden| forbidden.refused.to_string());
+        let mut rungs = Vec::new();
+        for Attempt { spec, lifecycle, .. } in ladder.attempts {
+            let image = match self.images.find(&self.parameters, &self.fleet, &spec.image, now).await {
                 Err(NoPlan::Refused(why)) => {
-                    tracing::warn!(job = %job.key, entry = entry.name, why, "an entry of the configuration cannot be launched");
+                    tracing::warn!(job = %job.key, entry = spec.name, why, "an entry of the configuration cannot be launched");
                     refused.get_or_insert(why);
                     continue;
                 }
                 found => found?,
             };
-            rungs.extend(
-                lifecycles(job, &entry, on_demand, &memory, now)
-                    .into_iter()
-                    .map(|lifecycle| Rung {
-                        spec: entry.clone(),
-                        image: image.image.clone(),
-                        root_device: image.root_device.clone(),
-                        lifecycle,
-                    }),
-            );
+            rungs.push(Rung {
+                spec,
+                image: image.image,
+                root_device: image.root_device,
+                lifecycle,
+            });
         }
         let mut rungs = rungs.into_iter();
         match (rungs.next(), refused) {
@@ -70,21 +127,15 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     }
 }
 
-/// The ways in which an entry's instances are bought, in their order.
-fn lifecycles(
-    job: &Job,
-    entry: &RunnerSpec,
-    on_demand: bool,
-    memory: &PoolMemory,
-    now: Timestamp,
-) -> Vec<InstanceLifecycle> {
-    let broken = entry
-        .breaker
-        .is_some_and(|breaker| pools::breaker_is_open(breaker, memory, &job.repository, &entry.name, now));
-    match (entry.spot, entry.fallback) {
-        (true, _) if broken || on_demand => vec![InstanceLifecycle::OnDemand],
-        (true, Fallback::OnDemand) => vec![InstanceLifecycle::Spot, InstanceLifecycle::OnDemand],
-        (true, Fallback::None) => vec![InstanceLifecycle::Spot],
-        (false, _) => vec![InstanceLifecycle::OnDemand],
+fn unavailable(error: impl std::fmt::Display) -> NoPlan {
+    NoPlan::Unavailable(error.to_string(), None)
+}
+
+impl From<NoPolicy> for NoPlan {
+    fn from(error: NoPolicy) -> Self {
+        match error {
+            NoPolicy::Unusable { .. } => Self::Refused(error.to_string()),
+            NoPolicy::Unavailable(_) => unavailable(error),
+        }
     }
 }

@@ -3,9 +3,11 @@
 pub mod admission;
 pub mod checkin;
 pub mod ending;
+pub mod entries;
 pub mod fleet;
 pub mod giving_up;
 pub mod interruption;
+pub mod ladder;
 pub mod launch;
 pub mod news;
 pub mod notice;

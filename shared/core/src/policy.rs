@@ -190,8 +190,8 @@ pub struct Asker<'a> {
 pub struct Machine {
     /// Its vCPUs.
     pub vcpus: u32,
-    /// What an hour of it costs on demand.
-    pub price: MicroDollars,
+    /// What an hour of it costs on demand, if that is known.
+    pub price: Option<MicroDollars>,
 }
 
 /// What the policy lets be launched of what a repository's configuration asks for.
@@ -315,7 +315,7 @@ impl Policy {
             return Err(Refused::new("instance_types", words));
         }
         if let (Some(most), InstanceLifecycle::OnDemand) = (self.max_price, lifecycle) {
-            let price = machine.map(|machine| machine.price);
+            let price = machine.and_then(|machine| machine.price);
             if price.is_none_or(|price| price > most) {
                 let costs = price.map_or("is not in the table of prices".to_owned(), |price| {
                     format!("costs {price}/h on demand")

@@ -250,6 +250,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
                 zones: dayfly_launch::ZoneCache::default(),
                 subnets: ["subnet-a", "subnet-b", "subnet-c"].map(SubnetId::new).to_vec(),
                 deadlines,
+                policies: Policies::new(None),
             };
             done(Box::pin(function.handle(*event, now)).await)
         }

@@ -35,7 +35,7 @@ fn machine(name: &InstanceType) -> Option<Machine> {
         "g5.xlarge" => (4, "1.006"),
         _ => return None,
     };
-    let price = MicroDollars::from_decimal(dollars).unwrap();
+    let price = Some(MicroDollars::from_decimal(dollars).unwrap());
     Some(Machine { vcpus, price })
 }
 

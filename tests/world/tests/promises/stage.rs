@@ -136,6 +136,7 @@ impl Stage {
             zones: dayfly_launch::ZoneCache::default(),
             subnets: vec![SubnetId::new("subnet-1")],
             deadlines: Self::deadlines(),
+            policies: Policies::new(Some(POLICY.to_owned())),
         }
     }
 
