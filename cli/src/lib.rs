@@ -9,6 +9,7 @@ pub mod drill;
 mod error;
 pub mod migrate;
 pub mod output;
+pub mod plan;
 pub mod policy;
 pub mod redrive;
 mod stack;
@@ -38,6 +39,7 @@ pub struct Cli {
 enum Command {
     Drill(drill::Arguments),
     Migrate(migrate::Arguments),
+    Plan(plan::Arguments),
     Policy(policy::Arguments),
     Redrive(redrive::Arguments),
     Types(types::Arguments),
@@ -72,6 +74,7 @@ pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Error> {
     match cli.command {
         Command::Drill(arguments) => drill::run(&arguments, output).await,
         Command::Migrate(arguments) => migrate::run(&arguments, look(), output),
+        Command::Plan(arguments) => plan::run(&arguments, output),
         Command::Policy(arguments) => policy::run(&arguments, output).await,
         Command::Redrive(arguments) => redrive::run(&arguments, output).await,
         Command::Types(arguments) => types::run(&arguments, output),

@@ -110,15 +110,20 @@ pub(crate) fn files(named: &[PathBuf], output: &mut Output<'_>) -> Result<Vec<Pa
     if !named.is_empty() {
         return Ok(named.to_vec());
     }
+    Ok(vec![counting(output)?.ok_or(Error::NoConfiguration)?])
+}
+
+/// The file that counts in the current folder, if there is any.
+pub(crate) fn counting(output: &mut Output<'_>) -> Result<Option<PathBuf>, Error> {
     let present: Vec<&str> = config::PATHS
         .into_iter()
         .filter(|path| Path::new(path).is_file())
         .collect();
-    let chosen = config::choose(&present).ok_or(Error::NoConfiguration)?;
-    if let Some(warning) = chosen.warning() {
+    let chosen = config::choose(&present);
+    if let Some(warning) = chosen.as_ref().and_then(config::Choice::warning) {
         output.note(format!("warning: {warning}"))?;
     }
-    Ok(vec![PathBuf::from(chosen.path)])
+    Ok(chosen.map(|chosen| PathBuf::from(chosen.path)))
 }
 
 /// A file's text; standard input's for `-`.

@@ -144,7 +144,9 @@ impl Sim {
             200 => {
                 let now = self.now();
                 // A question is no heartbeat: it is answered without a word in the table.
-                if !matches!(what.what, What::Start(..)) {
+                // Nor is one a sign of life that comes once the runner is taken for lost.
+                let told_to_stop = serde_json::from_str(body).is_ok_and(|it: OrderAnswer| it.order == Order::Stop);
+                if !matches!(what.what, What::Start(..)) && !told_to_stop {
                     self.with(instance, |machine| machine.heard_at = Some(now));
                 }
                 let hostile = self.with(instance, |machine| machine.hostile) == Some(true);

@@ -69,7 +69,7 @@ pub fn of_label(label: &Label, asked: &Asked, config: Option<&Config>, region: &
     if let Some(elsewhere) = asked.region.as_ref().filter(|asked| **asked != *region.as_str()) {
         return Err(NoEntry::Elsewhere {
             label: label.clone(),
-            asked: elsewhere.to_string(),
+            asked: elsewhere.clone(),
             region: region.clone(),
         });
     }
@@ -143,7 +143,11 @@ mod tests {
         let asked = labels(&["dayfly/gpu=t4/spot=only"]);
         let (label, asked) = inline(&asked).unwrap().unwrap();
         let entries = of_label(label, &asked, None, &region()).unwrap();
-        let types: Vec<&str> = entries.specs[0].instance_types.iter().map(|one| one.as_str()).collect();
+        let types: Vec<&str> = entries.specs[0]
+            .instance_types
+            .iter()
+            .map(crate::ids::InstanceType::as_str)
+            .collect();
         assert!(types.contains(&"g4dn.xlarge"), "{types:?}");
         assert_eq!(entries.giving_up, GivingUp::default());
     }

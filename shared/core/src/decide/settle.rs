@@ -3,6 +3,7 @@
 use crate::deadlines::{BEHIND, Deadlines};
 use crate::decide::{ending, giving_up, launch};
 use crate::event::{Conclusion, JobEvent};
+use crate::ids::RunnerName;
 use crate::lifecycle::RunnerStep;
 use crate::record::{Ending, Job, JobState, Runner, RunnerState};
 use crate::time::Timestamp;
@@ -52,10 +53,17 @@ pub fn started(known: Concerned, event: &JobEvent, now: Timestamp, deadlines: &D
     job.state = JobState::Running {
         runner: event.runner_name.clone().unwrap_or_default(),
     };
-    // A runner that is gone already will not be heard of again: should the job's end be lost, as its start
-    // may have been, nobody else asks for it.
-    let gone = taken.as_ref().is_some_and(|taken| !taken.is_live());
-    job.due_at = gone.then(|| now.after(deadlines.webhook));
+    // A runner of ours that is gone already, or whose record is, leads nobody to the job: should its end be
+    // lost, as its start may have been, nobody else asks for it.
+    let unheard = match &taken {
+        Some(taken) => !taken.is_live(),
+        None => event
+            .runner_name
+            .as_deref()
+            .and_then(RunnerName::from_registered)
+            .is_some(),
+    };
+    job.due_at = unheard.then(|| now.after(deadlines.webhook));
     Some(Concerned {
         job: Some(job),
         taken,
@@ -274,14 +282,26 @@ mod tests {
     fn the_end_of_a_job_whose_runner_had_gone_before_its_start_was_told_is_asked_for() {
         let (job, mut runner) = enrolled(11, "i-1");
         runner.state = RunnerState::Gone;
-        let known = Concerned {
-            job: Some(job),
-            taken: Some(runner),
-            ..Concerned::default()
-        };
-        let job = started(known, &event(11), now(), &deadlines()).unwrap().job.unwrap();
-        assert!(matches!(job.state, JobState::Running { .. }));
-        assert_eq!(job.due_at, Some(now().after(deadlines().webhook)));
+        let name = runner.registration(1);
+        for (taken, name, asked) in [
+            (Some(runner), name.clone(), true),
+            // The table has lost it.
+            (None, name, true),
+            (None, Some("somebody-elses".to_owned()), false),
+        ] {
+            let known = Concerned {
+                job: Some(job.clone()),
+                taken,
+                ..Concerned::default()
+            };
+            let told = JobEvent {
+                runner_name: name,
+                ..event(11)
+            };
+            let job = started(known, &told, now(), &deadlines()).unwrap().job.unwrap();
+            assert!(matches!(job.state, JobState::Running { .. }));
+            assert_eq!(job.due_at, asked.then(|| now().after(deadlines().webhook)), "{told:?}");
+        }
     }
 
     #[test]

@@ -1,0 +1,100 @@
+use super::*;
+
+const FILE: &str = "
+runners:
+  - name: small
+    labels: [dayfly-small]
+    gpu: t4
+    machine_image: dlami-base
+    fallback: on-demand
+    max_price: $0.40/h
+  - name: large
+    labels: [dayfly-small, dayfly-large]
+    instance_type: [p3.2xlarge, g5.xlarge]
+    machine_image: dlami-base
+    spot: false
+  - name: elsewhere
+    labels: [dayfly-large]
+    instance_type: g5.xlarge
+    machine_image: dlami-base
+    region: eu-north-1
+";
+
+const POLICY: &str = "
+version: 1
+instance_types: [g4dn, g5]
+max_price: $1.10/h
+labels:
+  - {labels: [dayfly-large], teams: [octo-org/ml]}
+";
+
+fn arguments(labels: &str, more: &[&str]) -> Arguments {
+    let parsed = <crate::Cli as clap::Parser>::try_parse_from(
+        ["dayfly", "plan", "--labels", labels, "--region", "eu-west-1"]
+            .iter()
+            .chain(more),
+    );
+    match parsed.unwrap().command {
+        crate::Command::Plan(arguments) => arguments,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What is told, with what goes to the notes behind it.
+fn told(arguments: &Arguments, text: Option<&str>, policy: Option<&str>) -> String {
+    let table = Table::embedded().unwrap();
+    let file = (".dayfly.yml".to_owned(), text.map(str::to_owned));
+    let report =
+        planned(arguments, &file, policy, table).unwrap_or_else(|nothing| Report::nothing(nothing.to_string(), table));
+    let (mut results, mut notes) = (Vec::new(), Vec::new());
+    report.tell(&mut Output::new(&mut results, &mut notes)).unwrap();
+    let text = String::from_utf8([results, notes].concat()).unwrap();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.join("\n")
+}
+
+#[test]
+fn ten_sets_of_labels_are_planned_as_they_always_were() {
+    let mut all = String::new();
+    for (labels, text, policy) in [
+        ("dayfly-gpu", None, None),
+        ("dayfly/gpu=t4", None, None),
+        ("dayfly/gpu=l4/spot=only/disk=200GiB", None, Some(POLICY)),
+        ("dayfly/vram=24GiB/cc=8.0", None, None),
+        ("dayfly/gpu=h100/region=us-east-1", None, None),
+        ("dayfly/gpu=t5", None, None),
+        ("dayfly-small", Some(FILE), None),
+        ("self-hosted,dayfly-small", Some(FILE), Some(POLICY)),
+        ("dayfly-large", Some(FILE), Some(POLICY)),
+        ("dayfly-none", Some(FILE), None),
+        ("self-hosted,linux", Some(FILE), None),
+        ("dayfly-small", Some("runners: []\nrunner: x\n"), None),
+        ("dayfly-small", Some(FILE), Some("version: 1\norganizations: [hexo]\n")),
+    ] {
+        let shown = told(&arguments(labels, &[]), text, policy);
+        all.extend(["## ", labels, "\n", &shown, "\n\n"]);
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn a_job_that_was_interrupted_is_planned_on_demand() {
+    let shown = told(&arguments("dayfly-small", &["--on-demand"]), Some(FILE), None);
+    assert!(!shown.contains("spot  "), "{shown}");
+    assert!(shown.contains("on-demand"), "{shown}");
+}
+
+#[test]
+fn what_is_printed_for_programs_has_prices_in_micro_dollars() {
+    let table = Table::embedded().unwrap();
+    let file = (".dayfly.yml".to_owned(), Some(FILE.to_owned()));
+    let report = planned(&arguments("dayfly-small", &[]), &file, None, table).unwrap();
+    let value = serde_json::to_value(&report).unwrap();
+    let first = &value["attempts"][0];
+    assert_eq!(
+        (&first["runner"], &first["max_price"]),
+        (&"small".into(), &400_000.into())
+    );
+    assert_eq!(first["instance_types"][0]["name"], "g4dn.xlarge");
+    assert!(first["instance_types"][0]["on_demand"].as_u64().unwrap() > 100_000);
+}
