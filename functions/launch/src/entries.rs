@@ -1,13 +1,14 @@
 //! Which runners a job's labels stand for: what an inline label says, or the entries of the
 //! repository's configuration.
 
-use dayfly_core::config::{Config, GivingUp, RunnerSpec, Volume};
+use dayfly_core::config::{Files, GivingUp, RunnerSpec, Volume};
 use dayfly_core::labels::{self, inline};
 use dayfly_core::machines::{NoMatch, Table};
 use dayfly_core::record::Job;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store};
 
+use crate::who::Who;
 use crate::{Function, NoPlan, config, scope};
 
 /// What a job's labels stand for.
@@ -23,11 +24,11 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
 {
     pub(crate) async fn entries(&self, job: &Job, now: Timestamp) -> Result<Entries, NoPlan> {
         let asked = inline::asked(&job.labels).map_err(|error| NoPlan::Refused(error.to_string()))?;
-        let config = config::load(&self.store, &self.github, &scope(job), &self.region, now).await;
+        let files = config::load(&self.store, &self.github, &scope(job), &self.region, now).await;
         let Some((label, asked)) = asked else {
-            return of_config(&config?, job);
+            return self.of_files(&files?, job).await;
         };
-        let config = match config {
+        let files = match files {
             // What is wrong with a file that the job does not ask for is none of its concern.
             Err(NoPlan::Refused(why)) => {
                 tracing::warn!(job = %job.key, why, "the configuration does not count for an inline label");
@@ -35,6 +36,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             }
             known => Some(known?),
         };
+        if let Some(files) = &files {
+            self.may_ask(&mut Who::of(job), files).await?;
+        }
         if let Some(region) = asked.region.as_ref().filter(|region| **region != *self.region.as_str()) {
             return Err(NoPlan::Refused(format!(
                 "`{label}` asks for the region {region}, and this stack launches in {}: leave `region=` out, or deploy a stack there",
@@ -47,60 +51,58 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             .map_err(|error| NoPlan::Refused(format!("`{label}` cannot be served: {error}")))?;
         Ok(Entries {
             specs: vec![spec],
-            giving_up: config.map(|config| config.giving_up).unwrap_or_default(),
+            giving_up: files.map(|files| files.config.giving_up).unwrap_or_default(),
         })
     }
-}
 
-/// The entries of the configuration that have a job's labels, with their machine types found.
-fn of_config(config: &Config, job: &Job) -> Result<Entries, NoPlan> {
-    let table = Table::embedded().map_err(|error| NoPlan::Refused(error.to_string()))?;
-    if let Some(key) = whole_file_key(config) {
-        return Err(NoPlan::Refused(format!(
-            "the configuration has `{key}`, which this version of dayfly cannot keep yet: take it out, and it counts again"
-        )));
-    }
-    let mut specs = Vec::new();
-    let mut why: Vec<String> = Vec::new();
-    for entry in config.resolve(&job.labels) {
-        if let Some(key) = unkept_key(entry) {
-            why.push(format!(
-                "the runner `{}` has `{key}`, which this version of dayfly cannot keep yet",
-                entry.name
-            ));
-            continue;
+    /// The entries of the configuration that have a job's labels and may be used by whoever asks for it,
+    /// with their machine types found.
+    async fn of_files(&self, files: &Files, job: &Job) -> Result<Entries, NoPlan> {
+        let table = Table::embedded().map_err(|error| NoPlan::Refused(error.to_string()))?;
+        let config = &files.config;
+        let (entries, passed) = (config.resolve(&job.labels), config.passed_over(&job.labels));
+        let mut specs = Vec::new();
+        let mut why: Vec<String> = Vec::new();
+        let mut who = Who::of(job);
+        if !entries.is_empty() || !passed.is_empty() {
+            self.may_ask(&mut who, files).await?;
+        } else if labels::must_be_ours(&job.labels) {
+            why.extend(files.trouble.clone());
         }
-        match with_types(entry.clone(), table) {
-            Ok(spec) => specs.push(spec),
-            Err(error) => why.push(format!("the runner `{}`: {error}", entry.name)),
+        for entry in entries {
+            if let Err(words) = self.may_use(&mut who, files, &entry.name).await? {
+                why.push(words);
+                continue;
+            }
+            if let Some(key) = unkept_key(entry) {
+                why.push(format!(
+                    "the runner `{}` has `{key}`, which this version of dayfly cannot keep yet",
+                    entry.name
+                ));
+                continue;
+            }
+            match with_types(entry.clone(), table) {
+                Ok(spec) => specs.push(spec),
+                Err(error) => why.push(format!("the runner `{}`: {error}", entry.name)),
+            }
         }
+        why.extend(passed.into_iter().map(|entry| entry.why.clone()));
+        // The attempts of an entry are refused alike.
+        why.dedup();
+        for why in &why {
+            tracing::warn!(job = %job.key, why, "an entry of the configuration cannot be launched");
+        }
+        if specs.is_empty() && !why.is_empty() {
+            return Err(NoPlan::Refused(format!(
+                "no runner of the configuration that has the job's labels can be launched: {}",
+                why.join("; ")
+            )));
+        }
+        Ok(Entries {
+            specs,
+            giving_up: config.giving_up,
+        })
     }
-    why.extend(
-        config
-            .passed_over(&job.labels)
-            .into_iter()
-            .map(|entry| entry.why.clone()),
-    );
-    for why in &why {
-        tracing::warn!(job = %job.key, why, "an entry of the configuration cannot be launched");
-    }
-    if specs.is_empty() && !why.is_empty() {
-        return Err(NoPlan::Refused(format!(
-            "no runner of the configuration that has the job's labels can be launched: {}",
-            why.join("; ")
-        )));
-    }
-    Ok(Entries {
-        specs,
-        giving_up: config.giving_up,
-    })
-}
-
-/// What a file says of who may use it or what it goes on from, which would count for nothing. To launch
-/// all the same could give somebody what the file keeps from them.
-fn whole_file_key(config: &Config) -> Option<&'static str> {
-    let actors = config.actors.as_ref().map(|_| "actors");
-    actors.or(config.extends.as_ref().map(|_| "extends"))
 }
 
 /// What an entry asks for that its instance would not have.
