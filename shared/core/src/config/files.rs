@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::cirun::access::Access;
-use super::{Actors, Config, ConfigError, Context, Format, PATHS};
+use super::{Actors, Config, ConfigError, Context, Finding, Format, PATHS, Reading, Severity};
 use crate::ids::Repository;
 
 /// Where a file lies, on the default branch.
@@ -191,6 +191,60 @@ impl Files {
     }
 }
 
+impl Reading {
+    /// Finds what does not go together with the file that this one, whose text this is, is to extend.
+    pub fn look_at_base(&mut self, path: &str, text: &str, base: &Config) {
+        let Some(config) = &self.config else { return };
+        let (severity, message, hint) = if config.extends.is_none() {
+            let message = "nothing is extended, so the other file does not count for this one";
+            (Severity::Warning, message, "say `extends: owner/repository`")
+        } else if base.extends.is_some() {
+            let message = "the file that is extended has `extends` itself, and what is extended extends nothing";
+            (
+                Severity::Error,
+                message,
+                "take it out there, or extend that file directly",
+            )
+        } else if [config, base]
+            .iter()
+            .all(|one| one.runners.is_empty() && one.passed.is_empty())
+        {
+            let message = "neither this file nor the one that it extends has a runner";
+            (Severity::Warning, message, "say at least one")
+        } else {
+            return;
+        };
+        let (line, start, end) = place_of_extends(text);
+        self.findings.push(Finding {
+            severity,
+            file: path.to_owned(),
+            line,
+            column: 1,
+            key: "extends".to_owned(),
+            message: message.to_owned(),
+            hint: Some(hint.to_owned()),
+            bytes: (start, end),
+        });
+    }
+}
+
+/// The line of the key in a file that was read, and its bytes; those of the file's beginning, if it is
+/// written in a way that few write.
+fn place_of_extends(text: &str) -> (usize, usize, usize) {
+    const KEY: &str = "extends";
+    let mut start = 0;
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        if line
+            .strip_prefix(KEY)
+            .is_some_and(|rest| rest.trim_start().starts_with(':'))
+        {
+            return (index + 1, start, start + KEY.len());
+        }
+        start += line.len();
+    }
+    (1, 0, 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,6 +312,39 @@ mod tests {
             let found = files.actors().map(|(_, place)| place.to_string());
             assert_eq!(found.as_deref(), expected);
             assert_eq!(files.config.runners.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_file_is_looked_at_together_with_the_one_that_it_extends() {
+        let some = format!("runners:\n{}", runner("a"));
+        for (own, base, expected) in [
+            ("extends: octo/.github\n", some.as_str(), None),
+            (
+                "messenger: true\nextends: octo/.github\n",
+                "runners: []\n",
+                Some("2: warning: neither"),
+            ),
+            (
+                "messenger: true\nextends: octo/.github\n",
+                "extends: octo/x\n",
+                Some("2: error: the file that is"),
+            ),
+            ("runners: []\n", &some, Some("1: warning: nothing is extended")),
+        ] {
+            let mut reading = crate::config::read(".dayfly.yml", own, Context::default());
+            reading.look_at_base(".dayfly.yml", own, &Config::parse(base).unwrap());
+            let found: Vec<String> = reading.findings.iter().map(ToString::to_string).collect();
+            match expected {
+                None => assert!(found.is_empty(), "{found:?}"),
+                Some(words) => {
+                    let (line, rest) = words.split_once(": ").unwrap();
+                    assert!(
+                        found[0].starts_with(&format!(".dayfly.yml:{line}:1: {rest}")),
+                        "{found:?}"
+                    );
+                }
+            }
         }
     }
 
