@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SCENARIO ?= main
-FUZZ ?= config labels webhook
+FUZZ ?= access cirun config labels webhook
 SECONDS ?= 60
 SCENARIOS := main idle interruption lifetime lost-webhook matrix no-capacity partition quota
 FUNCTIONS := webhook launch checkin settle sweeper interruption reporter
@@ -88,7 +88,7 @@ bench: ## Start-up, latency, memory and size of every function, and launches of 
 # The corpus is where it begins, and what the tests run; what else it tries stays in the target folder. The
 # sanitizer's checks are for `unsafe` code, of which there is none; without it the stable compiler will do.
 .PHONY: fuzz
-fuzz: ## Look for inputs that break something [FUZZ=config|labels|webhook SECONDS=60]
+fuzz: ## Look for inputs that break something [FUZZ=access|cirun|config|labels|webhook SECONDS=60]
 	@tools/install fuzz
 	@for target in $(FUZZ); do \
 	  mkdir -p $(TARGET)/fuzz/corpus/$$target; \

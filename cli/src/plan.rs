@@ -2,6 +2,7 @@
 
 mod report;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -124,7 +125,7 @@ fn planned(
     };
     let entries = match entries::inline(&labels)? {
         Some((label, asked)) => entries::of_label(label, &asked, config().ok().as_ref(), &region)?,
-        None => entries::of_config(&config()?, &labels)?,
+        None => entries::of_config(&config()?, &labels, &BTreeMap::new())?,
     };
     if entries.specs.is_empty() {
         return Err(no_runner(name, &labels));

@@ -14,7 +14,7 @@ use crate::{Ending, Error};
 /// Finds everything that is wrong with a configuration.
 ///
 /// Without a file, the one that counts in the current folder: `.dayfly.yml`, `.github/dayfly.yml` or
-/// `.cirun.yml`.
+/// `.cirun.yml`. An organisation's `.cirun.global.yml` and `.access.yml` are known by their names.
 ///
 /// Exit status: 0 if nothing is wrong but for warnings, 1 if there is an error, or with `--strict` a
 /// warning, and 2 if a file cannot be read at all.
@@ -22,6 +22,9 @@ use crate::{Ending, Error};
 pub struct Arguments {
     /// The files, `-` for standard input
     files: Vec<PathBuf>,
+    /// The file that they extend, of another repository: it is looked at too, and whether they go together
+    #[arg(long, value_name = "FILE")]
+    base: Option<PathBuf>,
     /// Take warnings for errors
     #[arg(long)]
     strict: bool,
@@ -52,17 +55,35 @@ pub fn run(arguments: &Arguments, look: Look, output: &mut Output<'_>) -> Result
     let context = Context {
         region: region.as_ref(),
     };
+    let files = files(&arguments.files, output)?;
     let mut is_sound = true;
-    for path in &files(&arguments.files, output)? {
+    let mut tell = |name: &str, text: &str, reading: &Reading| -> Result<(), Error> {
+        is_sound &= holds(reading, arguments.strict);
+        let told = if arguments.json {
+            json(name, reading, arguments.strict)?
+        } else {
+            words(name, text, reading, look)
+        };
+        Ok(output.result(told)?)
+    };
+    let base = match &arguments.base {
+        Some(path) => {
+            let text = text_of(path)?;
+            let name = path.to_string_lossy();
+            let reading = config::read(&name, &text, context);
+            tell(&name, &text, &reading)?;
+            reading.config
+        }
+        None => None,
+    };
+    for path in &files {
         let text = text_of(path)?;
         let name = path.to_string_lossy();
-        let reading = config::read(&name, &text, context);
-        is_sound &= holds(&reading, arguments.strict);
-        if arguments.json {
-            output.result(json(&name, &reading, arguments.strict)?)?;
-        } else {
-            output.result(words(&name, &text, &reading, look))?;
+        let mut reading = config::read(&name, &text, context);
+        if let Some(base) = &base {
+            reading.look_at_base(&name, &text, base);
         }
+        tell(&name, &text, &reading)?;
     }
     Ok(if is_sound {
         Ending::Done

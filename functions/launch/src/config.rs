@@ -1,88 +1,108 @@
-//! The repository's configuration, from the table while it is fresh, else from GitHub.
+//! What counts for a repository's jobs: its own file, the one that it extends, and its organisation's.
 
-use dayfly_core::config::{Config, Context, PATHS};
-use dayfly_core::deadlines::CONFIG_FRESH;
-use dayfly_core::ids::Region;
-use dayfly_core::record::{CachedConfig, Change, Stored};
+mod kept;
+
+use dayfly_core::config::cirun;
+use dayfly_core::config::cirun::access::{self, Access};
+use dayfly_core::config::{Config, Context, ExtendsError, Files, PATHS, Place};
+use dayfly_core::ids::{Region, Repository};
+use dayfly_core::record::CachedConfig;
 use dayfly_core::time::Timestamp;
-use dayfly_ports::{ApiError, ApiErrorKind, ConfigFile, GitHub, Scope, Store};
+use dayfly_ports::{GitHub, Scope, Store};
 
 use crate::NoPlan;
+use kept::Kept;
 
-/// Loads the configuration of the repository's default branch, for a stack in `region`.
+/// Loads what is said on the default branches, for a stack in `region`.
 pub async fn load<S: Store, G: GitHub>(
     store: &S,
     github: &G,
     scope: &Scope,
     region: &Region,
     now: Timestamp,
-) -> Result<Config, NoPlan> {
-    let known = store
-        .config(&scope.repository)
-        .await
-        .map_err(|error| NoPlan::Unavailable(error.to_string(), None))?;
-    let config = match known {
-        Some(Stored { record, .. }) if now.since(record.checked_at) < CONFIG_FRESH => record,
-        known => ask(store, github, scope, known, now).await?,
+) -> Result<Files, NoPlan> {
+    let kept = Kept {
+        store,
+        github,
+        installation: scope.installation,
+        now,
     };
     let region = Some(region).filter(|region| !region.as_str().is_empty());
-    match (config.path, config.text) {
-        (Some(path), Some(text)) => Config::of_file(&path, &text, Context { region }),
-        _ => Config::built_in(),
-    }
-    .map_err(|error| NoPlan::Refused(error.to_string()))
-}
-
-/// Asks GitHub, with the ETag of what is known, and keeps the answer.
-async fn ask<S: Store, G: GitHub>(
-    store: &S,
-    github: &G,
-    scope: &Scope,
-    known: Option<Stored<CachedConfig>>,
-    now: Timestamp,
-) -> Result<CachedConfig, NoPlan> {
-    let before = known.as_ref().map(|stored| &stored.record);
-    let (path, etag, text) = found(github, scope, before).await.map_err(|error| match error.kind {
-        ApiErrorKind::Forbidden => NoPlan::Refused(format!(
-            "{error}: give the GitHub App the permission `contents: read` in {}",
-            scope.repository
-        )),
-        ApiErrorKind::NotFound
-        | ApiErrorKind::BadRequest
-        | ApiErrorKind::RateLimited(_)
-        | ApiErrorKind::Unavailable => NoPlan::Unavailable(error.to_string(), error.wait()),
-    })?;
-    let fresh = CachedConfig {
-        repository: scope.repository.clone(),
-        path,
-        etag,
-        text,
-        checked_at: now,
-    };
-    if let Err(error) = store.commit(vec![Change::put(known.as_ref(), fresh.clone())]).await {
-        // Whoever wrote in between has as good an answer.
-        tracing::debug!(repository = %scope.repository, %error, "the configuration was not kept");
-    }
-    Ok(fresh)
-}
-
-/// The first file that counts: where it lies, its ETag and its text.
-async fn found<G: GitHub>(
-    github: &G,
-    scope: &Scope,
-    before: Option<&CachedConfig>,
-) -> Result<(Option<String>, Option<String>, Option<String>), ApiError> {
-    for path in PATHS {
-        let known = before.filter(|known| known.path.as_deref() == Some(path) && known.text.is_some());
-        let etag = known.and_then(|known| known.etag.as_deref());
-        match github.config_file(scope, path, etag).await? {
-            ConfigFile::NotModified => {
-                let text = known.and_then(|known| known.text.clone());
-                return Ok((Some(path.to_owned()), etag.map(str::to_owned), text));
-            }
-            ConfigFile::Found { etag, text } => return Ok((Some(path.to_owned()), etag, Some(text))),
-            ConfigFile::Missing => {}
+    let context = Context { region };
+    let own = kept.configuration(&scope.repository).await?;
+    let files = match file(own) {
+        Some((place, text)) => {
+            let config = Config::of_file(&place.path, &text, context).map_err(refused)?;
+            Files::new(Some(place), config)
         }
+        None => Files::new(None, Config::built_in().map_err(refused)?),
+    };
+    if files.config.extends.is_some() {
+        extended(&kept, files, context).await
+    } else if files.take_global() {
+        match global(&kept, &scope.repository, context).await {
+            Ok(Some((place, config, access))) => Ok(files.with_global(place, config, access)),
+            Ok(None) => Ok(files),
+            // It takes nothing from those whom the repository's own file serves.
+            Err(NoPlan::Refused(why)) => Ok(Files {
+                trouble: Some(why),
+                ..files
+            }),
+            Err(unavailable) => Err(unavailable),
+        }
+    } else {
+        Ok(files)
     }
-    Ok((None, None, None))
+}
+
+/// With the file that the repository's own extends.
+async fn extended<S: Store, G: GitHub>(
+    kept: &Kept<'_, S, G>,
+    files: Files,
+    context: Context<'_>,
+) -> Result<Files, NoPlan> {
+    let Some((from, base)) = files.base().map_err(refused)? else {
+        return Ok(files);
+    };
+    let Some((place, text)) = file(kept.configuration(base).await?) else {
+        return Err(refused(ExtendsError::Missing {
+            from: from.clone(),
+            base: base.clone(),
+        }));
+    };
+    let config = place.read(&text, context).map_err(refused)?;
+    files.extend(place, config).map_err(refused)
+}
+
+/// An organisation's `.cirun.global.yml`, where it lies, and who may use its runners.
+type Global = (Place, Config, Option<(Access, Place)>);
+
+/// The `.cirun.global.yml` of a repository's organisation, if there is one.
+async fn global<S: Store, G: GitHub>(
+    kept: &Kept<'_, S, G>,
+    repository: &Repository,
+    context: Context<'_>,
+) -> Result<Option<Global>, NoPlan> {
+    let organization = repository.beside(cirun::REPOSITORY);
+    let Some((place, text)) = file(kept.file(&organization, cirun::GLOBAL_PATH).await?) else {
+        return Ok(None);
+    };
+    let config = place.read(&text, context).map_err(refused)?;
+    let access = match file(kept.file(&organization, access::PATH).await?) {
+        Some((place, text)) => Some((access::of_file(&place.long(), &text).map_err(refused)?, place)),
+        None => None,
+    };
+    Ok(Some((place, config, access)))
+}
+
+/// Where a file lies, and its text, if it is there.
+fn file(kept: CachedConfig) -> Option<(Place, String)> {
+    let CachedConfig {
+        repository, path, text, ..
+    } = kept;
+    Some((Place::new(&repository, path?), text?))
+}
+
+fn refused(error: impl std::fmt::Display) -> NoPlan {
+    NoPlan::Refused(error.to_string())
 }

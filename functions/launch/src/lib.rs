@@ -15,6 +15,7 @@ mod quota;
 mod record;
 mod standing;
 mod watch;
+mod who;
 mod zones;
 
 use std::time::Duration;

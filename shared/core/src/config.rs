@@ -1,7 +1,9 @@
 //! The files that say which runner a label stands for: `.dayfly.yml`, and `.cirun.yml` as it is.
 
+mod actors;
 mod choose;
 pub mod cirun;
+mod files;
 mod finding;
 mod keys;
 mod node;
@@ -16,12 +18,16 @@ mod words;
 mod write;
 mod yaml;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Region, Repository};
 use crate::labels::{self, Label};
 
+pub use actors::Actors;
 pub use choose::{Choice, Format, PATHS, choose};
+pub use files::{ExtendsError, Files, Place};
 pub use finding::{ConfigError, Finding, Severity};
 pub use render::{Look, all as rendered};
 pub use spec::{
@@ -70,8 +76,10 @@ pub struct Config {
     pub extends: Option<Repository>,
     /// Entries that cannot be launched, so that the next with their labels is tried.
     pub passed: Vec<Passed>,
-    /// The GitHub users whose jobs are taken; everybody's, if not given.
-    pub actors: Option<Vec<String>>,
+    /// Whose jobs are taken; everybody's, if not given.
+    pub actors: Option<Actors>,
+    /// The entries of a `.cirun.yml` that runners come from, by the runners' names.
+    resources: BTreeMap<String, String>,
     said: Said,
 }
 
@@ -199,13 +207,6 @@ impl Config {
         matching.collect()
     }
 
-    /// Whether jobs of this GitHub user are taken, as far as the file has a say in it.
-    #[must_use]
-    pub fn is_for(&self, actor: &str) -> bool {
-        let Some(actors) = &self.actors else { return true };
-        actors.iter().any(|one| one.eq_ignore_ascii_case(actor))
-    }
-
     /// The entries that a job with these labels asks for, but that cannot be launched.
     #[must_use]
     pub fn passed_over(&self, labels: &[Label]) -> Vec<&Passed> {
@@ -217,7 +218,7 @@ impl Config {
     }
 
     /// This file with what it takes over of the one that it extends: its own runners come first and
-    /// replace those of the same name, and what it says holds. What `base` extends itself is left aside.
+    /// replace those of the same name, and what it says holds.
     #[must_use]
     pub fn extended_by(mut self, base: Self) -> Self {
         let own: Vec<String> = self.names().map(str::to_owned).collect();
@@ -246,6 +247,10 @@ pub fn read(path: &str, text: &str, context: Context<'_>) -> Reading {
         Ok(root) => match Format::of(path) {
             Format::Dayfly => read::config(&root, context, &mut findings),
             Format::Cirun => cirun::config(&root, context, &mut findings),
+            Format::Access => {
+                cirun::access::look_at(&root, &mut findings);
+                None
+            }
         },
         Err(errors) => {
             findings.unreadable(errors);

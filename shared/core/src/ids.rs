@@ -138,6 +138,15 @@ impl Repository {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// The repository of the same owner that has the name of one of ours or of Cirun's.
+    #[must_use]
+    pub fn beside(&self, name: &'static str) -> Self {
+        Self {
+            owner: self.owner.clone(),
+            name: name.to_owned(),
+        }
+    }
 }
 
 impl FromStr for Repository {

@@ -212,11 +212,14 @@ pub enum Rerun {
     },
 }
 
-/// A repository's configuration as GitHub last gave it.
+/// A repository's configuration, or another file of it, as GitHub last gave it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CachedConfig {
     /// Whose.
     pub repository: Repository,
+    /// Which file is meant, where it is not the first of those that may be a repository's configuration.
+    #[serde(default)]
+    pub file: Option<String>,
     /// Where the file lies.
     pub path: Option<String>,
     /// GitHub's name for this state of the file.
@@ -288,7 +291,7 @@ impl Record {
             Self::Bucket(bucket) => RecordId::Bucket(bucket.id),
             Self::Instance(instance) => RecordId::Instance(instance.instance.clone()),
             Self::Run(run) => RecordId::Run(run.key),
-            Self::Config(config) => RecordId::Config(config.repository.clone()),
+            Self::Config(config) => RecordId::Config(config.repository.clone(), config.file.clone()),
             Self::Wake(_) => RecordId::Wake,
             Self::Watched(_) => RecordId::Watched,
             Self::Patrol(_) => RecordId::Patrol,

@@ -167,7 +167,16 @@ async fn admit<G: GitHub>(github: &G, policy: &Policy, asked: Asked<'_>) -> Resu
     )))
 }
 
-async fn ask<G: GitHub>(github: &G, asked: Asked<'_>, question: Question, known: &mut Known) -> Result<(), ApiError> {
+/// Asks GitHub what an admission depends on.
+///
+/// # Errors
+/// GitHub did not answer, or may not be asked.
+pub async fn ask<G: GitHub>(
+    github: &G,
+    asked: Asked<'_>,
+    question: Question,
+    known: &mut Known,
+) -> Result<(), ApiError> {
     let scope = asked.scope;
     match question {
         Question::Origin => known.origin = Some(github.run_origin(scope, asked.run).await?),

@@ -13,7 +13,7 @@ mod wake;
 
 use dayfly_ports::{ApiError, BusError, FleetError, ScheduleError, StoreError};
 
-pub use admission::{Asked, NoPolicy, Policies};
+pub use admission::{Asked, NoPolicy, Policies, ask};
 pub use announce::announce;
 pub use ask::event_of;
 pub use bucket::{bucket_with_one_taken, draw};

@@ -117,9 +117,14 @@ pub trait Store {
         typed(self.load(&RecordId::Patrol).await?)
     }
 
-    /// A repository's configuration, as it was last seen.
-    async fn config(&self, repository: &Repository) -> Result<Option<Stored<CachedConfig>>, StoreError> {
-        typed(self.load(&RecordId::Config(repository.clone())).await?)
+    /// A repository's configuration, or its file of that name, as it was last seen.
+    async fn config(
+        &self,
+        repository: &Repository,
+        file: Option<&str>,
+    ) -> Result<Option<Stored<CachedConfig>>, StoreError> {
+        let id = RecordId::Config(repository.clone(), file.map(str::to_owned));
+        typed(self.load(&id).await?)
     }
 
     /// A delivery.

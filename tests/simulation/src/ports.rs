@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use dayfly_core::config::CONFIG_PATH;
 use dayfly_core::decide::admission::{LabelEvent, Origin, Pull, Review};
 use dayfly_core::event::Event;
 use dayfly_core::ids::{
@@ -375,10 +376,15 @@ impl Fleet for Ports {
 }
 
 impl GitHub for Ports {
-    async fn config_file(&self, scope: &Scope, _: &str, _: Option<&str>) -> Result<ConfigFile, ApiError> {
-        self.github("config_file", |sim, _| ConfigFile::Found {
-            etag: None,
-            text: sim.plan.config(&scope.repository).text(),
+    async fn config_file(&self, scope: &Scope, path: &str, _: Option<&str>) -> Result<ConfigFile, ApiError> {
+        self.github("config_file", |sim, _| {
+            if path != CONFIG_PATH {
+                return ConfigFile::Missing;
+            }
+            ConfigFile::Found {
+                etag: None,
+                text: sim.plan.config(&scope.repository).text(),
+            }
         })
         .await
     }

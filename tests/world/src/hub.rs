@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use dayfly_core::config::CONFIG_PATH;
 use dayfly_core::decide::admission::{Head, LabelEvent, Origin, Pull, Review};
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{CheckRunId, InstallationId, JobId, Repository, RunAttempt, RunId, RunKey, RunnerId};
@@ -94,8 +95,12 @@ pub struct Hub {
     pub superseded: BTreeMap<RunId, RunId>,
     /// How a run that is over is said to have ended, where it is not a failure.
     pub ended: BTreeMap<RunId, Conclusion>,
-    /// `.dayfly.yml` of every repository.
+    /// `.dayfly.yml` of every repository of which `files` says nothing.
     pub config: Option<String>,
+    /// Other files: of which repository, at which path.
+    pub files: BTreeMap<(Repository, String), String>,
+    /// Repositories of whose files GitHub says that the App may not read them.
+    pub shut: BTreeSet<Repository>,
     /// The repositories, their installations, and when they were pushed to.
     pub repositories: Vec<(InstallationId, Repository, Timestamp)>,
     /// The deliveries that failed.
@@ -143,6 +148,17 @@ impl Hub {
                 runner_name: None,
             },
         );
+    }
+
+    /// The file at a path of a repository.
+    fn file(&self, repository: &Repository, path: &str) -> Option<&str> {
+        if self.files.keys().any(|(of, _)| of == repository) {
+            return self
+                .files
+                .get(&(repository.clone(), path.to_owned()))
+                .map(String::as_str);
+        }
+        self.config.as_deref().filter(|_| path == CONFIG_PATH)
     }
 
     /// A runner takes a job.
@@ -284,14 +300,22 @@ impl World {
 }
 
 impl GitHub for World {
-    async fn config_file(&self, _: &Scope, _: &str, etag: Option<&str>) -> Result<ConfigFile, ApiError> {
+    async fn config_file(&self, scope: &Scope, path: &str, etag: Option<&str>) -> Result<ConfigFile, ApiError> {
         self.call("config_file").await.map_err(down("config_file"))?;
-        Ok(match &self.hub().config {
+        let hub = self.hub();
+        if hub.shut.contains(&scope.repository) {
+            return Err(ApiError {
+                kind: ApiErrorKind::Forbidden,
+                call: "config_file",
+                message: "Resource not accessible by integration".to_owned(),
+            });
+        }
+        Ok(match hub.file(&scope.repository, path) {
             None => ConfigFile::Missing,
             Some(text) if etag == Some(text) => ConfigFile::NotModified,
             Some(text) => ConfigFile::Found {
-                etag: Some(text.clone()),
-                text: text.clone(),
+                etag: Some(text.to_owned()),
+                text: text.to_owned(),
             },
         })
     }

@@ -10,6 +10,8 @@ pub enum Format {
     Dayfly,
     /// `.cirun.yml`, and an organisation's `.cirun.global.yml`
     Cirun,
+    /// An organisation's `.access.yml`, which says no runners
+    Access,
 }
 
 impl Format {
@@ -17,7 +19,9 @@ impl Format {
     #[must_use]
     pub fn of(path: &str) -> Self {
         let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
-        if name.to_ascii_lowercase().contains("cirun") {
+        if name == super::cirun::access::PATH {
+            Self::Access
+        } else if name.to_ascii_lowercase().contains("cirun") {
             Self::Cirun
         } else {
             Self::Dayfly
@@ -101,6 +105,8 @@ mod tests {
             (".github/dayfly.yml", Format::Dayfly),
             (".cirun.yml", Format::Cirun),
             ("some/.cirun.global.yml", Format::Cirun),
+            ("octo/.cirun/.access.yml", Format::Access),
+            ("octo/.cirun/.dayfly.yml", Format::Dayfly),
             ("cirun/.dayfly.yml", Format::Dayfly),
         ] {
             assert_eq!(Format::of(path), format, "{path}");

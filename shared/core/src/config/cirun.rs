@@ -2,6 +2,8 @@
 //!
 //! An entry is a ladder of attempts: the *i*-th values of its lists belong together, and a single value is
 //! that of each attempt. What cannot be launched is passed over by name, and the next is tried.
+//!
+//! <https://docs.cirun.io/reference/yaml>
 
 pub mod access;
 mod entry;
@@ -11,12 +13,20 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::finding::Findings;
-use super::node::{Fields, OneOrMore, wrong_kind};
-use super::words::Name;
+use super::node::{Fields, wrong_kind};
+use super::read::names;
 use super::yaml::{Node, Value};
-use super::{Config, Context, Passed, RunnerSpec};
+use super::{Actors, Config, Context, Passed, RunnerSpec};
 
 pub use migrate::{Migrated, migrate};
+
+/// The repository of an organisation that has its `.cirun.global.yml`.
+pub const REPOSITORY: &str = ".cirun";
+
+/// The file of an organisation whose runners all of its repositories have.
+///
+/// <https://docs.cirun.io/reference/organization-runner-configuration>
+pub const GLOBAL_PATH: &str = ".cirun.global.yml";
 
 /// What may stand in a file.
 const KEYS: [&str; 3] = ["runners", "run_only_when_triggered_by", "setup_info"];
@@ -27,8 +37,8 @@ pub(super) fn config(root: &Rc<Node>, context: Context<'_>, findings: &mut Findi
     let mut config = Config::default();
     if fields.has("run_only_when_triggered_by") {
         // Left aside where it is not understood, it would let those launch who must not.
-        let actors: OneOrMore<Name> = fields.take("run_only_when_triggered_by", true, findings)?.value;
-        config.actors = Some(actors.values().into_iter().map(|actor| actor.0).collect());
+        let teams = fields.take("run_only_when_triggered_by", true, findings)?;
+        config.actors = Actors::of(None, Some(names(teams)));
     }
     ignored(
         &fields,
@@ -75,6 +85,7 @@ fn take(
             0 => name.clone(),
             _ => unique(&format!("{name}/{}", index + 1), names),
         };
+        config.resources.insert(name.clone(), entry.name.clone());
         match attempt {
             Ok(spec) => {
                 if spec.region.is_none() {
@@ -88,6 +99,32 @@ fn take(
                 labels: entry.labels.clone(),
             }),
         }
+    }
+}
+
+impl Config {
+    /// With the runners of an organisation's `.cirun.global.yml` behind its own. What that says of whose
+    /// jobs are taken goes first, as with Cirun.
+    pub(super) fn with_global(mut self, global: Self) -> Self {
+        let mut taken: HashSet<String> = self.names().map(str::to_owned).collect();
+        // Its rules are for its own runners, and for no others.
+        self.resources.clear();
+        for runner in global.runners {
+            let name = unique(&runner.name, &mut taken);
+            if let Some(resource) = global.resources.get(&runner.name) {
+                self.resources.insert(name.clone(), resource.clone());
+            }
+            self.runners.push(RunnerSpec { name, ..runner });
+        }
+        self.passed.extend(global.passed);
+        self.actors = global.actors.or(self.actors);
+        self
+    }
+
+    /// What the entry of a `.cirun.yml` is called that a runner comes from: several can come from one.
+    #[must_use]
+    pub fn resource(&self, runner: &str) -> Option<&str> {
+        self.resources.get(runner).map(String::as_str)
     }
 }
 

@@ -236,7 +236,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(super) fn new(findings: Vec<Finding>, text: &str) -> Self {
+    pub(in crate::config) fn new(findings: Vec<Finding>, text: &str) -> Self {
         let errors: Vec<&Finding> = findings.iter().filter(|one| one.severity == Severity::Error).collect();
         let file = errors.first().map_or("the file", |first| &first.file);
         let count = match errors.len() {

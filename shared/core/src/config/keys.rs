@@ -120,7 +120,8 @@ keys! {
 
     /// A repository of the same owner whose file this one extends, usually the organisation's `.github`.
     /// Its runners come after this file's own, one of the same name is replaced by this file's, and its
-    /// other keys hold where this file does not say them. What it extends itself is not looked at.
+    /// other keys hold where this file does not say them; `actors` and `teams` are one in that. It cannot
+    /// extend another itself, and the GitHub App has to be installed on it.
     extends: Repository, without "nothing is extended", example "octo-org/.github";
 
     /// Whether a job that is given up is taken by a messenger, the smallest machine there is, which fails
@@ -130,8 +131,13 @@ keys! {
     /// Whether the run is cancelled if not even a messenger can be launched.
     cancel_run_when_unlaunchable: bool, default "false", example "true";
 
-    /// The GitHub users whose jobs are taken. Nobody else's are, whatever the stack's policy allows.
+    /// The GitHub users whose jobs are taken. Nobody else's are, whatever the stack's policy allows, but
+    /// for those of members of `teams`.
     actors: OneOrMore<Name>, without "everybody's whom the stack's policy allows", example "[octocat, hubot]";
+
+    /// The teams of the repository's organisation, by their slugs, whose members' jobs are taken. Nobody
+    /// else's are, but for those of `actors`.
+    teams: OneOrMore<Name>, without "everybody's whom the stack's policy allows", example "[speech, vision]";
 }
 
 keys! {

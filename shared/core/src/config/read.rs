@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::finding::Findings;
 use super::keys::{self, File};
-use super::node::{At, Pairs, Read as _};
+use super::node::{At, OneOrMore, Pairs, Read as _};
 use super::spec::{Breaker, RerunPolicy, RunnerSpec, Volume};
-use super::words::{ShortOrLong, wrong_tag, wrong_variable};
+use super::words::{Name, ShortOrLong, wrong_tag, wrong_variable};
 use super::yaml::{Node, Span, shown};
-use super::{Config, Context, MAX_RERUNS, Passed, units, volume};
+use super::{Actors, Config, Context, MAX_RERUNS, Passed, units, volume};
 use crate::ids::InstanceType;
 use crate::labels::Label;
 use crate::machines::{Arch, Wants};
@@ -42,8 +42,7 @@ pub(super) fn config(root: &Rc<Node>, context: Context<'_>, findings: &mut Findi
     config.said.messenger = file.messenger.map(|at| at.value);
     config.said.cancel_run = file.cancel_run_when_unlaunchable.map(|at| at.value);
     config.giving_up = config.said.giving_up();
-    let actors = file.actors.map(|at| at.value.values());
-    config.actors = actors.map(|actors| actors.into_iter().map(|actor| actor.0).collect());
+    config.actors = Actors::of(file.actors.map(names), file.teams.map(names));
     match file.runners {
         Some(runners) => {
             let mut names = HashMap::new();
@@ -65,6 +64,11 @@ pub(super) fn config(root: &Rc<Node>, context: Context<'_>, findings: &mut Findi
         None => {}
     }
     (findings.errors() == 0).then_some(config)
+}
+
+/// Several names without their places.
+pub(super) fn names(said: At<OneOrMore<Name>>) -> Vec<String> {
+    said.value.values().into_iter().map(|name| name.0).collect()
 }
 
 impl Config {
@@ -151,8 +155,8 @@ fn spec(runner: keys::Runner, findings: &mut Findings<'_>) -> Option<RunnerSpec>
         env,
         tags,
         region: value(runner.region),
-        subnets: value(runner.subnets).map_or_else(Vec::new, super::node::OneOrMore::values),
-        security_groups: value(runner.security_groups).map_or_else(Vec::new, super::node::OneOrMore::values),
+        subnets: value(runner.subnets).map_or_else(Vec::new, OneOrMore::values),
+        security_groups: value(runner.security_groups).map_or_else(Vec::new, OneOrMore::values),
         instance_profile: value(runner.instance_profile).map(|profile| profile.0),
     })
 }

@@ -23,7 +23,10 @@ pub(super) fn file(config: &Config) -> String {
         "cancel_run_when_unlaunchable",
         config.said.cancel_run.map(|one| one.to_string()),
     );
-    top("actors", config.actors.as_deref().map(list));
+    let actors = config.actors.as_ref();
+    let some = |names: &[String]| (!names.is_empty()).then(|| list(names));
+    top("actors", actors.and_then(|one| some(&one.users)));
+    top("teams", actors.and_then(|one| some(&one.teams)));
     if !config.runners.is_empty() {
         text.push_str("runners:\n");
     }

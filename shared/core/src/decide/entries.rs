@@ -1,6 +1,8 @@
 //! Which runners a job's labels stand for: what an inline label says, or the entries of the
 //! repository's configuration.
 
+use std::collections::BTreeMap;
+
 use crate::config::{Config, GivingUp, RunnerSpec};
 use crate::ids::Region;
 use crate::labels::Label;
@@ -86,17 +88,22 @@ pub fn of_label(label: &Label, asked: &Asked, config: Option<&Config>, region: &
     })
 }
 
-/// The entries of the configuration that have a job's labels.
+/// The entries of the configuration that have a job's labels. Some may be `barred` to whoever asks for the
+/// job: their names, each with the reason.
 ///
 /// # Errors
 /// If there are some, and none of them can be launched.
-pub fn of_config(config: &Config, labels: &[Label]) -> Result<Entries, NoEntry> {
+pub fn of_config(config: &Config, labels: &[Label], barred: &BTreeMap<String, String>) -> Result<Entries, NoEntry> {
     let table = table()?;
     let mut entries = Entries {
         giving_up: config.giving_up,
         ..Entries::default()
     };
     for entry in config.resolve(labels) {
+        if let Some(why) = barred.get(&entry.name) {
+            entries.passed.push(why.clone());
+            continue;
+        }
         match with_types(entry.clone(), table) {
             Ok(spec) => entries.specs.push(spec),
             Err(error) => entries.passed.push(format!("the runner `{}`: {error}", entry.name)),
@@ -104,6 +111,8 @@ pub fn of_config(config: &Config, labels: &[Label]) -> Result<Entries, NoEntry> 
     }
     let passed = config.passed_over(labels).into_iter();
     entries.passed.extend(passed.map(|entry| entry.why.clone()));
+    // The attempts of an entry are refused alike.
+    entries.passed.dedup();
     if entries.specs.is_empty() && !entries.passed.is_empty() {
         return Err(NoEntry::AllPassed(entries.passed.join("; ")));
     }
@@ -166,9 +175,16 @@ mod tests {
             "runners:\n  - {name: huge, labels: [x], machine_image: dlami-base, gpu: t4, gpus: 64}\n  - {name: small, labels: [x], machine_image: dlami-base, gpu: t4}\n",
         )
         .unwrap();
-        let entries = of_config(&config, &labels(&["x"])).unwrap();
+        let entries = of_config(&config, &labels(&["x"]), &BTreeMap::new()).unwrap();
         assert_eq!(entries.specs.len(), 1);
         assert!(entries.passed[0].contains("`huge`"), "{:?}", entries.passed);
+    }
+
+    #[test]
+    fn what_is_barred_to_whoever_asks_is_passed_over_with_the_reason() {
+        let barred = BTreeMap::from([("gpu".to_owned(), "only `alice` may use it".to_owned())]);
+        let error = of_config(&Config::built_in().unwrap(), &labels(&["dayfly-gpu"]), &barred).unwrap_err();
+        assert_eq!(error, NoEntry::AllPassed("only `alice` may use it".to_owned()));
     }
 
     #[test]
@@ -176,14 +192,16 @@ mod tests {
         let config =
             Config::parse("runners:\n  - {name: huge, labels: [x], machine_image: dlami-base, gpu: t4, gpus: 64}\n")
                 .unwrap();
-        let error = of_config(&config, &labels(&["x"])).unwrap_err().to_string();
+        let error = of_config(&config, &labels(&["x"]), &BTreeMap::new())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("`huge`"), "{error}");
     }
 
     #[test]
     fn labels_that_no_entry_has_stand_for_nothing() {
         assert_eq!(
-            of_config(&Config::built_in().unwrap(), &labels(&["elsewhere"])),
+            of_config(&Config::built_in().unwrap(), &labels(&["elsewhere"]), &BTreeMap::new()),
             Ok(Entries::default())
         );
     }

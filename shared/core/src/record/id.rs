@@ -30,8 +30,8 @@ pub enum RecordId {
     Instance(InstanceId),
     /// A run.
     Run(RunKey),
-    /// A configuration.
-    Config(Repository),
+    /// A configuration, or the file of this name.
+    Config(Repository, Option<String>),
     /// The schedule's switch.
     Wake,
     /// The repositories that had jobs.
@@ -56,7 +56,7 @@ impl RecordId {
             Self::Bucket(id) => format!("BUCKET#{id}"),
             Self::Instance(id) => format!("INSTANCE#{id}"),
             Self::Run(key) => format!("RUN#{}", key.run),
-            Self::Config(repository) => format!("CONFIG#{repository}"),
+            Self::Config(repository, _) => format!("CONFIG#{repository}"),
             Self::Wake => "WAKE".to_owned(),
             Self::Watched => "WATCHED".to_owned(),
             Self::Patrol => "PATROL".to_owned(),
@@ -96,7 +96,8 @@ impl RecordId {
             Self::Bucket(_) => "BUCKET".to_owned(),
             Self::Instance(_) => "INSTANCE".to_owned(),
             Self::Run(key) => format!("ATTEMPT#{}", key.attempt),
-            Self::Config(_) => "CONFIG".to_owned(),
+            Self::Config(_, None) => "CONFIG".to_owned(),
+            Self::Config(_, Some(file)) => format!("FILE#{file}"),
             Self::Wake => "WAKE".to_owned(),
             Self::Watched => "WATCHED".to_owned(),
             Self::Patrol => "PATROL".to_owned(),

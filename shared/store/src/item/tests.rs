@@ -384,15 +384,23 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
             })
         }),
         run().prop_map(Record::from),
-        (repository(), option::of(".*"), option::of(".*"), time()).prop_map(|(repository, etag, text, checked_at)| {
-            Record::from(CachedConfig {
-                repository,
-                path: etag.clone(),
-                etag,
-                text,
-                checked_at,
-            })
-        }),
+        (
+            repository(),
+            option::of("[a-z.]{1,20}"),
+            option::of(".*"),
+            option::of(".*"),
+            time()
+        )
+            .prop_map(|(repository, file, etag, text, checked_at)| {
+                Record::from(CachedConfig {
+                    repository,
+                    file,
+                    path: etag.clone(),
+                    etag,
+                    text,
+                    checked_at,
+                })
+            }),
         (any::<bool>(), time()).prop_map(|(on, at)| Record::from(Wake { on, at })),
         btree_map(repository(), (any::<u64>(), time()), 0..4).prop_map(|all| {
             let watched = |(id, at)| WatchedRepository {

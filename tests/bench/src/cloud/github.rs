@@ -103,7 +103,7 @@ impl GitHub {
     fn repository_call(&mut self, request: &Request, name: &str, rest: &[&str]) -> Option<Reply> {
         match (&request.method, rest) {
             (&Method::GET, []) => Some(Reply::json(StatusCode::OK, &repository(name))),
-            (&Method::GET, ["contents", file]) => Some(self.contents(request, name, file)),
+            (&Method::GET, ["contents", file @ ..]) => Some(self.contents(request, name, &file.join("/"))),
             (&Method::GET, ["actions", "jobs", job]) => Some(Reply::json(StatusCode::OK, &workflow_job(job))),
             (&Method::GET, ["actions", "runs", run] | ["actions", "runs", run, "attempts", _]) => {
                 Some(Reply::json(StatusCode::OK, &workflow_run(name, run)))

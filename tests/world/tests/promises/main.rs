@@ -4,6 +4,7 @@
 mod admission;
 mod capacity;
 mod deaths;
+mod files;
 mod interruptions;
 mod labels;
 mod lifecycle;

@@ -1,17 +1,21 @@
 //! `.access.yml` of an organisation's repository `.cirun`: which runners of `.cirun.global.yml` may be
 //! used from where, and by whom.
 //!
-//! A policy is a repository with teams. A runner may be used by a job of that repository which a member of
-//! one of those teams triggered, if one of its policies says so. A runner that no rule names is for nobody.
+//! A policy is a repository, and who may use a runner from there: members of teams, users, or whoever may
+//! write to it. Where it says several, each must hold. A runner may be used if one of its policies says so,
+//! and one that no rule names is for nobody.
 //!
-//! <https://docs.cirun.io/reference/access-control>
+//! <https://docs.cirun.io/reference/access-control>, and for what is not written there the file of those
+//! who use it most, <https://github.com/conda-forge/.cirun/blob/master/.access.yml>.
 
 use std::collections::{HashMap, HashSet};
 
-use crate::config::finding::{Finding, Findings};
+use crate::config::finding::{ConfigError, Finding, Findings};
 use crate::config::node::{At, Fields, List, OneOrMore, Read};
+use crate::config::read::names;
 use crate::config::words::Name;
 use crate::config::yaml::{self, Node, shown};
+use crate::ids::Repository;
 use crate::spelling;
 
 /// Where it lies in the repository `.cirun`.
@@ -24,29 +28,53 @@ pub struct Access {
     pub rules: HashMap<String, Vec<Rule>>,
 }
 
-/// A repository, and the teams of its organisation that count there.
+/// A repository, and who counts there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// What the file calls it.
     pub id: String,
     /// The repository's name, without its owner.
     pub repository: String,
-    /// The teams, by their slugs.
-    pub teams: Vec<String>,
+    /// The teams, by their slugs, of one of which the user must be.
+    pub teams: Option<Vec<String>>,
+    /// The users, of whom it must be one.
+    pub users: Option<Vec<String>>,
+    /// Whether the user must be one who may write to the repository.
+    pub writers: bool,
+    /// Whether it holds for runs of pull requests too.
+    pub pull_requests: bool,
+    /// What it asks for and cannot be told, so that it lets nobody through.
+    pub unkept: Option<&'static str>,
 }
 
-impl Access {
-    /// The rule that lets a member of these teams use a runner from a repository of the organisation, if
-    /// one does.
+impl Rule {
+    /// Whether it is about a repository of the organisation.
     #[must_use]
-    pub fn allows(&self, runner: &str, repository: &str, teams: &[&str]) -> Option<&Rule> {
-        let mut rules = self.rules.get(runner)?.iter();
-        rules.find(|rule| {
-            rule.repository.eq_ignore_ascii_case(repository)
-                && teams
-                    .iter()
-                    .any(|team| rule.teams.iter().any(|one| one.eq_ignore_ascii_case(team)))
-        })
+    pub fn is_for(&self, repository: &Repository) -> bool {
+        self.repository.eq_ignore_ascii_case(repository.name())
+    }
+
+    /// Whom it lets through, in words.
+    #[must_use]
+    pub fn whom(&self) -> String {
+        if let Some(key) = self.unkept {
+            return format!("lets nobody through, because its `{key}` cannot be kept");
+        }
+        let quoted = |names: &[String]| format!("`{}`", names.join("`, `"));
+        let users = self.users.as_deref().map(quoted);
+        let teams = self.teams.as_deref().map(quoted);
+        let must = [
+            users.map(|users| format!("is one of {users}")),
+            self.writers.then(|| "may write to the repository".to_owned()),
+            teams.map(|teams| format!("is in a team of {teams}")),
+        ];
+        let must: Vec<String> = must.into_iter().flatten().collect();
+        let where_not = if self.pull_requests {
+            ""
+        } else {
+            ", and not for pull requests"
+        };
+        format!("is for whoever {}{where_not}", must.join(" and "))
     }
 }
 
@@ -55,15 +83,43 @@ impl Access {
 pub fn read(path: &str, text: &str) -> (Option<Access>, Vec<Finding>) {
     let mut findings = Findings::new(path);
     let access = match yaml::tree(text) {
-        Ok(root) => File::read(&root, &mut findings).map(|file| file.meaning(&mut findings)),
+        Ok(root) => look_at(&root, &mut findings),
         Err(errors) => {
             findings.unreadable(errors);
             None
         }
     };
-    let access = access.filter(|_| findings.errors() == 0);
     (access, findings.finish())
 }
+
+/// Reads a file that is to count.
+///
+/// # Errors
+/// If it cannot be used; the text has all errors, each with its line.
+pub fn of_file(path: &str, text: &str) -> Result<Access, ConfigError> {
+    let (access, findings) = read(path, text);
+    access.ok_or_else(|| ConfigError::new(findings, text))
+}
+
+/// What a file means. Nothing if there is an error.
+pub(in crate::config) fn look_at(root: &Node, findings: &mut Findings<'_>) -> Option<Access> {
+    let access = File::read(root, findings).map(|file| file.meaning(findings));
+    access.filter(|_| findings.errors() == 0)
+}
+
+/// What may stand in a policy.
+const POLICY: [&str; 7] = ["id", "repo", "teams", "users", ELSEWHERE, "roles", "pull_request"];
+
+/// Users whose names lie at a URL.
+const ELSEWHERE: &str = "users_from_json";
+
+/// The keys of which one must say whom a policy lets through.
+const WHOM: [&str; 3] = ["users", ELSEWHERE, "roles"];
+
+/// The roles of a repository that may write to it.
+///
+/// <https://docs.github.com/en/organizations/managing-user-access-to-your-organizations-repositories/managing-repository-roles/repository-roles-for-an-organization>
+const WRITERS: [&str; 3] = ["admin", "maintain", "write"];
 
 struct File {
     policies: List<Policy>,
@@ -99,15 +155,42 @@ impl Read for File {
 
 impl Read for Policy {
     fn read(node: &Node, findings: &mut Findings<'_>) -> Option<Self> {
-        let fields = Fields::of(node, &["id", "repo", "teams"], findings)?;
+        let fields = Fields::of(node, &POLICY, findings)?;
         let id: Option<At<Name>> = fields.take("id", true, findings);
         let repo: Option<At<Name>> = fields.take("repo", true, findings);
-        let teams: Option<At<OneOrMore<Name>>> = fields.take("teams", true, findings);
-        let (id, repo, teams) = (id?, repo?, teams?);
+        let is_named = WHOM.iter().any(|key| fields.has(key));
+        let teams = fields.take("teams", !is_named, findings);
+        let users: Option<At<OneOrMore<Name>>> = fields.take("users", false, findings);
+        let roles: Option<At<OneOrMore<Name>>> = fields.take("roles", false, findings);
+        let pull_requests: Option<At<bool>> = fields.take("pull_request", false, findings);
+        let mut unkept = None;
+        if let Some(roles) = &roles
+            && !WRITERS
+                .iter()
+                .all(|role| roles.value.0.iter().any(|one| one.value.0 == *role))
+        {
+            let message = "`roles` is kept for all who may write only, so this policy lets nobody through";
+            let hint = format!("say `roles: [{}]`, or name `users` or `teams`", WRITERS.join(", "));
+            findings.within("roles", |findings| findings.warning(roles.span, message, Some(hint)));
+            unkept = Some("roles");
+        }
+        if let Some(place) = fields.place(ELSEWHERE)
+            && users.is_none()
+        {
+            let message = format!("`{ELSEWHERE}` is a list that is not fetched, so this policy lets nobody through");
+            let hint = Some("name them under `users`".to_owned());
+            findings.within(ELSEWHERE, |findings| findings.warning(place, message, hint));
+            unkept = Some(ELSEWHERE);
+        }
+        let (id, repo) = (id?, repo?);
         let rule = Rule {
             id: id.value.0.clone(),
             repository: repo.value.0,
-            teams: teams.value.values().into_iter().map(|team| team.0).collect(),
+            teams: teams.map(names),
+            users: users.map(names),
+            writers: roles.is_some(),
+            pull_requests: pull_requests.is_none_or(|at| at.value),
+            unkept,
         };
         Some(Self { id, rule })
     }
@@ -139,10 +222,10 @@ impl File {
         for At { value: grant, .. } in self.control.0 {
             let name = grant.resource.value.0;
             if !seen.insert(name.clone()) {
-                let message = format!("`{}` has a rule already", shown(&name));
+                let message = format!("`{}` has a rule already, and the policies of both count", shown(&name));
                 let hint = Some("name all its policies in one".to_owned());
                 findings.within("access_control", |findings| {
-                    findings.error(grant.resource.span, message, hint);
+                    findings.warning(grant.resource.span, message, hint);
                 });
             }
             let rules = access.rules.entry(name).or_default();

@@ -141,11 +141,12 @@ fn a_job_whose_entries_are_all_passed_over_is_told_why() {
 }
 
 #[test]
-fn those_whose_jobs_are_taken_are_compared_as_github_does() {
-    let text = "run_only_when_triggered_by: octocat\nrunners: []\n";
+fn run_only_when_triggered_by_names_a_team() {
+    let text = "run_only_when_triggered_by: core\nrunners: []\n";
     let config = read(".cirun.yml", text, Context::default()).config.unwrap();
-    assert!(config.is_for("OctoCat") && !config.is_for("mallory"));
-    assert!(Config::built_in().unwrap().is_for("mallory"));
+    let actors = config.actors.unwrap();
+    assert_eq!((actors.users.len(), actors.teams), (0, vec!["core".to_owned()]));
+    assert_eq!(Config::built_in().unwrap().actors, None);
 }
 
 const ACCESS: &str = "version: 1
@@ -164,23 +165,46 @@ access_control:
 ";
 
 #[test]
-fn a_runner_may_be_used_from_a_policys_repository_by_a_member_of_its_teams() {
-    let (access, findings) = access::read(access::PATH, ACCESS);
-    assert!(findings.is_empty(), "{findings:?}");
-    let access = access.unwrap();
-    for (runner, repository, teams, rule) in [
-        ("gpu-runner", "cirun-demo", &["demo"][..], Some("demo")),
-        ("gpu-runner", "Cirun-Demo", &["other", "CORE"], Some("demo")),
-        ("gpu-runner", "cirun-demo", &["alpha"], None),
-        ("gpu-runner", "cirun-sandbox", &["core"], None),
-        ("cpu-runner", "cirun-sandbox", &["alpha"], Some("sandbox")),
-        ("cpu-runner", "elsewhere", &["core"], None),
-        ("cpu-runner", "cirun-demo", &[], None),
-        ("aws-runner", "cirun-demo", &["core"], None),
-    ] {
-        let found = access.allows(runner, repository, teams).map(|rule| rule.id.as_str());
-        assert_eq!(found, rule, "{runner} from {repository} by {teams:?}");
-    }
+fn a_policy_says_where_and_by_whom_a_runner_may_be_used() {
+    let more = "
+  - id: conda
+    repo: conda-smithy-feedstock
+    roles: [admin, maintain, write]
+    users: [octocat]
+    pull_request: false
+  - {id: far, repo: cirun-demo, users_from_json: https://example.com/users.json}
+  - {id: admins, repo: cirun-demo, roles: admin}
+access_control:
+  - {resource: gpu-runner, policies: [conda, far, admins]}
+";
+    let text = ACCESS.replace("access_control:\n", more.trim_start_matches('\n'));
+    let (access, findings) = access::read(access::PATH, &text);
+    let shown: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            ".access.yml:14:33: warning: `users_from_json` is a list that is not fetched, so this policy lets nobody through; name them under `users`",
+            ".access.yml:15:43: warning: `roles` is kept for all who may write only, so this policy lets nobody through; say `roles: [admin, maintain, write]`, or name `users` or `teams`",
+            ".access.yml:18:15: warning: `gpu-runner` has a rule already, and the policies of both count; name all its policies in one",
+        ]
+    );
+    let rules = access.unwrap().rules;
+    let told = |runner: &str| -> Vec<String> {
+        let each = rules[runner].iter();
+        each.map(|rule| format!("{} {} {}", rule.id, rule.repository, rule.whom()))
+            .collect()
+    };
+    assert_eq!(
+        told("gpu-runner"),
+        [
+            "conda conda-smithy-feedstock is for whoever is one of `octocat` and may write to the repository, and not for pull requests",
+            "far cirun-demo lets nobody through, because its `users_from_json` cannot be kept",
+            "admins cirun-demo lets nobody through, because its `roles` cannot be kept",
+            "demo cirun-demo is for whoever is in a team of `core`, `demo`",
+        ]
+    );
+    assert_eq!(told("cpu-runner").len(), 2);
+    assert!(!rules.contains_key("aws-runner"));
 }
 
 #[test]
@@ -192,7 +216,6 @@ fn a_file_of_rules_with_an_error_allows_nothing_and_says_why() {
         &ACCESS.replace("policies: [demo]", "policies: [dmeo]"),
         &ACCESS.replace("    teams: [core, alpha]\n", ""),
         &ACCESS.replace("id: sandbox", "id: demo"),
-        &ACCESS.replace("resource: cpu-runner", "resource: gpu-runner"),
         &ACCESS.replace("teams: [core, demo]", "teams: []"),
         "access_control: [\n",
     ] {

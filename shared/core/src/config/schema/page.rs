@@ -12,7 +12,7 @@ const INTRODUCTION: &str = "\
 <!-- Made by `make docs` from shared/core/src/config/keys.rs; a test compares the two. -->
 
 What a repository's jobs may run on stands in `.dayfly.yml` on its default branch. `.github/dayfly.yml` is \
-looked for too, and then `.cirun.yml`; the first that is there counts. A repository without any has the label \
+looked for too, and then `.cirun.yml`; the first that is there counts, and the log of `launch` names the others. A repository without any has the label \
 `dayfly-gpu`, and no file is needed for labels that say themselves what they want.
 
 ```yaml
@@ -26,11 +26,17 @@ runners:
     fallback: on-demand
 ```
 
-`dayfly validate` finds everything that is wrong with a file, each with its line and what is allowed. What is \
+`dayfly validate` finds everything that is wrong with a file, each with its line and what is allowed, and with `--base` whether it goes together with the file that it extends. What is \
 wrong fails the jobs that need the file, with the same words, and nobody else's. A key that is not known is a \
 warning. For an editor's help point it to \
 [schema/dayfly.schema.json](../schema/dayfly.schema.json). A file has at most 64 KiB; keys that begin with `x-` are your own, for what YAML's aliases stand for. \
 `dayfly migrate` writes the `.dayfly.yml` that means the same as a `.cirun.yml`.
+
+Where a `.cirun.yml` counts, or there is no file, the runners of `.cirun.global.yml` in the organisation's repository \
+`.cirun` come after the repository's own. If there is an `.access.yml` beside it, they are for those only whom a \
+rule lets use them from the repository, and one that no rule names is for nobody. A team that \
+`run_only_when_triggered_by` names there goes before the one that the repository names. `.dayfly.yml` has `extends`, \
+`actors` and `teams` for that.
 ";
 
 /// The whole of `docs/configuration.md`.

@@ -99,6 +99,33 @@ fn the_pages_examples_in_yaml_are_read() {
     assert!(blocks.all(|block| read(block.split("```").next().unwrap_or_default()).is_some()));
 }
 
+/// What is wrong in a way that no schema can say: two keys that do not go together, two of a name, a
+/// value that only its reader understands.
+const BEYOND: [&str; 1] = ["names-twice.yml"];
+
+#[test]
+fn the_schema_takes_every_valid_file_and_refuses_those_that_it_can_tell() {
+    let schema = jsonschema::validator_for(&value()).unwrap();
+    let (mut taken, mut refused, mut beyond) = (0, 0, Vec::new());
+    for (name, text) in crate::config::tests::corpus("config") {
+        // What is no YAML is no JSON either.
+        let Some(json) = read(&text) else { continue };
+        let reading = read_file(&name, &text, Context::default());
+        let errors: Vec<String> = schema.iter_errors(&json).map(|error| error.to_string()).collect();
+        if reading.findings.is_empty() {
+            assert!(errors.is_empty(), "{name}: {errors:?}");
+            taken += 1;
+        } else if reading.config.is_none() {
+            if errors.is_empty() {
+                beyond.push(name);
+            }
+            refused += 1;
+        }
+    }
+    assert_eq!(beyond, BEYOND);
+    assert!(taken >= 5 && refused >= 8, "{taken} taken, {refused} refused");
+}
+
 trait Names {
     fn concat_names(&self) -> Vec<&'static str>;
 }
