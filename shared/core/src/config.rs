@@ -25,8 +25,8 @@ pub use choose::{Choice, Format, PATHS, choose};
 pub use finding::{ConfigError, Finding, Severity};
 pub use render::{Look, all as rendered};
 pub use spec::{
-    AllocationStrategy, Breaker, Fallback, MAX_RERUNS, MachineImage, Rebalance, RerunOnDemand, RerunPolicy, RerunWhat,
-    RunnerSpec, Volume, VolumeType,
+    AllocationStrategy, Breaker, Fallback, ImageName, MAX_RERUNS, MachineImage, NoImage, Rebalance, RerunOnDemand,
+    RerunPolicy, RerunWhat, RunnerSpec, Volume, VolumeType,
 };
 
 use finding::Findings;

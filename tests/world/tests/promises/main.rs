@@ -4,6 +4,7 @@
 mod admission;
 mod capacity;
 mod deaths;
+mod instances;
 mod interruptions;
 mod labels;
 mod lifecycle;
