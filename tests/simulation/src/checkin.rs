@@ -204,6 +204,7 @@ fn disobeyed(event: Event) -> Event {
             heartbeat,
             drain,
             hook,
+            startup,
             ..
         } => Event::Claimed {
             jit_config,
@@ -211,6 +212,7 @@ fn disobeyed(event: Event) -> Event {
             lifetime: NEVER,
             drain,
             hook,
+            startup,
         },
         Event::HeartbeatAnswered(_) => Event::HeartbeatAnswered(Order::Continue),
         Event::ProgressAnswered(_) => Event::ProgressAnswered(Order::Continue),
@@ -226,6 +228,7 @@ fn understood(what: &CheckIn, body: &str, hook: bool, now: Timestamp) -> Vec<Eve
             lifetime: answer.lifetime(),
             drain: answer.drain(),
             hook,
+            startup: answer.startup(),
             jit_config: JitConfig(answer.jit_config),
         });
         return claimed.into_iter().collect();
