@@ -100,7 +100,7 @@ impl Hook {
 }
 
 /// For its owner alone, for it may hold what others need not read.
-fn write_private(file: &Path, text: &str, owner: Option<(u32, u32)>) -> io::Result<()> {
+pub(crate) fn write_private(file: &Path, text: &str, owner: Option<(u32, u32)>) -> io::Result<()> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

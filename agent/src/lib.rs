@@ -22,6 +22,7 @@ pub mod poweroff;
 pub mod processes;
 pub mod runner;
 pub mod settings;
+pub mod startup;
 pub mod supervisor;
 pub mod transport;
 pub mod worker;

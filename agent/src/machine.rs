@@ -11,6 +11,7 @@ use dayfly_core::checkin::{
 };
 use dayfly_core::deadlines::RECLAIM_SLACK;
 
+mod startup;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -67,6 +68,14 @@ impl End {
 enum Life {
     /// It asks for its runner.
     Claiming,
+    /// The startup script runs since `since` and is killed at `until`, and not waited for any more one
+    /// `KILL_PATIENCE` after that. Then the runner starts.
+    Preparing {
+        jit_config: JitConfig,
+        since: Moment,
+        until: Moment,
+        killed: bool,
+    },
     /// The runner listens or runs a job.
     Working,
     /// The interruption hook runs since `since` and is killed at `until`; then the runner is asked to
@@ -157,6 +166,7 @@ impl State {
         match &self.life {
             Life::Claiming => Some(living),
             Life::Working => Some(living.min(beat).min(self.leave_by.unwrap_or(Moment::MAX))),
+            Life::Preparing { until, .. } => Some(living.min(beat).min(*until)),
             Life::Saving { until, .. } => Some(beat.min(*until)),
             Life::Draining { kill_at, .. } => Some(beat.min(*kill_at)),
             Life::Leaving { give_up_at } => Some(*give_up_at),
@@ -168,7 +178,7 @@ impl State {
     fn phase(&self) -> Phase {
         match self.life {
             Life::Claiming | Life::Working if self.job == Job::Running => Phase::Running,
-            Life::Claiming | Life::Working => Phase::Listening,
+            Life::Claiming | Life::Preparing { .. } | Life::Working => Phase::Listening,
             _ => Phase::Draining,
         }
     }
@@ -185,6 +195,11 @@ impl State {
     fn wind_down(&mut self, end: End, grace: Duration, now: Moment) -> Vec<Action> {
         match &mut self.life {
             Life::Leaving { .. } | Life::AwaitingReclaim { .. } | Life::Over => Vec::new(),
+            Life::Preparing { .. } => {
+                let mut actions = vec![Action::KillStartup];
+                actions.extend(self.leave(end, now));
+                actions
+            }
             Life::Claiming | Life::Working if !self.runner_alive => self.leave(end, now),
             Life::Draining { kill_at, killed, .. } => {
                 // The first reason stands: it is why the job ended. The patience may shrink.
@@ -319,22 +334,35 @@ impl State {
                 *kill_at = now + KILL_PATIENCE;
                 vec![Action::KillRunner]
             }
-            Life::Claiming | Life::Working if now >= self.lifetime_end => {
+            Life::Claiming | Life::Preparing { .. } | Life::Working if now >= self.lifetime_end => {
                 self.wind_down(End::new(GoodbyeReason::Lifetime), LIFETIME_GRACE, now)
             }
-            Life::Claiming | Life::Working if now >= self.last_contact + self.unreachable => {
+            Life::Claiming | Life::Preparing { .. } | Life::Working if now >= self.last_contact + self.unreachable => {
                 self.wind_down(End::new(GoodbyeReason::Unreachable), UNREACHABLE_GRACE, now)
+            }
+            Life::Preparing { until, killed, .. } if now >= *until => {
+                if *killed {
+                    return self.prepared(false, "it did not end when it was killed", "", now);
+                }
+                *killed = true;
+                *until = now + KILL_PATIENCE;
+                vec![Action::KillStartup]
             }
             Life::Working if self.leave_by.is_some_and(|leave_by| now >= leave_by) => {
                 let end = End::because(GoodbyeReason::Finished, "the runner did not leave after its job");
                 self.wind_down(end, UNREACHABLE_GRACE, now)
             }
-            Life::Working | Life::Saving { .. } | Life::Draining { .. }
+            Life::Preparing { .. } | Life::Working | Life::Saving { .. } | Life::Draining { .. }
                 if self.next_heartbeat.is_some_and(|next| now >= next) =>
             {
                 vec![self.beat()]
             }
-            Life::Claiming | Life::Working | Life::Saving { .. } | Life::Draining { .. } | Life::Over => Vec::new(),
+            Life::Claiming
+            | Life::Preparing { .. }
+            | Life::Working
+            | Life::Saving { .. }
+            | Life::Draining { .. }
+            | Life::Over => Vec::new(),
         }
     }
 
@@ -403,20 +431,19 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
             lifetime,
             drain,
             hook,
+            startup,
         } => {
             // An answer that comes after the end began: the registration is GitHub's to expire.
             if state.life != Life::Claiming {
                 return Vec::new();
             }
-            state.life = Life::Working;
-            state.runner_alive = true;
             state.last_contact = now;
             state.heartbeat = heartbeat;
             state.next_heartbeat = Some(now + heartbeat);
             state.drain = drain;
             state.hook = hook;
             state.lifetime_end = state.lifetime_end.min(now + lifetime);
-            vec![Action::StartRunner(jit_config)]
+            state.prepare(jit_config, startup, now)
         }
         // Nothing is to be heard before that.
         Event::ClaimPostponed(wait) => {
@@ -425,6 +452,7 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
         }
         // Not even a goodbye: it would be refused too.
         Event::ClaimRefused if state.life == Life::Claiming => state.power_off(),
+        Event::StartupEnded { ok, words, last_lines } => state.prepared(ok, &words, &last_lines, now),
         Event::RunnerStarted => vec![Action::Report {
             stage: Stage::RunnerStarted,
             detail: None,

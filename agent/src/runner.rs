@@ -1,5 +1,6 @@
 //! GitHub's runner as a process.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,7 +37,8 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Starts the runner. What it and its hooks say goes to `events`. With a `message` it is a
+    /// Starts the runner, and with it all that a job runs, with the variables `env`: none of them replaces
+    /// one of the agent's own. What it and its hooks say goes to `events`. With a `message` it is a
     /// messenger's and fails its job with that.
     ///
     /// # Errors
@@ -44,6 +46,7 @@ impl Runner {
     pub fn start(
         settings: &Settings,
         jit_config: JitConfig,
+        env: &BTreeMap<String, String>,
         message: Option<&JobMessage>,
         events: UnboundedSender<Event>,
     ) -> io::Result<Self> {
@@ -53,6 +56,7 @@ impl Runner {
         let mut command = Command::new(settings.runner_dir.join("run.sh"));
         command.current_dir(&settings.runner_dir);
         account::confine(&mut command, account.as_ref());
+        command.envs(env);
         command.envs(own(&scripts, &jit_config, account::is_root(account.as_ref())));
         if message.is_some() {
             // Its machine may be too small to install what the runner needs for other languages, and

@@ -1,6 +1,7 @@
 //! The shell around [`machine`]: it has the clock, the network and the processes, and decides
 //! nothing.
 
+use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -28,6 +29,7 @@ use crate::machine::{Action, Event, JitConfig, State, decide};
 use crate::notice;
 use crate::runner::Runner;
 use crate::settings::Settings;
+use crate::startup::Startup;
 use crate::{hooks, log, poweroff};
 
 /// The worker's name in the list of processes.
@@ -165,6 +167,7 @@ async fn run(settings: Settings) -> Result<(), String> {
         runner: None,
         claimed: Arc::default(),
         hook: None,
+        startup: None,
     };
     log::info("agent_up", env!("CARGO_PKG_VERSION"), &[]);
     shell.report(Stage::AgentUp, None);
@@ -198,18 +201,27 @@ struct Shell {
     runner: Option<Runner>,
     claimed: Arc<OnceLock<Claimed>>,
     hook: Option<Hook>,
+    startup: Option<Startup>,
 }
 
 /// What a claim was answered with, as far as it is nothing to decide on.
 struct Claimed {
     runner: String,
     on_interruption: Option<String>,
+    startup_script: Option<String>,
+    env: BTreeMap<String, String>,
     message: Option<JobMessage>,
 }
 
 impl Shell {
     fn act(&mut self, action: Action) {
         match action {
+            Action::RunStartup => self.run_startup(),
+            Action::KillStartup => {
+                if let Some(startup) = self.startup.take() {
+                    startup.kill();
+                }
+            }
             Action::StartRunner(jit_config) => self.start_runner(jit_config),
             Action::AskToStart { run, attempt } => self.ask_to_start(run, attempt),
             Action::RunHook { at, limit } => self.run_hook(at, limit),
@@ -260,13 +272,39 @@ impl Shell {
     }
 
     fn start_runner(&mut self, jit_config: JitConfig) {
-        let message = self.claimed.get().and_then(|claimed| claimed.message.as_ref());
-        match Runner::start(&self.settings, jit_config, message, self.events.clone()) {
+        let claimed = self.claimed.get();
+        let message = claimed.and_then(|claimed| claimed.message.as_ref());
+        let none = BTreeMap::new();
+        let env = claimed.map_or(&none, |claimed| &claimed.env);
+        match Runner::start(&self.settings, jit_config, env, message, self.events.clone()) {
             Ok(runner) => {
                 self.runner = Some(runner);
                 tell(&self.events, Event::RunnerStarted);
             }
             Err(error) => tell(&self.events, Event::RunnerNotStarted(error.to_string())),
+        }
+    }
+
+    fn run_startup(&mut self) {
+        let started = match self.claimed.get() {
+            Some(Claimed {
+                startup_script: Some(text),
+                env,
+                ..
+            }) => Startup::start(&self.settings, text, env, self.events.clone()),
+            _ => Err(std::io::Error::other("there is none")),
+        };
+        match started {
+            Ok(startup) => self.startup = Some(startup),
+            Err(error) => {
+                log::warn("startup_not_started", &error.to_string(), &[]);
+                let ended = Event::StartupEnded {
+                    ok: false,
+                    words: format!("not started: {error}"),
+                    last_lines: String::new(),
+                };
+                tell(&self.events, ended);
+            }
         }
     }
 
@@ -335,9 +373,12 @@ impl Shell {
                 Ok(answer) => {
                     log::set_runner(&answer.runner);
                     let hook = answer.on_interruption.is_some();
+                    let startup = answer.startup();
                     claimed.get_or_init(|| Claimed {
                         runner: answer.runner.clone(),
                         on_interruption: answer.on_interruption.clone(),
+                        startup_script: answer.startup_script.clone(),
+                        env: answer.env.clone(),
                         message: answer.message.clone(),
                     });
                     tell(
@@ -347,6 +388,7 @@ impl Shell {
                             lifetime: answer.lifetime(),
                             drain: answer.drain(),
                             hook,
+                            startup,
                             jit_config: JitConfig(answer.jit_config),
                         },
                     );

@@ -464,3 +464,81 @@ async fn the_runner_is_an_unprivileged_user() {
         world.log()
     );
 }
+
+#[tokio::test]
+async fn a_startup_script_runs_before_the_runner_with_the_variables_that_the_job_has_too() {
+    const SCRIPT_SECRET: &str = "c2NyaXB0LWluLXNlY3JldA";
+    let mut world = World::new(
+        r#"
+        "$ACTIONS_RUNNER_HOOK_JOB_STARTED"
+        env >job-env
+        "$ACTIONS_RUNNER_HOOK_JOB_COMPLETED"
+        "#,
+    )
+    .await;
+    let mut answer = claim();
+    answer["startup_script"] = json!(format!(
+        "# {SCRIPT_SECRET}\nsleep 2\nenv >\"$PWD/startup-env\"\nsetsid sleep 1000 &\n"
+    ));
+    answer["startup_seconds"] = json!(60);
+    answer["env"] = json!({
+        "HF_HOME": "/mnt/models of \"mine\"",
+        "ACTIONS_RUNNER_HOOK_JOB_STARTED": "/bin/true",
+    });
+    world.answer_claims([(200, answer)]);
+    world.start();
+    world.next_that("progress", stage("startup_started")).await;
+    world.next_that("heartbeat", |body| body["phase"] == "listening").await;
+    let finished = world.next_that("progress", stage("startup_finished")).await;
+    let detail = finished.body["detail"].as_str().unwrap().to_owned();
+    assert!(detail.starts_with("exit status 0, after "), "{detail}");
+    world.next_that("progress", stage("job_started")).await;
+    assert_eq!(world.next("goodbye").await.body["reason"], "finished");
+    world.powered_off().await;
+    for file in ["startup-env", "job-env"] {
+        let env = fs::read_to_string(world.runner_file(file)).unwrap();
+        assert!(
+            env.lines().any(|line| line == "HF_HOME=/mnt/models of \"mine\""),
+            "{file}: {env}"
+        );
+        assert!(!env.contains("DAYFLY_"), "{file}: {env}");
+    }
+    let log = world.log();
+    for secret in [SCRIPT_SECRET, "HF_HOME", "/mnt/models", JIT_CONFIG] {
+        assert!(!log.contains(secret), "{secret} in {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_startup_script_that_fails_or_takes_too_long_ends_the_instance_with_its_last_lines() {
+    for (script, limit, words) in [
+        (
+            "echo begun\nfalse || echo 'no such package: ffmpegg' >&2\nexit 3",
+            60,
+            ["exit status 3, after ", "no such package: ffmpegg"],
+        ),
+        (
+            "echo waiting for a lock\nsetsid sleep 1000 & sleep 1000",
+            1,
+            ["took too long and was killed, after ", "waiting for a lock"],
+        ),
+    ] {
+        let mut world = World::new("touch ran").await;
+        let mut answer = claim();
+        answer["startup_script"] = json!(script);
+        answer["startup_seconds"] = json!(limit);
+        world.answer_claims([(200, answer)]);
+        world.start();
+        let goodbye = world.next("goodbye").await.body;
+        assert_eq!(goodbye["reason"], "startup_failed");
+        let detail = goodbye["detail"].as_str().unwrap();
+        assert!(detail.starts_with(words[0]) && detail.contains(words[1]), "{detail}");
+        world.powered_off().await;
+        assert!(!world.runner_file("ran").exists());
+        let reported = world
+            .calls()
+            .into_iter()
+            .find(|call| call.body["stage"] == "startup_finished");
+        assert_eq!(reported.unwrap().body["detail"], detail);
+    }
+}

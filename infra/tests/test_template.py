@@ -57,7 +57,9 @@ class Template(unittest.TestCase):
         policies = list(self.resources[role]["Properties"].get("Policies", []))
         policies += [p for p in self.of_type("AWS::IAM::Policy").values()
                      if {"Ref": role} in p["Roles"]]
-        return [s for p in policies for s in p["PolicyDocument"]["Statement"]]
+        statements = [s for p in policies for s in p["PolicyDocument"]["Statement"]]
+        # What holds only if a parameter is given counts as if it were.
+        return [s["Fn::If"][1] if "Fn::If" in s else s for s in statements]
 
     def actions(self, role):
         return {a for s in self.statements(role) for a in as_list(s["Action"])}
@@ -172,6 +174,26 @@ class Template(unittest.TestCase):
              ("lambda:InvokeFunction", checkin,
               {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}})])
 
+    def test_an_instance_with_a_role_of_the_owners_checks_in_just_so(self):
+        policy, = self.of_type("AWS::IAM::ManagedPolicy").values()
+        checkin = self.statements("InstanceRole")
+        self.assertEqual(policy["PolicyDocument"]["Statement"], checkin)
+        self.assertNotIn("Roles", policy)
+
+    def test_launch_passes_other_roles_and_groups_only_if_the_owner_names_them(self):
+        raw = self.resources["LaunchRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+        optional = {s["Fn::If"][1]["Sid"]: s["Fn::If"] for s in raw if "Fn::If" in s}
+        self.assertEqual(set(optional), {"LaunchWithSecurityGroupsOfTheOwners", "GiveInstancesRolesOfTheOwners"})
+        for condition, parameter in (("OtherSecurityGroups", "JobSecurityGroupArns"), ("OtherRoles", "JobRoleArns")):
+            self.assertEqual(self.template["Parameters"][parameter]["Default"], "")
+            named, = (c for c in optional.values() if c[0] == condition)
+            self.assertIn(f"'Ref': '{parameter}'", str(named[1]["Resource"]))
+            self.assertEqual(named[2], {"Ref": "AWS::NoValue"})
+
+    def test_launch_makes_versions_of_no_template_that_is_launched_from_as_it_is(self):
+        make, = (s for s in self.statements("LaunchRole") if "ec2:CreateLaunchTemplateVersion" in as_list(s["Action"]))
+        self.assertIn("launch-template/${LaunchTemplateVariants}", make["Resource"]["Fn::Sub"])
+
     def test_the_public_reaches_the_webhook_by_its_url_and_nothing_else(self):
         public = [p for p in self.of_type("AWS::Lambda::Permission").values() if p["Principal"] == "*"]
         webhook = {"Ref": "WebhookFunction"}
@@ -252,6 +274,18 @@ class Template(unittest.TestCase):
         self.assertNotIn("SecurityGroupIngress", group)
         self.assertEqual(self.of_type("AWS::EC2::SecurityGroupIngress"), {})
 
+    def test_launch_copies_all_that_the_template_says(self):
+        # What else it said would be left out of the variants (shared/ec2/src/variants.rs).
+        data = self.launch_template()
+        self.assertEqual(set(data), {
+            "ImageId", "InstanceType", "IamInstanceProfile", "SecurityGroupIds", "InstanceInitiatedShutdownBehavior",
+            "MetadataOptions", "Monitoring", "BlockDeviceMappings", "TagSpecifications", "UserData"})
+        self.assertEqual(set(data["MetadataOptions"]), {
+            "HttpEndpoint", "HttpTokens", "HttpPutResponseHopLimit", "HttpProtocolIpv6", "InstanceMetadataTags"})
+        for mapping in data["BlockDeviceMappings"]:
+            self.assertEqual(set(mapping), {"DeviceName", "Ebs"})
+            self.assertEqual(set(mapping["Ebs"]), {"VolumeType", "VolumeSize", "Encrypted", "DeleteOnTermination"})
+
     def test_user_data_holds_no_secret_and_fits(self):
         text = self.launch_template()["UserData"]["Fn::Base64"]["Fn::Sub"]
         for secret in ("GitHubPrivateKeyParameter", "WebhookSecretParameter", "GitHubAppId"):
@@ -275,7 +309,7 @@ class Template(unittest.TestCase):
 
     def test_every_output_that_others_read_is_there(self):
         for name in ("WebhookUrl", "CheckinUrl", "TableName", "BusName", "MinuteScheduleName",
-                     "LaunchTemplateId", "SubnetIds", "InstanceRoleArn", "DrillRoleArn", "DeadLettersUrl", "AlarmsTopicArn",
+                     "LaunchTemplateId", "SubnetIds", "InstanceRoleArn", "CheckInPolicyArn", "DrillRoleArn", "DeadLettersUrl", "AlarmsTopicArn",
                      *(f"{function}FunctionName" for function in FUNCTIONS)):
             self.assertIn(name, self.template["Outputs"])
 

@@ -22,6 +22,7 @@ fn claimed() -> Event {
         lifetime: LIFETIME,
         drain: DRAIN,
         hook: false,
+        startup: None,
     }
 }
 
@@ -660,4 +661,140 @@ fn a_runner_that_does_not_leave_after_its_job_is_made_to() {
         ),
         (131, exited(0), vec![goodbye(GoodbyeReason::Finished, Some(end))]),
     ]);
+}
+
+const SCRIPT: Duration = Duration::from_secs(100);
+
+/// A claim's answer with a startup script.
+fn claimed_with_startup() -> Event {
+    let mut claimed = claimed();
+    if let Event::Claimed { startup, .. } = &mut claimed {
+        *startup = Some(SCRIPT);
+    }
+    claimed
+}
+
+fn script_ended(ok: bool, words: &str, last_lines: &str) -> Event {
+    Event::StartupEnded {
+        ok,
+        words: words.to_owned(),
+        last_lines: last_lines.to_owned(),
+    }
+}
+
+/// A story that begins with a startup script at second 1.
+fn preparing(rest: Vec<(u64, Event, Vec<Action>)>) -> State {
+    let begun = vec![Action::RunStartup, report(Stage::StartupStarted, None)];
+    let mut steps = vec![(1, claimed_with_startup(), begun)];
+    steps.extend(rest);
+    story(steps)
+}
+
+#[test]
+fn the_runner_starts_once_its_startup_script_is_through_and_the_instance_is_heard_of_meanwhile() {
+    let state = preparing(vec![
+        (31, Event::Tick, vec![beat(Phase::Listening)]),
+        (32, Event::HeartbeatAnswered(Order::Continue), vec![]),
+        (
+            40,
+            script_ended(true, "exit status 0", "ready"),
+            vec![
+                report(Stage::StartupFinished, Some("exit status 0, after 39 s")),
+                Action::StartRunner(jit()),
+            ],
+        ),
+        (41, Event::RunnerStarted, vec![report(Stage::RunnerStarted, None)]),
+        (42, Event::JobStarted, vec![report(Stage::JobStarted, None)]),
+        (50, exited(0), vec![goodbye(GoodbyeReason::Finished, None)]),
+    ]);
+    assert!(!state.is_claiming());
+}
+
+#[test]
+fn a_startup_script_that_fails_ends_the_instance_with_its_last_lines() {
+    for (words, last_lines, told) in [
+        (
+            "exit status 2",
+            "no such package\ngiving up",
+            "exit status 2, after 9 s; its last lines:\nno such package\ngiving up",
+        ),
+        ("not started: no bash", "", "not started: no bash, after 9 s"),
+    ] {
+        preparing(vec![
+            (
+                10,
+                script_ended(false, words, last_lines),
+                vec![
+                    report(Stage::StartupFinished, Some(told)),
+                    goodbye(GoodbyeReason::StartupFailed, Some(told)),
+                ],
+            ),
+            (11, Event::GoodbyeDone(Some(Order::Stop)), vec![Action::PowerOff]),
+        ]);
+    }
+}
+
+#[test]
+fn a_startup_script_that_takes_too_long_is_killed_and_is_none_that_went_well() {
+    let late = "took too long and was killed, after 101 s; its last lines:\nstill at it";
+    for ok in [false, true] {
+        preparing(vec![
+            (90, Event::Tick, vec![beat(Phase::Listening)]),
+            (101, Event::Tick, vec![Action::KillStartup]),
+            (
+                102,
+                script_ended(ok, "ended by a signal", "still at it"),
+                vec![
+                    report(Stage::StartupFinished, Some(late)),
+                    goodbye(GoodbyeReason::StartupFailed, Some(late)),
+                ],
+            ),
+        ]);
+    }
+    let never = "took too long and was killed, after 105 s";
+    preparing(vec![
+        (90, Event::Tick, vec![beat(Phase::Listening)]),
+        (101, Event::Tick, vec![Action::KillStartup]),
+        (
+            106,
+            Event::Tick,
+            vec![
+                report(Stage::StartupFinished, Some(never)),
+                goodbye(GoodbyeReason::StartupFailed, Some(never)),
+            ],
+        ),
+        (107, script_ended(true, "exit status 0", ""), vec![]),
+    ]);
+}
+
+#[test]
+fn whatever_ends_the_instance_ends_its_startup_script() {
+    let noticed_words = "spot notice: terminate at 2026-11-22T10:00:00Z";
+    for (event, end) in [
+        (
+            Event::ProgressAnswered(Order::Stop),
+            goodbye(GoodbyeReason::Stopped, None),
+        ),
+        (
+            Event::ProgressAnswered(Order::Drain),
+            goodbye(GoodbyeReason::Drained, None),
+        ),
+        (noticed(120), goodbye(GoodbyeReason::Interrupted, Some(noticed_words))),
+        (
+            Event::Shutdown,
+            goodbye(GoodbyeReason::Stopped, Some("the operating system is shutting down")),
+        ),
+    ] {
+        preparing(vec![
+            (5, event, vec![Action::KillStartup, end]),
+            (6, script_ended(true, "exit status 0", ""), vec![]),
+        ]);
+    }
+    let mut cut_off = State::new(at(21_600), at(50));
+    assert_eq!(decide(&mut cut_off, claimed_with_startup(), at(1)).len(), 2);
+    assert_eq!(decide(&mut cut_off, Event::Tick, at(31)), [beat(Phase::Listening)]);
+    assert_eq!(
+        decide(&mut cut_off, Event::Tick, at(51)),
+        [Action::KillStartup, goodbye(GoodbyeReason::Unreachable, None)]
+    );
 }

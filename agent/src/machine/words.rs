@@ -34,11 +34,22 @@ pub enum Event {
         drain: Duration,
         /// Whether something is to be run before an interruption ends a job.
         hook: bool,
+        /// How long the startup script may take, if there is one.
+        startup: Option<Duration>,
     },
     /// The control plane has this instance wait so long for its runner.
     ClaimPostponed(Duration),
     /// The control plane has nothing for this instance and never will.
     ClaimRefused,
+    /// The startup script ended, or could not be started.
+    StartupEnded {
+        /// Whether all is ready.
+        ok: bool,
+        /// How it ended.
+        words: String,
+        /// The last of what it said.
+        last_lines: String,
+    },
     /// The runner's process runs.
     RunnerStarted,
     /// The runner's process could not be started.
@@ -97,6 +108,10 @@ pub enum Event {
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// Run the startup script.
+    RunStartup,
+    /// End the startup script's processes at once.
+    KillStartup,
     /// Start the GitHub runner.
     StartRunner(JitConfig),
     /// Ask the control plane whether this job may begin, and let it begin or fail it.

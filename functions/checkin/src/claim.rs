@@ -1,5 +1,6 @@
 //! The claim: the JIT config is minted late, once, and handed out once.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dayfly_core::checkin::{ClaimAnswer, JobMessage};
@@ -148,6 +149,8 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
     }
 
     fn claim_answer(&self, caller: &InstanceId, runner: &Runner, config: &JitConfig) -> ClaimAnswer {
+        let startup = runner.startup_limit(&self.deadlines);
+        let spec = runner.plan.spec();
         let lifetime = runner.lifetime_deadline(&self.deadlines);
         ClaimAnswer {
             runner: runner.name.registration(caller, runner.mints),
@@ -155,7 +158,13 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
             heartbeat_seconds: self.deadlines.heartbeat.as_secs(),
             lifetime_seconds: lifetime.since(runner.since).as_secs(),
             drain_seconds: self.deadlines.drain.as_secs(),
-            on_interruption: runner.plan.spec().on_interruption.clone(),
+            on_interruption: spec.on_interruption.clone(),
+            startup_script: startup.and(spec.startup_script.clone()),
+            startup_seconds: startup.unwrap_or_default().as_secs(),
+            env: match runner.message {
+                None => spec.env.clone(),
+                Some(_) => BTreeMap::new(),
+            },
             message: runner.message.as_ref().map(|message| JobMessage {
                 run: message.run,
                 attempt: message.job.attempt,

@@ -144,7 +144,7 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
                 tracing::info!(reason = ?body.reason, detail = body.detail, "the instance says goodbye");
                 let runner = self
                     .change(&caller, &body.instance, now, |runner| {
-                        checkin::goodbye(runner, body.reason, now, &self.deadlines)
+                        checkin::goodbye(&checkin::explained(runner, &body), body.reason, now, &self.deadlines)
                     })
                     .await?;
                 let answer = runner.map_or(Order::Stop.into(), |runner| {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use dayfly_core::config::Files;
+use dayfly_core::config::{Files, RunnerSpec};
 use dayfly_core::decide::entries::{self, Entries, NoEntry};
 use dayfly_core::labels;
 use dayfly_core::record::Job;
@@ -55,11 +55,38 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         }
         let mut barred = BTreeMap::new();
         for entry in asked_for {
-            if let Err(why) = self.may_use(&mut who, files, &entry.name).await? {
+            let why = match self.may_use(&mut who, files, &entry.name).await? {
+                Err(why) => Some(why),
+                Ok(()) => self.missing_subnets(entry).await?,
+            };
+            if let Some(why) = why {
                 barred.insert(entry.name.clone(), why);
             }
         }
         Ok(entries::of_config(config, &job.labels, &barred)?)
+    }
+
+    /// What is wrong with the subnets of an entry: one that does not exist is told, be there others.
+    async fn missing_subnets(&self, spec: &RunnerSpec) -> Result<Option<String>, NoPlan> {
+        let missing = self.zones.missing(&self.fleet, &spec.subnets).await;
+        let missing = missing.map_err(|error| {
+            NoPlan::Unavailable(
+                format!(
+                    "the subnets of `{}` could not be looked up; EC2 says {error}",
+                    spec.name
+                ),
+                None,
+            )
+        })?;
+        let missing: Vec<String> = missing.iter().map(|subnet| format!("`{subnet}`")).collect();
+        Ok((!missing.is_empty()).then(|| {
+            format!(
+                "the runner `{}` has the subnets {} among its `subnets`, which do not exist in {}: name others, or none to be in the stack's own",
+                spec.name,
+                missing.join(", "),
+                self.region,
+            )
+        }))
     }
 }
 

@@ -12,7 +12,7 @@ use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::FlowError;
 use dayfly_ports::{
     Bus, Clock, Fleet, FleetAnswer, FleetInstance, FleetRequest, GitHub, InstanceView, Parameters, Quotas, Schedule,
-    Scope, Store, StoreError,
+    Scope, Store, StoreError, Surroundings,
 };
 
 use crate::queue::Begun;
@@ -24,10 +24,12 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     /// The pools to ask for a runner's next attempt, after what befell them of late.
     pub(crate) async fn placements(&self, runner: &Runner, now: Timestamp) -> Result<Vec<Placement>, FlowError> {
         let rung = runner.plan.rung();
-        let all = self
-            .zones
-            .placements(&self.fleet, &self.subnets, &rung.spec.instance_types)
-            .await?;
+        let subnets = match rung.spec.subnets.as_slice() {
+            [] => &self.subnets,
+            own => own,
+        };
+        let types = &rung.spec.instance_types;
+        let all = self.zones.placements(&self.fleet, subnets, types).await?;
         let memory = memory::recall(&self.store).await;
         Ok(pools::steer(all, rung.lifecycle, &memory, now))
     }
@@ -248,6 +250,12 @@ fn request(call: &FleetCall) -> FleetRequest {
         image: call.rung.image.clone(),
         root_device: call.rung.root_device.clone(),
         disk_gib: spec.disk_gib,
+        volume: spec.volume,
+        tags: spec.tags.clone(),
+        surroundings: Surroundings {
+            security_groups: spec.security_groups.clone(),
+            instance_profile: spec.instance_profile.clone(),
+        },
         lifecycle: call.rung.lifecycle,
         strategy: spec.allocation_strategy,
         max_price: spec.max_price,

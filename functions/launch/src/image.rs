@@ -1,4 +1,4 @@
-//! Images: SSM paths resolved, root devices looked up, both kept for a while.
+//! Images: SSM paths and names resolved, root devices looked up, all kept for a while.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use dayfly_core::config::MachineImage;
 use dayfly_core::ids::ImageId;
 use dayfly_core::machines::Arch;
 use dayfly_core::time::Timestamp;
-use dayfly_ports::{Fleet, FleetErrorKind, Image, ParameterError, Parameters};
+use dayfly_ports::{Fleet, FleetError, FleetErrorKind, Image, ParameterError, Parameters};
 use secrecy::ExposeSecret as _;
 
 use crate::NoPlan;
@@ -19,7 +19,7 @@ const FRESH: Duration = Duration::from_secs(3600);
 /// Images by what the configuration calls them.
 #[derive(Debug, Default)]
 pub struct ImageCache {
-    known: RefCell<HashMap<String, (Image, Timestamp)>>,
+    known: RefCell<HashMap<(String, Arch), (Image, Timestamp)>>,
 }
 
 impl ImageCache {
@@ -31,30 +31,51 @@ impl ImageCache {
         wanted: &MachineImage,
         now: Timestamp,
     ) -> Result<Image, NoPlan> {
-        let name = match wanted {
-            MachineImage::Ami(image) => image.as_str().to_owned(),
-            MachineImage::Parameter(path) => format!("ssm:{path}"),
-            MachineImage::Alias(alias) => alias.to_string(),
+        let name = wanted.written();
+        let arch = match wanted {
+            MachineImage::Newest { arch: Some(arch), .. } => *arch,
+            // Whoever knows the machine has said its architecture; this is the usual one.
+            _ => Arch::X86_64,
         };
-        if let Some((image, at)) = self.known.borrow().get(&name)
+        if let Some((image, at)) = self.known.borrow().get(&(name.clone(), arch))
             && now.since(*at) < FRESH
         {
             return Ok(image.clone());
         }
-        let id = match wanted {
-            MachineImage::Ami(image) => image.clone(),
-            MachineImage::Parameter(path) => resolve(parameters, path).await?,
-            // Whoever knows the machine has said its architecture; this is the usual one.
-            MachineImage::Alias(alias) => resolve(parameters, &alias.parameter(Arch::X86_64)).await?,
+        let image = match wanted {
+            MachineImage::Ami(image) => looked_up(fleet, image, &name).await?,
+            MachineImage::Parameter(path) => looked_up(fleet, &resolve(parameters, path).await?, &name).await?,
+            MachineImage::Alias(alias) => {
+                let id = resolve(parameters, &alias.parameter(arch)).await?;
+                looked_up(fleet, &id, &name).await?
+            }
+            MachineImage::Newest { name: asked, .. } => {
+                let found = fleet.newest_image(asked, arch).await;
+                found.map_err(|error| not_found(&error, &format!("an image `{name}` for {arch}"), &name))?
+            }
+            // Whoever knows the machine has chosen one.
+            MachineImage::Fitting => {
+                return Err(NoPlan::Refused(
+                    "it is not known which image fits the machine: name a `machine_image`".to_owned(),
+                ));
+            }
         };
-        let image = fleet.image(&id).await.map_err(|error| match error.kind {
-            FleetErrorKind::BadRequest => NoPlan::Refused(format!(
-                "the image {id} (`machine_image: {name}`) cannot be used in this account and region; EC2 says {error}"
-            )),
-            _ => NoPlan::Unavailable(format!("the image {id} could not be looked up; EC2 says {error}"), None),
-        })?;
-        self.known.borrow_mut().insert(name, (image.clone(), now));
+        self.known.borrow_mut().insert((name, arch), (image.clone(), now));
         Ok(image)
+    }
+}
+
+async fn looked_up<F: Fleet>(fleet: &F, id: &ImageId, name: &str) -> Result<Image, NoPlan> {
+    let found = fleet.image(id).await;
+    found.map_err(|error| not_found(&error, &format!("the image {id}"), name))
+}
+
+fn not_found(error: &FleetError, what: &str, name: &str) -> NoPlan {
+    match error.kind {
+        FleetErrorKind::BadRequest => NoPlan::Refused(format!(
+            "{what} (`machine_image: {name}`) cannot be used in this account and region; EC2 says {error}"
+        )),
+        _ => NoPlan::Unavailable(format!("{what} could not be looked up; EC2 says {error}"), None),
     }
 }
 
@@ -65,5 +86,16 @@ async fn resolve<P: Parameters>(parameters: &P, path: &str) -> Result<ImageId, N
         )),
         ParameterError::Unavailable { .. } => NoPlan::Unavailable(error.to_string(), None),
     })?;
-    Ok(ImageId::new(value.expose_secret()))
+    let value = value.expose_secret().trim();
+    if !is_image_id(value) {
+        return Err(NoPlan::Refused(format!(
+            "`machine_image: ssm:{path}`: the SSM parameter does not hold an AMI id, `ami-…`"
+        )));
+    }
+    Ok(ImageId::new(value))
+}
+
+fn is_image_id(text: &str) -> bool {
+    text.strip_prefix("ami-")
+        .is_some_and(|digits| matches!(digits.len(), 8 | 17) && digits.bytes().all(|b| b.is_ascii_hexdigit()))
 }

@@ -1,33 +1,40 @@
-//! Which zone each of the stack's subnets lies in, looked up once.
+//! Which zone each subnet lies in, looked up once.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use dayfly_core::capacity::{Placement, Pool};
 use dayfly_core::ids::{InstanceType, SubnetId, Zone};
-use dayfly_ports::{Fleet, FleetError};
+use dayfly_ports::{Fleet, FleetError, FleetErrorKind};
 
-/// The zones of the stack's subnets.
+/// Where a subnet lies that EC2 does not know: no zone is called so.
+const NOWHERE: &str = "unknown";
+
+/// The zones of subnets.
 #[derive(Debug, Default)]
 pub struct ZoneCache {
-    known: RefCell<Vec<(SubnetId, Zone)>>,
+    known: RefCell<BTreeMap<SubnetId, Zone>>,
 }
 
 impl ZoneCache {
-    /// Every type in every subnet's zone.
+    /// Every type in every subnet's zone. A subnet that does not exist is left out; if none does, EC2 is
+    /// left to say so of each.
     pub(crate) async fn placements<F: Fleet>(
         &self,
         fleet: &F,
         subnets: &[SubnetId],
         types: &[InstanceType],
     ) -> Result<Vec<Placement>, FleetError> {
-        if self.known.borrow().is_empty() {
-            let zones = fleet.zones(subnets).await?;
-            *self.known.borrow_mut() = zones;
+        let mut zones = self.of(fleet, subnets).await?;
+        if zones.is_empty() {
+            zones = subnets
+                .iter()
+                .map(|subnet| (subnet.clone(), Zone::new(NOWHERE)))
+                .collect();
         }
-        let known = self.known.borrow();
         let mut placements: Vec<Placement> = Vec::new();
         for instance_type in types {
-            for (subnet, zone) in known.iter() {
+            for (subnet, zone) in &zones {
                 let placement = Placement {
                     pool: Pool {
                         instance_type: instance_type.clone(),
@@ -41,5 +48,37 @@ impl ZoneCache {
             }
         }
         Ok(placements)
+    }
+
+    /// Those of the subnets that do not exist.
+    pub(crate) async fn missing<F: Fleet>(&self, fleet: &F, subnets: &[SubnetId]) -> Result<Vec<SubnetId>, FleetError> {
+        let found = self.of(fleet, subnets).await?;
+        let is_missing = |subnet: &&SubnetId| found.iter().all(|(one, _)| one != *subnet);
+        Ok(subnets.iter().filter(is_missing).cloned().collect())
+    }
+
+    /// The zones of those of the subnets that exist, in their order.
+    async fn of<F: Fleet>(&self, fleet: &F, subnets: &[SubnetId]) -> Result<Vec<(SubnetId, Zone)>, FleetError> {
+        let unknown: Vec<SubnetId> = {
+            let known = self.known.borrow();
+            subnets
+                .iter()
+                .filter(|one| !known.contains_key(*one))
+                .cloned()
+                .collect()
+        };
+        if !unknown.is_empty() {
+            match fleet.zones(&unknown).await {
+                Ok(zones) => self.known.borrow_mut().extend(zones),
+                // None of these exists.
+                Err(error) if error.kind == FleetErrorKind::BadRequest && error.code.starts_with("InvalidSubnet") => {
+                    tracing::warn!(%error, "subnets do not exist");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let known = self.known.borrow();
+        let zone_of = |subnet: &SubnetId| Some((subnet.clone(), known.get(subnet)?.clone()));
+        Ok(subnets.iter().filter_map(zone_of).collect())
     }
 }

@@ -4,6 +4,7 @@
 //! Who is calling is the instance id in the role session that signed the call, never a field of
 //! the body. Each body names its instance all the same, so that a mix-up is refused.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,15 @@ pub struct ClaimAnswer {
     /// Bash text to run before an interruption ends a job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_interruption: Option<String>,
+    /// Bash text to run as root before the runner starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup_script: Option<String>,
+    /// Seconds that it may take.
+    #[serde(default)]
+    pub startup_seconds: u64,
+    /// Environment variables of that script, the runner and its jobs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
     /// What to tell a job in place of running it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<JobMessage>,
@@ -69,6 +79,13 @@ impl ClaimAnswer {
     #[must_use]
     pub fn lifetime(&self) -> Duration {
         Duration::from_secs(self.lifetime_seconds)
+    }
+
+    /// Time that the startup script may take, if there is one.
+    #[must_use]
+    pub fn startup(&self) -> Option<Duration> {
+        let limit = Duration::from_secs(self.startup_seconds);
+        self.startup_script.as_ref().map(|_| limit)
     }
 
     /// Time that a drain may take.
@@ -152,6 +169,10 @@ pub struct HeartbeatRequest {
 pub enum Stage {
     /// The agent runs.
     AgentUp,
+    /// The startup script was started.
+    StartupStarted,
+    /// The startup script ended; how, is in the detail.
+    StartupFinished,
     /// The GitHub runner was started.
     RunnerStarted,
     /// A job began.
@@ -200,6 +221,8 @@ pub enum GoodbyeReason {
     RunnerFailed,
     /// GitHub refused the runner's version.
     RunnerOutdated,
+    /// The startup script failed, or took too long.
+    StartupFailed,
 }
 
 impl GoodbyeReason {
@@ -215,6 +238,7 @@ impl GoodbyeReason {
             Self::Lifetime => "the instance reached its maximum lifetime",
             Self::Unreachable => "the instance could not reach the control plane",
             Self::RunnerFailed => "the runner could not be started, or broke",
+            Self::StartupFailed => "its startup script failed, or took too long",
             Self::RunnerOutdated => "GitHub refused the runner's version: deploy a newer one",
         }
     }

@@ -31,8 +31,8 @@ pub use files::{ExtendsError, Files, Place};
 pub use finding::{ConfigError, Finding, Severity};
 pub use render::{Look, all as rendered};
 pub use spec::{
-    AllocationStrategy, Breaker, Fallback, MAX_RERUNS, MachineImage, Rebalance, RerunOnDemand, RerunPolicy, RerunWhat,
-    RunnerSpec, Volume, VolumeType,
+    AllocationStrategy, Breaker, Fallback, ImageName, MAX_RERUNS, MachineImage, NoImage, Rebalance, RerunOnDemand,
+    RerunPolicy, RerunWhat, RunnerSpec, Volume, VolumeType,
 };
 
 use finding::Findings;

@@ -124,7 +124,9 @@ impl FromStr for ImageAlias {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, ImageName, NoImage};
+    use crate::ids::InstanceType;
+    use crate::machines::Table;
 
     #[test]
     fn a_name_leads_to_the_parameter_of_its_architecture() {
@@ -178,6 +180,41 @@ mod tests {
             Config::messenger().unwrap().image,
             ImageAlias::Ubuntu2404.image(Arch::Arm64)
         );
+    }
+
+    #[test]
+    fn an_image_that_is_not_named_is_one_with_a_driver_for_the_machine() {
+        let table = Table::embedded().unwrap();
+        let fitting = |types: &[&str]| {
+            let types: Vec<InstanceType> = types.iter().map(|name| InstanceType::new(*name)).collect();
+            MachineImage::Fitting.on_types(&types, table)
+        };
+        for (types, image) in [
+            (
+                &["g5.xlarge", "g6.xlarge"][..],
+                ImageAlias::DlamiBase.image(Arch::X86_64),
+            ),
+            (&["g5g.xlarge"], ImageAlias::DlamiBase.image(Arch::Arm64)),
+            (&["c7g.large"], ImageAlias::Ubuntu2404.image(Arch::Arm64)),
+            (&["c7i.large", "g5.xlarge"], ImageAlias::DlamiBase.image(Arch::X86_64)),
+        ] {
+            assert_eq!(fitting(types), Ok(image), "{types:?}");
+        }
+        assert!(matches!(fitting(&["p3dn.24xlarge"]), Err(NoImage::NoDriver(_))));
+        assert!(matches!(
+            fitting(&["g5.xlarge", "x99.large"]),
+            Err(NoImage::UnknownType(_))
+        ));
+        let name = ImageName {
+            name: "my-*".to_owned(),
+            owner: "self".to_owned(),
+        };
+        let newest = |arch| MachineImage::Newest {
+            name: name.clone(),
+            arch,
+        };
+        let types = [InstanceType::new("x99g.large")];
+        assert_eq!(newest(None).on_types(&types, table), Ok(newest(Some(Arch::Arm64))));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub use self::globs::{Glob, Globs};
 pub use self::read::{PolicyError, PolicyErrors};
 use crate::capacity::InstanceLifecycle;
 use crate::config::RunnerSpec;
-use crate::ids::{InstanceType, Repository};
+use crate::ids::{InstanceType, Repository, SecurityGroupId, SubnetId};
 use crate::labels::Label;
 use crate::money::MicroDollars;
 
@@ -43,6 +43,12 @@ pub struct Policy {
     pub regions: Globs,
     /// The instance types that may be launched.
     pub instance_types: Globs,
+    /// The subnets that a configuration may name. Those of the stack are there without a name.
+    pub subnets: Globs,
+    /// The security groups that it may name.
+    pub security_groups: Globs,
+    /// The instance profiles that it may name.
+    pub instance_profiles: Globs,
     /// What an hour of an instance may cost at most.
     pub max_price: Option<MicroDollars>,
     /// How long an instance may live at most.
@@ -204,13 +210,17 @@ pub struct Admitted {
 }
 
 impl Default for Policy {
-    /// What holds in a stack that was given no policy: anything goes but code from outside.
+    /// What holds in a stack that was given no policy: anything goes but code from outside, and what gives
+    /// an instance the powers of something else in the account.
     fn default() -> Self {
         Self {
             organizations: Globs::all(),
             repositories: Globs::all(),
             regions: Globs::all(),
             instance_types: Globs::all(),
+            subnets: Globs::default(),
+            security_groups: Globs::default(),
+            instance_profiles: Globs::default(),
             max_price: None,
             max_lifetime: None,
             limits: Limits::default(),
@@ -246,6 +256,7 @@ impl Policy {
     ) -> Result<Admitted, Refused> {
         self.admit_repository(asker.repository)?;
         self.admit_region(asker.region)?;
+        self.admit_surroundings(spec)?;
         let mut spec = self.narrowed(spec);
         let mut without = Vec::new();
         for name in std::mem::take(&mut spec.instance_types) {
@@ -297,6 +308,39 @@ impl Policy {
         }
         let words = format!("`{region}` is none of {}: name one of these", self.regions);
         Err(Refused::new("regions", words))
+    }
+
+    /// Whether an entry of a repository's configuration may have what it names in place of the stack's own:
+    /// subnets, security groups, an instance profile. They let it reach, and be, what others in the account
+    /// cannot, so only what the policy lists is had.
+    ///
+    /// # Errors
+    /// The first rule that refuses.
+    pub fn admit_surroundings(&self, spec: &RunnerSpec) -> Result<(), Refused> {
+        let subnets = spec.subnets.iter().map(SubnetId::as_str);
+        let groups = spec.security_groups.iter().map(SecurityGroupId::as_str);
+        for (rule, key, allowed, name) in subnets
+            .map(|name| ("subnets", "subnets", &self.subnets, name))
+            .chain(groups.map(|name| ("security_groups", "security_groups", &self.security_groups, name)))
+            .chain(spec.instance_profile.iter().map(|name| {
+                (
+                    "instance_profiles",
+                    "instance_profile",
+                    &self.instance_profiles,
+                    name.as_str(),
+                )
+            }))
+        {
+            // An ARN ends with the profile's name, which no other of the account has.
+            let last = name.rsplit('/').next().unwrap_or(name);
+            if !allowed.has(name) && !allowed.has(last) {
+                let words = format!(
+                    "`{name}` is none of {allowed}: leave `{key}` out to have the stack's own. The owner of the AWS account can add it"
+                );
+                return Err(Refused::new(rule, words));
+            }
+        }
+        Ok(())
     }
 
     /// Whether an instance type may be launched. What spot capacity costs is held down by the price that

@@ -5,7 +5,7 @@
 //!
 //! No minimum capacity is asked for: fewer instances than wanted are better than none.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::create_fleet::builders::CreateFleetFluentBuilder;
@@ -17,11 +17,12 @@ use aws_sdk_ec2::types::{
     TargetCapacitySpecificationRequest, VolumeType,
 };
 use dayfly_core::capacity::{InstanceLifecycle, Placement};
-use dayfly_core::config::AllocationStrategy;
+use dayfly_core::config::{self, AllocationStrategy};
 use dayfly_core::money::MicroDollars;
 use dayfly_ports::FleetRequest;
 use dayfly_settings::Ec2Settings;
 
+use crate::variants::Template;
 use crate::{TAG_FLEET, TAG_INSTALLATION, TAG_MANAGED, TAG_NAME, TAG_REPOSITORY, TAG_STACK};
 
 /// EC2 takes no more pools in one call.
@@ -29,21 +30,25 @@ const MAX_OVERRIDES: usize = 300;
 
 /// The call that a request makes. Nothing in it but the request and the settings: a repeated call has
 /// to say the same to be the same.
-pub(crate) fn call(client: &Client, settings: &Ec2Settings, request: &FleetRequest) -> CreateFleetFluentBuilder {
+pub(crate) fn call(
+    client: &Client,
+    settings: &Ec2Settings,
+    template: Template,
+    request: &FleetRequest,
+) -> CreateFleetFluentBuilder {
     let template = FleetLaunchTemplateSpecificationRequest::builder()
-        .launch_template_id(&settings.launch_template)
-        // The stack's updates make new versions and leave the default one as it was.
-        .version("$Latest")
+        .launch_template_id(template.id)
+        .version(template.version)
         .build();
     let config = FleetLaunchTemplateConfigRequest::builder()
         .launch_template_specification(template)
         .set_overrides(Some(overrides(request)))
         .build();
-    let tags = tags(settings, request);
     let tagged = |resource: ResourceType| {
+        let tags = tags(settings, request, resource != ResourceType::Fleet);
         TagSpecification::builder()
             .resource_type(resource)
-            .set_tags(Some(tags.clone()))
+            .set_tags(Some(tags))
             .build()
     };
     let call = client
@@ -155,7 +160,9 @@ const TEMPLATE_DEVICE: &str = "/dev/sda1";
 /// template maps, that one is taken out: there would be two volumes else.
 fn volumes(request: &FleetRequest) -> Vec<FleetBlockDeviceMappingRequest> {
     let volume = FleetEbsBlockDeviceRequest::builder()
-        .volume_type(VolumeType::Gp3)
+        .volume_type(volume_type(request.volume.kind.unwrap_or(config::VolumeType::Gp3)))
+        .set_iops(request.volume.iops.and_then(|iops| i32::try_from(iops).ok()))
+        .set_throughput(request.volume.throughput.and_then(|rate| i32::try_from(rate).ok()))
         .encrypted(true)
         .delete_on_termination(true)
         .set_volume_size(request.disk_gib.and_then(|gib| i32::try_from(gib).ok()))
@@ -173,9 +180,19 @@ fn volumes(request: &FleetRequest) -> Vec<FleetBlockDeviceMappingRequest> {
     std::iter::once(root).chain(unused).collect()
 }
 
-/// What is known of an instance by its tags alone.
-fn tags(settings: &Ec2Settings, request: &FleetRequest) -> Vec<Tag> {
-    let tags = [
+fn volume_type(kind: config::VolumeType) -> VolumeType {
+    match kind {
+        config::VolumeType::Gp3 => VolumeType::Gp3,
+        config::VolumeType::Gp2 => VolumeType::Gp2,
+        config::VolumeType::Io1 => VolumeType::Io1,
+        config::VolumeType::Io2 => VolumeType::Io2,
+    }
+}
+
+/// What is known of an instance by its tags alone, and what its entry of the configuration wants on it: of
+/// ours it may replace the one that consoles show, and no other.
+fn tags(settings: &Ec2Settings, request: &FleetRequest, with_theirs: bool) -> Vec<Tag> {
+    let ours = [
         (TAG_NAME, format!("dayfly {}", request.scope.repository)),
         (TAG_STACK, settings.stack.clone()),
         (TAG_FLEET, request.fleet.to_string()),
@@ -183,6 +200,13 @@ fn tags(settings: &Ec2Settings, request: &FleetRequest) -> Vec<Tag> {
         (TAG_INSTALLATION, request.scope.installation.to_string()),
         (TAG_MANAGED, "true".to_owned()),
     ];
+    let theirs = request.tags.iter().filter(|_| with_theirs);
+    let mut tags: BTreeMap<&str, &str> = theirs.map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    for (key, value) in &ours {
+        if *key != TAG_NAME || !tags.contains_key(key) {
+            tags.insert(key, value);
+        }
+    }
     tags.into_iter()
         .map(|(key, value)| Tag::builder().key(key).value(value).build())
         .collect()

@@ -53,6 +53,8 @@ pub(crate) fn kind_of(code: &str) -> FleetErrorKind {
         | "ValidationError"
         | "MalformedQueryString"
         | "VolumeTypeNotAvailableInZone" => FleetErrorKind::BadRequest,
+        // Made a moment ago, and not known everywhere yet.
+        "InvalidLaunchTemplateId.VersionNotFound" => FleetErrorKind::Unknown,
         // `InvalidAMIID.NotFound`, `InvalidFleetConfiguration` (a type that a zone does not have),
         // `MissingInput`, `Unsupported`, `AuthFailure.ServiceLinkedRoleCreationNotPermitted` …
         _ if BAD_REQUESTS.iter().any(|prefix| code.starts_with(prefix)) => FleetErrorKind::BadRequest,
@@ -94,6 +96,7 @@ mod tests {
             ("InvalidSubnetID.NotFound", BadRequest),
             ("InvalidLaunchTemplateId.NotFound", BadRequest),
             ("MissingParameter", BadRequest),
+            ("InvalidLaunchTemplateId.VersionNotFound", Unknown),
             ("UnauthorizedOperation", BadRequest),
             ("AuthFailure", BadRequest),
             ("AuthFailure.ServiceLinkedRoleCreationNotPermitted", BadRequest),

@@ -3,9 +3,11 @@
 
 mod answer;
 mod fleet;
+mod images;
 mod kind;
 mod subnets;
 mod terminate;
+mod variants;
 mod view;
 
 use std::time::{Duration, SystemTime};
@@ -16,13 +18,16 @@ use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::primitives::DateTime;
 use aws_sdk_ec2::types::{Filter, InstanceType as SdkInstanceType, Reservation};
 use dayfly_aws::{SdkConfig, failure};
+use dayfly_core::config::ImageName;
 use dayfly_core::ids::{FleetId, ImageId, InstanceId, InstanceType, SubnetId, Zone};
+use dayfly_core::machines::Arch;
 use dayfly_core::money::MicroDollars;
 use dayfly_ports::{Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetRequest, Image, InstanceView};
 
 pub use dayfly_settings::Ec2Settings;
 
 use kind::kind_of;
+use variants::Known;
 
 /// Marks the instances of one stack: no other is ever seen or ended.
 pub const TAG_STACK: &str = "dayfly:stack";
@@ -51,6 +56,7 @@ const NO_ANSWER: &str = "NoAnswer";
 pub struct Ec2Fleet {
     client: Client,
     settings: Ec2Settings,
+    known: Known,
 }
 
 impl Ec2Fleet {
@@ -70,6 +76,7 @@ impl Ec2Fleet {
         Self {
             client: Client::from_conf(config),
             settings,
+            known: Known::default(),
         }
     }
 
@@ -99,7 +106,8 @@ impl Ec2Fleet {
 
 impl Fleet for Ec2Fleet {
     async fn create(&self, request: &FleetRequest) -> Result<FleetAnswer, FleetError> {
-        let answer = fleet::call(&self.client, &self.settings, request)
+        let template = self.template(&request.surroundings).await?;
+        let answer = fleet::call(&self.client, &self.settings, template, request)
             .send()
             .await
             .map_err(|error| refused(&error))?;
@@ -125,30 +133,11 @@ impl Fleet for Ec2Fleet {
     }
 
     async fn image(&self, image: &ImageId) -> Result<Image, FleetError> {
-        let answer = self
-            .client
-            .describe_images()
-            .image_ids(image.as_str())
-            .send()
-            .await
-            .map_err(|error| refused(&error))?;
-        let not_usable = |message: &str| FleetError {
-            kind: FleetErrorKind::BadRequest,
-            code: "InvalidAMIID.NotFound".to_owned(),
-            message: format!("image `{image}` {message}"),
-            pool: None,
-        };
-        let found = answer
-            .images()
-            .first()
-            .ok_or_else(|| not_usable("does not exist in this region, or this account may not see it"))?;
-        let root_device = found
-            .root_device_name()
-            .ok_or_else(|| not_usable("has no root device: take one that starts from an EBS volume"))?;
-        Ok(Image {
-            image: image.clone(),
-            root_device: root_device.to_owned(),
-        })
+        self.image_of(image).await
+    }
+
+    async fn newest_image(&self, name: &ImageName, arch: Arch) -> Result<Image, FleetError> {
+        self.newest_of(name, arch).await
     }
 
     async fn spot_price(&self, instance_type: &InstanceType, zone: &Zone) -> Result<Option<MicroDollars>, FleetError> {

@@ -4,3 +4,4 @@ mod creating;
 mod describing;
 mod ending;
 mod support;
+mod surrounding;

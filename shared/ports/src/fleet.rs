@@ -1,8 +1,11 @@
 //! EC2.
 
+use std::collections::BTreeMap;
+
 use dayfly_core::capacity::{FleetError, InstanceLifecycle, Placement};
-use dayfly_core::config::AllocationStrategy;
-use dayfly_core::ids::{FleetId, ImageId, InstanceId, InstanceType, SubnetId, Zone};
+use dayfly_core::config::{AllocationStrategy, ImageName, Volume};
+use dayfly_core::ids::{FleetId, ImageId, InstanceId, InstanceType, SecurityGroupId, SubnetId, Zone};
+use dayfly_core::machines::Arch;
 use dayfly_core::money::MicroDollars;
 use dayfly_core::time::Timestamp;
 
@@ -27,12 +30,35 @@ pub struct FleetRequest {
     pub root_device: String,
     /// The root volume's size in GiB, if not the image's own.
     pub disk_gib: Option<u32>,
+    /// What kind of root volume it is.
+    pub volume: Volume,
+    /// Tags of the instances and their volumes, besides our own.
+    pub tags: BTreeMap<String, String>,
+    /// What the instances have in place of the stack's own.
+    pub surroundings: Surroundings,
     /// How the instances are bought.
     pub lifecycle: InstanceLifecycle,
     /// How EC2 picks among pools of spot capacity.
     pub strategy: AllocationStrategy,
     /// What an hour of one instance may cost at most.
     pub max_price: Option<MicroDollars>,
+}
+
+/// What a fleet's instances have in place of what the stack gives its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Surroundings {
+    /// Their security groups; the stack's own, if none is given.
+    pub security_groups: Vec<SecurityGroupId>,
+    /// Their instance profile, by name or ARN; the stack's own, if not given.
+    pub instance_profile: Option<String>,
+}
+
+impl Surroundings {
+    /// Whether nothing is in the place of the stack's own.
+    #[must_use]
+    pub fn are_the_stacks(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a fleet call came to: instances and errors may both be there, or neither.
@@ -130,6 +156,9 @@ pub trait Fleet {
 
     /// Looks an image up.
     async fn image(&self, image: &ImageId) -> Result<Image, FleetError>;
+
+    /// The newest image that goes by a name, for machines of an architecture.
+    async fn newest_image(&self, name: &ImageName, arch: Arch) -> Result<Image, FleetError>;
 
     /// What an hour of spot capacity costs there now, if EC2 tells.
     async fn spot_price(&self, instance_type: &InstanceType, zone: &Zone) -> Result<Option<MicroDollars>, FleetError>;

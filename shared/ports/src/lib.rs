@@ -17,7 +17,7 @@ mod store;
 pub use bus::{Bus, BusError};
 pub use clock::Clock;
 pub use dayfly_core::capacity::{FleetError, FleetErrorKind};
-pub use fleet::{Fleet, FleetAnswer, FleetInstance, FleetRequest, Image, InstanceState, InstanceView};
+pub use fleet::{Fleet, FleetAnswer, FleetInstance, FleetRequest, Image, InstanceState, InstanceView, Surroundings};
 pub use github::{
     ApiError, ApiErrorKind, CheckView, ConfigFile, FailedDelivery, GitHub, JitConfig, JobStatus, JobView, Minted,
     Removal, RerunAnswer, RunView, RunnerView, Scope,

@@ -63,6 +63,9 @@ impl GitHubSettings {
 pub struct Ec2Settings {
     /// The launch template's id.
     pub launch_template: String,
+    /// The id of the template whose versions are for runners with security groups or an instance profile of
+    /// their own; nothing in a function that launches nothing.
+    pub launch_template_variants: Option<String>,
     /// The value of the tag `dayfly:stack`: only instances with it are ours.
     pub stack: String,
 }
@@ -165,6 +168,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
     pub fn ec2(&self) -> Result<Ec2Settings, SettingError> {
         Ok(Ec2Settings {
             launch_template: self.required("LAUNCH_TEMPLATE_ID", "the EC2 launch template of the stack")?,
+            launch_template_variants: self.optional("LAUNCH_TEMPLATE_VARIANTS_ID"),
             stack: self.stack()?,
         })
     }

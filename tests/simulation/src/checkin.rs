@@ -209,6 +209,7 @@ fn disobeyed(event: Event) -> Event {
             heartbeat,
             drain,
             hook,
+            startup,
             ..
         } => Event::Claimed {
             jit_config,
@@ -216,6 +217,7 @@ fn disobeyed(event: Event) -> Event {
             lifetime: NEVER,
             drain,
             hook,
+            startup,
         },
         Event::HeartbeatAnswered(_) => Event::HeartbeatAnswered(Order::Continue),
         Event::ProgressAnswered(_) => Event::ProgressAnswered(Order::Continue),
@@ -231,6 +233,7 @@ fn understood(what: &CheckIn, body: &str, hook: bool, now: Timestamp) -> Vec<Eve
             lifetime: answer.lifetime(),
             drain: answer.drain(),
             hook,
+            startup: answer.startup(),
             jit_config: JitConfig(answer.jit_config),
         });
         return claimed.into_iter().collect();

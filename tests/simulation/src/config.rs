@@ -21,6 +21,8 @@ pub struct RepositoryConfig {
     pub breaker: Option<Breaker>,
     /// How a job is told that it is given up.
     pub giving_up: GivingUp,
+    /// Whether its instances have a startup script.
+    pub startup: bool,
     /// Whether its workflow has a `concurrency` group, so that a newer run makes an older one moot.
     pub concurrency: bool,
 }
@@ -29,6 +31,7 @@ impl Plan {
     /// What the seed draws for a repository.
     #[must_use]
     pub fn config(&self, repository: &Repository) -> RepositoryConfig {
+        let startup = Dice::of(self.seed, "startup", &repository.to_string()).happens(0.2);
         let mut dice = Dice::of(self.seed, "config", &repository.to_string());
         let what = [
             RerunWhat::Interrupted,
@@ -43,6 +46,7 @@ impl Plan {
                 max: *dice.one_of(&[0, 1, 2, 2, 2, 4]),
                 on_demand: *dice.one_of(&on_demand),
             },
+            startup,
             rebalance: *dice.one_of(&[Rebalance::Mark, Rebalance::DrainIfIdle]),
             concurrency: dice.happens(0.2),
             fallback: *dice.one_of(&[Fallback::None, Fallback::OnDemand]),
@@ -90,6 +94,11 @@ impl RepositoryConfig {
                 breaker.on_demand_for.as_secs()
             )
         });
+        let startup = if self.startup {
+            "    startup_script: make ready\n"
+        } else {
+            ""
+        };
         let GivingUp { messenger, cancel_run } = self.giving_up;
         format!(
             "messenger: {messenger}
@@ -104,7 +113,7 @@ runners:
     rerun_on_demand: {on_demand}
     rebalance: {rebalance}
     fallback: {fallback}
-{breaker}"
+{breaker}{startup}"
         )
     }
 }
@@ -128,6 +137,7 @@ mod tests {
                     spec.rebalance,
                     spec.fallback,
                     spec.breaker,
+                    spec.startup_script.is_some(),
                     config.giving_up,
                 ))
             });
@@ -136,6 +146,7 @@ mod tests {
                 drawn.rebalance,
                 drawn.fallback,
                 drawn.breaker,
+                drawn.startup,
                 drawn.giving_up,
             );
             assert_eq!(said, Some(meant), "{read:?}");

@@ -247,9 +247,10 @@ impl Sim {
                 self.feed(instance, Event::RunnerStarted);
             }
             Action::AskToStart { run, attempt } => self.checks_in(instance, What::Start(run, attempt)),
+            Action::RunStartup => self.run_startup(instance),
             Action::RunHook { .. } => self.run_hook(instance),
             // Its end is told all the same, to an agent that waits for it no more.
-            Action::KillHook => {}
+            Action::KillHook | Action::KillStartup => {}
             Action::SignalRunner => self.signal_runner(instance),
             Action::KillRunner => {
                 self.ended_by_us(instance);

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use dayfly_core::config::CONFIG_PATH;
+use dayfly_core::config::{CONFIG_PATH, ImageName};
 use dayfly_core::decide::admission::{LabelEvent, Origin, Pull, Review};
 use dayfly_core::event::Event;
 use dayfly_core::ids::{
@@ -13,6 +13,7 @@ use dayfly_core::ids::{
     RunnerId, SubnetId, Zone,
 };
 use dayfly_core::labels::Label;
+use dayfly_core::machines::Arch;
 use dayfly_core::money::MicroDollars;
 use dayfly_core::notice::CheckRun;
 use dayfly_core::policy::Team;
@@ -365,6 +366,14 @@ impl Fleet for Ports {
     async fn image(&self, image: &ImageId) -> Result<Image, FleetError> {
         self.ec2("image", |_, _| Image {
             image: image.clone(),
+            root_device: "/dev/sda1".to_owned(),
+        })
+        .await
+    }
+
+    async fn newest_image(&self, _: &ImageName, _: Arch) -> Result<Image, FleetError> {
+        self.ec2("image", |_, _| Image {
+            image: ImageId::new("ami-01234567"),
             root_device: "/dev/sda1".to_owned(),
         })
         .await

@@ -79,6 +79,8 @@ pub enum Happening {
     NoAnswer(InstanceId, CheckIn),
     /// The agent sees the spot notice.
     SeesNotice(InstanceId),
+    /// The startup script of an instance ends by itself, and all is ready or not.
+    StartupEnds(InstanceId, bool),
     /// The interruption hook of an instance ends by itself.
     HookEnds(InstanceId),
     /// EC2 takes an instance.
@@ -326,6 +328,7 @@ impl Sim {
             Happening::Arrives(instance, what) => self.arrives(&instance, what),
             Happening::NoAnswer(instance, what) => self.agent_hears_nothing(&instance, what),
             Happening::SeesNotice(instance) => self.sees_notice(&instance),
+            Happening::StartupEnds(instance, ok) => self.startup_ends(&instance, ok),
             Happening::HookEnds(instance) => self.hook_ends(&instance),
             Happening::Reclaimed(instance) => self.instance_ends(&instance, "taken by EC2"),
             Happening::PoweredOff(instance, why) => self.instance_ends(&instance, why),

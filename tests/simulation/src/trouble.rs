@@ -120,6 +120,24 @@ impl Sim {
         }
     }
 
+    /// The startup script of an instance runs; one in some fails, or takes longer than it may.
+    pub(crate) fn run_startup(self: &Rc<Self>, instance: &InstanceId) {
+        self.note("startup script runs", instance.as_str(), String::new);
+        let mut dice = self.dice("startup script runs", instance.as_str());
+        // Some take longer than they may.
+        let longest = if dice.happens(0.1) { 1200 } else { 200 };
+        let takes = dice.seconds(1, longest);
+        let ends = Happening::StartupEnds(instance.clone(), !dice.happens(0.05));
+        self.engine.plan(takes, ends);
+    }
+
+    /// The startup script of an instance ends by itself, if it was not killed.
+    pub fn startup_ends(self: &Rc<Self>, instance: &InstanceId, ok: bool) {
+        let words = if ok { "exit status 0" } else { "exit status 1" }.to_owned();
+        let last_lines = "ready, or not".to_owned();
+        self.feed(instance, Event::StartupEnded { ok, words, last_lines });
+    }
+
     /// The interruption hook of an instance runs; one in some takes longer than it may.
     pub(crate) fn run_hook(self: &Rc<Self>, instance: &InstanceId) {
         self.note("hook runs", instance.as_str(), String::new);

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use dayfly_core::capacity::{InstanceLifecycle, Pool};
+use dayfly_core::config::ImageName;
 use dayfly_core::ids::{FleetId, ImageId, InstanceId, InstanceType, SubnetId, Zone};
+use dayfly_core::machines::Arch;
 use dayfly_core::money::MicroDollars;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
@@ -21,6 +23,10 @@ pub struct Cloud {
     asked: Vec<FleetRequest>,
     empty: BTreeSet<(Pool, InstanceLifecycle)>,
     refusals: VecDeque<FleetError>,
+    /// The newest image of each name and architecture.
+    pub images: BTreeMap<(ImageName, Arch), ImageId>,
+    /// Subnets that there are not.
+    pub gone_subnets: BTreeSet<SubnetId>,
     /// What Service Quotas tells: vCPUs by the quota's code.
     pub quotas: BTreeMap<String, u32>,
     time: Option<Timestamp>,
@@ -200,7 +206,18 @@ impl Fleet for World {
     async fn zones(&self, subnets: &[SubnetId]) -> Result<Vec<(SubnetId, Zone)>, FleetError> {
         self.call("describe").await.map_err(down)?;
         let zones = ["eu-west-1a", "eu-west-1b", "eu-west-1c"].into_iter().cycle();
-        Ok(subnets.iter().cloned().zip(zones.map(Zone::new)).collect())
+        let cloud = self.cloud();
+        let there = |subnet: &&SubnetId| !cloud.gone_subnets.contains(*subnet);
+        let found: Vec<(SubnetId, Zone)> = subnets
+            .iter()
+            .filter(there)
+            .cloned()
+            .zip(zones.map(Zone::new))
+            .collect();
+        if found.is_empty() && !subnets.is_empty() {
+            return Err(error(FleetErrorKind::BadRequest, "InvalidSubnetID.NotFound"));
+        }
+        Ok(found)
     }
 
     async fn living(&self) -> Result<Vec<InstanceView>, FleetError> {
@@ -214,6 +231,17 @@ impl Fleet for World {
             image: image.clone(),
             root_device: "/dev/sda1".to_owned(),
         })
+    }
+
+    async fn newest_image(&self, name: &ImageName, arch: Arch) -> Result<Image, FleetError> {
+        self.call("image").await.map_err(down)?;
+        let found = self.cloud().images.get(&(name.clone(), arch)).cloned();
+        found
+            .map(|image| Image {
+                image,
+                root_device: "/dev/sda1".to_owned(),
+            })
+            .ok_or_else(|| error(FleetErrorKind::BadRequest, "InvalidAMIID.NotFound"))
     }
 
     async fn spot_price(&self, _: &InstanceType, _: &Zone) -> Result<Option<MicroDollars>, FleetError> {

@@ -4,7 +4,7 @@ use super::finding::Findings;
 use super::node::{At, Fields, List, OneOrMore, Pairs, Read};
 use super::spec::{AllocationStrategy, Fallback, MachineImage, Rebalance, RerunOnDemand, RerunWhat, VolumeType};
 use super::units::{HourlyPrice, Size, Span as Duration};
-use super::words::{AnyOf, Name, Profile, Script, ShortOrLong, Want};
+use super::words::{AnyOf, ImageOwner, ImagePattern, Name, Profile, Script, ShortOrLong, Want};
 use super::yaml::{Node, Span};
 use crate::ids::{InstanceType, Region, Repository, SecurityGroupId, SubnetId};
 use crate::labels::Label;
@@ -179,11 +179,12 @@ keys! {
     /// The architecture of its processors.
     arch: Want, without "x86_64, if there is such a machine", example "arm64";
 
-    /// The image that it starts: an AMI id, `ami-…`; an SSM parameter that holds one, `ssm:/path`; or a name.
-    /// `dlami-base` is AWS's deep learning image with driver, CUDA and Docker, `dlami-pytorch` the same with
-    /// PyTorch, `ubuntu-24.04` and `ubuntu-22.04` are Canonical's, without a driver. A name stands for the
-    /// image of the machine's region and architecture.
-    machine_image: MachineImage, required, example "dlami-base";
+    /// The image that it starts: an AMI id, `ami-…`; an SSM parameter that holds one, `ssm:/path`; a short
+    /// name; or a mapping, for the newest of those that go by a name. `dlami-base` is AWS's deep learning
+    /// image with driver, CUDA and Docker, `dlami-pytorch` the same with PyTorch, `ubuntu-24.04` and
+    /// `ubuntu-22.04` are Canonical's, without a driver. A name stands for the image of the machine's region
+    /// and architecture.
+    machine_image: ShortOrLong<MachineImage, Image>, without "`dlami-base` for a machine with a GPU, else `ubuntu-24.04`", example "{name: \"my-image-*\", owner: self}";
 
     /// The region that it is meant for. One stack launches in one region: a runner for another is refused,
     /// and the next that has the labels is tried.
@@ -216,7 +217,9 @@ keys! {
     /// How long it may live in all, and never longer than the stack allows.
     max_lifetime: Duration, without "the stack's deadline", example "1h";
 
-    /// What the instance runs before its runner starts, in bash, as root. At most 8 KiB.
+    /// What the instance runs before its runner starts, in bash, as root. At most 8 KiB. It has the time that
+    /// the stack gives an instance to boot. If it fails or takes longer, the instance ends, and the job
+    /// gets another, up to five; then the job fails with the last lines of what the script said.
     startup_script: Script, without "nothing", example "apt-get install --yes ffmpeg";
 
     /// What the instance runs when EC2 takes it back while a job runs, in bash. At most 8 KiB.
@@ -235,20 +238,37 @@ keys! {
     /// Which re-runs get on-demand capacity.
     rerun_on_demand: RerunOnDemand, default "last", example "always";
 
-    /// Environment variables of its jobs. No place for secrets: whoever can read the repository reads them.
+    /// Environment variables of the startup script and of its jobs. No place for secrets: whoever can read
+    /// the repository reads them.
     env: Pairs, without "none", example "{HF_HOME: /mnt/models}";
 
     /// Tags of the instance and its volume, besides dayfly's own.
     tags: Pairs, without "none", example "{team: speech}";
 
-    /// The subnets that it may be in.
+    /// The subnets that it may be in. The stack's policy must list them.
     subnets: OneOrMore<SubnetId>, without "the stack's own", example "[subnet-0123456789abcdef0]";
 
-    /// Its security groups.
+    /// Its security groups, all of one VPC, and its subnets of the same. The stack's policy must list them,
+    /// and the stack's parameter `JobSecurityGroupArns`.
     security_groups: OneOrMore<SecurityGroupId>, without "the stack's own", example "[sg-0123456789abcdef0]";
 
-    /// Its instance profile, by name or ARN.
+    /// Its instance profile, by name or ARN. The stack's policy must list it, and the stack's parameter
+    /// `JobRoleArns` its role, which needs the policy in the stack's output `CheckInPolicyArn`: the instance
+    /// checks in with it. The startup script can use the role; jobs cannot, as they do not reach the
+    /// instance's metadata.
     instance_profile: Profile, without "the stack's own", example "gpu-runner";
+}
+
+keys! {
+    /// An image that goes by a name: the newest that there is of the machine's architecture.
+    Image
+
+    /// Its name, in which `*` stands for any number of characters and `?` for one.
+    name: ImagePattern, required, example "\"my-image-*\"";
+
+    /// Whose it is: an AWS account's number, `amazon`, `aws-marketplace`, or `self` for the stack's own
+    /// account. Anybody can publish an image by any name.
+    owner: ImageOwner, required, example "amazon";
 }
 
 keys! {
@@ -259,9 +279,9 @@ keys! {
     size: Size, without "the image's own", example "200GiB";
 
     /// Its type.
-    r#type: VolumeType, without "the image's own", example "gp3";
+    r#type: VolumeType, without "`gp3`", example "gp3";
 
-    /// Its operations per second: for `gp3`, `io1` and `io2`.
+    /// Its operations per second: for `gp3`, and `io1` and `io2`, which do not do without.
     iops: u32, without "the type's own", example "6000";
 
     /// Its throughput in MiB per second: for `gp3`.

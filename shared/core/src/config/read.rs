@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::finding::Findings;
 use super::keys::{self, File};
 use super::node::{At, OneOrMore, Pairs, Read as _};
-use super::spec::{Breaker, RerunPolicy, RunnerSpec, Volume};
+use super::spec::{Breaker, ImageName, MachineImage, RerunPolicy, RunnerSpec, Volume};
 use super::words::{Name, ShortOrLong, wrong_tag, wrong_variable};
 use super::yaml::{Node, Span, shown};
 use super::{Actors, Config, Context, MAX_RERUNS, Passed, units, volume};
 use crate::ids::InstanceType;
 use crate::labels::Label;
-use crate::machines::{Arch, Wants};
+use crate::machines::{Arch, Table, Wants};
 
 /// GitHub lets a run be run again this often.
 ///
@@ -29,7 +29,7 @@ const LONGEST_ON_DEMAND: Duration = Duration::from_hours(6);
 /// EC2 gives an instance 50 tags; the others are ours.
 const MOST_TAGS: usize = 40;
 
-/// What all variables of a runner may come to: they travel with its user data.
+/// What all variables of a runner may come to: they are part of its record, and of the answer to its claim.
 const MAX_ENV_BYTES: usize = 4 * 1024;
 
 /// Reads a `.dayfly.yml`. Nothing if there is an error.
@@ -113,6 +113,7 @@ fn is_the_only_one(name: Option<String>, place: Span, names: &mut HashMap<String
 /// What a runner means. Nothing if what it must have is missing or cannot be read, which was found.
 fn spec(runner: keys::Runner, findings: &mut Findings<'_>) -> Option<RunnerSpec> {
     let (types, wants) = machine(&runner, findings);
+    let image = image(&runner, &types, findings);
     let (disk_gib, volume) = disk(runner.disk, runner.disk_size, findings);
     let rerun = RerunPolicy {
         what: value(runner.rerun).unwrap_or_default(),
@@ -131,14 +132,12 @@ fn spec(runner: keys::Runner, findings: &mut Findings<'_>) -> Option<RunnerSpec>
         let message = "`fallback` does nothing where `spot` is `false`";
         findings.within("fallback", |findings| findings.warning(fallback.span, message, None));
     }
-    let image = runner.machine_image?.value;
-    let image = types.first().map_or(image.clone(), |first| image.on(Arch::of(first)));
     Some(RunnerSpec {
         name: runner.name?.value.0,
         labels: runner.labels?.value.values(),
         instance_types: types,
         wants,
-        image,
+        image: image?,
         spot: value(runner.spot).unwrap_or(true),
         fallback: value(runner.fallback).unwrap_or_default(),
         max_price: value(runner.max_price).map(|price| price.0),
@@ -159,6 +158,48 @@ fn spec(runner: keys::Runner, findings: &mut Findings<'_>) -> Option<RunnerSpec>
         security_groups: value(runner.security_groups).map_or_else(Vec::new, OneOrMore::values),
         instance_profile: value(runner.instance_profile).map(|profile| profile.0),
     })
+}
+
+/// The image of a runner: for its machines already, if they are known.
+fn image(runner: &keys::Runner, types: &[InstanceType], findings: &mut Findings<'_>) -> Option<MachineImage> {
+    let (image, span) = match &runner.machine_image {
+        // One that cannot be read was found already.
+        None if runner.says("machine_image") => return None,
+        None => (MachineImage::Fitting, runner.span),
+        Some(At { value, span }) => (named(value)?, *span),
+    };
+    if types.is_empty() {
+        return Some(image);
+    }
+    let table = match Table::embedded() {
+        Ok(table) => table,
+        Err(error) => {
+            findings.error(span, error.to_string(), None);
+            return None;
+        }
+    };
+    match image.on_types(types, table) {
+        Ok(image) => Some(image),
+        Err(error) => {
+            findings.within("machine_image", |findings| {
+                findings.error(span, error.to_string(), None);
+            });
+            None
+        }
+    }
+}
+
+fn named(said: &ShortOrLong<MachineImage, keys::Image>) -> Option<MachineImage> {
+    match said {
+        ShortOrLong::Short(image) => Some(image.clone()),
+        ShortOrLong::Long(image) => Some(MachineImage::Newest {
+            name: ImageName {
+                name: image.name.as_ref()?.value.0.clone(),
+                owner: image.owner.as_ref()?.value.0.clone(),
+            },
+            arch: None,
+        }),
+    }
 }
 
 fn value<T>(at: Option<At<T>>) -> Option<T> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ImageId, InstanceType, Region, SecurityGroupId, SubnetId};
 use crate::images::ImageAlias;
 use crate::labels::Label;
-use crate::machines::{Arch, Wants};
+use crate::machines::{Arch, GpuModel, Table, Wants};
 use crate::money::MicroDollars;
 
 /// Where the image of a runner comes from.
@@ -21,6 +21,30 @@ pub enum MachineImage {
     Parameter(String),
     /// An image by its short name: which parameter that is depends on the machine's architecture.
     Alias(ImageAlias),
+    /// The newest image that goes by a name, for machines of an architecture.
+    Newest {
+        /// The name, and whose it is.
+        name: ImageName,
+        /// The architecture, once the machine is known.
+        arch: Option<Arch>,
+    },
+    /// None is named: the one with a driver for the machine's GPU, if it has any.
+    Fitting,
+}
+
+/// What an image is looked up by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ImageName {
+    /// Its name, in which `*` stands for any number of characters and `?` for one.
+    pub name: String,
+    /// Whose image it is: an account's number, or `amazon`, `aws-marketplace` or `self`.
+    pub owner: String,
+}
+
+impl std::fmt::Display for ImageName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {}", self.name, self.owner)
+    }
 }
 
 impl MachineImage {
@@ -29,9 +53,45 @@ impl MachineImage {
     pub fn on(self, arch: Arch) -> Self {
         match self {
             Self::Alias(alias) => alias.image(arch),
-            Self::Ami(_) | Self::Parameter(_) => self,
+            Self::Newest { name, .. } => Self::Newest { name, arch: Some(arch) },
+            Self::Ami(_) | Self::Parameter(_) | Self::Fitting => self,
         }
     }
+
+    /// The image for machines of these types, which are all of one architecture. Of a type that the table
+    /// does not have, its name tells the architecture, and nobody whether it has a GPU.
+    ///
+    /// # Errors
+    /// If none was named, and there is none that has a driver.
+    pub fn on_types(self, types: &[InstanceType], table: &Table) -> Result<Self, NoImage> {
+        let arch = types.first().map_or(Arch::X86_64, |first| table.arch(first));
+        if self != Self::Fitting {
+            return Ok(self.on(arch));
+        }
+        if let Some(unknown) = types.iter().find(|name| table.get(name).is_none()) {
+            return Err(NoImage::UnknownType(unknown.clone()));
+        }
+        let gpus = types.iter().filter_map(|name| table.get(name)?.gpu.as_ref());
+        let gpus: Vec<&GpuModel> = gpus.map(|gpu| &gpu.model).collect();
+        let image = ImageAlias::default_for(gpus.first().copied());
+        match gpus.into_iter().find(|gpu| !image.drives(gpu)) {
+            Some(gpu) => Err(NoImage::NoDriver(gpu.clone())),
+            None => Ok(image.image(arch)),
+        }
+    }
+}
+
+/// Why no image can be chosen for a machine.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoImage {
+    /// Nobody knows what the machine needs.
+    #[error("it is not known whether `{0}` has a GPU: name a `machine_image`")]
+    UnknownType(InstanceType),
+    /// None of those with a name will do.
+    #[error(
+        "no image that dayfly knows by name has a driver for {0}: make one that has, and name it as `machine_image`"
+    )]
+    NoDriver(GpuModel),
 }
 
 /// A runner as the configuration describes it.

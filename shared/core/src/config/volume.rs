@@ -31,12 +31,18 @@ fn bounds(kind: VolumeType) -> (u32, Bounds, Bounds) {
     }
 }
 
+/// Whether EBS makes no such volume without being told how fast.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_EbsBlockDevice.html>
+fn needs_iops(kind: VolumeType) -> bool {
+    matches!(kind, VolumeType::Io1 | VolumeType::Io2)
+}
+
 impl Asked {
     /// Its size in GiB, and what it is besides. What EBS does not make is found.
     pub(super) fn checked(self, findings: &mut Findings<'_>) -> (Option<u32>, Volume) {
-        let kind = self.kind.map(|at| at.value);
-        // The usual type of an image's root volume, where none is said.
-        let assumed = kind.unwrap_or(VolumeType::Gp3);
+        // What the volume gets where none is said.
+        let assumed = self.kind.as_ref().map_or(VolumeType::Gp3, |kind| kind.value);
         let (most, iops, throughput) = bounds(assumed);
         let word = assumed.as_word();
         let [size_key, iops_key, throughput_key] = self.keys;
@@ -62,6 +68,15 @@ impl Asked {
             };
             findings.within(key, |findings| findings.error(said.span, message, None));
         }
+        if let Some(kind) = self
+            .kind
+            .as_ref()
+            .filter(|kind| needs_iops(kind.value) && self.iops.is_none())
+        {
+            let message = format!("a volume of type `{word}` needs `{iops_key}`");
+            findings.error(kind.span, message, None);
+        }
+        let kind = self.kind.map(|at| at.value);
         let volume = Volume {
             kind,
             iops: self.iops.map(|at| at.value),

@@ -156,7 +156,59 @@ impl MachineImage {
             Self::Ami(id) => id.to_string(),
             Self::Parameter(path) => format!("ssm:{path}"),
             Self::Alias(alias) => alias.to_string(),
+            Self::Newest { name, .. } => name.to_string(),
+            Self::Fitting => "the one that fits the machine".to_owned(),
         }
+    }
+}
+
+/// What the names of images are made of, with what stands for others.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html>
+fn is_image_name(text: &str) -> bool {
+    (3..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"()[] ./-'@_*?".contains(&b))
+        && text.bytes().any(|b| b.is_ascii_alphanumeric())
+}
+
+/// The name of an image, or what several go by.
+#[derive(Clone, Debug)]
+pub(super) struct ImagePattern(pub(super) String);
+
+impl Word for ImagePattern {
+    fn expected() -> String {
+        "the name of an image of 3 to 128 characters, in which `*` stands for any number of them".to_owned()
+    }
+
+    fn word(text: &str) -> Option<Self> {
+        is_image_name(text).then(|| Self(text.to_owned()))
+    }
+}
+
+/// Whose images are looked at. There is no default: anybody may publish an image under any name.
+#[derive(Clone, Debug)]
+pub(super) struct ImageOwner(pub(super) String);
+
+impl Word for ImageOwner {
+    fn expected() -> String {
+        "an AWS account's number of 12 digits, `amazon`, `aws-marketplace` or `self`".to_owned()
+    }
+
+    fn word(text: &str) -> Option<Self> {
+        let account = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+        (account || ["amazon", "aws-marketplace", "self"].contains(&text)).then(|| Self(text.to_owned()))
+    }
+
+    fn meant(text: &str) -> Option<String> {
+        let lower = text.trim().to_ascii_lowercase();
+        let meant = match lower.as_str() {
+            "aws" => "amazon".to_owned(),
+            "canonical" => "099720109477".to_owned(),
+            _ => lower.replace('-', ""),
+        };
+        Self::word(&meant).map(|_| meant)
     }
 }
 
@@ -242,7 +294,7 @@ impl Word for Profile {
 #[derive(Clone, Debug)]
 pub(super) struct Script(pub(super) String);
 
-/// It travels to the instance in its user data, or in the answer to its claim.
+/// It is part of the runner's record, and travels to the instance in the answer to its claim.
 const MAX_SCRIPT_BYTES: usize = 8 * 1024;
 
 impl Word for Script {
@@ -377,6 +429,25 @@ pub(super) fn wrong_tag(key: &str, value: &str) -> Option<String> {
 /// What is wrong with the name of an environment variable, if anything is.
 pub(super) fn wrong_variable(name: &str) -> Option<String> {
     const TAKEN: [&str; 4] = ["GITHUB_", "RUNNER_", "ACTIONS_", "DAYFLY_"];
+    // With these the runner itself, or the shell around it, would be another program.
+    const POWERFUL: [&str; 16] = [
+        "BASH_ENV",
+        "CDPATH",
+        "COMPlus_",
+        "CORECLR_",
+        "DOTNET_",
+        "ENV",
+        "GLIBC_TUNABLES",
+        "HOME",
+        "IFS",
+        "LD_",
+        "LOGNAME",
+        "NODE_OPTIONS",
+        "PATH",
+        "SHELL",
+        "SHELLOPTS",
+        "USER",
+    ];
     let sound = name
         .bytes()
         .enumerate()
@@ -390,5 +461,20 @@ pub(super) fn wrong_variable(name: &str) -> Option<String> {
     let taken = TAKEN
         .iter()
         .find(|prefix| name.to_ascii_uppercase().starts_with(**prefix));
-    taken.map(|prefix| format!("`{}` begins with `{prefix}`, which the runner sets itself", shown(name)))
+    if let Some(prefix) = taken {
+        return Some(format!(
+            "`{}` begins with `{prefix}`, which the runner sets itself",
+            shown(name)
+        ));
+    }
+    let powerful = POWERFUL.iter().any(|one| match one.strip_suffix('_') {
+        Some(_) => name.to_ascii_uppercase().starts_with(&one.to_ascii_uppercase()),
+        None => name == *one,
+    });
+    powerful.then(|| {
+        format!(
+            "`{}` decides how the runner itself runs: set it in the workflow",
+            shown(name)
+        )
+    })
 }

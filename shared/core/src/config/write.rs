@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::Config;
 use super::node::Choice;
-use super::spec::{RerunPolicy, RunnerSpec, Volume};
+use super::spec::{MachineImage, RerunPolicy, RunnerSpec, Volume};
 use super::units::{HourlyPrice, written_span};
 
 /// Writes a file that is read as `config`. What was passed over is not in it.
@@ -51,7 +51,7 @@ fn keys(runner: &RunnerSpec) -> Vec<(&'static str, String)> {
     for (key, value) in runner.wants.iter().flat_map(crate::machines::Wants::written) {
         add(key, Some(scalar(&value)));
     }
-    add("machine_image", Some(scalar(&runner.image.written())));
+    add("machine_image", image(&runner.image));
     add("region", runner.region.as_ref().map(|one| scalar(one.as_str())));
     add("spot", (!runner.spot).then(|| "false".to_owned()));
     add("fallback", word(runner.fallback));
@@ -95,6 +95,19 @@ fn keys(runner: &RunnerSpec) -> Vec<(&'static str, String)> {
 /// The word for a choice, unless it is what holds anyway.
 fn word<T: Choice + Default>(choice: T) -> Option<String> {
     (choice != T::default()).then(|| choice.as_word().to_owned())
+}
+
+/// Nothing for the image that fits, which holds anyway.
+fn image(image: &MachineImage) -> Option<String> {
+    match image {
+        MachineImage::Fitting => None,
+        MachineImage::Newest { name, .. } => Some(format!(
+            "{{name: {}, owner: {}}}",
+            scalar(&name.name),
+            scalar(&name.owner)
+        )),
+        MachineImage::Ami(_) | MachineImage::Parameter(_) | MachineImage::Alias(_) => Some(scalar(&image.written())),
+    }
 }
 
 fn disk(runner: &RunnerSpec) -> Option<String> {

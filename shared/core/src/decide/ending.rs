@@ -133,7 +133,7 @@ pub fn waits_again(job: &Job, runner: &Runner, now: Timestamp) -> Option<Job> {
             "{} runners were launched for it and none took it; the last, `{}`, ended because: {}",
             job.launches,
             runner.name,
-            runner.ending.as_ref().map_or("unknown", Ending::words)
+            runner.why_it_ended()
         );
         job = giving_up::unlaunchable(job, reason, runner.tried.clone(), now).0;
     } else {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Config, GivingUp, RunnerSpec};
+use crate::config::{Config, GivingUp, NoImage, RunnerSpec};
 use crate::ids::Region;
 use crate::labels::Label;
 use crate::labels::inline::{self, Asked, LabelError};
@@ -123,15 +123,22 @@ fn table() -> Result<&'static Table, NoEntry> {
     Table::embedded().map_err(|error| NoEntry::NoTable(error.to_string()))
 }
 
-/// A runner with the machine types that are what it wants, if it names none.
-fn with_types(mut spec: RunnerSpec, table: &Table) -> Result<RunnerSpec, NoMatch> {
+/// Why an entry cannot be launched.
+#[derive(Debug, thiserror::Error)]
+enum CannotServe {
+    #[error(transparent)]
+    NoMachine(#[from] NoMatch),
+    #[error(transparent)]
+    NoImage(#[from] NoImage),
+}
+
+/// A runner with the machine types that are what it wants, if it names none, and an image for them.
+fn with_types(mut spec: RunnerSpec, table: &Table) -> Result<RunnerSpec, CannotServe> {
     if let Some(wants) = &spec.wants {
         let machines = table.to_launch(wants, &|_| None)?;
-        if let Some(first) = machines.first() {
-            spec.image = spec.image.on(first.arch);
-        }
         spec.instance_types = machines.into_iter().map(|machine| machine.name.clone()).collect();
     }
+    spec.image = spec.image.on_types(&spec.instance_types, table)?;
     Ok(spec)
 }
 

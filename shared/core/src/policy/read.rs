@@ -53,6 +53,12 @@ struct Raw {
     repositories: Option<Vec<Text>>,
     regions: Option<Vec<Text>>,
     instance_types: Option<Vec<Text>>,
+    #[serde(default)]
+    subnets: Vec<Text>,
+    #[serde(default)]
+    security_groups: Vec<Text>,
+    #[serde(default)]
+    instance_profiles: Vec<Text>,
     max_price: Option<Text>,
     max_lifetime: Option<Text>,
     #[serde(default)]
@@ -146,6 +152,9 @@ impl Reader {
             repositories: self.names("repositories", raw.repositories, is_repository),
             regions: self.names("regions", raw.regions, is_plain),
             instance_types: self.instance_types(raw.instance_types),
+            subnets: self.names("subnets", Some(raw.subnets), is_subnet),
+            security_groups: self.names("security_groups", Some(raw.security_groups), is_security_group),
+            instance_profiles: self.names("instance_profiles", Some(raw.instance_profiles), is_instance_profile),
             max_price: self.read(
                 "max_price",
                 raw.max_price,
@@ -272,6 +281,30 @@ fn is_instance_type(text: &str) -> Result<(), &'static str> {
     let fits = of(text, b"-.*") && !text.starts_with('.') && !text.ends_with('.');
     fits.then_some(())
         .ok_or("a family or an instance type, like `g5`, `g4dn.xlarge` or `g6*.xlarge`")
+}
+
+/// Whether a text is what begins ids of a kind, with a star somewhere, or the star alone.
+fn is_id(text: &str, prefix: &str) -> bool {
+    let digits = text.strip_prefix(prefix);
+    text == "*" || digits.is_some_and(|digits| of(digits, b"*"))
+}
+
+fn is_subnet(text: &str) -> Result<(), &'static str> {
+    is_id(text, "subnet-")
+        .then_some(())
+        .ok_or("a subnet's id, `subnet-…`, or `*` for any")
+}
+
+fn is_security_group(text: &str) -> Result<(), &'static str> {
+    is_id(text, "sg-")
+        .then_some(())
+        .ok_or("a security group's id, `sg-…`, or `*` for any")
+}
+
+fn is_instance_profile(text: &str) -> Result<(), &'static str> {
+    of(text, b"_+=,.@-*:/")
+        .then_some(())
+        .ok_or("an instance profile's name or ARN, like `gpu-runner` or `ci-*`")
 }
 
 fn is_label(text: &str) -> Result<(), &'static str> {

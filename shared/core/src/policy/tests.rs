@@ -8,6 +8,9 @@ organizations: [octo-org, 'lab-*']
 repositories: [octo-org/*, lab-*/gpu]
 regions: [eu-*]
 instance_types: [g4dn, g5.xlarge]
+subnets: [subnet-0123456789abcdef0, subnet-1*]
+security_groups: ['*']
+instance_profiles: [ci-*]
 max_price: $0.80/h
 max_lifetime: 2h
 limits:
@@ -154,6 +157,65 @@ fn the_first_rule_that_refuses_is_named_with_what_to_do() {
 }
 
 #[test]
+fn what_an_instance_has_of_the_accounts_must_be_listed_by_name() {
+    let (listed, default) = (Policy::parse(ALL).unwrap(), Policy::default());
+    let with = |subnets: &[&str], groups: &[&str], profile: Option<&str>| {
+        let mut spec = spec(&["g4dn.xlarge"]);
+        spec.subnets = subnets.iter().map(|id| SubnetId::new(*id)).collect();
+        spec.security_groups = groups.iter().map(|id| SecurityGroupId::new(*id)).collect();
+        spec.instance_profile = profile.map(str::to_owned);
+        spec
+    };
+    for (spec, by_list, by_default) in [
+        (with(&[], &[], None), None, None),
+        (
+            with(&["subnet-0123456789abcdef0", "subnet-12345678"], &[], None),
+            None,
+            Some("subnets"),
+        ),
+        (
+            with(&["subnet-12345678", "subnet-21234567"], &[], None),
+            Some("subnets"),
+            Some("subnets"),
+        ),
+        (with(&[], &["sg-01234567"], None), None, Some("security_groups")),
+        (with(&[], &[], Some("ci-gpu")), None, Some("instance_profiles")),
+        (
+            with(&[], &[], Some("arn:aws:iam::123456789012:instance-profile/x/ci-gpu")),
+            None,
+            Some("instance_profiles"),
+        ),
+        (
+            with(&[], &["sg-01234567"], Some("admin")),
+            Some("instance_profiles"),
+            Some("security_groups"),
+        ),
+        (
+            with(&[], &[], Some("arn:aws:iam::123456789012:instance-profile/ci-x/admin")),
+            Some("instance_profiles"),
+            Some("instance_profiles"),
+        ),
+    ] {
+        let rule = |policy: &Policy| policy.admit_surroundings(&spec).err().map(|refused| refused.rule);
+        assert_eq!(rule(&listed).as_deref(), by_list, "{spec:?}");
+        assert_eq!(rule(&default).as_deref(), by_default, "{spec:?}");
+    }
+    let repository = repository("octo-org/x");
+    let asker = Asker {
+        repository: &repository,
+        region: "eu-west-1",
+    };
+    let wanted = with(&[], &[], Some("admin"));
+    let refused = listed
+        .admit(asker, &wanted, InstanceLifecycle::Spot, machine)
+        .unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "policy rule `instance_profiles` of the stack: `admin` is none of `ci-*`: leave `instance_profile` out to have the stack's own. The owner of the AWS account can add it"
+    );
+}
+
+#[test]
 fn types_that_are_not_allowed_fall_away_and_the_others_are_tried() {
     let policy = Policy::parse(ALL).unwrap();
     let wanted = ["g6.xlarge", "g4dn.xlarge", "g5.xlarge", "g4dn.2xlarge"];
@@ -217,6 +279,9 @@ version: 2
 organizations: ['octo org']
 repositories: [octo]
 instance_types: [.xlarge]
+subnets: [vpc-1]
+security_groups: [default]
+instance_profiles: [a b]
 max_price: free
 max_lifetime: 90
 limits:

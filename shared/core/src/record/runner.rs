@@ -302,6 +302,22 @@ impl Runner {
         self.run == run.run && self.name.attempt() == Some(run.attempt) && self.message.is_none()
     }
 
+    /// Why it ended, in words for a person, with what its instance said of it.
+    #[must_use]
+    pub fn why_it_ended(&self) -> String {
+        let words = self.ending.as_ref().map_or("unknown", Ending::words);
+        let startup_failed = matches!(
+            self.ending,
+            Some(Ending::Goodbye {
+                reason: GoodbyeReason::StartupFailed
+            })
+        );
+        match self.words_of(Stage::StartupFinished) {
+            Some(said) if startup_failed => format!("{words}: {said}"),
+            _ => words.to_owned(),
+        }
+    }
+
     /// Whether it has an end ahead of it that somebody must bring about.
     #[must_use]
     pub fn is_live(&self) -> bool {
@@ -383,10 +399,28 @@ impl Runner {
             .after(deadlines.boot)
     }
 
+    /// How long its startup script may take; nothing if it has none. A messenger has none.
+    #[must_use]
+    pub fn startup_limit(&self, deadlines: &Deadlines) -> Option<Duration> {
+        let script = self.plan.spec().startup_script.as_ref();
+        script.filter(|_| self.message.is_none()).map(|_| deadlines.boot)
+    }
+
+    /// Since when it can take a job: not while its startup script runs. What the instance says of when
+    /// that ended, by its own clock, moves this by no more than the script may take.
+    fn listens_since(&self, deadlines: &Deadlines) -> Timestamp {
+        let Some(limit) = self.startup_limit(deadlines) else {
+            return self.since;
+        };
+        let latest = self.since.after(limit);
+        let started = self.stages.iter().find(|(stage, _)| *stage == Stage::RunnerStarted);
+        started.map_or(latest, |(_, at)| (*at).max(self.since).min(latest))
+    }
+
     /// When a job must have come.
     #[must_use]
     pub fn idle_deadline(&self, deadlines: &Deadlines) -> Timestamp {
-        self.since
+        self.listens_since(deadlines)
             .after(self.plan.spec().idle_timeout.unwrap_or(deadlines.idle))
     }
 

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
 use dayfly_core::capacity::{InstanceLifecycle, Placement, Pool};
-use dayfly_core::config::AllocationStrategy;
+use dayfly_core::config::{AllocationStrategy, Volume, VolumeType};
 use dayfly_core::ids::{FleetId, ImageId, InstallationId, InstanceId, InstanceType, SubnetId, Zone};
 use dayfly_core::money::MicroDollars;
-use dayfly_ports::{Fleet, FleetAnswer, FleetErrorKind, FleetInstance, FleetRequest, Scope};
+use dayfly_ports::{Fleet, FleetAnswer, FleetErrorKind, FleetInstance, FleetRequest, Scope, Surroundings};
 
 use super::support::{Ec2, fleet_at};
 
@@ -22,7 +22,7 @@ fn placement(instance_type: &str, letter: &str) -> Placement {
     }
 }
 
-fn request() -> FleetRequest {
+pub(super) fn request() -> FleetRequest {
     FleetRequest {
         fleet: FleetId::new("dayfly-fleet-1"),
         scope: Scope {
@@ -39,6 +39,9 @@ fn request() -> FleetRequest {
         image: ImageId::new("ami-12345678"),
         root_device: "/dev/sda1".to_owned(),
         disk_gib: Some(100),
+        volume: Volume::default(),
+        tags: BTreeMap::new(),
+        surroundings: Surroundings::default(),
         lifecycle: InstanceLifecycle::Spot,
         strategy: AllocationStrategy::PriceCapacityOptimized,
         max_price: None,
@@ -52,7 +55,7 @@ fn on_demand() -> FleetRequest {
     }
 }
 
-const LAUNCHED: &str = "<fleetId>fleet-1</fleetId><errorSet/>\
+pub(super) const LAUNCHED: &str = "<fleetId>fleet-1</fleetId><errorSet/>\
     <fleetInstanceSet><item>\
     <instanceIds><item>i-1</item></instanceIds><instanceType>g5.xlarge</instanceType><lifecycle>spot</lifecycle>\
     <launchTemplateAndOverrides><overrides><availabilityZone>eu-west-1a</availabilityZone></overrides>\
@@ -188,6 +191,37 @@ async fn the_root_volume_is_encrypted_and_ends_with_its_instance() {
 }
 
 #[tokio::test]
+async fn the_root_volume_is_of_the_kind_that_is_asked_for() {
+    for (kind, iops, throughput, expected) in [
+        (None, None, None, ("gp3", None, None)),
+        (
+            Some(VolumeType::Gp3),
+            Some(6000),
+            Some(500),
+            ("gp3", Some("6000"), Some("500")),
+        ),
+        (None, Some(4000), None, ("gp3", Some("4000"), None)),
+        (Some(VolumeType::Gp2), None, None, ("gp2", None, None)),
+        (Some(VolumeType::Io1), Some(100), None, ("io1", Some("100"), None)),
+        (
+            Some(VolumeType::Io2),
+            Some(256_000),
+            None,
+            ("io2", Some("256000"), None),
+        ),
+    ] {
+        let volume = Volume { kind, iops, throughput };
+        let call = asked(&FleetRequest { volume, ..request() }).await;
+        let said = |field: &str| {
+            let name = format!("LaunchTemplateConfigs.1.Overrides.4.BlockDeviceMapping.1.Ebs.{field}");
+            call.get(&name).map(String::as_str)
+        };
+        let told = (said("VolumeType").unwrap(), said("Iops"), said("Throughput"));
+        assert_eq!(told, expected, "{volume:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_templates_volume_is_taken_out_where_the_root_is_another_device() {
     let call = asked(&FleetRequest {
         root_device: "/dev/xvda".to_owned(),
@@ -227,6 +261,37 @@ async fn fleet_instance_and_volume_are_tagged_as_ours() {
             ("dayfly:installation", "7"),
         ]);
         assert_eq!(tags, expected);
+    }
+}
+
+#[tokio::test]
+async fn instance_and_volume_have_the_tags_that_are_asked_for_and_all_of_ours() {
+    let mut request = request();
+    request.tags = [
+        ("team", "speech"),
+        ("Name", "my runner"),
+        ("dayfly:stack", "another"),
+        ("dayfly:fleet", ""),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into();
+    let call = asked(&request).await;
+    for (n, theirs) in [(1, false), (2, true), (3, true)] {
+        let tags: Vec<(&str, &str)> = (1..)
+            .map_while(|tag| {
+                let at = format!("TagSpecification.{n}.Tag.{tag}");
+                Some((
+                    call.get(&format!("{at}.Key"))?.as_str(),
+                    call.get(&format!("{at}.Value"))?.as_str(),
+                ))
+            })
+            .collect();
+        assert!(tags.contains(&("dayfly:stack", "dayfly-test")) && tags.contains(&("dayfly:fleet", "dayfly-fleet-1")));
+        assert_eq!(tags.contains(&("team", "speech")), theirs, "{tags:?}");
+        assert_eq!(tags.contains(&("Name", "my runner")), theirs, "{tags:?}");
+        let mut keys: Vec<&str> = tags.iter().map(|(key, _)| *key).collect();
+        keys.dedup();
+        assert_eq!(keys.len(), tags.len(), "EC2 refuses a key that stands twice");
     }
 }
 

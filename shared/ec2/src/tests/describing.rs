@@ -1,5 +1,7 @@
 use dayfly_core::capacity::InstanceLifecycle;
+use dayfly_core::config::ImageName;
 use dayfly_core::ids::{FleetId, ImageId, InstallationId, InstanceId, InstanceType, SubnetId, Zone};
+use dayfly_core::machines::Arch;
 use dayfly_core::money::MicroDollars;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{Fleet, FleetErrorKind, Image, InstanceState, InstanceView, Scope};
@@ -103,6 +105,55 @@ async fn an_image_is_found_with_its_root_device() {
         root_device: "/dev/xvda".to_owned(),
     };
     assert_eq!(ec2.fleet.image(&image).await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn an_image_by_name_is_the_newest_that_the_owner_has_for_the_architecture() {
+    let ec2 = Ec2::start().await;
+    let image = |id: &str, day: &str| {
+        format!(
+            "<item><imageId>{id}</imageId><rootDeviceName>/dev/sda1</rootDeviceName>\
+             <creationDate>2026-10-{day}T08:00:00.000Z</creationDate></item>"
+        )
+    };
+    let images = [image("ami-1", "09"), image("ami-2", "21"), image("ami-3", "10")];
+    ec2.answers(
+        "DescribeImages",
+        "",
+        &format!("<imagesSet>{}</imagesSet>", images.concat()),
+    )
+    .await;
+    let name = ImageName {
+        name: "my-image-*".to_owned(),
+        owner: "self".to_owned(),
+    };
+    let found = ec2.fleet.newest_image(&name, Arch::Arm64).await.unwrap();
+    assert_eq!(found.image, ImageId::new("ami-2"));
+    let asked = ec2.asked("DescribeImages").await.remove(0);
+    assert_eq!(asked["Owner.1"], "self");
+    let filters: Vec<(&str, &str)> = (1..)
+        .map_while(|n| {
+            let name = asked.get(&format!("Filter.{n}.Name"))?;
+            Some((name.as_str(), asked[&format!("Filter.{n}.Value.1")].as_str()))
+        })
+        .collect();
+    assert_eq!(
+        filters,
+        [
+            ("name", "my-image-*"),
+            ("architecture", "arm64"),
+            ("state", "available"),
+            ("root-device-type", "ebs")
+        ]
+    );
+    let none = Ec2::start().await;
+    none.answers("DescribeImages", "", "<imagesSet/>").await;
+    let error = none.fleet.newest_image(&name, Arch::Arm64).await.unwrap_err();
+    assert_eq!(error.kind, FleetErrorKind::BadRequest);
+    assert!(
+        error.message.contains("`my-image-*`") && error.message.contains("arm64"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

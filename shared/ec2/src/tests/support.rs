@@ -10,6 +10,11 @@ use crate::{Ec2Fleet, Ec2Settings};
 
 /// EC2 at this address, as the stack `dayfly-test` sees it.
 pub fn fleet_at(url: String) -> Ec2Fleet {
+    fleet_at_with(url, Some("lt-2"))
+}
+
+/// The same, of a stack with this template for variants.
+pub fn fleet_at_with(url: String, variants: Option<&str>) -> Ec2Fleet {
     let config = dayfly_aws::config_from(move |name| match name {
         "AWS_REGION" => Some("eu-west-1".to_owned()),
         "AWS_ENDPOINT_URL_EC2" => Some(url.clone()),
@@ -18,6 +23,7 @@ pub fn fleet_at(url: String) -> Ec2Fleet {
     });
     let settings = Ec2Settings {
         launch_template: "lt-1".to_owned(),
+        launch_template_variants: variants.map(str::to_owned),
         stack: "dayfly-test".to_owned(),
     };
     Ec2Fleet::new(&config.unwrap(), settings)

@@ -69,11 +69,7 @@ fn a_file_may_say_what_a_runner_needs_and_is_not_half_obeyed() {
         !types.is_empty() && types.iter().all(|one| one.starts_with("g4dn.")),
         "{types:?}"
     );
-    for (more, words) in [
-        (", startup_script: make ready", "startup_script"),
-        (", gpus: 3", "3"),
-        (", region: us-west-2", "us-west-2"),
-    ] {
+    for (more, words) in [(", gpus: 3", "3"), (", region: us-west-2", "us-west-2")] {
         let (types, state) = queued_with(&["dayfly-gpu"], Some(&file(more)));
         assert!(types.is_empty(), "{more}: {types:?}");
         let JobState::Refused { reason } = state else {

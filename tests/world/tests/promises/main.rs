@@ -5,6 +5,7 @@ mod admission;
 mod capacity;
 mod deaths;
 mod files;
+mod instances;
 mod interruptions;
 mod labels;
 mod lifecycle;

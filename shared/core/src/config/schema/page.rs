@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::config::keys::{Breaker, Disk, File, Key, Keys as _, Runner};
+use crate::config::keys::{Breaker, Disk, File, Image, Key, Keys as _, Runner};
 
 const INTRODUCTION: &str = "\
 # Configuration
@@ -20,7 +20,6 @@ runners:
   - name: gpu
     labels: [dayfly-gpu]
     gpu: [t4, a10g]
-    machine_image: ssm:/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id
     disk: 200GiB
     max_price: $0.60/h
     fallback: on-demand
@@ -52,8 +51,9 @@ pub fn page() -> String {
 }
 
 /// The mappings within the file: their names in the schema, their titles, and their keys in order.
-const SECTIONS: [(&str, &str, &[Key]); 3] = [
+const SECTIONS: [(&str, &str, &[Key]); 4] = [
     ("Runner", "A runner", Runner::KEYS),
+    ("Image", "An image by name", Image::KEYS),
     ("Disk", "A root volume", Disk::KEYS),
     ("Breaker", "A breaker", Breaker::KEYS),
 ];

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::keys::{Breaker, Disk, Keys as _, Runner};
+use crate::config::keys::{Breaker, Disk, Image, Keys as _, Runner};
 use crate::config::{Context, read as read_file};
 
 fn file(path: &str) -> String {
@@ -37,6 +37,11 @@ fn every_example_is_read_without_a_finding() {
     for key in Disk::KEYS {
         texts.push(with("disk", &format!("{{{}: {}}}", key.name, key.example)));
     }
+    let image: Vec<String> = Image::KEYS
+        .iter()
+        .map(|key| format!("{}: {}", key.name, key.example))
+        .collect();
+    texts.push(with("machine_image", &format!("{{{}}}", image.join(", "))));
     let breaker: Vec<String> = Breaker::KEYS
         .iter()
         .map(|key| format!("{}: {}", key.name, key.example))
@@ -93,7 +98,7 @@ fn the_pages_examples_in_yaml_are_read() {
         "{:?}",
         reading.findings
     );
-    for key in [File::KEYS, Runner::KEYS, Disk::KEYS, Breaker::KEYS].concat_names() {
+    for key in [File::KEYS, Runner::KEYS, Image::KEYS, Disk::KEYS, Breaker::KEYS].concat_names() {
         assert!(page.contains(&format!("### `{key}`")), "{key} is not on the page");
     }
     assert!(blocks.all(|block| read(block.split("```").next().unwrap_or_default()).is_some()));
@@ -130,7 +135,7 @@ trait Names {
     fn concat_names(&self) -> Vec<&'static str>;
 }
 
-impl Names for [&'static [Key]; 4] {
+impl Names for [&'static [Key]; 5] {
     fn concat_names(&self) -> Vec<&'static str> {
         self.iter().flat_map(|keys| keys.iter().map(|key| key.name)).collect()
     }

@@ -1,0 +1,75 @@
+//! Images, by their id and by their name.
+
+use aws_sdk_ec2::types::Image as SdkImage;
+use dayfly_core::config::ImageName;
+use dayfly_core::ids::ImageId;
+use dayfly_core::machines::Arch;
+use dayfly_ports::{FleetError, FleetErrorKind, Image};
+
+use crate::{Ec2Fleet, filter, refused};
+
+impl Ec2Fleet {
+    pub(crate) async fn image_of(&self, id: &ImageId) -> Result<Image, FleetError> {
+        let answer = self
+            .client
+            .describe_images()
+            .image_ids(id.as_str())
+            .send()
+            .await
+            .map_err(|error| refused(&error))?;
+        let found = answer.images().first().ok_or_else(|| {
+            not_usable(format!(
+                "image `{id}` does not exist in this region, or this account may not see it"
+            ))
+        })?;
+        usable(id, found)
+    }
+
+    pub(crate) async fn newest_of(&self, name: &ImageName, arch: Arch) -> Result<Image, FleetError> {
+        let answer = self
+            .client
+            .describe_images()
+            .owners(&name.owner)
+            .filters(filter("name", [name.name.as_str()]))
+            .filters(filter("architecture", [arch.as_str()]))
+            .filters(filter("state", ["available"]))
+            .filters(filter("root-device-type", ["ebs"]))
+            .send()
+            .await
+            .map_err(|error| refused(&error))?;
+        // Dates as EC2 writes them are in the order of their text; the id tells two of a moment apart.
+        let newest = answer
+            .images()
+            .iter()
+            .max_by_key(|image| (image.creation_date(), image.image_id()));
+        let found = newest.and_then(|image| Some((ImageId::new(image.image_id()?), image)));
+        let (id, image) = found.ok_or_else(|| {
+            not_usable(format!(
+                "no image for {arch} that starts from an EBS volume goes by the name `{}` in this region and belongs to `{}`",
+                name.name, name.owner
+            ))
+        })?;
+        usable(&id, image)
+    }
+}
+
+fn usable(id: &ImageId, image: &SdkImage) -> Result<Image, FleetError> {
+    let root_device = image.root_device_name().ok_or_else(|| {
+        not_usable(format!(
+            "image `{id}` has no root device: take one that starts from an EBS volume"
+        ))
+    })?;
+    Ok(Image {
+        image: id.clone(),
+        root_device: root_device.to_owned(),
+    })
+}
+
+fn not_usable(message: String) -> FleetError {
+    FleetError {
+        kind: FleetErrorKind::BadRequest,
+        code: "InvalidAMIID.NotFound".to_owned(),
+        message,
+        pool: None,
+    }
+}
