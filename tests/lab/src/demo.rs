@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use comfy_table::Table;
 
-use dayfly_twin::RunId;
-
 use crate::lab::{Lab, Leftovers};
 use crate::progress::Progress;
 use crate::scenario::{Demo, Story};
@@ -59,7 +57,7 @@ async fn play(lab: &Lab, demo: Demo, out: &mut impl Write) -> anyhow::Result<()>
         Watch::new(lab)
     };
     demo.prepare(lab).await?;
-    let run = push(lab, demo)?;
+    let run = demo.begin(lab, lab.twin().create_repo(REPOSITORY))?;
     let show = Show {
         story: Story::new(lab, run),
         demo,
@@ -67,18 +65,6 @@ async fn play(lab: &Lab, demo: Demo, out: &mut impl Write) -> anyhow::Result<()>
         progress: Progress::default(),
     };
     show.run(out).await
-}
-
-fn push(lab: &Lab, demo: Demo) -> anyhow::Result<RunId> {
-    let twin = lab.twin();
-    let repository = twin.create_repo(REPOSITORY);
-    let files = demo.files(lab);
-    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, &**text)).collect();
-    let runs = twin.push(repository, "Train on a GPU", &files)?;
-    match runs[..] {
-        [run] => Ok(run),
-        _ => bail!("the push should have started one run, and started {}", runs.len()),
-    }
 }
 
 /// A demo in progress.

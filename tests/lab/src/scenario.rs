@@ -1,7 +1,9 @@
 //! The demos: what each of them does to a job, and how it must end.
 
 mod capacity;
+mod fork;
 mod interruption;
+mod labels;
 mod matrix;
 mod story;
 mod workflow;
@@ -9,9 +11,10 @@ mod workflow;
 use std::io::Write;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::ValueEnum;
 use dayfly_host::HostEvent;
-use dayfly_twin::{Conclusion, Disturbance, RunId, State, Status, Timings, WebhookFault};
+use dayfly_twin::{Conclusion, Disturbance, RepoId, RunId, State, Status, Timings, WebhookFault};
 
 use crate::lab::{Deadlines, Lab, LabConfig};
 use crate::timeline::Sight;
@@ -39,6 +42,12 @@ pub enum Demo {
     Quota,
     /// 256 jobs at once.
     Matrix,
+    /// A label says what the job wants; the repository has no file of dayfly's.
+    Inline,
+    /// A repository with a `.cirun.yml`, as it is.
+    Cirun,
+    /// A pull request from a fork: refused with the reason in its log, then approved and run.
+    Fork,
 }
 
 impl Demo {
@@ -59,6 +68,11 @@ impl Demo {
             Self::Partition => "an instance is cut off in mid-job; it is given up, and the job is run again elsewhere",
             Self::Quota => "a new AWS account, which may run no GPU: the job fails, and says what to ask AWS for",
             Self::Matrix => "a matrix of 256 jobs, queued within a second",
+            Self::Inline => "`runs-on: dayfly/gpu=t4/…` in a repository without any configuration",
+            Self::Cirun => "a repository with the `.cirun.yml` that it had before",
+            Self::Fork => {
+                "a fork's pull request gets no GPU, and says why; a maintainer approves its commit, and it runs"
+            }
         }
     }
 
@@ -82,7 +96,9 @@ impl Demo {
     /// The deadlines that make it short.
     fn deadlines(self) -> Deadlines {
         match self {
-            Self::Main | Self::Interruption | Self::LostWebhook => Deadlines::default(),
+            Self::Main | Self::Interruption | Self::LostWebhook | Self::Inline | Self::Cirun | Self::Fork => {
+                Deadlines::default()
+            }
             Self::Idle => Deadlines {
                 idle: 8,
                 ..Deadlines::default()
@@ -145,13 +161,14 @@ impl Demo {
     #[must_use]
     pub fn shows(self) -> &'static [&'static str] {
         match self {
-            Self::Main | Self::Idle => &["launched", "enrolled"],
+            Self::Main | Self::Idle | Self::Inline | Self::Cirun => &["launched", "enrolled"],
             Self::Interruption => &["interrupted", "re-run", "check run"],
             Self::Lifetime => &["running", "gone"],
             Self::LostWebhook => &["lost", "patrol", "asked"],
             Self::NoCapacity | Self::Quota => &["refused", "check run", "finished"],
             Self::Partition => &["cut off", "given up", "noted", "re-run"],
             Self::Matrix => &[],
+            Self::Fork => &["refused", "check run", "launched"],
         }
     }
 
@@ -169,6 +186,7 @@ impl Demo {
                 Ok(())
             }
             Self::Matrix => matrix::limit(lab).await,
+            Self::Fork => fork::prepare(lab).await,
             _ => Ok(()),
         }
     }
@@ -176,7 +194,7 @@ impl Demo {
     /// The files of its repository, by their paths. Without a `.dayfly.yml`, `dayfly-gpu` stands for
     /// what is built in.
     #[must_use]
-    pub fn files(self, lab: &Lab) -> Vec<(&'static str, String)> {
+    fn files(self, lab: &Lab) -> Vec<(&'static str, String)> {
         match self {
             Self::Main | Self::Idle | Self::LostWebhook | Self::Quota => workflow::of(workflow::THREE_EPOCHS),
             Self::Lifetime => workflow::of(workflow::FOR_EVER),
@@ -184,6 +202,25 @@ impl Demo {
             Self::Interruption => interruption::files(lab),
             Self::NoCapacity => capacity::files(),
             Self::Matrix => matrix::files(),
+            Self::Inline => labels::inline_files(),
+            Self::Cirun => labels::cirun_files(),
+            Self::Fork => fork::files(),
+        }
+    }
+
+    /// What starts its run: a push, if it is not something else.
+    ///
+    /// # Errors
+    /// When a workflow cannot be used, or another number of runs is started than one.
+    pub fn begin(self, lab: &Lab, repository: RepoId) -> anyhow::Result<RunId> {
+        let files = self.files(lab);
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, &**text)).collect();
+        if self == Self::Fork {
+            return fork::open(lab, repository, &files);
+        }
+        match lab.twin().push(repository, "Train on a GPU", &files)?[..] {
+            [run] => Ok(run),
+            ref runs => bail!("the push should have started one run, and started {}", runs.len()),
         }
     }
 
@@ -191,8 +228,10 @@ impl Demo {
     #[must_use]
     pub fn end(self) -> (u32, Conclusion) {
         match self {
-            Self::Main | Self::Idle | Self::LostWebhook | Self::Matrix => (1, Conclusion::Success),
-            Self::Interruption | Self::Partition => (2, Conclusion::Success),
+            Self::Main | Self::Idle | Self::LostWebhook | Self::Matrix | Self::Inline | Self::Cirun => {
+                (1, Conclusion::Success)
+            }
+            Self::Interruption | Self::Partition | Self::Fork => (2, Conclusion::Success),
             Self::Lifetime | Self::NoCapacity | Self::Quota => (1, Conclusion::Failure),
         }
     }
@@ -215,6 +254,7 @@ impl Demo {
             Self::Interruption => interruption::act(sight, story).await,
             Self::NoCapacity => capacity::act(sight, story),
             Self::Matrix => matrix::act(sight, story).await,
+            Self::Fork => fork::act(sight, story),
             Self::Partition if story::is_output(sight, |line| line == "attempt 1") => {
                 for instance in story.lab.live_instances().await? {
                     story.lab.host().cut_network(&instance.id)?;
@@ -235,6 +275,8 @@ impl Demo {
             Self::NoCapacity => capacity::tell(story, "evaluate", out),
             Self::Quota => capacity::tell_quota(story, out),
             Self::Matrix => matrix::tell(story, out).await,
+            Self::Inline | Self::Cirun => labels::tell(story, out),
+            Self::Fork => fork::tell(story, out),
             _ => Ok(()),
         }
     }

@@ -139,7 +139,7 @@ value_schema! {
     Label = "label" {"type": ["string", "number", "boolean"], "maxLength": 256, "pattern": "^[^, ]([^,]*[^, ])?$"}
     InstanceType = "instance type" {"type": "string", "pattern": "^[a-z0-9-]+\\.[a-z0-9-]+$"}
     MachineImage = "image" {"type": "string", "pattern": "^(ami-([0-9a-fA-F]{8}|[0-9a-fA-F]{17})|ssm:/[A-Za-z0-9/_.-]*|dlami-base|dlami-pytorch|ubuntu-24\\.04|ubuntu-22\\.04)$"}
-    ImagePattern = "image name" {"type": "string", "minLength": 3, "maxLength": 128, "pattern": "^[]A-Za-z0-9()[ ./'@_*?-]*$"}
+    ImagePattern = "image name" {"type": "string", "minLength": 3, "maxLength": 128, "pattern": "^[A-Za-z0-9()\\[\\] ./'@_*?-]*$"}
     ImageOwner = "image owner" {"type": ["string", "integer"], "pattern": "^([0-9]{12}|amazon|aws-marketplace|self)$"}
     Region = "region" {"type": "string", "pattern": "^[a-z]{2}(-[a-z]+){1,3}-[0-9]{1,2}$"}
     Repository = "repository" {"type": "string", "pattern": "^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$"}

@@ -125,7 +125,7 @@ pub(super) fn tell_quota(story: &Story<'_>, out: &mut impl Write) -> anyhow::Res
 }
 
 /// Its check run and its log: no step of it has run.
-fn show(story: &Story<'_>, job: &Job, out: &mut impl Write) -> anyhow::Result<()> {
+pub(super) fn show(story: &Story<'_>, job: &Job, out: &mut impl Write) -> anyhow::Result<()> {
     let check = story.check_of(job)?;
     writeln!(out, "\nWhat the author of the pull request sees:\n")?;
     page::checks(story, out)?;

@@ -23,18 +23,25 @@ pub(super) const PATH: &str = ".github/workflows/train.yml";
 
 /// A repository with nothing but a workflow, whose one job runs `script`.
 pub(super) fn of(script: &[&str]) -> Vec<(&'static str, String)> {
-    let head = "\
+    on("dayfly-gpu", script)
+}
+
+/// The same for another label.
+pub(super) fn on(label: &str, script: &[&str]) -> Vec<(&'static str, String)> {
+    let head = format!(
+        "\
 name: train
 on: push
 jobs:
   train:
-    runs-on: dayfly-gpu
+    runs-on: {label}
     steps:
       - name: Where am I
         run: echo \"on $(uname -sm), for $GITHUB_REPOSITORY\"
       - name: Train
         run: |
-";
+"
+    );
     vec![(PATH, format!("{head}{}", indented(script)))]
 }
 
