@@ -194,7 +194,7 @@ impl Demo {
     /// The files of its repository, by their paths. Without a `.dayfly.yml`, `dayfly-gpu` stands for
     /// what is built in.
     #[must_use]
-    fn files(self, lab: &Lab) -> Vec<(&'static str, String)> {
+    pub fn files(self, lab: &Lab) -> Vec<(&'static str, String)> {
         match self {
             Self::Main | Self::Idle | Self::LostWebhook | Self::Quota => workflow::of(workflow::THREE_EPOCHS),
             Self::Lifetime => workflow::of(workflow::FOR_EVER),

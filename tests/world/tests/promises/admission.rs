@@ -276,3 +276,29 @@ fn what_was_admitted_is_remembered_and_a_policy_that_cannot_be_read_again_goes_o
         );
     });
 }
+
+#[test]
+fn a_forks_job_is_refused_before_anything_is_launched_and_runs_where_the_policy_lets_it() {
+    let stage = Stage::new();
+    let run = stage.job(11).run;
+    let fork = Head {
+        id: 2,
+        owner: "mallory".to_owned(),
+        name: "mallory/gpu".to_owned(),
+    };
+    let origin = Origin {
+        event: "pull_request".to_owned(),
+        head: Some(fork),
+        ..push_to(&scope())
+    };
+    stage.world.hub().origins.insert(run, origin);
+    stage.queue(11);
+    let JobState::Refused { reason } = crate::lifecycle::state_of(&stage, 11) else {
+        panic!("{:?}", crate::lifecycle::state_of(&stage, 11))
+    };
+    assert!(reason.contains("the fork `mallory/gpu`"), "{reason}");
+    stage.world.set_parameter(POLICY, "version: 1\nforks: always\n");
+    stage.wait(2 * FRESH);
+    stage.queue(12);
+    assert_eq!(crate::lifecycle::state_of(&stage, 12), JobState::Launching);
+}

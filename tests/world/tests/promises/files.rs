@@ -12,7 +12,7 @@ use dayfly_ports::Scope;
 use dayfly_world::push_to;
 
 use crate::lifecycle::state_of;
-use crate::stage::{Call, RUN, Stage};
+use crate::stage::{Call, POLICY, RUN, Stage};
 
 const OWN: &str = "octo/gpu";
 
@@ -192,6 +192,8 @@ fn a_file_takes_the_jobs_of_those_only_whom_it_names() {
 #[test]
 fn github_is_asked_who_it_is_only_where_a_file_names_somebody() {
     let stage = Stage::new();
+    // Nor does the policy ask.
+    stage.world.set_parameter(POLICY, "version: 1\nforks: always\n");
     stage.world.break_down("run_origin");
     assert_eq!(stage.asks(11, "dayfly-gpu"), JobState::Launching);
     let runners = format!("runners:\n{}", runner("gpu", "dayfly-gpu", "g5.xlarge"));

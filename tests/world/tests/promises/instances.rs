@@ -12,7 +12,7 @@ use dayfly_ports::{FleetRequest, Surroundings};
 use serde_json::{Value, json};
 
 use crate::lifecycle::state_of;
-use crate::stage::{Answer, Call, Stage};
+use crate::stage::{Answer, Call, POLICY, Stage};
 
 const EVERYTHING: &str = "
 runners:
@@ -29,9 +29,13 @@ runners:
     instance_profile: gpu-runner
 ";
 
+/// What the owner of the account has to allow for that.
+const ALLOWS: &str = "version: 1\nsubnets: ['*']\nsecurity_groups: ['*']\ninstance_profiles: ['*']\n";
+
 /// Job 11 is queued in a repository with this file.
 fn queued(text: &str, prepare: impl FnOnce(&Stage)) -> Stage {
     let stage = Stage::new();
+    stage.world.set_parameter(POLICY, ALLOWS);
     stage.world.hub().config = Some(text.to_owned());
     prepare(&stage);
     stage.queue(11);
@@ -178,6 +182,19 @@ fn without_an_image_there_is_one_that_fits_the_machine() {
         let stage = queued(&file, |_| ());
         assert_eq!(asked(&stage)[0].image.as_str(), image, "{machine}");
     }
+}
+
+#[test]
+fn what_gives_an_instance_the_powers_of_something_else_is_refused_unless_the_policy_lists_it() {
+    let stage = queued(EVERYTHING, |stage| stage.world.set_parameter(POLICY, "version: 1\n"));
+    // Nothing but its messenger is launched, in the stack's own subnet.
+    assert!(
+        asked(&stage)
+            .iter()
+            .all(|one| one.placements.iter().all(|one| one.subnet.as_str() == "subnet-1"))
+    );
+    let reason = refusal(&stage);
+    assert!(reason.starts_with("policy rule `subnets` of the stack"), "{reason}");
 }
 
 #[test]
