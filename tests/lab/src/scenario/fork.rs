@@ -35,7 +35,7 @@ pub(super) fn files() -> Vec<(&'static str, String)> {
 /// Somebody opens a pull request from a fork.
 pub(super) fn open(lab: &Lab, repository: RepoId, files: &[(&str, &str)]) -> anyhow::Result<RunId> {
     let twin = lab.twin();
-    twin.commit(repository, "main", files);
+    let _on_main = twin.commit(repository, "main", files);
     twin.grant(repository, MAINTAINER, Role::Write);
     let options = RepoOptions {
         owner_kind: AccountKind::User,

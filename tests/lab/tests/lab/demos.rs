@@ -48,3 +48,23 @@ async fn an_interrupted_job_goes_on_from_what_its_hook_saved_in_another_pool() {
         assert!(text.contains(words), "no `{words}` in\n{text}");
     }
 }
+
+#[tokio::test]
+async fn a_label_that_says_what_it_wants_needs_no_file() {
+    let text = told(Demo::Inline).await;
+    assert!(text.contains("`runs-on: dayfly/gpu=t4/"), "{text}");
+}
+
+#[tokio::test]
+async fn a_repository_that_comes_from_cirun_keeps_its_file() {
+    let text = told(Demo::Cirun).await;
+    assert!(text.contains("`runs-on: cirun-gpu--"), "{text}");
+}
+
+#[tokio::test]
+async fn a_forks_job_is_refused_in_its_log_and_runs_once_its_commit_is_approved() {
+    let text = told(Demo::Fork).await;
+    for words in ["policy rule `forks`", "alice approved the commit", "Nothing is left."] {
+        assert!(text.contains(words), "no `{words}` in\n{text}");
+    }
+}
