@@ -168,7 +168,7 @@ impl Demo {
             Self::NoCapacity | Self::Quota => &["refused", "check run", "finished"],
             Self::Partition => &["cut off", "given up", "noted", "re-run"],
             Self::Matrix => &[],
-            Self::Fork => &["refused", "check run", "launched"],
+            Self::Fork => &["check run", "re-run", "launched"],
         }
     }
 

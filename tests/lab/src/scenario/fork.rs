@@ -76,7 +76,7 @@ pub(super) fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()
     let refused = story.job(1, "train")?;
     capacity::show(story, &refused, out)?;
     let log = page::log_of(&refused).join("\n");
-    for words in ["policy rule `forks`", "the fork `mallory/demo`", "dayfly-ok/"] {
+    for words in ["rule `forks` of the stack", "the fork `mallory/demo`", "dayfly-ok/"] {
         ensure!(log.contains(words), "the job's log should say `{words}`");
     }
     let (launch, _) = story.launch_of(&refused)?;

@@ -64,7 +64,11 @@ async fn a_repository_that_comes_from_cirun_keeps_its_file() {
 #[tokio::test]
 async fn a_forks_job_is_refused_in_its_log_and_runs_once_its_commit_is_approved() {
     let text = told(Demo::Fork).await;
-    for words in ["policy rule `forks`", "alice approved the commit", "Nothing is left."] {
+    for words in [
+        "rule `forks` of the stack",
+        "alice approved the commit",
+        "Nothing is left.",
+    ] {
         assert!(text.contains(words), "no `{words}` in\n{text}");
     }
 }
