@@ -228,6 +228,20 @@ pub struct RunKey {
     pub attempt: RunAttempt,
 }
 
+impl RunKey {
+    /// The attempt before, if it is not the first.
+    #[must_use]
+    pub fn before(self) -> Option<Self> {
+        let RunAttempt(later @ 2..) = self.attempt else {
+            return None;
+        };
+        Some(Self {
+            attempt: RunAttempt(later - 1),
+            ..self
+        })
+    }
+}
+
 impl fmt::Display for RunKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.run, self.attempt)

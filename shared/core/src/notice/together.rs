@@ -62,7 +62,11 @@ pub(super) fn summary(told: &[Told], notice: &Notice, web: &str) -> String {
     for told in in_order(told) {
         let words = words_of(told, notice, web);
         let title = markdown::escaped(&words.title);
-        let _ = write!(summary, "### {}: {title}\n\n{}\n", of_jobs(told), words.summary());
+        let _ = write!(summary, "### {}: {title}\n\n", of_jobs(told));
+        if told.jobs.len() > 1 {
+            summary.push_str("Of each of these jobs:\n\n");
+        }
+        let _ = writeln!(summary, "{}", words.summary());
     }
     summary
 }

@@ -1,6 +1,6 @@
 //! What a notice says, in words: what happened, what happens next, what to do about it.
 
-use crate::capacity::{FleetErrorKind, Tried};
+use crate::capacity::{FleetErrorKind, InstanceLifecycle, Tried};
 use crate::config::CONFIG_PATH;
 use crate::ids::RunAttempt;
 use crate::notice::{markdown, plain, run_url, together};
@@ -228,7 +228,11 @@ fn why(tried: &[Tried]) -> String {
 }
 
 fn advice(tried: &[Tried]) -> Option<String> {
+    let has_fallback = tried.iter().any(|one| one.lifecycle == InstanceLifecycle::OnDemand);
     let mend = |kind| match kind {
+        FleetErrorKind::Capacity if has_fallback => Some(format!(
+            "More types in `instance_type` of `{CONFIG_PATH}` give EC2 more places to look."
+        )),
         FleetErrorKind::Capacity => Some(format!(
             "More types in `instance_type` of `{CONFIG_PATH}`, or `fallback: on-demand`, give EC2 more places to look."
         )),
