@@ -3,21 +3,19 @@
 //! It is the job's own code and gets what the job has: its user, the environment of its hooks, its
 //! workspace. What it says goes to the agent's log, and into the log of the step that runs.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, chown};
-use std::path::Path;
+use std::io;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::io::AsyncRead;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
 
 use crate::account::{self, Account};
 use crate::machine::Event;
+use crate::script::{Ended, Script, read_lines, write_private};
 use crate::settings::Settings;
-use crate::{hooks, log, processes};
+use crate::{hooks, log};
 
 /// Takes up the job's environment and workspace, then becomes the hook: `$1` the environment as the
 /// job's started-hook left it, `$2` the hook, `$3` the process of the step that runs, if any, `$4` to
@@ -40,8 +38,6 @@ exec bash "$2"
 const MOST_LINES: usize = 200;
 /// So much of a line does.
 const LONGEST_LINE: usize = 1000;
-/// How long a hook's last lines may take to come out of its pipe.
-const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// What a hook is told.
 #[derive(Clone, Debug)]
@@ -57,7 +53,7 @@ pub struct Told {
 /// A hook that runs.
 #[derive(Debug)]
 pub struct Hook {
-    pid: i32,
+    script: Script,
 }
 
 impl Hook {
@@ -84,64 +80,32 @@ impl Hook {
             .args([&told.at, &told.limit.as_secs().to_string(), &told.runner])
             .current_dir(&settings.runner_dir);
         account::confine(&mut command, account.as_ref());
-        let child = command.spawn()?;
-        let Some(pid) = child.id().map(u32::cast_signed) else {
-            return Err(io::Error::other("it ended before it began"));
-        };
-        tokio::spawn(watch(child, pid, events));
-        Ok(Self { pid })
+        let (script, child) = Script::start(&mut command)?;
+        tokio::spawn(watch(script, child, events));
+        Ok(Self { script })
     }
 
     /// Ends the hook and what it started.
     pub fn kill(&self) {
-        processes::kill_descendants(self.pid);
-        processes::signal(-self.pid, Signal::SIGKILL);
+        self.script.kill();
     }
 }
 
-/// For its owner alone, for it may hold what others need not read.
-pub(crate) fn write_private(file: &Path, text: &str, owner: Option<(u32, u32)>) -> io::Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-    open.write_all(text.as_bytes())?;
-    match owner {
-        Some((user, group)) => chown(file, Some(user), Some(group)),
-        None => Ok(()),
-    }
-}
-
-async fn watch(mut child: Child, pid: i32, events: UnboundedSender<Event>) {
-    let output = child.stdout.take().map(|output| tokio::spawn(relay(output)));
-    let errors = child.stderr.take().map(|output| tokio::spawn(relay(output)));
-    let status = child.wait().await;
-    for relay in [output, errors].into_iter().flatten() {
-        // What it left running may hold the pipe open.
-        let _ = tokio::time::timeout(LAST_LINES, relay).await;
-    }
-    processes::signal(-pid, Signal::SIGKILL);
-    let words = match status {
-        Ok(status) => match status.code() {
-            Some(code) => format!("exit status {code}"),
-            None => "ended by a signal".to_owned(),
-        },
-        Err(error) => format!("lost: {error}"),
-    };
+async fn watch(script: Script, mut child: Child, events: UnboundedSender<Event>) {
+    let output = child.stdout.take().map(relay);
+    let errors = child.stderr.take().map(relay);
+    let ended = Ended::of(child, [output, errors]).await;
+    script.kill_group();
     // A receiver that is gone means that the agent ends: nobody is left to be told.
-    drop(events.send(Event::HookEnded(words)));
+    drop(events.send(Event::HookEnded(ended.words())));
 }
 
-async fn relay(output: impl AsyncRead + Unpin) {
-    let mut lines = BufReader::new(output).split(b'\n');
+fn relay(output: impl AsyncRead + Unpin + Send + 'static) -> JoinHandle<()> {
     let mut count = 0;
-    while let Ok(Some(line)) = lines.next_segment().await {
+    read_lines(output, LONGEST_LINE, move |line| {
         count += 1;
         if count <= MOST_LINES {
-            let line = String::from_utf8_lossy(&line);
-            let line: String = line.trim_end().chars().take(LONGEST_LINE).collect();
             log::info("hook_output", &line, &[]);
         }
-    }
+    })
 }

@@ -21,6 +21,7 @@ pub mod notice;
 pub mod poweroff;
 pub mod processes;
 pub mod runner;
+mod script;
 pub mod settings;
 pub mod startup;
 pub mod supervisor;

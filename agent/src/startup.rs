@@ -7,18 +7,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use nix::sys::signal::Signal;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::io::AsyncRead;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
-use crate::interruption::write_private;
+use crate::account;
 use crate::machine::Event;
+use crate::script::{Ended, Script, read_lines, write_private};
 use crate::settings::Settings;
-use crate::{account, processes};
 
 /// So many of the script's last lines are kept.
 const KEPT_LINES: usize = 10;
@@ -26,13 +24,11 @@ const KEPT_LINES: usize = 10;
 const LONGEST_LINE: usize = 160;
 /// So much of all of them.
 const MOST_WORDS: usize = 800;
-/// How long its last lines may take to come out of its pipe.
-const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// A startup script that runs.
 #[derive(Debug)]
 pub struct Startup {
-    pid: i32,
+    script: Script,
 }
 
 impl Startup {
@@ -60,42 +56,28 @@ impl Startup {
             command.env("AWS_REGION", region);
         }
         command.envs(env);
-        let child = command.spawn()?;
-        let Some(pid) = child.id().map(u32::cast_signed) else {
-            return Err(io::Error::other("it ended before it began"));
-        };
-        tokio::spawn(watch(child, pid, events));
-        Ok(Self { pid })
+        let (script, child) = Script::start(&mut command)?;
+        tokio::spawn(watch(script, child, events));
+        Ok(Self { script })
     }
 
     /// Ends the script and what it started.
     pub fn kill(&self) {
-        processes::kill_descendants(self.pid);
-        processes::signal(-self.pid, Signal::SIGKILL);
+        self.script.kill();
     }
 }
 
-async fn watch(mut child: Child, pid: i32, events: UnboundedSender<Event>) {
+async fn watch(script: Script, mut child: Child, events: UnboundedSender<Event>) {
     let lines = Arc::new(Mutex::new(VecDeque::new()));
     let output = child.stdout.take().map(|output| keep(output, Arc::clone(&lines)));
     let errors = child.stderr.take().map(|output| keep(output, Arc::clone(&lines)));
-    let status = child.wait().await;
-    for relay in [output, errors].into_iter().flatten() {
-        // What it left running may hold the pipe open, and is read for as long as it does.
-        let _ = tokio::time::timeout(LAST_LINES, relay).await;
-    }
-    let ok = status.as_ref().is_ok_and(std::process::ExitStatus::success);
+    let ended = Ended::of(child, [output, errors]).await;
+    let ok = ended.ok();
     if !ok {
-        processes::signal(-pid, Signal::SIGKILL);
+        script.kill_group();
     }
-    let words = match status {
-        Ok(status) => match status.code() {
-            Some(code) => format!("exit status {code}"),
-            None => "ended by a signal".to_owned(),
-        },
-        Err(error) => format!("lost: {error}"),
-    };
     let last_lines = last(&lines.lock().unwrap_or_else(PoisonError::into_inner));
+    let words = ended.words();
     // A receiver that is gone means that the agent ends: nobody is left to be told.
     drop(events.send(Event::StartupEnded { ok, words, last_lines }));
 }
@@ -116,20 +98,15 @@ fn last(lines: &VecDeque<String>) -> String {
 
 /// Reads all that a script says, and keeps the end of it.
 fn keep(output: impl AsyncRead + Unpin + Send + 'static, kept: Arc<Mutex<VecDeque<String>>>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let mut lines = BufReader::new(output).split(b'\n');
-        while let Ok(Some(line)) = lines.next_segment().await {
-            let line = String::from_utf8_lossy(&line);
-            let line: String = line.trim_end().chars().take(LONGEST_LINE).collect();
-            if line.is_empty() {
-                continue;
-            }
-            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            if kept.len() == KEPT_LINES {
-                kept.pop_front();
-            }
-            kept.push_back(line);
+    read_lines(output, LONGEST_LINE, move |line| {
+        if line.is_empty() {
+            return;
         }
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT_LINES {
+            kept.pop_front();
+        }
+        kept.push_back(line);
     })
 }
 

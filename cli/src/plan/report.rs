@@ -7,7 +7,7 @@ use dayfly_core::ids::InstanceType;
 use dayfly_core::labels::Label;
 use dayfly_core::machines::Table;
 use dayfly_core::money::MicroDollars;
-use dayfly_core::policy::{Policy, Refused};
+use dayfly_core::policy::{Policy, Refused, whom};
 use serde::Serialize;
 
 use crate::error::Error;
@@ -126,17 +126,9 @@ impl Report {
             why.unwrap_or_else(|| "nothing is left to be tried".to_owned())
         });
         let rules = policy.rules_for(labels).map(|(label, rules)| {
-            let teams = rules
-                .iter()
-                .flat_map(|rule| rule.teams.iter().map(|team| format!("the team `{team}`")));
-            let actors = rules
-                .iter()
-                .filter(|rule| !rule.actors.0.is_empty())
-                .map(|rule| rule.actors.to_string());
-            let who: Vec<String> = teams.chain(actors).collect();
             format!(
                 "policy rule `labels`: only {} may use the label `{label}`",
-                who.join(", ")
+                whom(&rules)
             )
         });
         Self {

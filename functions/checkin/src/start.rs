@@ -2,11 +2,12 @@
 //! that it was launched for, and one that may not run here.
 
 use dayfly_core::checkin::{StartAnswer, StartRequest};
-use dayfly_core::ids::{InstanceId, RunAttempt, RunKey};
-use dayfly_core::record::{Rerun, Runner, Stored};
+use dayfly_core::decide::rerun;
+use dayfly_core::ids::{InstanceId, RunKey};
+use dayfly_core::record::{Runner, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{Asked, NoPolicy};
-use dayfly_ports::{ApiErrorKind, Bus, GitHub, Parameters, Store, StoreError};
+use dayfly_lifecycle::{Asked, NoPolicy, attempt_before};
+use dayfly_ports::{ApiErrorKind, Bus, GitHub, Parameters, Store};
 
 use crate::claim::scope;
 use crate::{Denied, Function, UNRECORDED};
@@ -46,29 +47,14 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
             scope: &scope(runner),
             run,
             labels: &runner.labels,
-            ours: self.is_ours(run).await?,
+            ours: attempt_before(&self.store, run)
+                .await?
+                .is_some_and(|before| rerun::is_ours(&before)),
         };
         match self.policies.admit(&self.github, &policy, asked, now).await {
             Ok(judged) => Ok(judged.err().map(|refused| refused.to_string())),
             Err(error) if error.kind == ApiErrorKind::NotFound => Ok(Some(NO_SUCH_RUN.to_owned())),
             Err(error) => Err(Denied::Unavailable(error.to_string(), error.wait())),
         }
-    }
-
-    /// Whether we had GitHub make this attempt.
-    async fn is_ours(&self, run: RunKey) -> Result<bool, StoreError> {
-        let RunKey {
-            attempt: RunAttempt(later @ 2..),
-            ..
-        } = run
-        else {
-            return Ok(false);
-        };
-        let before = RunKey {
-            attempt: RunAttempt(later - 1),
-            ..run
-        };
-        let known = self.store.run(before).await?;
-        Ok(known.is_some_and(|known| matches!(known.record.rerun, Rerun::Intended | Rerun::Accepted)))
     }
 }

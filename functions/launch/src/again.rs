@@ -2,9 +2,9 @@
 
 use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::decide::news;
-use dayfly_core::ids::{RunAttempt, RunKey};
 use dayfly_core::record::{Change, Job, Notice, Run};
 use dayfly_core::time::Timestamp;
+use dayfly_lifecycle::attempt_before;
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
 
 use crate::Function;
@@ -14,14 +14,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
 {
     /// The record of the attempt before a job's, if jobs of it were interrupted.
     pub(crate) async fn attempt_before(&self, job: &Job) -> Result<Option<Run>, StoreError> {
-        let RunAttempt(attempt @ 2..) = job.key.attempt else {
-            return Ok(None);
-        };
-        let before = RunKey {
-            run: job.run,
-            attempt: RunAttempt(attempt - 1),
-        };
-        Ok(self.store.run(before).await?.map(|stored| stored.record))
+        attempt_before(&self.store, job.run_key()).await
     }
 
     /// What is to be said of a job that is run again because it was interrupted, if it is.

@@ -32,10 +32,10 @@ pub async fn load<S: Store, G: GitHub>(
     let own = kept.configuration(&scope.repository).await?;
     let files = match file(own) {
         Some((place, text)) => {
-            let config = Config::of_file(&place.path, &text, context).map_err(refused)?;
+            let config = Config::of_file(&place.path, &text, context).map_err(NoPlan::refused)?;
             Files::new(Some(place), config)
         }
-        None => Files::new(None, Config::built_in().map_err(refused)?),
+        None => Files::new(None, Config::built_in().map_err(NoPlan::refused)?),
     };
     if files.config.extends.is_some() {
         extended(&kept, files, context).await
@@ -61,17 +61,17 @@ async fn extended<S: Store, G: GitHub>(
     files: Files,
     context: Context<'_>,
 ) -> Result<Files, NoPlan> {
-    let Some((from, base)) = files.base().map_err(refused)? else {
+    let Some((from, base)) = files.base().map_err(NoPlan::refused)? else {
         return Ok(files);
     };
     let Some((place, text)) = file(kept.configuration(base).await?) else {
-        return Err(refused(ExtendsError::Missing {
+        return Err(NoPlan::refused(ExtendsError::Missing {
             from: from.clone(),
             base: base.clone(),
         }));
     };
-    let config = place.read(&text, context).map_err(refused)?;
-    files.extend(place, config).map_err(refused)
+    let config = place.read(&text, context).map_err(NoPlan::refused)?;
+    files.extend(place, config).map_err(NoPlan::refused)
 }
 
 /// An organisation's `.cirun.global.yml`, where it lies, and who may use its runners.
@@ -87,9 +87,9 @@ async fn global<S: Store, G: GitHub>(
     let Some((place, text)) = file(kept.file(&organization, cirun::GLOBAL_PATH).await?) else {
         return Ok(None);
     };
-    let config = place.read(&text, context).map_err(refused)?;
+    let config = place.read(&text, context).map_err(NoPlan::refused)?;
     let access = match file(kept.file(&organization, access::PATH).await?) {
-        Some((place, text)) => Some((access::of_file(&place.long(), &text).map_err(refused)?, place)),
+        Some((place, text)) => Some((access::of_file(&place.long(), &text).map_err(NoPlan::refused)?, place)),
         None => None,
     };
     Ok(Some((place, config, access)))
@@ -101,8 +101,4 @@ fn file(kept: CachedConfig) -> Option<(Place, String)> {
         repository, path, text, ..
     } = kept;
     Some((Place::new(&repository, path?), text?))
-}
-
-fn refused(error: impl std::fmt::Display) -> NoPlan {
-    NoPlan::Refused(error.to_string())
 }

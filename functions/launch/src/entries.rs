@@ -70,13 +70,10 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     async fn missing_subnets(&self, spec: &RunnerSpec) -> Result<Option<String>, NoPlan> {
         let missing = self.zones.missing(&self.fleet, &spec.subnets).await;
         let missing = missing.map_err(|error| {
-            NoPlan::Unavailable(
-                format!(
-                    "the subnets of `{}` could not be looked up; EC2 says {error}",
-                    spec.name
-                ),
-                None,
-            )
+            NoPlan::unavailable(format_args!(
+                "the subnets of `{}` could not be looked up; EC2 says {error}",
+                spec.name
+            ))
         })?;
         let missing: Vec<String> = missing.iter().map(|subnet| format!("`{subnet}`")).collect();
         Ok((!missing.is_empty()).then(|| {
@@ -92,7 +89,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
 
 impl From<NoEntry> for NoPlan {
     fn from(error: NoEntry) -> Self {
-        Self::Refused(error.to_string())
+        Self::refused(error)
     }
 }
 

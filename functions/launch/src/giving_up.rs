@@ -131,7 +131,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     }
 
     async fn messenger_plan(&self, now: Timestamp) -> Result<LaunchPlan, NoPlan> {
-        let spec = Config::messenger().map_err(|error| NoPlan::Refused(error.to_string()))?;
+        let spec = Config::messenger().map_err(NoPlan::refused)?;
         let image = self
             .images
             .find(&self.parameters, &self.fleet, &spec.image, now)

@@ -84,7 +84,7 @@ async fn resolve<P: Parameters>(parameters: &P, path: &str) -> Result<ImageId, N
         ParameterError::Missing(_) => NoPlan::Refused(format!(
             "`machine_image: ssm:{path}`: there is no such SSM parameter in this region"
         )),
-        ParameterError::Unavailable { .. } => NoPlan::Unavailable(error.to_string(), None),
+        ParameterError::Unavailable { .. } => NoPlan::unavailable(error),
     })?;
     let value = value.expose_secret().trim();
     if !is_image_id(value) {

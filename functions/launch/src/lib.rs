@@ -18,6 +18,7 @@ mod watch;
 mod who;
 mod zones;
 
+use std::fmt;
 use std::time::Duration;
 
 use dayfly_core::deadlines::Deadlines;
@@ -42,6 +43,18 @@ enum NoPlan {
     /// Something did not answer: later, after the wait that it asked for.
     #[error("{0}")]
     Unavailable(String, Option<Duration>),
+}
+
+impl NoPlan {
+    /// The job cannot have what it asks for, for this reason.
+    fn refused(why: impl fmt::Display) -> Self {
+        Self::Refused(why.to_string())
+    }
+
+    /// Something did not answer, and did not say when it will.
+    fn unavailable(why: impl fmt::Display) -> Self {
+        Self::Unavailable(why.to_string(), None)
+    }
 }
 
 /// What came of an event.

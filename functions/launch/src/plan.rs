@@ -4,7 +4,6 @@
 use dayfly_core::decide::entries::Entries;
 use dayfly_core::decide::ladder::{self, Attempt, Ladder, Terms};
 use dayfly_core::decide::rerun;
-use dayfly_core::ids::RunKey;
 use dayfly_core::labels;
 use dayfly_core::machines::Table;
 use dayfly_core::policy::{Asker, Policy};
@@ -32,8 +31,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 Ok(None)
             };
         }
-        let previous = self.attempt_before(job).await.map_err(unavailable)?;
-        let ours = previous.as_ref().is_some_and(|run| rerun::ours(run).is_some());
+        let previous = self.attempt_before(job).await.map_err(NoPlan::unavailable)?;
+        let ours = previous.as_ref().is_some_and(rerun::is_ours);
         self.admit(job, &policy, ours, now).await?;
         let ladder = self.ladder(job, &entries, &policy, previous.as_ref(), now).await?;
         self.with_images(job, ladder, now).await
@@ -44,15 +43,12 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let scope = scope(job);
         let asked = Asked {
             scope: &scope,
-            run: RunKey {
-                run: job.run,
-                attempt: job.key.attempt,
-            },
+            run: job.run_key(),
             labels: &job.labels,
             ours,
         };
         match self.policies.admit(&self.github, policy, asked, now).await {
-            Ok(judged) => judged.map_err(|refused| NoPlan::Refused(refused.to_string())),
+            Ok(judged) => judged.map_err(NoPlan::refused),
             // A run that is not there is over, which the next look finds.
             Err(error) => Err(NoPlan::Unavailable(error.to_string(), error.wait())),
         }
@@ -81,7 +77,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             },
             on_demand: previous.is_some_and(rerun::on_demand),
             memory: &memory,
-            machines: Table::embedded().map_err(|error| NoPlan::Refused(error.to_string()))?,
+            machines: Table::embedded().map_err(NoPlan::refused)?,
         };
         let ladder = ladder::ladder(&entries.specs, &terms, now);
         for forbidden in &ladder.forbidden {
@@ -127,15 +123,11 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     }
 }
 
-fn unavailable(error: impl std::fmt::Display) -> NoPlan {
-    NoPlan::Unavailable(error.to_string(), None)
-}
-
 impl From<NoPolicy> for NoPlan {
     fn from(error: NoPolicy) -> Self {
         match error {
-            NoPolicy::Unusable { .. } => Self::Refused(error.to_string()),
-            NoPolicy::Unavailable(_) => unavailable(error),
+            NoPolicy::Unusable { .. } => Self::refused(error),
+            NoPolicy::Unavailable(_) => Self::unavailable(error),
         }
     }
 }

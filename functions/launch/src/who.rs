@@ -2,16 +2,13 @@
 
 use dayfly_core::config::Files;
 use dayfly_core::decide::admission::Known;
+use dayfly_core::decide::rerun;
 use dayfly_core::decide::usage::{self, Asker, Usage};
-use dayfly_core::ids::RunKey;
-use dayfly_core::record::{Job, Rerun};
-use dayfly_lifecycle::{Asked, ask};
-use dayfly_ports::{ApiErrorKind, Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store};
+use dayfly_core::record::Job;
+use dayfly_lifecycle::{Asked, Untold, ask_until};
+use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store};
 
 use crate::{Function, NoPlan, scope};
-
-/// More than a file with several teams for each of its rules asks.
-const MOST_QUESTIONS: usize = 64;
 
 /// What is known of whoever asks for a job.
 pub(crate) struct Who<'a> {
@@ -39,9 +36,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         if let Some(known) = who.ours {
             return Ok(known);
         }
-        let before = self.attempt_before(who.job).await;
-        let before = before.map_err(|error| NoPlan::Unavailable(error.to_string(), None))?;
-        let ours = before.is_some_and(|run| matches!(run.rerun, Rerun::Intended | Rerun::Accepted));
+        let before = self.attempt_before(who.job).await.map_err(NoPlan::unavailable)?;
+        let ours = before.is_some_and(|before| rerun::is_ours(&before));
         who.ours = Some(ours);
         Ok(ours)
     }
@@ -84,31 +80,25 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         };
         let about = Asked {
             scope: &scope(job),
-            run: RunKey {
-                run: job.run,
-                attempt: job.key.attempt,
-            },
+            run: job.run_key(),
             labels: &job.labels,
             ours,
         };
-        for _ in 0..MOST_QUESTIONS {
-            let question = match judge(asker, &who.known) {
-                Usage::Allowed => return Ok(Ok(())),
-                Usage::Refused(why) => return Ok(Err(why)),
-                Usage::Ask(question) => question,
-            };
-            match ask(&self.github, about, question.clone(), &mut who.known).await {
-                Ok(()) => {}
-                Err(error) if error.kind == ApiErrorKind::Forbidden => {
-                    let needed = question.permission();
-                    return Ok(Err(format!(
-                        "who asks for the job, and may use its runner, cannot be told: {error}. It takes {needed}"
-                    )));
-                }
-                Err(error) => return Err(NoPlan::Unavailable(error.to_string(), error.wait())),
+        let judge = |known: &Known| match judge(asker, known) {
+            Usage::Allowed => Ok(Ok(())),
+            Usage::Refused(why) => Ok(Err(why)),
+            Usage::Ask(question) => Err(question),
+        };
+        match ask_until(&self.github, about, &mut who.known, judge).await {
+            Ok(used) => Ok(used),
+            Err(Untold::TooMuch) => {
+                let words = "who may use the runners depends on more teams than are asked for: name fewer";
+                Ok(Err(words.to_owned()))
             }
+            Err(Untold::Forbidden(error, needed)) => Ok(Err(format!(
+                "who asks for the job, and may use its runner, cannot be told: {error}. It takes {needed}"
+            ))),
+            Err(Untold::Unavailable(error)) => Err(NoPlan::Unavailable(error.to_string(), error.wait())),
         }
-        let words = "who may use the runners depends on more teams than are asked for: name fewer";
-        Ok(Err(words.to_owned()))
     }
 }

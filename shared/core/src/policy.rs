@@ -417,6 +417,20 @@ impl Policy {
     }
 }
 
+/// Whom these rules let use their labels, in words.
+#[must_use]
+pub fn whom(rules: &[&LabelRule]) -> String {
+    let teams = rules
+        .iter()
+        .flat_map(|rule| &rule.teams)
+        .map(|team| format!("the team `{team}`"));
+    let actors = rules
+        .iter()
+        .filter(|rule| !rule.actors.0.is_empty())
+        .map(|rule| rule.actors.to_string());
+    teams.chain(actors).collect::<Vec<_>>().join(", ")
+}
+
 /// The tighter of two limits.
 fn tighter<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     match (one, other) {

@@ -78,6 +78,17 @@ pub struct Job {
     pub ended_at: Option<Timestamp>,
 }
 
+impl Job {
+    /// The attempt of its run that it belongs to.
+    #[must_use]
+    pub fn run_key(&self) -> RunKey {
+        RunKey {
+            run: self.run,
+            attempt: self.key.attempt,
+        }
+    }
+}
+
 /// Where a job stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]

@@ -148,35 +148,64 @@ async fn admit<G: GitHub>(github: &G, policy: &Policy, asked: Asked<'_>) -> Resu
         labels: asked.labels,
         ours: asked.ours,
     };
-    let mut known = Known::default();
-    for _ in 0..MOST_QUESTIONS {
-        match judge(policy, &attempt, &known) {
-            Judgement::Admitted => return Ok(Ok(())),
-            Judgement::Refused(refused) => return Ok(Err(refused)),
-            Judgement::Ask(question) => match ask(github, asked, question.clone(), &mut known).await {
-                Err(error) if error.kind == ApiErrorKind::Forbidden => {
-                    return Ok(Err(Refused::untold(&error.to_string(), question.permission())));
-                }
-                done => done?,
-            },
-        }
+    let judge = |known: &Known| match judge(policy, &attempt, known) {
+        Judgement::Admitted => Ok(Ok(())),
+        Judgement::Refused(refused) => Ok(Err(refused)),
+        Judgement::Ask(question) => Err(question),
+    };
+    match ask_until(github, asked, &mut Known::default(), judge).await {
+        Ok(judged) => Ok(judged),
+        Err(Untold::Forbidden(error, needed)) => Ok(Err(Refused::untold(&error.to_string(), needed))),
+        Err(Untold::TooMuch) => Ok(Err(Refused::untold(
+            "there is more to ask of GitHub than is asked",
+            "fewer teams in the rules of the policy",
+        ))),
+        Err(Untold::Unavailable(error)) => Err(error),
     }
-    Ok(Err(Refused::untold(
-        "there is more to ask of GitHub than is asked",
-        "fewer teams in the rules of the policy",
-    )))
 }
 
-/// Asks GitHub what an admission depends on.
+/// Why something is not known though GitHub was asked.
+#[derive(Debug)]
+pub enum Untold {
+    /// The App may not ask; it takes this.
+    Forbidden(ApiError, &'static str),
+    /// It depends on more than is asked.
+    TooMuch,
+    /// GitHub did not answer.
+    Unavailable(ApiError),
+}
+
+/// Asks GitHub one question after another, until it is known what `judge` is to say. What was answered is
+/// added to `known`.
 ///
 /// # Errors
-/// GitHub did not answer, or may not be asked.
-pub async fn ask<G: GitHub>(
+/// Why it stays unknown.
+pub async fn ask_until<G: GitHub, T>(
     github: &G,
     asked: Asked<'_>,
-    question: Question,
     known: &mut Known,
-) -> Result<(), ApiError> {
+    judge: impl Fn(&Known) -> Result<T, Question>,
+) -> Result<T, Untold> {
+    for _ in 0..MOST_QUESTIONS {
+        let question = match judge(known) {
+            Ok(judged) => return Ok(judged),
+            Err(question) => question,
+        };
+        let needed = question.permission();
+        ask(github, asked, question, known)
+            .await
+            .map_err(|error| match error.kind {
+                ApiErrorKind::Forbidden => Untold::Forbidden(error, needed),
+                ApiErrorKind::NotFound
+                | ApiErrorKind::BadRequest
+                | ApiErrorKind::RateLimited(_)
+                | ApiErrorKind::Unavailable => Untold::Unavailable(error),
+            })?;
+    }
+    Err(Untold::TooMuch)
+}
+
+async fn ask<G: GitHub>(github: &G, asked: Asked<'_>, question: Question, known: &mut Known) -> Result<(), ApiError> {
     let scope = asked.scope;
     match question {
         Question::Origin => known.origin = Some(github.run_origin(scope, asked.run).await?),

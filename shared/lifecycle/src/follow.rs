@@ -3,7 +3,7 @@
 use dayfly_core::decide::ending::{self, Follows};
 use dayfly_core::decide::{giving_up, news};
 use dayfly_core::event::{Event, LaunchDue};
-use dayfly_core::ids::{JobKey, RunAttempt, RunKey};
+use dayfly_core::ids::{JobKey, RunKey};
 use dayfly_core::record::{AfterInterruption, Change, Job, JobState, Notice, Run, Runner, Say};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{Bus, Store, StoreError};
@@ -35,7 +35,11 @@ async fn interrupted<S: Store>(
 ) -> Result<(), FlowError> {
     for _ in 0..MAX_CONFLICTS {
         let known = store.run(key).await?;
-        let previous = previous(store, known.is_some(), key).await?;
+        // The count of our re-runs goes on from the attempt before, if this one has no record yet.
+        let previous = match known {
+            Some(_) => None,
+            None => attempt_before(store, key).await?,
+        };
         let record = store.job(job).await?.map(|stored| stored.record);
         let Some(run) = ending::interrupt(
             known.as_ref().map(|stored| &stored.record),
@@ -64,18 +68,15 @@ async fn interrupted<S: Store>(
     Err(StoreError::Conflict.into())
 }
 
-/// The attempt before, which the count of our re-runs goes on from, if this one has no record yet.
-async fn previous<S: Store>(store: &S, known: bool, key: RunKey) -> Result<Option<Run>, StoreError> {
-    match key.attempt {
-        RunAttempt(later @ 2..) if !known => {
-            let before = RunKey {
-                attempt: RunAttempt(later - 1),
-                ..key
-            };
-            Ok(store.run(before).await?.map(|stored| stored.record))
-        }
-        _ => Ok(None),
-    }
+/// The record of the attempt before this one, if jobs of it were interrupted.
+///
+/// # Errors
+/// If the table does not answer.
+pub async fn attempt_before<S: Store>(store: &S, key: RunKey) -> Result<Option<Run>, StoreError> {
+    let Some(before) = key.before() else {
+        return Ok(None);
+    };
+    Ok(store.run(before).await?.map(|stored| stored.record))
 }
 
 /// What a job's check run is to say from now on.

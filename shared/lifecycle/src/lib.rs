@@ -13,11 +13,11 @@ mod wake;
 
 use dayfly_ports::{ApiError, BusError, FleetError, ScheduleError, StoreError};
 
-pub use admission::{Asked, NoPolicy, Policies, ask};
+pub use admission::{Asked, NoPolicy, Policies, Untold, ask_until};
 pub use announce::announce;
 pub use ask::event_of;
 pub use bucket::{bucket_with_one_taken, draw};
-pub use follow::follow_up;
+pub use follow::{attempt_before, follow_up};
 pub use pools::remember_of_pools;
 pub use reap::{Reaped, reap};
 pub use rerun::settle_run;

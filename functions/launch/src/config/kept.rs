@@ -38,11 +38,7 @@ impl<S: Store, G: GitHub> Kept<'_, S, G> {
     }
 
     async fn get(&self, repository: &Repository, file: Option<&str>) -> Result<CachedConfig, NoPlan> {
-        let known = self
-            .store
-            .config(repository, file)
-            .await
-            .map_err(|error| NoPlan::Unavailable(error.to_string(), None))?;
+        let known = self.store.config(repository, file).await.map_err(NoPlan::unavailable)?;
         match known {
             Some(Stored { record, .. }) if self.now.since(record.checked_at) < CONFIG_FRESH => Ok(record),
             known => self.ask(repository, file, known).await,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::ids::Repository;
 use crate::labels::Label;
-use crate::policy::{FollowUps, Forks, Policy, Refused, Team};
+use crate::policy::{FollowUps, Forks, Policy, Refused, Team, whom};
 
 pub use self::approval::{LabelEvent, Pull, Review, ReviewState, approval_label};
 pub use self::origin::{Head, Origin, Outside, PullHead, Standing};
@@ -199,22 +199,13 @@ fn who(policy: &Policy, attempt: &Attempt<'_>, origin: &Origin, known: &Known) -
                 }
             }
         }
-        let teams = rules
-            .iter()
-            .flat_map(|rule| &rule.teams)
-            .map(|team| format!("the team `{team}`"));
-        let actors = rules
-            .iter()
-            .filter(|rule| !rule.actors.0.is_empty())
-            .map(|rule| rule.actors.to_string());
-        let allowed: Vec<String> = teams.chain(actors).collect();
         let words = format!(
             "{} may not use the label `{label}`; {} may. One of them can run the job again",
             user.map_or(
                 "whoever started the run, whom GitHub does not name,".to_owned(),
                 |user| format!("`{user}`")
             ),
-            allowed.join(", "),
+            whom(&rules),
         );
         return Err(Refused::new("labels", words).into());
     }

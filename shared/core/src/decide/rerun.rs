@@ -218,7 +218,13 @@ pub fn moot(run: &Run, newer: RunId) -> Run {
 /// doing. A call whose answer is not known yet was taken, since there is an attempt after it.
 #[must_use]
 pub fn ours(previous: &Run) -> Option<u32> {
-    matches!(previous.rerun, Rerun::Accepted | Rerun::Intended).then(|| previous.our_reruns + 1)
+    is_ours(previous).then(|| previous.our_reruns + 1)
+}
+
+/// Whether we have had GitHub make the attempt after `previous`.
+#[must_use]
+pub fn is_ours(previous: &Run) -> bool {
+    matches!(previous.rerun, Rerun::Accepted | Rerun::Intended)
 }
 
 /// Whether the jobs of the attempt after `previous` get on-demand capacity, which nobody interrupts.

@@ -36,14 +36,9 @@ impl Stage {
 
     /// The other run is of a fork's pull request.
     fn other_run_is_a_forks(&self) {
-        let fork = Head {
-            id: 2,
-            owner: "mallory".to_owned(),
-            name: "mallory/gpu".to_owned(),
-        };
         let origin = Origin {
             event: "pull_request".to_owned(),
-            head: Some(fork),
+            head: Some(fork()),
             head_sha: "f00d".to_owned(),
             head_branch: Some("evil".to_owned()),
             actor: Some("mallory".to_owned()),
@@ -51,6 +46,14 @@ impl Stage {
             ..push_to(&scope())
         };
         self.world.hub().origins.insert(OTHER_RUN, origin);
+    }
+}
+
+fn fork() -> Head {
+    Head {
+        id: 2,
+        owner: "mallory".to_owned(),
+        name: "mallory/gpu".to_owned(),
     }
 }
 
@@ -281,14 +284,9 @@ fn what_was_admitted_is_remembered_and_a_policy_that_cannot_be_read_again_goes_o
 fn a_forks_job_is_refused_before_anything_is_launched_and_runs_where_the_policy_lets_it() {
     let stage = Stage::new();
     let run = stage.job(11).run;
-    let fork = Head {
-        id: 2,
-        owner: "mallory".to_owned(),
-        name: "mallory/gpu".to_owned(),
-    };
     let origin = Origin {
         event: "pull_request".to_owned(),
-        head: Some(fork),
+        head: Some(fork()),
         ..push_to(&scope())
     };
     stage.world.hub().origins.insert(run, origin);
