@@ -162,11 +162,16 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         now: Timestamp,
     ) -> Vec<Launched> {
         let unplaced = instances.iter().any(|one| one.zone.is_none());
-        let views = if !instances.is_empty() && (repeated || unplaced) {
-            self.views_of(call).await
+        let asked = !instances.is_empty() && (repeated || unplaced);
+        let views = if asked { self.views_of(call).await } else { None };
+        // One that EC2 does not name yet was launched just now; if it does not answer, it may have been by
+        // the first call, and none is to live longer than it may.
+        let earliest = if repeated && views.is_none() {
+            call.requested_at
         } else {
-            BTreeMap::new()
+            now
         };
+        let views = views.unwrap_or_default();
         let mut prices: BTreeMap<Pool, Option<MicroDollars>> = BTreeMap::new();
         let mut launched = Vec::new();
         for one in instances {
@@ -186,7 +191,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 }
             };
             launched.push(Launched {
-                at: view.map_or(now, |view| view.launched_at),
+                at: view.map_or(earliest, |view| view.launched_at),
                 instance: one.instance,
                 instance_type: pool.instance_type,
                 zone: pool.zone,
@@ -199,12 +204,12 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
 
     /// What EC2 says of a call's instances, of those that it names yet: some that were launched just
     /// now it may not.
-    async fn views_of(&self, call: &FleetCall) -> BTreeMap<InstanceId, InstanceView> {
+    async fn views_of(&self, call: &FleetCall) -> Option<BTreeMap<InstanceId, InstanceView>> {
         match self.fleet.of_fleet(&call.id).await {
-            Ok(found) => found.into_iter().map(|view| (view.instance.clone(), view)).collect(),
+            Ok(found) => Some(found.into_iter().map(|view| (view.instance.clone(), view)).collect()),
             Err(error) => {
                 tracing::warn!(fleet = %call.id, %error, "the instances could not be looked up");
-                BTreeMap::new()
+                None
             }
         }
     }

@@ -136,11 +136,11 @@ async fn try_unregister<G: GitHub>(github: &G, runner: &Runner) -> Result<Regist
     };
     let mut ids = Vec::new();
     ids.extend(runner.runner_id);
-    // A registration that failed may have been made all the same, and nobody was told its id.
-    let unknown = if runner.runner_id.is_some() {
-        1..runner.mints
-    } else {
-        1..runner.mints + 1
+    // A registration that failed may have been made all the same, and nobody was told its id. So may one
+    // whose record the table has lost: the same call to EC2 leads to the same instance.
+    let unknown = match runner.runner_id {
+        Some(_) => 1..runner.mints,
+        None => 1..runner.mints.max(1) + 1,
     };
     for mint in unknown {
         if let Some(name) = runner.registration(mint) {

@@ -1,9 +1,12 @@
 //! What gets lost on the way, and is found again.
 
+use std::time::Duration;
+
 use dayfly_core::decide::interruption::Word;
-use dayfly_core::event::Conclusion;
+use dayfly_core::event::{Conclusion, Event};
 use dayfly_core::ids::{InstallationId, JobId};
 use dayfly_core::record::JobState;
+use dayfly_ports::FleetErrorKind;
 
 use crate::lifecycle::state_of;
 use crate::stage::{Call, RUN, Stage};
@@ -97,4 +100,45 @@ fn a_registration_that_nobody_uses_is_removed_by_patrol() {
         .push((InstallationId(7), repository, stage.now()));
     stage.make(Call::Patrol);
     assert!(stage.world.hub().runners.is_empty());
+}
+
+#[test]
+fn a_registration_whose_record_is_lost_is_removed_with_its_instance() {
+    let stage = Stage::new();
+    stage.queue(11);
+    let instance = stage.instance();
+    stage.boot(&instance);
+    stage.world.table().clear();
+    // The same call to EC2 leads to the same instance, of whose registration nothing is known any more.
+    stage.make(Call::Launch(Event::JobQueued(stage.job(11))));
+    assert_eq!(stage.instance(), instance);
+    let goodbye = serde_json::json!({ "instance": instance, "reason": "startup_failed" });
+    stage.make(Call::CheckIn(instance.clone(), "goodbye", goodbye));
+    stage.minute();
+    let left = stage
+        .world
+        .hub()
+        .runners
+        .values()
+        .map(|runner| runner.name.clone())
+        .collect::<Vec<_>>();
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[test]
+fn an_instance_of_a_lost_answer_is_as_old_as_the_first_call_while_ec2_does_not_say() {
+    let stage = Stage::new();
+    let asked_at = stage.now();
+    stage.world.cloud().refuse([(FleetErrorKind::Unknown, "Timeout")]);
+    stage.queue(11);
+    stage.wait(Duration::from_mins(3));
+    stage.world.break_down("describe");
+    stage.make(Call::Sweep);
+    stage.deliver();
+    let runners = stage.runners();
+    let launched = runners[0]
+        .launched
+        .as_ref()
+        .expect("the call made again has told the instance");
+    assert_eq!(launched.at, asked_at);
 }
