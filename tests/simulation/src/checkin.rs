@@ -143,7 +143,10 @@ impl Sim {
         match status {
             200 => {
                 let now = self.now();
-                self.with(instance, |machine| machine.heard_at = Some(now));
+                // The runner's hook asks whether a job may start, and its answer is none to the agent.
+                if !matches!(what.what, What::Start(..)) {
+                    self.with(instance, |machine| machine.heard_at = Some(now));
+                }
                 let hostile = self.with(instance, |machine| machine.hostile) == Some(true);
                 if let Ok(answer) = serde_json::from_str::<ClaimAnswer>(body) {
                     let message = answer.message.is_some() && self.has(Guard::Message);
