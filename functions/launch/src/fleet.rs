@@ -107,7 +107,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         outcomes: Vec<(RunnerName, Attempted)>,
         now: Timestamp,
     ) -> Result<Vec<QueueId>, FlowError> {
-        let queues = self.record(&call.record.id, runners, outcomes, now).await?;
+        let queues = self.record(Some(&call.record.id), runners, outcomes, now).await?;
         let over = FleetCall {
             due_at: None,
             ..call.record

@@ -10,6 +10,7 @@ use dayfly_function::clock::{self, SystemClock};
 use dayfly_function::span;
 use dayfly_github::GitHubApp;
 use dayfly_launch::{Function, ImageCache, ZoneCache};
+use dayfly_lifecycle::Policies;
 use dayfly_parameters::SsmParameters;
 use dayfly_quotas::ServiceQuotas;
 use dayfly_schedule::MinuteSchedule;
@@ -37,6 +38,7 @@ async fn main() -> Result<(), Error> {
         zones: ZoneCache::default(),
         subnets: environment.subnets()?,
         deadlines: environment.deadlines()?,
+        policies: Policies::new(environment.policy_parameter()),
     };
     run(service_fn(async |event: LambdaEvent<Envelope>| {
         let request = event.context.request_id;

@@ -18,6 +18,7 @@ pub mod settle;
 pub mod sweep;
 pub mod together;
 pub mod turns;
+pub mod turnstile;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

@@ -13,7 +13,7 @@ use crate::ids::{
 use crate::labels::Label;
 use crate::lifecycle::{RunnerStep, Step};
 use crate::money::MicroDollars;
-use crate::record::LaunchPlan;
+use crate::record::{LaunchPlan, Turn};
 use crate::time::Timestamp;
 
 /// The instance that came of a launch.
@@ -187,6 +187,9 @@ pub struct Runner {
     pub launch_due: Timestamp,
     /// When it was first asked for.
     pub requested_at: Timestamp,
+    /// How it stands at the turnstile, if the stack policy limits how much runs at once.
+    #[serde(default)]
+    pub turn: Option<Turn>,
     /// The instance, once there is one.
     pub launched: Option<Launched>,
     /// How often it was registered, or may have been.
@@ -443,6 +446,15 @@ impl Runner {
     #[must_use]
     pub fn take_over_at(now: Timestamp) -> Timestamp {
         now.after(TAKE_OVER)
+    }
+
+    /// When its launch could be begun: to wait for its turn is no failure to launch.
+    #[must_use]
+    pub fn begun_at(&self) -> Timestamp {
+        match self.turn {
+            Some(Turn::Has { since, .. }) => since,
+            Some(Turn::Waits | Turn::Asks) | None => self.requested_at,
+        }
     }
 
     fn launched_at(&self) -> Timestamp {

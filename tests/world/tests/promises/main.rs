@@ -13,3 +13,4 @@ mod messenger;
 mod said;
 mod stage;
 mod together;
+mod turns;
