@@ -84,7 +84,23 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         answer.errors = quota::explained(&self.quotas, self.region.as_str(), &call.record, answer.errors).await;
         memory::remember(&self.store, call.record.rung.lifecycle, &answer.errors, now).await;
         let repeated = call.version != dayfly_core::record::Version::FIRST;
-        let launched = self.launched(&call.record, answer.instances, repeated, now).await;
+        let is_unplaced = answer.instances.iter().any(|one| one.zone.is_none());
+        let views = if !answer.instances.is_empty() && (repeated || is_unplaced) {
+            self.views_of(&call.record).await
+        } else {
+            Ok(BTreeMap::new())
+        };
+        let views = match views {
+            Ok(views) => views,
+            // Those of an earlier call whose answer was lost are older than this one, and how old decides
+            // how long they live.
+            Err(error) if repeated => return self.unclear(call, runners, error, now).await,
+            Err(error) => {
+                tracing::warn!(fleet = %call.record.id, %error, "the instances' zones could not be looked up");
+                BTreeMap::new()
+            }
+        };
+        let launched = self.launched(answer.instances, &views, now).await;
         let known = self.recorded_before(&launched, repeated).await?;
         let Assigned { launched, without } = fleet::assign(&call.record, launched, &known);
         let mut outcomes: Vec<(RunnerName, Attempted)> = Vec::new();
@@ -109,7 +125,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         outcomes: Vec<(RunnerName, Attempted)>,
         now: Timestamp,
     ) -> Result<Vec<QueueId>, FlowError> {
-        let queues = self.record(&call.record.id, runners, outcomes, now).await?;
+        let queues = self.record(Some(&call.record.id), runners, outcomes, now).await?;
         let over = FleetCall {
             due_at: None,
             ..call.record
@@ -152,26 +168,13 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         self.conclude(call, runners, outcomes, now).await
     }
 
-    /// What is known of the instances of an answer. Of those that may have been launched by an earlier
-    /// call, whose answer was lost, EC2 says since when they are there.
+    /// What is known of the instances of an answer. One that EC2 does not name yet was launched just now.
     async fn launched(
         &self,
-        call: &FleetCall,
         instances: Vec<FleetInstance>,
-        repeated: bool,
+        views: &BTreeMap<InstanceId, InstanceView>,
         now: Timestamp,
     ) -> Vec<Launched> {
-        let unplaced = instances.iter().any(|one| one.zone.is_none());
-        let asked = !instances.is_empty() && (repeated || unplaced);
-        let views = if asked { self.views_of(call).await } else { None };
-        // One that EC2 does not name yet was launched just now; if it does not answer, it may have been by
-        // the first call, and none is to live longer than it may.
-        let earliest = if repeated && views.is_none() {
-            call.requested_at
-        } else {
-            now
-        };
-        let views = views.unwrap_or_default();
         let mut prices: BTreeMap<Pool, Option<MicroDollars>> = BTreeMap::new();
         let mut launched = Vec::new();
         for one in instances {
@@ -191,7 +194,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 }
             };
             launched.push(Launched {
-                at: view.map_or(earliest, |view| view.launched_at),
+                at: view.map_or(now, |view| view.launched_at),
                 instance: one.instance,
                 instance_type: pool.instance_type,
                 zone: pool.zone,
@@ -204,14 +207,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
 
     /// What EC2 says of a call's instances, of those that it names yet: some that were launched just
     /// now it may not.
-    async fn views_of(&self, call: &FleetCall) -> Option<BTreeMap<InstanceId, InstanceView>> {
-        match self.fleet.of_fleet(&call.id).await {
-            Ok(found) => Some(found.into_iter().map(|view| (view.instance.clone(), view)).collect()),
-            Err(error) => {
-                tracing::warn!(fleet = %call.id, %error, "the instances could not be looked up");
-                None
-            }
-        }
+    async fn views_of(&self, call: &FleetCall) -> Result<BTreeMap<InstanceId, InstanceView>, FleetError> {
+        let found = self.fleet.of_fleet(&call.id).await?;
+        Ok(found.into_iter().map(|view| (view.instance.clone(), view)).collect())
     }
 
     /// Which of the instances were given to runners before, by whoever died in the middle of it.

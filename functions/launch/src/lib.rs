@@ -14,6 +14,7 @@ mod queue;
 mod quota;
 mod record;
 mod standing;
+mod turnstile;
 mod watch;
 mod who;
 mod zones;
@@ -128,7 +129,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         match launch::on_queued(known.as_ref().map(|stored| &stored.record), event, now, &self.deadlines) {
             Need::Claim => self.claim(launch::new_job(event), None, now).await,
             Need::ClaimIfWaiting => self.claim_if_waiting(launch::new_job(event), None, now).await,
-            Need::Resume | Need::Drop | Need::Messenger | Need::CancelRun => {
+            Need::Resume | Need::ResumeIfWaiting | Need::Drop | Need::Messenger | Need::CancelRun => {
                 Ok(Outcome::Nothing("it is due by itself"))
             }
             Need::Nothing(why) => Ok(Outcome::Nothing(why)),
@@ -150,19 +151,16 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             Need::ClaimIfWaiting => self.claim_if_waiting(job, Some(version), now).await,
             Need::Messenger => self.send_messenger(job, version, now).await,
             Need::CancelRun => self.cancel_run(job, version).await,
-            Need::Resume | Need::Drop => Ok(Outcome::Nothing("its runner is due by itself")),
+            Need::Resume | Need::ResumeIfWaiting | Need::Drop => Ok(Outcome::Nothing("its runner is due by itself")),
             Need::Nothing(why) => Ok(Outcome::Nothing(why)),
         }
     }
 
     async fn runner_due(&self, runner: Stored<Runner>, now: Timestamp) -> Result<Outcome, FlowError> {
-        let job = self
-            .store
-            .job(runner.record.wanted_by)
-            .await?
-            .map(|stored| stored.record);
-        match launch::on_runner_due(&runner.record, job.as_ref(), now) {
+        let job = self.store.job(runner.record.wanted_by).await?;
+        match launch::on_runner_due(&runner.record, job.as_ref().map(|stored| &stored.record), now) {
             Need::Resume => self.resume(runner, now).await,
+            Need::ResumeIfWaiting => self.resume_if_waiting(runner, job, now).await,
             Need::Drop => {
                 tracing::info!(runner = %runner.record.name, "nobody needs the runner any more");
                 let dropped = launch::drop(runner.record, now, &self.deadlines);

@@ -4,13 +4,17 @@
 //! at once. Whoever finds the queue held writes down that he waits and leaves: the holder looks again
 //! after each call, and once more after it has let go. Whoever dies leaves a call that is due, or
 //! runners that are, for the sweeper to find.
+//!
+//! In a stack whose policy has limits, whoever begins a call first passes with its runners through the
+//! [turnstile](crate::turnstile), in the same transaction.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use dayfly_core::decide::fleet;
 use dayfly_core::event::{Event, QueueDue};
-use dayfly_core::ids::QueueId;
+use dayfly_core::ids::{QueueId, RunnerName};
+use dayfly_core::policy::Limits;
 use dayfly_core::record::{BucketId, Change, FleetCall, LaunchQueue, Runner, Stored, Version, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, bucket_with_one_taken};
@@ -18,6 +22,7 @@ use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Stor
 use futures_util::future::try_join_all;
 
 use crate::Function;
+use crate::turnstile::{self, Away, Gate};
 
 /// How long one call of the function begins new calls to EC2: with the longest of those behind it,
 /// it still ends in time.
@@ -49,11 +54,17 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         if !fleet::comes_alone(known.as_ref().map(|stored| &stored.record), now) {
             return Ok(None);
         }
+        let Some(Gate { mut go, change, away }) = self.gate_alone(runner, now).await? else {
+            return Ok(None);
+        };
+        let Some(Stored { record: runner, .. }) = go.pop() else {
+            return Ok(None);
+        };
         let Ok(bucket) = bucket_with_one_taken(&self.store, BucketId::CreateFleet, now).await? else {
             return Ok(None);
         };
-        let placements = self.placements(runner, now).await?;
-        let Some((call, mut runners)) = fleet::open(vec![runner.clone()], placements, now, &self.deadlines) else {
+        let placements = self.placements(&runner, now).await?;
+        let Some((call, mut runners)) = fleet::open(vec![runner], placements, now, &self.deadlines) else {
             return Ok(None);
         };
         let runner = runners.remove(0);
@@ -64,10 +75,12 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             Change::put(known.as_ref(), held(&queue, now)),
             bucket,
         ]);
+        changes.extend(change);
         match self.store.commit(changes).await {
             Err(StoreError::Conflict) => return Ok(None),
             done => done?,
         }
+        self.turn_away(away, now).await?;
         Ok(Some(Begun {
             call: Stored {
                 record: call,
@@ -78,6 +91,22 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 version: Version::FIRST,
             }],
         }))
+    }
+
+    /// Lets a runner in that comes alone. Nothing if that cannot be told: it is claimed all the same, and
+    /// waits.
+    async fn gate_alone(&self, runner: &Runner, now: Timestamp) -> Result<Option<Gate>, FlowError> {
+        let alone = Stored {
+            record: runner.clone(),
+            version: Version::FIRST,
+        };
+        match self.limits(now).await {
+            Ok(limits) => self.gate(&limits, vec![alone], now).await.map(Some),
+            Err(error) => {
+                tracing::warn!(runner = %runner.name, %error, "it is not known how much may run at once");
+                Ok(None)
+            }
+        }
     }
 
     /// Launches all that waits in a queue, and in those that its runners go on to, for as long as
@@ -134,7 +163,11 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 continue;
             }
             match self.begin(queue, waiting).await? {
-                Beginning::Begun(begun) => others.extend(self.make(*begun).await?),
+                Beginning::Begun(begun, away) => {
+                    others.extend(self.make(*begun).await?);
+                    // Later than the instances that others wait for.
+                    self.turn_away(*away, now).await?;
+                }
                 Beginning::Later(wait) => self.clock.sleep(wait).await,
                 Beginning::Again => {}
                 Beginning::Lost => return Ok(others),
@@ -177,20 +210,23 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     /// Begins a call for those who have waited longest.
     async fn begin(&self, queue: &QueueId, mut waiting: Vec<Stored<Waiting>>) -> Result<Beginning, FlowError> {
         let now = self.clock.now();
+        let limits = self.limits(now).await?;
         waiting.sort_by_key(|stored| stored.record.since);
-        waiting.truncate(fleet::MOST);
+        waiting.truncate(turnstile::most_asking(&limits));
         let known = self.store.queue(queue).await?;
         let loads = waiting.iter().map(|stored| self.store.runner(&stored.record.runner));
-        let (wanted, versions): (Vec<Runner>, Vec<Version>) = try_join_all(loads)
-            .await?
-            .into_iter()
-            .flatten()
-            .filter(|stored| fleet::is_wanted(&stored.record) && fleet::queue_of(&stored.record) == *queue)
-            .map(|stored| (stored.record, stored.version))
-            .unzip();
+        let mut wanted: Vec<Stored<Runner>> = try_join_all(loads).await?.into_iter().flatten().collect();
+        wanted.retain(|stored| fleet::is_wanted(&stored.record) && fleet::queue_of(&stored.record) == *queue);
+        let here: BTreeSet<RunnerName> = wanted.iter().map(|stored| stored.record.name.clone()).collect();
+        let Gate { go, change, away } = self.gate(&limits, wanted, now).await?;
+        let (wanted, versions): (Vec<Runner>, Vec<Version>) =
+            go.into_iter().map(|stored| (stored.record, stored.version)).unzip();
+        // Those for whom this call has no room come with the next.
+        let handled: BTreeSet<&RunnerName> = wanted.iter().map(|runner| &runner.name).chain(away.names()).collect();
+        let left = |name: &RunnerName| here.contains(name) && !handled.contains(name);
+        waiting.retain(|stored| !left(&stored.record.runner));
         let Some(first) = wanted.first() else {
-            self.strike(&waiting).await?;
-            return Ok(Beginning::Again);
+            return self.turn_all_away(queue, waiting, change, away, now).await;
         };
         let bucket = match bucket_with_one_taken(&self.store, BucketId::CreateFleet, now).await? {
             Ok(bucket) => bucket,
@@ -207,28 +243,61 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         ];
         let updates = runners.iter().zip(&versions);
         changes.extend(updates.map(|(runner, version)| Change::update(*version, runner.clone())));
+        changes.extend(change);
         match self.store.commit(changes).await {
             // One of them has moved on, or another queue's call came first; or this queue is not ours
             // any more, which the next look shows.
-            Err(StoreError::Conflict) => return Ok(self.lost(queue, known.as_ref()).await?),
+            Err(StoreError::Conflict) => return Ok(self.lost(queue, known.as_ref(), &limits, now).await?),
             done => done?,
         }
         self.strike(&waiting).await?;
         let runners = runners.into_iter().zip(versions);
-        Ok(Beginning::Begun(Box::new(Begun {
+        let begun = Begun {
             call: Stored {
                 record: call,
                 version: Version::FIRST,
             },
             runners: runners.map(|(runner, version)| Stored::over(version, runner)).collect(),
-        })))
+        };
+        Ok(Beginning::Begun(Box::new(begun), Box::new(away)))
+    }
+
+    /// It is the turn of none of those who wait.
+    async fn turn_all_away(
+        &self,
+        queue: &QueueId,
+        waiting: Vec<Stored<Waiting>>,
+        change: Option<Change>,
+        away: Away,
+        now: Timestamp,
+    ) -> Result<Beginning, FlowError> {
+        if let Some(change) = change {
+            match self.store.commit(vec![change]).await {
+                Err(StoreError::Conflict) => return Ok(Beginning::Later(turnstile::jitter(queue, now))),
+                done => done?,
+            }
+        }
+        self.turn_away(away, now).await?;
+        self.strike(&waiting).await?;
+        Ok(Beginning::Again)
     }
 
     /// Whether a queue that was ours has been taken by somebody else.
-    async fn lost(&self, queue: &QueueId, known: Option<&Stored<LaunchQueue>>) -> Result<Beginning, StoreError> {
+    async fn lost(
+        &self,
+        queue: &QueueId,
+        known: Option<&Stored<LaunchQueue>>,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Result<Beginning, StoreError> {
         let current = self.store.queue(queue).await?;
         let same = current.map(|stored| stored.version) == known.map(|stored| stored.version);
-        Ok(if same { Beginning::Again } else { Beginning::Lost })
+        Ok(match same {
+            false => Beginning::Lost,
+            // All queues of the stack pass through one turnstile.
+            true if limits.any() => Beginning::Later(turnstile::jitter(queue, now)),
+            true => Beginning::Again,
+        })
     }
 
     /// Takes entries away whose runners wait no more. Somebody else may have done so.
@@ -262,8 +331,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
 /// What came of beginning a call.
 enum Beginning {
     /// It is recorded, and is to be made.
-    Begun(Box<Begun>),
-    /// EC2 takes no more calls for so long.
+    Begun(Box<Begun>, Box<Away>),
+    /// EC2 takes no more calls for so long, or too many are at the turnstile.
     Later(Duration),
     /// Somebody moved: look again.
     Again,

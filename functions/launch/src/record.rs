@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use dayfly_core::decide::fleet;
 use dayfly_core::decide::outcome::{self, Attempted, Next};
+use dayfly_core::decide::{fleet, turnstile};
 use dayfly_core::event::{Event, LaunchDue};
 use dayfly_core::ids::{FleetId, JobKey, QueueId, RunnerName};
 use dayfly_core::record::{Change, Notice, Runner, Say, Stored, Waiting};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, announce};
+use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, announce, leave_turnstile};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
 
 use crate::Function;
@@ -27,15 +27,17 @@ struct Outcome {
     notice: Option<Notice>,
     /// The job, if it is given up and is to be told so.
     due: Option<JobKey>,
+    /// The runner, if its life is over.
+    gone: Option<Runner>,
 }
 
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
     Function<S, G, F, B, C, P, K, Q>
 {
-    /// Records the outcomes of a call. Answers in which queues somebody waits now.
+    /// Records the outcomes of a call, or of none. Answers in which queues somebody waits now.
     pub(crate) async fn record(
         &self,
-        fleet: &FleetId,
+        fleet: Option<&FleetId>,
         runners: Vec<Stored<Runner>>,
         outcomes: Vec<(RunnerName, Attempted)>,
         now: Timestamp,
@@ -49,7 +51,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         for (name, attempted) in outcomes {
             let Some(runner) = known.remove(&name) else {
                 // The table was emptied under us; the instance's tags lead patrol to it.
-                tracing::error!(runner = %name, %fleet, "the runner's record is gone");
+                tracing::error!(runner = %name, ?fleet, "the runner's record is gone");
                 continue;
             };
             let outcome = self.outcome(fleet, runner, attempted, now).await?;
@@ -63,7 +65,12 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     }
 
     /// Writes several outcomes, all or none; if one of them cannot be, each by itself.
-    async fn write(&self, fleet: &FleetId, outcomes: Vec<Outcome>, now: Timestamp) -> Result<Vec<QueueId>, FlowError> {
+    async fn write(
+        &self,
+        fleet: Option<&FleetId>,
+        outcomes: Vec<Outcome>,
+        now: Timestamp,
+    ) -> Result<Vec<QueueId>, FlowError> {
         let all: Vec<Change> = outcomes.iter().flat_map(|one| one.changes.clone()).collect();
         if all.is_empty() {
             return Ok(Vec::new());
@@ -72,7 +79,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             Ok(()) => {
                 let mut queues = Vec::new();
                 for one in outcomes {
-                    queues.extend(self.written(one).await?);
+                    queues.extend(self.written(one, now).await?);
                 }
                 Ok(queues)
             }
@@ -87,10 +94,15 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         }
     }
 
-    async fn write_singly(&self, fleet: &FleetId, one: Outcome, now: Timestamp) -> Result<Option<QueueId>, FlowError> {
+    async fn write_singly(
+        &self,
+        fleet: Option<&FleetId>,
+        one: Outcome,
+        now: Timestamp,
+    ) -> Result<Option<QueueId>, FlowError> {
         for _ in 0..MAX_CONFLICTS {
             let Some(runner) = self.store.runner(&one.runner).await? else {
-                tracing::error!(runner = %one.runner, %fleet, "the runner's record is gone");
+                tracing::error!(runner = %one.runner, ?fleet, "the runner's record is gone");
                 return Ok(None);
             };
             let outcome = self.outcome(fleet, runner, one.attempted.clone(), now).await?;
@@ -101,7 +113,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 Err(StoreError::Conflict) => {}
                 done => {
                     done?;
-                    return self.written(outcome).await;
+                    return self.written(outcome, now).await;
                 }
             }
         }
@@ -109,7 +121,10 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     }
 
     /// Tells whoever goes on with what was written. Answers in which queue the runner waits now.
-    async fn written(&self, outcome: Outcome) -> Result<Option<QueueId>, FlowError> {
+    async fn written(&self, outcome: Outcome, now: Timestamp) -> Result<Option<QueueId>, FlowError> {
+        if let Some(gone) = &outcome.gone {
+            leave_turnstile(&self.store, &self.bus, gone, now).await;
+        }
         if let Some(notice) = &outcome.notice {
             announce(&self.bus, notice).await;
         }
@@ -123,7 +138,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     /// then this one's outcome was recorded before.
     async fn outcome(
         &self,
-        fleet: &FleetId,
+        fleet: Option<&FleetId>,
         runner: Stored<Runner>,
         attempted: Attempted,
         now: Timestamp,
@@ -139,12 +154,13 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             queue: None,
             notice: None,
             due: None,
+            gone: None,
         };
-        if runner.fleet.as_ref() != Some(fleet) {
+        if runner.fleet.as_ref() != fleet {
             return Ok(outcome);
         }
         let failed = !matches!(attempted, Attempted::Launched(_));
-        let job = if failed || !runner.tried.is_empty() {
+        let job = if failed || !runner.tried.is_empty() || runner.turn.is_some() {
             self.store.job(runner.wanted_by).await?
         } else {
             None
@@ -159,7 +175,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         if let (Some(say), Some(job)) = (recorded.say, &job) {
             let known = self.store.notice(job.record.run, job.record.key).await?;
             // That all is well is news only where it was said that it is not.
-            if known.is_some() || !matches!(say, Say::Launched { .. }) {
+            let before = known.as_ref().map(|stored| &stored.record);
+            let is_news = known.is_some() || !matches!(say, Say::Launched { .. });
+            if is_news && turnstile::is_news(before, &say, now) {
                 let notice = Notice::of(
                     known.as_ref().map(|stored| stored.record.clone()),
                     &job.record,
@@ -188,6 +206,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             outcome.changes.push(self.waiting(waiting).await?);
             outcome.queue = Some(queue);
         }
+        outcome.gone = Some(&recorded.runner).filter(|runner| !runner.is_live()).cloned();
         outcome.changes.push(Change::update(version, recorded.runner));
         Ok(outcome)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dayfly_core::decide::launch;
 use dayfly_core::event::Event;
-use dayfly_core::record::{Change, Job, Version};
+use dayfly_core::record::{Change, Job, Runner, Stored, Version};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, event_of, wake_up};
 use dayfly_ports::{
@@ -79,6 +79,51 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 let postponed = self.postpone(job, version, why, None, now).await?;
                 self.bus.publish(&event).await?;
                 Ok(postponed)
+            }
+        }
+    }
+
+    /// Lets a runner ask anew whether it is its turn, if GitHub says that its job still waits.
+    pub(crate) async fn resume_if_waiting(
+        &self,
+        runner: Stored<Runner>,
+        job: Option<Stored<Job>>,
+        now: Timestamp,
+    ) -> Result<Outcome, FlowError> {
+        let Some(job) = job else {
+            return Ok(Outcome::Nothing("its job's record is gone"));
+        };
+        // Before anybody is asked, as above.
+        let asked = launch::ask_for_job(runner.record, now, &self.deadlines);
+        match self
+            .store
+            .commit(vec![Change::update(runner.version, asked.clone())])
+            .await
+        {
+            Err(StoreError::Conflict) => return Ok(Outcome::Nothing("another call holds the launch")),
+            done => done?,
+        }
+        let runner = Stored::over(runner.version, asked);
+        match self.standing(&job.record, now).await {
+            Ok(Standing::Waits) => self.resume(runner, now).await,
+            Ok(Standing::Over) => {
+                let changes = vec![
+                    Change::update(job.version, launch::over(job.record, now)),
+                    Change::update(runner.version, launch::drop(runner.record, now, &self.deadlines)),
+                ];
+                match self.store.commit(changes).await {
+                    Err(StoreError::Conflict) => {}
+                    done => done?,
+                }
+                Ok(Outcome::Nothing("GitHub says that it is over"))
+            }
+            Ok(Standing::MovedOn(event)) => {
+                self.bus.publish(&event).await?;
+                Ok(Outcome::Nothing("GitHub says that it has moved on"))
+            }
+            Err(error) => {
+                tracing::warn!(job = %job.record.key, %error, "GitHub does not say where the job stands");
+                Ok(Outcome::Postponed)
             }
         }
     }

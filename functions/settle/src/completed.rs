@@ -9,7 +9,7 @@ use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, announce, follow_up, reap};
 use dayfly_ports::{Bus, Fleet, GitHub, Store, StoreError};
 
 use crate::Function;
-use crate::concerned::{Loaded, waits_again};
+use crate::concerned::{Loaded, asks_anew, waits_again};
 
 impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
     /// Ends a job, and the runners that it needs no more.
@@ -38,6 +38,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
             }
             if let Some(key) = waits_again(&after, now) {
                 self.bus.publish(&Event::LaunchDue(LaunchDue::of_job(key))).await?;
+            }
+            if let Some(due) = asks_anew(&after, event) {
+                self.bus.publish(&Event::LaunchDue(due)).await?;
             }
             let to_end: Vec<RunnerName> = [&after.taken, &after.own]
                 .into_iter()

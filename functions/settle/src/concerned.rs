@@ -1,7 +1,8 @@
 //! Those whom the start or the end of a job concerns: loaded, and written if they changed.
 
 use dayfly_core::decide::settle::Concerned;
-use dayfly_core::event::JobEvent;
+use dayfly_core::decide::turnstile;
+use dayfly_core::event::{JobEvent, LaunchDue};
 use dayfly_core::ids::{JobKey, RunnerName};
 use dayfly_core::record::{Change, Job, JobState, Record, Runner, Stored, Telling};
 use dayfly_core::time::Timestamp;
@@ -78,6 +79,16 @@ pub fn waits_again(after: &Concerned, now: Timestamp) -> Option<JobKey> {
     let robbed = after.robbed.as_ref()?;
     let waits = robbed.state == JobState::Queued || robbed.telling == Telling::Due;
     (waits && robbed.due_at.is_some_and(|at| at <= now)).then_some(robbed.key)
+}
+
+/// A runner that waits for its turn, and is another job's from now on, whose author is to learn of it.
+pub fn asks_anew(after: &Concerned, event: &JobEvent) -> Option<LaunchDue> {
+    let own = after.own.as_ref()?;
+    let is_anothers = own.wanted_by != event.key() && turnstile::is_at_it(own);
+    is_anothers.then(|| LaunchDue {
+        key: own.wanted_by,
+        runner: Some(own.name.clone()),
+    })
 }
 
 fn changed<R: PartialEq + Into<Record>>(before: Option<Stored<R>>, after: Option<R>) -> Option<Change> {

@@ -1,14 +1,14 @@
 //! A job has started.
 
-use dayfly_core::decide::settle;
+use dayfly_core::decide::settle::{self, Concerned};
 use dayfly_core::event::{Event, JobEvent, LaunchDue};
-use dayfly_core::record::Ending;
+use dayfly_core::record::{Change, Ending, Record, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, follow_up};
+use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, announce, follow_up};
 use dayfly_ports::{Bus, Fleet, GitHub, Store, StoreError};
 
 use crate::Function;
-use crate::concerned::{Loaded, waits_again};
+use crate::concerned::{Loaded, asks_anew, waits_again};
 
 impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
     /// Binds a job to the runner that took it.
@@ -21,13 +21,20 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
             let Some(after) = settle::started(loaded.known(), event, now, &self.deadlines) else {
                 return Ok(());
             };
-            match loaded.write(&self.store, after.clone(), None).await {
+            let found = self.said_to_be_found(&after, event, now).await?;
+            match loaded.write(&self.store, after.clone(), found.clone()).await {
                 Err(StoreError::Conflict) => continue,
                 done => done?,
+            }
+            if let Some(Record::Notice(notice)) = found.map(|change| change.record) {
+                announce(&self.bus, &notice).await;
             }
             tracing::info!(job = %event.key(), run = %event.run, runner = event.runner_name, "the job has started");
             if let Some(key) = waits_again(&after, now) {
                 self.bus.publish(&Event::LaunchDue(LaunchDue::of_job(key))).await?;
+            }
+            if let Some(due) = asks_anew(&after, event) {
+                self.bus.publish(&Event::LaunchDue(due)).await?;
             }
             // It was interrupted before we knew which job it ran.
             let interrupted = |ending: &Ending| ending.interrupts_its_job();
@@ -40,5 +47,23 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
             return Ok(());
         }
         Err(StoreError::Conflict.into())
+    }
+
+    /// What is to be said of a job that is said to wait, and runs on the instance of another.
+    async fn said_to_be_found(
+        &self,
+        after: &Concerned,
+        event: &JobEvent,
+        now: Timestamp,
+    ) -> Result<Option<Change>, StoreError> {
+        let launched = after.taken.as_ref().and_then(|taken| taken.launched.as_ref());
+        let Some(launched) = launched.filter(|_| after.own.is_some()) else {
+            return Ok(None);
+        };
+        let Some(Stored { record, version }) = self.store.notice(event.run, event.key()).await? else {
+            return Ok(None);
+        };
+        let found = record.found(launched, now);
+        Ok(found.map(|found| Change::update(version, found)))
     }
 }

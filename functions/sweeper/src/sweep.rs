@@ -5,7 +5,7 @@ use dayfly_core::decide::sweep::{self, JobLook, Look};
 use dayfly_core::event::{Event, LaunchDue, NoticeDue, QueueDue};
 use dayfly_core::record::{Change, Ending, Job, Record, Runner, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, reap, settle_run, sleep_if_quiet};
+use dayfly_lifecycle::{FlowError, look_after_turnstile, reap, settle_run, sleep_if_quiet};
 use dayfly_ports::{Bus, Fleet, GitHub, Schedule, Store, StoreError};
 
 use crate::{Function, Swept, Task};
@@ -66,6 +66,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                 }
                 Ok(())
             }
+            Record::Turnstile(_) => look_after_turnstile(&self.store, &self.bus, now, &self.deadlines).await,
             Record::Queue(_)
             | Record::Waiting(_)
             | Record::Pools(_)

@@ -20,6 +20,7 @@ pub mod settle;
 pub mod sweep;
 pub mod together;
 pub mod turns;
+pub mod turnstile;
 pub mod usage;
 
 #[cfg(test)]

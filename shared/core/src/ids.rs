@@ -313,11 +313,20 @@ impl RunnerName {
         Self::from_registered(name).is_some() && name.split('-').any(|part| part == plain(instance))
     }
 
+    /// The job that it was launched for at first.
+    #[must_use]
+    pub fn job(&self) -> Option<JobKey> {
+        let mut parts = self.0.strip_prefix(RUNNER_PREFIX)?.split('-');
+        Some(JobKey {
+            job: JobId(parts.next()?.parse().ok()?),
+            attempt: RunAttempt(parts.next()?.parse().ok()?),
+        })
+    }
+
     /// The attempt of the run that the job belongs to that it was launched for.
     #[must_use]
     pub fn attempt(&self) -> Option<RunAttempt> {
-        let mut parts = self.0.strip_prefix(RUNNER_PREFIX)?.split('-');
-        parts.nth(1)?.parse().ok().map(RunAttempt)
+        self.job().map(|job| job.attempt)
     }
 
     /// The name as text.

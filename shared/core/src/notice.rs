@@ -110,7 +110,7 @@ pub fn render(notice: &Notice, web: &str) -> CheckRun {
 
 fn conclusion(say: &Say) -> Option<CheckConclusion> {
     match say {
-        Say::Waiting { .. } => None,
+        Say::Waiting { .. } | Say::Queued { .. } => None,
         Say::GivenUp { .. } => Some(CheckConclusion::Failure),
         Say::Launched { .. } | Say::Interrupted { .. } | Say::Again { .. } | Say::Over { .. } => {
             Some(CheckConclusion::Neutral)
@@ -126,7 +126,7 @@ pub fn tried(say: &Say) -> &[Tried] {
         Say::Waiting { tried, .. } | Say::Launched { tried, .. } | Say::GivenUp { tried, .. } | Say::Over { tried } => {
             tried
         }
-        Say::Interrupted { .. } | Say::Again { .. } | Say::Together { .. } => &[],
+        Say::Queued { .. } | Say::Interrupted { .. } | Say::Again { .. } | Say::Together { .. } => &[],
     }
 }
 

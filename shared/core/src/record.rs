@@ -16,6 +16,7 @@ mod notice;
 mod patrol;
 mod pools;
 mod runner;
+mod turnstile;
 
 pub use bucket::{Bucket, BucketId, Terms};
 pub use fleet::{FleetCall, LaunchPlan, LaunchQueue, Rung, Waiting};
@@ -24,6 +25,7 @@ pub use notice::{AfterInterruption, MessengerNews, Notice, Say, Told};
 pub use patrol::{Patrol, Watched, WatchedRepository};
 pub use pools::{PoolFailure, PoolInterruption, PoolMemory};
 pub use runner::{Ending, Launched, Message, Runner, RunnerState};
+pub use turnstile::{Line, Turn, Turnstile, Waiter};
 
 /// A webhook that came in, so that the same one does nothing when it comes again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,6 +286,8 @@ pub enum Record {
     Watched(Watched),
     /// How far patrol has come.
     Patrol(Patrol),
+    /// Who has a place, and who waits for one.
+    Turnstile(Turnstile),
 }
 
 impl Record {
@@ -306,6 +310,7 @@ impl Record {
             Self::Wake(_) => RecordId::Wake,
             Self::Watched(_) => RecordId::Watched,
             Self::Patrol(_) => RecordId::Patrol,
+            Self::Turnstile(_) => RecordId::Turnstile,
         }
     }
 
@@ -318,6 +323,7 @@ impl Record {
             Self::Runner(runner) => runner.due_at,
             Self::Run(run) => run.due_at,
             Self::FleetCall(call) => call.due_at,
+            Self::Turnstile(turnstile) => turnstile.due_at,
             Self::Delivery(_)
             | Self::Queue(_)
             | Self::Waiting(_)
@@ -345,7 +351,12 @@ impl Record {
             Self::Bucket(bucket) => Some(bucket.full_at.after(KEEP_QUEUE)),
             Self::Instance(instance) => Some(instance.at.after(2 * KEEP_ENDED)),
             Self::Run(run) => run.due_at.is_none().then(|| run.at.after(KEEP_ENDED + KEEP_ENDED)),
-            Self::Config(_) | Self::Wake(_) | Self::Watched(_) | Self::Patrol(_) | Self::Pools(_) => None,
+            Self::Config(_)
+            | Self::Wake(_)
+            | Self::Watched(_)
+            | Self::Patrol(_)
+            | Self::Pools(_)
+            | Self::Turnstile(_) => None,
         }
     }
 }
@@ -389,6 +400,7 @@ record_kind!(CachedConfig, Config, |value| value, |inner| inner);
 record_kind!(Wake, Wake, |value| value, |inner| inner);
 record_kind!(Watched, Watched, |value| value, |inner| inner);
 record_kind!(Patrol, Patrol, |value| value, |inner| inner);
+record_kind!(Turnstile, Turnstile, |value| value, |inner| inner);
 
 /// An item that is not of the kind that its key says.
 #[derive(Debug, thiserror::Error)]

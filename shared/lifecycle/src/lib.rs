@@ -9,6 +9,7 @@ mod follow;
 mod pools;
 mod reap;
 mod rerun;
+mod turnstile;
 mod wake;
 
 use dayfly_ports::{ApiError, BusError, FleetError, ScheduleError, StoreError};
@@ -21,6 +22,7 @@ pub use follow::{attempt_before, follow_up};
 pub use pools::remember_of_pools;
 pub use reap::{Reaped, reap};
 pub use rerun::settle_run;
+pub use turnstile::{call_to_turnstile, count_living, leave_turnstile, look_after_turnstile};
 pub use wake::{sleep_if_quiet, wake_up};
 
 /// How often a decision is made anew because somebody else wrote in between, before the event is
@@ -46,4 +48,7 @@ pub enum FlowError {
     /// The schedule.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
+    /// The stack policy.
+    #[error(transparent)]
+    Policy(#[from] NoPolicy),
 }

@@ -7,7 +7,7 @@ use dayfly_core::record::{Change, Ending, Runner, RunnerState, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{ApiError, Bus, Fleet, GitHub, Removal, Scope, Store, StoreError};
 
-use crate::{FlowError, MAX_CONFLICTS, follow_up};
+use crate::{FlowError, MAX_CONFLICTS, follow_up, leave_turnstile};
 
 /// How far the end of a runner has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +44,15 @@ pub async fn reap<S: Store, G: GitHub, F: Fleet, B: Bus>(
         ended,
         ending: runner.ending.clone(),
     };
-    record(
-        store,
-        Stored {
-            record: runner,
-            version,
-        },
-        &end,
-        now,
-        deadlines,
-    )
-    .await
+    let known = Stored {
+        record: runner,
+        version,
+    };
+    let gone = record(store, known, &end, now, deadlines).await?;
+    if let Some(runner) = &gone {
+        leave_turnstile(store, bus, runner, now).await;
+    }
+    Ok(if gone.is_some() { Reaped::Gone } else { Reaped::Later })
 }
 
 /// How far the end was brought about: facts, whatever the record says meanwhile.
@@ -66,14 +64,15 @@ struct End {
 }
 
 /// Records the end, on whatever the runner has become meanwhile: an instance that is ended stays
-/// ended, for the reason it was ended for, though a last heartbeat of it came in between.
+/// ended, for the reason it was ended for, though a last heartbeat of it came in between. Answers the
+/// runner if it is gone.
 async fn record<S: Store>(
     store: &S,
     mut runner: Stored<Runner>,
     end: &End,
     now: Timestamp,
     deadlines: &Deadlines,
-) -> Result<Reaped, FlowError> {
+) -> Result<Option<Runner>, FlowError> {
     for _ in 0..MAX_CONFLICTS {
         let next = sweep::after_end(&runner.record, end.registration, end.ended, now, deadlines);
         let gone = next.state == RunnerState::Gone;
@@ -85,7 +84,7 @@ async fn record<S: Store>(
             ?end,
             "ended a runner as far as it can be",
         );
-        let mut changes = vec![Change::update(runner.version, next)];
+        let mut changes = vec![Change::update(runner.version, next.clone())];
         if gone {
             changes.extend(end_of_job(store, &runner.record, now, deadlines).await?);
         }
@@ -93,13 +92,13 @@ async fn record<S: Store>(
             Err(StoreError::Conflict) => {}
             done => {
                 done?;
-                return Ok(if gone { Reaped::Gone } else { Reaped::Later });
+                return Ok(gone.then_some(next));
             }
         }
         match store.runner(&runner.record.name).await? {
             Some(current) if end.ended && current.record.is_live() => runner = current,
             // Somebody else has moved it on; if it still has to end, it is due still.
-            _ => return Ok(Reaped::Later),
+            _ => return Ok(None),
         }
         runner.record.ending = end.ending.clone().or(runner.record.ending);
     }

@@ -3,7 +3,7 @@
 use dayfly_core::ids::{DeliveryId, FleetId, InstanceId, JobKey, QueueId, Repository, RunId, RunKey, RunnerName};
 use dayfly_core::record::{
     Bucket, BucketId, CachedConfig, Change, Delivery, FleetCall, Instance, Job, LaunchQueue, Notice, Patrol,
-    PoolMemory, Record, RecordId, Run, Runner, Stored, Waiting, Wake, Watched, WrongKind,
+    PoolMemory, Record, RecordId, Run, Runner, Stored, Turnstile, Waiting, Wake, Watched, WrongKind,
 };
 use dayfly_core::time::Timestamp;
 
@@ -115,6 +115,11 @@ pub trait Store {
     /// How far patrol has come.
     async fn patrol(&self) -> Result<Option<Stored<Patrol>>, StoreError> {
         typed(self.load(&RecordId::Patrol).await?)
+    }
+
+    /// Who has a place, and who waits for one.
+    async fn turnstile(&self) -> Result<Option<Stored<Turnstile>>, StoreError> {
+        typed(self.load(&RecordId::Turnstile).await?)
     }
 
     /// A repository's configuration, or its file of that name, as it was last seen.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dayfly_core::record::{
     Bucket, CachedConfig, Delivery, FleetCall, Instance, Job, LaunchQueue, Notice, Patrol, PoolMemory, Record, Run,
-    Runner, Stored, Version, Waiting, Wake, Watched,
+    Runner, Stored, Turnstile, Version, Waiting, Wake, Watched,
 };
 use dayfly_ports::StoreError;
 use serde::Serialize;
@@ -53,6 +53,7 @@ pub fn write(record: &Record, version: Version, commit: &str) -> Result<Item, St
         Record::Pools(pools) => attributes(pools),
         Record::Bucket(bucket) => attributes(bucket),
         Record::Patrol(patrol) => attributes(patrol),
+        Record::Turnstile(turnstile) => attributes(turnstile),
     }?;
     // An index does not take NULL for a key, and what is not there says the same.
     item.retain(|_, value| !value.is_null());
@@ -100,6 +101,7 @@ pub fn read(item: Item) -> Result<Stored<Record>, StoreError> {
         "WAKE" => record::<Wake>(item),
         "WATCHED" => record::<Watched>(item),
         "PATROL" => record::<Patrol>(item),
+        "TURNSTILE" => record::<Turnstile>(item),
         _ => return Err(unreadable("no kind of record of ours")),
     }
     .map_err(|error| unreadable(&error.to_string()))?;

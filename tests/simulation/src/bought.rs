@@ -11,7 +11,7 @@ use crate::promises::{LADDER, MESSAGE, PERMITTED};
 use crate::sim::Sim;
 
 /// What messengers run on.
-fn messenger_types() -> Vec<InstanceType> {
+pub(crate) fn messenger_types() -> Vec<InstanceType> {
     Config::messenger().map(|spec| spec.instance_types).unwrap_or_default()
 }
 

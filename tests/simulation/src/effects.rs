@@ -52,6 +52,14 @@ impl Sim {
                 !(tombstone && change.expected.is_none())
             });
         }
+        if !self.has(Guard::Turnstile) {
+            let table = self.table.borrow();
+            for change in &mut changes {
+                if matches!(change.record, Record::Turnstile(_)) {
+                    change.expected = table.version(&change.record.id());
+                }
+            }
+        }
         if !self.has(Guard::RerunCount) {
             for change in &mut changes {
                 if let Record::Run(run) = &mut change.record {
@@ -87,6 +95,7 @@ impl Sim {
                 }
                 if !new.is_empty() {
                     self.launch_was_due(request);
+                    self.is_within_limits();
                 }
                 Ok(answer)
             }

@@ -54,6 +54,8 @@ pub enum Guard {
     SayAgain,
     /// The buckets that several functions draw on before they call GitHub.
     Buckets,
+    /// Who passes the turnstile names the version that it was read at.
+    Turnstile,
 }
 
 impl Guard {
@@ -81,6 +83,7 @@ impl Guard {
         Self::Message,
         Self::SayAgain,
         Self::Buckets,
+        Self::Turnstile,
     ];
 
     /// Whether a promise hangs on it. None does on the webhook's memory of deliveries: every handler

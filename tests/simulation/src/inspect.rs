@@ -203,7 +203,12 @@ impl Sim {
         };
         let forgotten = hub.jobs.values().find(|job| {
             let failed_at_start = hub.failed_at_start(job);
+            let key = JobKey {
+                job: job.id,
+                attempt: job.attempt,
+            };
             let forgotten = job.status == JobStatus::Queued && job.created_at < calm_from && !failed_at_start;
+            let forgotten = forgotten && !self.waits_for_its_turn(key);
             forgotten && !self.is_given_up(job) && !given_up.iter().any(|one| comes_first(one, job))
         });
         let why =

@@ -20,6 +20,7 @@ use crate::engine::TaskId;
 use crate::plan::Outage;
 use crate::ports::Ports;
 use crate::sim::{Happening, Sim};
+use crate::turns::POLICY_PARAMETER;
 
 /// Who calls a function, with what.
 #[derive(Clone, Debug)]
@@ -250,7 +251,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
                 zones: dayfly_launch::ZoneCache::default(),
                 subnets: ["subnet-a", "subnet-b", "subnet-c"].map(SubnetId::new).to_vec(),
                 deadlines,
-                policies: Policies::new(None),
+                policies: Policies::new(sim.plan.policy().map(|_| POLICY_PARAMETER.to_owned())),
             };
             done(Box::pin(function.handle(*event, now)).await)
         }

@@ -28,6 +28,7 @@ mod sim;
 mod table;
 mod tally;
 mod trouble;
+mod turns;
 
 pub use guards::Guard;
 pub use many::{Many, first_broken, run_many};

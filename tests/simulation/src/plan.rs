@@ -4,7 +4,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use dayfly_core::policy::Limits;
+
 use crate::dice::Dice;
+use crate::turns;
 
 /// A fault of a service, for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -211,6 +214,8 @@ pub struct Plan {
     pub calm_from: Duration,
     /// How long nothing happens after everything is over.
     pub quiet: Duration,
+    /// How much the stack policy lets run at once.
+    pub limits: Limits,
 }
 
 const OUTAGES: [Outage; 21] = [
@@ -280,9 +285,11 @@ impl Plan {
         if dice.happens(swarm * 0.2) {
             items.push(Item::Emptied(dice.seconds(60, active.as_secs())));
         }
+        let lifetime = Duration::from_secs(*dice.one_of(&[1200, 3600, 3600, 2 * 3600, 6 * 3600]));
         Self {
             seed,
-            lifetime: Duration::from_secs(*dice.one_of(&[1200, 3600, 3600, 2 * 3600, 6 * 3600])),
+            limits: turns::draw(seed, &items, lifetime),
+            lifetime,
             items: items.into_iter().enumerate().collect(),
             calm_from: active,
             quiet: if dice.happens(0.05) {
@@ -302,6 +309,7 @@ impl Plan {
             items: Vec::new(),
             calm_from: Duration::ZERO,
             quiet: Duration::ZERO,
+            limits: Limits::default(),
         }
     }
 

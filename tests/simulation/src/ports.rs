@@ -32,6 +32,7 @@ use crate::guards::Guard;
 use crate::hub::INSTALLATION;
 use crate::plan::Outage;
 use crate::sim::Sim;
+use crate::turns::POLICY_PARAMETER;
 
 /// Where the webhook's secret lies.
 pub const WEBHOOK_SECRET_PARAMETER: &str = "/dayfly/github/webhook-secret";
@@ -294,10 +295,10 @@ impl Schedule for Ports {
 
 impl Parameters for Ports {
     async fn read(&self, name: &str) -> Result<SecretString, ParameterError> {
-        let value = if name == WEBHOOK_SECRET_PARAMETER {
-            WEBHOOK_SECRET
-        } else {
-            "ami-0123456789abcdef0"
+        let value = match name {
+            WEBHOOK_SECRET_PARAMETER => WEBHOOK_SECRET.to_owned(),
+            POLICY_PARAMETER => self.sim.plan.policy().unwrap_or_default(),
+            _ => "ami-0123456789abcdef0".to_owned(),
         };
         self.make(Service::Parameters, "parameter", |_, _| SecretString::from(value))
             .await

@@ -574,4 +574,6 @@ pub const TABLE: &str = "7: states change by the steps of the lifecycle only";
 /// See [`LIFETIME`].
 pub const TOGETHER: &str = "8: what is launched alike is launched together";
 /// See [`LIFETIME`].
+pub const WITHIN: &str = "what runs at once is within the limits of the stack policy";
+/// See [`LIFETIME`].
 pub const FEW_CALLS: &str = "8: what fails is tried again at growing distances, and GitHub's limits are kept";

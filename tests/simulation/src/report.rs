@@ -54,6 +54,9 @@ pub fn plan(plan: &Plan, out: &mut impl Write) -> std::io::Result<()> {
         clock(plan.lifetime),
         clock(plan.calm_from)
     )?;
+    if plan.limits.any() {
+        writeln!(out, "      {:?}", plan.limits)?;
+    }
     for (number, item) in &plan.items {
         writeln!(out, "{number:>4}  {item}")?;
     }

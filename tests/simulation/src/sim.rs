@@ -271,7 +271,7 @@ impl Sim {
 
     /// When everything must be over.
     pub fn over_by(&self) -> Duration {
-        self.plan.calm_from + Duration::from_secs(3 * 3600) + self.plan.lifetime
+        self.plan.calm_from + Duration::from_secs(3 * 3600) + self.plan.lifetime + self.plan.patience()
     }
 
     fn end(&self) -> Timestamp {

@@ -49,6 +49,12 @@ impl Table {
         self.records.get(id).map(|kept| &kept.record)
     }
 
+    /// How often a record was written; nothing if it is not there.
+    #[must_use]
+    pub fn version(&self, id: &RecordId) -> Option<Version> {
+        self.records.get(id).map(|kept| kept.version)
+    }
+
     /// The records that somebody must look at.
     pub fn live(&self) -> impl Iterator<Item = &Record> {
         self.live.iter().filter_map(|id| self.peek(id))

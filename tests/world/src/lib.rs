@@ -39,6 +39,7 @@ struct Inner {
     parameters: RefCell<BTreeMap<String, String>>,
     broken: RefCell<Vec<&'static str>>,
     calls: RefCell<BTreeMap<&'static str, usize>>,
+    interleaved: Cell<bool>,
     calls_left: Cell<Option<u32>>,
 }
 
@@ -80,6 +81,29 @@ impl World {
         };
         self.inner.calls_left.set(None);
         fate
+    }
+
+    /// Runs several handlers at once to their ends: before each of its calls a handler waits until it is
+    /// picked again. `pick` picks one of so many, and `each` looks on after each step.
+    pub fn run_at_once<T>(
+        &self,
+        handlers: Vec<impl Future<Output = T>>,
+        mut pick: impl FnMut(usize) -> usize,
+        each: impl Fn(),
+    ) -> Vec<T> {
+        self.inner.interleaved.set(true);
+        let mut open: Vec<_> = handlers.into_iter().map(Box::pin).collect();
+        let mut ended = Vec::new();
+        while !open.is_empty() {
+            let picked = pick(open.len());
+            if let Poll::Ready(value) = open[picked].as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                ended.push(value);
+                drop(open.swap_remove(picked));
+            }
+            each();
+        }
+        self.inner.interleaved.set(false);
+        ended
     }
 
     /// The table.
@@ -145,6 +169,16 @@ impl World {
     /// Every call passes here: it is counted, it may be the one before which the handler dies, and
     /// its service may be down.
     async fn call(&self, call: &'static str) -> Result<(), String> {
+        let mut waits = self.inner.interleaved.get();
+        std::future::poll_fn(|context| {
+            if std::mem::take(&mut waits) {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
         match self.inner.calls_left.get() {
             Some(0) => std::future::pending().await,
             left => self.inner.calls_left.set(left.map(|left| left - 1)),

@@ -41,7 +41,7 @@ pub fn heard(runner: &Runner, word: Word, now: Timestamp, deadlines: &Deadlines)
         }
         Word::Ended => {
             next.instance_ended = true;
-            let ending = if runner.has_outlived(now, deadlines) {
+            let ending = if runner.has_outlived(now, deadlines) && !runner.fell_silent_first(now, deadlines) {
                 Ending::Lifetime
             } else {
                 unless_over(runner, Ending::Vanished)
@@ -75,12 +75,22 @@ mod tests {
 
     #[test]
     fn an_instance_that_ends_at_the_end_of_its_lifetime_has_not_vanished() {
-        let runner = runner(RunnerState::Busy);
+        let mut runner = runner(RunnerState::Busy);
         let end = runner.lifetime_deadline(&deadlines());
+        runner.heartbeat_at = Some(end);
         for (at, ending) in [(now(), Ending::Vanished), (end, Ending::Lifetime)] {
             let next = heard(&runner, Word::Ended, at, &deadlines()).unwrap();
             assert_eq!(next.ending, Some(ending));
         }
+    }
+
+    #[test]
+    fn an_instance_that_fell_silent_before_the_end_of_its_lifetime_has_vanished() {
+        let mut runner = runner(RunnerState::Busy);
+        let end = runner.lifetime_deadline(&deadlines());
+        runner.heartbeat_at = Some(now());
+        let next = heard(&runner, Word::Ended, end, &deadlines()).unwrap();
+        assert_eq!(next.ending, Some(Ending::Vanished));
     }
 
     #[test]

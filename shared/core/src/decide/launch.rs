@@ -7,7 +7,7 @@ use crate::deadlines::{Deadlines, QUEUE_LIMIT};
 use crate::event::{Conclusion, JobEvent};
 use crate::ids::RunnerName;
 use crate::lifecycle::RunnerStep;
-use crate::record::{Ending, Job, JobState, LaunchPlan, Runner, RunnerState, Telling};
+use crate::record::{Ending, Job, JobState, LaunchPlan, Runner, RunnerState, Telling, Turn};
 use crate::time::Timestamp;
 
 /// What a `job.queued` or a due launch asks for.
@@ -19,6 +19,8 @@ pub enum Need {
     ClaimIfWaiting,
     /// A launch that was begun: to be queued again.
     Resume,
+    /// The same, if GitHub says that the job still waits: it has waited for its turn for long.
+    ResumeIfWaiting,
     /// Nobody needs the launch that was begun.
     Drop,
     /// A messenger, for it is given up.
@@ -75,13 +77,20 @@ pub fn on_runner_due(runner: &Runner, job: Option<&Job>, now: Timestamp) -> Need
     if runner.state != RunnerState::Requested {
         return Need::Nothing("it is launched, or given up, already");
     }
-    if runner.launch_due > now {
+    let waits = runner.turn == Some(Turn::Waits);
+    if runner.launch_due > now && !waits {
         return Need::Nothing("its launch is under way, or not due yet");
     }
     match job {
-        Some(job) if job.runner.as_ref() == Some(&runner.name) && awaits(job, runner) => Need::Resume,
+        // Nobody has called it.
+        Some(job) if waits && runner.launch_due <= now && is_of(runner, job) => Need::ResumeIfWaiting,
+        Some(job) if is_of(runner, job) => Need::Resume,
         _ => Need::Drop,
     }
+}
+
+fn is_of(runner: &Runner, job: &Job) -> bool {
+    job.runner.as_ref() == Some(&runner.name) && awaits(job, runner)
 }
 
 /// Whether a job still waits for what a runner is to do: to run it, or to tell it that it will not be.
@@ -160,6 +169,7 @@ pub fn claim(mut job: Job, plan: LaunchPlan, now: Timestamp, deadlines: &Deadlin
         tried: Vec::new(),
         launch_due: Runner::take_over_at(now),
         requested_at: now,
+        turn: None,
         launched: None,
         mints: 0,
         mint_until: None,
@@ -189,7 +199,18 @@ pub fn claim(mut job: Job, plan: LaunchPlan, now: Timestamp, deadlines: &Deadlin
 #[must_use]
 pub fn resume(mut runner: Runner, now: Timestamp, deadlines: &Deadlines) -> Runner {
     runner.fleet = None;
+    if runner.turn == Some(Turn::Waits) {
+        runner.turn = Some(Turn::Asks);
+    }
     runner.launch_due = Runner::take_over_at(now);
+    runner.due_at = runner.next_look(deadlines);
+    runner
+}
+
+/// A runner that has waited for its turn for long: it is due again soon, while GitHub is asked for its job.
+#[must_use]
+pub fn ask_for_job(mut runner: Runner, now: Timestamp, deadlines: &Deadlines) -> Runner {
+    runner.launch_due = now.after(deadlines.pause(2, runner.name.as_str()));
     runner.due_at = runner.next_look(deadlines);
     runner
 }

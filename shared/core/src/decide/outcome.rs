@@ -2,9 +2,11 @@
 
 use crate::capacity::{self, FleetError, FleetErrorKind, Tried};
 use crate::deadlines::Deadlines;
-use crate::decide::giving_up;
-use crate::ids::InstanceType;
+use crate::decide::turns::Queued;
+use crate::decide::{giving_up, turnstile};
+use crate::ids::{InstanceType, RunnerName};
 use crate::lifecycle::RunnerStep;
+use crate::policy::Refused;
 use crate::record::{Ending, Instance, Job, JobState, Launched, Runner, RunnerState, Say};
 use crate::time::Timestamp;
 
@@ -23,6 +25,10 @@ pub enum Attempted {
         /// What was seen last.
         error: FleetError,
     },
+    /// None was made: it is not the runner's turn.
+    Queued(Box<Queued<RunnerName>>),
+    /// None ever will be: its turn cannot come.
+    Refused(Refused),
 }
 
 /// What becomes of the runner's launch.
@@ -50,7 +56,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    fn of(runner: Runner) -> Self {
+    pub(super) fn of(runner: Runner) -> Self {
         Self {
             runner,
             instance: None,
@@ -80,6 +86,8 @@ pub fn record(
             // What it may have come to is found by its tag.
             give_up(runner, job, RunnerStep::DropNeed, now, deadlines)
         }
+        Attempted::Queued(queued) => turnstile::wait(runner, &queued, now, deadlines),
+        Attempted::Refused(refused) => turnstile::refuse(runner, job, &refused, now, deadlines),
     }
 }
 
@@ -134,7 +142,7 @@ fn failed(
         };
     }
     let next = now.after(deadlines.retry(runner.plan.round));
-    let last_moment = runner.requested_at.after(deadlines.give_up);
+    let last_moment = runner.begun_at().after(deadlines.give_up);
     if !runner.plan.hopeful || next > last_moment {
         return give_up(runner, job, RunnerStep::GiveUpLaunch, now, deadlines);
     }

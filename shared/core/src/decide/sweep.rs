@@ -56,22 +56,18 @@ pub fn look(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> Look {
 /// The deadline that a runner has passed, if any: the step that follows, and its reason.
 fn overdue(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> Option<(RunnerStep, Ending)> {
     let over = |deadline: Timestamp| deadline <= now;
-    let lifetime = runner.lifetime_deadline(deadlines);
-    let silence = runner.heartbeat_deadline(deadlines);
-    // Whoever looks late sees both deadlines passed. The first is the reason, which decides whether its
-    // job is run again.
-    if runner.state == RunnerState::Busy && silence < lifetime && over(silence) {
+    if runner.fell_silent_first(now, deadlines) {
         return Some((RunnerStep::MissHeartbeat, Ending::HeartbeatLost));
     }
     let has_instance = runner.launched.is_some() && !runner.instance_ended;
-    if has_instance && RunnerStep::Outlive.leads_from(runner.state) && over(lifetime) {
+    if has_instance && RunnerStep::Outlive.leads_from(runner.state) && over(runner.lifetime_deadline(deadlines)) {
         return Some((RunnerStep::Outlive, Ending::Lifetime));
     }
     match runner.state {
         RunnerState::Launched if over(runner.boot_deadline(deadlines)) => {
             Some((RunnerStep::MissBoot, Ending::NeverBooted))
         }
-        RunnerState::Enrolled | RunnerState::Busy if over(silence) => {
+        RunnerState::Enrolled | RunnerState::Busy if over(runner.heartbeat_deadline(deadlines)) => {
             Some((RunnerStep::MissHeartbeat, Ending::HeartbeatLost))
         }
         RunnerState::Busy if runner.leave_deadline(deadlines).is_some_and(over) => {

@@ -53,9 +53,12 @@ fn is_urgent(say: &Say) -> bool {
     match say {
         Say::GivenUp { .. } => true,
         Say::Together { told } => told.iter().any(|told| is_urgent(&told.say)),
-        Say::Waiting { .. } | Say::Launched { .. } | Say::Interrupted { .. } | Say::Again { .. } | Say::Over { .. } => {
-            false
-        }
+        Say::Waiting { .. }
+        | Say::Queued { .. }
+        | Say::Launched { .. }
+        | Say::Interrupted { .. }
+        | Say::Again { .. }
+        | Say::Over { .. } => false,
     }
 }
 
@@ -142,10 +145,12 @@ fn is_same_news(one: &MessengerNews, other: &MessengerNews) -> bool {
     std::mem::discriminant(one) == std::mem::discriminant(other)
 }
 
-/// Of two that say the same, the one that tells more of what was tried; of a wait the one that ends first.
+/// Of two that say the same, the one that tells more of what was tried; of a wait the one that ends first; of a
+/// queue the place that is the first.
 fn clearer<'a>(one: &'a Say, other: &'a Say) -> &'a Say {
     match (one, other) {
         (Say::Waiting { next_at, .. }, Say::Waiting { next_at: other_at, .. }) if other_at < next_at => other,
+        (Say::Queued { place, .. }, Say::Queued { place: other_place, .. }) if other_place < place => other,
         (Say::GivenUp { tried, .. }, Say::GivenUp { tried: others, .. }) if others.len() > tried.len() => other,
         _ => one,
     }

@@ -106,6 +106,25 @@ fn a_job_that_waits_is_told_for_what_and_until_when() {
 }
 
 #[test]
+fn a_job_that_waits_for_its_turn_is_told_its_place_and_the_rule_and_how_that_ended() {
+    insta::assert_snapshot!(all(vec![
+        Say::Queued {
+            place: 3,
+            of: 20,
+            words: "It waits for its turn, at place 3 of 20: the policy rule `limits.stack.runners` of the stack lets \
+                    100 runners run at once in the stack"
+                .to_owned(),
+        },
+        Say::Launched {
+            pool: pool("g6.xlarge", "eu-west-1c"),
+            lifecycle: InstanceLifecycle::Spot,
+            tried: Vec::new(),
+        },
+        Say::Over { tried: Vec::new() },
+    ]));
+}
+
+#[test]
 fn a_job_that_has_waited_is_told_what_it_got() {
     insta::assert_snapshot!(all(vec![Say::Launched {
         pool: pool("g6.xlarge", "eu-west-1c"),

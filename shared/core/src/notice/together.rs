@@ -27,7 +27,7 @@ fn in_order(told: &[Told]) -> Vec<&Told> {
     ordered.sort_by_key(|told| match told.say {
         Say::GivenUp { .. } => 0,
         Say::Interrupted { .. } => 1,
-        Say::Waiting { .. } => 2,
+        Say::Waiting { .. } | Say::Queued { .. } => 2,
         Say::Launched { .. } | Say::Again { .. } | Say::Over { .. } | Say::Together { .. } => 3,
     });
     ordered

@@ -29,11 +29,20 @@ const NOTHING_TO_DO: &str = "Nothing.";
 pub(super) fn of(notice: &Notice, web: &str) -> Words {
     match &notice.say {
         Say::Waiting { next_at, tried } => waiting(*next_at, tried),
+        Say::Queued { place, of, words } => Words {
+            title: format!("Waits for its turn: place {place} of {of}"),
+            happened: format!("This job has no runner yet. {}.", clause(words)),
+            next:
+                "It gets its runner when it is its turn. Repositories take turns, so that none keeps another waiting \
+                   for all of its jobs."
+                    .to_owned(),
+            to_do: "Nothing. Whoever owns the AWS account can raise the limit, with `dayfly policy apply`.".to_owned(),
+        },
         Say::Launched { pool, lifecycle, tried } => Words {
             title: format!("Found: {pool}, {lifecycle}"),
             happened: format!(
-                "This job had to wait for its runner: {}. Then an instance could be had, {} ({lifecycle}).",
-                why(tried),
+                "This job had to wait for its runner{}. Then an instance could be had, {} ({lifecycle}).",
+                what_for(tried),
                 markdown::escaped(&pool.to_string()),
             ),
             next: "The instance boots, and its runner takes the job.".to_owned(),
@@ -63,8 +72,8 @@ pub(super) fn of(notice: &Notice, web: &str) -> Words {
         Say::Over { tried } => Words {
             title: "The job ended while it waited for an instance".to_owned(),
             happened: format!(
-                "This job waited for its runner: {}. It ended before an instance could be had.",
-                why(tried)
+                "This job waited for its runner{}. It ended before an instance could be had.",
+                what_for(tried)
             ),
             next: "Nothing is tried for it any more.".to_owned(),
             to_do: "Nothing. *Re-run jobs* in the run asks for an instance anew.".to_owned(),
@@ -216,6 +225,14 @@ fn kinds(tried: &[Tried]) -> Vec<FleetErrorKind> {
         }
     }
     kinds
+}
+
+/// What a job had to wait for that does not wait any more: its turn, if nothing was tried.
+fn what_for(tried: &[Tried]) -> String {
+    if tried.is_empty() {
+        return String::new();
+    }
+    format!(": {}", why(tried))
 }
 
 fn why(tried: &[Tried]) -> String {

@@ -38,6 +38,8 @@ pub enum RecordId {
     Watched,
     /// How far patrol has come.
     Patrol,
+    /// Who has a place, and who waits for one.
+    Turnstile,
 }
 
 impl RecordId {
@@ -60,6 +62,7 @@ impl RecordId {
             Self::Wake => "WAKE".to_owned(),
             Self::Watched => "WATCHED".to_owned(),
             Self::Patrol => "PATROL".to_owned(),
+            Self::Turnstile => "TURNSTILE".to_owned(),
         }
     }
 
@@ -101,6 +104,7 @@ impl RecordId {
             Self::Wake => "WAKE".to_owned(),
             Self::Watched => "WATCHED".to_owned(),
             Self::Patrol => "PATROL".to_owned(),
+            Self::Turnstile => "TURNSTILE".to_owned(),
         }
     }
 }

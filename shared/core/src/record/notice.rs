@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::capacity::{InstanceLifecycle, Pool, Tried};
 use crate::ids::{CheckRunId, InstallationId, JobId, JobKey, Repository, RunAttempt, RunId};
 use crate::notice::CheckConclusion;
-use crate::record::Job;
+use crate::record::{Job, Launched};
 use crate::time::Timestamp;
 
 /// What there is to say about a job.
@@ -18,6 +18,15 @@ pub enum Say {
         next_at: Timestamp,
         /// What was tried.
         tried: Vec<Tried>,
+    },
+    /// It waits for its turn, as the stack policy limits how much runs at once.
+    Queued {
+        /// Its place, from 1.
+        place: usize,
+        /// How many wait.
+        of: usize,
+        /// For which limit, in words.
+        words: String,
     },
     /// An instance was had after all.
     Launched {
@@ -190,19 +199,43 @@ impl Notice {
         }
     }
 
+    /// What is to be said of a job that runs on an instance that was launched for another, if it is said to
+    /// wait for one of its own.
+    #[must_use]
+    pub fn found(&self, launched: &Launched, now: Timestamp) -> Option<Self> {
+        let tried = self.waited_for()?;
+        let say = Say::Launched {
+            pool: launched.pool(),
+            lifecycle: launched.lifecycle,
+            tried,
+        };
+        Some(self.with(say, now))
+    }
+
     /// What is to be said of a job that is over, if it is still said to wait.
     #[must_use]
     pub fn over(&self, now: Timestamp) -> Option<Self> {
-        let Say::Waiting { tried, .. } = &self.say else {
-            return None;
-        };
-        Some(Self {
-            say: Say::Over { tried: tried.clone() },
+        let tried = self.waited_for()?;
+        Some(self.with(Say::Over { tried }, now))
+    }
+
+    /// What was tried for a job that is said to wait; nothing if it is not.
+    fn waited_for(&self) -> Option<Vec<Tried>> {
+        match &self.say {
+            Say::Waiting { tried, .. } => Some(tried.clone()),
+            Say::Queued { .. } => Some(Vec::new()),
+            _ => None,
+        }
+    }
+
+    fn with(&self, say: Say, now: Timestamp) -> Self {
+        Self {
+            say,
             since: now,
             tries: 0,
             not_before: None,
             due_at: self.held_until.max(Some(now)),
             ..self.clone()
-        })
+        }
     }
 }

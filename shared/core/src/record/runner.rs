@@ -13,7 +13,7 @@ use crate::ids::{
 use crate::labels::Label;
 use crate::lifecycle::{RunnerStep, Step};
 use crate::money::MicroDollars;
-use crate::record::LaunchPlan;
+use crate::record::{LaunchPlan, Turn};
 use crate::time::Timestamp;
 
 /// The instance that came of a launch.
@@ -187,6 +187,9 @@ pub struct Runner {
     pub launch_due: Timestamp,
     /// When it was first asked for.
     pub requested_at: Timestamp,
+    /// How it stands at the turnstile, if the stack policy limits how much runs at once.
+    #[serde(default)]
+    pub turn: Option<Turn>,
     /// The instance, once there is one.
     pub launched: Option<Launched>,
     /// How often it was registered, or may have been.
@@ -473,10 +476,27 @@ impl Runner {
         now.after(COUNTS_AHEAD) >= self.lifetime_deadline(deadlines)
     }
 
+    /// Whether it ran a job and had not been heard of for too long when its lifetime ended. Whoever looks
+    /// late sees both deadlines passed; the first is the reason, which decides whether the job is run again.
+    #[must_use]
+    pub fn fell_silent_first(&self, now: Timestamp, deadlines: &Deadlines) -> bool {
+        let silence = self.heartbeat_deadline(deadlines);
+        self.state == RunnerState::Busy && silence < self.lifetime_deadline(deadlines) && silence <= now
+    }
+
     /// Until when a launch that is begun at `now` is left to whoever began it.
     #[must_use]
     pub fn take_over_at(now: Timestamp) -> Timestamp {
         now.after(TAKE_OVER)
+    }
+
+    /// When its launch could be begun: to wait for its turn is no failure to launch.
+    #[must_use]
+    pub fn begun_at(&self) -> Timestamp {
+        match self.turn {
+            Some(Turn::Has { since, .. }) => since,
+            Some(Turn::Waits | Turn::Asks) | None => self.requested_at,
+        }
     }
 
     fn launched_at(&self) -> Timestamp {

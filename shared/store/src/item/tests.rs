@@ -16,9 +16,10 @@ use dayfly_core::lifecycle::{RunnerStep, Step as _};
 use dayfly_core::machines::Wants;
 use dayfly_core::money::MicroDollars;
 use dayfly_core::notice::CheckConclusion;
+use dayfly_core::policy::{Limit, Limits};
 use dayfly_core::record::{
-    AfterInterruption, BucketId, Ending, JobState, LaunchPlan, Launched, Message, MessengerNews, PoolFailure,
-    PoolInterruption, RecordId, Rerun, RunEnd, Rung, RunnerState, Say, Telling, Told, WatchedRepository,
+    AfterInterruption, BucketId, Ending, JobState, LaunchPlan, Launched, Line, Message, MessengerNews, PoolFailure,
+    PoolInterruption, RecordId, Rerun, RunEnd, Rung, RunnerState, Say, Telling, Told, Turn, Waiter, WatchedRepository,
 };
 use dayfly_core::time::Timestamp;
 use proptest::collection::{btree_map, vec};
@@ -195,7 +196,7 @@ prop_compose! {
             message: id.map(|id| Message { job: wanted_by, run: RunId(id), text: "No g5.xlarge".to_owned() }),
             words: vec![(Stage::HookFinished, "exit status 0, after 3 s".to_owned())],
             job_over_at: maybe[1], asked: maybe[2].map(|at| (7, at)), end_tries: 5,
-            ending, due_at: maybe[4], ended_at: maybe[5],
+            turn: maybe[5].map(|since| Turn::Has { vcpus: 8, since }), ending, due_at: maybe[4], ended_at: maybe[5],
         }
     }
 }
@@ -271,6 +272,7 @@ fn say() -> impl Strategy<Value = Say> {
     let tried = || vec(tried(), 0..3).boxed();
     prop_oneof![
         (time(), tried()).prop_map(|(next_at, tried)| Say::Waiting { next_at, tried }),
+        (any::<usize>(), any::<usize>(), ".*").prop_map(|(place, of, words)| Say::Queued { place, of, words }),
         (pool(), lifecycle(), tried()).prop_map(|(pool, lifecycle, tried)| Say::Launched { pool, lifecycle, tried }),
         (".*", tried(), messenger()).prop_map(|(reason, tried, messenger)| Say::GivenUp {
             reason,
@@ -343,6 +345,25 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn line()(
+        places in btree_map(runner_name(), any::<u32>(), 0..3), waiting in vec(runner_name(), 0..3), since in time(),
+        maybe in option::of(time()), place: usize,
+    ) -> Line {
+        let waiter = Waiter { vcpus: 4, since, called: maybe, told: maybe.map(|at| (place, at)) };
+        Line { places, waiting: waiting.into_iter().map(|name| (name, waiter.clone())).collect(), last: maybe }
+    }
+}
+
+prop_compose! {
+    fn turnstile()(
+        lines in btree_map(repository(), line(), 0..4), due_at in option::of(time()), runners in option::of(any::<u32>()),
+    ) -> Turnstile {
+        let limits = Limits { repository: Limit { runners, vcpus: None }, ..Limits::default() };
+        Turnstile { limits, lines, due_at }
+    }
+}
+
 fn record_of_any_kind() -> impl Strategy<Value = Record> {
     prop_oneof![
         ("[0-9a-f-]{1,36}", time(), any::<bool>()).prop_map(|(id, at, published)| {
@@ -402,6 +423,7 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
                 })
             }),
         (any::<bool>(), time()).prop_map(|(on, at)| Record::from(Wake { on, at })),
+        turnstile().prop_map(Record::from).boxed(),
         btree_map(repository(), (any::<u64>(), time()), 0..4).prop_map(|all| {
             let watched = |(id, at)| WatchedRepository {
                 installation: InstallationId(id),
@@ -471,6 +493,7 @@ proptest! {
         Record::Pools(pools) => attributes(pools),
         Record::Bucket(bucket) => attributes(bucket),
             Record::Patrol(patrol) => attributes(patrol),
+            Record::Turnstile(turnstile) => attributes(turnstile),
         }.unwrap();
         for name in [PK, SK, VERSION, DUE, EXPIRES_AT, WRITTEN_BY] {
             prop_assert!(!fields.contains_key(name), "{}", name);

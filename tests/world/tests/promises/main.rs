@@ -15,3 +15,4 @@ mod messenger;
 mod said;
 mod stage;
 mod together;
+mod turns;

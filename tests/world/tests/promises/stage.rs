@@ -91,6 +91,21 @@ impl Stage {
         answer
     }
 
+    /// Makes a call, and lets it fail.
+    pub fn make_whatever(&self, call: Call) -> Answer {
+        self.world.run(self.future(call))
+    }
+
+    /// Makes several calls at once, in the order that `pick` gives to their steps.
+    pub fn make_at_once(&self, calls: Vec<Call>, pick: impl FnMut(usize) -> usize, each: impl Fn()) {
+        let handlers = calls.into_iter().map(|call| self.future(call)).collect();
+        for answer in self.world.run_at_once(handlers, pick, each) {
+            if let Answer::Failed(error) = answer {
+                panic!("{error}");
+            }
+        }
+    }
+
     /// Makes a call that dies instead of its own call number `fatal`. Answers whether it died.
     pub fn make_and_die(&self, call: Call, fatal: u32) -> bool {
         matches!(self.world.run_until_call(Some(fatal), self.future(call)), Fate::Died)

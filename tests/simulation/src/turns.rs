@@ -1,0 +1,201 @@
+//! The limits of the stack policy: drawn for some histories, and never to be passed.
+
+use std::time::Duration;
+
+use dayfly_core::decide::turnstile;
+use dayfly_core::ids::{JobKey, Repository};
+use dayfly_core::policy::{Limit, Limits};
+use dayfly_core::record::{Record, RecordId};
+
+use crate::bought::messenger_types;
+use crate::cloud::Instance;
+use crate::dice::Dice;
+use crate::plan::{Item, Plan, Trouble};
+use crate::promises::WITHIN;
+use crate::sim::Sim;
+
+/// Where the policy of a stack lies that has one.
+pub const POLICY_PARAMETER: &str = "/dayfly/policy";
+
+/// The vCPUs of each of the types that the repositories name.
+const VCPUS: u32 = 4;
+
+/// How long the jobs of a history may need at most if nobody has to wait for anything but his turn.
+const LONGEST: Duration = Duration::from_hours(5);
+
+/// What keeps a runner in its place for as long as an instance may live.
+const HELD_UP: &[Trouble] = &[
+    Trouble::Freeze,
+    Trouble::HungJob,
+    Trouble::HungRunner,
+    Trouble::Hostile,
+    Trouble::NetworkCut,
+];
+
+/// The limits of a seed's stack, so that its jobs are through in time.
+pub fn draw(seed: u64, items: &[Item], lifetime: Duration) -> Limits {
+    let mut dice = Dice::of(seed, "limits", "");
+    if !dice.happens(0.3) {
+        return Limits::default();
+    }
+    let least = load(items, lifetime).as_secs() / LONGEST.as_secs() + 1;
+    let least = u32::try_from(least).unwrap_or(u32::MAX);
+    let most = least.max(*dice.one_of(&[1, 1, 2, 3, 5]));
+    let runners = Limit {
+        runners: Some(most),
+        vcpus: None,
+    };
+    let vcpus = Limit {
+        runners: None,
+        vcpus: Some(most * VCPUS),
+    };
+    let none = Limits::default();
+    *dice.one_of(&[
+        Limits { stack: runners, ..none },
+        Limits { stack: vcpus, ..none },
+        Limits {
+            organization: runners,
+            repository: Limit {
+                runners: Some(most.div_ceil(2).max(least)),
+                vcpus: None,
+            },
+            ..none
+        },
+        Limits {
+            stack: Limit {
+                runners: Some(most + 2),
+                vcpus: None,
+            },
+            repository: runners,
+            ..none
+        },
+    ])
+}
+
+/// How long all jobs of a plan take one after the other, with what may befall them.
+fn load(items: &[Item], lifetime: Duration) -> Duration {
+    let rate = |of: &[Trouble]| -> f64 {
+        let rates = items.iter().filter_map(|item| match item {
+            Item::Trouble(kind, rate) if of.contains(kind) => Some(*rate),
+            _ => None,
+        });
+        rates.sum()
+    };
+    // Boot and idle time, or a round of attempts; and a second time, as it may have been interrupted.
+    let more = Duration::from_mins(20) + lifetime.mul_f64(rate(HELD_UP).min(1.0));
+    let of = |works: Duration| 2 * (works + more);
+    items
+        .iter()
+        .map(|item| match item {
+            Item::Run(run) => run.jobs.iter().map(|works| of(*works)).sum(),
+            Item::AtSweep(_, works, _) => of(*works),
+            Item::Outage(..) | Item::Trouble(..) | Item::Emptied(_) => Duration::ZERO,
+        })
+        .sum()
+}
+
+fn said(limit: Limit) -> Option<String> {
+    let runners = limit.runners.map(|most| format!("runners: {most}"));
+    let vcpus = limit.vcpus.map(|most| format!("vcpus: {most}"));
+    let all: Vec<String> = runners.into_iter().chain(vcpus).collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
+impl Plan {
+    /// The stack policy, if there is one.
+    #[must_use]
+    pub fn policy(&self) -> Option<String> {
+        let lines: String = self
+            .limits
+            .named()
+            .into_iter()
+            .filter_map(|(key, limit)| said(limit).map(|said| format!("  {key}: {{{said}}}\n")))
+            .collect();
+        (!lines.is_empty()).then(|| format!("version: 1\nlimits:\n{lines}"))
+    }
+
+    /// How much longer everything may take because jobs wait for their turns.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        if self.limits.any() { 2 * LONGEST } else { Duration::ZERO }
+    }
+}
+
+impl Sim {
+    /// Instances were launched: what runs now is within the limits.
+    pub(crate) fn is_within_limits(&self) {
+        let limits = self.plan.limits;
+        if !limits.any() {
+            return;
+        }
+        let repositories: Vec<Repository> = self
+            .cloud
+            .borrow()
+            .living()
+            .filter(|one| self.counts(one))
+            .filter_map(|one| one.view.scope.as_ref().map(|scope| scope.repository.clone()))
+            .collect();
+        let of_all = u32::try_from(repositories.len()).unwrap_or(u32::MAX);
+        let of_one = |repository: &Repository| repositories.iter().filter(|other| *other == repository).count();
+        let of_one = repositories.iter().map(of_one).max().unwrap_or_default();
+        let of_one = u32::try_from(of_one).unwrap_or(u32::MAX);
+        for (of, count, limit) in [
+            ("the stack", of_all, limits.stack),
+            // All repositories are of one.
+            ("an organisation", of_all, limits.organization),
+            ("a repository", of_one, limits.repository),
+        ] {
+            let above =
+                limit.runners.is_some_and(|most| count > most) || limit.vcpus.is_some_and(|most| count * VCPUS > most);
+            if above {
+                self.broken(WITHIN, format!("{count} run in {of}: {limit:?}"));
+            }
+        }
+    }
+
+    /// Whether an instance counts: not a messenger's, nor one whose record was lost with the table, or that
+    /// came of a call of which EC2 never said that it launched anything.
+    fn counts(&self, one: &Instance) -> bool {
+        let emptied = self.promises.borrow().emptied_at;
+        if emptied.is_some_and(|at| one.view.launched_at <= at) || messenger_types().contains(&one.view.instance_type) {
+            return false;
+        }
+        let table = self.table.borrow();
+        let call = one.view.fleet.clone().map(RecordId::FleetCall);
+        let under_way = match call.as_ref().and_then(|call| table.peek(call)) {
+            Some(Record::FleetCall(call)) => call.due_at.is_some(),
+            _ => false,
+        };
+        under_way || table.peek(&RecordId::Instance(one.view.instance.clone())).is_some()
+    }
+
+    /// Whether a job waits for its turn.
+    pub(crate) fn waits_for_its_turn(&self, key: JobKey) -> bool {
+        let table = self.table.borrow();
+        let name = match table.peek(&RecordId::Job(key)) {
+            Some(Record::Job(job)) => job.runner.clone(),
+            _ => None,
+        };
+        match name.and_then(|name| table.peek(&RecordId::Runner(name))) {
+            Some(Record::Runner(runner)) => turnstile::is_at_it(runner) || runner.turn.is_some() && runner.is_live(),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dayfly_core::policy::Policy;
+
+    use super::*;
+
+    #[test]
+    fn the_policy_says_what_was_drawn() {
+        let plans: Vec<Plan> = (0..100).map(Plan::draw).filter(|plan| plan.limits.any()).collect();
+        assert!(plans.len() > 10);
+        for plan in plans {
+            let read = Policy::parse(&plan.policy().unwrap_or_default());
+            assert_eq!(read.map(|policy| policy.limits).ok(), Some(plan.limits));
+        }
+    }
+}

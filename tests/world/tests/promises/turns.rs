@@ -1,0 +1,446 @@
+//! The limits of the stack policy: none is ever passed, everybody has a turn, and nobody waits in silence.
+
+mod changes;
+mod deaths;
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dayfly_core::event::{Conclusion, Event, JobEvent};
+use dayfly_core::ids::{InstanceId, JobId, RunId};
+use dayfly_core::notice::CheckRun;
+use dayfly_core::record::{Job, JobState, Runner, RunnerState, Turn, Turnstile};
+use dayfly_ports::{FleetErrorKind, Store as _};
+
+use crate::stage::{Call, POLICY, Stage};
+
+const SINGLE: &str = "hexo/single";
+const MATRIX: &str = "octo/matrix";
+
+impl Stage {
+    fn limit(&self, limits: &str) {
+        self.world
+            .set_parameter(POLICY, &format!("version: 1\nlimits: {limits}\n"));
+    }
+
+    fn no_limits(&self) {
+        self.world.set_parameter(POLICY, "version: 1\n");
+    }
+
+    fn job_in(&self, repository: &str, job: u64) -> JobEvent {
+        JobEvent {
+            repository: repository.parse().unwrap(),
+            run: run_of(repository),
+            ..self.job(job)
+        }
+    }
+
+    fn queued_in(&self, repository: &str, job: u64) -> Call {
+        self.world.hub().queue(run_of(repository), JobId(job));
+        Call::Launch(Event::JobQueued(self.job_in(repository, job)))
+    }
+
+    fn queue_in(&self, repository: &str, job: u64) {
+        let call = self.queued_in(repository, job);
+        self.make(call);
+        self.deliver();
+    }
+
+    fn matrix(&self, jobs: std::ops::RangeInclusive<u64>) {
+        for job in jobs {
+            self.queue_in(MATRIX, job);
+        }
+    }
+
+    /// How many instances live in each repository, and in all.
+    fn running(&self) -> BTreeMap<String, usize> {
+        let mut running = BTreeMap::new();
+        for view in self.world.cloud().living() {
+            let scope = view.scope.as_ref().unwrap();
+            *running.entry(scope.repository.to_string()).or_default() += 1;
+        }
+        running
+    }
+
+    fn count(&self) -> usize {
+        self.running().values().sum()
+    }
+
+    fn on(&self, instance: &InstanceId) -> Runner {
+        let mut runners = self.runners().into_iter();
+        runners.find(|runner| runner.instance() == Some(instance)).unwrap()
+    }
+
+    /// The instance of a repository that was launched first boots, and runs its job.
+    fn at_work(&self, repository: &str) -> InstanceId {
+        let instances = self.instances();
+        let of_it = |instance: &&InstanceId| self.on(instance).repository.to_string() == repository;
+        let instance = instances.iter().find(of_it).expect("one of the repository runs");
+        let job = self.on(instance).wanted_by.job;
+        // Functions have slept meanwhile, and only so many register at once.
+        let slept = self.world.cloud().time().since(self.now());
+        self.wait(slept + Duration::from_secs(1));
+        let runner = self.boot(instance);
+        self.world.hub().assign(runner, job);
+        self.make(Call::Settle(Event::JobInProgress(self.job_in(repository, job.0))));
+        instance.clone()
+    }
+
+    fn minutes_of_work(&self, instance: &InstanceId, minutes: u32) {
+        for _ in 0..minutes {
+            self.minute();
+            self.heartbeat(instance, "running");
+        }
+    }
+
+    /// The same, and its job ends. Answers what GitHub tells of that.
+    fn last_moment(&self, repository: &str) -> Call {
+        let job = self.on(&self.at_work(repository)).wanted_by.job;
+        self.world.hub().complete(job, Conclusion::Success);
+        let completed = JobEvent {
+            conclusion: Some(Conclusion::Success),
+            ..self.job_in(repository, job.0)
+        };
+        Call::Settle(Event::JobCompleted(completed))
+    }
+
+    fn end_one(&self, repository: &str) {
+        let call = self.last_moment(repository);
+        self.make(call);
+        self.deliver();
+    }
+
+    /// All jobs run, one after the other, and `each` looks on.
+    fn run_all(&self, each: impl Fn(&Self)) {
+        for _ in 0..1000 {
+            each(self);
+            let Some(repository) = self.running().into_keys().next() else {
+                return;
+            };
+            self.end_one(&repository);
+        }
+        panic!("there is no end of it");
+    }
+
+    fn turnstile(&self) -> Turnstile {
+        let known = self.world.run(self.world.turnstile()).unwrap();
+        known.map(|stored| stored.record).unwrap_or_default()
+    }
+
+    fn record_of(&self, job: u64) -> Job {
+        let key = self.job(job).key();
+        self.world.run(self.world.job(key)).unwrap().unwrap().record
+    }
+
+    fn runner_of(&self, job: u64) -> Runner {
+        let name = self.record_of(job).runner.unwrap();
+        self.world.run(self.world.runner(&name)).unwrap().unwrap().record
+    }
+
+    fn check_of(&self, job: u64) -> Option<CheckRun> {
+        let id = self.job(job).key().to_string();
+        let hub = self.world.hub();
+        let found = hub.checks.values().rev().find(|check| check.external_id == id);
+        found.cloned()
+    }
+
+    fn ended(&self) -> usize {
+        let over = |job: &&Job| matches!(job.state, JobState::Finished { .. });
+        let table = self.world.table();
+        let jobs: Vec<Job> = table
+            .records()
+            .filter_map(|record| Job::try_from(record.clone()).ok())
+            .collect();
+        jobs.iter().filter(over).count()
+    }
+}
+
+fn run_of(repository: &str) -> RunId {
+    RunId(
+        repository
+            .bytes()
+            .fold(1000, |sum, byte| sum * 31 % 100_003 + u64::from(byte)),
+    )
+}
+
+/// The same numbers for the same seed, everywhere.
+fn dice(seed: u64) -> impl FnMut(usize) -> usize {
+    let state = Cell::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    move |below| {
+        let next = state.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state.set(next);
+        usize::try_from(next >> 33).unwrap() % below
+    }
+}
+
+#[test]
+fn never_more_than_the_limit_are_launched_in_whatever_order_five_handlers_act() {
+    let repositories = ["a/1", "a/2", "b/1", "b/2", "b/2"];
+    for seed in 0..150 {
+        let stage = Stage::new();
+        stage.limit("{stack: {runners: 2}}");
+        let jobs = (11..).zip(repositories);
+        let calls: Vec<Call> = jobs.map(|(job, repository)| stage.queued_in(repository, job)).collect();
+        let most = Cell::new(0);
+        let look = || most.set(most.get().max(stage.count()));
+        stage.make_at_once(calls, dice(seed), look);
+        stage.deliver();
+        assert!(
+            most.get() <= 2 && stage.count() == 2,
+            "seed {seed}: {:?}",
+            stage.running()
+        );
+        stage.run_all(|stage| assert!(stage.count() <= 2, "seed {seed}: {:?}", stage.running()));
+        assert_eq!(stage.ended(), 5, "seed {seed}");
+        stage.minutes(25);
+        assert_eq!(stage.left(), Vec::<String>::new(), "seed {seed}");
+    }
+}
+
+#[test]
+fn never_more_than_the_limit_are_launched_while_others_leave_at_the_same_moment() {
+    for seed in 0..150 {
+        let stage = Stage::new();
+        stage.limit("{stack: {runners: 2}}");
+        for (job, repository) in (11..).zip(["a/1", "b/1", "a/1", "c/1"]) {
+            stage.queue_in(repository, job);
+        }
+        let mut calls = vec![stage.last_moment("a/1"), stage.last_moment("b/1")];
+        calls.extend([stage.queued_in("a/2", 31), stage.queued_in("b/1", 32), Call::Sweep]);
+        let most = Cell::new(0);
+        let look = || most.set(most.get().max(stage.count()));
+        stage.make_at_once(calls, dice(seed), look);
+        assert!(most.get() <= 2, "seed {seed}: {:?}", stage.running());
+        stage.deliver();
+        stage.minutes(5);
+        stage.run_all(|stage| assert!(stage.count() <= 2, "seed {seed}: {:?}", stage.running()));
+        assert_eq!(stage.ended(), 6, "seed {seed}");
+        stage.minutes(25);
+        assert_eq!(stage.left(), Vec::<String>::new(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_single_job_is_next_after_the_first_of_a_matrix_that_came_before_it() {
+    let stage = Stage::new();
+    stage.limit("{stack: {runners: 5}}");
+    stage.matrix(11..=30);
+    stage.queue_in(SINGLE, 99);
+    assert_eq!(stage.running(), BTreeMap::from([(MATRIX.to_owned(), 5)]));
+    stage.end_one(MATRIX);
+    let both = BTreeMap::from([(MATRIX.to_owned(), 4), (SINGLE.to_owned(), 1)]);
+    assert_eq!(stage.running(), both);
+    stage.run_all(|stage| assert!(stage.count() <= 5));
+    assert_eq!(stage.ended(), 21);
+    stage.minutes(25);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn each_limit_is_kept_and_only_those_wait_who_are_above_it() {
+    for (limits, matrix, other, single) in [
+        ("{repository: {runners: 2}}", 2, 1, 1),
+        ("{organization: {runners: 2}}", 2, 0, 1),
+        ("{stack: {vcpus: 10}}", 2, 0, 0),
+        ("{stack: {runners: 4}, repository: {vcpus: 8}}", 2, 1, 1),
+    ] {
+        let stage = Stage::new();
+        stage.limit(limits);
+        stage.matrix(11..=14);
+        stage.queue_in("octo/other", 21);
+        stage.queue_in(SINGLE, 31);
+        let running = stage.running();
+        let of = |repository: &str| running.get(repository).copied().unwrap_or_default();
+        assert_eq!(
+            (of(MATRIX), of("octo/other"), of(SINGLE)),
+            (matrix, other, single),
+            "{limits}"
+        );
+        stage.run_all(|_| {});
+        assert_eq!(stage.ended(), 6, "{limits}");
+    }
+}
+
+#[test]
+fn a_job_that_waits_is_told_its_place_and_the_rule_and_when_that_is_over() {
+    let stage = Stage::new();
+    stage.limit("{stack: {runners: 1}}");
+    stage.matrix(11..=13);
+    assert_eq!(stage.check_of(11), None);
+    let check = stage.check_of(13).unwrap();
+    assert_eq!(
+        (check.conclusion, check.title.as_str()),
+        (None, "Waits for its turn: place 2 of 2")
+    );
+    assert!(
+        check
+            .summary
+            .contains("the policy rule `limits.stack.runners` of the stack lets 1 runners run at once"),
+        "{}",
+        check.summary
+    );
+    stage.end_one(MATRIX);
+    let check = stage.check_of(12).unwrap();
+    assert!(
+        check.conclusion.is_some() && check.title.starts_with("Found"),
+        "{}",
+        check.title
+    );
+    let instance = stage.at_work(MATRIX);
+    let asked = stage.world.hub().checks_asked.len();
+    stage.minutes_of_work(&instance, 2);
+    assert_eq!(stage.world.hub().checks_asked.len(), asked, "not every moment");
+    stage.minutes_of_work(&instance, 6);
+    assert_eq!(stage.check_of(13).unwrap().title, "Waits for its turn: place 1 of 1");
+    stage.minutes_of_work(&instance, 60);
+    let asked_in_all = stage.world.hub().checks_asked.len();
+    assert_eq!(asked_in_all, asked + 1, "nothing has changed since");
+}
+
+#[test]
+fn a_job_that_takes_the_runner_of_another_waits_no_more_and_the_other_is_told_that_it_does() {
+    let stage = Stage::new();
+    stage.limit("{stack: {runners: 1}}");
+    stage.matrix(11..=13);
+    let runner = stage.boot(&stage.instance());
+    stage.world.hub().assign(runner, JobId(12));
+    stage.make(Call::Settle(Event::JobInProgress(stage.job_in(MATRIX, 12))));
+    stage.deliver();
+    assert!(stage.check_of(12).unwrap().title.starts_with("Found"));
+    assert_eq!(stage.check_of(11).unwrap().title, "Waits for its turn: place 1 of 2");
+    assert_eq!(stage.count(), 1);
+}
+
+#[test]
+fn a_job_that_is_cancelled_while_it_waits_leaves_and_is_told_so() {
+    let stage = Stage::new();
+    stage.limit("{stack: {runners: 1}}");
+    stage.matrix(11..=13);
+    stage.world.hub().complete(JobId(12), Conclusion::Cancelled);
+    let cancelled = JobEvent {
+        conclusion: Some(Conclusion::Cancelled),
+        ..stage.job_in(MATRIX, 12)
+    };
+    stage.make(Call::Settle(Event::JobCompleted(cancelled)));
+    stage.deliver();
+    assert!(stage.check_of(12).unwrap().conclusion.is_some());
+    stage.end_one(MATRIX);
+    assert_eq!(stage.on(&stage.instance()).wanted_by.job, JobId(13));
+}
+
+#[test]
+fn a_job_that_was_cancelled_and_nobody_told_is_found_out_before_its_turn() {
+    let stage = Stage::new();
+    stage.limit("{stack: {runners: 1}}");
+    stage.matrix(11..=12);
+    stage.world.hub().complete(JobId(12), Conclusion::Cancelled);
+    let ever = stage.world.cloud().ever();
+    stage.minutes(40);
+    assert!(matches!(stage.record_of(12).state, JobState::Finished { .. }));
+    assert!(!stage.runner_of(12).is_live());
+    assert!(stage.turnstile().lines.values().all(|line| line.waiting.is_empty()));
+    // The one that runs was never heard of, and is replaced.
+    assert!(stage.world.cloud().ever() > ever);
+}
+
+#[test]
+fn a_job_waits_for_its_turn_for_hours_and_is_then_launched_as_any_other() {
+    let stage = Stage::new();
+    stage.limit("{stack: {runners: 1}}");
+    stage.queue_in(SINGLE, 11);
+    let (instance, job) = (stage.at_work(SINGLE), 11);
+    stage.queue_in(MATRIX, 12);
+    stage.minutes_of_work(&instance, 4 * 60);
+    assert_eq!(stage.record_of(12).state, JobState::Launching);
+    assert_eq!((stage.running().len(), stage.record_of(12).launches), (1, 1));
+    // The first round of attempts fails, which is no reason to give it up.
+    let none = (FleetErrorKind::Capacity, "InsufficientInstanceCapacity");
+    stage.world.cloud().refuse([none, none]);
+    stage.world.hub().complete(JobId(job), Conclusion::Success);
+    let completed = JobEvent {
+        conclusion: Some(Conclusion::Success),
+        ..stage.job_in(SINGLE, job)
+    };
+    stage.make(Call::Settle(Event::JobCompleted(completed)));
+    stage.deliver();
+    stage.minutes(5);
+    assert_eq!(stage.running(), BTreeMap::from([(MATRIX.to_owned(), 1)]));
+    stage.run_all(|_| {});
+    assert_eq!(stage.ended(), 2);
+}
+
+#[test]
+fn a_job_whose_turn_can_never_come_is_refused_with_the_rule() {
+    let stage = Stage::new();
+    stage.limit("{repository: {vcpus: 2}}");
+    stage.queue_in(MATRIX, 11);
+    let JobState::Refused { reason } = stage.record_of(11).state else {
+        panic!("{:?}", stage.record_of(11).state)
+    };
+    assert!(
+        reason.starts_with("policy rule `limits.repository.vcpus` of the stack: "),
+        "{reason}"
+    );
+    // A messenger needs no place.
+    assert!(stage.on(&stage.instance()).message.is_some());
+}
+
+#[test]
+fn a_runner_goes_on_to_its_next_attempt_with_the_place_that_it_has() {
+    let stage = Stage::new();
+    stage.world.hub().config = Some(
+        "runners:\n  - name: gpu\n    labels: [dayfly-gpu]\n    instance_type: [g5.xlarge]\n    machine_image: ami-01234567\n    fallback: on-demand\n"
+            .to_owned(),
+    );
+    stage.limit("{stack: {runners: 1}}");
+    stage
+        .world
+        .cloud()
+        .refuse([(FleetErrorKind::Capacity, "InsufficientInstanceCapacity")]);
+    stage.queue_in(MATRIX, 11);
+    stage.queue_in(SINGLE, 12);
+    assert_eq!(stage.running(), BTreeMap::from([(MATRIX.to_owned(), 1)]));
+    assert!(matches!(stage.runner_of(11).turn, Some(Turn::Has { vcpus: 4, .. })));
+    assert_eq!(stage.runner_of(12).turn, Some(Turn::Waits));
+}
+
+#[test]
+fn a_runner_for_which_no_instance_can_be_had_gives_its_place_back() {
+    let stage = Stage::new();
+    stage.limit("{stack: {runners: 1}}");
+    stage
+        .world
+        .cloud()
+        .refuse([(FleetErrorKind::QuotaTooSmall, "VcpuLimitExceeded"); 2]);
+    stage.matrix(11..=12);
+    assert_eq!(stage.runner_of(11).state, RunnerState::Gone);
+    let of_12 = stage.world.cloud().asked().last().unwrap().fleet.to_string();
+    assert!(of_12.contains("-12-") || stage.count() > 0, "{of_12}");
+}
+
+#[test]
+fn two_hundred_and_fifty_six_jobs_of_eight_repositories_cost_few_writes() {
+    let stage = Stage::new();
+    stage.limit("{stack: {runners: 20}}");
+    let calls: Vec<Call> = (0..256)
+        .map(|job| stage.queued_in(&format!("octo/r{}", job % 8), 1000 + job))
+        .collect();
+    let before = stage.world.calls("commit");
+    let most = Cell::new(0);
+    stage.make_at_once(calls, dice(7), || most.set(most.get().max(stage.count())));
+    stage.deliver();
+    assert_eq!((most.get(), stage.count()), (20, 20));
+    let per_job = (stage.world.calls("commit") - before) / 256;
+    assert!(per_job <= 5, "{per_job} writes for each job");
+}
+
+#[test]
+fn a_stack_without_limits_has_no_turnstile() {
+    let stage = Stage::new();
+    stage.no_limits();
+    stage.matrix(11..=13);
+    stage.run_all(|_| {});
+    assert!(stage.world.run(stage.world.turnstile()).unwrap().is_none());
+    assert!(stage.runners().iter().all(|runner| runner.turn.is_none()));
+}

@@ -1,0 +1,96 @@
+//! Whoever is at the turnstile dies between any two of its calls.
+
+use std::time::Duration;
+
+use dayfly_core::event::{Event, LaunchDue};
+
+use super::{MATRIX, SINGLE};
+use crate::stage::{Call, Stage};
+
+/// No handler makes more calls than this.
+const MOST_CALLS: u32 = 80;
+
+/// Brings a stage of two places to where `call` is due, lets it die before each of its calls in turn, makes
+/// it again, and plays on to the end of all jobs.
+fn dies_anywhere(jobs: usize, set: impl Fn(&Stage) -> Call) {
+    for fatal in 0..MOST_CALLS {
+        let stage = Stage::new();
+        stage.limit("{stack: {runners: 2}}");
+        let call = set(&stage);
+        let died = stage.make_and_die(call.clone(), fatal);
+        let context = format!("after a death before call {fatal}");
+        assert!(stage.count() <= 2, "{context}: {:?}", stage.running());
+        stage.deliver();
+        stage.minutes(1);
+        stage.make(call);
+        stage.deliver();
+        for _ in 0..6 {
+            stage.minutes(3);
+            stage.run_all(|stage| assert!(stage.count() <= 2, "{context}: {:?}", stage.running()));
+        }
+        assert_eq!(stage.ended(), jobs, "{context}");
+        stage.minutes(25);
+        assert_eq!(stage.left(), Vec::<String>::new(), "{context}");
+        if !died {
+            assert!(fatal > 5, "the call made few calls of its own");
+            return;
+        }
+    }
+    panic!("the call never came to its end");
+}
+
+#[test]
+fn a_launch_that_is_turned_away_may_die_anywhere() {
+    dies_anywhere(3, |stage| {
+        stage.matrix(11..=12);
+        stage.queued_in(SINGLE, 21)
+    });
+}
+
+#[test]
+fn a_launch_that_takes_the_last_place_may_die_anywhere() {
+    dies_anywhere(2, |stage| {
+        stage.matrix(11..=11);
+        stage.queued_in(SINGLE, 21)
+    });
+}
+
+#[test]
+fn whoever_gives_a_place_back_may_die_anywhere() {
+    dies_anywhere(4, |stage| {
+        stage.matrix(11..=13);
+        stage.queue_in(SINGLE, 21);
+        stage.last_moment(MATRIX)
+    });
+}
+
+#[test]
+fn whoever_was_called_may_die_anywhere() {
+    dies_anywhere(3, |stage| {
+        stage.matrix(11..=12);
+        stage.queue_in(SINGLE, 21);
+        let call = stage.last_moment(MATRIX);
+        stage.make(call);
+        let due = |event: &Event| matches!(event, Event::LaunchDue(LaunchDue { runner: Some(_), .. }));
+        loop {
+            let event = stage.world.next_event().expect("somebody is called");
+            if due(&event) {
+                return Call::Launch(event);
+            }
+        }
+    });
+}
+
+#[test]
+fn whoever_looks_after_the_turnstile_may_die_anywhere() {
+    dies_anywhere(4, |stage| {
+        stage.matrix(11..=13);
+        stage.queue_in(SINGLE, 21);
+        let call = stage.last_moment(MATRIX);
+        // Its place is free, and nobody was called.
+        stage.make(call);
+        while stage.world.next_event().is_some() {}
+        stage.wait(Duration::from_mins(3));
+        Call::Sweep
+    });
+}
