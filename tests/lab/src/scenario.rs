@@ -1,6 +1,7 @@
 //! The demos: what each of them does to a job, and how it must end.
 
 mod capacity;
+mod fair;
 mod fork;
 mod interruption;
 mod labels;
@@ -48,6 +49,8 @@ pub enum Demo {
     Cirun,
     /// A pull request from a fork: refused with the reason in its log, then approved and run.
     Fork,
+    /// Two runners at once for six jobs of one repository and one of another.
+    Fair,
 }
 
 impl Demo {
@@ -73,6 +76,7 @@ impl Demo {
             Self::Fork => {
                 "a fork's pull request gets no GPU, and says why; a maintainer approves its commit, and it runs"
             }
+            Self::Fair => "two runners at once for six jobs of one repository; another comes with one, and is next",
         }
     }
 
@@ -96,9 +100,13 @@ impl Demo {
     /// The deadlines that make it short.
     fn deadlines(self) -> Deadlines {
         match self {
-            Self::Main | Self::Interruption | Self::LostWebhook | Self::Inline | Self::Cirun | Self::Fork => {
-                Deadlines::default()
-            }
+            Self::Main
+            | Self::Interruption
+            | Self::LostWebhook
+            | Self::Inline
+            | Self::Cirun
+            | Self::Fork
+            | Self::Fair => Deadlines::default(),
             Self::Idle => Deadlines {
                 idle: 8,
                 ..Deadlines::default()
@@ -169,6 +177,7 @@ impl Demo {
             Self::Partition => &["cut off", "given up", "noted", "re-run"],
             Self::Matrix => &[],
             Self::Fork => &["check run", "re-run", "launched"],
+            Self::Fair => &["check run", "launched"],
         }
     }
 
@@ -187,6 +196,7 @@ impl Demo {
             }
             Self::Matrix => matrix::limit(lab).await,
             Self::Fork => fork::prepare(lab).await,
+            Self::Fair => fair::prepare(lab).await,
             _ => Ok(()),
         }
     }
@@ -205,6 +215,7 @@ impl Demo {
             Self::Inline => labels::inline_files(),
             Self::Cirun => labels::cirun_files(),
             Self::Fork => fork::files(),
+            Self::Fair => fair::files(),
         }
     }
 
@@ -228,7 +239,7 @@ impl Demo {
     #[must_use]
     pub fn end(self) -> (u32, Conclusion) {
         match self {
-            Self::Main | Self::Idle | Self::LostWebhook | Self::Matrix | Self::Inline | Self::Cirun => {
+            Self::Main | Self::Idle | Self::LostWebhook | Self::Matrix | Self::Inline | Self::Cirun | Self::Fair => {
                 (1, Conclusion::Success)
             }
             Self::Interruption | Self::Partition | Self::Fork => (2, Conclusion::Success),
@@ -239,6 +250,9 @@ impl Demo {
     /// How its run has ended, once it has: an attempt after which another comes is not the end.
     #[must_use]
     pub fn ended(self, state: &State, run: RunId) -> Option<(u32, Option<Conclusion>)> {
+        if self == Self::Fair && !fair::all_over(state) {
+            return None;
+        }
         let run = state.run(run)?;
         let last = run.attempt >= self.end().0;
         (last && run.status == Status::Completed).then_some((run.attempt, run.conclusion))
@@ -255,6 +269,7 @@ impl Demo {
             Self::NoCapacity => capacity::act(sight, story),
             Self::Matrix => matrix::act(sight, story).await,
             Self::Fork => fork::act(sight, story),
+            Self::Fair => fair::act(sight, story),
             Self::Partition if story::is_output(sight, |line| line == "attempt 1") => {
                 for instance in story.lab.live_instances().await? {
                     story.lab.host().cut_network(&instance.id)?;
@@ -277,6 +292,7 @@ impl Demo {
             Self::Matrix => matrix::tell(story, out).await,
             Self::Inline | Self::Cirun => labels::tell(story, out),
             Self::Fork => fork::tell(story, out),
+            Self::Fair => fair::tell(story, out),
             _ => Ok(()),
         }
     }

@@ -62,6 +62,14 @@ async fn a_repository_that_comes_from_cirun_keeps_its_file() {
 }
 
 #[tokio::test]
+async fn where_runners_are_limited_whoever_comes_with_one_job_waits_for_one_of_anothers_many() {
+    let text = told(Demo::Fair).await;
+    for words in ["Waits for its turn: place ", "Nothing is left."] {
+        assert!(text.contains(words), "no `{words}` in\n{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_forks_job_is_refused_in_its_log_and_runs_once_its_commit_is_approved() {
     let text = told(Demo::Fork).await;
     for words in [
