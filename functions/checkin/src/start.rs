@@ -2,11 +2,11 @@
 //! that it was launched for, and one that may not run here.
 
 use dayfly_core::checkin::{StartAnswer, StartRequest};
-use dayfly_core::decide::rerun;
+use dayfly_core::decide::{entries, rerun};
 use dayfly_core::ids::{InstanceId, RunKey};
 use dayfly_core::record::{Runner, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{Asked, NoPolicy, attempt_before};
+use dayfly_lifecycle::{Asked, Hindrance, NoPolicy, Who, attempt_before, load_files};
 use dayfly_ports::{ApiErrorKind, Bus, GitHub, Parameters, Store};
 
 use crate::claim::scope;
@@ -43,18 +43,45 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
             Err(error @ NoPolicy::Unavailable(_)) => return Err(Denied::Unavailable(error.to_string(), None)),
             Ok(policy) => policy,
         };
-        let asked = Asked {
-            scope: &scope(runner),
+        let scope = scope(runner);
+        let mut who = Who::of(Asked {
+            scope: &scope,
             run,
             labels: &runner.labels,
             ours: attempt_before(&self.store, run)
                 .await?
                 .is_some_and(|before| rerun::is_ours(&before)),
-        };
-        match self.policies.admit(&self.github, &policy, asked, now).await {
-            Ok(judged) => Ok(judged.err().map(|refused| refused.to_string())),
-            Err(error) if error.kind == ApiErrorKind::NotFound => Ok(Some(NO_SUCH_RUN.to_owned())),
-            Err(error) => Err(Denied::Unavailable(error.to_string(), error.wait())),
+        });
+        match self.policies.admit(&self.github, &policy, &mut who, now).await {
+            Ok(Ok(())) => {}
+            Ok(Err(refused)) => return Ok(Some(refused.to_string())),
+            Err(error) if error.kind == ApiErrorKind::NotFound => return Ok(Some(NO_SUCH_RUN.to_owned())),
+            Err(error) => return Err(Denied::Unavailable(error.to_string(), error.wait())),
         }
+        match self.may_use(runner, &mut who, now).await {
+            Ok(used) => Ok(used.err()),
+            Err(Hindrance::Refused(why)) => Ok(Some(why)),
+            Err(Hindrance::Unavailable(error, wait)) => Err(Denied::Unavailable(error, wait)),
+        }
+    }
+
+    /// Whether the repository's files let whoever asks use the runner, and if not, why.
+    async fn may_use(
+        &self,
+        runner: &Runner,
+        who: &mut Who<'_>,
+        now: Timestamp,
+    ) -> Result<Result<(), String>, Hindrance> {
+        let is_inline = matches!(entries::inline(&runner.labels), Ok(Some(_)));
+        let files = match load_files(&self.store, &self.github, who.asked.scope, None, now).await {
+            // What is wrong with a file that the job does not ask for is none of its concern.
+            Err(Hindrance::Refused(_)) if is_inline => return Ok(Ok(())),
+            files => files?,
+        };
+        who.may_ask(&self.github, &files).await?;
+        if is_inline {
+            return Ok(Ok(()));
+        }
+        who.may_use(&self.github, &files, &runner.plan.spec().name).await
     }
 }

@@ -8,33 +8,33 @@ use dayfly_core::decide::entries::{self, Entries, NoEntry};
 use dayfly_core::labels;
 use dayfly_core::record::Job;
 use dayfly_core::time::Timestamp;
+use dayfly_lifecycle::{Hindrance, Who, load_files};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store};
 
-use crate::who::Who;
-use crate::{Function, NoPlan, config, scope};
+use crate::Function;
 
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
     Function<S, G, F, B, C, P, K, Q>
 {
-    pub(crate) async fn entries(&self, job: &Job, now: Timestamp) -> Result<Entries, NoPlan> {
-        let asked = entries::inline(&job.labels)?;
-        let files = config::load(&self.store, &self.github, &scope(job), &self.region, now).await;
+    pub(crate) async fn entries(&self, job: &Job, who: &mut Who<'_>, now: Timestamp) -> Result<Entries, Hindrance> {
+        let asked = entries::inline(&job.labels).map_err(Hindrance::refused)?;
+        let files = load_files(&self.store, &self.github, who.asked.scope, Some(&self.region), now).await;
         let entries = match asked {
-            None => self.of_files(&files?, job).await?,
+            None => self.of_files(&files?, job, who).await?,
             Some((label, asked)) => {
                 let files = match files {
                     // What is wrong with a file that the job does not ask for is none of its concern.
-                    Err(NoPlan::Refused(why)) => {
+                    Err(Hindrance::Refused(why)) => {
                         tracing::warn!(job = %job.key, why, "the configuration does not count for an inline label");
                         None
                     }
                     known => Some(known?),
                 };
                 if let Some(files) = &files {
-                    self.may_ask(&mut Who::of(job), files).await?;
+                    who.may_ask(&self.github, files).await?;
                 }
                 let config = files.as_ref().map(|files| &files.config);
-                entries::of_label(label, &asked, config, &self.region)?
+                entries::of_label(label, &asked, config, &self.region).map_err(Hindrance::refused)?
             }
         };
         for why in &entries.passed {
@@ -44,18 +44,17 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     }
 
     /// The entries of the configuration that have a job's labels and may be used by whoever asks for it.
-    async fn of_files(&self, files: &Files, job: &Job) -> Result<Entries, NoPlan> {
+    async fn of_files(&self, files: &Files, job: &Job, who: &mut Who<'_>) -> Result<Entries, Hindrance> {
         let config = &files.config;
         let asked_for = config.resolve(&job.labels);
-        let mut who = Who::of(job);
         if !asked_for.is_empty() || !config.passed_over(&job.labels).is_empty() {
-            self.may_ask(&mut who, files).await?;
+            who.may_ask(&self.github, files).await?;
         } else if let Some(trouble) = files.trouble.as_ref().filter(|_| labels::must_be_ours(&job.labels)) {
-            return Err(NoEntry::AllPassed(trouble.clone()).into());
+            return Err(Hindrance::refused(NoEntry::AllPassed(trouble.clone())));
         }
         let mut barred = BTreeMap::new();
         for entry in asked_for {
-            let why = match self.may_use(&mut who, files, &entry.name).await? {
+            let why = match who.may_use(&self.github, files, &entry.name).await? {
                 Err(why) => Some(why),
                 Ok(()) => self.missing_subnets(entry).await?,
             };
@@ -63,14 +62,14 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 barred.insert(entry.name.clone(), why);
             }
         }
-        Ok(entries::of_config(config, &job.labels, &barred)?)
+        entries::of_config(config, &job.labels, &barred).map_err(Hindrance::refused)
     }
 
     /// What is wrong with the subnets of an entry: one that does not exist is told, be there others.
-    async fn missing_subnets(&self, spec: &RunnerSpec) -> Result<Option<String>, NoPlan> {
+    async fn missing_subnets(&self, spec: &RunnerSpec) -> Result<Option<String>, Hindrance> {
         let missing = self.zones.missing(&self.fleet, &spec.subnets).await;
         let missing = missing.map_err(|error| {
-            NoPlan::unavailable(format_args!(
+            Hindrance::unavailable(format_args!(
                 "the subnets of `{}` could not be looked up; EC2 says {error}",
                 spec.name
             ))
@@ -87,15 +86,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     }
 }
 
-impl From<NoEntry> for NoPlan {
-    fn from(error: NoEntry) -> Self {
-        Self::refused(error)
-    }
-}
-
 /// Why a job whose labels no runner has is refused.
-pub(crate) fn no_such_label(job: &Job) -> NoPlan {
-    NoPlan::Refused(format!(
+pub(crate) fn no_such_label(job: &Job) -> Hindrance {
+    Hindrance::Refused(format!(
         "no runner in `{path}` of the default branch of {repository} has all of the labels {labels}: add one, or mend the job's `runs-on`",
         path = dayfly_core::config::CONFIG_PATH,
         repository = job.repository,

@@ -7,11 +7,11 @@ use dayfly_core::event::{Event, LaunchDue};
 use dayfly_core::notice;
 use dayfly_core::record::{Change, Job, LaunchPlan, Notice, Rung, Say, Version};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, announce, wake_up};
+use dayfly_lifecycle::{FlowError, Hindrance, announce, wake_up};
 use dayfly_ports::{ApiErrorKind, Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
 
 use crate::standing::Standing;
-use crate::{Function, NoPlan, Outcome, scope};
+use crate::{Function, Outcome, scope};
 
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
     Function<S, G, F, B, C, P, K, Q>
@@ -61,9 +61,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         }
         let plan = match self.messenger_plan(now).await {
             Ok(plan) => plan,
-            Err(NoPlan::Refused(why)) => return self.cannot_send(job, version, why, now).await,
+            Err(Hindrance::Refused(why)) => return self.cannot_send(job, version, why, now).await,
             // It stays due.
-            Err(NoPlan::Unavailable(why, _)) => {
+            Err(Hindrance::Unavailable(why, _)) => {
                 tracing::warn!(job = %job.key, why, "a messenger could not be planned yet");
                 return Ok(Outcome::Postponed);
             }
@@ -130,8 +130,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         Ok(outcome)
     }
 
-    async fn messenger_plan(&self, now: Timestamp) -> Result<LaunchPlan, NoPlan> {
-        let spec = Config::messenger().map_err(NoPlan::refused)?;
+    async fn messenger_plan(&self, now: Timestamp) -> Result<LaunchPlan, Hindrance> {
+        let spec = Config::messenger().map_err(Hindrance::refused)?;
         let image = self
             .images
             .find(&self.parameters, &self.fleet, &spec.image, now)

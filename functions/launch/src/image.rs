@@ -8,10 +8,12 @@ use dayfly_core::config::MachineImage;
 use dayfly_core::ids::ImageId;
 use dayfly_core::machines::Arch;
 use dayfly_core::time::Timestamp;
+use dayfly_lifecycle::Hindrance;
 use dayfly_ports::{Fleet, FleetError, FleetErrorKind, Image, ParameterError, Parameters};
 use secrecy::ExposeSecret as _;
 
-use crate::NoPlan;
+/// Where the template lets the stack read parameters that hold an image.
+const IMAGE_PARAMETERS: &str = "/dayfly/images/";
 
 /// How long an image that was looked up is used without looking again.
 const FRESH: Duration = Duration::from_secs(3600);
@@ -30,7 +32,7 @@ impl ImageCache {
         fleet: &F,
         wanted: &MachineImage,
         now: Timestamp,
-    ) -> Result<Image, NoPlan> {
+    ) -> Result<Image, Hindrance> {
         let name = wanted.written();
         let arch = match wanted {
             MachineImage::Newest { arch: Some(arch), .. } => *arch,
@@ -55,7 +57,7 @@ impl ImageCache {
             }
             // Whoever knows the machine has chosen one.
             MachineImage::Fitting => {
-                return Err(NoPlan::Refused(
+                return Err(Hindrance::Refused(
                     "it is not known which image fits the machine: name a `machine_image`".to_owned(),
                 ));
             }
@@ -65,30 +67,33 @@ impl ImageCache {
     }
 }
 
-async fn looked_up<F: Fleet>(fleet: &F, id: &ImageId, name: &str) -> Result<Image, NoPlan> {
+async fn looked_up<F: Fleet>(fleet: &F, id: &ImageId, name: &str) -> Result<Image, Hindrance> {
     let found = fleet.image(id).await;
     found.map_err(|error| not_found(&error, &format!("the image {id}"), name))
 }
 
-fn not_found(error: &FleetError, what: &str, name: &str) -> NoPlan {
+fn not_found(error: &FleetError, what: &str, name: &str) -> Hindrance {
     match error.kind {
-        FleetErrorKind::BadRequest => NoPlan::Refused(format!(
+        FleetErrorKind::BadRequest => Hindrance::Refused(format!(
             "{what} (`machine_image: {name}`) cannot be used in this account and region; EC2 says {error}"
         )),
-        _ => NoPlan::Unavailable(format!("{what} could not be looked up; EC2 says {error}"), None),
+        _ => Hindrance::Unavailable(format!("{what} could not be looked up; EC2 says {error}"), None),
     }
 }
 
-async fn resolve<P: Parameters>(parameters: &P, path: &str) -> Result<ImageId, NoPlan> {
+async fn resolve<P: Parameters>(parameters: &P, path: &str) -> Result<ImageId, Hindrance> {
     let value = parameters.read(path).await.map_err(|error| match error {
-        ParameterError::Missing(_) => NoPlan::Refused(format!(
+        ParameterError::Missing(_) => Hindrance::Refused(format!(
             "`machine_image: ssm:{path}`: there is no such SSM parameter in this region"
         )),
-        ParameterError::Unavailable { .. } => NoPlan::unavailable(error),
+        ParameterError::Forbidden { .. } => Hindrance::Refused(format!(
+            "`machine_image: ssm:{path}`: the stack reads SSM parameters below `{IMAGE_PARAMETERS}` and AWS's own below `/aws/service/` only: put the AMI's id into one of them"
+        )),
+        ParameterError::Unavailable { .. } => Hindrance::unavailable(error),
     })?;
     let value = value.expose_secret().trim();
     if !is_image_id(value) {
-        return Err(NoPlan::Refused(format!(
+        return Err(Hindrance::Refused(format!(
             "`machine_image: ssm:{path}`: the SSM parameter does not hold an AMI id, `ami-…`"
         )));
     }

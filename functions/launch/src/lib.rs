@@ -3,7 +3,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod again;
-mod config;
 mod entries;
 mod fleet;
 mod giving_up;
@@ -16,11 +15,7 @@ mod record;
 mod standing;
 mod turnstile;
 mod watch;
-mod who;
 mod zones;
-
-use std::fmt;
-use std::time::Duration;
 
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::fleet::queue_of;
@@ -29,34 +24,11 @@ use dayfly_core::event::{Event, JobEvent, LaunchDue, QueueDue};
 use dayfly_core::ids::{Region, SubnetId};
 use dayfly_core::record::{Change, Job, Runner, Stored, Version, Waiting};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, Policies, wake_up};
+use dayfly_lifecycle::{FlowError, Hindrance, Policies, wake_up};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Scope, Store, StoreError};
 
 pub use crate::image::ImageCache;
 pub use crate::zones::ZoneCache;
-
-/// Why a plan for a job could not be made.
-#[derive(Debug, thiserror::Error)]
-enum NoPlan {
-    /// The job asks for something that it cannot have, in words for its author.
-    #[error("{0}")]
-    Refused(String),
-    /// Something did not answer: later, after the wait that it asked for.
-    #[error("{0}")]
-    Unavailable(String, Option<Duration>),
-}
-
-impl NoPlan {
-    /// The job cannot have what it asks for, for this reason.
-    fn refused(why: impl fmt::Display) -> Self {
-        Self::Refused(why.to_string())
-    }
-
-    /// Something did not answer, and did not say when it will.
-    fn unavailable(why: impl fmt::Display) -> Self {
-        Self::Unavailable(why.to_string(), None)
-    }
-}
 
 /// What came of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,8 +153,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let plan = match self.plan(&mut job, now).await {
             Ok(Some(plan)) => plan,
             Ok(None) => return Ok(Outcome::Nothing("no runner of the configuration has its labels")),
-            Err(NoPlan::Refused(reason)) => return self.refuse(job, version, reason, now).await,
-            Err(NoPlan::Unavailable(why, wait)) => {
+            Err(Hindrance::Refused(reason)) => return self.refuse(job, version, reason, now).await,
+            Err(Hindrance::Unavailable(why, wait)) => {
                 return self.postpone(job, version, why, wait, now).await;
             }
         };

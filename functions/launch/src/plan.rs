@@ -9,20 +9,28 @@ use dayfly_core::machines::Table;
 use dayfly_core::policy::{Asker, Policy};
 use dayfly_core::record::{Job, LaunchPlan, PoolMemory, Run, Rung};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{Asked, NoPolicy};
+use dayfly_lifecycle::{Asked, Hindrance, Who};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store};
 
 use crate::entries::no_such_label;
-use crate::{Function, NoPlan, memory, scope};
+use crate::{Function, memory, scope};
 
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
     Function<S, G, F, B, C, P, K, Q>
 {
     /// What to launch for a job. Nothing if no runner has its labels and they may be meant for
     /// somebody else's runners.
-    pub(crate) async fn plan(&self, job: &mut Job, now: Timestamp) -> Result<Option<LaunchPlan>, NoPlan> {
+    pub(crate) async fn plan(&self, job: &mut Job, now: Timestamp) -> Result<Option<LaunchPlan>, Hindrance> {
         let policy = self.policies.current(&self.parameters, now).await?;
-        let entries = self.entries(job, now).await?;
+        let previous = self.attempt_before(job).await.map_err(Hindrance::unavailable)?;
+        let (scope, labels) = (scope(job), job.labels.clone());
+        let mut who = Who::of(Asked {
+            scope: &scope,
+            run: job.run_key(),
+            labels: &labels,
+            ours: previous.as_ref().is_some_and(rerun::is_ours),
+        });
+        let entries = self.entries(job, &mut who, now).await?;
         job.giving_up = entries.giving_up;
         if entries.specs.is_empty() {
             return if labels::must_be_ours(&job.labels) {
@@ -31,27 +39,13 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 Ok(None)
             };
         }
-        let previous = self.attempt_before(job).await.map_err(NoPlan::unavailable)?;
-        let ours = previous.as_ref().is_some_and(rerun::is_ours);
-        self.admit(job, &policy, ours, now).await?;
+        match self.policies.admit(&self.github, &policy, &mut who, now).await {
+            Ok(judged) => judged.map_err(Hindrance::refused)?,
+            // A run that is not there is over, which the next look finds.
+            Err(error) => return Err(Hindrance::Unavailable(error.to_string(), error.wait())),
+        }
         let ladder = self.ladder(job, &entries, &policy, previous.as_ref(), now).await?;
         self.with_images(job, ladder, now).await
-    }
-
-    /// Whether the policy lets the job run.
-    async fn admit(&self, job: &Job, policy: &Policy, ours: bool, now: Timestamp) -> Result<(), NoPlan> {
-        let scope = scope(job);
-        let asked = Asked {
-            scope: &scope,
-            run: job.run_key(),
-            labels: &job.labels,
-            ours,
-        };
-        match self.policies.admit(&self.github, policy, asked, now).await {
-            Ok(judged) => judged.map_err(NoPlan::refused),
-            // A run that is not there is over, which the next look finds.
-            Err(error) => Err(NoPlan::Unavailable(error.to_string(), error.wait())),
-        }
     }
 
     /// The attempts that the policy lets be made.
@@ -62,7 +56,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         policy: &Policy,
         previous: Option<&Run>,
         now: Timestamp,
-    ) -> Result<Ladder, NoPlan> {
+    ) -> Result<Ladder, Hindrance> {
         // Only a breaker asks what was interrupted.
         let memory = if entries.specs.iter().any(|entry| entry.breaker.is_some()) {
             memory::recall(&self.store).await
@@ -77,7 +71,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             },
             on_demand: previous.is_some_and(rerun::on_demand),
             memory: &memory,
-            machines: Table::embedded().map_err(NoPlan::refused)?,
+            machines: Table::embedded().map_err(Hindrance::refused)?,
         };
         let ladder = ladder::ladder(&entries.specs, &terms, now);
         for forbidden in &ladder.forbidden {
@@ -91,7 +85,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     }
 
     /// The attempts with their images.
-    async fn with_images(&self, job: &Job, ladder: Ladder, now: Timestamp) -> Result<Option<LaunchPlan>, NoPlan> {
+    async fn with_images(&self, job: &Job, ladder: Ladder, now: Timestamp) -> Result<Option<LaunchPlan>, Hindrance> {
         let mut refused = ladder
             .forbidden
             .into_iter()
@@ -100,7 +94,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let mut rungs = Vec::new();
         for Attempt { spec, lifecycle, .. } in ladder.attempts {
             let image = match self.images.find(&self.parameters, &self.fleet, &spec.image, now).await {
-                Err(NoPlan::Refused(why)) => {
+                Err(Hindrance::Refused(why)) => {
                     tracing::warn!(job = %job.key, entry = spec.name, why, "an entry of the configuration cannot be launched");
                     refused.get_or_insert(why);
                     continue;
@@ -117,17 +111,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let mut rungs = rungs.into_iter();
         match (rungs.next(), refused) {
             (Some(first), _) => Ok(Some(LaunchPlan::new(first, rungs.collect()))),
-            (None, Some(why)) => Err(NoPlan::Refused(why)),
+            (None, Some(why)) => Err(Hindrance::Refused(why)),
             (None, None) => Ok(None),
-        }
-    }
-}
-
-impl From<NoPolicy> for NoPlan {
-    fn from(error: NoPolicy) -> Self {
-        match error {
-            NoPolicy::Unusable { .. } => Self::refused(error),
-            NoPolicy::Unavailable(_) => Self::unavailable(error),
         }
     }
 }

@@ -12,6 +12,8 @@ use dayfly_core::time::Timestamp;
 use dayfly_ports::{ApiError, ApiErrorKind, GitHub, ParameterError, Parameters, Scope};
 use secrecy::ExposeSecret as _;
 
+use crate::who::Who;
+
 /// More than any judgement asks.
 const MOST_QUESTIONS: usize = 64;
 
@@ -121,16 +123,17 @@ impl Policies {
         &self,
         github: &G,
         policy: &Policy,
-        asked: Asked<'_>,
+        who: &mut Who<'_>,
         now: Timestamp,
     ) -> Result<Result<(), Refused>, ApiError> {
+        let asked = who.asked;
         let kinds: Vec<&str> = asked.labels.iter().map(Label::kind).collect();
         let key = (asked.scope.repository.clone(), asked.run, kinds.join(" "));
         let known = self.admitted.borrow().get(&key).copied();
         if known.is_some_and(|at| now.since(at) < FRESH) {
             return Ok(Ok(()));
         }
-        let judged = admit(github, policy, asked).await?;
+        let judged = admit(github, policy, who).await?;
         if judged.is_ok() {
             let mut admitted = self.admitted.borrow_mut();
             if admitted.len() >= MOST_REMEMBERED {
@@ -142,7 +145,8 @@ impl Policies {
     }
 }
 
-async fn admit<G: GitHub>(github: &G, policy: &Policy, asked: Asked<'_>) -> Result<Result<(), Refused>, ApiError> {
+async fn admit<G: GitHub>(github: &G, policy: &Policy, who: &mut Who<'_>) -> Result<Result<(), Refused>, ApiError> {
+    let asked = who.asked;
     let attempt = Attempt {
         repository: &asked.scope.repository,
         labels: asked.labels,
@@ -153,7 +157,7 @@ async fn admit<G: GitHub>(github: &G, policy: &Policy, asked: Asked<'_>) -> Resu
         Judgement::Refused(refused) => Ok(Err(refused)),
         Judgement::Ask(question) => Err(question),
     };
-    match ask_until(github, asked, &mut Known::default(), judge).await {
+    match ask_until(github, asked, &mut who.known, judge).await {
         Ok(judged) => Ok(judged),
         Err(Untold::Forbidden(error, needed)) => Ok(Err(Refused::untold(&error.to_string(), needed))),
         Err(Untold::TooMuch) => Ok(Err(Refused::untold(
@@ -166,7 +170,7 @@ async fn admit<G: GitHub>(github: &G, policy: &Policy, asked: Asked<'_>) -> Resu
 
 /// Why something is not known though GitHub was asked.
 #[derive(Debug)]
-pub enum Untold {
+pub(crate) enum Untold {
     /// The App may not ask; it takes this.
     Forbidden(ApiError, &'static str),
     /// It depends on more than is asked.
@@ -180,7 +184,7 @@ pub enum Untold {
 ///
 /// # Errors
 /// Why it stays unknown.
-pub async fn ask_until<G: GitHub, T>(
+pub(crate) async fn ask_until<G: GitHub, T>(
     github: &G,
     asked: Asked<'_>,
     known: &mut Known,

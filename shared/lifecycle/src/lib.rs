@@ -5,25 +5,31 @@ mod admission;
 mod announce;
 mod ask;
 mod bucket;
+mod files;
 mod follow;
+mod hindrance;
 mod pools;
 mod reap;
 mod rerun;
 mod turnstile;
 mod wake;
+mod who;
 
 use dayfly_ports::{ApiError, BusError, FleetError, ScheduleError, StoreError};
 
-pub use admission::{Asked, NoPolicy, Policies, Untold, ask_until};
+pub use admission::{Asked, NoPolicy, Policies};
 pub use announce::announce;
 pub use ask::event_of;
 pub use bucket::{bucket_with_one_taken, draw};
+pub use files::load_files;
 pub use follow::{attempt_before, follow_up};
+pub use hindrance::Hindrance;
 pub use pools::remember_of_pools;
 pub use reap::{Reaped, reap};
 pub use rerun::settle_run;
 pub use turnstile::{call_to_turnstile, count_living, leave_turnstile, look_after_turnstile};
 pub use wake::{sleep_if_quiet, wake_up};
+pub use who::Who;
 
 /// How often a decision is made anew because somebody else wrote in between, before the event is
 /// left to be delivered again.

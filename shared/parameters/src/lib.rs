@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 use aws_sdk_ssm::Client;
+use aws_sdk_ssm::error::ProvideErrorMetadata as _;
 use aws_sdk_ssm::operation::get_parameter::GetParameterError;
 use dayfly_aws::{SdkConfig, failure};
 use dayfly_ports::{ParameterError, Parameters};
@@ -31,6 +32,10 @@ impl Parameters for SsmParameters {
             name: name.to_owned(),
             error,
         };
+        let forbidden = |error: String| ParameterError::Forbidden {
+            name: name.to_owned(),
+            error,
+        };
         let answer = self
             .client
             .get_parameter()
@@ -40,6 +45,7 @@ impl Parameters for SsmParameters {
             .await
             .map_err(|error| match error.as_service_error() {
                 Some(GetParameterError::ParameterNotFound(_)) => ParameterError::Missing(name.to_owned()),
+                Some(other) if other.code() == Some("AccessDeniedException") => forbidden(failure(&error).to_string()),
                 _ => unavailable(failure(&error).to_string()),
             })?;
         answer

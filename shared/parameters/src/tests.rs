@@ -52,9 +52,10 @@ async fn a_missing_parameter_says_which_and_what_to_do() {
 #[tokio::test]
 async fn a_refusal_has_awss_words_and_no_value() {
     let denied = json!({"__type": "AccessDeniedException", "message": "not authorized to perform: ssm:GetParameter"});
-    let error = answered(400, denied).await.unwrap_err().to_string();
+    let error = answered(400, denied).await.unwrap_err();
+    assert!(matches!(error, ParameterError::Forbidden { .. }), "{error:?}");
     assert_eq!(
-        error,
+        error.to_string(),
         "the SSM parameter `/dayfly/secret` could not be read: \
          AccessDeniedException: not authorized to perform: ssm:GetParameter"
     );

@@ -8,6 +8,14 @@ pub enum ParameterError {
     /// There is none of that name.
     #[error("there is no SSM parameter `{0}`: create it in this account and region")]
     Missing(String),
+    /// The stack may not read it.
+    #[error("the SSM parameter `{name}` could not be read: {error}")]
+    Forbidden {
+        /// Its name.
+        name: String,
+        /// AWS's words.
+        error: String,
+    },
     /// It could not be read.
     #[error("the SSM parameter `{name}` could not be read: {error}")]
     Unavailable {

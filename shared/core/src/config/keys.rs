@@ -179,8 +179,8 @@ keys! {
     /// The architecture of its processors.
     arch: Want, without "x86_64, if there is such a machine", example "arm64";
 
-    /// The image that it starts: an AMI id, `ami-…`; an SSM parameter that holds one, `ssm:/path`; a short
-    /// name; or a mapping, for the newest of those that go by a name. `dlami-base` is AWS's deep learning
+    /// The image that it starts: an AMI id, `ami-…`; an SSM parameter that holds one, `ssm:/path`,
+    /// below `/dayfly/images/` or AWS's own `/aws/service/`; a short name; or a mapping, for the newest of those that go by a name. `dlami-base` is AWS's deep learning
     /// image with driver, CUDA and Docker, `dlami-pytorch` the same with PyTorch, `ubuntu-24.04` and
     /// `ubuntu-22.04` are Canonical's, without a driver. A name stands for the image of the machine's region
     /// and architecture.

@@ -2,13 +2,14 @@
 //! job may run there.
 
 use dayfly_core::checkin::{START_REFUSED, START_UNANSWERED};
+use dayfly_core::deadlines::CONFIG_FRESH;
 use dayfly_core::decide::admission::{Head, Origin, Pull, Review, ReviewState};
 use dayfly_core::event::{Conclusion, Event, JobEvent};
 use dayfly_core::ids::{InstallationId, InstanceId, JobId, RunAttempt, RunId, RunKey};
 use dayfly_core::labels::Label;
 use dayfly_core::policy::FRESH;
 use dayfly_core::record::{Ending, JobState, Rerun};
-use dayfly_lifecycle::{Asked, Policies};
+use dayfly_lifecycle::{Asked, Policies, Who};
 use dayfly_ports::{Scope, Store};
 use dayfly_world::push_to;
 
@@ -32,6 +33,16 @@ impl Stage {
             self.make(Call::CheckIn(instance.clone(), "progress", body)),
             Answer::Http(200, _)
         ));
+    }
+
+    /// The other run is of a push by this user.
+    fn other_run_is_of(&self, user: &str) {
+        let origin = Origin {
+            actor: Some(user.to_owned()),
+            triggering_actor: Some(user.to_owned()),
+            ..push_to(&scope())
+        };
+        self.world.hub().origins.insert(OTHER_RUN, origin);
     }
 
     /// The other run is of a fork's pull request.
@@ -93,6 +104,29 @@ fn another_runs_job_starts_if_its_code_is_the_repositorys_own() {
     stage.world.set_parameter(POLICY, "version: 1\norganizations: [hexo]\n");
     let (status, refusal) = stage.asks_to_start(&instance, OTHER_RUN, 1);
     assert!(status == 200 && refusal.unwrap().contains("`organizations`"));
+}
+
+#[test]
+fn a_job_of_somebody_whom_the_repositorys_file_does_not_name_does_not_start_on_anothers_runner() {
+    let runners = "runners: [{name: gpu, labels: [dayfly-gpu], instance_type: g5.xlarge, machine_image: ami-01234567}]";
+    let (stage, instance, _) = listening();
+    let file = ("octo/gpu".parse().unwrap(), ".dayfly.yml".to_owned());
+    stage
+        .world
+        .hub()
+        .files
+        .insert(file, format!("actors: [octocat]\n{runners}"));
+    stage.wait(2 * CONFIG_FRESH);
+    stage.other_run_is_of("mallory");
+    let (status, refusal) = stage.asks_to_start(&instance, OTHER_RUN, 1);
+    let refusal = refusal.unwrap();
+    assert_eq!(status, 200);
+    assert!(
+        refusal.contains("`mallory` may not") && refusal.contains("`actors`"),
+        "{refusal}"
+    );
+    stage.other_run_is_of("octocat");
+    assert_eq!(stage.asks_to_start(&instance, OTHER_RUN, 1), (200, None));
 }
 
 #[test]
@@ -259,10 +293,27 @@ fn what_was_admitted_is_remembered_and_a_policy_that_cannot_be_read_again_goes_o
     let (world, now) = (&stage.world, stage.now());
     world.run(async {
         let policy = policies.current(world, now).await.unwrap();
-        assert!(policies.admit(world, &policy, asked(1), now).await.unwrap().is_ok());
+        assert!(
+            policies
+                .admit(world, &policy, &mut Who::of(asked(1)), now)
+                .await
+                .unwrap()
+                .is_ok()
+        );
         world.break_down("run_origin");
-        assert!(policies.admit(world, &policy, asked(1), now).await.unwrap().is_ok());
-        assert!(policies.admit(world, &policy, asked(2), now).await.is_err());
+        assert!(
+            policies
+                .admit(world, &policy, &mut Who::of(asked(1)), now)
+                .await
+                .unwrap()
+                .is_ok()
+        );
+        assert!(
+            policies
+                .admit(world, &policy, &mut Who::of(asked(2)), now)
+                .await
+                .is_err()
+        );
 
         world.break_down("read");
         let later = now.after(2 * FRESH);
@@ -274,7 +325,10 @@ fn what_was_admitted_is_remembered_and_a_policy_that_cannot_be_read_again_goes_o
         assert_ne!(other.digest, policy.digest);
         world.break_down("run_origin");
         assert!(
-            policies.admit(world, &other, asked(1), later).await.is_err(),
+            policies
+                .admit(world, &other, &mut Who::of(asked(1)), later)
+                .await
+                .is_err(),
             "what another policy admitted"
         );
     });

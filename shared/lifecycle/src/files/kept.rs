@@ -8,7 +8,7 @@ use dayfly_core::time::Timestamp;
 use dayfly_ports::{ApiError, ApiErrorKind, ConfigFile, GitHub, Scope, Store};
 use futures_util::future::join_all;
 
-use super::{NoPlan, PATHS};
+use super::{Hindrance, PATHS};
 
 /// The table, and GitHub as an installation of the App.
 pub(super) struct Kept<'a, S, G> {
@@ -28,17 +28,21 @@ struct Found {
 
 impl<S: Store, G: GitHub> Kept<'_, S, G> {
     /// A repository's configuration: the first file that counts.
-    pub(super) async fn configuration(&self, repository: &Repository) -> Result<CachedConfig, NoPlan> {
+    pub(super) async fn configuration(&self, repository: &Repository) -> Result<CachedConfig, Hindrance> {
         self.get(repository, None).await
     }
 
     /// A file of a repository.
-    pub(super) async fn file(&self, repository: &Repository, path: &str) -> Result<CachedConfig, NoPlan> {
+    pub(super) async fn file(&self, repository: &Repository, path: &str) -> Result<CachedConfig, Hindrance> {
         self.get(repository, Some(path)).await
     }
 
-    async fn get(&self, repository: &Repository, file: Option<&str>) -> Result<CachedConfig, NoPlan> {
-        let known = self.store.config(repository, file).await.map_err(NoPlan::unavailable)?;
+    async fn get(&self, repository: &Repository, file: Option<&str>) -> Result<CachedConfig, Hindrance> {
+        let known = self
+            .store
+            .config(repository, file)
+            .await
+            .map_err(Hindrance::unavailable)?;
         match known {
             Some(Stored { record, .. }) if self.now.since(record.checked_at) < CONFIG_FRESH => Ok(record),
             known => self.ask(repository, file, known).await,
@@ -51,7 +55,7 @@ impl<S: Store, G: GitHub> Kept<'_, S, G> {
         repository: &Repository,
         file: Option<&str>,
         known: Option<Stored<CachedConfig>>,
-    ) -> Result<CachedConfig, NoPlan> {
+    ) -> Result<CachedConfig, Hindrance> {
         let scope = Scope {
             installation: self.installation,
             repository: repository.clone(),
@@ -62,13 +66,13 @@ impl<S: Store, G: GitHub> Kept<'_, S, G> {
             None => self.first(&scope, &PATHS, before).await,
         };
         let Found { path, etag, text } = found.map_err(|error| match error.kind {
-            ApiErrorKind::Forbidden => NoPlan::Refused(format!(
+            ApiErrorKind::Forbidden => Hindrance::Refused(format!(
                 "{error}: give the GitHub App the permission `contents: read` in {repository}"
             )),
             ApiErrorKind::NotFound
             | ApiErrorKind::BadRequest
             | ApiErrorKind::RateLimited(_)
-            | ApiErrorKind::Unavailable => NoPlan::Unavailable(error.to_string(), error.wait()),
+            | ApiErrorKind::Unavailable => Hindrance::Unavailable(error.to_string(), error.wait()),
         })?;
         let fresh = CachedConfig {
             repository: repository.clone(),

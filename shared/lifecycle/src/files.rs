@@ -10,32 +10,35 @@ use dayfly_core::record::CachedConfig;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{GitHub, Scope, Store};
 
-use crate::NoPlan;
+use crate::hindrance::Hindrance;
 use kept::Kept;
 
-/// Loads what is said on the default branches, for a stack in `region`.
-pub async fn load<S: Store, G: GitHub>(
+/// Loads what is said on the default branches, for a stack in `region` if that makes a difference.
+///
+/// # Errors
+/// What is said is wrong, or something did not answer.
+pub async fn load_files<S: Store, G: GitHub>(
     store: &S,
     github: &G,
     scope: &Scope,
-    region: &Region,
+    region: Option<&Region>,
     now: Timestamp,
-) -> Result<Files, NoPlan> {
+) -> Result<Files, Hindrance> {
     let kept = Kept {
         store,
         github,
         installation: scope.installation,
         now,
     };
-    let region = Some(region).filter(|region| !region.as_str().is_empty());
+    let region = region.filter(|region| !region.as_str().is_empty());
     let context = Context { region };
     let own = kept.configuration(&scope.repository).await?;
     let files = match file(own) {
         Some((place, text)) => {
-            let config = Config::of_file(&place.path, &text, context).map_err(NoPlan::refused)?;
+            let config = Config::of_file(&place.path, &text, context).map_err(Hindrance::refused)?;
             Files::new(Some(place), config)
         }
-        None => Files::new(None, Config::built_in().map_err(NoPlan::refused)?),
+        None => Files::new(None, Config::built_in().map_err(Hindrance::refused)?),
     };
     if files.config.extends.is_some() {
         extended(&kept, files, context).await
@@ -44,7 +47,7 @@ pub async fn load<S: Store, G: GitHub>(
             Ok(Some((place, config, access))) => Ok(files.with_global(place, config, access)),
             Ok(None) => Ok(files),
             // It takes nothing from those whom the repository's own file serves.
-            Err(NoPlan::Refused(why)) => Ok(Files {
+            Err(Hindrance::Refused(why)) => Ok(Files {
                 trouble: Some(why),
                 ..files
             }),
@@ -60,18 +63,18 @@ async fn extended<S: Store, G: GitHub>(
     kept: &Kept<'_, S, G>,
     files: Files,
     context: Context<'_>,
-) -> Result<Files, NoPlan> {
-    let Some((from, base)) = files.base().map_err(NoPlan::refused)? else {
+) -> Result<Files, Hindrance> {
+    let Some((from, base)) = files.base().map_err(Hindrance::refused)? else {
         return Ok(files);
     };
     let Some((place, text)) = file(kept.configuration(base).await?) else {
-        return Err(NoPlan::refused(ExtendsError::Missing {
+        return Err(Hindrance::refused(ExtendsError::Missing {
             from: from.clone(),
             base: base.clone(),
         }));
     };
-    let config = place.read(&text, context).map_err(NoPlan::refused)?;
-    files.extend(place, config).map_err(NoPlan::refused)
+    let config = place.read(&text, context).map_err(Hindrance::refused)?;
+    files.extend(place, config).map_err(Hindrance::refused)
 }
 
 /// An organisation's `.cirun.global.yml`, where it lies, and who may use its runners.
@@ -82,14 +85,17 @@ async fn global<S: Store, G: GitHub>(
     kept: &Kept<'_, S, G>,
     repository: &Repository,
     context: Context<'_>,
-) -> Result<Option<Global>, NoPlan> {
+) -> Result<Option<Global>, Hindrance> {
     let organization = repository.beside(cirun::REPOSITORY);
     let Some((place, text)) = file(kept.file(&organization, cirun::GLOBAL_PATH).await?) else {
         return Ok(None);
     };
-    let config = place.read(&text, context).map_err(NoPlan::refused)?;
+    let config = place.read(&text, context).map_err(Hindrance::refused)?;
     let access = match file(kept.file(&organization, access::PATH).await?) {
-        Some((place, text)) => Some((access::of_file(&place.long(), &text).map_err(NoPlan::refused)?, place)),
+        Some((place, text)) => Some((
+            access::of_file(&place.long(), &text).map_err(Hindrance::refused)?,
+            place,
+        )),
         None => None,
     };
     Ok(Some((place, config, access)))

@@ -1,0 +1,40 @@
+//! Why something is not to be had, or not now.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::NoPolicy;
+
+/// Why something that a job asks for is not to be had, or cannot be told now.
+#[derive(Debug, thiserror::Error)]
+pub enum Hindrance {
+    /// It cannot be had, in words for the job's author.
+    #[error("{0}")]
+    Refused(String),
+    /// Something did not answer: later, after the wait that it asked for.
+    #[error("{0}")]
+    Unavailable(String, Option<Duration>),
+}
+
+impl Hindrance {
+    /// The job cannot have what it asks for, for this reason.
+    #[must_use]
+    pub fn refused(why: impl fmt::Display) -> Self {
+        Self::Refused(why.to_string())
+    }
+
+    /// Something did not answer, and did not say when it will.
+    #[must_use]
+    pub fn unavailable(why: impl fmt::Display) -> Self {
+        Self::Unavailable(why.to_string(), None)
+    }
+}
+
+impl From<NoPolicy> for Hindrance {
+    fn from(error: NoPolicy) -> Self {
+        match error {
+            NoPolicy::Unusable { .. } => Self::refused(error),
+            NoPolicy::Unavailable(_) => Self::unavailable(error),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Who asks for the jobs of a run's attempt: whether he may, as the repository's files say.
+
+use dayfly_core::config::Files;
+use dayfly_core::decide::admission::Known;
+use dayfly_core::decide::usage::{self, Asker, Usage};
+use dayfly_ports::GitHub;
+
+use crate::admission::{Asked, Untold, ask_until};
+use crate::hindrance::Hindrance;
+
+/// Whoever asks for the jobs of an attempt, and what is known of him.
+#[derive(Debug)]
+pub struct Who<'a> {
+    /// What is asked for.
+    pub asked: Asked<'a>,
+    pub(crate) known: Known,
+}
+
+impl<'a> Who<'a> {
+    /// Whoever asks for this, of whom nothing is known yet.
+    #[must_use]
+    pub fn of(asked: Asked<'a>) -> Self {
+        Self {
+            asked,
+            known: Known::default(),
+        }
+    }
+
+    /// Whether the files take his jobs at all.
+    ///
+    /// # Errors
+    /// They do not, or it cannot be told.
+    pub async fn may_ask<G: GitHub>(&mut self, github: &G, files: &Files) -> Result<(), Hindrance> {
+        let Some((actors, place)) = files.actors() else {
+            return Ok(());
+        };
+        let taken = self.settle(github, |asker, known| usage::of_file(actors, place, asker, known));
+        taken.await?.map_err(Hindrance::Refused)
+    }
+
+    /// Whether he may use a runner, and if not, why.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    pub async fn may_use<G: GitHub>(
+        &mut self,
+        github: &G,
+        files: &Files,
+        runner: &str,
+    ) -> Result<Result<(), String>, Hindrance> {
+        let Some((access, place, resource)) = files.access_to(runner) else {
+            return Ok(Ok(()));
+        };
+        self.settle(github, |asker, known| {
+            usage::of_runner(access, place, resource, asker, known)
+        })
+        .await
+    }
+
+    /// Asks GitHub until it is known.
+    async fn settle<G: GitHub>(
+        &mut self,
+        github: &G,
+        judge: impl Fn(Asker<'_>, &Known) -> Usage,
+    ) -> Result<Result<(), String>, Hindrance> {
+        let asker = Asker {
+            repository: &self.asked.scope.repository,
+            ours: self.asked.ours,
+        };
+        let judge = |known: &Known| match judge(asker, known) {
+            Usage::Allowed => Ok(Ok(())),
+            Usage::Refused(why) => Ok(Err(why)),
+            Usage::Ask(question) => Err(question),
+        };
+        match ask_until(github, self.asked, &mut self.known, judge).await {
+            Ok(used) => Ok(used),
+            Err(Untold::TooMuch) => {
+                let words = "who may use the runners depends on more teams than are asked for: name fewer";
+                Ok(Err(words.to_owned()))
+            }
+            Err(Untold::Forbidden(error, needed)) => Ok(Err(format!(
+                "who asks for the job, and may use its runner, cannot be told: {error}. It takes {needed}"
+            ))),
+            Err(Untold::Unavailable(error)) => Err(Hindrance::Unavailable(error.to_string(), error.wait())),
+        }
+    }
+}
