@@ -76,6 +76,7 @@ docs: ## Make docs/lifecycle.md from the tables of steps, the picture of a check
 	@mkdir -p docs schema
 	cargo run --quiet -p dayfly-core --example lifecycle >docs/lifecycle.md
 	cargo run --quiet -p dayfly-core --example picture >docs/no-capacity.svg
+	cargo run --quiet -p dayfly-cli --example help >docs/cli.md
 	cargo run --quiet -p dayfly-core --features schema --example schema >schema/dayfly.schema.json
 	cargo run --quiet -p dayfly-core --features schema --example schema docs >docs/configuration.md
 

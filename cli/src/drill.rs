@@ -28,7 +28,7 @@ use fis::{AwsFis, Experiment, Injector, Order};
 use records::{Records, TableRecords};
 use seen::{Placed, Seen};
 use stop::Stop;
-use timeline::{Timeline, clock};
+use timeline::{Line, Timeline};
 
 /// Bring about what EC2 may do any day, and watch it healed.
 #[derive(Clone, Debug, Args)]
@@ -64,6 +64,9 @@ pub(crate) struct Interruption {
     /// When it is taken, from now; the notice comes two minutes before
     #[arg(long, default_value = "2m", value_name = "2m…15m", value_parser = minutes)]
     after: u32,
+    /// JSON in place of text, a line for each thing that happens
+    #[arg(long)]
+    json: bool,
 }
 
 /// The minutes that AWS FIS takes.
@@ -107,22 +110,25 @@ pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Resul
     let stack = Stack::find(&aws, &interruption.place).await?;
     let records = TableRecords::new(&aws, stack.output("TableName")?);
     let Some(runner) = &interruption.runner else {
-        return list(&stack, &records, output).await;
+        return list(&stack, &records, interruption.json, output).await;
     };
     let round = Round {
         stack: &stack,
         records: &records,
         fis: &AwsFis::new(&aws),
         patience: PATIENCE,
+        json: interruption.json,
     };
     let stop = Stop::on_ctrl_c();
     round.interrupt(runner, interruption.after, stop, output).await
 }
 
 /// Shows the runners that live.
-async fn list(stack: &Stack, records: &impl Records, output: &mut Output<'_>) -> Result<Ending, Error> {
+async fn list(stack: &Stack, records: &impl Records, json: bool, output: &mut Output<'_>) -> Result<Ending, Error> {
     let live = records.live().await?;
-    if live.is_empty() {
+    if json {
+        output.result(serde_json::to_string_pretty(&live).map_err(std::io::Error::from)?)?;
+    } else if live.is_empty() {
         output.result(format_args!(
             "No runner lives in the stack `{}` in {}: push something that runs on one, and come back.",
             stack.name, stack.region
@@ -140,6 +146,7 @@ struct Round<'a, R, F> {
     records: &'a R,
     fis: &'a F,
     patience: Patience,
+    json: bool,
 }
 
 impl<R: Records, F: Injector> Round<'_, R, F> {
@@ -172,7 +179,7 @@ impl<R: Records, F: Injector> Round<'_, R, F> {
             output.note("nothing was sent")?;
             return Ok(Ending::SomethingStayed);
         };
-        output.result(sent(&placed, minutes))?;
+        output.result(sent(&placed, minutes).told(self.json))?;
         self.follow(&runner, &experiment, minutes, stop, output).await
     }
 
@@ -217,7 +224,7 @@ impl<R: Records, F: Injector> Round<'_, R, F> {
             }
             let seen = self.records.follow(&runner.name).await?;
             for line in timeline.news(&seen, now()) {
-                output.result(line)?;
+                output.result(line.told(self.json))?;
             }
             if timeline.is_over() {
                 return Ok(Ending::Done);
@@ -248,19 +255,19 @@ fn told(ending: Ending, rest: &str, output: &mut Output<'_>) -> Result<Ending, E
     Ok(ending)
 }
 
-fn sent(placed: &Placed, minutes: u32) -> String {
+fn sent(placed: &Placed, minutes: u32) -> Line {
     let notice = match minutes - MINUTES.start() {
         0 => "at once".to_owned(),
         1 => "in a minute".to_owned(),
         later => format!("in {later} minutes"),
     };
-    format!(
-        "{}  AWS FIS interrupts {}, {} in {}: the notice comes {notice}, the end in {minutes} minutes",
-        clock(now()),
-        placed.instance,
-        placed.instance_type,
-        placed.zone
-    )
+    Line {
+        at: now(),
+        what: format!(
+            "AWS FIS interrupts {}, {} in {}: the notice comes {notice}, the end in {minutes} minutes",
+            placed.instance, placed.instance_type, placed.zone
+        ),
+    }
 }
 
 fn now() -> Timestamp {

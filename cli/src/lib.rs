@@ -5,8 +5,10 @@
 
 mod arn;
 mod aws;
+mod completions;
 pub mod drill;
 mod error;
+pub mod help;
 pub mod migrate;
 pub mod output;
 pub mod plan;
@@ -37,6 +39,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Completions(completions::Arguments),
     Drill(drill::Arguments),
     Migrate(migrate::Arguments),
     Plan(plan::Arguments),
@@ -72,6 +75,7 @@ pub enum Ending {
 /// If it could not be carried out, in words for whoever gave it.
 pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Error> {
     match cli.command {
+        Command::Completions(arguments) => completions::run(&arguments, output),
         Command::Drill(arguments) => drill::run(&arguments, output).await,
         Command::Migrate(arguments) => migrate::run(&arguments, look(), output),
         Command::Plan(arguments) => plan::run(&arguments, output),

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dayfly_core::config::cirun::{Migrated, migrate};
-use dayfly_core::config::{self, Look, Severity};
+use dayfly_core::config::{self, Finding, Look, Severity};
+use serde::Serialize;
 
 use crate::output::Output;
 use crate::validate::text_of;
@@ -21,6 +22,19 @@ pub struct Arguments {
     /// The file, `-` for standard input
     #[arg(default_value = ".cirun.yml")]
     file: PathBuf,
+    /// JSON in place of text: the file's text, and what was found on the way
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is printed as JSON.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    /// The `.dayfly.yml`, if anything can be taken over.
+    text: Option<&'a str>,
+    /// Whether all of it was.
+    all: bool,
+    findings: &'a [Finding],
 }
 
 /// Carries out the command.
@@ -35,6 +49,20 @@ pub fn run(arguments: &Arguments, look: Look, output: &mut Output<'_>) -> Result
         name => format!("{name}/.cirun.yml"),
     };
     let Migrated { text: written, reading } = migrate(&name, &text);
+    let left_out = reading.config.as_ref().is_some_and(|config| !config.passed.is_empty());
+    let all = !left_out && reading.count(Severity::Error) == 0;
+    let ending = if all { Ending::Done } else { Ending::SomethingStayed };
+    if arguments.json {
+        let report = Report {
+            text: written.as_deref(),
+            all,
+            findings: &reading.findings,
+        };
+        output.result(serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?)?;
+        return written
+            .map(|_| ending)
+            .ok_or_else(|| Error::NothingToMigrate(arguments.file.clone()));
+    }
     if !reading.findings.is_empty() {
         output.note(config::rendered(&reading.findings, &text, look))?;
         output.note("")?;
@@ -43,9 +71,7 @@ pub fn run(arguments: &Arguments, look: Look, output: &mut Output<'_>) -> Result
         return Err(Error::NothingToMigrate(arguments.file.clone()));
     };
     output.result(written.trim_end())?;
-    let left_out = reading.config.as_ref().is_some_and(|config| !config.passed.is_empty());
-    let all = !left_out && reading.count(Severity::Error) == 0;
-    Ok(if all { Ending::Done } else { Ending::SomethingStayed })
+    Ok(ending)
 }
 
 #[cfg(test)]
@@ -62,7 +88,12 @@ mod tests {
 ";
         std::fs::write(&file, format!("runners:\n{entries}")).unwrap();
         let (mut out, mut notes) = (Vec::new(), Vec::new());
-        let ending = run(&Arguments { file }, Look::Plain, &mut Output::new(&mut out, &mut notes)).unwrap();
+        let ending = run(
+            &Arguments { file, json: false },
+            Look::Plain,
+            &mut Output::new(&mut out, &mut notes),
+        )
+        .unwrap();
         std::fs::remove_dir_all(folder).unwrap();
         let (out, notes) = (String::from_utf8(out).unwrap(), String::from_utf8(notes).unwrap());
         assert_eq!(ending, Ending::SomethingStayed);

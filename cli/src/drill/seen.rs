@@ -6,9 +6,10 @@ use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::ids::{InstanceId, InstanceType, JobKey, RunKey, RunnerName, Zone};
 use dayfly_core::record::{Rerun, Run, Runner, RunnerState};
 use dayfly_core::time::Timestamp;
+use serde::Serialize;
 
 /// Where a runner is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Placed {
     pub(crate) instance: InstanceId,
     pub(crate) instance_type: InstanceType,
@@ -17,7 +18,7 @@ pub(crate) struct Placed {
 }
 
 /// A runner.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Seen {
     pub(crate) name: RunnerName,
     pub(crate) repository: String,

@@ -6,6 +6,25 @@ use dayfly_core::time::Timestamp;
 
 use super::seen::{Again, Watched};
 
+/// Something that happened, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) at: Timestamp,
+    pub(crate) what: String,
+}
+
+impl Line {
+    /// A line of text, or of JSON.
+    pub(crate) fn told(&self, json: bool) -> String {
+        let Self { at, what } = self;
+        if json {
+            serde_json::json!({ "at": moment(*at).map(|at| at.to_string()), "what": what }).to_string()
+        } else {
+            format!("{}  {what}", clock(*at))
+        }
+    }
+}
+
 /// What is told once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum News {
@@ -27,7 +46,7 @@ pub(crate) struct Timeline {
 
 impl Timeline {
     /// What is new, a line each. What the table has no time for is dated `now`.
-    pub(crate) fn news(&mut self, watched: &Watched, now: Timestamp) -> Vec<String> {
+    pub(crate) fn news(&mut self, watched: &Watched, now: Timestamp) -> Vec<Line> {
         let runner = watched.runner.as_ref();
         self.had_job |= runner.is_some_and(|runner| runner.job.is_some());
         let at = |get: fn(&super::Seen) -> Option<Timestamp>| runner.and_then(get);
@@ -36,7 +55,7 @@ impl Timeline {
             if let Some(at) = at
                 && self.told.insert(what)
             {
-                news.push(format!("{}  {words}", clock(at)));
+                news.push(Line { at, what: words });
             }
         };
         let advice = "EC2 recommends to leave the instance";
@@ -83,6 +102,11 @@ impl Timeline {
 }
 
 /// A moment as it stands in front of a line, in UTC.
-pub(crate) fn clock(at: Timestamp) -> String {
-    jiff::Timestamp::from_second(at.seconds()).map_or_else(|_| "?".to_owned(), |at| at.strftime("%H:%M:%S").to_string())
+fn clock(at: Timestamp) -> String {
+    moment(at).map_or_else(|| "?".to_owned(), |at| at.strftime("%H:%M:%S").to_string())
+}
+
+/// Nothing for what lies outside of the calendar.
+fn moment(at: Timestamp) -> Option<jiff::Timestamp> {
+    jiff::Timestamp::from_second(at.seconds()).ok()
 }

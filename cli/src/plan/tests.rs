@@ -46,6 +46,10 @@ fn told(arguments: &Arguments, text: Option<&str>, policy: Option<&str>) -> Stri
     let file = (".dayfly.yml".to_owned(), text.map(str::to_owned));
     let report =
         planned(arguments, &file, policy, table).unwrap_or_else(|nothing| Report::nothing(nothing.to_string(), table));
+    words(&report)
+}
+
+fn words(report: &Report) -> String {
     let (mut results, mut notes) = (Vec::new(), Vec::new());
     report.tell(&mut Output::new(&mut results, &mut notes)).unwrap();
     let text = String::from_utf8([results, notes].concat()).unwrap();
@@ -97,4 +101,54 @@ fn what_is_printed_for_programs_has_prices_in_micro_dollars() {
     );
     assert_eq!(first["instance_types"][0]["name"], "g4dn.xlarge");
     assert!(first["instance_types"][0]["on_demand"].as_u64().unwrap() > 100_000);
+}
+
+/// What a `.cirun.yml` has jobs of each of its labels launched on.
+fn plans_of(name: &str, text: &str) -> String {
+    let region = Region::new("us-east-1");
+    let context = Context { region: Some(&region) };
+    let Ok(config) = Config::of_file(".cirun.yml", text, context) else {
+        return format!("{name} is refused: `dayfly validate` says why\n");
+    };
+    let runners = config.runners.iter().map(|runner| &runner.labels);
+    let mut sets: Vec<Vec<&str>> = Vec::new();
+    for labels in runners.chain(config.passed.iter().map(|entry| &entry.labels)) {
+        let set: Vec<&str> = labels.iter().map(Label::as_str).collect();
+        if !set.is_empty() && !sets.contains(&set) {
+            sets.push(set);
+        }
+    }
+    let table = Table::embedded().unwrap();
+    let mut all = String::new();
+    for labels in sets.iter().map(|set| set.join(",")) {
+        let mut arguments = arguments(&labels, &[]);
+        arguments.region = region.to_string();
+        let file = (".cirun.yml".to_owned(), Some(text.to_owned()));
+        let report = planned(&arguments, &file, None, table)
+            .unwrap_or_else(|nothing| Report::nothing(nothing.to_string(), table));
+        all.extend(["## ", &labels, "\n", &words(&report), "\n\n"]);
+    }
+    all
+}
+
+#[test]
+fn every_shape_of_a_cirun_file_is_planned_as_it_always_was() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/corpus/cirun");
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(format!("{folder}/plan"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let _bound = settings.bind_to_scope();
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it == "yml") && !path.to_string_lossy().contains("global"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 20, "{}", files.len());
+    for path in files {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        insta::assert_snapshot!(name.clone(), plans_of(&name, &text));
+    }
 }

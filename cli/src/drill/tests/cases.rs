@@ -9,7 +9,7 @@ use super::super::choose::{Refusal, choose};
 use super::super::fis::Experiment;
 use super::super::minutes;
 use super::super::seen::{Again, Placed, Seen, Watched, table};
-use super::super::timeline::Timeline;
+use super::super::timeline::{Line, Timeline};
 
 const JOB: JobKey = JobKey {
     job: JobId(7),
@@ -142,7 +142,10 @@ fn each_thing_is_told_once_in_its_order() {
     let mut timeline = Timeline::default();
     let later = Timestamp::from_seconds(43_260);
     let mut runner = busy();
-    let mut tell = |runner: &Seen, again: Again| timeline.news(&watched(runner.clone(), again), later);
+    let mut tell = |runner: &Seen, again: Again| -> Vec<String> {
+        let news = timeline.news(&watched(runner.clone(), again), later);
+        news.iter().map(|line| line.told(false)).collect()
+    };
 
     assert_eq!(tell(&runner, Again::NotNoted), [""; 0]);
     runner.rebalance_at = Some(NOON);
@@ -207,4 +210,17 @@ fn a_table_shows_who_is_where_and_none_is_no_table() {
     assert!(shown.contains("g4dn.xlarge in eu-west-1a"), "{shown}");
     assert!(shown.contains(" spot") && shown.contains(" on-demand"), "{shown}");
     assert_eq!(table(&[]), "");
+}
+
+#[test]
+fn as_json_a_line_has_its_moment_and_a_runner_its_place() {
+    let line = Line {
+        at: NOON,
+        what: "it is noon".to_owned(),
+    };
+    let told: serde_json::Value = serde_json::from_str(&line.told(true)).unwrap();
+    assert!(told["at"].as_str().unwrap().ends_with("T12:00:00Z"), "{told}");
+    assert_eq!(told["what"], "it is noon");
+    let runner = serde_json::to_value(busy()).unwrap();
+    assert!(runner["placed"]["zone"].is_string(), "{runner}");
 }

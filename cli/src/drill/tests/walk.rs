@@ -125,6 +125,7 @@ async fn drill(memory: &Memory, fis: &Asked, name: &str, stop: Stop) -> (Result<
         records: memory,
         fis,
         patience: QUICK,
+        json: false,
     };
     let done = round
         .interrupt(name, 2, stop, &mut Output::new(&mut out, &mut notes))
@@ -307,7 +308,7 @@ async fn without_a_name_those_that_live_are_listed() {
             ..Memory::of([])
         };
         let (mut out, mut notes) = (Vec::new(), Vec::new());
-        let done = list(&stack(), &memory, &mut Output::new(&mut out, &mut notes)).await;
+        let done = list(&stack(), &memory, false, &mut Output::new(&mut out, &mut notes)).await;
         assert_eq!(done.unwrap(), Ending::Done);
         let said = String::from_utf8(out).unwrap();
         assert!(said.contains(words), "{said}");
