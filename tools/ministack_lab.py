@@ -217,6 +217,21 @@ def fleets_as_on_ec2():
     ec2._instance_xml = with_lifecycle
 
 
+def launch_templates_in_policies():
+    """A version of a launch template is asked of that template, by name."""
+    from ministack.core import iam_actions
+
+    extract, param = iam_actions.extract_resource_arn, iam_actions._query_param
+
+    def named(service, method, path, headers, body, query_params, region, account_id):
+        if service == "ec2" and param(query_params, "Action") == "CreateLaunchTemplateVersion":
+            template = param(query_params, "LaunchTemplateId")
+            return f"arn:aws:ec2:{region}:{account_id}:launch-template/{template}"
+        return extract(service, method, path, headers, body, query_params, region, account_id)
+
+    iam_actions.extract_resource_arn = named
+
+
 def deep_learning_images():
     """The public parameters of AWS's Deep Learning AMIs, whatever their
     release, name an image that this EC2 knows."""
@@ -318,6 +333,7 @@ def main():
     throttled_events_wait()
     ec2_speaks_on_the_default_bus()
     fleets_as_on_ec2()
+    launch_templates_in_policies()
     deep_learning_images()
     environments_wait_quietly()
     concurrency_is_measured()

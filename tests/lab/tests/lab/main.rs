@@ -7,6 +7,7 @@ mod cancelled;
 mod contract;
 mod demos;
 mod drill;
+mod forks;
 mod foundation;
 mod iam_refusals;
 mod logs_hold_no_secret;

@@ -72,22 +72,26 @@ async fn a_repositorys_own_file_says_what_is_launched(lab: &Lab) {
     assert_ran(&pushed, &instance.id).await;
 }
 
-/// All that an entry may ask for its instance but for what another launch template carries: the emulator's IAM
-/// names no resource of `CreateLaunchTemplateVersion`, and so refuses what the template allows for one.
-const EVERYTHING: &str = "\
-runners:
+/// All that an entry may ask for its instance, the stack's own security group for another.
+fn everything(group: &str) -> String {
+    format!(
+        "runners:
   - name: cpu
     labels: [dayfly-gpu]
     instance_type: m7i.large
     machine_image: ami-0123456789abcdef0
-    disk: {size: 60GiB, type: gp3, iops: 4000, throughput: 250}
+    disk: {{size: 60GiB, type: gp3, iops: 4000, throughput: 250}}
     startup_script: test \"$TEAM\" = speech
-    env: {TEAM: speech}
-    tags: {team: speech, 'dayfly-like': '1'}
-";
+    env: {{TEAM: speech}}
+    tags: {{team: speech, 'dayfly-like': '1'}}
+    security_groups: {group}
+"
+    )
+}
 
 async fn an_instance_is_as_its_entry_wants_it_before_the_job_begins(lab: &Lab) {
-    let pushed = push(lab, "octo-org/asks", Some(EVERYTHING), &["echo \"team $TEAM\""]);
+    let group = lab.cloud().deployment().resource("InstanceSecurityGroup").unwrap();
+    let pushed = push(lab, "octo-org/asks", Some(&everything(group)), &["echo \"team $TEAM\""]);
     let instance = pushed.launched().await;
     let conclusion = pushed.over(1).await;
     let output = pushed.output(1);
@@ -101,6 +105,9 @@ async fn an_instance_is_as_its_entry_wants_it_before_the_job_begins(lab: &Lab) {
         let name = format!("LaunchTemplateConfigs.1.{name}");
         fleets[0].parameter(&name).map(str::to_owned)
     };
+    let variants = lab.cloud().deployment().resource("LaunchTemplateVariants").unwrap();
+    let template = said("LaunchTemplateSpecification.LaunchTemplateId");
+    assert_eq!(template.as_deref(), Some(variants));
     let volume = |field: &str| said(&format!("Overrides.1.BlockDeviceMapping.1.Ebs.{field}"));
     assert_eq!(
         (volume("VolumeSize"), volume("Iops"), volume("Throughput")),
@@ -130,6 +137,9 @@ async fn a_job_whose_startup_script_fails_says_so_in_its_own_log(lab: &Lab) {
 #[tokio::test]
 async fn an_instance_is_as_its_entry_wants_it_or_the_job_says_why_not() {
     let lab = start().await;
+    let parameter = lab.cloud().deployment().output("PolicyParameterName").unwrap();
+    let policy = "version: 1\nsecurity_groups: ['*']\n";
+    lab.aws().put_parameter(parameter, "String", policy).await.unwrap();
     tokio::join!(
         an_instance_is_as_its_entry_wants_it_before_the_job_begins(&lab),
         a_job_whose_startup_script_fails_says_so_in_its_own_log(&lab),
