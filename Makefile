@@ -72,11 +72,13 @@ fmt: ## Format the code, and put user-data.sh into the template
 	infra/inline-user-data
 
 .PHONY: docs
-docs: ## Make docs/lifecycle.md from the tables of steps, the picture of a check run from its words, the configuration's schema and page from its keys
+docs: ## Make docs/lifecycle.md from the tables of steps, the picture of a check run from its words, what it costs from the template, the configuration's schema and page from its keys
 	@mkdir -p docs schema
 	cargo run --quiet -p dayfly-core --example lifecycle >docs/lifecycle.md
 	cargo run --quiet -p dayfly-core --example picture >docs/no-capacity.svg
 	cargo run --quiet -p dayfly-cli --example help >docs/cli.md
+	@tools/install check
+	.tools/check/bin/python -B infra/costs
 	cargo run --quiet -p dayfly-core --features schema --example schema >schema/dayfly.schema.json
 	cargo run --quiet -p dayfly-core --features schema --example schema docs >docs/configuration.md
 

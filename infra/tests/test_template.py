@@ -1,43 +1,16 @@
 """What template.yaml must hold, read from its expansion: the resources that
 CloudFormation makes of it."""
 
-import os
 import subprocess
 import unittest
 from pathlib import Path
 
-os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
-
-from samtranslator.translator.transform import transform  # noqa: E402
-from samtranslator.yaml_helper import yaml_parse  # noqa: E402
+from test_costs import costs
 
 INFRA = Path(__file__).resolve().parent.parent
 TEMPLATE = INFRA / "template.yaml"
 
-# Each costs by the hour or month, used or not.
-COSTS_AT_REST = {
-    "AWS::EC2::NatGateway", "AWS::EC2::EIP", "AWS::EC2::VPCEndpoint", "AWS::EC2::Instance",
-    "AWS::EC2::Volume", "AWS::SecretsManager::Secret", "AWS::KMS::Key",
-    "AWS::Lambda::EventSourceMapping", "AWS::CloudWatch::Dashboard",
-    "AWS::ApplicationAutoScaling::ScalableTarget", "AWS::Kinesis::Stream", "AWS::Pipes::Pipe",
-}
-# Ten are free in an account, and other stacks want some.
-MOST_ALARMS = 1
-
 FUNCTIONS = ("Webhook", "Launch", "Checkin", "Settle", "Interruption", "Sweeper", "Reporter")
-
-
-class Policies:
-    def load(self):
-        return {}
-
-
-def expand():
-    template = yaml_parse(TEMPLATE.read_text())
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = "s3://bucket/function.zip"
-    return transform(template, {}, Policies())
 
 
 def as_list(value):
@@ -47,7 +20,7 @@ def as_list(value):
 class Template(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.template = expand()
+        cls.template = costs.expand()
         cls.resources = cls.template["Resources"]
 
     def of_type(self, kind):
@@ -66,10 +39,7 @@ class Template(unittest.TestCase):
 
     # -- costs
 
-    def test_nothing_in_it_costs_at_rest(self):
-        found = {k: v["Type"] for k, v in self.resources.items() if v["Type"] in COSTS_AT_REST}
-        self.assertEqual(found, {})
-        self.assertLessEqual(len(self.of_type("AWS::CloudWatch::Alarm")), MOST_ALARMS)
+    def test_nothing_in_it_is_bought_ahead(self):
         for function in self.of_type("AWS::Lambda::Function").values():
             self.assertNotIn("ReservedConcurrentExecutions", function)
             self.assertNotIn("SnapStart", function)

@@ -21,7 +21,7 @@ use dayfly_core::event::Event;
 
 pub use crate::cloud::Cloud;
 pub use crate::hub::{Hub, HubJob, HubRunner, push_to};
-pub use crate::table::Table;
+pub use crate::table::{Table, Units};
 
 /// Everything outside of the functions. Clones share it.
 #[derive(Clone, Default)]

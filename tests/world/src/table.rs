@@ -11,6 +11,7 @@ use dayfly_ports::{
     Bus, BusError, Clock, Draw, ParameterError, Parameters, Schedule, ScheduleError, Store, StoreError,
 };
 use secrecy::SecretString;
+use serde::Serialize;
 
 use crate::World;
 
@@ -18,6 +19,63 @@ use crate::World;
 #[derive(Debug, Default)]
 pub struct Table {
     records: BTreeMap<RecordId, Stored<Record>>,
+    used: Units,
+}
+
+/// What DynamoDB bills for.
+///
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html>
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Units {
+    /// Of reading: one for each 4 KiB.
+    pub reads: usize,
+    /// Of writing: one for each KiB, twice that in a transaction, and another for what is in the index.
+    pub writes: usize,
+}
+
+impl Units {
+    fn read(&mut self, record: Option<&Record>) {
+        self.reads += record.map_or(1, |record| size(record).div_ceil(4096));
+    }
+
+    fn query<'a>(&mut self, found: impl Iterator<Item = &'a Record>) {
+        self.reads += found.map(size).sum::<usize>().div_ceil(4096).max(1);
+    }
+
+    fn write(&mut self, before: Option<&Record>, after: &Record, in_transaction: bool) {
+        let units = size(after).div_ceil(1024);
+        self.writes += if in_transaction { 2 * units } else { units };
+        let indexed = [before, Some(after)].into_iter().flatten();
+        if indexed.into_iter().any(|record| record.due_at().is_some()) {
+            self.writes += units;
+        }
+    }
+}
+
+/// A record's size as an item, near enough: JSON has the same names and values.
+fn size(record: &Record) -> usize {
+    match record {
+        Record::Delivery(record) => length(record),
+        Record::Job(record) => length(record),
+        Record::Notice(record) => length(record),
+        Record::Runner(record) => length(record),
+        Record::FleetCall(record) => length(record),
+        Record::Queue(record) => length(record),
+        Record::Waiting(record) => length(record),
+        Record::Pools(record) => length(record),
+        Record::Bucket(record) => length(record),
+        Record::Instance(record) => length(record),
+        Record::Run(record) => length(record),
+        Record::Config(record) => length(record),
+        Record::Wake(record) => length(record),
+        Record::Watched(record) => length(record),
+        Record::Patrol(record) => length(record),
+        Record::Turnstile(record) => length(record),
+    }
+}
+
+fn length(record: &impl Serialize) -> usize {
+    serde_json::to_vec(record).map_or(0, |text| text.len())
 }
 
 impl Table {
@@ -29,6 +87,12 @@ impl Table {
     /// The records that somebody must look at, now or later.
     pub fn live(&self) -> impl Iterator<Item = &Record> {
         self.records().filter(|record| record.due_at().is_some())
+    }
+
+    /// What was used so far.
+    #[must_use]
+    pub fn used(&self) -> Units {
+        self.used
     }
 
     /// Forgets everything.
@@ -49,6 +113,7 @@ impl Table {
             record: bucket.into(),
             version: Version::FIRST,
         };
+        self.used.writes += 1;
         self.records.insert(key, stored);
         Draw::Taken(bucket)
     }
@@ -58,6 +123,7 @@ impl Table {
         if changes.iter().any(|change| at(&change.record.id()) != change.expected) {
             return Err(StoreError::Conflict);
         }
+        let in_transaction = changes.len() > 1;
         for Change {
             record,
             expected,
@@ -65,6 +131,8 @@ impl Table {
         } in changes
         {
             let id = record.id();
+            let before = self.records.get(&id).map(|stored| &stored.record);
+            self.used.write(before, &record, in_transaction);
             if delete {
                 self.records.remove(&id);
             } else {
@@ -79,7 +147,10 @@ impl Table {
 impl Store for World {
     async fn load(&self, id: &RecordId) -> Result<Option<Stored<Record>>, StoreError> {
         self.call("load").await.map_err(StoreError::Unavailable)?;
-        Ok(self.table().records.get(id).cloned())
+        let mut table = self.table();
+        let found = table.records.get(id).cloned();
+        table.used.read(found.as_ref().map(|stored| &stored.record));
+        Ok(found)
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
@@ -89,19 +160,19 @@ impl Store for World {
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Stored<Record>>, StoreError> {
         self.call("due").await.map_err(StoreError::Unavailable)?;
-        let table = self.table();
-        let mut due: Vec<_> = table
-            .records
-            .values()
-            .filter(|stored| stored.record.due_at().is_some_and(|at| at <= now))
-            .collect();
+        let mut table = self.table();
+        let is_due = |stored: &&Stored<Record>| stored.record.due_at().is_some_and(|at| at <= now);
+        let mut due: Vec<_> = table.records.values().filter(is_due).cloned().collect();
         due.sort_by_key(|stored| stored.record.due_at());
-        Ok(due.into_iter().take(limit).cloned().collect())
+        due.truncate(limit);
+        table.used.query(due.iter().map(|stored| &stored.record));
+        Ok(due)
     }
 
     async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<Waiting>>, StoreError> {
         self.call("query").await.map_err(StoreError::Unavailable)?;
-        let table = self.table();
+        let mut table = self.table();
+        table.used.query(std::iter::empty());
         let there = table.records.values().filter_map(|stored| match &stored.record {
             Record::Waiting(waiting) if waiting.queue == *queue => Some(Stored {
                 record: waiting.clone(),
@@ -114,7 +185,8 @@ impl Store for World {
 
     async fn notices(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<Notice>>, StoreError> {
         self.call("notices").await.map_err(StoreError::Unavailable)?;
-        let table = self.table();
+        let mut table = self.table();
+        table.used.query(std::iter::empty());
         let there = table.records.values().filter_map(|stored| match &stored.record {
             Record::Notice(notice) if notice.run == run.run && notice.key.attempt == run.attempt => Some(Stored {
                 record: Notice::clone(notice),
@@ -132,7 +204,9 @@ impl Store for World {
 
     async fn anything_lives(&self) -> Result<bool, StoreError> {
         self.call("anything_lives").await.map_err(StoreError::Unavailable)?;
-        Ok(self.table().live().next().is_some())
+        let mut table = self.table();
+        table.used.query(std::iter::empty());
+        Ok(table.live().next().is_some())
     }
 }
 

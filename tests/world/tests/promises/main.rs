@@ -12,6 +12,7 @@ mod lifecycle;
 mod limits;
 mod lost;
 mod messenger;
+mod rest;
 mod said;
 mod stage;
 mod together;

@@ -48,6 +48,7 @@ pub enum Answer {
 pub struct Stage {
     pub world: World,
     now: Cell<Timestamp>,
+    invocations: Cell<usize>,
 }
 
 impl Stage {
@@ -64,6 +65,7 @@ impl Stage {
         let stage = Self {
             world,
             now: Cell::new(Timestamp::from_seconds(1_800_000_000)),
+            invocations: Cell::default(),
         };
         stage.world.cloud().set_time(stage.now());
         stage
@@ -111,7 +113,13 @@ impl Stage {
         matches!(self.world.run_until_call(Some(fatal), self.future(call)), Fate::Died)
     }
 
+    /// How many functions were invoked so far.
+    pub fn invocations(&self) -> usize {
+        self.invocations.get()
+    }
+
     async fn future(&self, call: Call) -> Answer {
+        self.invocations.set(self.invocations.get() + 1);
         let now = self.now();
         match call {
             Call::Launch(event) => done(Box::pin(self.launch().handle(event, now)).await),
