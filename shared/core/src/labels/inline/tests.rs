@@ -39,6 +39,10 @@ fn a_label_is_read_and_written_in_one_order() {
             "dayfly/type=g5.xlarge+g6.xlarge/price=0.40/region=eu-west-1",
         ),
         ("dayfly/gpu=t4/spot=false", "dayfly/gpu=t4/spot=never"),
+        ("dayfly/gpu=t4--a", "dayfly/gpu=t4/id=a"),
+        ("dayfly/gpu=t4--refs/heads/main", "dayfly/gpu=t4--refs/heads/main"),
+        ("dayfly/gpu=t4--a--b", "dayfly/gpu=t4--a--b"),
+        ("dayfly/run=5-/cpu=4--a/b", "dayfly/run=5-/cpu=4--a/b"),
         ("dayfly/gpu=t4/disk=1TiB", "dayfly/gpu=t4/disk=1024GiB"),
         ("dayfly/gpu=t4/image=DLAMI-base", "dayfly/gpu=t4/image=dlami-base"),
         (
@@ -304,6 +308,15 @@ fn any_asked() -> impl Strategy<Value = Asked> {
         keys.into_iter()
             .map(|key| "[A-Za-z0-9_.=é]{1,12}".prop_map(move |value| (key, value)))
             .collect::<Vec<_>>()
+    });
+    // Behind `--`, where anything may be; with nothing else of its key.
+    let behind = proptest::option::of("[a-z-]{0,3}(/|--)[a-z/-]{0,6}[a-z]");
+    let unique = (unique, behind).prop_map(|(mut unique, behind): (Vec<(&'static str, String)>, _)| {
+        if let Some(behind) = behind {
+            unique.retain(|(key, _)| *key != "id");
+            unique.push(("id", behind));
+        }
+        unique
     });
     (
         any_machine(),

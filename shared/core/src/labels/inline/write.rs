@@ -51,9 +51,27 @@ impl Asked {
 
 impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.kind())?;
-        self.unique
-            .iter()
-            .try_for_each(|(key, value)| write!(f, "/{key}={value}"))
+        // Only what stands behind `--` may have these in it, and so it stands there again. What is before it
+        // is a value of the machine's, for none of them ends with a dash.
+        let is_behind = |(_, value): &&(_, String)| value.contains('/') || value.contains("--");
+        let unique = |f: &mut fmt::Formatter<'_>| {
+            let pairs = self.unique.iter().filter(|pair| !is_behind(pair));
+            pairs
+                .map(|(key, value)| format!("/{key}={value}"))
+                .try_for_each(|pair| f.write_str(&pair))
+        };
+        let kind = self.kind();
+        match self.unique.iter().find(is_behind) {
+            None => {
+                f.write_str(&kind)?;
+                unique(f)
+            }
+            Some((_, behind)) => {
+                let (name, pairs) = kind.split_at(PREFIX.len() - 1);
+                f.write_str(name)?;
+                unique(f)?;
+                write!(f, "{pairs}--{behind}")
+            }
+        }
     }
 }
