@@ -7,27 +7,27 @@ mod choose;
 mod fis;
 mod records;
 mod seen;
-mod stop;
 #[cfg(test)]
 mod tests;
 mod timeline;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use dayfly_core::ids::RunnerName;
-use dayfly_core::time::Timestamp;
 
 use crate::error::Error;
 use crate::output::Output;
 use crate::stack::Stack;
+use crate::stop::Stop;
+use crate::table::Table;
+use crate::words::now;
 use crate::{Ending, Place, aws};
 pub use choose::Refusal;
 use choose::choose;
 use fis::{AwsFis, Experiment, Injector, Order};
 use records::{Records, TableRecords};
 use seen::{Placed, Seen};
-use stop::Stop;
 use timeline::{Line, Timeline};
 
 /// Bring about what EC2 may do any day, and watch it healed.
@@ -108,7 +108,7 @@ pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Resul
     let aws = aws::config(interruption.place.region.as_deref()).await?;
     output.note(format_args!("looking for the stack `{}` …", interruption.place.stack))?;
     let stack = Stack::find(&aws, &interruption.place).await?;
-    let records = TableRecords::new(&aws, stack.output("TableName")?);
+    let records = TableRecords(Table::new(&aws, stack.output("TableName")?));
     let Some(runner) = &interruption.runner else {
         return list(&stack, &records, interruption.json, output).await;
     };
@@ -268,9 +268,4 @@ fn sent(placed: &Placed, minutes: u32) -> Line {
             placed.instance, placed.instance_type, placed.zone
         ),
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -15,8 +15,12 @@ pub mod plan;
 pub mod policy;
 pub mod redrive;
 mod stack;
+pub mod status;
+mod stop;
+mod table;
 pub mod types;
 pub mod validate;
+mod words;
 
 use std::io::IsTerminal as _;
 
@@ -45,6 +49,7 @@ enum Command {
     Plan(plan::Arguments),
     Policy(policy::Arguments),
     Redrive(redrive::Arguments),
+    Status(status::Arguments),
     Types(types::Arguments),
     Validate(validate::Arguments),
 }
@@ -81,6 +86,7 @@ pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Error> {
         Command::Plan(arguments) => plan::run(&arguments, output),
         Command::Policy(arguments) => policy::run(&arguments, output).await,
         Command::Redrive(arguments) => redrive::run(&arguments, output).await,
+        Command::Status(arguments) => status::run(&arguments, output).await,
         Command::Types(arguments) => types::run(&arguments, output),
         Command::Validate(arguments) => validate::run(&arguments, look(), output),
     }

@@ -1,17 +1,12 @@
 //! The stack's table, as far as the drill reads it.
 
-use aws_config::SdkConfig;
 use dayfly_core::ids::RunnerName;
 use dayfly_core::record::Record;
-use dayfly_core::time::Timestamp;
-use dayfly_ports::{Store as _, StoreError};
-use dayfly_store::DynamoTable;
+use dayfly_ports::Store as _;
 
 use super::seen::{Again, Seen, Watched};
 use crate::error::Error;
-
-/// More live records than these need another tool.
-const MOST: usize = 5000;
+use crate::table::Table;
 
 /// What is read. Nothing is ever written.
 pub(crate) trait Records {
@@ -25,32 +20,14 @@ pub(crate) trait Records {
 
 /// The table in DynamoDB.
 #[derive(Debug)]
-pub(crate) struct TableRecords {
-    table: DynamoTable,
-    name: String,
-}
-
-impl TableRecords {
-    pub(crate) fn new(aws: &SdkConfig, name: &str) -> Self {
-        Self {
-            table: DynamoTable::new(aws, name),
-            name: name.to_owned(),
-        }
-    }
-
-    fn error(&self, error: StoreError) -> Error {
-        Error::table(&self.name, error)
-    }
-}
+pub(crate) struct TableRecords(pub(crate) Table);
 
 impl Records for TableRecords {
     async fn live(&self) -> Result<Vec<Seen>, Error> {
-        // Whatever lives is due one day.
-        let ever = Timestamp::from_millis(i64::MAX);
-        let live = self.table.due(ever, MOST).await.map_err(|error| self.error(error))?;
+        let live = self.0.live().await?;
         let mut runners: Vec<Seen> = live
             .iter()
-            .filter_map(|stored| match &stored.record {
+            .filter_map(|record| match record {
                 Record::Runner(runner) => Some(Seen::from(&**runner)),
                 _ => None,
             })
@@ -60,7 +37,7 @@ impl Records for TableRecords {
     }
 
     async fn runner(&self, name: &RunnerName) -> Result<Option<Seen>, Error> {
-        let runner = self.table.runner(name).await.map_err(|error| self.error(error))?;
+        let runner = self.0.records.runner(name).await.map_err(|error| self.0.error(error))?;
         Ok(runner.map(|stored| Seen::from(&stored.record)))
     }
 
@@ -70,7 +47,7 @@ impl Records for TableRecords {
         let again = match of_job {
             None => Again::NotNoted,
             Some((job, run)) => {
-                let run = self.table.run(run).await.map_err(|error| self.error(error))?;
+                let run = self.0.records.run(run).await.map_err(|error| self.0.error(error))?;
                 Again::of(run.map(|stored| stored.record).as_ref(), job)
             }
         };

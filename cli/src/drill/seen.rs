@@ -8,6 +8,8 @@ use dayfly_core::record::{Rerun, Run, Runner, RunnerState};
 use dayfly_core::time::Timestamp;
 use serde::Serialize;
 
+use crate::words;
+
 /// Where a runner is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Placed {
@@ -107,20 +109,6 @@ impl Watched {
     }
 }
 
-/// What stands in the table for a state.
-fn state(state: RunnerState) -> &'static str {
-    match state {
-        RunnerState::Requested => "requested",
-        RunnerState::Launched => "launched",
-        RunnerState::Enrolled => "waits for a job",
-        RunnerState::Busy => "runs a job",
-        RunnerState::Draining => "drains",
-        RunnerState::Done => "done",
-        RunnerState::Lost => "lost",
-        RunnerState::Gone => "gone",
-    }
-}
-
 /// Runners, one a line; nothing if there is none.
 pub(crate) fn table(runners: &[Seen]) -> String {
     if runners.is_empty() {
@@ -135,7 +123,7 @@ pub(crate) fn table(runners: &[Seen]) -> String {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         table.add_row([
             runner.name.to_string(),
-            state(runner.state).to_owned(),
+            words::state(runner.state).to_owned(),
             runner.repository.clone(),
             or_dash(placed.map(|placed| placed.instance.to_string())),
             or_dash(placed.map(|placed| format!("{} in {}", placed.instance_type, placed.zone))),

@@ -14,13 +14,13 @@ use dayfly_core::record::RunnerState;
 use super::super::fis::{Experiment, Injector, Order};
 use super::super::records::Records;
 use super::super::seen::{Again, Seen, Watched};
-use super::super::stop::Stop;
 use super::super::{Patience, Round, list};
 use super::cases::{NOON, busy, gone, on_demand};
 use crate::Ending;
 use crate::error::Error;
 use crate::output::Output;
 use crate::stack::tests::stack;
+use crate::stop::Stop;
 
 /// The table: one runner, and what is seen of it look by look; the last look is seen for ever.
 struct Memory {

@@ -14,18 +14,23 @@ use crate::whole::{Pushed, assert_nothing_left, push, start, what_was_said};
 /// The command looks for so long at most; in the lab it is over in a minute.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// What `dayfly drill interruption` came to.
+/// What a command came to.
 struct Drill {
     status: Option<i32>,
     said: String,
     notes: String,
 }
 
-/// Runs the real command as the account's owner, who has nothing but the usual environment.
 async fn drill(lab: &Lab, arguments: &[&str]) -> Drill {
+    dayfly(lab, &["drill", "interruption"], arguments).await
+}
+
+/// Runs the real command as the account's owner, who has nothing but the usual environment.
+async fn dayfly(lab: &Lab, command: &[&str], arguments: &[&str]) -> Drill {
     let owner = Credentials::owner();
     let output = Command::new(built(&binaries().unwrap(), "dayfly").unwrap())
-        .args(["drill", "interruption", "--stack", STACK, "--region", REGION])
+        .args(command)
+        .args(["--stack", STACK, "--region", REGION])
         .args(arguments)
         .env_clear()
         .env("AWS_ENDPOINT_URL", lab.aws().endpoint())
@@ -66,6 +71,17 @@ async fn an_interruption_is_sent_and_its_healing_told(lab: &Lab) {
     assert_eq!(list.status, Some(0), "{}", list.notes);
     let line = list.said.lines().find(|line| line.contains(&runner));
     assert!(line.is_some_and(|line| line.ends_with("spot")), "{}", list.said);
+
+    let status = dayfly(lab, &["status"], &["--json"]).await;
+    assert_eq!(status.status, Some(0), "{}", status.notes);
+    let shown: serde_json::Value = serde_json::from_str(&status.said).unwrap();
+    let rows = shown["runners"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["runner"] == *runner);
+    let row = row.unwrap_or_else(|| panic!("{runner} is not shown: {shown}"));
+    assert_eq!(
+        (&row["state"], &row["instance"]["price_per_hour"]),
+        (&"busy".into(), &158_000.into())
+    );
 
     let done = drill(lab, &["--runner", &runner]).await;
     assert_eq!(done.status, Some(0), "{}\n{}", done.said, done.notes);

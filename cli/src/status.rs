@@ -1,0 +1,263 @@
+//! `dayfly status`: what lives and what waits, and what an hour of it costs.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use clap::Args;
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table as Lines};
+use dayfly_core::capacity::InstanceLifecycle;
+use dayfly_core::ids::{InstanceId, InstanceType, JobKey, Repository, RunnerName, Zone};
+use dayfly_core::machines::Table as Machines;
+use dayfly_core::money::MicroDollars;
+use dayfly_core::record::{Job, JobState, Record, Runner, RunnerState};
+use dayfly_core::time::Timestamp;
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::output::Output;
+use crate::stack::Stack;
+use crate::stop::Stop;
+use crate::table::Table;
+use crate::{Ending, Place, aws, words};
+
+/// Show the runners that live, the jobs that wait, and what an hour of it costs.
+///
+/// The price is what EC2 asked for the instance when it was launched, without its disk and address. It needs
+/// the rights `cloudformation:DescribeStacks`, and `dynamodb:Query` on the table's index.
+///
+/// Exit status: 0, or 2 if it could not be read.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    /// Look again every five seconds, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+    /// JSON in place of text, a line for each look
+    #[arg(long)]
+    json: bool,
+}
+
+/// The pause between two looks.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What makes a terminal forget what it shows.
+const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+
+/// Carries the command out.
+///
+/// # Errors
+/// If there is no such stack, or its table cannot be read.
+pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<Ending, Error> {
+    let aws = aws::config(arguments.place.region.as_deref()).await?;
+    let stack = Stack::find(&aws, &arguments.place).await?;
+    let table = Table::new(&aws, stack.output("TableName")?);
+    let machines = Machines::embedded()?;
+    let is_screen = arguments.watch && !arguments.json && std::io::stdout().is_terminal();
+    let mut stop = Stop::on_ctrl_c();
+    loop {
+        let report = Report::of(&table.live().await?, machines);
+        let told = if arguments.json {
+            serde_json::to_string(&report).map_err(std::io::Error::from)?
+        } else {
+            report.words(words::now())
+        };
+        output.result(format_args!("{}{told}", if is_screen { CLEAR } else { "" }))?;
+        if !arguments.watch || stop.comes_within(LOOK).await {
+            return Ok(Ending::Done);
+        }
+    }
+}
+
+/// What there is.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// The runners that are not gone, by their names.
+    runners: Vec<Row>,
+    /// The jobs that have no runner yet.
+    waiting: Vec<Waiting>,
+    /// What an hour of the instances costs whose price is known, in micro-dollars.
+    per_hour: MicroDollars,
+}
+
+/// A runner.
+#[derive(Debug, Serialize)]
+struct Row {
+    runner: RunnerName,
+    state: RunnerState,
+    /// Since when it is in that state, in milliseconds since 1970.
+    since: Timestamp,
+    repository: Repository,
+    /// The job that it runs or ran; nothing before.
+    job: Option<JobKey>,
+    instance: Option<Placed>,
+}
+
+/// An instance.
+#[derive(Debug, Serialize)]
+struct Placed {
+    id: InstanceId,
+    instance_type: InstanceType,
+    zone: Zone,
+    lifecycle: InstanceLifecycle,
+    /// In micro-dollars, if it is known.
+    price_per_hour: Option<MicroDollars>,
+    /// When EC2 launched it, in milliseconds since 1970.
+    launched_at: Timestamp,
+}
+
+/// A job that waits.
+#[derive(Debug, Serialize)]
+struct Waiting {
+    job: JobKey,
+    repository: Repository,
+    name: String,
+    /// When it was queued, in milliseconds since 1970.
+    since: Timestamp,
+}
+
+impl Report {
+    fn of(records: &[Record], machines: &Machines) -> Self {
+        let mut runners: Vec<Row> = records
+            .iter()
+            .filter_map(|record| match record {
+                Record::Runner(runner) => Some(Row::of(runner, machines)),
+                _ => None,
+            })
+            .collect();
+        runners.sort_by(|one, other| one.runner.cmp(&other.runner));
+        let mut waiting: Vec<Waiting> = records
+            .iter()
+            .filter_map(|record| match record {
+                Record::Job(job) if job.state == JobState::Queued => Some(Waiting::of(job)),
+                _ => None,
+            })
+            .collect();
+        waiting.sort_by_key(|job| job.since);
+        let prices = runners.iter().filter_map(|row| row.instance.as_ref()?.price_per_hour);
+        Self {
+            per_hour: prices.sum(),
+            runners,
+            waiting,
+        }
+    }
+
+    fn words(&self, now: Timestamp) -> String {
+        let mut parts = Vec::new();
+        if !self.runners.is_empty() {
+            parts.push(self.table(now));
+        }
+        let runners = counted(self.runners.len(), "runner", "lives", "live");
+        parts.push(format!("{runners}, for {}/h", self.per_hour));
+        if !self.waiting.is_empty() {
+            let jobs = counted(self.waiting.len(), "job", "waits", "wait");
+            let each = self.waiting.iter().map(|job| {
+                let Waiting {
+                    repository,
+                    name,
+                    since,
+                    ..
+                } = job;
+                format!("  {repository} `{name}`, for {}", span(now.since(*since)))
+            });
+            parts.push(format!("{jobs}:\n{}", each.collect::<Vec<_>>().join("\n")));
+        }
+        parts.join("\n")
+    }
+
+    fn table(&self, now: Timestamp) -> String {
+        let mut lines = Lines::new();
+        lines.load_style(NOTHING).set_header([
+            "runner",
+            "state",
+            "for",
+            "repository",
+            "instance",
+            "where",
+            "bought",
+            "$/h",
+        ]);
+        for row in &self.runners {
+            let placed = row.instance.as_ref();
+            let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+            lines.add_row([
+                row.runner.to_string(),
+                words::state(row.state).to_owned(),
+                span(now.since(row.since)),
+                row.repository.to_string(),
+                or_dash(placed.map(|placed| placed.id.to_string())),
+                or_dash(placed.map(|placed| format!("{} in {}", placed.instance_type, placed.zone))),
+                or_dash(placed.map(|placed| placed.lifecycle.to_string())),
+                or_dash(
+                    placed
+                        .and_then(|placed| placed.price_per_hour)
+                        .map(|price| price.to_string()),
+                ),
+            ]);
+        }
+        for column in [2, 7] {
+            if let Some(column) = lines.column_mut(column) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        lines.trim_fmt()
+    }
+}
+
+impl Row {
+    fn of(runner: &Runner, machines: &Machines) -> Self {
+        let instance = runner.launched.as_ref().map(|launched| Placed {
+            id: launched.instance.clone(),
+            instance_type: launched.instance_type.clone(),
+            zone: launched.zone.clone(),
+            lifecycle: launched.lifecycle,
+            price_per_hour: launched.price_per_hour.or_else(|| {
+                let on_demand = launched.lifecycle == InstanceLifecycle::OnDemand;
+                let known = machines.get(&launched.instance_type).filter(|_| on_demand);
+                known.and_then(|machine| machine.price)
+            }),
+            launched_at: launched.at,
+        });
+        Self {
+            runner: runner.name.clone(),
+            state: runner.state,
+            since: runner.since,
+            repository: runner.repository.clone(),
+            job: runner.job,
+            instance,
+        }
+    }
+}
+
+impl Waiting {
+    fn of(job: &Job) -> Self {
+        Self {
+            job: job.key,
+            repository: job.repository.clone(),
+            name: job.name.clone(),
+            since: job.queued_at,
+        }
+    }
+}
+
+fn counted(count: usize, noun: &str, one: &str, many: &str) -> String {
+    match count {
+        0 => format!("no {noun} {one}"),
+        1 => format!("1 {noun} {one}"),
+        _ => format!("{count} {noun}s {many}"),
+    }
+}
+
+/// A span, to the second or the minute.
+fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds}s"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
+        (hours, minutes, _) => format!("{hours}h{minutes:02}m"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

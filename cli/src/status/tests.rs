@@ -1,0 +1,90 @@
+use dayfly_core::config::Config;
+use dayfly_core::deadlines::Deadlines;
+use dayfly_core::decide::launch;
+use dayfly_core::event::JobEvent;
+use dayfly_core::ids::{DeliveryId, ImageId, InstallationId, JobId, RunAttempt, RunId};
+use dayfly_core::record::{LaunchPlan, Launched, Rung};
+
+use super::*;
+
+const NOON: Timestamp = Timestamp::from_seconds(43_200);
+
+fn job(id: u64) -> Job {
+    launch::new_job(&JobEvent {
+        delivery: DeliveryId::new("1"),
+        received_at: NOON,
+        created_at: Some(NOON),
+        installation: InstallationId(7),
+        repository: "octo/gpu".parse().unwrap(),
+        job: JobId(id),
+        run: RunId(22),
+        attempt: RunAttempt(1),
+        name: "train".to_owned(),
+        head_sha: "abc".to_owned(),
+        labels: Vec::new(),
+        runner_name: None,
+        runner_id: None,
+        conclusion: None,
+    })
+}
+
+/// A runner on an instance bought like this, as launch and check-in make it.
+fn runner(id: u64, lifecycle: InstanceLifecycle, price: Option<u64>) -> Record {
+    let spec = Config::built_in().unwrap().runners.remove(0);
+    let rung = Rung {
+        spec,
+        image: ImageId::new("ami-01234567"),
+        root_device: "/dev/sda1".to_owned(),
+        lifecycle,
+    };
+    let plan = LaunchPlan::new(rung, Vec::new());
+    let (_, mut runner) = launch::claim(job(id), plan, NOON, &Deadlines::default());
+    runner.state = RunnerState::Busy;
+    runner.launched = Some(Launched {
+        instance: InstanceId::new(format!("i-{id}")),
+        instance_type: InstanceType::new("g4dn.xlarge"),
+        zone: Zone::new("eu-west-1a"),
+        lifecycle,
+        price_per_hour: price.map(MicroDollars),
+        at: NOON,
+    });
+    runner.into()
+}
+
+fn told(records: &[Record]) -> String {
+    let report = Report::of(records, Machines::embedded().unwrap());
+    let text = report.words(NOON.after(Duration::from_secs(3725)));
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.join("\n")
+}
+
+#[test]
+fn what_lives_and_what_waits_is_shown_with_what_an_hour_of_it_costs() {
+    let records = [
+        runner(12, InstanceLifecycle::OnDemand, None),
+        runner(11, InstanceLifecycle::Spot, Some(158_000)),
+        job(13).into(),
+    ];
+    insta::assert_snapshot!(told(&records));
+}
+
+#[test]
+fn where_nothing_lives_that_is_said() {
+    assert_eq!(told(&[]), "no runner lives, for $0.00/h");
+}
+
+#[test]
+fn as_json_prices_are_micro_dollars() {
+    let records = [runner(11, InstanceLifecycle::Spot, Some(158_000))];
+    let report = serde_json::to_value(Report::of(&records, Machines::embedded().unwrap())).unwrap();
+    assert_eq!(report["per_hour"], 158_000);
+    assert_eq!(report["runners"][0]["instance"]["price_per_hour"], 158_000);
+    assert_eq!(report["runners"][0]["state"], "busy");
+}
+
+#[test]
+fn spans_are_told_to_what_matters() {
+    for (seconds, expected) in [(7, "7s"), (67, "1m07s"), (3725, "1h02m")] {
+        assert_eq!(span(Duration::from_secs(seconds)), expected);
+    }
+}

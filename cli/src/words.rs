@@ -1,0 +1,26 @@
+//! What several commands say alike.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use dayfly_core::record::RunnerState;
+use dayfly_core::time::Timestamp;
+
+/// A runner's state.
+pub(crate) fn state(state: RunnerState) -> &'static str {
+    match state {
+        RunnerState::Requested => "requested",
+        RunnerState::Launched => "launched",
+        RunnerState::Enrolled => "waits for a job",
+        RunnerState::Busy => "runs a job",
+        RunnerState::Draining => "drains",
+        RunnerState::Done => "done",
+        RunnerState::Lost => "lost",
+        RunnerState::Gone => "gone",
+    }
+}
+
+/// This moment.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
