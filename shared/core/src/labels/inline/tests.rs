@@ -89,6 +89,7 @@ fn what_cannot_be_read_is_told_with_its_column_and_what_is_allowed() {
         "dayfly/gpu=t4/arch=riscv",
         "dayfly/type=g5",
         "dayfly/type=g5.3xlarge",
+        "dayfly/type=g5.xlarge-",
         "dayfly/type=g5.xlarge+g5g.xlarge",
         "dayfly/type=g5.xlarge/vram=24GiB",
         "dayfly/spot=only",

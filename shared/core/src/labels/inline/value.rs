@@ -170,9 +170,10 @@ fn types(value: &str) -> Result<Vec<InstanceType>, Wrong> {
 }
 
 fn is_type_name(text: &str) -> bool {
+    let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let plain = |part: &str| {
-        let mut bytes = part.bytes();
-        !part.is_empty() && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        let ends = [part.bytes().next(), part.bytes().last()];
+        ends.into_iter().all(|end| end.is_some_and(is_word)) && part.bytes().all(|b| is_word(b) || b == b'-')
     };
     text.split_once('.')
         .is_some_and(|(family, size)| plain(family) && plain(size))
