@@ -19,11 +19,9 @@ use crate::promises::{
 };
 use crate::sim::{Happening, Sim};
 
-/// How long it may take to say that a job is given up.
-const TOLD: Duration = Duration::from_mins(2);
-
-/// How long if something stood in the way meanwhile: it may be tried again after as long as a pause.
-const TOLD_THOUGH: Duration = Duration::from_mins(20);
+/// How long it may take to say that a job is given up: what stood in the way may be tried again after
+/// as long as a pause.
+const TOLD: Duration = Duration::from_mins(20);
 
 impl Sim {
     /// What is looked at twice a minute.
@@ -241,12 +239,7 @@ impl Sim {
                 let of_it = check.job == Some(key) || (check.job.is_none() && names(&check.said.text));
                 of_it && check.said.conclusion == Some(CheckConclusion::Failure)
             });
-            let late = |since: Timestamp| {
-                let age = self.now().since(since);
-                let nothing_was_out = self.calm_for(&[CONTROL, GITHUB]) > age;
-                let limit = if nothing_was_out { TOLD } else { TOLD_THOUGH };
-                self.overdue(age, limit, &[CONTROL, GITHUB])
-            };
+            let late = |since: Timestamp| self.overdue(self.now().since(since), TOLD, &[CONTROL, GITHUB]);
             !told && since.is_some_and(late)
         });
         let why = silent.map(|job| format!("job {} is given up, and nobody was told", job.id));
