@@ -50,45 +50,32 @@ pub struct Told {
     pub runner: String,
 }
 
-/// A hook that runs.
-#[derive(Debug)]
-pub struct Hook {
-    script: Script,
-}
-
-impl Hook {
-    /// Starts the hook `text`, beside the process `step` of the job. How it ends goes to `events`.
-    ///
-    /// # Errors
-    /// The user is unknown, the hook cannot be written, or bash does not start.
-    pub fn start(
-        settings: &Settings,
-        text: &str,
-        told: &Told,
-        step: Option<i32>,
-        events: UnboundedSender<Event>,
-    ) -> io::Result<Self> {
-        let account = Account::find(settings.runner_user.as_deref())?;
-        let file = settings.state_dir.join("on-interruption.sh");
-        write_private(&file, text, account.as_ref().map(Account::owner))?;
-        let mut command = Command::new("bash");
-        command
-            .args(["-c", WRAPPER, "on_interruption"])
-            .arg(hooks::job_environment(&settings.state_dir))
-            .arg(&file)
-            .arg(step.map(|step| step.to_string()).unwrap_or_default())
-            .args([&told.at, &told.limit.as_secs().to_string(), &told.runner])
-            .current_dir(&settings.runner_dir);
-        account::confine(&mut command, account.as_ref());
-        let (script, child) = Script::start(&mut command)?;
-        tokio::spawn(watch(script, child, events));
-        Ok(Self { script })
-    }
-
-    /// Ends the hook and what it started.
-    pub fn kill(&self) {
-        self.script.kill();
-    }
+/// Starts the hook `text`, beside the process `step` of the job. How it ends goes to `events`.
+///
+/// # Errors
+/// The user is unknown, the hook cannot be written, or bash does not start.
+pub(crate) fn start(
+    settings: &Settings,
+    text: &str,
+    told: &Told,
+    step: Option<i32>,
+    events: UnboundedSender<Event>,
+) -> io::Result<Script> {
+    let account = Account::find(settings.runner_user.as_deref())?;
+    let file = settings.state_dir.join("on-interruption.sh");
+    write_private(&file, text, account.as_ref().map(Account::owner))?;
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", WRAPPER, "on_interruption"])
+        .arg(hooks::job_environment(&settings.state_dir))
+        .arg(&file)
+        .arg(step.map(|step| step.to_string()).unwrap_or_default())
+        .args([&told.at, &told.limit.as_secs().to_string(), &told.runner])
+        .current_dir(&settings.runner_dir);
+    account::confine(&mut command, account.as_ref());
+    let (script, child) = Script::start(&mut command)?;
+    tokio::spawn(watch(script, child, events));
+    Ok(script)
 }
 
 async fn watch(script: Script, mut child: Child, events: UnboundedSender<Event>) {

@@ -25,46 +25,33 @@ const LONGEST_LINE: usize = 160;
 /// So much of all of them.
 const MOST_WORDS: usize = 800;
 
-/// A startup script that runs.
-#[derive(Debug)]
-pub struct Startup {
-    script: Script,
-}
-
-impl Startup {
-    /// Starts the script `text` with `env` on top of what the agent passes on. How it ends goes to `events`.
-    ///
-    /// # Errors
-    /// The script cannot be written, or bash does not start.
-    pub fn start(
-        settings: &Settings,
-        text: &str,
-        env: &BTreeMap<String, String>,
-        events: UnboundedSender<Event>,
-    ) -> io::Result<Self> {
-        fs::create_dir_all(&settings.state_dir)?;
-        let file = settings.state_dir.join("startup.sh");
-        write_private(&file, text, None)?;
-        let mut command = Command::new("bash");
-        command.arg(&file).current_dir(&settings.runner_dir);
-        account::confine(&mut command, None);
-        if std::env::var_os("HOME").is_none() && account::is_root(None) {
-            // What starts programs at boot does not always say so, and many need it.
-            command.env("HOME", "/root");
-        }
-        if let Some(region) = &settings.region {
-            command.env("AWS_REGION", region);
-        }
-        command.envs(env);
-        let (script, child) = Script::start(&mut command)?;
-        tokio::spawn(watch(script, child, events));
-        Ok(Self { script })
+/// Starts the script `text` with `env` on top of what the agent passes on. How it ends goes to `events`.
+///
+/// # Errors
+/// The script cannot be written, or bash does not start.
+pub(crate) fn start(
+    settings: &Settings,
+    text: &str,
+    env: &BTreeMap<String, String>,
+    events: UnboundedSender<Event>,
+) -> io::Result<Script> {
+    fs::create_dir_all(&settings.state_dir)?;
+    let file = settings.state_dir.join("startup.sh");
+    write_private(&file, text, None)?;
+    let mut command = Command::new("bash");
+    command.arg(&file).current_dir(&settings.runner_dir);
+    account::confine(&mut command, None);
+    if std::env::var_os("HOME").is_none() && account::is_root(None) {
+        // What starts programs at boot does not always say so, and many need it.
+        command.env("HOME", "/root");
     }
-
-    /// Ends the script and what it started.
-    pub fn kill(&self) {
-        self.script.kill();
+    if let Some(region) = &settings.region {
+        command.env("AWS_REGION", region);
     }
+    command.envs(env);
+    let (script, child) = Script::start(&mut command)?;
+    tokio::spawn(watch(script, child, events));
+    Ok(script)
 }
 
 async fn watch(script: Script, mut child: Child, events: UnboundedSender<Event>) {

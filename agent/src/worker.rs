@@ -24,13 +24,13 @@ use dayfly_core::time::Timestamp;
 
 use crate::checkin::{Checkin, CheckinError};
 use crate::imds::{Imds, ImdsError};
-use crate::interruption::{Hook, Told};
+use crate::interruption::{self, Told};
 use crate::machine::{Action, Event, JitConfig, State, decide};
 use crate::notice;
 use crate::runner::Runner;
+use crate::script::Script;
 use crate::settings::Settings;
-use crate::startup::Startup;
-use crate::{hooks, log, poweroff};
+use crate::{hooks, log, poweroff, startup};
 
 /// The worker's name in the list of processes.
 pub const WORKER: &CStr = c"dayfly-worker";
@@ -200,8 +200,8 @@ struct Shell {
     reports: JoinSet<()>,
     runner: Option<Runner>,
     claimed: Arc<OnceLock<Claimed>>,
-    hook: Option<Hook>,
-    startup: Option<Startup>,
+    hook: Option<Script>,
+    startup: Option<Script>,
 }
 
 /// What a claim was answered with, as far as it is nothing to decide on.
@@ -291,7 +291,7 @@ impl Shell {
                 startup_script: Some(text),
                 env,
                 ..
-            }) => Startup::start(&self.settings, text, env, self.events.clone()),
+            }) => startup::start(&self.settings, text, env, self.events.clone()),
             _ => Err(std::io::Error::other("there is none")),
         };
         match started {
@@ -349,7 +349,7 @@ impl Shell {
             runner: runner.clone(),
         };
         let step = self.runner.as_ref().and_then(Runner::step);
-        match Hook::start(&self.settings, text, &told, step, self.events.clone()) {
+        match interruption::start(&self.settings, text, &told, step, self.events.clone()) {
             Ok(hook) => self.hook = Some(hook),
             Err(error) => {
                 log::warn("hook_not_started", &error.to_string(), &[]);

@@ -127,7 +127,7 @@ pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Resul
 async fn list(stack: &Stack, records: &impl Records, json: bool, output: &mut Output<'_>) -> Result<Ending, Error> {
     let live = records.live().await?;
     if json {
-        output.result(serde_json::to_string_pretty(&live).map_err(std::io::Error::from)?)?;
+        output.json(&live)?;
     } else if live.is_empty() {
         output.result(format_args!(
             "No runner lives in the stack `{}` in {}: push something that runs on one, and come back.",

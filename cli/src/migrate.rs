@@ -58,7 +58,7 @@ pub fn run(arguments: &Arguments, look: Look, output: &mut Output<'_>) -> Result
             all,
             findings: &reading.findings,
         };
-        output.result(serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?)?;
+        output.json(&report)?;
         return written
             .map(|_| ending)
             .ok_or_else(|| Error::NothingToMigrate(arguments.file.clone()));

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 /// Results on one side, for people and pipes; notes of what is being done on the other.
 pub struct Output<'a> {
     results: &'a mut dyn Write,
@@ -22,6 +24,15 @@ impl<'a> Output<'a> {
     pub fn result(&mut self, text: impl fmt::Display) -> io::Result<()> {
         writeln!(self.results, "{text}")?;
         self.results.flush()
+    }
+
+    /// Prints a result for programs.
+    ///
+    /// # Errors
+    /// If nobody takes it.
+    pub fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
+        let text = serde_json::to_string_pretty(value)?;
+        self.result(text)
     }
 
     /// Says what is being done, so that nobody wonders while it takes its time.

@@ -86,7 +86,7 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<Endi
         Err(nothing) => Report::nothing(nothing.to_string(), table),
     };
     if arguments.json {
-        output.result(serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?)?;
+        output.json(&report)?;
     } else {
         report.tell(output)?;
     }

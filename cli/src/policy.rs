@@ -131,8 +131,7 @@ impl Report {
 
     fn tell(&self, json: bool, output: &mut Output<'_>) -> Result<Ending, Error> {
         if json {
-            let text = serde_json::to_string_pretty(self).map_err(std::io::Error::from)?;
-            output.result(text)?;
+            output.json(self)?;
         } else {
             output.result(self.words())?;
         }

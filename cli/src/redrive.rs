@@ -112,8 +112,7 @@ async fn redrive(
 
 fn tell(report: &Report, json: bool, output: &mut Output<'_>) -> Result<(), Error> {
     if json {
-        let text = serde_json::to_string_pretty(report).map_err(std::io::Error::from)?;
-        output.result(text)?;
+        output.json(report)?;
         return Ok(());
     }
     if !report.messages.is_empty() {

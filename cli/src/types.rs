@@ -214,7 +214,7 @@ fn matching(table: &Table, wants: &Wants) -> Result<Vec<Row>, NoMatch> {
 pub(crate) fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<Ending, Error> {
     let report = Report::new(Table::embedded()?, &arguments.wants()?);
     if arguments.json {
-        output.result(serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?)?;
+        output.json(&report)?;
     } else if let Some(none) = &report.none {
         output.note(none)?;
     } else {

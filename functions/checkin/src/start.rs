@@ -6,7 +6,7 @@ use dayfly_core::decide::{entries, rerun};
 use dayfly_core::ids::{InstanceId, RunKey};
 use dayfly_core::record::{Runner, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{Asked, Hindrance, NoPolicy, Who, attempt_before, load_files};
+use dayfly_lifecycle::{Asked, Hindrance, Who, attempt_before, load_files};
 use dayfly_ports::{ApiErrorKind, Bus, GitHub, Parameters, Store};
 
 use crate::claim::scope;
@@ -32,56 +32,46 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
         if runner.was_launched_for(run) {
             return Ok(StartAnswer::default());
         }
-        let refusal = self.refusal(&runner, run, now).await?;
+        let refusal = match self.may_start(&runner, run, now).await {
+            Ok(()) => None,
+            Err(Hindrance::Refused(why)) => Some(why),
+            Err(Hindrance::Unavailable(error, wait)) => return Err(Denied::Unavailable(error, wait)),
+        };
         tracing::info!(%run, launched_for = %runner.run, refusal, "another run's job starts on the runner");
         Ok(StartAnswer { refusal })
     }
 
-    async fn refusal(&self, runner: &Runner, run: RunKey, now: Timestamp) -> Result<Option<String>, Denied> {
-        let policy = match self.policies.current(&self.parameters, now).await {
-            Err(error @ NoPolicy::Unusable { .. }) => return Ok(Some(error.to_string())),
-            Err(error @ NoPolicy::Unavailable(_)) => return Err(Denied::Unavailable(error.to_string(), None)),
-            Ok(policy) => policy,
-        };
+    /// Whether the policy and the repository's files let a job of the run have the runner.
+    async fn may_start(&self, runner: &Runner, run: RunKey, now: Timestamp) -> Result<(), Hindrance> {
+        let policy = self.policies.current(&self.parameters, now).await?;
+        let before = attempt_before(&self.store, run).await.map_err(Hindrance::unavailable)?;
         let scope = scope(runner);
         let mut who = Who::of(Asked {
             scope: &scope,
             run,
             labels: &runner.labels,
-            ours: attempt_before(&self.store, run)
-                .await?
-                .is_some_and(|before| rerun::is_ours(&before)),
+            ours: before.as_ref().is_some_and(rerun::is_ours),
         });
         match self.policies.admit(&self.github, &policy, &mut who, now).await {
-            Ok(Ok(())) => {}
-            Ok(Err(refused)) => return Ok(Some(refused.to_string())),
-            Err(error) if error.kind == ApiErrorKind::NotFound => return Ok(Some(NO_SUCH_RUN.to_owned())),
-            Err(error) => return Err(Denied::Unavailable(error.to_string(), error.wait())),
+            Err(error) if error.kind == ApiErrorKind::NotFound => return Err(Hindrance::refused(NO_SUCH_RUN)),
+            judged => judged?.map_err(Hindrance::refused)?,
         }
-        match self.may_use(runner, &mut who, now).await {
-            Ok(used) => Ok(used.err()),
-            Err(Hindrance::Refused(why)) => Ok(Some(why)),
-            Err(Hindrance::Unavailable(error, wait)) => Err(Denied::Unavailable(error, wait)),
-        }
+        self.may_use(runner, &mut who, now).await
     }
 
-    /// Whether the repository's files let whoever asks use the runner, and if not, why.
-    async fn may_use(
-        &self,
-        runner: &Runner,
-        who: &mut Who<'_>,
-        now: Timestamp,
-    ) -> Result<Result<(), String>, Hindrance> {
+    /// Whether the repository's files let whoever asks use the runner.
+    async fn may_use(&self, runner: &Runner, who: &mut Who<'_>, now: Timestamp) -> Result<(), Hindrance> {
         let is_inline = matches!(entries::inline(&runner.labels), Ok(Some(_)));
         let files = match load_files(&self.store, &self.github, who.asked.scope, None, now).await {
             // What is wrong with a file that the job does not ask for is none of its concern.
-            Err(Hindrance::Refused(_)) if is_inline => return Ok(Ok(())),
+            Err(Hindrance::Refused(_)) if is_inline => return Ok(()),
             files => files?,
         };
         who.may_ask(&self.github, &files).await?;
         if is_inline {
-            return Ok(Ok(()));
+            return Ok(());
         }
-        who.may_use(&self.github, &files, &runner.plan.spec().name).await
+        let used = who.may_use(&self.github, &files, &runner.plan.spec().name).await?;
+        used.map_err(Hindrance::Refused)
     }
 }

@@ -39,11 +39,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 Ok(None)
             };
         }
-        match self.policies.admit(&self.github, &policy, &mut who, now).await {
-            Ok(judged) => judged.map_err(Hindrance::refused)?,
-            // A run that is not there is over, which the next look finds.
-            Err(error) => return Err(Hindrance::Unavailable(error.to_string(), error.wait())),
-        }
+        // A run that is not there is over, which the next look finds.
+        let judged = self.policies.admit(&self.github, &policy, &mut who, now).await?;
+        judged.map_err(Hindrance::refused)?;
         let ladder = self.ladder(job, &entries, &policy, previous.as_ref(), now).await?;
         self.with_images(job, ladder, now).await
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use dayfly_ports::ApiError;
+
 use crate::NoPolicy;
 
 /// Why something that a job asks for is not to be had, or cannot be told now.
@@ -36,5 +38,11 @@ impl From<NoPolicy> for Hindrance {
             NoPolicy::Unusable { .. } => Self::refused(error),
             NoPolicy::Unavailable(_) => Self::unavailable(error),
         }
+    }
+}
+
+impl From<ApiError> for Hindrance {
+    fn from(error: ApiError) -> Self {
+        Self::Unavailable(error.to_string(), error.wait())
     }
 }

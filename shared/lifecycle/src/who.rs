@@ -81,7 +81,7 @@ impl<'a> Who<'a> {
             Err(Untold::Forbidden(error, needed)) => Ok(Err(format!(
                 "who asks for the job, and may use its runner, cannot be told: {error}. It takes {needed}"
             ))),
-            Err(Untold::Unavailable(error)) => Err(Hindrance::Unavailable(error.to_string(), error.wait())),
+            Err(Untold::Unavailable(error)) => Err(error.into()),
         }
     }
 }

@@ -72,7 +72,7 @@ impl<S: Store, G: GitHub> Kept<'_, S, G> {
             ApiErrorKind::NotFound
             | ApiErrorKind::BadRequest
             | ApiErrorKind::RateLimited(_)
-            | ApiErrorKind::Unavailable => Hindrance::Unavailable(error.to_string(), error.wait()),
+            | ApiErrorKind::Unavailable => error.into(),
         })?;
         let fresh = CachedConfig {
             repository: repository.clone(),

@@ -7,7 +7,7 @@ use dayfly_core::decide::admission::{Head, Origin, Pull, Review, ReviewState};
 use dayfly_core::event::{Conclusion, Event, JobEvent};
 use dayfly_core::ids::{InstallationId, InstanceId, JobId, RunAttempt, RunId, RunKey};
 use dayfly_core::labels::Label;
-use dayfly_core::policy::FRESH;
+use dayfly_core::policy::{FRESH, Policy};
 use dayfly_core::record::{Ending, JobState, Rerun};
 use dayfly_lifecycle::{Asked, Policies, Who};
 use dayfly_ports::{Scope, Store};
@@ -291,29 +291,13 @@ fn what_was_admitted_is_remembered_and_a_policy_that_cannot_be_read_again_goes_o
         ours: false,
     };
     let (world, now) = (&stage.world, stage.now());
+    let admitted = async |policy: &Policy, run, at| policies.admit(world, policy, &mut Who::of(asked(run)), at).await;
     world.run(async {
         let policy = policies.current(world, now).await.unwrap();
-        assert!(
-            policies
-                .admit(world, &policy, &mut Who::of(asked(1)), now)
-                .await
-                .unwrap()
-                .is_ok()
-        );
+        assert!(admitted(&policy, 1, now).await.unwrap().is_ok());
         world.break_down("run_origin");
-        assert!(
-            policies
-                .admit(world, &policy, &mut Who::of(asked(1)), now)
-                .await
-                .unwrap()
-                .is_ok()
-        );
-        assert!(
-            policies
-                .admit(world, &policy, &mut Who::of(asked(2)), now)
-                .await
-                .is_err()
-        );
+        assert!(admitted(&policy, 1, now).await.unwrap().is_ok());
+        assert!(admitted(&policy, 2, now).await.is_err());
 
         world.break_down("read");
         let later = now.after(2 * FRESH);
@@ -325,10 +309,7 @@ fn what_was_admitted_is_remembered_and_a_policy_that_cannot_be_read_again_goes_o
         assert_ne!(other.digest, policy.digest);
         world.break_down("run_origin");
         assert!(
-            policies
-                .admit(world, &other, &mut Who::of(asked(1)), later)
-                .await
-                .is_err(),
+            admitted(&other, 1, later).await.is_err(),
             "what another policy admitted"
         );
     });

@@ -96,7 +96,7 @@ proptest::proptest! {
     #[test]
     fn any_texts_of_a_runner_are_written_as_they_are_read(
         name in "\\PC{1,40}", label in "[^,\\pC]{1,20}", script in "(\\PC|[\\n\\t\"\\\\]){0,60}",
-        variable in "[A-Z_]{1,3}", text in "\\PC{0,20}|true|~|0x1|1e3|- a|#|a: b|\\[|null|1_000",
+        variable in "V[A-Z_]{0,3}", text in "\\PC{0,20}|true|~|0x1|1e3|- a|#|a: b|\\[|null|1_000",
     ) {
         proptest::prop_assume!(!name.trim().is_empty() && label.trim() == label && !label.to_lowercase().starts_with("dayfly/"));
         let mut config = Config::built_in().unwrap();
