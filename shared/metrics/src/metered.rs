@@ -1,0 +1,121 @@
+//! The table, with what is written into it told as metrics.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use dayfly_core::ids::{QueueId, RunKey};
+use dayfly_core::record::{BucketId, Change, Notice, Record, RecordId, Stored, Version, Waiting};
+use dayfly_core::time::Timestamp;
+use dayfly_ports::{Draw, Store, StoreError};
+
+use crate::changes::{Moved, of_changes};
+
+/// So many records are remembered at most: many more than one event concerns. Of one that is forgotten too
+/// early nothing is told.
+const REMEMBERED: usize = 4096;
+
+/// A table that tells what becomes of the records in it, once a write is answered. It reads nothing for that:
+/// a write names the version that it was decided on, and whoever decided had read it here.
+#[derive(Debug)]
+pub struct Metered<S> {
+    store: S,
+    known: Mutex<HashMap<RecordId, Stored<Record>>>,
+}
+
+impl<S> Metered<S> {
+    /// A table that is told of.
+    pub fn new(store: S) -> Self {
+        Self {
+            store,
+            known: Mutex::default(),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<RecordId, Stored<Record>>> {
+        // Nothing is left half done while it is locked.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, stored: &Stored<Record>) {
+        // Nothing is told of the others.
+        if matches!(stored.record, Record::Job(_) | Record::Runner(_) | Record::Run(_)) {
+            let mut known = self.known();
+            if known.len() >= REMEMBERED {
+                known.clear();
+            }
+            known.insert(stored.record.id(), stored.clone());
+        }
+    }
+
+    /// What the changes move, as far as it is known what was there before.
+    fn moved(&self, changes: &[Change]) -> Vec<Moved> {
+        let known = self.known();
+        let kept = changes.iter().filter(|change| !change.delete);
+        kept.filter_map(|change| {
+            let before = match change.expected {
+                None => None,
+                Some(version) => Some(known.get(&change.record.id()).filter(|it| it.version == version)?),
+            };
+            Some(Moved {
+                before: before.map(|stored| stored.record.clone()),
+                after: change.record.clone(),
+            })
+        })
+        .collect()
+    }
+
+    /// Tells what was written, and remembers it.
+    fn written(&self, moved: &[Moved], changes: &[Change]) {
+        let told = of_changes(moved, |id| self.known().get(id).map(|stored| stored.record.clone()));
+        for (metric, amount) in told {
+            metric.tell(amount);
+        }
+        for change in changes.iter().filter(|change| !change.delete) {
+            self.remember(&Stored {
+                record: change.record.clone(),
+                version: change.expected.map_or(Version::FIRST, Version::next),
+            });
+        }
+    }
+}
+
+impl<S: Store> Store for Metered<S> {
+    async fn load(&self, id: &RecordId) -> Result<Option<Stored<Record>>, StoreError> {
+        let loaded = self.store.load(id).await?;
+        if let Some(stored) = &loaded {
+            self.remember(stored);
+        }
+        Ok(loaded)
+    }
+
+    async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let moved = self.moved(&changes);
+        self.store.commit(changes.clone()).await?;
+        self.written(&moved, &changes);
+        Ok(())
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Stored<Record>>, StoreError> {
+        let due = self.store.due(now, limit).await?;
+        for stored in &due {
+            self.remember(stored);
+        }
+        Ok(due)
+    }
+
+    async fn draw(&self, bucket: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError> {
+        self.store.draw(bucket, latest, now).await
+    }
+
+    async fn anything_lives(&self) -> Result<bool, StoreError> {
+        self.store.anything_lives().await
+    }
+
+    async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<Waiting>>, StoreError> {
+        self.store.waiting(queue).await
+    }
+
+    async fn notices(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<Notice>>, StoreError> {
+        self.store.notices(run, limit).await
+    }
+}
