@@ -7,6 +7,7 @@ use dayfly_checkin::Function;
 use dayfly_function::clock;
 use dayfly_github::GitHubApp;
 use dayfly_lifecycle::Policies;
+use dayfly_metrics::Metered;
 use dayfly_parameters::SsmParameters;
 use dayfly_settings::Environment;
 use dayfly_store::DynamoTable;
@@ -20,7 +21,7 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::of_process();
     let aws = dayfly_aws::config()?;
     let function = &Function {
-        store: DynamoTable::new(&aws, environment.table()?),
+        store: Metered::new(DynamoTable::new(&aws, environment.table()?)),
         github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
         bus: EventBus::new(&aws, environment.bus()?),
         parameters: SsmParameters::new(&aws),

@@ -43,7 +43,10 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         tracing::info!(fleet = %call.record.id, count = runners.len(), queue = %call.record.queue, ?answer, "asked EC2 for instances");
         match answer {
             Ok(answer) => self.answered(call, runners, answer, now).await,
-            Err(error) if is_unclear(&error) => self.unclear(call, runners, error, now).await,
+            Err(error) if is_unclear(&error) => {
+                dayfly_metrics::launch_errors(call.record.rung.lifecycle, std::slice::from_ref(&error));
+                self.unclear(call, runners, error, now).await
+            }
             Err(error) => {
                 let answer = FleetAnswer {
                     instances: Vec::new(),
@@ -82,6 +85,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         now: Timestamp,
     ) -> Result<Vec<QueueId>, FlowError> {
         answer.errors = quota::explained(&self.quotas, self.region.as_str(), &call.record, answer.errors).await;
+        dayfly_metrics::launch_errors(call.record.rung.lifecycle, &answer.errors);
         memory::remember(&self.store, call.record.rung.lifecycle, &answer.errors, now).await;
         let repeated = call.version != dayfly_core::record::Version::FIRST;
         let is_unplaced = answer.instances.iter().any(|one| one.zone.is_none());

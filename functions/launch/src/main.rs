@@ -11,6 +11,7 @@ use dayfly_function::span;
 use dayfly_github::GitHubApp;
 use dayfly_launch::{Function, ImageCache, ZoneCache};
 use dayfly_lifecycle::Policies;
+use dayfly_metrics::Metered;
 use dayfly_parameters::SsmParameters;
 use dayfly_quotas::ServiceQuotas;
 use dayfly_schedule::MinuteSchedule;
@@ -25,7 +26,7 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::of_process();
     let aws = dayfly_aws::config()?;
     let function = &Function {
-        store: DynamoTable::new(&aws, environment.table()?),
+        store: Metered::new(DynamoTable::new(&aws, environment.table()?)),
         github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
         fleet: Ec2Fleet::new(&aws, environment.ec2()?),
         bus: EventBus::new(&aws, environment.bus()?),

@@ -80,6 +80,34 @@ pub(crate) fn read(status: StatusCode, headers: &HeaderMap, message: &str, now: 
     Limits { refused, shut }
 }
 
+/// How many calls are left of those that count together, once so many are gone that somebody may want to
+/// know: patrol alone never needs them.
+pub(crate) fn running_out(headers: &HeaderMap) -> Option<u64> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
+    let is_core = headers.get("x-ratelimit-resource").is_some_and(|name| name == "core");
+    let (left, limit) = (number("x-ratelimit-remaining")?, number("x-ratelimit-limit")?);
+    (is_core && left < limit - limit / 4).then_some(left)
+}
+
+/// How often it is told at most how many calls are left.
+const SELDOM: Duration = Duration::from_secs(5 * 60);
+
+/// When it was last told how many calls are left.
+#[derive(Debug, Default)]
+pub(crate) struct LastTold(Mutex<Option<Instant>>);
+
+impl LastTold {
+    /// Whether it is time to tell it again; it counts as told then.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        let mut last = locked(&self.0);
+        let due = last.is_none_or(|last| now.saturating_duration_since(last) >= SELDOM);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+}
+
 /// Until when which identity need not ask. GitHub may ban who goes on asking.
 #[derive(Debug, Default)]
 pub(crate) struct Waits {
@@ -177,6 +205,33 @@ mod tests {
                 "{status} {pairs:?} {message}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_left_is_told_once_a_quarter_is_gone_of_what_counts_together() {
+        const LIMIT: &str = "x-ratelimit-limit";
+        for (pairs, left) in [
+            (&[(RESOURCE, "core"), (LIMIT, "5000"), (REMAINING, "3750")][..], None),
+            (&[(RESOURCE, "core"), (LIMIT, "5000"), (REMAINING, "3749")], Some(3749)),
+            (&[(RESOURCE, "core"), (LIMIT, "12500"), (REMAINING, "0")], Some(0)),
+            (&[(RESOURCE, "search"), (LIMIT, "30"), (REMAINING, "1")], None),
+            (&[(LIMIT, "5000"), (REMAINING, "1")], None),
+            (&[(RESOURCE, "core"), (LIMIT, "5000")], None),
+            (&[(RESOURCE, "core"), (LIMIT, "many"), (REMAINING, "1")], None),
+            (&[], None),
+        ] {
+            assert_eq!(running_out(&headers(pairs)), left, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_told_every_five_minutes_at_most() {
+        let (last, start) = (LastTold::default(), Instant::now());
+        let due = |seconds| last.is_due(start + Duration::from_secs(seconds));
+        assert_eq!(
+            [0, 1, 299, 300, 301, 599, 600].map(due),
+            [true, false, false, true, false, false, true]
+        );
     }
 
     const SEVEN: Identity = Identity::Installation(InstallationId(7));

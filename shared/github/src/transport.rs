@@ -24,7 +24,7 @@ use tokio::time::{sleep, timeout};
 use crate::call::{Answer, Call};
 use crate::etags::{Etags, Kept};
 use crate::failure::{Failure, chain};
-use crate::limits::{self, Identity, Waits};
+use crate::limits::{self, Identity, LastTold, Waits};
 use crate::since_1970;
 
 /// GitHub asks every client to name itself.
@@ -53,6 +53,7 @@ pub(crate) struct Transport {
     octocrab: OnceLock<Octocrab>,
     etags: Etags,
     waits: Waits,
+    last_told: LastTold,
 }
 
 impl Transport {
@@ -63,6 +64,7 @@ impl Transport {
             octocrab: OnceLock::new(),
             etags: Etags::default(),
             waits: Waits::default(),
+            last_told: LastTold::default(),
         }
     }
 
@@ -129,6 +131,12 @@ impl Transport {
         if let Some(wait) = shut.filter(|wait| !wait.is_zero()) {
             tracing::warn!(%identity, seconds = wait.as_secs(), "GitHub limits our calls");
             self.waits.keep(identity, wait, Instant::now());
+        }
+        if let (Identity::Installation(_), Ok(answer)) = (identity, tried)
+            && let Some(left) = limits::running_out(&answer.headers)
+            && self.last_told.is_due(Instant::now())
+        {
+            dayfly_metrics::github_calls_left(left);
         }
     }
 

@@ -77,6 +77,11 @@ impl<K: Fn(&RecordId) -> Option<Record>> Together<'_, K> {
         match &after.state {
             JobState::Finished { conclusion } if !ended => {
                 let runner = self.runner_of(before, after.key);
+                let told_no = |runner: &Runner| runner.message.as_ref().is_some_and(|it| it.job == after.key);
+                if runner.as_ref().is_some_and(told_no) {
+                    // It was counted when it was given up.
+                    return Vec::new();
+                }
                 let outcome = outcome(*conclusion, runner.as_ref());
                 outcome.map(|outcome| (Metric::Jobs(outcome), 1)).into_iter().collect()
             }
@@ -126,9 +131,6 @@ fn runner(before: &Runner, after: &Runner) -> Vec<Point> {
     let mut told = Vec::new();
     if before.state != after.state {
         told.extend(stage(before, after));
-    }
-    if after.heartbeat_at.is_some() && before.heartbeat_at != after.heartbeat_at {
-        told.push((Metric::Heartbeats, 1));
     }
     if is_taken_back(after) && !is_taken_back(before) {
         told.push((Metric::Interruptions, 1));

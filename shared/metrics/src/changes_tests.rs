@@ -243,14 +243,3 @@ fn an_instance_that_ec2_takes_is_an_interruption_once() {
     let ended = interruption::heard(&job_over, Word::Ended, after(100), &deadlines()).unwrap();
     assert_eq!(of(job_over, ended), []);
 }
-
-#[test]
-fn a_heartbeat_is_told_for_each_that_is_written() {
-    let alive = |seconds| Runner {
-        heartbeat_at: Some(after(seconds)),
-        ..busy()
-    };
-    assert_eq!(of(busy(), alive(80)), [(Metric::Heartbeats, 1)]);
-    assert_eq!(of(alive(80), alive(110)), [(Metric::Heartbeats, 1)]);
-    assert_eq!(of(alive(110), alive(110)), []);
-}

@@ -272,7 +272,7 @@ impl Metric {
         match self {
             Self::Jobs(_) => {
                 "when a job's end is written down: GitHub's word on it, or ours that it is refused or given up. \
-                 A job that ends after that is not counted again, one that GitHub skips not at all"
+                 What its messenger makes of a job is not counted again, a job that GitHub skips not at all"
             }
             Self::QueueTime(_) => {
                 "when the stage ends, for the first runner of a job (`claim`), for each runner that got there \

@@ -12,6 +12,7 @@ mod lifecycle;
 mod limits;
 mod lost;
 mod messenger;
+mod metrics;
 mod rest;
 mod said;
 mod stage;

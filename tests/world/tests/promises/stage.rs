@@ -16,6 +16,7 @@ use dayfly_core::record::{Record, Runner};
 use dayfly_core::time::Timestamp;
 use dayfly_interruption::Ec2Event;
 use dayfly_lifecycle::Policies;
+use dayfly_metrics::Metered;
 use dayfly_sweeper::Task;
 use dayfly_world::{Fate, World};
 
@@ -144,9 +145,9 @@ impl Stage {
         }
     }
 
-    fn launch(&self) -> dayfly_launch::Function<World, World, World, World, World, World, World, World> {
+    fn launch(&self) -> dayfly_launch::Function<Metered<World>, World, World, World, World, World, World, World> {
         dayfly_launch::Function {
-            store: self.world.clone(),
+            store: Metered::new(self.world.clone()),
             github: self.world.clone(),
             fleet: self.world.clone(),
             bus: self.world.clone(),
@@ -163,9 +164,9 @@ impl Stage {
         }
     }
 
-    fn settle(&self) -> dayfly_settle::Function<World, World, World, World> {
+    fn settle(&self) -> dayfly_settle::Function<Metered<World>, World, World, World> {
         dayfly_settle::Function {
-            store: self.world.clone(),
+            store: Metered::new(self.world.clone()),
             github: self.world.clone(),
             fleet: self.world.clone(),
             bus: self.world.clone(),
@@ -183,9 +184,9 @@ impl Stage {
         }
     }
 
-    fn sweeper(&self) -> dayfly_sweeper::Function<World, World, World, World, World> {
+    fn sweeper(&self) -> dayfly_sweeper::Function<Metered<World>, World, World, World, World> {
         dayfly_sweeper::Function {
-            store: self.world.clone(),
+            store: Metered::new(self.world.clone()),
             github: self.world.clone(),
             fleet: self.world.clone(),
             bus: self.world.clone(),
@@ -194,17 +195,17 @@ impl Stage {
         }
     }
 
-    fn interruption(&self) -> dayfly_interruption::Function<World, World> {
+    fn interruption(&self) -> dayfly_interruption::Function<Metered<World>, World> {
         dayfly_interruption::Function {
-            store: self.world.clone(),
+            store: Metered::new(self.world.clone()),
             bus: self.world.clone(),
             deadlines: Self::deadlines(),
         }
     }
 
-    fn checkin(&self) -> dayfly_checkin::Function<World, World, World, World> {
+    fn checkin(&self) -> dayfly_checkin::Function<Metered<World>, World, World, World> {
         dayfly_checkin::Function {
-            store: self.world.clone(),
+            store: Metered::new(self.world.clone()),
             github: self.world.clone(),
             bus: self.world.clone(),
             parameters: self.world.clone(),

@@ -1,0 +1,238 @@
+//! What is told as metrics while jobs live, as CloudWatch reads it out of the log.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use dayfly_core::capacity::InstanceLifecycle;
+use dayfly_core::decide::interruption::Word;
+use dayfly_core::event::{Conclusion, Event};
+use dayfly_ports::FleetErrorKind;
+use serde_json::Value;
+use tracing::Dispatch;
+use tracing::subscriber::NoSubscriber;
+
+use crate::lifecycle::fail_by_messenger;
+use crate::stage::{Call, Stage};
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// While there is one subscriber only, `tracing` asks that of the thread which comes to a line first, whether
+/// anybody wants the line. That may be another test's thread, which has none.
+static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+
+/// All that was told of each metric, with the value of its dimension.
+#[derive(Debug, Default, PartialEq)]
+struct Told(BTreeMap<String, Vec<f64>>);
+
+impl Told {
+    fn while_it(happens: impl FnOnce()) -> Self {
+        LazyLock::force(&ANOTHER);
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = dayfly_telemetry::writing_to("gpu", move || writer.clone());
+        tracing::subscriber::with_default(subscriber, happens);
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let mut told = Self::default();
+        for line in text.lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            for directive in line["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten() {
+                let dimension = directive["Dimensions"][0][1]
+                    .as_str()
+                    .map(|name| line[name].as_str().unwrap());
+                let name = directive["Metrics"][0]["Name"].as_str().unwrap();
+                let key = dimension.map_or(name.to_owned(), |value| format!("{name} {value}"));
+                told.0.entry(key).or_default().push(line[name].as_f64().unwrap());
+            }
+        }
+        told
+    }
+
+    fn of(&self, metric: &str) -> &[f64] {
+        self.0.get(metric).map_or(&[], Vec::as_slice)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.0.keys().map(String::as_str).collect()
+    }
+}
+
+/// A job from its webhook to the end of its instance.
+fn job(stage: &Stage) {
+    stage.queue(11);
+    let instance = stage.instance();
+    stage.wait(Duration::from_secs(50));
+    let runner = stage.boot(&instance);
+    stage.wait(Duration::from_secs(10));
+    stage.heartbeat(&instance, "listening");
+    stage.start(runner, 11);
+    stage.wait(Duration::from_secs(30));
+    stage.heartbeat(&instance, "running");
+    stage.wait(Duration::from_secs(30));
+    stage.complete(11, Conclusion::Success);
+    stage.minutes(10);
+    assert_eq!(stage.left(), [""; 0]);
+}
+
+#[test]
+fn a_job_tells_how_long_each_stage_took_and_how_it_ended_and_nothing_else() {
+    let told = Told::while_it(|| job(&Stage::new()));
+    let expected = [
+        ("Heartbeats", vec![1.0, 1.0]),
+        ("Jobs succeeded", vec![1.0]),
+        ("Launches spot", vec![1.0]),
+        ("QueueTime boot", vec![50_000.0]),
+        ("QueueTime claim", vec![0.0]),
+        ("QueueTime launch", vec![0.0]),
+        ("QueueTime start", vec![10_000.0]),
+        ("QueueTime whole", vec![60_000.0]),
+    ];
+    let expected = expected.map(|(name, values)| (name.to_owned(), values));
+    assert_eq!(told.0, BTreeMap::from(expected));
+}
+
+#[test]
+fn nothing_is_told_while_nobody_tests() {
+    let stage = Stage::new();
+    job(&stage);
+    let told = Told::while_it(|| {
+        for _ in 0..4 {
+            stage.wait(Duration::from_mins(15));
+            stage.make(Call::Patrol);
+            stage.make(Call::Sweep);
+        }
+    });
+    assert_eq!(told, Told::default());
+}
+
+#[test]
+fn what_comes_twice_is_told_once() {
+    let stage = Stage::new();
+    let told = Told::while_it(|| {
+        stage.queue(11);
+        stage.make(Call::Launch(Event::JobQueued(stage.job(11))));
+        let instance = stage.instance();
+        let runner = stage.boot(&instance);
+        stage.start(runner, 11);
+        stage.make(Call::Settle(Event::JobInProgress(stage.job(11))));
+        let over = stage.completed(11, Conclusion::Failure);
+        for _ in 0..3 {
+            stage.make(Call::Settle(over.clone()));
+            stage.deliver();
+        }
+    });
+    for metric in [
+        "Jobs failed",
+        "Launches spot",
+        "QueueTime whole",
+        "QueueTime boot",
+        "QueueTime start",
+    ] {
+        assert_eq!(told.of(metric).len(), 1, "{metric}: {told:?}");
+    }
+}
+
+#[test]
+fn a_write_that_fails_tells_nothing() {
+    let stage = Stage::new();
+    stage.queue(11);
+    let runner = stage.boot(&stage.instance());
+    stage.start(runner, 11);
+    let over = stage.completed(11, Conclusion::Success);
+    stage.world.break_down("commit");
+    let told = Told::while_it(|| {
+        stage.make_whatever(Call::Settle(over.clone()));
+    });
+    assert_eq!(told, Told::default());
+    stage.world.mend();
+    let told = Told::while_it(|| {
+        stage.make(Call::Settle(over));
+    });
+    assert_eq!(told.of("Jobs succeeded"), [1.0]);
+}
+
+#[test]
+fn an_interrupted_job_is_told_as_that_and_its_re_run_too() {
+    let stage = Stage::new();
+    let told = Told::while_it(|| {
+        stage.queue(11);
+        let instance = stage.instance();
+        let runner = stage.boot(&instance);
+        stage.start(runner, 11);
+        stage.make(Call::Ec2(instance.clone(), Word::Warning));
+        stage.make(Call::Ec2(instance.clone(), Word::Warning));
+        stage.complete(11, Conclusion::Failure);
+        stage.world.cloud().end(&instance);
+        stage.make(Call::Ec2(instance, Word::Ended));
+        stage.make(Call::Settle(stage.run_completed()));
+        stage.make(Call::Settle(stage.run_completed()));
+        stage.minutes(10);
+    });
+    for metric in ["Interruptions", "Jobs interrupted", "Reruns"] {
+        assert_eq!(told.of(metric), [1.0], "{metric}: {told:?}");
+    }
+    assert_eq!(told.of("Jobs failed"), [0.0; 0]);
+}
+
+#[test]
+fn what_ec2_cannot_give_is_told_by_its_class_and_how_it_was_to_be_bought() {
+    let stage = Stage::new();
+    stage.world.hub().config = Some(
+        "runners:\n  - {name: gpu, labels: [dayfly-gpu], instance_type: g5.xlarge, machine_image: ami-01234567, \
+         fallback: on-demand}\n"
+            .to_owned(),
+    );
+    stage
+        .world
+        .cloud()
+        .empty("g5.xlarge", "eu-west-1a", InstanceLifecycle::Spot);
+    let told = Told::while_it(|| stage.queue(11));
+    assert_eq!(told.of("LaunchErrors capacity"), [1.0], "{told:?}");
+    assert_eq!(told.of("PoolFailures spot"), [1.0], "{told:?}");
+    assert_eq!(told.of("PoolFailures on-demand"), [0.0; 0]);
+    assert_eq!(told.of("Launches on-demand"), [1.0]);
+}
+
+#[test]
+fn a_job_that_is_given_up_is_told_so_once_whatever_its_messenger_makes_of_it() {
+    let stage = Stage::new();
+    stage
+        .world
+        .cloud()
+        .refuse([(FleetErrorKind::BadRequest, "InvalidParameterValue")]);
+    let told = Told::while_it(|| {
+        stage.queue(11);
+        fail_by_messenger(&stage, 11);
+    });
+    assert_eq!(told.of("LaunchErrors bad-request"), [1.0], "{told:?}");
+    let jobs: Vec<_> = told
+        .names()
+        .into_iter()
+        .filter(|name| name.starts_with("Jobs"))
+        .collect();
+    assert_eq!(jobs, ["Jobs given-up"], "{told:?}");
+    assert_eq!(told.of("Jobs given-up"), [1.0]);
+    assert_eq!(told.of("Launches messenger"), [1.0], "{told:?}");
+    assert_eq!(told.of("QueueTime whole"), [0.0; 0], "{told:?}");
+}
+
+#[test]
+fn a_job_that_is_refused_is_told_so() {
+    let stage = Stage::new();
+    stage.world.hub().config = Some("runners: [{name: gpu, labels: [dayfly-gpu], instance_type: nonsense}]".to_owned());
+    let told = Told::while_it(|| stage.queue(11));
+    assert_eq!(told.of("Jobs refused"), [1.0], "{told:?}");
+}
