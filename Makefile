@@ -67,15 +67,17 @@ lint: ## Formatting and lints only
 	cargo clippy --workspace --all-targets -- -D warnings
 
 .PHONY: fmt
-fmt: ## Format the code, and put user-data.sh into the template
+fmt: ## Format the code, and put user-data.sh and dashboard.json into the template
 	cargo fmt --all
 	infra/inline-user-data
+	infra/inline-dashboard
 
 .PHONY: docs
-docs: ## Make docs/lifecycle.md from the tables of steps, the picture of a check run from its words, what it costs from the template, the configuration's schema and page from its keys
+docs: ## Make docs/lifecycle.md from the tables of steps, the picture of a check run from its words, docs/metrics.md from all metrics, what it costs from the template, the configuration's schema and page from its keys
 	@mkdir -p docs schema
 	cargo run --quiet -p dayfly-core --example lifecycle >docs/lifecycle.md
 	cargo run --quiet -p dayfly-core --example picture >docs/no-capacity.svg
+	cargo run --quiet -p dayfly-metrics --example metrics >docs/metrics.md
 	cargo run --quiet -p dayfly-cli --example help >docs/cli.md
 	@tools/install check
 	.tools/check/bin/python -B infra/costs

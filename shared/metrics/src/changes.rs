@@ -19,22 +19,33 @@ pub struct Moved {
     pub after: Record,
 }
 
-/// A metric and how much of it: so many, or so many milliseconds.
-pub(crate) type Point = (Metric, u64);
+/// What there is to tell of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The metric.
+    pub metric: Metric,
+    /// So many, or so many milliseconds.
+    pub number: u64,
+    /// Of which record.
+    pub of: RecordId,
+}
+
+type Point = (Metric, u64);
 
 /// What is to be told of records that were written together. `known` is what else was read on the way.
 #[must_use]
-pub fn of_changes(moved: &[Moved], known: impl Fn(&RecordId) -> Option<Record>) -> Vec<(Metric, u64)> {
+pub fn of_changes(moved: &[Moved], known: impl Fn(&RecordId) -> Option<Record>) -> Vec<Told> {
     let together = Together { moved, known };
     moved
         .iter()
-        .flat_map(|one| match (&one.before, &one.after) {
-            (None, Record::Job(after)) => together.job(None, after),
-            (Some(Record::Job(before)), Record::Job(after)) => together.job(Some(before), after),
-            (None, Record::Runner(after)) => together.claimed(after),
-            (Some(Record::Runner(before)), Record::Runner(after)) => runner(before, after),
-            (before, Record::Run(after)) => run(before.as_ref(), after),
-            _ => Vec::new(),
+        .flat_map(|one| {
+            let of = one.after.id();
+            let points = together.points(one).into_iter();
+            points.map(move |(metric, number)| Told {
+                metric,
+                number,
+                of: of.clone(),
+            })
         })
         .collect()
 }
@@ -46,6 +57,17 @@ struct Together<'a, K> {
 }
 
 impl<K: Fn(&RecordId) -> Option<Record>> Together<'_, K> {
+    fn points(&self, one: &Moved) -> Vec<Point> {
+        match (&one.before, &one.after) {
+            (None, Record::Job(after)) => self.job(None, after),
+            (Some(Record::Job(before)), Record::Job(after)) => self.job(Some(before), after),
+            (None, Record::Runner(after)) => self.claimed(after),
+            (Some(Record::Runner(before)), Record::Runner(after)) => runner(before, after),
+            (before, Record::Run(after)) => run(before.as_ref(), after),
+            _ => Vec::new(),
+        }
+    }
+
     fn find(&self, id: &RecordId) -> Option<Record> {
         let written = self.moved.iter().find(|one| one.after.id() == *id);
         written.map_or_else(|| (self.known)(id), |one| Some(one.after.clone()))

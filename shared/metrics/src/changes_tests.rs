@@ -95,6 +95,10 @@ fn told(moved: &[(Option<Record>, Record)], known: &[Record]) -> Vec<Point> {
         })
         .collect();
     of_changes(&moved, |id| known.iter().find(|record| record.id() == *id).cloned())
+        .into_iter()
+        .inspect(|told| assert!(moved.iter().any(|one| one.after.id() == told.of), "{told:?}"))
+        .map(|told| (told.metric, told.number))
+        .collect()
 }
 
 fn of(before: impl Into<Record>, after: impl Into<Record>) -> Vec<Point> {

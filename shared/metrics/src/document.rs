@@ -20,7 +20,7 @@ pub fn document() -> String {
          The functions write them as log lines in CloudWatch's embedded metric format, into the namespace `dayfly`. Each \
          has the dimension `Stack`, the stack's name, and at most one other, whose values are those of this table and no \
          others. What there is too much of for a dimension, pools and jobs and repositories, is in the log lines, and in \
-         the saved queries over them.\n\n\
+         the saved queries over them: the line of a metric names the record that it is of, in `Record`.\n\n\
          Nothing is told while nobody tests. CloudWatch takes ${}.{:02} a month for a metric, which each value of a \
          dimension is one of, by the hour in which it is told; an account has {FREE_METRICS} free. These are {}: \
          ${}.{:02} a month if each of them is told in every hour of it, a cent if all of them are in one.\n\n\

@@ -12,7 +12,7 @@ mod metered;
 mod metric;
 mod tell;
 
-pub use changes::{Moved, of_changes};
+pub use changes::{Moved, Told, of_changes};
 pub use document::document;
 pub use metered::Metered;
 pub use metric::{Bought, ErrorClass, Metric, Outcome, Unit, Wait};

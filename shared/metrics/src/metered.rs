@@ -67,8 +67,8 @@ impl<S> Metered<S> {
     /// Tells what was written, and remembers it.
     fn written(&self, moved: &[Moved], changes: &[Change]) {
         let told = of_changes(moved, |id| self.known().get(id).map(|stored| stored.record.clone()));
-        for (metric, amount) in told {
-            metric.tell(amount);
+        for one in told {
+            one.tell();
         }
         for change in changes.iter().filter(|change| !change.delete) {
             self.remember(&Stored {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use dayfly_core::capacity::{FleetError, InstanceLifecycle};
 use dayfly_core::money::MicroDollars;
+use dayfly_core::record::RecordId;
 
-use crate::{Bought, Metric};
+use crate::{Bought, Metric, Told};
 
 /// The target of the events that are metrics, and of no others.
 pub const TARGET: &str = "dayfly::metric";
@@ -14,13 +15,20 @@ impl Metric {
     /// Tells so many of it, or so many milliseconds. What is money or a part of something has a function of its
     /// own.
     pub fn tell(self, number: u64) {
-        tell(self, number, 1);
+        tell(self, number, 1, None);
+    }
+}
+
+impl Told {
+    /// Tells it, and on the line of which record: no dimension, but there for who asks which job it was.
+    pub(crate) fn tell(&self) {
+        tell(self.metric, self.number, 1, Some(&self.of));
     }
 }
 
 /// An amount is an integer, in parts of its unit. CloudWatch keeps numbers with a fraction only, so it is
 /// divided where it is written down and nowhere before.
-fn tell(metric: Metric, amount: u64, parts: u64) {
+fn tell(metric: Metric, amount: u64, parts: u64, of: Option<&RecordId>) {
     let dimension = metric.dimension();
     tracing::info!(
         target: TARGET,
@@ -30,11 +38,12 @@ fn tell(metric: Metric, amount: u64, parts: u64) {
         value = dimension.map(|(_, value)| value),
         amount,
         parts,
+        record = of.map(tracing::field::display),
     );
 }
 
 fn dollars(metric: Metric, amount: MicroDollars) {
-    tell(metric, amount.0, 1_000_000);
+    tell(metric, amount.0, 1_000_000, None);
 }
 
 /// What a job cost is settled: all of it, what on-demand instances would have cost more, and what of it an
@@ -58,7 +67,7 @@ pub fn cap_refused() {
 pub fn cap_used(used: MicroDollars, cap: MicroDollars) {
     let hundredths = u128::from(used.0) * 10_000;
     if let Some(part) = hundredths.checked_div(u128::from(cap.0)) {
-        tell(Metric::CapUsed, u64::try_from(part).unwrap_or(u64::MAX), 100);
+        tell(Metric::CapUsed, u64::try_from(part).unwrap_or(u64::MAX), 100, None);
     }
 }
 

@@ -18,6 +18,9 @@ const NAMESPACE: &str = "dayfly";
 /// The dimension that all of them have: an account may have several stacks.
 const STACK: &str = "Stack";
 
+/// What a line is of, for who searches them. CloudWatch makes no metric of it.
+const RECORD: &str = "Record";
+
 /// Writes each metric that is told as a line.
 pub(crate) struct Emf<W> {
     stack: String,
@@ -57,6 +60,7 @@ struct Told {
     value: Option<String>,
     amount: u64,
     parts: u64,
+    record: Option<String>,
 }
 
 impl Told {
@@ -81,6 +85,9 @@ impl Told {
                 }],
             }),
         );
+        if let Some(record) = self.record {
+            line.insert(RECORD.to_owned(), record.into());
+        }
         line.insert(self.metric, amount);
         Value::Object(line)
     }
@@ -118,5 +125,9 @@ impl Visit for Told {
         }
     }
 
-    fn record_debug(&mut self, _field: &Field, _value: &dyn fmt::Debug) {}
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "record" {
+            self.record = Some(format!("{value:?}"));
+        }
+    }
 }

@@ -56,6 +56,9 @@ impl Told {
                 let name = directive["Metrics"][0]["Name"].as_str().unwrap();
                 let key = dimension.map_or(name.to_owned(), |value| format!("{name} {value}"));
                 told.0.entry(key).or_default().push(line[name].as_f64().unwrap());
+                if name == "QueueTime" {
+                    assert!(line["Record"].as_str().unwrap().contains("11"), "{line}");
+                }
             }
         }
         told
