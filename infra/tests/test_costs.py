@@ -29,8 +29,11 @@ class Costs(unittest.TestCase):
 
     def test_what_costs_by_the_month_is_noticed(self):
         alarm = self.resources["DeadLettersAlarm"]
-        many = {f"Alarm{n}": alarm for n in range(10)}
+        ours = sum(one["Type"] == "AWS::CloudWatch::Alarm" for one in self.resources.values())
+        many = {f"Alarm{n}": alarm for n in range(11 - ours)}
         self.assertEqual(self.at_rest(**many), self.at_rest() + Decimal("0.10"))
+        boards = {f"Dashboard{n}": self.resources["Dashboard"] for n in range(3)}
+        self.assertEqual(self.at_rest(**boards), self.at_rest() + Decimal("3.00"))
         waking = {**self.resources["MinuteSchedule"]}
         waking["Properties"] = {**waking["Properties"], "State": "ENABLED"}
         self.assertGreater(self.at_rest(MinuteSchedule=waking), Decimal("0.01"))
