@@ -307,6 +307,23 @@ def concurrency_is_measured():
     lambda_svc._acquire_execution_slot = acquire_and_tell
 
 
+def queries_can_be_saved():
+    """Saved queries of Logs Insights are part of a stack. Nobody runs them here."""
+    import uuid
+
+    from ministack.services.cloudformation import provisioners
+
+    kind = "AWS::Logs::QueryDefinition"
+    assert kind not in provisioners._RESOURCE_HANDLERS
+
+    def create(logical_id, properties, stack):
+        query = str(uuid.uuid4())
+        return query, {"QueryDefinitionId": query}
+
+    provisioners._RESOURCE_HANDLERS[kind] = {
+        "create": create, "delete": lambda physical_id, properties: None}
+
+
 def schedules_on_the_labs_clock():
     """Schedules are looked at every second, and their minutes may be short."""
     from ministack.services import eventbridge, scheduler
@@ -337,6 +354,7 @@ def main():
     deep_learning_images()
     environments_wait_quietly()
     concurrency_is_measured()
+    queries_can_be_saved()
     schedules_on_the_labs_clock()
     from ministack.app import main as ministack
 
