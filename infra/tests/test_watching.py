@@ -18,6 +18,10 @@ STACK_TAG = {"Key": "dayfly:stack", "Value": {"Ref": "AWS::StackName"}}
 # SAM makes the rules of a function's events and gives them no tags. A rule costs nothing.
 UNTAGGED = {"AWS::Events::Rule"}
 
+# AWS's own metrics that are alarmed on or drawn.
+OF_AWS = {("AWS/Lambda", "Errors"), ("AWS/Lambda", "Duration"), ("AWS/Lambda", "Url5xxCount"),
+          ("AWS/SQS", "ApproximateNumberOfMessagesVisible")}
+
 # What CloudWatch Logs itself knows of a line, and what Lambda's own lines are.
 OF_EVERY_LINE = {"@timestamp", "@message", "level", "message"}
 
@@ -69,7 +73,7 @@ class Watching(unittest.TestCase):
     def of_a_metric(self, namespace, name, dimensions):
         """Whether there is such a metric, with these dimensions."""
         if namespace != "dayfly":
-            return True
+            return (namespace, name) in OF_AWS
         self.assertEqual(dimensions.pop("Stack"), "stack", name)
         (dimension, value), = dimensions.items() or [(None, None)]
         return (name, dimension, value) in self.metrics
@@ -93,7 +97,6 @@ class Watching(unittest.TestCase):
                 continue
             namespace, name, *pairs = names
             dimensions = dict(zip(pairs[::2], pairs[1::2], strict=True))
-            self.assertIn(namespace, ("dayfly", "AWS/Lambda", "AWS/SQS"))
             if namespace == "dayfly":
                 self.assertEqual(dimensions["Stack"], "${AWS::StackName}")
                 dimensions["Stack"] = "stack"
@@ -192,6 +195,12 @@ class Watching(unittest.TestCase):
             words = properties["AlarmDescription"]["Fn::Sub"]
             self.assertLess(len(words), 900, "CloudWatch takes 1024 characters")
             self.assertGreater(words.count("."), 1, "what happened, and what to do")
+
+    def test_an_alarm_on_a_url_is_on_a_function_that_has_one(self):
+        urls = {url["Properties"]["TargetFunctionArn"]["Ref"] for url in self.of_type("AWS::Lambda::Url").values()}
+        for alarm in self.of_type("AWS::CloudWatch::Alarm").values():
+            if alarm["Properties"]["MetricName"] == "Url5xxCount":
+                self.assertIn(alarm["Properties"]["Dimensions"][0]["Value"]["Ref"], urls)
 
     def test_a_query_that_an_alarm_names_is_there(self):
         saved = {query["Properties"]["Name"]["Fn::Sub"] for query in self.of_type("AWS::Logs::QueryDefinition").values()}

@@ -276,7 +276,9 @@ impl Metric {
             }
             Self::QueueTime(_) => {
                 "when the stage ends, for the first runner of a job (`claim`), for each runner that got there \
-                 (`turn`, `launch`, `boot`, `start`), and when a job starts on a runner of ours (`whole`)"
+                 (`turn`, `launch`, `boot`, `start`), and when a job starts on a runner of ours (`whole`). \
+                 The sum of `launch` and `boot` over a time, divided by that time, is how many instances were on \
+                 their way in it"
             }
             Self::Launches(_) => "when the instance that EC2 launched is written down",
             Self::Heartbeats => {
