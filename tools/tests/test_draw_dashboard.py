@@ -1,0 +1,66 @@
+"""The dashboard as it is drawn from a log."""
+
+import importlib.machinery
+import importlib.util
+import json
+import unittest
+from pathlib import Path
+
+TOOL = Path(__file__).resolve().parent.parent / "draw-dashboard"
+loader = importlib.machinery.SourceFileLoader("draw_dashboard", str(TOOL))
+tool = importlib.util.module_from_spec(importlib.util.spec_from_loader("draw_dashboard", loader))
+loader.exec_module(tool)
+
+
+def told(name, value, seconds, dimension=None):
+    dimensions = {"Stack": "gpu", **(dimension or {})}
+    directive = {"Namespace": "dayfly", "Dimensions": [list(dimensions)], "Metrics": [{"Name": name, "Unit": "Count"}]}
+    line = {"_aws": {"Timestamp": 1_800_000_000_000 + 1000 * seconds, "CloudWatchMetrics": [directive]},
+            **dimensions, name: value}
+    return "2026-11-23 launch " + json.dumps(line, separators=(",", ":")) + "\n"
+
+
+def section(page, title):
+    return page.split(f"<h2>{title}</h2>", 1)[1].split("</section>", 1)[0]
+
+
+class Drawing(unittest.TestCase):
+    def draw(self, lines, *given):
+        return tool.draw(lines, tool.arguments(list(given)))
+
+    def test_an_empty_log_makes_a_page_without_data(self):
+        page = self.draw([])
+        self.assertIn("no data", section(page, "Jobs by outcome"))
+        self.assertNotIn("${AWS::StackName}", page)
+
+    def test_sums_of_a_log_are_shown_under_their_labels(self):
+        page = self.draw([told("Spend", 0.25, 0), told("Spend", 0.1578, 90), told("Saved", 0.3682, 90)])
+        self.assertIn("<h1>gpu</h1>", page)
+        whole = section(page, "Dollars, the last 30 days")
+        self.assertIn("<b>0.4078</b><small>spend</small>", whole)
+        self.assertIn("<b>–</b><small>wasted by interruptions</small>", whole)
+
+    def test_a_line_has_a_point_for_each_period_in_which_something_was_told(self):
+        starts = [told("QueueTime", millis, at, {"Stage": "whole"}) for millis, at in ((100, 0), (900, 10), (500, 70))]
+        for title, high in (("Queue time by stage, p50", "500"), ("Queue time by stage, p99", "900")):
+            chart = section(self.draw(starts, "--period", "60"), title)
+            self.assertEqual(chart.count("<circle"), 2, title)
+            self.assertIn(f">{high}</text>", chart, title)
+
+    def test_heartbeats_are_drawn_as_live_runners(self):
+        # Three runners for a minute, each with a heartbeat every ten seconds.
+        beats = [told("Heartbeats", 1, at) for at in range(0, 60, 10) for _ in range(3)]
+        chart = section(self.draw(beats, "--period", "60", "--heartbeat", "10"), "Live and launching runners")
+        self.assertIn(">3</text>", chart)
+
+    def test_pools_are_listed_by_how_often_they_failed_and_what_others_say_is_escaped(self):
+        lines = [json.dumps({"timestamp": "2026-11-23T10:00:00.5Z", "class": "capacity", "lifecycle": "spot", "pool": pool})
+                 for pool in ("g5.xlarge in b", "<b>", "g5.xlarge in b")]
+        table = section(self.draw(lines), "Pools by failure")
+        self.assertLess(table.index("g5.xlarge in b"), table.index("&lt;b&gt;"))
+        self.assertIn("<td>2</td>", table)
+        self.assertNotIn("<b>", table)
+
+
+if __name__ == "__main__":
+    unittest.main()
