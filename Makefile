@@ -10,7 +10,7 @@ SCENARIO ?= main
 FUZZ ?= access cirun config labels webhook
 SECONDS ?= 60
 SCENARIOS := main cirun fair fork idle inline interruption lifetime lost-webhook matrix no-capacity partition quota
-FUNCTIONS := webhook launch checkin settle sweeper interruption reporter
+FUNCTIONS := webhook launch checkin settle sweeper interruption reporter dashboard
 AGENT_TARGETS := x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 BUILD_PATH := $(CURDIR)/.tools/build/bin:$(PATH)
 
@@ -83,6 +83,10 @@ docs: ## Make docs/lifecycle.md from the tables of steps, the picture of a check
 	.tools/check/bin/python -B infra/costs
 	cargo run --quiet -p dayfly-core --features schema --example schema >schema/dayfly.schema.json
 	cargo run --quiet -p dayfly-core --features schema --example schema docs >docs/configuration.md
+
+.PHONY: pictures
+pictures: ## Take the README's pictures of the board, with Chromium
+	tools/board-pictures
 
 .PHONY: bench
 bench: ## Start-up, latency, memory and size of every function, and launches of many, beside goals and peer

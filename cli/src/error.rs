@@ -55,6 +55,26 @@ pub enum Error {
         /// Those that live, one a line.
         live: String,
     },
+    /// A job that the table has no record of.
+    #[error(
+        "the stack `{stack}` knows no job {job}: its labels may not have asked for this stack, its webhook may not have come yet, or it ended more than 90 days ago. Look at the App's deliveries on GitHub, or name another stack with `--stack`"
+    )]
+    NoSuchJob {
+        /// The job, with the attempt of its run if one was named.
+        job: String,
+        /// The stack.
+        stack: String,
+    },
+    /// None of the functions has a log.
+    #[error(
+        "the stack `{stack}` has no log group of the name `{group}`, nor of any other function: name another stack with `--stack`"
+    )]
+    NoLogs {
+        /// The stack.
+        stack: String,
+        /// The first that was looked for.
+        group: String,
+    },
     /// AWS FIS did not send the interruption.
     #[error(
         "AWS FIS did not send the interruption: {reason}\n\nhelp: run the command again if the runner still lives; twice does no harm"

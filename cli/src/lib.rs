@@ -6,14 +6,18 @@
 mod arn;
 mod aws;
 mod completions;
+pub mod cost;
 pub mod drill;
 mod error;
 pub mod help;
+pub mod job;
+pub mod logs;
 pub mod migrate;
 pub mod output;
 pub mod plan;
 pub mod policy;
 pub mod redrive;
+mod screen;
 mod stack;
 pub mod status;
 mod stop;
@@ -44,7 +48,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Completions(completions::Arguments),
+    Cost(cost::Arguments),
     Drill(drill::Arguments),
+    Job(job::Arguments),
+    Logs(logs::Arguments),
     Migrate(migrate::Arguments),
     Plan(plan::Arguments),
     Policy(policy::Arguments),
@@ -81,7 +88,10 @@ pub enum Ending {
 pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Error> {
     match cli.command {
         Command::Completions(arguments) => completions::run(&arguments, output),
+        Command::Cost(arguments) => cost::run(&arguments, output).await,
         Command::Drill(arguments) => drill::run(&arguments, output).await,
+        Command::Job(arguments) => job::run(&arguments, output).await,
+        Command::Logs(arguments) => logs::run(&arguments, output).await,
         Command::Migrate(arguments) => migrate::run(&arguments, look(), output),
         Command::Plan(arguments) => plan::run(&arguments, output),
         Command::Policy(arguments) => policy::run(&arguments, output).await,

@@ -4,6 +4,7 @@ mod parameter;
 
 use std::path::PathBuf;
 
+use aws_config::SdkConfig;
 use clap::{Args, Subcommand};
 use dayfly_core::policy::Policy;
 use serde::Serialize;
@@ -176,6 +177,26 @@ pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Resul
             report.tell(apply.json, output)
         }
     }
+}
+
+/// The policy that is in force, for what other commands need of it: the default where none was put there. So
+/// it is, with a note, where what is kept there is no policy, for then nothing is launched by it either.
+///
+/// # Errors
+/// If the parameter cannot be read.
+pub(crate) async fn in_force(aws: &SdkConfig, stack: &Stack, output: &mut Output<'_>) -> Result<Policy, Error> {
+    let parameter = parameter::Parameter::new(aws, stack.output("PolicyParameterName")?);
+    let Some(kept) = parameter.read().await? else {
+        return Ok(Policy::default());
+    };
+    let policy = Policy::parse(&kept.text);
+    if policy.is_err() {
+        let name = parameter.name();
+        output.note(format_args!(
+            "what is kept in `{name}` is no policy: see `dayfly policy show`"
+        ))?;
+    }
+    Ok(policy.unwrap_or_default())
 }
 
 fn read(file: &PathBuf) -> Result<String, Error> {

@@ -4,9 +4,8 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::Args;
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table as Lines};
 use dayfly_core::capacity::InstanceLifecycle;
+use dayfly_core::decide::settlement::{self, Answered};
 use dayfly_core::ids::{InstanceId, InstanceType, JobKey, Repository, RunnerName, Zone};
 use dayfly_core::machines::Table as Machines;
 use dayfly_core::money::MicroDollars;
@@ -19,12 +18,15 @@ use crate::output::Output;
 use crate::stack::Stack;
 use crate::stop::Stop;
 use crate::table::Table;
-use crate::{Ending, Place, aws, words};
+use crate::{Ending, Place, aws, screen, words};
 
 /// Show the runners that live, the jobs that wait, and what an hour of it costs.
 ///
-/// The price is what EC2 asked for the instance when it was launched, without its disk and address. It needs
-/// the rights `cloudformation:DescribeStacks`, and `dynamodb:Query` on the table's index.
+/// The price is what EC2 asked for the instance when it was launched, without its disk and address; what it has
+/// cost so far is reckoned at that price, with them. Runners that are gone and only wait for their cost to be
+/// counted are left out.
+///
+/// It needs the rights `cloudformation:DescribeStacks`, and `dynamodb:Query` on the table's index.
 ///
 /// Exit status: 0, or 2 if it could not be read.
 #[derive(Clone, Debug, Args)]
@@ -42,9 +44,6 @@ pub struct Arguments {
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// What makes a terminal forget what it shows.
-const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
-
 /// Carries the command out.
 ///
 /// # Errors
@@ -57,13 +56,14 @@ pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Resul
     let is_screen = arguments.watch && !arguments.json && std::io::stdout().is_terminal();
     let mut stop = Stop::on_ctrl_c();
     loop {
-        let report = Report::of(&table.live().await?, machines);
+        let now = words::now();
+        let report = Report::of(&table.live().await?, machines, now);
         let told = if arguments.json {
             serde_json::to_string(&report).map_err(std::io::Error::from)?
         } else {
-            report.words(words::now())
+            report.words(now, screen::width())
         };
-        output.result(format_args!("{}{told}", if is_screen { CLEAR } else { "" }))?;
+        output.result(format_args!("{}{told}", if is_screen { screen::CLEAR } else { "" }))?;
         if !arguments.watch || stop.comes_within(LOOK).await {
             return Ok(Ending::Done);
         }
@@ -79,6 +79,8 @@ struct Report {
     waiting: Vec<Waiting>,
     /// What an hour of the instances costs whose price is known, in micro-dollars.
     per_hour: MicroDollars,
+    /// What the instances have cost so far, as far as that is known, in micro-dollars.
+    so_far: MicroDollars,
 }
 
 /// A runner.
@@ -92,6 +94,8 @@ struct Row {
     /// The job that it runs or ran; nothing before.
     job: Option<JobKey>,
     instance: Option<Placed>,
+    /// What its instance has cost so far with its disk and address, in micro-dollars, if that is known.
+    so_far: Option<MicroDollars>,
 }
 
 /// An instance.
@@ -118,11 +122,12 @@ struct Waiting {
 }
 
 impl Report {
-    fn of(records: &[Record], machines: &Machines) -> Self {
+    fn of(records: &[Record], machines: &Machines, now: Timestamp) -> Self {
         let mut runners: Vec<Row> = records
             .iter()
             .filter_map(|record| match record {
-                Record::Runner(runner) => Some(Row::of(runner, machines)),
+                // One that is gone only waits for its cost to be counted.
+                Record::Runner(runner) if runner.is_live() => Some(Row::of(runner, machines, now)),
                 _ => None,
             })
             .collect();
@@ -138,18 +143,24 @@ impl Report {
         let prices = runners.iter().filter_map(|row| row.instance.as_ref()?.price_per_hour);
         Self {
             per_hour: prices.sum(),
+            so_far: runners.iter().filter_map(|row| row.so_far).sum(),
             runners,
             waiting,
         }
     }
 
-    fn words(&self, now: Timestamp) -> String {
+    fn words(&self, now: Timestamp, width: Option<u16>) -> String {
         let mut parts = Vec::new();
         if !self.runners.is_empty() {
-            parts.push(self.table(now));
+            parts.push(self.table(now, width));
         }
         let runners = counted(self.runners.len(), "runner", "lives", "live");
-        parts.push(format!("{runners}, for {}/h", self.per_hour));
+        let so_far = if self.runners.is_empty() {
+            String::new()
+        } else {
+            format!(", {} so far", self.so_far.in_cents())
+        };
+        parts.push(format!("{runners}, for {}/h{so_far}", self.per_hour));
         if !self.waiting.is_empty() {
             let jobs = counted(self.waiting.len(), "job", "waits", "wait");
             let each = self.waiting.iter().map(|job| {
@@ -159,16 +170,19 @@ impl Report {
                     since,
                     ..
                 } = job;
-                format!("  {repository} `{name}`, for {}", span(now.since(*since)))
+                format!(
+                    "  {repository} `{}`, for {}",
+                    words::plain(name),
+                    words::span(now.since(*since))
+                )
             });
             parts.push(format!("{jobs}:\n{}", each.collect::<Vec<_>>().join("\n")));
         }
         parts.join("\n")
     }
 
-    fn table(&self, now: Timestamp) -> String {
-        let mut lines = Lines::new();
-        lines.load_style(NOTHING).set_header([
+    fn table(&self, now: Timestamp, width: Option<u16>) -> String {
+        let header = [
             "runner",
             "state",
             "for",
@@ -177,46 +191,42 @@ impl Report {
             "where",
             "bought",
             "$/h",
-        ]);
-        for row in &self.runners {
+            "so far",
+        ];
+        let rows = self.runners.iter().map(|row| {
             let placed = row.instance.as_ref();
             let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-            lines.add_row([
+            let price = placed.and_then(|placed| placed.price_per_hour);
+            vec![
                 row.runner.to_string(),
                 words::state(row.state).to_owned(),
-                span(now.since(row.since)),
+                words::span(now.since(row.since)),
                 row.repository.to_string(),
                 or_dash(placed.map(|placed| placed.id.to_string())),
                 or_dash(placed.map(|placed| format!("{} in {}", placed.instance_type, placed.zone))),
                 or_dash(placed.map(|placed| placed.lifecycle.to_string())),
-                or_dash(
-                    placed
-                        .and_then(|placed| placed.price_per_hour)
-                        .map(|price| price.to_string()),
-                ),
-            ]);
-        }
-        for column in [2, 7] {
-            if let Some(column) = lines.column_mut(column) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        lines.trim_fmt()
+                or_dash(price.map(|price| price.to_string())),
+                or_dash(row.so_far.map(MicroDollars::in_cents)),
+            ]
+        });
+        screen::table(&header, rows, &[2, 7, 8], width)
     }
 }
 
 impl Row {
-    fn of(runner: &Runner, machines: &Machines) -> Self {
+    fn of(runner: &Runner, machines: &Machines, now: Timestamp) -> Self {
         let instance = runner.launched.as_ref().map(|launched| Placed {
             id: launched.instance.clone(),
             instance_type: launched.instance_type.clone(),
             zone: launched.zone.clone(),
             lifecycle: launched.lifecycle,
-            price_per_hour: launched.price_per_hour.or_else(|| {
-                let on_demand = launched.lifecycle == InstanceLifecycle::OnDemand;
-                let known = machines.get(&launched.instance_type).filter(|_| on_demand);
-                known.and_then(|machine| machine.price)
-            }),
+            price_per_hour: match launched.lifecycle {
+                InstanceLifecycle::Spot => launched.price_per_hour,
+                InstanceLifecycle::OnDemand => launched.on_demand.map(|price| price.per_hour).or_else(|| {
+                    let machine = machines.get(&launched.instance_type)?;
+                    machine.price
+                }),
+            },
             launched_at: launched.at,
         });
         Self {
@@ -225,6 +235,7 @@ impl Row {
             since: runner.since,
             repository: runner.repository.clone(),
             job: runner.job,
+            so_far: settlement::cost(runner, None, &Answered::default(), now).map(|cost| cost.total()),
             instance,
         }
     }
@@ -246,16 +257,6 @@ fn counted(count: usize, noun: &str, one: &str, many: &str) -> String {
         0 => format!("no {noun} {one}"),
         1 => format!("1 {noun} {one}"),
         _ => format!("{count} {noun}s {many}"),
-    }
-}
-
-/// A span, to the second or the minute.
-fn span(span: Duration) -> String {
-    let seconds = span.as_secs();
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, seconds) => format!("{seconds}s"),
-        (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
-        (hours, minutes, _) => format!("{hours}h{minutes:02}m"),
     }
 }
 

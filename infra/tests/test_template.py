@@ -10,7 +10,7 @@ from test_costs import costs
 INFRA = Path(__file__).resolve().parent.parent
 TEMPLATE = INFRA / "template.yaml"
 
-FUNCTIONS = ("Webhook", "Launch", "Checkin", "Settle", "Interruption", "Sweeper", "Reporter")
+FUNCTIONS = ("Webhook", "Launch", "Checkin", "Settle", "Interruption", "Sweeper", "Reporter", "Dashboard")
 
 
 def as_list(value):
@@ -81,7 +81,7 @@ class Template(unittest.TestCase):
                     self.assertNotIn("*", action, role)
                 if "*" in as_list(statement["Resource"]):
                     self.assertTrue(
-                        all(a.startswith(("ec2:Describe", "servicequotas:Get")) or a == "ec2:CreateFleet"
+                        all(a.startswith(("ec2:Describe", "pricing:Get", "servicequotas:Get")) or a == "ec2:CreateFleet"
                             for a in as_list(statement["Action"])), (role, statement))
 
     def test_who_may_do_what(self):
@@ -96,6 +96,13 @@ class Template(unittest.TestCase):
         self.assertEqual({a for a in self.actions("ReporterRole") if a.startswith("dynamodb:")},
                          {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"})
 
+    def test_the_board_only_reads_the_table(self):
+        self.assertEqual(self.actions("DashboardRole"),
+                         {"logs:CreateLogStream", "logs:PutLogEvents", "dynamodb:GetItem", "dynamodb:Query"})
+        called_by = [p for p in self.of_type("AWS::Lambda::Permission").values()
+                     if p["FunctionName"] == {"Ref": "DashboardFunction"}]
+        self.assertEqual(called_by, [])
+
     def test_only_launch_reads_quotas(self):
         reads = {r for r in self.of_type("AWS::IAM::Role")
                  if any(a.startswith("servicequotas:") for a in self.actions(r))}
@@ -106,7 +113,7 @@ class Template(unittest.TestCase):
             text = str(self.statements(f"{name}Role"))
             self.assertEqual("WebhookSecretParameter" in text, name == "Webhook", name)
             self.assertEqual("GitHubPrivateKeyParameter" in text,
-                             name not in ("Webhook", "Interruption"), name)
+                             name not in ("Webhook", "Interruption", "Dashboard"), name)
 
     def test_only_our_own_instances_can_be_ended(self):
         ours = {"StringEquals": {"aws:ResourceTag/dayfly:stack": {"Ref": "AWS::StackName"}}}

@@ -1,9 +1,11 @@
 use dayfly_core::config::Config;
+use dayfly_core::costs::Tariff;
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::launch;
 use dayfly_core::event::JobEvent;
 use dayfly_core::ids::{DeliveryId, ImageId, InstallationId, JobId, RunAttempt, RunId};
-use dayfly_core::record::{LaunchPlan, Launched, Rung};
+use dayfly_core::prices::PriceSource;
+use dayfly_core::record::{LaunchPlan, Launched, Reservation, Rung};
 
 use super::*;
 
@@ -20,6 +22,8 @@ fn job(id: u64) -> Job {
         run: RunId(22),
         attempt: RunAttempt(1),
         name: "train".to_owned(),
+        workflow: None,
+        actor: None,
         head_sha: "abc".to_owned(),
         labels: Vec::new(),
         runner_name: None,
@@ -35,6 +39,7 @@ fn runner(id: u64, lifecycle: InstanceLifecycle, price: Option<u64>) -> Record {
         spec,
         image: ImageId::new("ami-01234567"),
         root_device: "/dev/sda1".to_owned(),
+        image_gib: None,
         lifecycle,
     };
     let plan = LaunchPlan::new(rung, Vec::new());
@@ -46,16 +51,25 @@ fn runner(id: u64, lifecycle: InstanceLifecycle, price: Option<u64>) -> Record {
         zone: Zone::new("eu-west-1a"),
         lifecycle,
         price_per_hour: price.map(MicroDollars),
+        on_demand: None,
         at: NOON,
+    });
+    runner.reserved = Some(Reservation {
+        tariff: Tariff {
+            compute: MicroDollars(526_000),
+            disk_month: MicroDollars(8_000_000),
+            address: MicroDollars(5_000),
+            source: PriceSource::Aws,
+        },
+        purses: Vec::new(),
+        shares: Vec::new(),
     });
     runner.into()
 }
 
 fn told(records: &[Record]) -> String {
-    let report = Report::of(records, Machines::embedded().unwrap());
-    let text = report.words(NOON.after(Duration::from_secs(3725)));
-    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-    lines.join("\n")
+    let now = NOON.after(Duration::from_secs(3725));
+    Report::of(records, Machines::embedded().unwrap(), now).words(now, None)
 }
 
 #[test]
@@ -76,15 +90,17 @@ fn where_nothing_lives_that_is_said() {
 #[test]
 fn as_json_prices_are_micro_dollars() {
     let records = [runner(11, InstanceLifecycle::Spot, Some(158_000))];
-    let report = serde_json::to_value(Report::of(&records, Machines::embedded().unwrap())).unwrap();
+    let report = serde_json::to_value(Report::of(&records, Machines::embedded().unwrap(), NOON)).unwrap();
     assert_eq!(report["per_hour"], 158_000);
     assert_eq!(report["runners"][0]["instance"]["price_per_hour"], 158_000);
     assert_eq!(report["runners"][0]["state"], "busy");
 }
 
 #[test]
-fn spans_are_told_to_what_matters() {
-    for (seconds, expected) in [(7, "7s"), (67, "1m07s"), (3725, "1h02m")] {
-        assert_eq!(span(Duration::from_secs(seconds)), expected);
-    }
+fn a_runner_that_is_gone_and_only_waits_for_its_cost_to_be_counted_does_not_live() {
+    let Record::Runner(mut gone) = runner(11, InstanceLifecycle::Spot, Some(158_000)) else {
+        unreachable!()
+    };
+    gone.state = RunnerState::Gone;
+    assert_eq!(told(&[Record::Runner(gone)]), "no runner lives, for $0.00/h");
 }

@@ -5,6 +5,7 @@
 
 use dayfly_core::decide::interruption::Word;
 use dayfly_core::ids::InstanceId;
+use dayfly_core::time::Timestamp;
 use dayfly_function::bus_event::Envelope;
 use serde::Deserialize;
 
@@ -15,6 +16,8 @@ pub struct Ec2Event {
     pub instance: InstanceId,
     /// What was said, if it means anything to us.
     pub word: Option<Word>,
+    /// When what is said of it happened, if EC2 says that.
+    pub at: Option<Timestamp>,
 }
 
 /// An event that is none of EC2's, or not of its shape.
@@ -40,11 +43,13 @@ impl TryFrom<Envelope> for Ec2Event {
     type Error = NotUnderstood;
 
     fn try_from(envelope: Envelope) -> Result<Self, NotUnderstood> {
+        let at = envelope.happened_at();
         let detail: Detail = serde_json::from_value(envelope.detail)?;
         let word = match envelope.detail_type.as_str() {
             "EC2 Spot Instance Interruption Warning" => Some(Word::Warning),
             "EC2 Instance Rebalance Recommendation" => Some(Word::Rebalance),
             "EC2 Instance State-change Notification" => match detail.state.as_deref() {
+                Some("running") => Some(Word::Running),
                 // None of ours is ever stopped but by its own power-off, which ends it.
                 Some("shutting-down" | "terminated" | "stopping" | "stopped") => Some(Word::Ended),
                 _ => None,
@@ -54,6 +59,7 @@ impl TryFrom<Envelope> for Ec2Event {
         Ok(Self {
             instance: detail.instance_id,
             word,
+            at,
         })
     }
 }
@@ -63,7 +69,9 @@ mod tests {
     use super::*;
 
     fn event(detail_type: &str, detail: &serde_json::Value) -> Result<Ec2Event, NotUnderstood> {
-        let envelope = serde_json::json!({ "detail-type": detail_type, "source": "aws.ec2", "detail": detail });
+        let envelope = serde_json::json!({
+            "detail-type": detail_type, "source": "aws.ec2", "time": "2027-01-15T08:00:00Z", "detail": detail,
+        });
         Ec2Event::try_from(serde_json::from_value::<Envelope>(envelope).unwrap())
     }
 
@@ -84,6 +92,11 @@ mod tests {
             (
                 "EC2 Instance State-change Notification",
                 serde_json::json!({ "instance-id": id, "state": "running" }),
+                Some(Word::Running),
+            ),
+            (
+                "EC2 Instance State-change Notification",
+                serde_json::json!({ "instance-id": id, "state": "pending" }),
                 None,
             ),
             (
@@ -96,7 +109,8 @@ mod tests {
                 event(kind, &detail).unwrap(),
                 Ec2Event {
                     instance: InstanceId::new(id),
-                    word
+                    word,
+                    at: Some(Timestamp::from_seconds(1_800_000_000)),
                 },
                 "{kind}"
             );

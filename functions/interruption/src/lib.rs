@@ -8,7 +8,7 @@ use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::interruption;
 use dayfly_core::record::{Change, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, follow_up};
+use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, follow_up, settle_soon};
 use dayfly_ports::{Bus, Store, StoreError};
 
 pub use crate::ec2_event::{Ec2Event, NotUnderstood};
@@ -42,13 +42,14 @@ impl<S: Store, B: Bus> Function<S, B> {
                 tracing::debug!(instance = %event.instance, ?word, "not one of ours");
                 return Ok(());
             };
-            if let Some(next) = interruption::heard(&runner, word, now, &self.deadlines) {
+            if let Some(next) = interruption::heard(&runner, word, event.at.unwrap_or(now), now, &self.deadlines) {
                 match self.store.commit(vec![Change::update(version, next.clone())]).await {
                     Err(StoreError::Conflict) => continue,
                     done => done?,
                 }
                 tracing::info!(runner = %runner.name, instance = %event.instance, ?word, state = ?next.state, "heard from EC2");
                 follow_up(&self.store, &self.bus, &next, now).await?;
+                settle_soon(&self.bus, &next, now, &self.deadlines).await;
             } else {
                 // Said before; what follows from it may not have been done.
                 follow_up(&self.store, &self.bus, &runner, now).await?;

@@ -6,7 +6,7 @@ use dayfly_core::capacity::{FleetError, FleetErrorKind, InstanceLifecycle, Place
 use dayfly_core::decide::fleet::{self, Assigned};
 use dayfly_core::decide::{outcome::Attempted, pools};
 use dayfly_core::ids::{InstanceId, QueueId, RunnerName, Zone};
-use dayfly_core::money::MicroDollars;
+use dayfly_core::prices;
 use dayfly_core::record::{Change, FleetCall, Launched, Runner, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::FlowError;
@@ -15,6 +15,7 @@ use dayfly_ports::{
     Scope, Store, StoreError, Surroundings,
 };
 
+use crate::prices::Effort;
 use crate::queue::Begun;
 use crate::{Function, memory, quota};
 
@@ -179,23 +180,20 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         views: &BTreeMap<InstanceId, InstanceView>,
         now: Timestamp,
     ) -> Vec<Launched> {
-        let mut prices: BTreeMap<Pool, Option<MicroDollars>> = BTreeMap::new();
         let mut launched = Vec::new();
         for one in instances {
             let view = views.get(&one.instance);
             let zone = one.zone.or_else(|| view.map(|view| view.zone.clone()));
             let pool = Pool {
                 instance_type: one.instance_type,
-                zone: zone.unwrap_or_else(|| Zone::new("unknown")),
+                zone: zone.unwrap_or_else(Zone::unknown),
             };
-            let price = match (one.lifecycle, prices.get(&pool)) {
-                (InstanceLifecycle::OnDemand, _) => None,
-                (InstanceLifecycle::Spot, Some(price)) => *price,
-                (InstanceLifecycle::Spot, None) => {
-                    let price = self.spot_price(&pool).await;
-                    prices.insert(pool.clone(), price);
-                    price
-                }
+            let ends = (&self.store, &self.fleet);
+            let told = self.prices.on_demand(ends, &pool.instance_type, Effort::Ask, now).await;
+            let on_demand = prices::on_demand(&pool.instance_type, told.as_ref(), self.region.as_str());
+            let price = match one.lifecycle {
+                InstanceLifecycle::OnDemand => on_demand.map(|price| price.per_hour),
+                InstanceLifecycle::Spot => self.prices.spot(ends, &pool, now).await,
             };
             launched.push(Launched {
                 at: view.map_or(now, |view| view.launched_at),
@@ -204,6 +202,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 zone: pool.zone,
                 lifecycle: one.lifecycle,
                 price_per_hour: price,
+                on_demand,
             });
         }
         launched
@@ -231,16 +230,6 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             }
         }
         Ok(known)
-    }
-
-    async fn spot_price(&self, pool: &Pool) -> Option<MicroDollars> {
-        match self.fleet.spot_price(&pool.instance_type, &pool.zone).await {
-            Ok(price) => price,
-            Err(error) => {
-                tracing::warn!(%pool, %error, "the spot price could not be learnt");
-                None
-            }
-        }
     }
 }
 
@@ -298,6 +287,7 @@ fn seen(view: InstanceView) -> Launched {
         zone: view.zone,
         lifecycle: view.lifecycle,
         price_per_hour: None,
+        on_demand: None,
         at: view.launched_at,
     }
 }

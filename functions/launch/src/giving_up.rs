@@ -140,6 +140,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             spec,
             image: image.image,
             root_device: image.root_device,
+            image_gib: image.gib,
             lifecycle: InstanceLifecycle::OnDemand,
         };
         Ok(LaunchPlan::new(rung, Vec::new()))

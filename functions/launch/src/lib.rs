@@ -8,7 +8,9 @@ mod fleet;
 mod giving_up;
 mod image;
 mod memory;
+mod money;
 mod plan;
+mod prices;
 mod queue;
 mod quota;
 mod record;
@@ -28,6 +30,7 @@ use dayfly_lifecycle::{FlowError, Hindrance, Policies, wake_up};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Scope, Store, StoreError};
 
 pub use crate::image::ImageCache;
+pub use crate::prices::PriceCache;
 pub use crate::zones::ZoneCache;
 
 /// What came of an event.
@@ -67,6 +70,8 @@ pub struct Function<S, G, F, B, C, P, K, Q> {
     pub images: ImageCache,
     /// Zones that were looked up.
     pub zones: ZoneCache,
+    /// Prices that were looked up.
+    pub prices: PriceCache,
     /// Where instances may be launched.
     pub subnets: Vec<SubnetId>,
     /// The stack's deadlines.
@@ -88,9 +93,12 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             Event::JobQueued(job) => self.queued(&job, now).await?,
             Event::LaunchDue(due) => self.due(due, now).await?,
             Event::QueueDue(due) => self.queue_due(due, now).await?,
-            Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) | Event::NoticeDue(_) => {
-                Outcome::Nothing("the event is for another function")
-            }
+            Event::JobInProgress(_)
+            | Event::JobCompleted(_)
+            | Event::RunCompleted(_)
+            | Event::NoticeDue(_)
+            | Event::CapDue(_)
+            | Event::CostDue(_) => Outcome::Nothing("the event is for another function"),
         };
         tracing::info!(?outcome, "handled");
         Ok(outcome)

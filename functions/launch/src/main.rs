@@ -9,7 +9,7 @@ use dayfly_function::bus_event::Envelope;
 use dayfly_function::clock::{self, SystemClock};
 use dayfly_function::span;
 use dayfly_github::GitHubApp;
-use dayfly_launch::{Function, ImageCache, ZoneCache};
+use dayfly_launch::{Function, ImageCache, PriceCache, ZoneCache};
 use dayfly_lifecycle::Policies;
 use dayfly_metrics::Metered;
 use dayfly_parameters::SsmParameters;
@@ -37,6 +37,7 @@ async fn main() -> Result<(), Error> {
         region: Region::new(aws.region().map(ToString::to_string).unwrap_or_default()),
         images: ImageCache::default(),
         zones: ZoneCache::default(),
+        prices: PriceCache::default(),
         subnets: environment.subnets()?,
         deadlines: environment.deadlines()?,
         policies: Policies::new(environment.policy_parameter()),

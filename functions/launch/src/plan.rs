@@ -42,6 +42,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         // A run that is not there is over, which the next look finds.
         let judged = self.policies.admit(&self.github, &policy, &mut who, now).await?;
         judged.map_err(Hindrance::refused)?;
+        if policy.caps.pull_request.is_some() || policy.caps.actor.is_some() {
+            (job.attribution.actor, job.attribution.pull) = who.attribution(&self.github).await?;
+        }
         let ladder = self.ladder(job, &entries, &policy, previous.as_ref(), now).await?;
         self.with_images(job, ladder, now).await
     }
@@ -103,6 +106,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 spec,
                 image: image.image,
                 root_device: image.root_device,
+                image_gib: image.gib,
                 lifecycle,
             });
         }

@@ -57,6 +57,11 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let Some(Gate { mut go, change, away }) = self.gate_alone(runner, now).await? else {
             return Ok(None);
         };
+        let affordable = Box::pin(self.affordable(go.clone(), now)).await?;
+        if affordable.runners.is_empty() {
+            return Ok(None);
+        }
+        let booked = affordable.book(&mut go);
         let Some(Stored { record: runner, .. }) = go.pop() else {
             return Ok(None);
         };
@@ -76,6 +81,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             bucket,
         ]);
         changes.extend(change);
+        changes.extend(booked);
         match self.store.commit(changes).await {
             Err(StoreError::Conflict) => return Ok(None),
             done => done?,
@@ -218,7 +224,17 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let mut wanted: Vec<Stored<Runner>> = try_join_all(loads).await?.into_iter().flatten().collect();
         wanted.retain(|stored| fleet::is_wanted(&stored.record) && fleet::queue_of(&stored.record) == *queue);
         let here: BTreeSet<RunnerName> = wanted.iter().map(|stored| stored.record.name.clone()).collect();
-        let Gate { go, change, away } = self.gate(&limits, wanted, now).await?;
+        let mut affordable = Box::pin(self.affordable(wanted, now)).await?;
+        let asking = std::mem::take(&mut affordable.runners);
+        let Gate {
+            mut go,
+            change,
+            mut away,
+        } = self.gate(&limits, asking, now).await?;
+        let booked = affordable.book(&mut go);
+        affordable.refused.iter().for_each(|_| dayfly_metrics::cap_refused());
+        self.tell_refused(&affordable.take_news(), now).await?;
+        away.refuse(std::mem::take(&mut affordable.refused));
         let (wanted, versions): (Vec<Runner>, Vec<Version>) =
             go.into_iter().map(|stored| (stored.record, stored.version)).unzip();
         // Those for whom this call has no room come with the next.
@@ -244,6 +260,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let updates = runners.iter().zip(&versions);
         changes.extend(updates.map(|(runner, version)| Change::update(*version, runner.clone())));
         changes.extend(change);
+        changes.extend(booked);
         match self.store.commit(changes).await {
             // One of them has moved on, or another queue's call came first; or this queue is not ours
             // any more, which the next look shows.

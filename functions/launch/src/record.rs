@@ -9,7 +9,7 @@ use dayfly_core::event::{Event, LaunchDue};
 use dayfly_core::ids::{FleetId, JobKey, QueueId, RunnerName};
 use dayfly_core::record::{Change, Notice, Runner, Say, Stored, Waiting};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, announce, leave_turnstile};
+use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, announce, bid_farewell};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
 
 use crate::Function;
@@ -27,8 +27,8 @@ struct Outcome {
     notice: Option<Notice>,
     /// The job, if it is given up and is to be told so.
     due: Option<JobKey>,
-    /// The runner, if its life is over.
-    gone: Option<Runner>,
+    /// The runner as it is written, if its life is over.
+    gone: Option<Stored<Runner>>,
 }
 
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
@@ -122,8 +122,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
 
     /// Tells whoever goes on with what was written. Answers in which queue the runner waits now.
     async fn written(&self, outcome: Outcome, now: Timestamp) -> Result<Option<QueueId>, FlowError> {
-        if let Some(gone) = &outcome.gone {
-            leave_turnstile(&self.store, &self.bus, gone, now).await;
+        if let Some(gone) = outcome.gone {
+            let ends = (&self.store, &self.fleet, &self.bus);
+            bid_farewell(ends, gone, now, &self.deadlines).await;
         }
         if let Some(notice) = &outcome.notice {
             announce(&self.bus, notice).await;
@@ -206,7 +207,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             outcome.changes.push(self.waiting(waiting).await?);
             outcome.queue = Some(queue);
         }
-        outcome.gone = Some(&recorded.runner).filter(|runner| !runner.is_live()).cloned();
+        let gone = Some(&recorded.runner).filter(|runner| !runner.is_live());
+        outcome.gone = gone.map(|runner| Stored::over(version, runner.clone()));
         outcome.changes.push(Change::update(version, recorded.runner));
         Ok(outcome)
     }

@@ -7,7 +7,7 @@ use dayfly_core::decide::fleet;
 use dayfly_core::decide::outcome::Attempted;
 use dayfly_core::decide::turnstile::{self, Passed};
 use dayfly_core::ids::{QueueId, RunnerName};
-use dayfly_core::policy::Limits;
+use dayfly_core::policy::{Limits, Refused};
 use dayfly_core::record::{Change, Runner, Stored, Turnstile};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, call_to_turnstile, count_living};
@@ -38,6 +38,15 @@ pub(crate) struct Away {
 }
 
 impl Away {
+    /// Adds those who are refused, whatever their turn.
+    pub(crate) fn refuse(&mut self, refused: Vec<(Stored<Runner>, Refused)>) {
+        for (runner, why) in refused {
+            self.outcomes
+                .push((runner.record.name.clone(), Attempted::Unaffordable(why)));
+            self.runners.push(runner);
+        }
+    }
+
     /// Who was turned away.
     pub(crate) fn names(&self) -> impl Iterator<Item = &RunnerName> {
         self.outcomes.iter().map(|(name, _)| name)

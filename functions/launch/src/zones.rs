@@ -7,9 +7,6 @@ use dayfly_core::capacity::{Placement, Pool};
 use dayfly_core::ids::{InstanceType, SubnetId, Zone};
 use dayfly_ports::{Fleet, FleetError, FleetErrorKind};
 
-/// Where a subnet lies that EC2 does not know: no zone is called so.
-const NOWHERE: &str = "unknown";
-
 /// The zones of subnets.
 #[derive(Debug, Default)]
 pub struct ZoneCache {
@@ -27,10 +24,7 @@ impl ZoneCache {
     ) -> Result<Vec<Placement>, FleetError> {
         let mut zones = self.of(fleet, subnets).await?;
         if zones.is_empty() {
-            zones = subnets
-                .iter()
-                .map(|subnet| (subnet.clone(), Zone::new(NOWHERE)))
-                .collect();
+            zones = subnets.iter().map(|subnet| (subnet.clone(), Zone::unknown())).collect();
         }
         let mut placements: Vec<Placement> = Vec::new();
         for instance_type in types {

@@ -2,6 +2,7 @@
 //! that it was interrupted and runs again.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod caps;
 mod together;
 
 use dayfly_core::deadlines::Deadlines;
@@ -15,7 +16,7 @@ use dayfly_core::notice::{CheckRun, render};
 use dayfly_core::record::{BucketId, Change, Notice, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, draw};
-use dayfly_ports::{ApiError, ApiErrorKind, CheckView, Clock, GitHub, Scope, Store, StoreError};
+use dayfly_ports::{Alerts, ApiError, ApiErrorKind, CheckView, Clock, GitHub, Scope, Store, StoreError};
 
 /// What came of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,20 +40,24 @@ enum Told {
 }
 
 /// The reporter function.
-pub struct Function<S, G, K> {
+pub struct Function<S, G, K, A> {
     /// The table.
     pub store: S,
     /// GitHub.
     pub github: G,
     /// The clock, to wait for what comes right behind.
     pub clock: K,
+    /// The topic on which the stack calls for a person.
+    pub alerts: A,
+    /// The stack's name.
+    pub stack: String,
     /// Where GitHub's pages are.
     pub web_url: String,
     /// The stack's deadlines.
     pub deadlines: Deadlines,
 }
 
-impl<S: Store, G: GitHub, K: Clock> Function<S, G, K> {
+impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
     /// Handles one event.
     ///
     /// # Errors
@@ -60,12 +65,14 @@ impl<S: Store, G: GitHub, K: Clock> Function<S, G, K> {
     pub async fn handle(&self, event: Event, now: Timestamp) -> Result<Outcome, FlowError> {
         let outcome = match event {
             Event::NoticeDue(due) => self.say(due, now).await?,
+            Event::CapDue(due) => self.tell_cap(due).await?,
             Event::JobQueued(_)
             | Event::JobInProgress(_)
             | Event::JobCompleted(_)
             | Event::RunCompleted(_)
             | Event::LaunchDue(_)
-            | Event::QueueDue(_) => Outcome::Nothing,
+            | Event::QueueDue(_)
+            | Event::CostDue(_) => Outcome::Nothing,
         };
         tracing::info!(?outcome, "handled");
         Ok(outcome)

@@ -2,6 +2,7 @@
 // The futures of the SDK lie so deep within each other.
 #![recursion_limit = "256"]
 
+use dayfly_alerts::SnsTopic;
 use dayfly_function::bus_event::Envelope;
 use dayfly_function::clock::{self, SystemClock};
 use dayfly_function::span;
@@ -24,6 +25,8 @@ async fn main() -> Result<(), Error> {
         web_url: github.web_url(),
         github: GitHubApp::new(github, SsmParameters::new(&aws)),
         clock: SystemClock,
+        alerts: SnsTopic::new(&aws, environment.alarms_topic()?),
+        stack: environment.stack()?,
         deadlines: environment.deadlines()?,
     };
     run(service_fn(async |event: LambdaEvent<Envelope>| {

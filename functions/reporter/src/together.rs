@@ -7,7 +7,7 @@ use dayfly_core::notice::render;
 use dayfly_core::record::{Change, Notice, Stored, Version};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::FlowError;
-use dayfly_ports::{Clock, GitHub, Store, StoreError};
+use dayfly_ports::{Alerts, Clock, GitHub, Store, StoreError};
 
 use crate::{Function, Outcome, Told};
 
@@ -20,7 +20,7 @@ const ROUNDS: usize = 5;
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
 const AT_ONCE: usize = 90;
 
-impl<S: Store, G: GitHub, K: Clock> Function<S, G, K> {
+impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
     /// Says what is to be said of all jobs of an attempt that have no check run of their own, unless
     /// somebody else is at it.
     pub(crate) async fn say_together(&self, one: &Notice) -> Result<Outcome, FlowError> {

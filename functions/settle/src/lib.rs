@@ -8,11 +8,11 @@ mod started;
 
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::rerun;
-use dayfly_core::event::{Event, RunEvent};
+use dayfly_core::event::{CostDue, Event, RunEvent};
 use dayfly_core::ids::RunKey;
 use dayfly_core::record::{Change, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, settle_run};
+use dayfly_lifecycle::{AT_ONCE_TRIES, FlowError, MAX_CONFLICTS, settle_costs, settle_run};
 use dayfly_ports::{Bus, Fleet, GitHub, Store, StoreError};
 
 /// The settle function.
@@ -39,8 +39,20 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
             Event::JobInProgress(job) => self.started(&job, now).await,
             Event::JobCompleted(job) => self.completed(&job, now).await,
             Event::RunCompleted(run) => self.run_completed(&run, now).await,
-            Event::JobQueued(_) | Event::LaunchDue(_) | Event::QueueDue(_) | Event::NoticeDue(_) => Ok(()),
+            Event::CostDue(due) => self.count(&due, now).await,
+            Event::JobQueued(_) | Event::LaunchDue(_) | Event::QueueDue(_) | Event::NoticeDue(_) | Event::CapDue(_) => {
+                Ok(())
+            }
         }
+    }
+
+    /// Counts what a runner has cost.
+    async fn count(&self, due: &CostDue, now: Timestamp) -> Result<(), FlowError> {
+        let Some(runner) = self.store.runner(&due.runner).await? else {
+            return Ok(());
+        };
+        let ends = (&self.store, &self.fleet, &self.bus);
+        Box::pin(settle_costs(ends, vec![runner], AT_ONCE_TRIES, now, &self.deadlines)).await
     }
 
     async fn run_completed(&self, event: &RunEvent, now: Timestamp) -> Result<(), FlowError> {

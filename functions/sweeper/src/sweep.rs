@@ -1,11 +1,14 @@
 //! What is due.
 
-use dayfly_core::decide::notice;
+use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::sweep::{self, JobLook, Look};
-use dayfly_core::event::{Event, LaunchDue, NoticeDue, QueueDue};
+use dayfly_core::decide::{caps, notice};
+use dayfly_core::event::{CapDue, Event, LaunchDue, NoticeDue, QueueDue};
 use dayfly_core::record::{Change, Ending, Job, Record, Runner, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, look_after_turnstile, reap, settle_run, sleep_if_quiet};
+use dayfly_lifecycle::{
+    FlowError, MAX_CONFLICTS, SETTLED_AT_ONCE, look_after_turnstile, reap, settle_costs, settle_run, sleep_if_quiet,
+};
 use dayfly_ports::{Bus, Fleet, GitHub, Schedule, Store, StoreError};
 
 use crate::{Function, Swept, Task};
@@ -18,6 +21,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
     pub(crate) async fn sweep(&self, task: Task, swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
         let due = self.store.due(now, AT_ONCE).await?;
         swept.due = due.len();
+        let (gone, due) = gone(due, now, &self.deadlines);
+        self.settle_all(gone, swept, now).await;
         for stored in due {
             let id = stored.record.id();
             if let Err(error) = self.sweep_one(stored, now).await {
@@ -31,6 +36,19 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
             swept.asleep = sleep_if_quiet(&self.store, &self.schedule, called, now, &self.deadlines).await?;
         }
         Ok(())
+    }
+
+    /// Counts what those have cost of whom nothing is left, some at a time.
+    async fn settle_all(&self, mut gone: Vec<Stored<Runner>>, swept: &mut Swept, now: Timestamp) {
+        while !gone.is_empty() {
+            let some: Vec<_> = gone.drain(..gone.len().min(SETTLED_AT_ONCE)).collect();
+            let count = some.len();
+            let ends = (&self.store, &self.fleet, &self.bus);
+            if let Err(error) = settle_costs(ends, some, MAX_CONFLICTS, now, &self.deadlines).await {
+                tracing::warn!(count, %error, "what runners have cost could not be counted; they stay due");
+                swept.failed += count;
+            }
+        }
     }
 
     async fn sweep_one(&self, stored: Stored<Record>, now: Timestamp) -> Result<(), FlowError> {
@@ -66,6 +84,17 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                 }
                 Ok(())
             }
+            Record::Ledger(ledger) => {
+                let due = CapDue {
+                    purse: ledger.purse.clone(),
+                    month: ledger.month,
+                };
+                let told = caps::tell_again(ledger, now, &self.deadlines);
+                if self.record(Change::update(version, told)).await? {
+                    self.bus.publish(&Event::CapDue(due)).await?;
+                }
+                Ok(())
+            }
             Record::Turnstile(_) => look_after_turnstile(&self.store, &self.bus, now, &self.deadlines).await,
             Record::Queue(_)
             | Record::Waiting(_)
@@ -76,7 +105,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
             | Record::Config(_)
             | Record::Wake(_)
             | Record::Watched(_)
-            | Record::Patrol(_) => Ok(()),
+            | Record::Patrol(_)
+            | Record::Cost(_)
+            | Record::Prices(_) => Ok(()),
         }
     }
 
@@ -159,4 +190,19 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Those of what is due of whom nothing is left but what they cost, and the rest.
+fn gone(due: Vec<Stored<Record>>, now: Timestamp, deadlines: &Deadlines) -> (Vec<Stored<Runner>>, Vec<Stored<Record>>) {
+    let (mut gone, mut rest) = (Vec::new(), Vec::new());
+    for Stored { record, version } in due {
+        match record {
+            Record::Runner(runner) if runner.may_be_settled(now, deadlines) => gone.push(Stored {
+                record: *runner,
+                version,
+            }),
+            record => rest.push(Stored { record, version }),
+        }
+    }
+    (gone, rest)
 }

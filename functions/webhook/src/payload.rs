@@ -42,6 +42,13 @@ struct JobPayload {
     repository: RepositoryName,
     #[serde(default)]
     installation: Option<Installation>,
+    #[serde(default)]
+    sender: Option<Sender>,
+}
+
+#[derive(Deserialize)]
+struct Sender {
+    login: String,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +58,8 @@ struct WorkflowJob {
     #[serde(default = "first_attempt")]
     run_attempt: RunAttempt,
     name: String,
+    #[serde(default)]
+    workflow_name: Option<String>,
     head_sha: String,
     labels: Vec<Label>,
     #[serde(default)]
@@ -143,6 +152,8 @@ fn job(webhook: &Webhook, body: &[u8], now: Timestamp) -> Result<Meaning, String
         run: job.run_id,
         attempt: job.run_attempt,
         name: job.name,
+        workflow: job.workflow_name,
+        actor: payload.sender.map(|sender| sender.login),
         head_sha: job.head_sha,
         labels: job.labels,
         runner_name: job.runner_name.filter(|name| !name.is_empty()),

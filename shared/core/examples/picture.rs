@@ -104,6 +104,8 @@ fn shown(say: Say) -> CheckRun {
         run: RunId(22),
         attempt: RunAttempt(1),
         name: "train".to_owned(),
+        workflow: None,
+        actor: None,
         head_sha: "0123abc".to_owned(),
         labels: Vec::new(),
         runner_name: None,

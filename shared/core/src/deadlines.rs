@@ -42,7 +42,13 @@ impl Deadlines {
         self.retries[index]
     }
 
-    /// The same for an end, which is left alone for [`LONGEST_PAUSE`] at most, and up to a half
+    /// How long EC2 is given to tell when an instance ended that we have ended: its events take some seconds.
+    #[must_use]
+    pub fn ec2_tells(&self) -> Duration {
+        2 * self.heartbeat
+    }
+
+    /// The same as [`Deadlines::retry`] for an end, which is left alone for [`LONGEST_PAUSE`] at most, and up to a half
     /// longer depending on `what`: those that failed together are not tried again together.
     #[must_use]
     pub fn pause(&self, tries: u32, what: &str) -> Duration {
@@ -119,6 +125,16 @@ pub const MAX_LAUNCHES: u32 = 5;
 
 /// How long a record is kept after its end, so that a late or repeated webhook finds it.
 pub const KEEP_ENDED: Duration = minutes(7 * 24 * 60);
+
+/// How long the story of a job is kept.
+pub const KEEP_STORY: Duration = minutes(90 * 24 * 60);
+
+/// How long is kept what was spent: the same month of the year before can be looked at.
+pub const KEEP_COSTS: Duration = minutes(400 * 24 * 60);
+
+/// How much longer than its lifetime an instance may go on before the control plane has ended it. What it
+/// costs by then is reserved with it.
+pub const OUTLIVES: Duration = minutes(10);
 
 /// How long is remembered who launched what, once nobody does any more.
 pub const KEEP_QUEUE: Duration = minutes(24 * 60);

@@ -1,6 +1,7 @@
 //! What to do: one module per kind of event, each a function of state, event and time.
 
 pub mod admission;
+pub mod caps;
 pub mod checkin;
 pub mod ending;
 pub mod entries;
@@ -17,6 +18,7 @@ pub mod pools;
 pub mod registration;
 pub mod rerun;
 pub mod settle;
+pub mod settlement;
 pub mod sweep;
 pub mod together;
 pub mod turns;

@@ -8,6 +8,8 @@ use crate::ids::{
     RunnerName,
 };
 use crate::labels::Label;
+use crate::month::Month;
+use crate::record::Purse;
 use crate::time::Timestamp;
 
 /// What every event of ours names as its source.
@@ -67,6 +69,12 @@ pub struct JobEvent {
     pub attempt: RunAttempt,
     /// The job's name in the workflow.
     pub name: String,
+    /// The workflow's name, if GitHub said it.
+    #[serde(default)]
+    pub workflow: Option<String>,
+    /// Who caused the webhook; of one that says that the job is queued, whoever had its run started.
+    #[serde(default)]
+    pub actor: Option<String>,
     /// The commit it runs on.
     pub head_sha: String,
     /// Its `runs-on`.
@@ -159,6 +167,22 @@ pub struct NoticeDue {
     pub key: JobKey,
 }
 
+/// Nothing is left of a runner, and what it has cost is to be counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CostDue {
+    /// The runner.
+    pub runner: RunnerName,
+}
+
+/// The owner of the account is to be told how far a cap is used up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapDue {
+    /// Whose.
+    pub purse: Purse,
+    /// Of which month.
+    pub month: Month,
+}
+
 /// Anything on the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -176,6 +200,10 @@ pub enum Event {
     QueueDue(QueueDue),
     /// A notice is due.
     NoticeDue(NoticeDue),
+    /// A threshold of a cap was passed.
+    CapDue(CapDue),
+    /// What a runner has cost is to be counted.
+    CostDue(CostDue),
 }
 
 /// An event that cannot be read.
@@ -209,6 +237,8 @@ impl Event {
             Self::LaunchDue(_) => "launch.due",
             Self::QueueDue(_) => "queue.due",
             Self::NoticeDue(_) => "notice.due",
+            Self::CapDue(_) => "cap.due",
+            Self::CostDue(_) => "cost.due",
         }
     }
 
@@ -223,6 +253,8 @@ impl Event {
             Self::LaunchDue(due) => serde_json::to_value(due)?,
             Self::QueueDue(due) => serde_json::to_value(due)?,
             Self::NoticeDue(due) => serde_json::to_value(due)?,
+            Self::CapDue(due) => serde_json::to_value(due)?,
+            Self::CostDue(due) => serde_json::to_value(due)?,
         };
         detail["v"] = VERSION.into();
         serde_json::to_string(&detail)
@@ -251,6 +283,8 @@ impl Event {
             "launch.due" => shape(kind, detail).map(Self::LaunchDue),
             "queue.due" => shape(kind, detail).map(Self::QueueDue),
             "notice.due" => shape(kind, detail).map(Self::NoticeDue),
+            "cap.due" => shape(kind, detail).map(Self::CapDue),
+            "cost.due" => shape(kind, detail).map(Self::CostDue),
             _ => Err(EventError::UnknownKind(kind.to_owned())),
         }
     }
@@ -271,6 +305,8 @@ mod tests {
             run: RunId(22),
             attempt: RunAttempt(1),
             name: "test".into(),
+            workflow: None,
+            actor: None,
             head_sha: "abc".into(),
             labels: vec![Label::new("dayfly-gpu")],
             runner_name: None,
@@ -306,6 +342,15 @@ mod tests {
             Event::NoticeDue(NoticeDue {
                 run: job().run,
                 key: job().key(),
+            }),
+            Event::CostDue(CostDue {
+                runner: RunnerName::of(job().key(), 1),
+            }),
+            Event::CapDue(CapDue {
+                purse: Purse::Repository {
+                    repository: job().repository,
+                },
+                month: Month::of(Timestamp::from_seconds(1)),
             }),
         ] {
             let detail = serde_json::from_str(&event.detail().unwrap()).unwrap();

@@ -113,6 +113,20 @@ text_id! {
     Region
 }
 
+impl Zone {
+    /// The zone of something of which EC2 did not say where it is.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self::new("unknown")
+    }
+
+    /// Whether it is that.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::unknown()
+    }
+}
+
 /// A repository by its full name, `owner/name`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -49,11 +49,51 @@ impl MicroDollars {
     /// What a price per hour comes to over `span`, rounded up to a micro-dollar.
     #[must_use]
     pub fn per_hour_over(self, span: Duration) -> Self {
-        const HOUR_MILLIS: u128 = 3_600_000;
+        self.per(HOUR, span)
+    }
+
+    /// What several prices per hour, each over its span, come to together, rounded up once.
+    #[must_use]
+    pub fn per_hour_over_all(spans: &[(Self, Duration)]) -> Self {
+        let each = spans
+            .iter()
+            .map(|(price, span)| u128::from(price.0).saturating_mul(span.as_millis()));
+        let total = each.fold(0u128, u128::saturating_add);
+        Self(u64::try_from(total.div_ceil(HOUR.as_millis())).unwrap_or(u64::MAX))
+    }
+
+    /// What the price of a span `of` time comes to over `span`, rounded up to a micro-dollar.
+    #[must_use]
+    pub fn per(self, of: Duration, span: Duration) -> Self {
         let total = u128::from(self.0).saturating_mul(span.as_millis());
-        Self(u64::try_from(total.div_ceil(HOUR_MILLIS)).unwrap_or(u64::MAX))
+        Self(u64::try_from(total.div_ceil(of.as_millis().max(1))).unwrap_or(u64::MAX))
+    }
+
+    /// So many of it.
+    #[must_use]
+    pub fn times(self, count: u64) -> Self {
+        Self(self.0.saturating_mul(count))
+    }
+
+    /// Without `other`, and never less than nothing.
+    #[must_use]
+    pub fn less(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
+    /// In dollars and cents, half a cent rounded up: `$0.16`, for people. What is too small for a cent
+    /// is shown in full.
+    #[must_use]
+    pub fn in_cents(self) -> String {
+        if self.0 > 0 && self.0 < 5_000 {
+            return self.to_string();
+        }
+        let cents = self.0.saturating_add(5_000) / 10_000;
+        format!("${}.{:02}", cents / 100, cents % 100)
     }
 }
+
+const HOUR: Duration = Duration::from_hours(1);
 
 impl Add for MicroDollars {
     type Output = Self;
@@ -98,6 +138,20 @@ mod tests {
         }
         for bad in ["", ".", "-1", "1e3", "$1", "1.2.3", "99999999999999999999"] {
             assert!(MicroDollars::from_decimal(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn people_read_cents_and_what_is_less_than_one_in_full() {
+        for (micros, shown) in [
+            (0, "$0.00"),
+            (1_400, "$0.0014"),
+            (4_999, "$0.004999"),
+            (5_000, "$0.01"),
+            (157_800, "$0.16"),
+            (12_345_678, "$12.35"),
+        ] {
+            assert_eq!(MicroDollars(micros).in_cents(), shown);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::config::RunnerSpec;
 use crate::ids::{InstanceType, Repository, SecurityGroupId, SubnetId};
 use crate::labels::Label;
 use crate::money::MicroDollars;
+use crate::record::Purse;
 
 /// The version of the policy's shape. A reader refuses one that it doesn't know.
 pub const VERSION: u32 = 1;
@@ -55,6 +56,11 @@ pub struct Policy {
     pub max_lifetime: Option<Duration>,
     /// How much may run at once.
     pub limits: Limits,
+    /// How much may be spent in a month.
+    pub caps: Caps,
+    /// What GitHub charges for each minute of a job on a self-hosted runner: shown in reports, and no part
+    /// of any cap.
+    pub github_per_minute: MicroDollars,
     /// Who may use which labels. What no rule names is for everybody.
     pub labels: Vec<LabelRule>,
     /// Whether jobs with code from outside of the repository run.
@@ -116,6 +122,53 @@ impl Limits {
     #[must_use]
     pub fn any(&self) -> bool {
         self.named().iter().any(|(_, limit)| *limit != Limit::default())
+    }
+}
+
+/// How much may be spent in a calendar month (UTC), by whom. What is not given is not capped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caps {
+    /// By the stack.
+    pub stack: Option<MicroDollars>,
+    /// By each organisation.
+    pub organization: Option<MicroDollars>,
+    /// By each repository.
+    pub repository: Option<MicroDollars>,
+    /// For each pull request.
+    pub pull_request: Option<MicroDollars>,
+    /// By each user who asks for jobs.
+    pub actor: Option<MicroDollars>,
+}
+
+impl Caps {
+    /// Whether there is any.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// The cap of a purse, if it has one.
+    #[must_use]
+    pub fn of(&self, purse: &Purse) -> Option<MicroDollars> {
+        match purse {
+            Purse::Stack => self.stack,
+            Purse::Organization { .. } => self.organization,
+            Purse::Repository { .. } => self.repository,
+            Purse::PullRequest { .. } => self.pull_request,
+            Purse::Actor { .. } => self.actor,
+        }
+    }
+
+    /// The key of the cap of a purse.
+    #[must_use]
+    pub fn key(purse: &Purse) -> &'static str {
+        match purse {
+            Purse::Stack => "caps.stack",
+            Purse::Organization { .. } => "caps.organization",
+            Purse::Repository { .. } => "caps.repository",
+            Purse::PullRequest { .. } => "caps.pull_request",
+            Purse::Actor { .. } => "caps.actor",
+        }
     }
 }
 
@@ -224,6 +277,8 @@ impl Default for Policy {
             max_price: None,
             max_lifetime: None,
             limits: Limits::default(),
+            caps: Caps::default(),
+            github_per_minute: MicroDollars::default(),
             labels: Vec::new(),
             forks: Forks::default(),
             workflow_run: FollowUps::default(),

@@ -3,28 +3,34 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::{GivingUp, RerunPolicy};
-use crate::deadlines::{KEEP_DELIVERY, KEEP_ENDED, KEEP_QUEUE};
+use crate::deadlines::{KEEP_COSTS, KEEP_DELIVERY, KEEP_ENDED, KEEP_QUEUE, KEEP_STORY};
 use crate::event::Conclusion;
 use crate::ids::{DeliveryId, InstallationId, InstanceId, JobKey, Repository, RunId, RunKey, RunnerName};
 use crate::labels::Label;
 use crate::time::Timestamp;
 
 mod bucket;
+mod cost;
 mod fleet;
 mod id;
+mod ledger;
 mod notice;
 mod patrol;
 mod pools;
+mod prices;
 mod runner;
 mod turnstile;
 
 pub use bucket::{Bucket, BucketId, Terms};
+pub use cost::{Attribution, Cost, CostId, Purpose};
 pub use fleet::{FleetCall, LaunchPlan, LaunchQueue, Rung, Waiting};
 pub use id::RecordId;
+pub use ledger::{Ledger, LedgerId, Purse, Threshold};
 pub use notice::{AfterInterruption, MessengerNews, Notice, Say, Told};
 pub use patrol::{Patrol, Watched, WatchedRepository};
 pub use pools::{PoolFailure, PoolInterruption, PoolMemory};
-pub use runner::{Ending, Launched, Message, Runner, RunnerState};
+pub use prices::Prices;
+pub use runner::{Ending, Launched, Message, Reservation, Runner, RunnerState};
 pub use turnstile::{Line, Turn, Turnstile, Waiter};
 
 /// A webhook that came in, so that the same one does nothing when it comes again.
@@ -59,6 +65,12 @@ pub struct Job {
     pub queued_at: Timestamp,
     /// Where it stands.
     pub state: JobState,
+    /// Who it is counted for.
+    #[serde(default)]
+    pub attribution: Attribution,
+    /// When GitHub made it, if it said so.
+    #[serde(default)]
+    pub created_at: Option<Timestamp>,
     /// How it learns of it, should it be given up.
     pub giving_up: GivingUp,
     /// How far that has come.
@@ -76,6 +88,12 @@ pub struct Job {
     pub asked: u32,
     /// When somebody has to look at it, if nothing else is under way for it.
     pub due_at: Option<Timestamp>,
+    /// The runner of ours that last took it.
+    #[serde(default)]
+    pub ran_on: Option<RunnerName>,
+    /// When GitHub's word that it had started was taken in.
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
 }
@@ -288,6 +306,12 @@ pub enum Record {
     Patrol(Patrol),
     /// Who has a place, and who waits for one.
     Turnstile(Turnstile),
+    /// What was spent and is reserved in a month.
+    Ledger(Ledger),
+    /// What an instance has cost.
+    Cost(Box<Cost>),
+    /// What a type costs.
+    Prices(Prices),
 }
 
 impl Record {
@@ -311,6 +335,9 @@ impl Record {
             Self::Watched(_) => RecordId::Watched,
             Self::Patrol(_) => RecordId::Patrol,
             Self::Turnstile(_) => RecordId::Turnstile,
+            Self::Ledger(ledger) => RecordId::Ledger(ledger.id()),
+            Self::Cost(cost) => RecordId::Cost(cost.id()),
+            Self::Prices(prices) => RecordId::Prices(prices.instance_type.clone()),
         }
     }
 
@@ -324,6 +351,7 @@ impl Record {
             Self::Run(run) => run.due_at,
             Self::FleetCall(call) => call.due_at,
             Self::Turnstile(turnstile) => turnstile.due_at,
+            Self::Ledger(ledger) => ledger.due_at,
             Self::Delivery(_)
             | Self::Queue(_)
             | Self::Waiting(_)
@@ -333,7 +361,9 @@ impl Record {
             | Self::Config(_)
             | Self::Wake(_)
             | Self::Watched(_)
-            | Self::Patrol(_) => None,
+            | Self::Patrol(_)
+            | Self::Cost(_)
+            | Self::Prices(_) => None,
         }
     }
 
@@ -342,15 +372,21 @@ impl Record {
     pub fn expires_at(&self) -> Option<Timestamp> {
         match self {
             Self::Delivery(delivery) => Some(delivery.at.after(KEEP_DELIVERY)),
-            Self::Job(job) => job.ended_at.map(|at| at.after(KEEP_ENDED)),
+            Self::Job(job) => job.ended_at.map(|at| at.after(KEEP_STORY)),
             Self::Notice(notice) => notice.due_at.is_none().then(|| notice.since.after(2 * KEEP_ENDED)),
-            Self::Runner(runner) => runner.ended_at.map(|at| at.after(KEEP_ENDED)),
+            Self::Runner(runner) => runner
+                .ended_at
+                .filter(|_| runner.due_at.is_none())
+                .map(|at| at.after(KEEP_STORY)),
             Self::FleetCall(call) => call.due_at.is_none().then(|| call.requested_at.after(KEEP_ENDED)),
             Self::Queue(queue) => Some(queue.held_until.after(KEEP_QUEUE)),
             Self::Waiting(waiting) => Some(waiting.since.after(KEEP_QUEUE)),
             Self::Bucket(bucket) => Some(bucket.full_at.after(KEEP_QUEUE)),
             Self::Instance(instance) => Some(instance.at.after(2 * KEEP_ENDED)),
             Self::Run(run) => run.due_at.is_none().then(|| run.at.after(KEEP_ENDED + KEEP_ENDED)),
+            Self::Ledger(ledger) => ledger.due_at.is_none().then(|| ledger.month.ends().after(KEEP_COSTS)),
+            Self::Cost(cost) => Some(cost.to.after(KEEP_COSTS)),
+            Self::Prices(prices) => prices.last_told().map(|at| at.after(KEEP_ENDED)),
             Self::Config(_)
             | Self::Wake(_)
             | Self::Watched(_)
@@ -401,6 +437,9 @@ record_kind!(Wake, Wake, |value| value, |inner| inner);
 record_kind!(Watched, Watched, |value| value, |inner| inner);
 record_kind!(Patrol, Patrol, |value| value, |inner| inner);
 record_kind!(Turnstile, Turnstile, |value| value, |inner| inner);
+record_kind!(Ledger, Ledger, |value| value, |inner| inner);
+record_kind!(Cost, Cost, |value| Box::new(value), |inner| *inner);
+record_kind!(Prices, Prices, |value| value, |inner| inner);
 
 /// An item that is not of the kind that its key says.
 #[derive(Debug, thiserror::Error)]

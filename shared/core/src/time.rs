@@ -54,6 +54,18 @@ impl Timestamp {
         format!("{year:04}-{month:02}-{day:02}")
     }
 
+    /// The midnight in UTC with which a day begins; the month from 1.
+    #[must_use]
+    pub const fn from_utc_day(year: i64, month: i64, day: i64) -> Self {
+        // As above, the other way.
+        let year = if month <= 2 { year - 1 } else { year };
+        let from_march = if month > 2 { month - 3 } else { month + 9 };
+        let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+        let of_year = (153 * from_march + 2) / 5 + day - 1;
+        let of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year;
+        Self::from_seconds((era * 146_097 + of_era - 719_468) * 86_400)
+    }
+
     /// The time of day in UTC, as `10:32:07`.
     #[must_use]
     pub fn utc_time(self) -> String {

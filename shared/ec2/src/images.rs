@@ -61,6 +61,12 @@ fn usable(id: &ImageId, image: &SdkImage) -> Result<Image, FleetError> {
     })?;
     Ok(Image {
         image: id.clone(),
+        gib: image
+            .block_device_mappings()
+            .iter()
+            .find(|mapping| mapping.device_name() == Some(root_device))
+            .and_then(|mapping| mapping.ebs()?.volume_size())
+            .and_then(|gib| u32::try_from(gib).ok()),
         root_device: root_device.to_owned(),
     })
 }

@@ -5,28 +5,33 @@ mod answer;
 mod fleet;
 mod images;
 mod kind;
+mod price_list;
+mod spot_prices;
 mod subnets;
 mod terminate;
 mod variants;
 mod view;
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_ec2::primitives::DateTime;
-use aws_sdk_ec2::types::{Filter, InstanceType as SdkInstanceType, Reservation};
+use aws_sdk_ec2::types::{Filter, Reservation};
 use dayfly_aws::{SdkConfig, failure};
+use dayfly_core::capacity::Pool;
 use dayfly_core::config::ImageName;
 use dayfly_core::ids::{FleetId, ImageId, InstanceId, InstanceType, SubnetId, Zone};
 use dayfly_core::machines::Arch;
 use dayfly_core::money::MicroDollars;
+use dayfly_core::prices::SpotPrice;
+use dayfly_core::time::Timestamp;
 use dayfly_ports::{Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetRequest, Image, InstanceView};
 
 pub use dayfly_settings::Ec2Settings;
 
 use kind::kind_of;
+use price_list::PriceList;
 use variants::Known;
 
 /// Marks the instances of one stack: no other is ever seen or ended.
@@ -55,6 +60,7 @@ const NO_ANSWER: &str = "NoAnswer";
 #[derive(Clone, Debug)]
 pub struct Ec2Fleet {
     client: Client,
+    prices: PriceList,
     settings: Ec2Settings,
     known: Known,
 }
@@ -70,11 +76,13 @@ impl Ec2Fleet {
             Some(connect) => timeouts.connect_timeout(connect),
             None => timeouts,
         };
+        let prices = PriceList::new(config);
         let config = aws_sdk_ec2::config::Builder::from(config)
             .timeout_config(timeouts.build())
             .build();
         Self {
             client: Client::from_conf(config),
+            prices,
             settings,
             known: Known::default(),
         }
@@ -140,33 +148,16 @@ impl Fleet for Ec2Fleet {
         self.newest_of(name, arch).await
     }
 
-    async fn spot_price(&self, instance_type: &InstanceType, zone: &Zone) -> Result<Option<MicroDollars>, FleetError> {
-        let answer = self
-            .client
-            .describe_spot_price_history()
-            .instance_types(SdkInstanceType::from(instance_type.as_str()))
-            .product_descriptions("Linux/UNIX")
-            .availability_zone(zone.as_str())
-            // From now on: the price that holds, with the time since when.
-            .start_time(DateTime::from(SystemTime::now()))
-            .send()
-            .await;
-        let answer = match answer {
-            Ok(answer) => answer,
-            // Something that speaks EC2's language without this word.
-            Err(error) if error.code() == Some("InvalidAction") => return Ok(None),
-            Err(error) => return Err(refused(&error)),
-        };
-        let latest = answer
-            .spot_price_history()
-            .iter()
-            .max_by_key(|price| price.timestamp().map(DateTime::secs));
-        let Some(text) = latest.and_then(|price| price.spot_price()) else {
-            return Ok(None);
-        };
-        MicroDollars::from_decimal(text)
-            .map(Some)
-            .map_err(|error| unexpected(&error.to_string()))
+    async fn spot_prices(&self, pool: &Pool, from: Timestamp, to: Timestamp) -> Result<Vec<SpotPrice>, FleetError> {
+        self.spot_prices_of(pool, from, to).await
+    }
+
+    async fn on_demand_price(&self, instance_type: &InstanceType) -> Result<Option<MicroDollars>, FleetError> {
+        self.listed_price(instance_type).await
+    }
+
+    async fn ended_by_ec2(&self, instance: &InstanceId) -> Result<bool, FleetError> {
+        self.was_ended_by_ec2(instance).await
     }
 }
 

@@ -3,5 +3,6 @@
 mod creating;
 mod describing;
 mod ending;
+mod price_list;
 mod support;
 mod surrounding;

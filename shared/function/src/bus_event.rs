@@ -1,6 +1,7 @@
 //! Events as EventBridge hands them to a function.
 
 use dayfly_core::event::{Event, EventError};
+use dayfly_core::time::Timestamp;
 use serde::Deserialize;
 
 /// The envelope around an event, as far as it is needed.
@@ -15,9 +16,18 @@ pub struct Envelope {
     pub source: String,
     /// The event.
     pub detail: serde_json::Value,
+    /// When what it tells of happened, by its sender's word.
+    #[serde(default)]
+    pub time: Option<jiff::Timestamp>,
 }
 
 impl Envelope {
+    /// When what it tells of happened, if its sender said so.
+    #[must_use]
+    pub fn happened_at(&self) -> Option<Timestamp> {
+        self.time.map(|time| Timestamp::from_millis(time.as_millisecond()))
+    }
+
     /// Reads one of our own events.
     ///
     /// # Errors

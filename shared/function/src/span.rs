@@ -35,6 +35,14 @@ pub fn of_event(event: &Event, request: &str) -> Span {
                 span.record("fleet", fleet.as_str());
             }
         }
+        // It is of no job.
+        Event::CapDue(_) => {}
+        Event::CostDue(due) => {
+            if let Some(job) = due.runner.job() {
+                span.record("job", job.job.0);
+                span.record("attempt", job.attempt.0);
+            }
+        }
         Event::LaunchDue(LaunchDue { key, .. }) => {
             span.record("job", key.job.0);
             span.record("attempt", key.attempt.0);

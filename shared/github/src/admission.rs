@@ -119,6 +119,7 @@ struct HeadRepository {
 
 #[derive(Deserialize)]
 struct RunsPull {
+    number: u64,
     head: RunsPullHead,
 }
 
@@ -147,6 +148,7 @@ impl From<RunAttempt> for Origin {
             triggering_actor: login(run.triggering_actor),
             pulls: pulls
                 .map(|pull| PullHead {
+                    number: pull.number,
                     repository: pull.head.repo.id,
                     sha: pull.head.sha,
                 })

@@ -149,6 +149,8 @@ pub(crate) struct Job {
     #[serde(default)]
     name: String,
     #[serde(default)]
+    workflow_name: Option<String>,
+    #[serde(default)]
     head_sha: String,
     #[serde(default)]
     labels: Vec<Label>,
@@ -173,6 +175,7 @@ impl From<Job> for JobView {
             run: job.run_id,
             attempt: RunAttempt(job.run_attempt.unwrap_or(1)),
             name: job.name,
+            workflow: job.workflow_name,
             head_sha: job.head_sha,
             labels: job.labels,
             created_at: job.created_at.map(moment),

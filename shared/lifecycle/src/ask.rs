@@ -23,6 +23,8 @@ pub fn event_of(view: JobView, scope: &Scope, now: Timestamp) -> Option<Event> {
         run: view.run,
         attempt: view.attempt,
         name: view.name,
+        workflow: view.workflow,
+        actor: None,
         head_sha: view.head_sha,
         labels: view.labels,
         runner_name: view.runner_name,

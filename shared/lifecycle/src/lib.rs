@@ -11,6 +11,7 @@ mod hindrance;
 mod pools;
 mod reap;
 mod rerun;
+mod settlement;
 mod turnstile;
 mod wake;
 mod who;
@@ -25,9 +26,12 @@ pub use files::load_files;
 pub use follow::{attempt_before, follow_up};
 pub use hindrance::Hindrance;
 pub use pools::remember_of_pools;
-pub use reap::{Reaped, reap};
+pub use reap::{Reaped, bid_farewell, reap};
 pub use rerun::settle_run;
-pub use turnstile::{call_to_turnstile, count_living, leave_turnstile, look_after_turnstile};
+pub use settlement::{
+    AT_ONCE_TRIES, SETTLED_AT_ONCE, load_ledgers, settle_costs, settle_soon, settle_stray, tell_caps,
+};
+pub use turnstile::{call_to_turnstile, count_living, leave_turnstile, living, look_after_turnstile};
 pub use wake::{sleep_if_quiet, wake_up};
 pub use who::Who;
 

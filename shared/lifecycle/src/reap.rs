@@ -7,7 +7,8 @@ use dayfly_core::record::{Change, Ending, Runner, RunnerState, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{ApiError, Bus, Fleet, GitHub, Removal, Scope, Store, StoreError};
 
-use crate::{FlowError, MAX_CONFLICTS, follow_up, leave_turnstile};
+use crate::settlement::AT_ONCE_TRIES;
+use crate::{FlowError, MAX_CONFLICTS, follow_up, leave_turnstile, settle_costs};
 
 /// How far the end of a runner has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +50,35 @@ pub async fn reap<S: Store, G: GitHub, F: Fleet, B: Bus>(
         version,
     };
     let gone = record(store, known, &end, now, deadlines).await?;
-    if let Some(runner) = &gone {
-        leave_turnstile(store, bus, runner, now).await;
+    let reaped = if gone.is_some() { Reaped::Gone } else { Reaped::Later };
+    if let Some(runner) = gone {
+        bid_farewell((store, fleet, bus), runner, now, deadlines).await;
     }
-    Ok(if gone.is_some() { Reaped::Gone } else { Reaped::Later })
+    Ok(reaped)
+}
+
+/// A runner is gone: it leaves the turnstile, and what it has cost is counted. What cannot be done now is
+/// done by whoever looks after the turnstile, and by the next sweep.
+pub async fn bid_farewell<S: Store, F: Fleet, B: Bus>(
+    (store, fleet, bus): (&S, &F, &B),
+    runner: Stored<Runner>,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) {
+    leave_turnstile(store, bus, &runner.record, now).await;
+    let name = runner.record.name.clone();
+    // Its future lies deep within those of all who call this.
+    let settled = Box::pin(settle_costs(
+        (store, fleet, bus),
+        vec![runner],
+        AT_ONCE_TRIES,
+        now,
+        deadlines,
+    ))
+    .await;
+    if let Err(error) = settled {
+        tracing::warn!(runner = %name, %error, "what a runner has cost is counted at the next sweep");
+    }
 }
 
 /// How far the end was brought about: facts, whatever the record says meanwhile.
@@ -72,7 +98,7 @@ async fn record<S: Store>(
     end: &End,
     now: Timestamp,
     deadlines: &Deadlines,
-) -> Result<Option<Runner>, FlowError> {
+) -> Result<Option<Stored<Runner>>, FlowError> {
     for _ in 0..MAX_CONFLICTS {
         let next = sweep::after_end(&runner.record, end.registration, end.ended, now, deadlines);
         let gone = next.state == RunnerState::Gone;
@@ -92,7 +118,7 @@ async fn record<S: Store>(
             Err(StoreError::Conflict) => {}
             done => {
                 done?;
-                return Ok(gone.then_some(next));
+                return Ok(gone.then(|| Stored::over(runner.version, next)));
             }
         }
         match store.runner(&runner.record.name).await? {

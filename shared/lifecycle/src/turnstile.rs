@@ -71,7 +71,11 @@ pub async fn count_living<S: Store>(store: &S, now: Timestamp, deadlines: &Deadl
     Ok(living.values().filter_map(turnstile::seen).collect())
 }
 
-async fn living<S: Store>(
+/// The runners that live, or have lived and are not settled, as far as the index of what is due shows them.
+///
+/// # Errors
+/// If the table does not answer.
+pub async fn living<S: Store>(
     store: &S,
     now: Timestamp,
     deadlines: &Deadlines,

@@ -1,7 +1,7 @@
 //! Who asks for the jobs of a run's attempt: whether he may, as the repository's files say.
 
 use dayfly_core::config::Files;
-use dayfly_core::decide::admission::Known;
+use dayfly_core::decide::admission::{Known, Question, RunsFor};
 use dayfly_core::decide::usage::{self, Asker, Usage};
 use dayfly_ports::GitHub;
 
@@ -23,6 +23,31 @@ impl<'a> Who<'a> {
         Self {
             asked,
             known: Known::default(),
+        }
+    }
+
+    /// Who he is and for which pull request it is, for whoever has a cap of his own.
+    ///
+    /// # Errors
+    /// GitHub does not tell: then nobody knows whose money it is.
+    pub async fn attribution<G: GitHub>(&mut self, github: &G) -> Result<(Option<String>, Option<u64>), Hindrance> {
+        let ours = self.asked.ours;
+        let told = |known: &Known| {
+            let origin = known.origin.as_ref().ok_or(Question::Origin)?;
+            let actor = origin.asker(ours).map(str::to_owned);
+            match origin.pull(known.pulls.as_deref()) {
+                RunsFor::Pull(number) => Ok((actor, Some(number))),
+                RunsFor::NoPull => Ok((actor, None)),
+                RunsFor::Ask { owner, branch } => Err(Question::Pulls { owner, branch }),
+            }
+        };
+        match ask_until(github, self.asked, &mut self.known, told).await {
+            Ok(told) => Ok(told),
+            Err(Untold::Forbidden(error, needed)) => Err(Hindrance::Refused(format!(
+                "who asks for the job, and for which pull request, cannot be told: {error}. It takes {needed}, for the stack policy caps what they spend"
+            ))),
+            Err(Untold::TooMuch) => Ok((None, None)),
+            Err(Untold::Unavailable(error)) => Err(error.into()),
         }
     }
 

@@ -32,6 +32,8 @@ fn queued() -> Job {
         run: RunId(22),
         attempt: RunAttempt(1),
         name: "test".into(),
+        workflow: None,
+        actor: None,
         head_sha: "abc".into(),
         labels: vec![Label::new("dayfly-gpu")],
         runner_name: None,
@@ -46,6 +48,7 @@ fn claimed() -> (Job, Runner) {
         spec: Config::built_in().unwrap().runners.remove(0),
         image: ImageId::new("ami-01234567"),
         root_device: "/dev/sda1".into(),
+        image_gib: None,
         lifecycle: InstanceLifecycle::Spot,
     };
     launch::claim(queued(), LaunchPlan::new(rung, Vec::new()), after(2), &deadlines())
@@ -58,6 +61,7 @@ fn launched(mut runner: Runner) -> Runner {
         zone: Zone::new("eu-west-1a"),
         lifecycle: InstanceLifecycle::Spot,
         price_per_hour: None,
+        on_demand: None,
         at: after(5),
     });
     assert!(runner.take(RunnerStep::Launch, after(6), &deadlines()));
@@ -238,12 +242,12 @@ fn a_job_that_was_told_no_is_not_told_again_when_it_ends() {
 
 #[test]
 fn an_instance_that_ec2_takes_is_an_interruption_once() {
-    let warned = interruption::heard(&busy(), Word::Warning, after(100), &deadlines()).unwrap();
-    let ended = interruption::heard(&warned, Word::Ended, after(200), &deadlines()).unwrap();
+    let warned = interruption::heard(&busy(), Word::Warning, after(100), after(100), &deadlines()).unwrap();
+    let ended = interruption::heard(&warned, Word::Ended, after(200), after(200), &deadlines()).unwrap();
     assert_eq!(of(busy(), warned.clone()), [(Metric::Interruptions, 1)]);
     assert_eq!(of(warned, ended), []);
     let mut job_over = busy();
     job_over.job_over_at = Some(after(90));
-    let ended = interruption::heard(&job_over, Word::Ended, after(100), &deadlines()).unwrap();
+    let ended = interruption::heard(&job_over, Word::Ended, after(100), after(100), &deadlines()).unwrap();
     assert_eq!(of(job_over, ended), []);
 }

@@ -4,11 +4,16 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dayfly_core::ids::{QueueId, RunKey};
-use dayfly_core::record::{BucketId, Change, Notice, Record, RecordId, Stored, Version, Waiting};
+use dayfly_core::money::MicroDollars;
+use dayfly_core::month::Month;
+use dayfly_core::record::{
+    BucketId, Change, Cost, Ledger, Notice, Purpose, Purse, Record, RecordId, Stored, Version, Waiting,
+};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{Draw, Store, StoreError};
 
 use crate::changes::{Moved, of_changes};
+use crate::tell;
 
 /// So many records are remembered at most: many more than one event concerns. Of one that is forgotten too
 /// early nothing is told.
@@ -71,11 +76,31 @@ impl<S> Metered<S> {
             one.tell();
         }
         for change in changes.iter().filter(|change| !change.delete) {
+            tell_money(change);
             self.remember(&Stored {
                 record: change.record.clone(),
                 version: change.expected.map_or(Version::FIRST, Version::next),
             });
         }
+    }
+}
+
+/// What a change says of money.
+fn tell_money(change: &Change) {
+    match &change.record {
+        Record::Cost(cost) if change.expected.is_none() => {
+            let wasted = match cost.purpose {
+                Purpose::Interrupted => cost.total(),
+                Purpose::Job | Purpose::Idle | Purpose::Message | Purpose::Stray => MicroDollars::default(),
+            };
+            tell::settled(cost.total(), cost.saved(), wasted);
+        }
+        Record::Ledger(ledger) if ledger.purse == Purse::Stack => {
+            if let Some(cap) = ledger.cap {
+                tell::cap_used(ledger.committed(), cap);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -101,6 +126,18 @@ impl<S: Store> Store for Metered<S> {
             self.remember(stored);
         }
         Ok(due)
+    }
+
+    async fn ledgers(&self, month: Month) -> Result<Vec<Stored<Ledger>>, StoreError> {
+        self.store.ledgers(month).await
+    }
+
+    async fn costs(&self, month: Month) -> Result<Vec<Cost>, StoreError> {
+        self.store.costs(month).await
+    }
+
+    async fn latest_costs(&self, month: Month, limit: usize) -> Result<Vec<Cost>, StoreError> {
+        self.store.latest_costs(month, limit).await
     }
 
     async fn draw(&self, bucket: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError> {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use dayfly_core::capacity::{FleetError, InstanceLifecycle, Placement};
+use dayfly_core::capacity::{FleetError, InstanceLifecycle, Placement, Pool};
 use dayfly_core::config::{AllocationStrategy, ImageName, Volume};
 use dayfly_core::ids::{FleetId, ImageId, InstanceId, InstanceType, SecurityGroupId, SubnetId, Zone};
 use dayfly_core::machines::Arch;
 use dayfly_core::money::MicroDollars;
+use dayfly_core::prices::SpotPrice;
 use dayfly_core::time::Timestamp;
 
 use crate::Scope;
@@ -90,6 +91,8 @@ pub struct Image {
     pub image: ImageId,
     /// The name of its root device, `/dev/sda1` say.
     pub root_device: String,
+    /// How large it has its root volume, in GiB, if EC2 says.
+    pub gib: Option<u32>,
 }
 
 /// Where EC2 says that an instance stands.
@@ -160,6 +163,15 @@ pub trait Fleet {
     /// The newest image that goes by a name, for machines of an architecture.
     async fn newest_image(&self, name: &ImageName, arch: Arch) -> Result<Image, FleetError>;
 
-    /// What an hour of spot capacity costs there now, if EC2 tells.
-    async fn spot_price(&self, instance_type: &InstanceType, zone: &Zone) -> Result<Option<MicroDollars>, FleetError>;
+    /// The prices of a pool's spot capacity that held at any moment of a span, the earliest first; none
+    /// if EC2 does not tell.
+    async fn spot_prices(&self, pool: &Pool, from: Timestamp, to: Timestamp) -> Result<Vec<SpotPrice>, FleetError>;
+
+    /// What an hour of a type costs on demand, with Linux and on shared hardware, if AWS's price list has
+    /// it.
+    async fn on_demand_price(&self, instance_type: &InstanceType) -> Result<Option<MicroDollars>, FleetError>;
+
+    /// Whether EC2 itself ended an instance, for want of capacity or for its price. That one was not
+    /// ended, or is named no more, is no.
+    async fn ended_by_ec2(&self, instance: &InstanceId) -> Result<bool, FleetError>;
 }

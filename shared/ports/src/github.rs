@@ -140,6 +140,8 @@ pub struct JobView {
     pub attempt: RunAttempt,
     /// Its name in the workflow.
     pub name: String,
+    /// The workflow's name.
+    pub workflow: Option<String>,
     /// The commit it runs on.
     pub head_sha: String,
     /// Its `runs-on`.

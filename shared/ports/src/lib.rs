@@ -5,6 +5,7 @@
     reason = "a function handles one event at a time on one thread, so nobody needs these futures to be Send"
 )]
 
+mod alerts;
 mod bus;
 mod clock;
 mod fleet;
@@ -14,6 +15,7 @@ mod quotas;
 mod schedule;
 mod store;
 
+pub use alerts::{AlertError, Alerts};
 pub use bus::{Bus, BusError};
 pub use clock::Clock;
 pub use dayfly_core::capacity::{FleetError, FleetErrorKind};

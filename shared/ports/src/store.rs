@@ -1,9 +1,13 @@
 //! The table.
 
-use dayfly_core::ids::{DeliveryId, FleetId, InstanceId, JobKey, QueueId, Repository, RunId, RunKey, RunnerName};
+use dayfly_core::ids::{
+    DeliveryId, FleetId, InstanceId, InstanceType, JobKey, QueueId, Repository, RunId, RunKey, RunnerName,
+};
+use dayfly_core::month::Month;
 use dayfly_core::record::{
-    Bucket, BucketId, CachedConfig, Change, Delivery, FleetCall, Instance, Job, LaunchQueue, Notice, Patrol,
-    PoolMemory, Record, RecordId, Run, Runner, Stored, Turnstile, Waiting, Wake, Watched, WrongKind,
+    Bucket, BucketId, CachedConfig, Change, Cost, CostId, Delivery, FleetCall, Instance, Job, LaunchQueue, Ledger,
+    LedgerId, Notice, Patrol, PoolMemory, Prices, Record, RecordId, Run, Runner, Stored, Turnstile, Waiting, Wake,
+    Watched, WrongKind,
 };
 use dayfly_core::time::Timestamp;
 
@@ -56,6 +60,15 @@ pub trait Store {
     /// One write that nobody has to have read it for: of however many who ask at once each gets a call
     /// of its own, or none, and nobody has to ask again because another was faster.
     async fn draw(&self, bucket: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError>;
+
+    /// What was spent and is reserved in a month, by all who pay.
+    async fn ledgers(&self, month: Month) -> Result<Vec<Stored<Ledger>>, StoreError>;
+
+    /// What the instances have cost that were launched in a month, the earliest first.
+    async fn costs(&self, month: Month) -> Result<Vec<Cost>, StoreError>;
+
+    /// The same of the last so many of them, the latest first.
+    async fn latest_costs(&self, month: Month, limit: usize) -> Result<Vec<Cost>, StoreError>;
 
     /// Whether any record is due at all, now or later. The answer may lag behind the table.
     async fn anything_lives(&self) -> Result<bool, StoreError>;
@@ -120,6 +133,21 @@ pub trait Store {
     /// Who has a place, and who waits for one.
     async fn turnstile(&self) -> Result<Option<Stored<Turnstile>>, StoreError> {
         typed(self.load(&RecordId::Turnstile).await?)
+    }
+
+    /// What was spent and is reserved in a month, by one who pays.
+    async fn ledger(&self, id: &LedgerId) -> Result<Option<Stored<Ledger>>, StoreError> {
+        typed(self.load(&RecordId::Ledger(id.clone())).await?)
+    }
+
+    /// What an instance has cost.
+    async fn cost(&self, id: &CostId) -> Result<Option<Stored<Cost>>, StoreError> {
+        typed(self.load(&RecordId::Cost(id.clone())).await?)
+    }
+
+    /// What AWS told of the prices of a type.
+    async fn prices(&self, instance_type: &InstanceType) -> Result<Option<Stored<Prices>>, StoreError> {
+        typed(self.load(&RecordId::Prices(instance_type.clone())).await?)
     }
 
     /// A repository's configuration, or its file of that name, as it was last seen.

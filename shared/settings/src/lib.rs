@@ -50,11 +50,15 @@ impl GitHubSettings {
     /// Where GitHub's pages are: beside its API, or above it on a server of one's own.
     #[must_use]
     pub fn web_url(&self) -> String {
-        match self.api_url.strip_prefix("https://api.") {
-            // `github.com`, and a `ghe.com` of one's own.
-            Some(host) => format!("https://{host}"),
-            None => self.api_url.trim_end_matches("/api/v3").to_owned(),
-        }
+        web_url(&self.api_url)
+    }
+}
+
+fn web_url(api_url: &str) -> String {
+    match api_url.strip_prefix("https://api.") {
+        // `github.com`, and a `ghe.com` of one's own.
+        Some(host) => format!("https://{host}"),
+        None => api_url.trim_end_matches("/api/v3").to_owned(),
     }
 }
 
@@ -105,6 +109,14 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
     /// If `BUS_NAME` is not set.
     pub fn bus(&self) -> Result<String, SettingError> {
         self.required("BUS_NAME", "the event bus of the stack")
+    }
+
+    /// The topic on which the stack calls for a person.
+    ///
+    /// # Errors
+    /// If `ALARMS_TOPIC` is not set.
+    pub fn alarms_topic(&self) -> Result<String, SettingError> {
+        self.required("ALARMS_TOPIC", "the ARN of the stack's topic for alarms")
     }
 
     /// The SSM parameter that holds the webhook's secret.
@@ -159,6 +171,14 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
                 "the name of the SSM parameter with the App's private key",
             )?,
         })
+    }
+
+    /// Where GitHub's pages are, for those who need no more of it.
+    ///
+    /// # Errors
+    /// If the API's URL is none.
+    pub fn web_url(&self) -> Result<String, SettingError> {
+        Ok(web_url(&self.github_api_url()?))
     }
 
     /// What EC2 is asked with.
@@ -381,6 +401,7 @@ mod tests {
                 ("GITHUB_API_URL", api_url),
             ];
             assert_eq!(with(&own).github().unwrap().web_url(), web_url);
+            assert_eq!(with(&own[2..]).web_url().unwrap(), web_url, "without an App");
         }
     }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use dayfly_core::record::{
-    Bucket, CachedConfig, Delivery, FleetCall, Instance, Job, LaunchQueue, Notice, Patrol, PoolMemory, Record, Run,
-    Runner, Stored, Turnstile, Version, Waiting, Wake, Watched,
+    Bucket, CachedConfig, Cost, Delivery, FleetCall, Instance, Job, LaunchQueue, Ledger, Notice, Patrol, PoolMemory,
+    Prices, Record, Run, Runner, Stored, Turnstile, Version, Waiting, Wake, Watched,
 };
 use dayfly_ports::StoreError;
 use serde::Serialize;
@@ -54,6 +54,9 @@ pub fn write(record: &Record, version: Version, commit: &str) -> Result<Item, St
         Record::Bucket(bucket) => attributes(bucket),
         Record::Patrol(patrol) => attributes(patrol),
         Record::Turnstile(turnstile) => attributes(turnstile),
+        Record::Ledger(ledger) => attributes(ledger),
+        Record::Cost(cost) => attributes(cost),
+        Record::Prices(prices) => attributes(prices),
     }?;
     // An index does not take NULL for a key, and what is not there says the same.
     item.retain(|_, value| !value.is_null());
@@ -102,6 +105,9 @@ pub fn read(item: Item) -> Result<Stored<Record>, StoreError> {
         "WATCHED" => record::<Watched>(item),
         "PATROL" => record::<Patrol>(item),
         "TURNSTILE" => record::<Turnstile>(item),
+        "LEDGER" => record::<Ledger>(item),
+        "COST" => record::<Cost>(item),
+        "PRICES" => record::<Prices>(item),
         _ => return Err(unreadable("no kind of record of ours")),
     }
     .map_err(|error| unreadable(&error.to_string()))?;

@@ -14,8 +14,9 @@ use aws_sdk_dynamodb::operation::RequestId;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use dayfly_aws::{SdkConfig, failure};
-use dayfly_core::ids::{QueueId, RunKey};
-use dayfly_core::record::{BucketId, Change, Notice, Record, RecordId, Stored, Waiting};
+use dayfly_core::ids::{JobId, QueueId, RunKey};
+use dayfly_core::month::Month;
+use dayfly_core::record::{BucketId, Change, Cost, Job, Ledger, Notice, Record, RecordId, Stored, Waiting, WrongKind};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{Draw, Store, StoreError};
 
@@ -39,6 +40,33 @@ impl DynamoTable {
             client: Client::new(config),
             name: name.into(),
         }
+    }
+
+    /// A job in all attempts of its run that are known, the earliest first: for a person who knows its id.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub async fn jobs(&self, job: JobId) -> Result<Vec<Job>, StoreError> {
+        let found: Vec<Stored<Job>> = self.partition(RecordId::jobs_of(job)).await?;
+        let mut jobs: Vec<Job> = found.into_iter().map(|stored| stored.record).collect();
+        // As text, attempt 10 stands before attempt 2.
+        jobs.sort_by_key(|job| job.key);
+        Ok(jobs)
+    }
+
+    /// All records of a partition, which are of one kind.
+    async fn partition<R: TryFrom<Record, Error = WrongKind>>(&self, pk: String) -> Result<Vec<Stored<R>>, StoreError> {
+        records(self.partition_query(pk), usize::MAX).await
+    }
+
+    fn partition_query(&self, pk: String) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("#pk = :pk")
+            .expression_attribute_names("#pk", item::PK)
+            .expression_attribute_values(":pk", AttributeValue::S(pk))
+            .consistent_read(true)
     }
 
     /// A query of the due index, up to a moment if one is given.
@@ -103,31 +131,11 @@ impl Store for DynamoTable {
     }
 
     async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<Waiting>>, StoreError> {
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .key_condition_expression("#pk = :pk")
-            .expression_attribute_names("#pk", item::PK)
-            .expression_attribute_values(":pk", AttributeValue::S(RecordId::waiting_in(queue)))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
-        let mut found = Vec::new();
-        while let Some(item) = pages.next().await {
-            let item = item.map_err(|error| StoreError::Unavailable(failure(&error).to_string()))?;
-            let Stored { record, version } = item::read(item)?;
-            found.push(Stored {
-                record: Waiting::try_from(record)?,
-                version,
-            });
-        }
-        Ok(found)
+        self.partition(RecordId::waiting_in(queue)).await
     }
 
     async fn notices(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<Notice>>, StoreError> {
-        let mut pages = self
+        let of_attempt = self
             .client
             .query()
             .table_name(&self.name)
@@ -137,22 +145,26 @@ impl Store for DynamoTable {
             .expression_attribute_values(":pk", AttributeValue::S(RecordId::notices_of(run.run)))
             .expression_attribute_values(":sk", AttributeValue::S(RecordId::notices_in(run.attempt)))
             .consistent_read(true)
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-            .into_paginator()
-            .items()
-            .send();
-        let mut found = Vec::new();
-        while found.len() < limit
-            && let Some(item) = pages.next().await
-        {
-            let item = item.map_err(|error| StoreError::Unavailable(failure(&error).to_string()))?;
-            let Stored { record, version } = item::read(item)?;
-            found.push(Stored {
-                record: Notice::try_from(record)?,
-                version,
-            });
-        }
-        Ok(found)
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
+        records(of_attempt, limit).await
+    }
+
+    async fn ledgers(&self, month: Month) -> Result<Vec<Stored<Ledger>>, StoreError> {
+        self.partition(RecordId::ledgers_of(month)).await
+    }
+
+    async fn costs(&self, month: Month) -> Result<Vec<Cost>, StoreError> {
+        let found: Vec<Stored<Cost>> = self.partition(RecordId::costs_of(month)).await?;
+        Ok(found.into_iter().map(|stored| stored.record).collect())
+    }
+
+    async fn latest_costs(&self, month: Month, limit: usize) -> Result<Vec<Cost>, StoreError> {
+        let pages = self
+            .partition_query(RecordId::costs_of(month))
+            .scan_index_forward(false)
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
+        let found: Vec<Stored<Cost>> = records(pages, limit).await?;
+        Ok(found.into_iter().map(|stored| stored.record).collect())
     }
 
     async fn draw(&self, bucket: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError> {
@@ -174,6 +186,26 @@ impl Store for DynamoTable {
         );
         Ok(answer.count > 0)
     }
+}
+
+/// The records that a query finds, which are of one kind: so many of them at most.
+async fn records<R: TryFrom<Record, Error = WrongKind>>(
+    query: QueryFluentBuilder,
+    limit: usize,
+) -> Result<Vec<Stored<R>>, StoreError> {
+    let mut items = query.into_paginator().items().send();
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some(item) = items.next().await
+    {
+        let item = item.map_err(|error| StoreError::Unavailable(failure(&error).to_string()))?;
+        let Stored { record, version } = item::read(item)?;
+        found.push(Stored {
+            record: R::try_from(record)?,
+            version,
+        });
+    }
+    Ok(found)
 }
 
 /// The item as a record. One that cannot be read is said so and passed over: it would otherwise

@@ -54,6 +54,18 @@ async fn a_job_is_found_by_its_key_and_attempt() {
 }
 
 #[tokio::test]
+async fn a_job_is_found_by_its_id_in_all_attempts_the_earliest_first() {
+    let engine = Engine::start().await;
+    let table = engine.table();
+    let all = [(11, 10), (11, 2), (12, 1), (11, 1)].map(|(id, attempt)| Change::create(job(id, attempt, None)));
+    table.commit(all.to_vec()).await.unwrap();
+    let found = table.jobs(JobId(11)).await.unwrap();
+    let attempts: Vec<u32> = found.iter().map(|job| job.key.attempt.0).collect();
+    assert_eq!(attempts, [1, 2, 10]);
+    assert_eq!(table.jobs(JobId(13)).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn of_two_who_create_the_same_record_one_is_told() {
     let engine = Engine::start().await;
     let table = engine.table();

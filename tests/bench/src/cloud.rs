@@ -76,6 +76,9 @@ impl Clouds {
                 let reply = self.bus.put(&request.json());
                 ("events PutEvents".to_owned(), Some(reply))
             }
+            Some(("AWSPriceListService", "GetProducts")) => {
+                ("pricing GetProducts".to_owned(), Some(services::price_list()))
+            }
             Some(_) => (target.to_owned(), None),
             None if request.path.starts_with("/schedules/") => {
                 let reply = self.schedule.call(request);

@@ -83,9 +83,13 @@ impl Cloud {
         let ec2 = Ec2Proxy::start(&aws, config.scenario.clone()).await?;
         ec2.know(callers(&aws, &deployment).await?, aws.subnet_zones().await?);
         // The one thing that the functions are told besides what the template tells them.
-        let ec2_url = ["AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL_SERVICE_QUOTAS"]
-            .map(|name| (name.to_owned(), ec2.url()))
-            .into();
+        let ec2_url = [
+            "AWS_ENDPOINT_URL_EC2",
+            "AWS_ENDPOINT_URL_PRICING",
+            "AWS_ENDPOINT_URL_SERVICE_QUOTAS",
+        ]
+        .map(|name| (name.to_owned(), ec2.url()))
+        .into();
         for function in Function::ALL {
             aws.add_function_environment(deployment.function(function)?, &ec2_url)
                 .await?;

@@ -1,4 +1,4 @@
-//! The seven functions: their names, and their binaries as Lambda wants them.
+//! The eight functions: their names, and their binaries as Lambda wants them.
 
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
@@ -28,11 +28,13 @@ pub enum Function {
     Sweeper,
     /// Says on commits what becomes of jobs.
     Reporter,
+    /// Shows the board.
+    Dashboard,
 }
 
 impl Function {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Webhook,
         Self::Launch,
         Self::Checkin,
@@ -40,6 +42,7 @@ impl Function {
         Self::Interruption,
         Self::Sweeper,
         Self::Reporter,
+        Self::Dashboard,
     ];
 
     /// Its name in lower case, as in `dayfly-<name>`.
@@ -53,6 +56,7 @@ impl Function {
             Self::Interruption => "interruption",
             Self::Sweeper => "sweeper",
             Self::Reporter => "reporter",
+            Self::Dashboard => "dashboard",
         }
     }
 
@@ -67,6 +71,7 @@ impl Function {
             Self::Interruption => "Interruption",
             Self::Sweeper => "Sweeper",
             Self::Reporter => "Reporter",
+            Self::Dashboard => "Dashboard",
         }
     }
 

@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod aws;
+pub mod board;
 pub mod cloud;
 pub mod demo;
 pub mod deploy;

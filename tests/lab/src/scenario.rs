@@ -1,5 +1,6 @@
 //! The demos: what each of them does to a job, and how it must end.
 
+mod cap;
 mod capacity;
 mod fair;
 mod fork;
@@ -51,6 +52,8 @@ pub enum Demo {
     Fork,
     /// Two runners at once for six jobs of one repository and one of another.
     Fair,
+    /// A repository may spend so much in a month: the third of three jobs is refused, until the month turns.
+    Cap,
 }
 
 impl Demo {
@@ -76,6 +79,7 @@ impl Demo {
             Self::Fork => {
                 "a fork's pull request gets no GPU, and says why; a maintainer approves its commit, and it runs"
             }
+            Self::Cap => "a cap on the month: the third job could pass it and is refused; next month it runs",
             Self::Fair => "two runners at once for six jobs of one repository; another comes with one, and is next",
         }
     }
@@ -106,6 +110,7 @@ impl Demo {
             | Self::Inline
             | Self::Cirun
             | Self::Fork
+            | Self::Cap
             | Self::Fair => Deadlines::default(),
             Self::Idle => Deadlines {
                 idle: 8,
@@ -176,7 +181,7 @@ impl Demo {
             Self::NoCapacity | Self::Quota => &["refused", "check run", "finished"],
             Self::Partition => &["cut off", "given up", "noted", "re-run"],
             Self::Matrix => &[],
-            Self::Fork => &["check run", "re-run", "launched"],
+            Self::Fork | Self::Cap => &["check run", "re-run", "launched"],
             Self::Fair => &["check run", "launched"],
         }
     }
@@ -197,6 +202,7 @@ impl Demo {
             Self::Matrix => matrix::limit(lab).await,
             Self::Fork => fork::prepare(lab).await,
             Self::Fair => fair::prepare(lab).await,
+            Self::Cap => cap::prepare(lab).await,
             _ => Ok(()),
         }
     }
@@ -216,6 +222,7 @@ impl Demo {
             Self::Cirun => labels::cirun_files(),
             Self::Fork => fork::files(),
             Self::Fair => fair::files(),
+            Self::Cap => cap::files(),
         }
     }
 
@@ -242,7 +249,7 @@ impl Demo {
             Self::Main | Self::Idle | Self::LostWebhook | Self::Matrix | Self::Inline | Self::Cirun | Self::Fair => {
                 (1, Conclusion::Success)
             }
-            Self::Interruption | Self::Partition | Self::Fork => (2, Conclusion::Success),
+            Self::Interruption | Self::Partition | Self::Fork | Self::Cap => (2, Conclusion::Success),
             Self::Lifetime | Self::NoCapacity | Self::Quota => (1, Conclusion::Failure),
         }
     }
@@ -269,6 +276,7 @@ impl Demo {
             Self::NoCapacity => capacity::act(sight, story),
             Self::Matrix => matrix::act(sight, story).await,
             Self::Fork => fork::act(sight, story),
+            Self::Cap => cap::act(sight, story).await,
             Self::Fair => fair::act(sight, story),
             Self::Partition if story::is_output(sight, |line| line == "attempt 1") => {
                 for instance in story.lab.live_instances().await? {
@@ -292,6 +300,7 @@ impl Demo {
             Self::Matrix => matrix::tell(story, out).await,
             Self::Inline | Self::Cirun => labels::tell(story, out),
             Self::Fork => fork::tell(story, out),
+            Self::Cap => cap::tell(story, out).await,
             Self::Fair => fair::tell(story, out),
             _ => Ok(()),
         }

@@ -5,6 +5,8 @@ use std::io::Write;
 use dayfly_twin::RepoId;
 use tokio::sync::mpsc;
 
+use crate::board::Board;
+use crate::functions::Function;
 use crate::lab::{Lab, LabConfig};
 use crate::scenario::Demo;
 use crate::stop::Stop;
@@ -34,7 +36,9 @@ pub async fn run(out: &mut impl Write) -> anyhow::Result<()> {
 
 /// Prints what happens, for ever, and starts a run at every line that comes in.
 async fn play(lab: &Lab, repository: RepoId, out: &mut impl Write) -> anyhow::Result<()> {
-    explain(lab, out)?;
+    let function = lab.cloud().deployment().function(Function::Dashboard)?;
+    let board = Board::start(lab.aws(), function).await?;
+    explain(lab, &board, out)?;
     let files = Demo::Main.files(lab);
     let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, &**text)).collect();
     let mut watch = Watch::new(lab);
@@ -61,7 +65,7 @@ fn input() -> mpsc::Receiver<()> {
     receiver
 }
 
-fn explain(lab: &Lab, out: &mut impl Write) -> anyhow::Result<()> {
+fn explain(lab: &Lab, board: &Board, out: &mut impl Write) -> anyhow::Result<()> {
     let twin = lab.twin();
     let deployment = lab.cloud().deployment();
     let endpoint = lab.aws().endpoint();
@@ -73,6 +77,7 @@ The lab is up. Enter pushes a commit whose workflow wants a GPU; Ctrl-C ends eve
 
   GitHub    {github}   (repository {REPOSITORY})
   webhook   {webhook}
+  board     {board}   (what CloudWatch's widget shows; ?theme=dark, ?width=360)
   AWS       {endpoint}   (region {region}, any AWS CLI: --endpoint-url, access key `test`)
 
 Send a webhook of your own:
@@ -88,6 +93,7 @@ Look at the table:
   AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test aws --endpoint-url {endpoint} \\
     --region {region} dynamodb scan --table-name {table}",
         github = twin.url(),
+        board = board.url(),
         webhook = lab.cloud().webhook_door().url(),
         secret = twin.webhook_secret(),
         table = deployment.output("TableName")?,

@@ -27,6 +27,10 @@ pub struct Instance {
     pub ended_at: Option<Timestamp>,
     /// When EC2 said that it will take it back.
     pub notice_at: Option<Timestamp>,
+    /// From when on it runs, and is billed.
+    pub running_at: Timestamp,
+    /// Whether EC2 itself ended it.
+    pub ended_by_ec2: bool,
 }
 
 /// Which pools have nothing for a call.
@@ -161,6 +165,7 @@ impl Cloud {
             zone: dice.happens(0.9).then(|| view.zone.clone()),
             lifecycle: view.lifecycle,
         };
+        let view_id = format!("{} {}", now.millis(), self.instances.len());
         let shown_from = now.after(dice.millis(0, 20_000));
         self.instances.insert(
             instance,
@@ -169,6 +174,8 @@ impl Cloud {
                 shown_from,
                 ended_at: None,
                 notice_at: None,
+                running_at: now.after(Dice::of(0, "pending", &view_id).millis(2_000, 12_000)),
+                ended_by_ec2: false,
             },
         );
         launched

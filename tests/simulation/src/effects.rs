@@ -92,6 +92,9 @@ impl Sim {
                 for instance in &new {
                     self.note("launched", instance.as_str(), || format!("by {}", request.fleet));
                     self.launched(instance);
+                    let runs = self.cloud.borrow().instances.get(instance).map(|one| one.running_at);
+                    let wait = runs.map_or(Duration::ZERO, |at| at.since(self.now()));
+                    self.engine.plan(wait, Happening::Runs(instance.clone()));
                 }
                 if !new.is_empty() {
                     self.launch_was_due(request);
@@ -149,12 +152,34 @@ impl Sim {
         self.ec2_tells(instance, Word::Ended);
     }
 
+    /// EC2 takes an instance that has not ended yet.
+    pub fn reclaimed(self: &Rc<Self>, instance: &InstanceId) {
+        if let Some(one) = self.cloud.borrow_mut().instances.get_mut(instance) {
+            one.ended_by_ec2 = one.ended_at.is_none();
+        }
+        self.instance_ends(instance, "taken by EC2");
+    }
+
+    /// An instance runs, unless it has ended before.
+    pub fn instance_runs(self: &Rc<Self>, instance: &InstanceId) {
+        let runs = self
+            .cloud
+            .borrow()
+            .instances
+            .get(instance)
+            .is_some_and(|one| one.ended_at.is_none());
+        if runs {
+            self.ec2_tells(instance, Word::Running);
+        }
+    }
+
     /// EC2 puts an event about an instance on its bus, if it is not lost.
     pub fn ec2_tells(self: &Rc<Self>, instance: &InstanceId, word: Word) {
         let mut dice = self.dice("ec2 tells", &format!("{instance} {word:?}"));
         if !self.hit(Outage::Ec2EventsLost, &mut dice) {
             let wait = dice.seconds(0, 15);
-            self.engine.plan(wait, Happening::Ec2Tells(instance.clone(), word));
+            self.engine
+                .plan(wait, Happening::Ec2Tells(instance.clone(), word, self.now()));
         }
     }
 

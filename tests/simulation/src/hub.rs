@@ -447,6 +447,7 @@ impl Hub {
     pub fn view(&self, job: JobId) -> Option<JobView> {
         let job = self.jobs.get(&job)?;
         Some(JobView {
+            workflow: Some("ci".to_owned()),
             job: job.id,
             run: job.run,
             attempt: job.attempt,

@@ -32,6 +32,7 @@ impl Sim {
         self.schedule_is_on();
         self.calls_are_few();
         self.given_up_jobs_are_told();
+        self.nothing_is_reserved();
         let hour = Duration::from_secs(3600);
         let since_calm = self.elapsed().saturating_sub(self.plan.calm_from);
         if since_calm > 20 * MINUTE + hour && since_calm < 21 * MINUTE + hour {
@@ -268,6 +269,7 @@ impl Sim {
         if !left.is_empty() {
             self.broken(NOTHING, left.join(", "));
         }
+        self.money_is_right();
         let tally = self.tally.borrow();
         let waking: Vec<_> = tally
             .at_rest

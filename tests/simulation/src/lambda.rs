@@ -11,6 +11,7 @@ use aws_lambda_events::lambda_function_urls::{
 use dayfly_core::decide::interruption::Word;
 use dayfly_core::event::Event;
 use dayfly_core::ids::{InstanceId, Region, SubnetId};
+use dayfly_core::time::Timestamp;
 use dayfly_interruption::Ec2Event;
 use dayfly_lifecycle::Policies;
 use dayfly_sweeper::Task;
@@ -30,7 +31,7 @@ pub enum Caller {
     /// A schedule.
     Schedule(Task),
     /// EC2, of an instance.
-    Ec2(InstanceId, Word),
+    Ec2(InstanceId, Word, Timestamp),
     /// An agent.
     Agent(InstanceId, CheckIn),
     /// GitHub, with the delivery of this index.
@@ -75,8 +76,10 @@ impl Caller {
         match self {
             Self::Bus(event) => match **event {
                 Event::JobQueued(_) | Event::LaunchDue(_) | Event::QueueDue(_) => Function::Launch,
-                Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) => Function::Settle,
-                Event::NoticeDue(_) => Function::Reporter,
+                Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) | Event::CostDue(_) => {
+                    Function::Settle
+                }
+                Event::NoticeDue(_) | Event::CapDue(_) => Function::Reporter,
             },
             Self::Schedule(_) => Function::Sweeper,
             Self::Ec2(..) => Function::Interruption,
@@ -94,10 +97,12 @@ impl Caller {
                 Event::LaunchDue(due) => format!("{} {}", event.kind(), due.key),
                 Event::QueueDue(due) => format!("{} {}", event.kind(), due.queue),
                 Event::NoticeDue(due) => format!("{} {}", event.kind(), due.key),
+                Event::CostDue(due) => format!("{} {}", event.kind(), due.runner),
+                Event::CapDue(due) => format!("{} {}", event.kind(), due.purse),
                 Event::RunCompleted(run) => format!("{} {}/{}", event.kind(), run.run, run.attempt),
             },
             Self::Schedule(task) => format!("{task:?}"),
-            Self::Ec2(instance, word) => format!("{word:?} {instance}"),
+            Self::Ec2(instance, word, _) => format!("{word:?} {instance}"),
             Self::Agent(instance, what) => format!("{} {instance}", what.verb()),
             Self::GitHub(delivery) => format!("delivery {delivery}"),
         }
@@ -249,6 +254,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
                 region: Region::new("eu-west-1"),
                 images: dayfly_launch::ImageCache::default(),
                 zones: dayfly_launch::ZoneCache::default(),
+                prices: dayfly_launch::PriceCache::default(),
                 subnets: ["subnet-a", "subnet-b", "subnet-c"].map(SubnetId::new).to_vec(),
                 deadlines,
                 policies: Policies::new(sim.plan.policy().map(|_| POLICY_PARAMETER.to_owned())),
@@ -259,7 +265,9 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
             let function = dayfly_reporter::Function {
                 store: ports.clone(),
                 github: ports.clone(),
-                clock: ports,
+                clock: ports.clone(),
+                alerts: ports,
+                stack: "dayfly".to_owned(),
                 web_url: "https://github.com".to_owned(),
                 deadlines,
             };
@@ -286,7 +294,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
             };
             done(function.handle(task, now).await)
         }
-        (_, Caller::Ec2(instance, word)) => {
+        (_, Caller::Ec2(instance, word, at)) => {
             let function = dayfly_interruption::Function {
                 store: ports.clone(),
                 bus: ports,
@@ -295,6 +303,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
             let event = Ec2Event {
                 instance,
                 word: Some(word),
+                at: Some(at),
             };
             done(function.handle(&event, now).await)
         }

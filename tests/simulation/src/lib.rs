@@ -18,6 +18,7 @@ mod lambda;
 mod limits;
 mod machine;
 mod many;
+mod money;
 mod plan;
 mod ports;
 mod process;

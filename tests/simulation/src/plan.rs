@@ -4,10 +4,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use dayfly_core::policy::Limits;
+use dayfly_core::policy::{Caps, Limits};
+use dayfly_core::time::Timestamp;
 
 use crate::dice::Dice;
-use crate::turns;
+use crate::{money, turns};
 
 /// A fault of a service, for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -216,6 +217,10 @@ pub struct Plan {
     pub quiet: Duration,
     /// How much the stack policy lets run at once.
     pub limits: Limits,
+    /// How much it lets be spent in a month.
+    pub caps: Caps,
+    /// When it begins.
+    pub start: Timestamp,
 }
 
 const OUTAGES: [Outage; 21] = [
@@ -289,6 +294,8 @@ impl Plan {
         Self {
             seed,
             limits: turns::draw(seed, &items, lifetime),
+            caps: money::draw(seed),
+            start: money::start(seed),
             lifetime,
             items: items.into_iter().enumerate().collect(),
             calm_from: active,
@@ -310,6 +317,8 @@ impl Plan {
             calm_from: Duration::ZERO,
             quiet: Duration::ZERO,
             limits: Limits::default(),
+            caps: Caps::default(),
+            start: money::start(0),
         }
     }
 

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use dayfly_core::capacity::Pool;
 use dayfly_core::config::{CONFIG_PATH, ImageName};
 use dayfly_core::decide::admission::{LabelEvent, Origin, Pull, Review};
 use dayfly_core::event::Event;
@@ -15,14 +16,17 @@ use dayfly_core::ids::{
 use dayfly_core::labels::Label;
 use dayfly_core::machines::Arch;
 use dayfly_core::money::MicroDollars;
+use dayfly_core::month::Month;
 use dayfly_core::notice::CheckRun;
 use dayfly_core::policy::Team;
-use dayfly_core::record::{Bucket, BucketId, Change, Notice, Record, RecordId, Stored, Waiting};
+use dayfly_core::prices::SpotPrice;
+use dayfly_core::record::{Bucket, BucketId, Change, Cost, Ledger, Notice, Record, RecordId, Stored, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
-    ApiError, ApiErrorKind, Bus, BusError, CheckView, Clock, ConfigFile, Draw, FailedDelivery, Fleet, FleetAnswer,
-    FleetError, FleetErrorKind, FleetRequest, GitHub, Image, InstanceView, JobView, Minted, ParameterError, Parameters,
-    QuotaError, Quotas, Removal, RerunAnswer, RunView, RunnerView, Schedule, ScheduleError, Scope, Store, StoreError,
+    AlertError, Alerts, ApiError, ApiErrorKind, Bus, BusError, CheckView, Clock, ConfigFile, Draw, FailedDelivery,
+    Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetRequest, GitHub, Image, InstanceView, JobView, Minted,
+    ParameterError, Parameters, QuotaError, Quotas, Removal, RerunAnswer, RunView, RunnerView, Schedule, ScheduleError,
+    Scope, Store, StoreError,
 };
 use secrecy::SecretString;
 
@@ -30,6 +34,7 @@ use crate::cloud;
 use crate::dice::Dice;
 use crate::guards::Guard;
 use crate::hub::INSTALLATION;
+use crate::money;
 use crate::plan::Outage;
 use crate::sim::Sim;
 use crate::turns::POLICY_PARAMETER;
@@ -57,6 +62,7 @@ enum Service {
     Scheduler,
     Parameters,
     Quotas,
+    Alerts,
     Ec2,
     GitHub,
 }
@@ -65,7 +71,7 @@ impl Service {
     fn takes(self, dice: &mut Dice) -> Duration {
         match self {
             Self::Table => dice.millis(2, 12),
-            Self::Bus | Self::Scheduler | Self::Parameters | Self::Quotas => dice.millis(5, 40),
+            Self::Bus | Self::Scheduler | Self::Parameters | Self::Quotas | Self::Alerts => dice.millis(5, 40),
             Self::Ec2 => dice.millis(80, 1500),
             Self::GitHub => dice.millis(40, 500),
         }
@@ -76,7 +82,7 @@ impl Service {
             Self::Table => Some(Outage::Table),
             Self::Bus => Some(Outage::Bus),
             Self::Scheduler => Some(Outage::SchedulerApi),
-            Self::Parameters | Self::Quotas => None,
+            Self::Parameters | Self::Quotas | Self::Alerts => None,
             Self::Ec2 => Some(Outage::Ec2),
             Self::GitHub => Some(Outage::GitHub),
         }
@@ -235,6 +241,34 @@ impl Store for Ports {
         .map_err(StoreError::Unavailable)
     }
 
+    async fn ledgers(&self, month: Month) -> Result<Vec<Stored<Ledger>>, StoreError> {
+        self.make(Service::Table, "ledgers", |sim, _| {
+            sim.table.borrow_mut().ledgers(month)
+        })
+        .await
+        .map_err(StoreError::Unavailable)
+    }
+
+    async fn costs(&self, month: Month) -> Result<Vec<Cost>, StoreError> {
+        self.make(Service::Table, "costs", |sim, _| {
+            let table = sim.table.borrow();
+            table
+                .costs()
+                .filter(|cost| cost.id().month() == month)
+                .cloned()
+                .collect()
+        })
+        .await
+        .map_err(StoreError::Unavailable)
+    }
+
+    async fn latest_costs(&self, month: Month, limit: usize) -> Result<Vec<Cost>, StoreError> {
+        let mut costs = self.costs(month).await?;
+        costs.reverse();
+        costs.truncate(limit);
+        Ok(costs)
+    }
+
     async fn draw(&self, id: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError> {
         self.make(Service::Table, "draw", |sim, _| {
             if !sim.has(Guard::Buckets) {
@@ -368,6 +402,7 @@ impl Fleet for Ports {
         self.ec2("image", |_, _| Image {
             image: image.clone(),
             root_device: "/dev/sda1".to_owned(),
+            gib: Some(60),
         })
         .await
     }
@@ -376,12 +411,33 @@ impl Fleet for Ports {
         self.ec2("image", |_, _| Image {
             image: ImageId::new("ami-01234567"),
             root_device: "/dev/sda1".to_owned(),
+            gib: Some(60),
         })
         .await
     }
 
-    async fn spot_price(&self, _: &InstanceType, _: &Zone) -> Result<Option<MicroDollars>, FleetError> {
-        self.ec2("spot_price", |_, _| Some(MicroDollars(157_800))).await
+    async fn spot_prices(&self, pool: &Pool, from: Timestamp, to: Timestamp) -> Result<Vec<SpotPrice>, FleetError> {
+        self.ec2("spot_prices", |sim, _| sim.spot_prices(pool, from, to)).await
+    }
+
+    async fn on_demand_price(&self, name: &InstanceType) -> Result<Option<MicroDollars>, FleetError> {
+        self.ec2("on_demand_price", |_, _| money::on_demand(name)).await
+    }
+
+    async fn ended_by_ec2(&self, instance: &InstanceId) -> Result<bool, FleetError> {
+        self.ec2("describe", |sim, _| {
+            let cloud = sim.cloud.borrow();
+            cloud.instances.get(instance).is_some_and(|one| one.ended_by_ec2)
+        })
+        .await
+    }
+}
+
+impl Alerts for Ports {
+    async fn tell(&self, subject: &str, _: &str) -> Result<(), AlertError> {
+        self.make(Service::Alerts, "alert", |sim, _| sim.told_owner(subject))
+            .await
+            .map_err(AlertError)
     }
 }
 

@@ -78,6 +78,8 @@ pub struct Promises {
     pub(crate) refused: u64,
     called: BTreeMap<QueueId, Timestamp>,
     pub(crate) jobs_over: BTreeMap<InstanceId, Timestamp>,
+    /// What the owner was told, and how often.
+    pub(crate) owner_told: BTreeMap<String, u32>,
 }
 
 impl Default for Promises {
@@ -92,6 +94,7 @@ impl Default for Promises {
             refused: 0,
             called: BTreeMap::new(),
             jobs_over: BTreeMap::new(),
+            owner_told: BTreeMap::new(),
         }
     }
 }
@@ -189,6 +192,7 @@ impl Sim {
                 self.runner_written(after);
             }
             (None, Record::FleetCall(call)) => self.call_begun(call),
+            (_, Record::Ledger(after)) => self.ledger_written(after),
             (_, Record::Instance(after)) => self.instance_given(&after.instance, &after.runner),
             (before, Record::Job(after)) => {
                 let from = match before {

@@ -37,6 +37,7 @@ pub fn sweep_reads(live: u64, due: u64) -> u64 {
                         spec: spec.clone(),
                         image: ImageId::new("ami-0123456789abcdef0"),
                         root_device: "/dev/sda1".to_owned(),
+                        image_gib: None,
                         lifecycle: InstanceLifecycle::Spot,
                     },
                     Vec::new(),
@@ -68,6 +69,8 @@ fn busy(sim: &Rc<Sim>, number: u64, plan: LaunchPlan, due: bool) -> Runner {
         run: RunId(1),
         attempt: RunAttempt(1),
         name: "job".to_owned(),
+        workflow: None,
+        actor: None,
         head_sha: "abc".to_owned(),
         labels: hub::labels(),
         runner_name: None,
@@ -81,6 +84,7 @@ fn busy(sim: &Rc<Sim>, number: u64, plan: LaunchPlan, due: bool) -> Runner {
         zone: Zone::new("eu-west-1a"),
         lifecycle: InstanceLifecycle::Spot,
         price_per_hour: None,
+        on_demand: None,
         at: now,
     });
     runner.state = RunnerState::Busy;

@@ -6,6 +6,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table};
+use dayfly_core::money::MicroDollars;
 use simulation::{Broken, Guard, Many, Plan, Tally, clock, run, sweep_reads};
 
 /// How much of a timeline is shown before its end.
@@ -111,6 +112,12 @@ pub fn summary(many: &Many, from: u64, seeds: u64, took: Duration, out: &mut imp
         tally.killed, tally.dead_letters, tally.conflicts, tally.throttles
     );
     table.add_row(["and", &deaths]);
+    let money = format!(
+        "{} settled, {} billed by EC2 to the second",
+        MicroDollars(tally.settled).in_cents(),
+        MicroDollars(tally.billed).in_cents()
+    );
+    table.add_row(["money", &money]);
     table.add_row(["functions called", &counts(&tally.functions)]);
     table.add_row(["calls made", &words(&tally.ports)]);
     table.add_row(["steps taken", &format!("{steps} of {}", Tally::all_steps())]);

@@ -85,10 +85,12 @@ pub enum Happening {
     HookEnds(InstanceId),
     /// EC2 takes an instance.
     Reclaimed(InstanceId),
+    /// An instance runs, and is billed from now on.
+    Runs(InstanceId),
     /// The operating system is off.
     PoweredOff(InstanceId, &'static str),
     /// EC2 tells of an instance.
-    Ec2Tells(InstanceId, dayfly_core::decide::interruption::Word),
+    Ec2Tells(InstanceId, dayfly_core::decide::interruption::Word, Timestamp),
     /// Everything in the table is gone.
     TableEmptied,
     /// People cancel what was given up and still waits.
@@ -132,14 +134,11 @@ pub struct Sim {
     start: Timestamp,
 }
 
-/// When every history begins.
 /// How often people look whether a job waits that nobody can fail.
 const PEOPLE_LOOK: Duration = Duration::from_mins(70);
 
 /// How long before everything must be over nobody does anything any more.
 const QUIET: Duration = Duration::from_mins(45);
-
-const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 impl Sim {
     /// A history that has not begun.
@@ -153,7 +152,7 @@ impl Sim {
             },
         );
         Rc::new(Self {
-            engine: Engine::new(START),
+            engine: Engine::new(plan.start),
             deadlines,
             without: without.to_vec(),
             table: RefCell::default(),
@@ -167,7 +166,7 @@ impl Sim {
             started: RefCell::default(),
             hash: Cell::new(Hash::START),
             lines: told.then(RefCell::default),
-            start: START,
+            start: plan.start,
             plan,
         })
     }
@@ -330,9 +329,10 @@ impl Sim {
             Happening::SeesNotice(instance) => self.sees_notice(&instance),
             Happening::StartupEnds(instance, ok) => self.startup_ends(&instance, ok),
             Happening::HookEnds(instance) => self.hook_ends(&instance),
-            Happening::Reclaimed(instance) => self.instance_ends(&instance, "taken by EC2"),
+            Happening::Reclaimed(instance) => self.reclaimed(&instance),
+            Happening::Runs(instance) => self.instance_runs(&instance),
             Happening::PoweredOff(instance, why) => self.instance_ends(&instance, why),
-            Happening::Ec2Tells(instance, word) => self.call(Caller::Ec2(instance, word), 0),
+            Happening::Ec2Tells(instance, word, at) => self.call(Caller::Ec2(instance, word, at), 0),
             Happening::TableEmptied => self.table_emptied(),
             Happening::TidyUp => {
                 self.tidy_up();

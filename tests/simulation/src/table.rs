@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use dayfly_core::ids::{JobId, JobKey, QueueId, RunKey};
-use dayfly_core::record::{Bucket, BucketId, Change, Notice, Record, RecordId, Stored, Version, Waiting};
+use dayfly_core::month::Month;
+use dayfly_core::record::{Bucket, BucketId, Change, Cost, Ledger, Notice, Record, RecordId, Stored, Version, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::Draw;
 
@@ -154,6 +155,39 @@ impl Table {
             .collect();
         self.reads += 1 + found.len() as u64;
         found
+    }
+
+    /// The ledgers of a month.
+    pub fn ledgers(&mut self, month: Month) -> Vec<Stored<Ledger>> {
+        let found: Vec<_> = self
+            .records
+            .values()
+            .filter_map(|kept| match &kept.record {
+                Record::Ledger(ledger) if ledger.month == month => Some(Stored {
+                    record: ledger.clone(),
+                    version: kept.version,
+                }),
+                _ => None,
+            })
+            .collect();
+        self.reads += 1 + found.len() as u64;
+        found
+    }
+
+    /// All ledgers.
+    pub fn ledgers_of_all(&self) -> impl Iterator<Item = &Ledger> {
+        self.records.values().filter_map(|kept| match &kept.record {
+            Record::Ledger(ledger) => Some(ledger),
+            _ => None,
+        })
+    }
+
+    /// What instances have cost, of all months.
+    pub fn costs(&self) -> impl Iterator<Item = &Cost> {
+        self.records.values().filter_map(|kept| match &kept.record {
+            Record::Cost(cost) => Some(&**cost),
+            _ => None,
+        })
     }
 
     /// Takes a call out of a bucket, if there is one on these terms.

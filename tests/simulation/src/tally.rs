@@ -26,6 +26,10 @@ pub struct Tally {
     pub dead_letters: u64,
     /// Functions that were killed.
     pub killed: u64,
+    /// What was settled, in micro-dollars.
+    pub settled: u64,
+    /// What EC2 billed, in micro-dollars.
+    pub billed: u64,
     /// Calls of functions.
     pub functions: BTreeMap<Function, u64>,
     /// Calls of functions while nothing lived any more.
@@ -106,6 +110,8 @@ impl Tally {
         self.throttles += other.throttles;
         self.dead_letters += other.dead_letters;
         self.killed += other.killed;
+        self.settled += other.settled;
+        self.billed += other.billed;
         all(&mut self.functions, &other.functions);
         all(&mut self.at_rest, &other.at_rest);
         all(&mut self.ports, &other.ports);

@@ -111,7 +111,13 @@ impl Plan {
             .into_iter()
             .filter_map(|(key, limit)| said(limit).map(|said| format!("  {key}: {{{said}}}\n")))
             .collect();
-        (!lines.is_empty()).then(|| format!("version: 1\nlimits:\n{lines}"))
+        let caps = self.caps_said();
+        let limits = if lines.is_empty() {
+            lines
+        } else {
+            format!("limits:\n{lines}")
+        };
+        (self.limits.any() || self.caps.any()).then(|| format!("version: 1\n{limits}{caps}"))
     }
 
     /// How much longer everything may take because jobs wait for their turns.
@@ -195,7 +201,8 @@ mod tests {
         assert!(plans.len() > 10);
         for plan in plans {
             let read = Policy::parse(&plan.policy().unwrap_or_default());
-            assert_eq!(read.map(|policy| policy.limits).ok(), Some(plan.limits));
+            let read = read.map(|policy| (policy.limits, policy.caps));
+            assert_eq!(read.ok(), Some((plan.limits, plan.caps)));
         }
     }
 }

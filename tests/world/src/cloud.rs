@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use dayfly_core::capacity::{InstanceLifecycle, Pool};
 use dayfly_core::config::ImageName;
 use dayfly_core::ids::{FleetId, ImageId, InstanceId, InstanceType, SubnetId, Zone};
-use dayfly_core::machines::Arch;
+use dayfly_core::machines::{Arch, Table};
 use dayfly_core::money::MicroDollars;
+use dayfly_core::prices::SpotPrice;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
-    Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest, Image, InstanceState, InstanceView,
-    QuotaError, Quotas,
+    AlertError, Alerts, Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest, Image,
+    InstanceState, InstanceView, QuotaError, Quotas,
 };
 
 use crate::World;
@@ -29,6 +30,10 @@ pub struct Cloud {
     pub gone_subnets: BTreeSet<SubnetId>,
     /// What Service Quotas tells: vCPUs by the quota's code.
     pub quotas: BTreeMap<String, u32>,
+    /// The instances that EC2 itself ended.
+    pub taken_back: BTreeSet<InstanceId>,
+    /// What the owner of the account was told: subject and text.
+    pub alerts: Vec<(String, String)>,
     time: Option<Timestamp>,
 }
 
@@ -230,6 +235,7 @@ impl Fleet for World {
         Ok(Image {
             image: image.clone(),
             root_device: "/dev/sda1".to_owned(),
+            gib: Some(60),
         })
     }
 
@@ -240,13 +246,36 @@ impl Fleet for World {
             .map(|image| Image {
                 image,
                 root_device: "/dev/sda1".to_owned(),
+                gib: Some(60),
             })
             .ok_or_else(|| error(FleetErrorKind::BadRequest, "InvalidAMIID.NotFound"))
     }
 
-    async fn spot_price(&self, _: &InstanceType, _: &Zone) -> Result<Option<MicroDollars>, FleetError> {
-        self.call("spot_price").await.map_err(down)?;
-        Ok(Some(MicroDollars(157_800)))
+    async fn spot_prices(&self, _: &Pool, from: Timestamp, _: Timestamp) -> Result<Vec<SpotPrice>, FleetError> {
+        self.call("spot_prices").await.map_err(down)?;
+        Ok(vec![SpotPrice {
+            per_hour: MicroDollars(157_800),
+            since: from,
+        }])
+    }
+
+    async fn on_demand_price(&self, name: &InstanceType) -> Result<Option<MicroDollars>, FleetError> {
+        self.call("on_demand_price").await.map_err(down)?;
+        let table = Table::embedded().unwrap();
+        Ok(table.get(name).and_then(|one| one.price))
+    }
+
+    async fn ended_by_ec2(&self, instance: &InstanceId) -> Result<bool, FleetError> {
+        self.call("describe").await.map_err(down)?;
+        Ok(self.cloud().taken_back.contains(instance))
+    }
+}
+
+impl Alerts for World {
+    async fn tell(&self, subject: &str, text: &str) -> Result<(), AlertError> {
+        self.call("alert").await.map_err(AlertError)?;
+        self.cloud().alerts.push((subject.to_owned(), text.to_owned()));
+        Ok(())
     }
 }
 

@@ -67,6 +67,7 @@ pub struct HubJob {
 impl HubJob {
     fn view(&self, id: JobId) -> JobView {
         JobView {
+            workflow: Some("ci".to_owned()),
             job: id,
             run: self.run,
             attempt: self.attempt,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use dayfly_core::event::Event;
 use dayfly_core::ids::{QueueId, RunKey};
-use dayfly_core::record::{Bucket, BucketId, Change, Notice, Record, RecordId, Stored, Version, Waiting};
+use dayfly_core::month::Month;
+use dayfly_core::record::{Bucket, BucketId, Change, Cost, Ledger, Notice, Record, RecordId, Stored, Version, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
     Bus, BusError, Clock, Draw, ParameterError, Parameters, Schedule, ScheduleError, Store, StoreError,
@@ -71,6 +72,9 @@ fn size(record: &Record) -> usize {
         Record::Watched(record) => length(record),
         Record::Patrol(record) => length(record),
         Record::Turnstile(record) => length(record),
+        Record::Ledger(record) => length(record),
+        Record::Cost(record) => length(record),
+        Record::Prices(record) => length(record),
     }
 }
 
@@ -195,6 +199,36 @@ impl Store for World {
             _ => None,
         });
         Ok(there.take(limit).collect())
+    }
+
+    async fn ledgers(&self, month: Month) -> Result<Vec<Stored<Ledger>>, StoreError> {
+        self.call("query").await.map_err(StoreError::Unavailable)?;
+        let table = self.table();
+        let there = table.records.values().filter_map(|stored| match &stored.record {
+            Record::Ledger(ledger) if ledger.month == month => Some(Stored {
+                record: ledger.clone(),
+                version: stored.version,
+            }),
+            _ => None,
+        });
+        Ok(there.collect())
+    }
+
+    async fn costs(&self, month: Month) -> Result<Vec<Cost>, StoreError> {
+        self.call("query").await.map_err(StoreError::Unavailable)?;
+        let table = self.table();
+        let there = table.records().filter_map(|record| match record {
+            Record::Cost(cost) if cost.id().month() == month => Some(Cost::clone(cost)),
+            _ => None,
+        });
+        Ok(there.collect())
+    }
+
+    async fn latest_costs(&self, month: Month, limit: usize) -> Result<Vec<Cost>, StoreError> {
+        let mut costs = self.costs(month).await?;
+        costs.reverse();
+        costs.truncate(limit);
+        Ok(costs)
     }
 
     async fn draw(&self, id: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError> {

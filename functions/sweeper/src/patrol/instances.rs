@@ -7,7 +7,7 @@ use dayfly_core::decide::patrol::{self, Stray};
 use dayfly_core::ids::{InstanceId, RunnerName};
 use dayfly_core::record::{Change, Record, Runner, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, follow_up};
+use dayfly_lifecycle::{FlowError, follow_up, settle_stray};
 use dayfly_ports::{ApiError, Bus, Fleet, GitHub, InstanceView, Removal, Schedule, Store, StoreError};
 
 use crate::{Function, Swept};
@@ -43,6 +43,10 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                     .terminate(std::slice::from_ref(&view.instance), false)
                     .await?;
                 swept.orphans += 1;
+                let ends = (&self.store, &self.fleet, &self.bus);
+                if let Err(error) = Box::pin(settle_stray(ends, view, runner.as_ref(), now)).await {
+                    tracing::error!(instance = %view.instance, %error, "what it has cost is not counted");
+                }
             }
         }
         self.vanished(&living, swept, now).await
@@ -104,7 +108,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
     }
 
     async fn instance_is_gone(&self, runner: Stored<Runner>, now: Timestamp) -> Result<(), FlowError> {
-        let Some(next) = interruption::heard(&runner.record, Word::Ended, now, &self.deadlines) else {
+        let Some(next) = interruption::heard(&runner.record, Word::Ended, now, now, &self.deadlines) else {
             return Ok(());
         };
         match self

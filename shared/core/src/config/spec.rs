@@ -184,7 +184,7 @@ pub struct Volume {
 /// A type of EBS volume that an instance can boot from.
 ///
 /// <https://docs.aws.amazon.com/ebs/latest/userguide/ebs-volume-types.html>
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum VolumeType {

@@ -13,7 +13,7 @@ use crate::labels::Label;
 use crate::policy::{FollowUps, Forks, Policy, Refused, Team, whom};
 
 pub use self::approval::{LabelEvent, Pull, Review, ReviewState, approval_label};
-pub use self::origin::{Head, Origin, Outside, PullHead, Standing};
+pub use self::origin::{Head, Origin, Outside, PullHead, RunsFor, Standing};
 
 /// The attempt of a run that is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -144,7 +144,7 @@ pub const ORDER_TO_UNKNOWN: Order = Order::Continue;
 pub fn heartbeat(runner: &Runner, request: &HeartbeatRequest, now: Timestamp, deadlines: &Deadlines) -> Runner {
     let mut next = runner.clone();
     if request.interruption.is_some() {
-        next = interruption::heard(&next, Word::Warning, now, deadlines).unwrap_or(next);
+        next = interruption::heard(&next, Word::Warning, now, now, deadlines).unwrap_or(next);
     }
     if next.is_live() {
         next.heartbeat_at = Some(now);

@@ -181,7 +181,7 @@ fn a_notice_that_the_instance_saw_drains_it() {
 fn an_instance_learns_of_a_notice_that_only_the_control_plane_had() {
     let busy = runner(RunnerState::Busy);
     assert_eq!(answer(&busy), Order::Continue.into());
-    let noticed = interruption::heard(&busy, Word::Warning, now(), &deadlines()).unwrap();
+    let noticed = interruption::heard(&busy, Word::Warning, now(), now(), &deadlines()).unwrap();
     let told = OrderAnswer {
         order: Order::Drain,
         taken_back_at: Some(now().after(Duration::from_mins(2))),
@@ -241,7 +241,8 @@ fn how_the_interruption_hook_ended_is_kept() {
 fn a_goodbye_makes_the_runner_due_and_keeps_the_first_reason() {
     let done = goodbye(&runner(RunnerState::Busy), GoodbyeReason::Finished, now(), &deadlines());
     assert_eq!((done.state, done.due_at), (RunnerState::Done, Some(now())));
-    let interrupted = interruption::heard(&runner(RunnerState::Busy), Word::Warning, now(), &deadlines()).unwrap();
+    let interrupted =
+        interruption::heard(&runner(RunnerState::Busy), Word::Warning, now(), now(), &deadlines()).unwrap();
     let left = goodbye(&interrupted, GoodbyeReason::Drained, now(), &deadlines());
     assert_eq!(
         (left.state, left.ending),

@@ -29,6 +29,8 @@ pub(crate) fn event(job: u64) -> JobEvent {
         run: RunId(22),
         attempt: RunAttempt(1),
         name: "test".into(),
+        workflow: None,
+        actor: None,
         head_sha: "abc".into(),
         labels: vec![Label::new("dayfly-gpu")],
         runner_name: None,
@@ -47,6 +49,7 @@ pub(crate) fn rung(lifecycle: InstanceLifecycle) -> Rung {
         spec: Config::built_in().unwrap().runners.remove(0),
         image: ImageId::new("ami-01234567"),
         root_device: "/dev/sda1".into(),
+        image_gib: None,
         lifecycle,
     }
 }
@@ -63,6 +66,7 @@ pub(crate) fn launched(instance: &str) -> Launched {
         zone: Zone::new("eu-west-1a"),
         lifecycle: InstanceLifecycle::Spot,
         price_per_hour: None,
+        on_demand: None,
         at: now(),
     }
 }

@@ -11,9 +11,18 @@ use crate::ids::{FleetId, InstanceId, QueueId, RunnerName};
 use crate::record::{FleetCall, LaunchQueue, Launched, Runner, RunnerState};
 use crate::time::Timestamp;
 
-/// How many runners one call launches at most: the call and all of its runners are recorded in one
-/// transaction, which DynamoDB limits to 100 items.
-pub const MOST: usize = 90;
+/// How many runners one call launches at most: the call, all of its runners and what is set aside for
+/// them are recorded in one transaction.
+pub const MOST: usize = 80;
+
+/// How many ledgers are written with a call at most.
+pub const MOST_LEDGERS: usize = TRANSACTION - MOST - 4;
+
+/// How many items DynamoDB takes in a transaction. Besides its runners and the ledgers these are the
+/// call, its queue, the bucket that it is drawn from, and the turnstile.
+///
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html>
+const TRANSACTION: usize = 100;
 
 /// How long after the last one that came others may follow.
 pub const GATHER: Duration = Duration::from_millis(300);

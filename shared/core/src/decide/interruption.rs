@@ -13,15 +13,20 @@ pub enum Word {
     Warning,
     /// It might.
     Rebalance,
+    /// The instance runs: from now on it is billed.
+    Running,
     /// The instance is ending or has ended.
     Ended,
 }
 
-/// The runner after EC2's word; nothing if the word changes nothing.
+/// The runner after EC2's word of what was so at `said`; nothing if the word changes nothing.
 #[must_use]
-pub fn heard(runner: &Runner, word: Word, now: Timestamp, deadlines: &Deadlines) -> Option<Runner> {
+pub fn heard(runner: &Runner, word: Word, said: Timestamp, now: Timestamp, deadlines: &Deadlines) -> Option<Runner> {
     let mut next = runner.clone();
     match word {
+        Word::Running => {
+            next.running_at.get_or_insert(said);
+        }
         Word::Rebalance => {
             next.rebalance_at.get_or_insert(now);
             // GitHub may be giving it a job at this moment: then it keeps it, because its registration is
@@ -41,6 +46,7 @@ pub fn heard(runner: &Runner, word: Word, now: Timestamp, deadlines: &Deadlines)
         }
         Word::Ended => {
             next.instance_ended = true;
+            next.instance_ended_at = Some(next.instance_ended_at.map_or(said, |at| at.min(said)));
             let ending = if runner.has_outlived(now, deadlines) && !runner.fell_silent_first(now, deadlines) {
                 Ending::Lifetime
             } else {
@@ -50,6 +56,9 @@ pub fn heard(runner: &Runner, word: Word, now: Timestamp, deadlines: &Deadlines)
             if !runner.instance_ended && matches!(next.state, RunnerState::Done | RunnerState::Lost) {
                 // It may have been left to EC2 until later.
                 next.due_at = Some(now);
+            }
+            if next.state == RunnerState::Gone {
+                next.due_at = next.next_look(deadlines);
             }
         }
     }
@@ -79,7 +88,7 @@ mod tests {
         let end = runner.lifetime_deadline(&deadlines());
         runner.heartbeat_at = Some(end);
         for (at, ending) in [(now(), Ending::Vanished), (end, Ending::Lifetime)] {
-            let next = heard(&runner, Word::Ended, at, &deadlines()).unwrap();
+            let next = heard(&runner, Word::Ended, at, at, &deadlines()).unwrap();
             assert_eq!(next.ending, Some(ending));
         }
     }
@@ -89,7 +98,7 @@ mod tests {
         let mut runner = runner(RunnerState::Busy);
         let end = runner.lifetime_deadline(&deadlines());
         runner.heartbeat_at = Some(now());
-        let next = heard(&runner, Word::Ended, end, &deadlines()).unwrap();
+        let next = heard(&runner, Word::Ended, end, end, &deadlines()).unwrap();
         assert_eq!(next.ending, Some(Ending::Vanished));
     }
 
@@ -98,7 +107,7 @@ mod tests {
         for word in [Word::Warning, Word::Ended] {
             let mut runner = runner(RunnerState::Busy);
             runner.job_over_at = Some(now());
-            let next = heard(&runner, word, now(), &deadlines()).unwrap();
+            let next = heard(&runner, word, now(), now(), &deadlines()).unwrap();
             assert_eq!(next.ending, Some(Ending::JobOver), "{word:?}");
         }
     }
@@ -115,21 +124,21 @@ mod tests {
             (Lost, Lost),
             (Gone, Gone),
         ] {
-            let heard = heard(&runner(before), Word::Warning, now(), &deadlines()).unwrap();
+            let heard = heard(&runner(before), Word::Warning, now(), now(), &deadlines()).unwrap();
             assert_eq!((heard.state, heard.interrupted_at), (after, Some(now())), "{before:?}");
         }
     }
 
     #[test]
     fn a_second_warning_changes_nothing() {
-        let once = heard(&runner(RunnerState::Busy), Word::Warning, now(), &deadlines()).unwrap();
-        assert_eq!(heard(&once, Word::Warning, now(), &deadlines()), None);
+        let once = heard(&runner(RunnerState::Busy), Word::Warning, now(), now(), &deadlines()).unwrap();
+        assert_eq!(heard(&once, Word::Warning, now(), now(), &deadlines()), None);
     }
 
     #[test]
     fn a_rebalance_recommendation_only_marks_unless_more_is_wanted() {
         for state in [RunnerState::Launched, RunnerState::Enrolled, RunnerState::Busy] {
-            let heard = heard(&runner(state), Word::Rebalance, now(), &deadlines()).unwrap();
+            let heard = heard(&runner(state), Word::Rebalance, now(), now(), &deadlines()).unwrap();
             assert_eq!((heard.state, heard.rebalance_at), (state, Some(now())));
         }
     }
@@ -142,7 +151,7 @@ mod tests {
             let mut rung = rung(InstanceLifecycle::Spot);
             rung.spec.rebalance = Rebalance::DrainIfIdle;
             runner.plan = LaunchPlan::new(rung, Vec::new());
-            let heard = heard(&runner, Word::Rebalance, now(), &deadlines()).unwrap();
+            let heard = heard(&runner, Word::Rebalance, now(), now(), &deadlines()).unwrap();
             assert_eq!((heard.state, heard.rebalance_at), (after, Some(now())), "{before:?}");
             let ended = after == Done;
             assert_eq!(heard.ending == Some(Ending::Rebalanced), ended, "{before:?}");
@@ -156,7 +165,7 @@ mod tests {
 
     #[test]
     fn an_instance_that_ends_unasked_is_lost_and_due_at_once() {
-        let lost = heard(&runner(RunnerState::Busy), Word::Ended, now(), &deadlines()).unwrap();
+        let lost = heard(&runner(RunnerState::Busy), Word::Ended, now(), now(), &deadlines()).unwrap();
         assert_eq!(
             (lost.state, lost.ending, lost.due_at),
             (RunnerState::Lost, Some(Ending::Vanished), Some(now()))
@@ -164,20 +173,33 @@ mod tests {
     }
 
     #[test]
+    fn when_an_instance_ran_and_ended_is_what_ec2_says_of_it_whenever_that_comes() {
+        let late = now().after(deadlines().idle);
+        let earlier = now().after(deadlines().heartbeat);
+        let runs = heard(&runner(RunnerState::Launched), Word::Running, now(), late, &deadlines()).unwrap();
+        assert_eq!((runs.running_at, runs.state), (Some(now()), RunnerState::Launched));
+        assert_eq!(heard(&runs, Word::Running, late, late, &deadlines()), None);
+        let terminated = heard(&runs, Word::Ended, late, late, &deadlines()).unwrap();
+        assert_eq!(terminated.instance_ended_at, Some(late));
+        let shutting_down = heard(&terminated, Word::Ended, earlier, late, &deadlines()).unwrap();
+        assert_eq!(shutting_down.instance_ended_at, Some(earlier));
+    }
+
+    #[test]
     fn an_instance_that_was_left_to_ec2_is_due_as_soon_as_that_has_taken_it() {
         for state in [RunnerState::Done, RunnerState::Lost] {
             let mut left = runner(state);
             left.due_at = Some(now().after(deadlines().boot));
-            let taken = heard(&left, Word::Ended, now(), &deadlines()).unwrap();
+            let taken = heard(&left, Word::Ended, now(), now(), &deadlines()).unwrap();
             assert_eq!((taken.state, taken.due_at), (state, Some(now())));
-            assert_eq!(heard(&taken, Word::Ended, now(), &deadlines()), None);
+            assert_eq!(heard(&taken, Word::Ended, now(), now(), &deadlines()), None);
         }
     }
 
     #[test]
     fn an_instance_that_ends_after_its_notice_was_interrupted() {
-        let draining = heard(&runner(RunnerState::Busy), Word::Warning, now(), &deadlines()).unwrap();
-        let lost = heard(&draining, Word::Ended, now(), &deadlines()).unwrap();
+        let draining = heard(&runner(RunnerState::Busy), Word::Warning, now(), now(), &deadlines()).unwrap();
+        let lost = heard(&draining, Word::Ended, now(), now(), &deadlines()).unwrap();
         assert_eq!(
             (lost.state, lost.ending),
             (RunnerState::Lost, Some(Ending::Interrupted))

@@ -7,7 +7,7 @@ use crate::deadlines::{Deadlines, QUEUE_LIMIT};
 use crate::event::{Conclusion, JobEvent};
 use crate::ids::RunnerName;
 use crate::lifecycle::RunnerStep;
-use crate::record::{Ending, Job, JobState, LaunchPlan, Runner, RunnerState, Telling, Turn};
+use crate::record::{Attribution, Ending, Job, JobState, LaunchPlan, Runner, RunnerState, Telling, Turn};
 use crate::time::Timestamp;
 
 /// What a `job.queued` or a due launch asks for.
@@ -120,6 +120,12 @@ pub fn new_job(event: &JobEvent) -> Job {
         name: event.name.clone(),
         head_sha: event.head_sha.clone(),
         labels: event.labels.clone(),
+        attribution: Attribution {
+            workflow: event.workflow.clone(),
+            actor: event.actor.clone(),
+            pull: None,
+        },
+        created_at: event.created_at,
         queued_at: event.received_at,
         state: JobState::Queued,
         giving_up: GivingUp::default(),
@@ -130,6 +136,8 @@ pub fn new_job(event: &JobEvent) -> Job {
         runner: None,
         asked: 0,
         due_at: None,
+        ran_on: None,
+        started_at: None,
         ended_at: None,
     }
 }
@@ -161,6 +169,7 @@ pub fn claim(mut job: Job, plan: LaunchPlan, now: Timestamp, deadlines: &Deadlin
         repository: job.repository.clone(),
         installation: job.installation,
         labels: job.labels.clone(),
+        attribution: job.attribution.clone(),
         state: RunnerState::Requested,
         step: RunnerStep::Claim,
         since: now,
@@ -170,11 +179,14 @@ pub fn claim(mut job: Job, plan: LaunchPlan, now: Timestamp, deadlines: &Deadlin
         launch_due: Runner::take_over_at(now),
         requested_at: now,
         turn: None,
+        reserved: None,
         launched: None,
+        running_at: None,
         mints: 0,
         mint_until: None,
         register_at: None,
         runner_id: None,
+        enrolled_at: None,
         job: None,
         job_run: None,
         heartbeat_at: None,
@@ -184,6 +196,8 @@ pub fn claim(mut job: Job, plan: LaunchPlan, now: Timestamp, deadlines: &Deadlin
         asked: None,
         end_tries: 0,
         instance_ended: false,
+        instance_ended_at: None,
+        terminated_at: None,
         stages: Vec::new(),
         words: Vec::new(),
         message: None,

@@ -29,6 +29,8 @@ pub enum Attempted {
     Queued(Box<Queued<RunnerName>>),
     /// None ever will be: its turn cannot come.
     Refused(Refused),
+    /// None will be: it could cost more than is left.
+    Unaffordable(Refused),
 }
 
 /// What becomes of the runner's launch.
@@ -87,7 +89,33 @@ pub fn record(
             give_up(runner, job, RunnerStep::DropNeed, now, deadlines)
         }
         Attempted::Queued(queued) => turnstile::wait(runner, &queued, now, deadlines),
-        Attempted::Refused(refused) => turnstile::refuse(runner, job, &refused, now, deadlines),
+        // It has moved on since it asked.
+        Attempted::Refused(_) if !turnstile::needs_place(&runner) => Recorded::of(runner),
+        Attempted::Refused(refused) | Attempted::Unaffordable(refused) => refuse(runner, job, &refused, now, deadlines),
+    }
+}
+
+/// A runner that the stack policy lets have no instance, now that it is about to be launched: its job is
+/// refused.
+fn refuse(mut runner: Runner, job: Option<Job>, refused: &Refused, now: Timestamp, deadlines: &Deadlines) -> Recorded {
+    let reason = refused.to_string();
+    let ending = Ending::Unlaunchable { reason: reason.clone() };
+    if !runner.end(RunnerStep::GiveUpLaunch, ending, now, deadlines) {
+        // It has moved on since it asked.
+        return Recorded::of(runner);
+    }
+    let told = job
+        .filter(|job| job.runner.as_ref() == Some(&runner.name))
+        .and_then(|job| match (&runner.message, job.state.is_given_up()) {
+            (None, _) if job.state == JobState::Launching => Some(giving_up::refuse(job, reason, now)),
+            (Some(_), true) => Some(giving_up::cannot_send(job, reason, Vec::new(), now)),
+            _ => None,
+        });
+    let (job, say) = told.unzip();
+    Recorded {
+        job,
+        say,
+        ..Recorded::of(runner)
     }
 }
 

@@ -49,6 +49,7 @@ pub fn started(known: Concerned, event: &JobEvent, now: Timestamp, deadlines: &D
         own = None;
         robbed = None;
     }
+    job.started_at.get_or_insert(event.received_at);
     job.ended_at = None;
     job.state = JobState::Running {
         runner: event.runner_name.clone().unwrap_or_default(),
@@ -75,6 +76,7 @@ pub fn started(known: Concerned, event: &JobEvent, now: Timestamp, deadlines: &D
 /// Binds a job to the runner that took it. If that was launched for another job, the two jobs swap
 /// their runners.
 fn bind(job: &mut Job, taken: &mut Runner, own: Option<&mut Runner>, robbed: Option<&mut Job>, now: Timestamp) {
+    job.ran_on = Some(taken.name.clone());
     taken.job = Some(job.key);
     taken.job_run = Some(job.run);
     taken.asked = None;

@@ -132,6 +132,9 @@ pub fn after_end(
 ) -> Runner {
     let mut next = runner.clone();
     if ended {
+        if runner.launched.is_some() && !runner.instance_ended {
+            next.terminated_at.get_or_insert(now);
+        }
         next.instance_ended = true;
     }
     if registration == Registration::Removed && ended {

@@ -5,17 +5,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::deadlines::{Deadlines, TAKE_OVER};
-use crate::decide::giving_up;
 use crate::decide::outcome::Recorded;
 use crate::decide::turns::{self, LastTurns, Queued, Running, Turns, Wanted};
 use crate::ids::{InstanceType, Repository, RunnerName};
-use crate::lifecycle::RunnerStep;
 use crate::machines::Table;
 use crate::policy::{Limits, Refused};
 use crate::quota;
-use crate::record::{
-    Ending, Job, JobState, LaunchPlan, Line, Notice, Runner, RunnerState, Say, Turn, Turnstile, Waiter,
-};
+use crate::record::{LaunchPlan, Line, Notice, Runner, RunnerState, Say, Turn, Turnstile, Waiter};
 use crate::time::Timestamp;
 
 /// How many have a place at most, in a stack whose policy has limits: the record must stay small.
@@ -261,31 +257,6 @@ pub fn wait(mut runner: Runner, queued: &Queued<RunnerName>, now: Timestamp, dea
     };
     Recorded {
         say: Some(say),
-        ..Recorded::of(runner)
-    }
-}
-
-/// A runner whose turn can never come: its job is refused.
-#[must_use]
-pub fn refuse(
-    mut runner: Runner,
-    job: Option<Job>,
-    refused: &Refused,
-    now: Timestamp,
-    deadlines: &Deadlines,
-) -> Recorded {
-    let reason = refused.to_string();
-    let ending = Ending::Unlaunchable { reason: reason.clone() };
-    if !needs_place(&runner) || !runner.end(RunnerStep::GiveUpLaunch, ending, now, deadlines) {
-        return Recorded::of(runner);
-    }
-    let told = job
-        .filter(|job| job.runner.as_ref() == Some(&runner.name) && job.state == JobState::Launching)
-        .map(|job| giving_up::refuse(job, reason, now));
-    let (job, say) = told.unzip();
-    Recorded {
-        job,
-        say,
         ..Recorded::of(runner)
     }
 }

@@ -293,15 +293,24 @@ fn who_has_moved_on_since_it_asked_is_neither_made_to_wait_nor_refused() {
         rule: "limits.stack.vcpus".to_owned(),
         words: "too large".to_owned(),
     };
-    let given_up = refuse(runner.clone(), Some(job.clone()), &refused, now(), &deadlines());
+    let refuse = |runner, job, attempted: fn(Refused) -> outcome::Attempted| {
+        outcome::record(runner, Some(job), attempted(refused.clone()), now(), &deadlines())
+    };
+    let given_up = refuse(runner.clone(), job.clone(), outcome::Attempted::Refused);
     assert_eq!(given_up.runner.state, RunnerState::Gone);
-    let JobState::Refused { reason } = given_up.job.unwrap().state else {
+    let crate::record::JobState::Refused { reason } = given_up.job.unwrap().state else {
         panic!("it is refused")
     };
     assert_eq!(reason, "policy rule `limits.stack.vcpus` of the stack: too large");
     let placed = placed(runner, now());
-    let kept = refuse(placed.clone(), Some(job), &refused, now(), &deadlines());
-    assert_eq!((kept.runner, kept.job), (placed, None));
+    let kept = refuse(placed.clone(), job.clone(), outcome::Attempted::Refused);
+    assert_eq!((kept.runner, kept.job), (placed.clone(), None));
+    let unaffordable = refuse(placed, job, outcome::Attempted::Unaffordable);
+    assert_eq!(
+        unaffordable.runner.state,
+        RunnerState::Gone,
+        "money is asked for with each attempt"
+    );
 }
 
 #[test]

@@ -44,6 +44,6 @@ steps! {
     Start: [Queued, Launching] => Running, "a runner took it";
     Revive: [Refused, Unlaunchable] => Running, "a runner took it after it had been given up";
     Finish: [Queued, Launching, Running, Refused, Unlaunchable] => Finished, "GitHub says that it is over";
-    Refuse: [Queued] => Refused, "it asks for something that it cannot have";
+    Refuse: [Queued, Launching] => Refused, "it asks for something that it cannot have, or that could cost more than is left";
     GiveUp: [Launching] => Unlaunchable, "no instance could be had in time, or none that took it";
 }

@@ -38,7 +38,7 @@ fn the_table_is_sound() {
         let name = machine.name.as_str();
         assert!(seen.insert(name), "{name} is there twice");
         assert_eq!(machine.arch, Arch::of(&machine.name), "{name}");
-        assert!(machine.vcpus > 0 && machine.memory.0 >= 1024, "{name}");
+        assert!(machine.vcpus > 0 && machine.memory.0 >= 512, "{name}");
         if let Some(vcpus) = crate::quota::vcpus(&machine.name) {
             assert_eq!(machine.vcpus, vcpus, "{name}");
         }

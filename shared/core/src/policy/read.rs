@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::{FollowUps, Forks, Glob, Globs, LabelRule, Limit, Limits, MAX_BYTES, Policy, Team, VERSION, digest};
+use super::{Caps, FollowUps, Forks, Glob, Globs, LabelRule, Limit, Limits, MAX_BYTES, Policy, Team, VERSION, digest};
 use crate::money::MicroDollars;
 
 /// Something wrong with a policy.
@@ -64,6 +64,9 @@ struct Raw {
     #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
+    caps: RawCaps,
+    github_per_minute: Option<Text>,
+    #[serde(default)]
     labels: Vec<RawRule>,
     #[serde(default)]
     forks: Forks,
@@ -87,6 +90,16 @@ struct RawLimits {
 struct RawLimit {
     runners: Option<Spanned<u32>>,
     vcpus: Option<Spanned<u32>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCaps {
+    stack: Option<Text>,
+    organization: Option<Text>,
+    repository: Option<Text>,
+    pull_request: Option<Text>,
+    actor: Option<Text>,
 }
 
 #[derive(Deserialize)]
@@ -172,6 +185,15 @@ impl Reader {
                 organization: self.limit("organization", raw.limits.organization),
                 repository: self.limit("repository", raw.limits.repository),
             },
+            caps: self.caps(raw.caps),
+            github_per_minute: self
+                .read(
+                    "github_per_minute",
+                    raw.github_per_minute,
+                    per_minute,
+                    "a price per minute, like `$0.002/min`",
+                )
+                .unwrap_or_default(),
             labels: raw.labels.into_iter().map(|rule| self.rule(rule)).collect(),
             forks: raw.forks,
             workflow_run: raw.workflow_run,
@@ -221,6 +243,20 @@ impl Reader {
         Limit {
             runners: above_zero("runners", raw.runners),
             vcpus: above_zero("vcpus", raw.vcpus),
+        }
+    }
+
+    fn caps(&mut self, raw: RawCaps) -> Caps {
+        let mut cap = |key: &str, text: Option<Text>| {
+            let expected = "an amount of money per month, like `$50`; to launch nothing, name no `organizations`";
+            self.read(&format!("caps.{key}"), text, amount, expected)
+        };
+        Caps {
+            stack: cap("stack", raw.stack),
+            organization: cap("organization", raw.organization),
+            repository: cap("repository", raw.repository),
+            pull_request: cap("pull_request", raw.pull_request),
+            actor: cap("actor", raw.actor),
         }
     }
 
@@ -322,10 +358,21 @@ fn team(text: &str) -> Option<Team> {
 }
 
 fn price(text: &str) -> Option<MicroDollars> {
+    amount(text.trim().strip_suffix("/h").unwrap_or(text))
+}
+
+fn per_minute(text: &str) -> Option<MicroDollars> {
+    dollars(text.trim().strip_suffix("/min").unwrap_or(text))
+}
+
+/// An amount above nothing.
+fn amount(text: &str) -> Option<MicroDollars> {
+    dollars(text).filter(|amount| *amount > MicroDollars::default())
+}
+
+fn dollars(text: &str) -> Option<MicroDollars> {
     let text = text.trim();
-    let text = text.strip_suffix("/h").unwrap_or(text).trim();
-    let amount = MicroDollars::from_decimal(text.strip_prefix('$').unwrap_or(text)).ok()?;
-    (amount > MicroDollars::default()).then_some(amount)
+    MicroDollars::from_decimal(text.strip_prefix('$').unwrap_or(text)).ok()
 }
 
 fn lifetime(text: &str) -> Option<Duration> {

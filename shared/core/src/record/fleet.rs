@@ -17,6 +17,9 @@ pub struct Rung {
     pub image: ImageId,
     /// The name of the image's root device.
     pub root_device: String,
+    /// How large the image has its root volume, in GiB, if that is known.
+    #[serde(default)]
+    pub image_gib: Option<u32>,
     /// How the instance is bought.
     pub lifecycle: InstanceLifecycle,
 }

@@ -2,8 +2,12 @@
 
 use std::fmt;
 
-use crate::ids::{DeliveryId, FleetId, InstanceId, JobKey, QueueId, Repository, RunAttempt, RunId, RunKey, RunnerName};
-use crate::record::BucketId;
+use crate::ids::{
+    DeliveryId, FleetId, InstanceId, InstanceType, JobId, JobKey, QueueId, Repository, RunAttempt, RunId, RunKey,
+    RunnerName,
+};
+use crate::month::Month;
+use crate::record::{BucketId, CostId, LedgerId, Purse};
 
 /// Where a record lies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +44,12 @@ pub enum RecordId {
     Patrol,
     /// Who has a place, and who waits for one.
     Turnstile,
+    /// What was spent and is reserved in a month.
+    Ledger(LedgerId),
+    /// What an instance has cost.
+    Cost(CostId),
+    /// What a type costs.
+    Prices(InstanceType),
 }
 
 impl RecordId {
@@ -48,7 +58,7 @@ impl RecordId {
     pub fn pk(&self) -> String {
         match self {
             Self::Delivery(id) => format!("DELIVERY#{id}"),
-            Self::Job(key) => format!("JOB#{}", key.job),
+            Self::Job(key) => Self::jobs_of(key.job),
             Self::Notice(run, _) => Self::notices_of(*run),
             Self::Runner(name) => format!("RUNNER#{name}"),
             Self::FleetCall(id) => format!("FLEET#{id}"),
@@ -63,7 +73,28 @@ impl RecordId {
             Self::Watched => "WATCHED".to_owned(),
             Self::Patrol => "PATROL".to_owned(),
             Self::Turnstile => "TURNSTILE".to_owned(),
+            Self::Ledger(id) => Self::ledgers_of(id.month),
+            Self::Cost(id) => Self::costs_of(id.month()),
+            Self::Prices(instance_type) => format!("PRICES#{instance_type}"),
         }
+    }
+
+    /// The partition of a month's ledgers.
+    #[must_use]
+    pub fn ledgers_of(month: Month) -> String {
+        format!("LEDGER#{month}")
+    }
+
+    /// The partition of what the instances of a month have cost.
+    #[must_use]
+    pub fn costs_of(month: Month) -> String {
+        format!("COST#{month}")
+    }
+
+    /// The partition of a job in all attempts of its run.
+    #[must_use]
+    pub fn jobs_of(job: JobId) -> String {
+        format!("JOB#{job}")
     }
 
     /// The partition of what is said of a run's jobs.
@@ -105,7 +136,21 @@ impl RecordId {
             Self::Watched => "WATCHED".to_owned(),
             Self::Patrol => "PATROL".to_owned(),
             Self::Turnstile => "TURNSTILE".to_owned(),
+            Self::Ledger(id) => purse(&id.purse),
+            // As many digits as the last moment of the year 9999 has, so that their order is that of time.
+            Self::Cost(id) => format!("{:015}#{}", id.launched_at.millis(), id.instance),
+            Self::Prices(_) => "PRICES".to_owned(),
         }
+    }
+}
+
+fn purse(purse: &Purse) -> String {
+    match purse {
+        Purse::Stack => "STACK".to_owned(),
+        Purse::Organization { name } => format!("ORGANIZATION#{name}"),
+        Purse::Repository { repository } => format!("REPOSITORY#{repository}"),
+        Purse::PullRequest { repository, number } => format!("PULL#{repository}#{number}"),
+        Purse::Actor { login } => format!("ACTOR#{login}"),
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capacity::{InstanceLifecycle, Pool, Tried};
 use crate::checkin::{GoodbyeReason, START_UNANSWERED, Stage};
+use crate::costs::{ByMonth, Tariff};
 use crate::deadlines::{Deadlines, FREE_HOUR, RECLAIM_SLACK, SPOT_NOTICE, TAKE_OVER};
 use crate::ids::{
     FleetId, InstallationId, InstanceId, InstanceType, JobKey, Repository, RunId, RunKey, RunnerId, RunnerName, Zone,
@@ -13,7 +14,8 @@ use crate::ids::{
 use crate::labels::Label;
 use crate::lifecycle::{RunnerStep, Step};
 use crate::money::MicroDollars;
-use crate::record::{LaunchPlan, Turn};
+use crate::prices::Price;
+use crate::record::{Attribution, LaunchPlan, Purse, Turn};
 use crate::time::Timestamp;
 
 /// The instance that came of a launch.
@@ -29,6 +31,9 @@ pub struct Launched {
     pub lifecycle: InstanceLifecycle,
     /// What an hour of it costs, if that could be learnt.
     pub price_per_hour: Option<MicroDollars>,
+    /// What an hour of its type costs on demand, if anybody knows.
+    #[serde(default)]
+    pub on_demand: Option<Price>,
     /// When EC2 launched it, which may be earlier than we learnt of it.
     pub at: Timestamp,
 }
@@ -41,6 +46,25 @@ impl Launched {
             instance_type: self.instance_type.clone(),
             zone: self.zone.clone(),
         }
+    }
+}
+
+/// What a runner's instance can cost at most, set aside in the ledgers of all who pay for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// What it costs while it runs, at most.
+    pub tariff: Tariff,
+    /// Who pays.
+    pub purses: Vec<Purse>,
+    /// How much of each month's money.
+    pub shares: ByMonth<MicroDollars>,
+}
+
+impl Reservation {
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> MicroDollars {
+        self.shares.iter().map(|(_, share)| *share).sum()
     }
 }
 
@@ -169,6 +193,9 @@ pub struct Runner {
     pub installation: InstallationId,
     /// The labels it registers with: all of the job's.
     pub labels: Vec<Label>,
+    /// Who it is counted for.
+    #[serde(default)]
+    pub attribution: Attribution,
     /// Where it stands.
     pub state: RunnerState,
     /// What brought it there.
@@ -190,8 +217,14 @@ pub struct Runner {
     /// How it stands at the turnstile, if the stack policy limits how much runs at once.
     #[serde(default)]
     pub turn: Option<Turn>,
+    /// What is set aside for it, from the call that asks for its instance until its cost is known.
+    #[serde(default)]
+    pub reserved: Option<Reservation>,
     /// The instance, once there is one.
     pub launched: Option<Launched>,
+    /// When EC2 said that the instance runs.
+    #[serde(default)]
+    pub running_at: Option<Timestamp>,
     /// How often it was registered, or may have been.
     pub mints: u32,
     /// Until when a registration that is under way is left to whoever began it.
@@ -201,6 +234,9 @@ pub struct Runner {
     pub register_at: Option<Timestamp>,
     /// GitHub's id of it, once its JIT config was minted.
     pub runner_id: Option<RunnerId>,
+    /// When its JIT config was handed out.
+    #[serde(default)]
+    pub enrolled_at: Option<Timestamp>,
     /// The job that it runs or ran.
     pub job: Option<JobKey>,
     /// The run of that job.
@@ -219,6 +255,12 @@ pub struct Runner {
     pub end_tries: u32,
     /// Whether EC2 has said that the instance is ended.
     pub instance_ended: bool,
+    /// When it ended, by EC2's word.
+    #[serde(default)]
+    pub instance_ended_at: Option<Timestamp>,
+    /// When we had EC2 end it.
+    #[serde(default)]
+    pub terminated_at: Option<Timestamp>,
     /// The stages that the instance reported.
     pub stages: Vec<(Stage, Timestamp)>,
     /// What it said of them besides, shortened: an instance is hostile ground.
@@ -245,6 +287,9 @@ impl Runner {
         self.state = step.to();
         self.since = now;
         self.end_tries = 0;
+        if step == RunnerStep::Enrol {
+            self.enrolled_at = Some(now);
+        }
         self.ended_at = (self.state == RunnerState::Gone).then_some(now);
         self.due_at = self.next_look(deadlines);
         true
@@ -276,8 +321,24 @@ impl Runner {
             }
             RunnerState::Draining => Some(self.drain_deadline(deadlines).min(lifetime)),
             RunnerState::Done | RunnerState::Lost => Some(self.since),
-            RunnerState::Gone => None,
+            // Nothing of it is left but what it cost, which is to be counted.
+            RunnerState::Gone => self.reserved.as_ref().map(|_| self.settle_at(deadlines)),
         }
+    }
+
+    /// When what its instance has cost is counted: once EC2 has said when it ended, or has had the time to.
+    fn settle_at(&self, deadlines: &Deadlines) -> Timestamp {
+        if self.launched.is_some() && self.instance_ended_at.is_none() {
+            self.since.after(deadlines.ec2_tells())
+        } else {
+            self.since
+        }
+    }
+
+    /// Whether nothing is left of it but what it cost, which may be counted now.
+    #[must_use]
+    pub fn may_be_settled(&self, now: Timestamp, deadlines: &Deadlines) -> bool {
+        self.state == RunnerState::Gone && self.reserved.is_some() && self.settle_at(deadlines) <= now
     }
 
     /// Whether it kept a job from starting because nobody said whether it may.

@@ -1,8 +1,10 @@
-use dayfly_core::capacity::InstanceLifecycle;
+use std::time::Duration;
+
+use dayfly_core::capacity::{InstanceLifecycle, Pool};
 use dayfly_core::config::ImageName;
 use dayfly_core::ids::{FleetId, ImageId, InstallationId, InstanceId, InstanceType, SubnetId, Zone};
 use dayfly_core::machines::Arch;
-use dayfly_core::money::MicroDollars;
+use dayfly_core::prices::SpotPrice;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{Fleet, FleetErrorKind, Image, InstanceState, InstanceView, Scope};
 
@@ -96,13 +98,17 @@ async fn an_image_is_found_with_its_root_device() {
     ec2.answers(
         "DescribeImages",
         "ImageId.1=ami-1",
-        "<imagesSet><item><imageId>ami-1</imageId><rootDeviceName>/dev/xvda</rootDeviceName></item></imagesSet>",
+        "<imagesSet><item><imageId>ami-1</imageId><rootDeviceName>/dev/xvda</rootDeviceName><blockDeviceMapping>\
+         <item><deviceName>/dev/sdb</deviceName><ebs><volumeSize>500</volumeSize></ebs></item>\
+         <item><deviceName>/dev/xvda</deviceName><ebs><volumeSize>60</volumeSize></ebs></item></blockDeviceMapping>\
+         </item></imagesSet>",
     )
     .await;
     let image = ImageId::new("ami-1");
     let expected = Image {
         image: image.clone(),
         root_device: "/dev/xvda".to_owned(),
+        gib: Some(60),
     };
     assert_eq!(ec2.fleet.image(&image).await.unwrap(), expected);
 }
@@ -173,30 +179,69 @@ async fn an_image_that_cannot_be_started_is_a_bad_request() {
     assert_eq!(error.kind, FleetErrorKind::BadRequest);
 }
 
-async fn price_of(ec2: &Ec2) -> Result<Option<MicroDollars>, FleetErrorKind> {
-    ec2.fleet
-        .spot_price(&InstanceType::new("g5.xlarge"), &Zone::new("eu-west-1a"))
-        .await
-        .map_err(|error| error.kind)
+async fn prices_of(ec2: &Ec2) -> Result<Vec<u64>, FleetErrorKind> {
+    let pool = Pool {
+        instance_type: InstanceType::new("g5.xlarge"),
+        zone: Zone::new("eu-west-1a"),
+    };
+    let from = Timestamp::from_seconds(1_800_000_000);
+    let prices = ec2
+        .fleet
+        .spot_prices(&pool, from, from.after(Duration::from_hours(2)))
+        .await;
+    let micros = |prices: Vec<SpotPrice>| prices.iter().map(|price| price.per_hour.0).collect();
+    prices.map(micros).map_err(|error| error.kind)
 }
 
 #[tokio::test]
-async fn the_spot_price_is_the_latest_of_that_type_and_zone() {
+async fn the_spot_prices_are_those_of_that_type_zone_and_time_in_their_order() {
     let ec2 = Ec2::start().await;
     let price =
         |at: &str, dollars: &str| format!("<item><spotPrice>{dollars}</spotPrice><timestamp>{at}</timestamp></item>");
-    let history = format!(
-        "<spotPriceHistorySet>{}{}</spotPriceHistorySet>",
-        price("2027-01-15T07:00:00.000Z", "0.300000"),
-        price("2027-01-15T08:00:00.000Z", "0.301900"),
+    let page = |prices: &str, next: &str| format!("<spotPriceHistorySet>{prices}</spotPriceHistorySet>{next}");
+    let second = page(&price("2027-01-15T07:00:00.000Z", "0.300000"), "");
+    ec2.answers("DescribeSpotPriceHistory", "NextToken=more", &second).await;
+    let first = page(
+        &price("2027-01-15T08:00:00.000Z", "0.301900"),
+        "<nextToken>more</nextToken>",
     );
-    ec2.answers("DescribeSpotPriceHistory", "", &history).await;
-    assert_eq!(price_of(&ec2).await, Ok(Some(MicroDollars(301_900))));
+    ec2.answers("DescribeSpotPriceHistory", "", &first).await;
+    assert_eq!(prices_of(&ec2).await, Ok(vec![300_000, 301_900]));
     let call = &ec2.asked("DescribeSpotPriceHistory").await[0];
     assert_eq!(call["InstanceType.1"], "g5.xlarge");
     assert_eq!(call["AvailabilityZone"], "eu-west-1a");
     assert_eq!(call["ProductDescription.1"], "Linux/UNIX");
-    assert!(call.contains_key("StartTime"));
+    assert_eq!(
+        (call["StartTime"].as_str(), call["EndTime"].as_str()),
+        ("2027-01-15T08:00:00Z", "2027-01-15T10:00:00Z")
+    );
+}
+
+#[tokio::test]
+async fn an_instance_was_ended_by_ec2_if_ec2_gives_that_as_its_reason() {
+    for (code, by_ec2) in [
+        ("Server.SpotInstanceTermination", true),
+        ("Server.SpotInstanceShutdown", true),
+        ("Client.UserInitiatedShutdown", false),
+        ("Client.InstanceInitiatedShutdown", false),
+    ] {
+        let ec2 = Ec2::start().await;
+        let reason = format!("<stateReason><code>{code}</code></stateReason><tagSet>");
+        let ended = described("i-1", "terminated", &[]).replace("<tagSet>", &reason);
+        ec2.answers("DescribeInstances", "i-1", &page(&[ended], None)).await;
+        assert_eq!(
+            ec2.fleet.ended_by_ec2(&InstanceId::new("i-1")).await,
+            Ok(by_ec2),
+            "{code}"
+        );
+    }
+    let ec2 = Ec2::start().await;
+    ec2.answers("DescribeInstances", "", &page(&[], None)).await;
+    assert_eq!(
+        ec2.fleet.ended_by_ec2(&InstanceId::new("i-2")).await,
+        Ok(false),
+        "nobody knows it any more"
+    );
 }
 
 #[tokio::test]
@@ -204,16 +249,16 @@ async fn a_price_that_ec2_does_not_tell_is_none_and_an_error_is_an_error() {
     let ec2 = Ec2::start().await;
     ec2.answers("DescribeSpotPriceHistory", "", "<spotPriceHistorySet/>")
         .await;
-    assert_eq!(price_of(&ec2).await, Ok(None));
+    assert_eq!(prices_of(&ec2).await, Ok(vec![]));
 
     for (code, expected) in [
-        ("InvalidAction", Ok(None)),
+        ("InvalidAction", Ok(vec![])),
         ("InvalidParameterValue", Err(FleetErrorKind::BadRequest)),
         ("UnauthorizedOperation", Err(FleetErrorKind::BadRequest)),
     ] {
         let ec2 = Ec2::start().await;
         ec2.refuses("DescribeSpotPriceHistory", "", code, "no").await;
-        assert_eq!(price_of(&ec2).await, expected, "{code}");
+        assert_eq!(prices_of(&ec2).await, expected, "{code}");
     }
 }
 

@@ -17,7 +17,7 @@ pub fn fleet_at(url: String) -> Ec2Fleet {
 pub fn fleet_at_with(url: String, variants: Option<&str>) -> Ec2Fleet {
     let config = dayfly_aws::config_from(move |name| match name {
         "AWS_REGION" => Some("eu-west-1".to_owned()),
-        "AWS_ENDPOINT_URL_EC2" => Some(url.clone()),
+        "AWS_ENDPOINT_URL_EC2" | "AWS_ENDPOINT_URL_PRICING" => Some(url.clone()),
         "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => Some("test".to_owned()),
         _ => None,
     });

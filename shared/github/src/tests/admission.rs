@@ -51,6 +51,7 @@ async fn an_attempt_comes_from_where_github_says() {
         actor: Some("mallory".to_owned()),
         triggering_actor: Some("alice".to_owned()),
         pulls: vec![PullHead {
+            number: 5,
             repository: 2,
             sha: "abc".to_owned(),
         }],

@@ -284,6 +284,7 @@ async fn a_job_is_told_with_all_that_its_webhook_has() {
         "run_id": 22,
         "run_attempt": 3,
         "name": "test (3.12)",
+        "workflow_name": "ci",
         "head_sha": "f00d",
         "labels": ["self-hosted", "dayfly-gpu--22"],
         "created_at": "2026-08-01T10:00:00.5Z",
@@ -293,6 +294,7 @@ async fn a_job_is_told_with_all_that_its_webhook_has() {
     }));
     world.answers("GET", "/repos/octo/gpu/actions/jobs/11", answer).await;
     let expected = JobView {
+        workflow: Some("ci".to_owned()),
         job: JobId(11),
         run: RunId(22),
         attempt: RunAttempt(3),

@@ -6,6 +6,7 @@ use dayfly_core::config::{
     AllocationStrategy, Breaker, Fallback, GivingUp, MachineImage, Rebalance, RerunOnDemand, RerunPolicy, RerunWhat,
     RunnerSpec, Volume, VolumeType,
 };
+use dayfly_core::costs::{Amounts, Tariff};
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{
     CheckRunId, DeliveryId, FleetId, ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey, QueueId, Region,
@@ -15,11 +16,14 @@ use dayfly_core::labels::Label;
 use dayfly_core::lifecycle::{RunnerStep, Step as _};
 use dayfly_core::machines::Wants;
 use dayfly_core::money::MicroDollars;
+use dayfly_core::month::Month;
 use dayfly_core::notice::CheckConclusion;
 use dayfly_core::policy::{Limit, Limits};
+use dayfly_core::prices::{self, Price, PriceSource};
 use dayfly_core::record::{
-    AfterInterruption, BucketId, Ending, JobState, LaunchPlan, Launched, Line, Message, MessengerNews, PoolFailure,
-    PoolInterruption, RecordId, Rerun, RunEnd, Rung, RunnerState, Say, Telling, Told, Turn, Waiter, WatchedRepository,
+    AfterInterruption, Attribution, BucketId, Cost, Ending, JobState, LaunchPlan, Launched, Ledger, Line, Message,
+    MessengerNews, PoolFailure, PoolInterruption, Prices, Purpose, Purse, RecordId, Rerun, Reservation, RunEnd, Rung,
+    RunnerState, Say, Telling, Threshold, Told, Turn, Waiter, WatchedRepository,
 };
 use dayfly_core::time::Timestamp;
 use proptest::collection::{btree_map, vec};
@@ -90,6 +94,86 @@ prop_compose! {
             head_sha: "f00d".to_owned(), labels, queued_at, state, launches,
             giving_up: GivingUp { messenger: launches > 3, cancel_run: launches < 3 }, telling: Telling::Due, messengers: launches,
             first_launch: launches / 2, runner, asked: launches, due_at, ended_at,
+            attribution: attribution(launches),
+            ran_on: None, started_at: due_at, created_at: ended_at,
+        }
+    }
+}
+
+fn attribution(seed: u32) -> Attribution {
+    let odd = seed % 2 == 1;
+    Attribution {
+        workflow: odd.then(|| "ci".to_owned()),
+        actor: odd.then(|| "alice".to_owned()),
+        pull: odd.then_some(12),
+    }
+}
+
+fn purses() -> Vec<Purse> {
+    let repository: Repository = "octo/gpu".parse().unwrap();
+    vec![
+        Purse::Stack,
+        Purse::Organization {
+            name: "octo".to_owned(),
+        },
+        Purse::Repository {
+            repository: repository.clone(),
+        },
+        Purse::PullRequest { repository, number: 12 },
+        Purse::Actor {
+            login: "alice".to_owned(),
+        },
+    ]
+}
+
+fn reservation(amount: u64) -> Reservation {
+    Reservation {
+        tariff: Tariff {
+            compute: MicroDollars(amount),
+            disk_month: MicroDollars(7),
+            address: MicroDollars(5000),
+            source: PriceSource::Aws,
+        },
+        purses: purses(),
+        shares: vec![("2026-11".parse().unwrap(), MicroDollars(amount))],
+    }
+}
+
+prop_compose! {
+    fn ledger()(
+        purse in select(purses()), month in 1u8..=12, spent: u64, reserved: u64, cap in option::of(any::<u64>()),
+        due_at in option::of(time()),
+    ) -> Ledger {
+        Ledger {
+            purse, month: format!("2026-{month:02}").parse().unwrap(), spent: MicroDollars(spent),
+            reserved: MicroDollars(reserved), cap: cap.map(MicroDollars), passed: vec![Threshold::Half],
+            to_tell: cap.map(|cap| (Threshold::All, MicroDollars(cap))).into_iter().collect(), due_at,
+        }
+    }
+}
+
+prop_compose! {
+    fn cost()(
+        id in "i-[0-9a-f]{17}", repository in option::of(repository()), job in option::of(job_key()), micros: u32,
+        at in 0i64..4_000_000_000, purpose in select(vec![Purpose::Job, Purpose::Interrupted, Purpose::Stray]),
+    ) -> Cost {
+        let amounts = Amounts { compute: MicroDollars(micros.into()), ..Amounts::default() };
+        let at = Timestamp::from_seconds(at);
+        Cost {
+            instance: InstanceId::new(id), runner: None, job, run: Some(RunId(micros.into())), job_name: Some("test".to_owned()),
+            repository, attribution: attribution(micros), pool: a_pool(), lifecycle: InstanceLifecycle::Spot, purpose,
+            launched_at: at, from: at, to: at, amounts: vec![(Month::of(at), amounts)],
+            on_demand: Some(MicroDollars(micros.into())), free: micros % 2 == 0, source: PriceSource::Aws,
+        }
+    }
+}
+
+prop_compose! {
+    fn prices()(name in "[a-z0-9.]{1,12}", micros in option::of(any::<u64>()), at in time()) -> Prices {
+        let told = |micros| prices::Told { per_hour: MicroDollars(micros), at };
+        Prices {
+            instance_type: InstanceType::new(name), on_demand: micros.map(told),
+            spot: micros.map(|micros| (Zone::new("eu-west-1a"), told(micros))).into_iter().collect(),
         }
     }
 }
@@ -138,6 +222,7 @@ prop_compose! {
             instance: InstanceId::new(id), instance_type: InstanceType::new("g5.xlarge"),
             zone: Zone::new("eu-west-1a"), lifecycle: if spot { InstanceLifecycle::Spot } else { InstanceLifecycle::OnDemand },
             price_per_hour: price.map(MicroDollars), at,
+            on_demand: price.map(|price| Price { per_hour: MicroDollars(price), source: PriceSource::Shipped }),
         }
     }
 }
@@ -185,7 +270,7 @@ prop_compose! {
             plan: LaunchPlan::new(
                 Rung {
                     spec, image: ImageId::new("ami-12345678"), root_device: "/dev/sda1".to_owned(),
-                    lifecycle: InstanceLifecycle::OnDemand,
+                    image_gib: id.map(|_| 60), lifecycle: InstanceLifecycle::OnDemand,
                 },
                 Vec::new(),
             ),
@@ -196,7 +281,8 @@ prop_compose! {
             message: id.map(|id| Message { job: wanted_by, run: RunId(id), text: "No g5.xlarge".to_owned() }),
             words: vec![(Stage::HookFinished, "exit status 0, after 3 s".to_owned())],
             job_over_at: maybe[1], asked: maybe[2].map(|at| (7, at)), end_tries: 5,
-            turn: maybe[5].map(|since| Turn::Has { vcpus: 8, since }), ending, due_at: maybe[4], ended_at: maybe[5],
+            attribution: attribution(3), reserved: id.map(reservation), running_at: maybe[0], enrolled_at: maybe[1], instance_ended_at: maybe[1],
+            terminated_at: maybe[2], turn: maybe[5].map(|since| Turn::Has { vcpus: 8, since }), ending, due_at: maybe[4], ended_at: maybe[5],
         }
     }
 }
@@ -321,7 +407,7 @@ prop_compose! {
             installation: InstallationId(u64::from(unclear)), repository,
             rung: Rung {
                 spec, image: ImageId::new("ami-12345678"), root_device: "/dev/sda1".to_owned(),
-                lifecycle: InstanceLifecycle::Spot,
+                image_gib: None, lifecycle: InstanceLifecycle::Spot,
             },
             placements: vec![Placement { pool: a_pool(), subnet: SubnetId::new("subnet-1") }],
             runners, unclear, requested_at, due_at,
@@ -424,6 +510,11 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
             }),
         (any::<bool>(), time()).prop_map(|(on, at)| Record::from(Wake { on, at })),
         turnstile().prop_map(Record::from).boxed(),
+        prop_oneof![
+            ledger().prop_map(Record::from),
+            cost().prop_map(Record::from),
+            prices().prop_map(Record::from)
+        ],
         btree_map(repository(), (any::<u64>(), time()), 0..4).prop_map(|all| {
             let watched = |(id, at)| WatchedRepository {
                 installation: InstallationId(id),
@@ -494,6 +585,9 @@ proptest! {
         Record::Bucket(bucket) => attributes(bucket),
             Record::Patrol(patrol) => attributes(patrol),
             Record::Turnstile(turnstile) => attributes(turnstile),
+            Record::Ledger(ledger) => attributes(ledger),
+            Record::Cost(cost) => attributes(cost),
+            Record::Prices(prices) => attributes(prices),
         }.unwrap();
         for name in [PK, SK, VERSION, DUE, EXPIRES_AT, WRITTEN_BY] {
             prop_assert!(!fields.contains_key(name), "{}", name);

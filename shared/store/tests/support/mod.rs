@@ -164,6 +164,10 @@ pub fn job(id: u64, attempt: u32, due_at: Option<Timestamp>) -> Job {
         runner: None,
         asked: 0,
         due_at,
+        attribution: dayfly_core::record::Attribution::default(),
+        created_at: Some(now()),
+        ran_on: None,
+        started_at: None,
         ended_at: None,
     }
 }

@@ -54,6 +54,14 @@ fn delivered(entry: &Value) -> Value {
     })
 }
 
+/// AWS's price list: whatever is asked for costs the same.
+#[must_use]
+pub fn price_list() -> Reply {
+    let dimension = json!({"unit": "Hrs", "pricePerUnit": {"USD": "0.5260000000"}});
+    let entry = json!({"terms": {"OnDemand": {"A.B": {"priceDimensions": {"A.B.C": dimension}}}}});
+    Reply::aws(&json!({"FormatVersion": "aws_v1", "PriceList": [entry.to_string()]}))
+}
+
 /// SSM parameters; `SecureString`s are given out decrypted only.
 #[derive(Debug, Default)]
 pub struct Parameters {

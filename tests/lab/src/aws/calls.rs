@@ -320,6 +320,17 @@ impl Aws {
         }
     }
 
+    /// Writes an item, as DynamoDB's JSON.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn put_item(&self, table: &str, item: &Value) -> Result<(), AwsError> {
+        let body = json!({"TableName": table, "Item": item});
+        self.json("dynamodb", "DynamoDB_20120810", "PutItem", &body)
+            .await
+            .map(drop)
+    }
+
     /// Deletes an item by its key, as DynamoDB's JSON.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod bucket;
 mod fleet;
 mod market;
 mod news;
+mod price_list;
 mod prices;
 mod quotas;
 mod script;
@@ -205,6 +206,9 @@ impl Handler for Proxy {
         if let Some(action) = quotas::action(&request) {
             return self.quotas(&request, &action).await;
         }
+        if price_list::is_asked(&request) {
+            return self.price_list(&request).await;
+        }
         let form: Form = form_urlencoded::parse(&request.body).into_owned().collect();
         let action = value(&form, "Action").unwrap_or_default().to_owned();
         let caller = self.caller(&request, "ec2");
@@ -237,6 +241,11 @@ impl Proxy {
 
     /// The function that signed this, if its signature holds.
     fn caller(&self, request: &Received, service: &str) -> Option<Caller> {
+        self.caller_in(request, self.scope(service))
+    }
+
+    /// The same of a service that may be in another region.
+    fn caller_in(&self, request: &Received, scope: Scope<'_>) -> Option<Caller> {
         let key = sigv4::claimed_access_key(&request.headers)?;
         let caller = {
             let state = self.state();
@@ -253,7 +262,7 @@ impl Proxy {
             headers: &request.headers,
             body: &request.body,
         };
-        sigv4::verify(&signed, self.scope(service), &caller.credentials, now_seconds())
+        sigv4::verify(&signed, scope, &caller.credentials, now_seconds())
             .inspect_err(|fault| tracing::warn!("a call in the name of {}: {fault}", caller.name))
             .ok()?;
         Some(caller)
@@ -315,7 +324,7 @@ impl Proxy {
     /// Who signed so that it does not hold, or whose role does not let it, is refused as by AWS.
     async fn quotas(&self, request: &Received, action: &str) -> Reply {
         let Some(caller) = self.caller(request, quotas::SERVICE) else {
-            return Reply::Whole(quotas::denied(action));
+            return Reply::Whole(quotas::denied(quotas::SERVICE, action));
         };
         let code = quotas::code(request);
         let form = vec![("QuotaCode".to_owned(), code.clone())];
@@ -326,11 +335,38 @@ impl Proxy {
             Some(FaultKind::LoseRequest | FaultKind::LoseAnswer) => return Reply::Lost,
             None => {}
         }
-        Reply::Whole(match quotas::may(&self.aws, &caller, action).await {
+        Reply::Whole(match quotas::may(&self.aws, &caller, quotas::SERVICE, action).await {
             Ok(true) => quotas::answer(action, &code, &self.state().scenario),
-            Ok(false) => quotas::denied(action),
+            Ok(false) => quotas::denied(quotas::SERVICE, action),
             Err(cause) => quotas::refusal(500, "ServiceException", &format!("{cause:#}")),
         })
+    }
+
+    /// Whose role lets it is told the scenario's price on demand.
+    async fn price_list(&self, request: &Received) -> Reply {
+        let scope = Scope {
+            region: price_list::REGION,
+            service: price_list::SERVICE,
+        };
+        let denied = || quotas::denied(price_list::SERVICE, price_list::ACTION);
+        let Some(caller) = self.caller_in(request, scope) else {
+            return Reply::Whole(denied());
+        };
+        let asked = price_list::filters(request);
+        match self.enter(price_list::ACTION, Some(&caller), &asked) {
+            Some(FaultKind::Refuse { status, code, message }) => {
+                return Reply::Whole(quotas::refusal(status, &code, &message));
+            }
+            Some(FaultKind::LoseRequest | FaultKind::LoseAnswer) => return Reply::Lost,
+            None => {}
+        }
+        Reply::Whole(
+            match quotas::may(&self.aws, &caller, price_list::SERVICE, price_list::ACTION).await {
+                Ok(true) => price_list::json_answer(200, &price_list::answer(&asked, &self.state().scenario)),
+                Ok(false) => denied(),
+                Err(cause) => quotas::refusal(500, "InternalErrorException", &format!("{cause:#}")),
+            },
+        )
     }
 
     async fn create_fleet(&self, request: &Received, form: &Form, caller: &Caller) -> Outgoing {

@@ -31,10 +31,10 @@ pub(super) fn code(request: &Received) -> String {
 }
 
 /// Whether the caller's role lets it make the call.
-pub(super) async fn may(aws: &Aws, caller: &Caller, action: &str) -> anyhow::Result<bool> {
+pub(super) async fn may(aws: &Aws, caller: &Caller, service: &str, action: &str) -> anyhow::Result<bool> {
     let policies = aws.role_policies(&caller.role).await?;
-    let action = format!("{SERVICE}:{action}");
-    // Neither call knows resources.
+    let action = format!("{service}:{action}");
+    // None of these calls knows resources.
     let question = Question {
         action: &action,
         resource: "*",
@@ -43,12 +43,12 @@ pub(super) async fn may(aws: &Aws, caller: &Caller, action: &str) -> anyhow::Res
     Ok(allows(&policies, &question)?)
 }
 
-/// What Service Quotas says to who may not ask.
-pub(super) fn denied(action: &str) -> Outgoing {
+/// What a service says to who may not ask.
+pub(super) fn denied(service: &str, action: &str) -> Outgoing {
     refusal(
         400,
         "AccessDeniedException",
-        &format!("not authorized to perform: {SERVICE}:{action}"),
+        &format!("not authorized to perform: {service}:{action}"),
     )
 }
 

@@ -145,11 +145,15 @@ impl Scenario {
     pub fn price(&self, lifecycle: Lifecycle, pool: &Pool) -> &str {
         match lifecycle {
             Lifecycle::Spot => self.spot_prices.get(pool).unwrap_or(&self.default_spot_price),
-            Lifecycle::OnDemand => self
-                .on_demand_prices
-                .get(&pool.instance_type)
-                .unwrap_or(&self.default_on_demand_price),
+            Lifecycle::OnDemand => self.on_demand_price(&pool.instance_type),
         }
+    }
+
+    /// The price of a type on demand, in dollars an hour.
+    #[must_use]
+    pub fn on_demand_price(&self, instance_type: &str) -> &str {
+        let known = self.on_demand_prices.get(instance_type);
+        known.unwrap_or(&self.default_on_demand_price)
     }
 
     /// Nothing is left anywhere of `instance_types` in `zones`, neither on spot nor on demand.

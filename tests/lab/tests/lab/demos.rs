@@ -70,6 +70,20 @@ async fn where_runners_are_limited_whoever_comes_with_one_job_waits_for_one_of_a
 }
 
 #[tokio::test]
+async fn a_job_that_could_pass_a_cap_is_refused_with_the_amounts_in_its_log_until_the_month_turns() {
+    tells(
+        Demo::Cap,
+        &[
+            "rule `caps.repository`",
+            "could cost up to $0.25",
+            "The month turned",
+            "Nothing is left.",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_forks_job_is_refused_in_its_log_and_runs_once_its_commit_is_approved() {
     tells(
         Demo::Fork,

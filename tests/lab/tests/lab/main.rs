@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod at_least_once;
+mod board;
 mod burst;
 mod cancelled;
+mod caps;
 mod contract;
 mod demos;
 mod drill;

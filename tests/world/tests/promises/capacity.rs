@@ -140,7 +140,7 @@ fn one_call_is_never_larger_than_a_transaction() {
     let due = queued_while_held(&stage, 11..267);
     stage.make(Call::Launch(Event::QueueDue(due)));
     let counts: Vec<u32> = asked(&stage).iter().map(|(count, _)| *count).collect();
-    assert_eq!(counts, [1, 90, 90, 76]);
+    assert_eq!(counts, [1, 80, 80, 80, 16]);
     assert_eq!(stage.instances().len(), 257);
 }
 

@@ -8,7 +8,7 @@ use dayfly_core::ids::{InstanceId, JobId};
 use crate::stage::{Answer, Call, RUN, Stage};
 
 /// No handler makes more calls than this.
-const MOST_CALLS: u32 = 40;
+const MOST_CALLS: u32 = 80;
 
 /// Brings the stage to where `call` is due, lets it die before each of its calls in turn, makes
 /// it again as its event comes again, and plays on to the end.

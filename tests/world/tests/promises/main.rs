@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod admission;
+mod board;
 mod capacity;
+mod caps;
 mod deaths;
 mod files;
 mod instances;

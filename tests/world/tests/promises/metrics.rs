@@ -102,6 +102,9 @@ fn a_job_tells_how_long_each_stage_took_and_how_it_ended_and_nothing_else() {
         ("QueueTime launch", vec![0.0]),
         ("QueueTime start", vec![10_000.0]),
         ("QueueTime whole", vec![60_000.0]),
+        // A minute at the pool's price, against the same on demand.
+        ("Saved", vec![0.012_274]),
+        ("Spend", vec![0.006_144]),
     ];
     let expected = expected.map(|(name, values)| (name.to_owned(), values));
     assert_eq!(told.0, BTreeMap::from(expected));

@@ -134,6 +134,7 @@ impl Stage {
                         &Ec2Event {
                             instance,
                             word: Some(word),
+                            at: Some(now),
                         },
                         now,
                     )
@@ -158,6 +159,7 @@ impl Stage {
             region: Region::new("eu-west-1"),
             images: dayfly_launch::ImageCache::default(),
             zones: dayfly_launch::ZoneCache::default(),
+            prices: dayfly_launch::PriceCache::default(),
             subnets: vec![SubnetId::new("subnet-1")],
             deadlines: Self::deadlines(),
             policies: Policies::new(Some(POLICY.to_owned())),
@@ -174,11 +176,13 @@ impl Stage {
         }
     }
 
-    fn reporter(&self) -> dayfly_reporter::Function<World, World, World> {
+    fn reporter(&self) -> dayfly_reporter::Function<World, World, World, World> {
         dayfly_reporter::Function {
             store: self.world.clone(),
             github: self.world.clone(),
             clock: self.world.clone(),
+            alerts: self.world.clone(),
+            stack: "dayfly".to_owned(),
             web_url: "https://github.com".to_owned(),
             deadlines: Self::deadlines(),
         }
@@ -219,8 +223,10 @@ impl Stage {
         while let Some(event) = self.world.next_event() {
             let call = match event {
                 Event::JobQueued(_) | Event::LaunchDue(_) | Event::QueueDue(_) => Call::Launch(event),
-                Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) => Call::Settle(event),
-                Event::NoticeDue(_) => Call::Report(event),
+                Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) | Event::CostDue(_) => {
+                    Call::Settle(event)
+                }
+                Event::NoticeDue(_) | Event::CapDue(_) => Call::Report(event),
             };
             self.make(call);
         }
@@ -259,6 +265,8 @@ impl Stage {
             run: RUN,
             attempt: RunAttempt(1),
             name: "test".into(),
+            workflow: Some("ci".into()),
+            actor: Some("alice".into()),
             head_sha: "abc".into(),
             labels: vec![Label::new("dayfly-gpu")],
             runner_name: runner,
@@ -402,4 +410,14 @@ pub fn signed(instance: &InstanceId, verb: &str, body: &serde_json::Value) -> La
     request.raw_path = Some(format!("/{verb}"));
     request.body = Some(body.to_string());
     request
+}
+
+/// The same numbers for the same seed, everywhere.
+pub fn dice(seed: u64) -> impl FnMut(usize) -> usize {
+    let state = Cell::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    move |below| {
+        let next = state.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state.set(next);
+        usize::try_from(next >> 33).unwrap() % below
+    }
 }

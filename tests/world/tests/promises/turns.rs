@@ -13,7 +13,7 @@ use dayfly_core::notice::CheckRun;
 use dayfly_core::record::{Job, JobState, Runner, RunnerState, Turn, Turnstile};
 use dayfly_ports::{FleetErrorKind, Store as _};
 
-use crate::stage::{Call, POLICY, Stage};
+use crate::stage::{Call, POLICY, Stage, dice};
 
 const SINGLE: &str = "hexo/single";
 const MATRIX: &str = "octo/matrix";
@@ -162,16 +162,6 @@ fn run_of(repository: &str) -> RunId {
             .bytes()
             .fold(1000, |sum, byte| sum * 31 % 100_003 + u64::from(byte)),
     )
-}
-
-/// The same numbers for the same seed, everywhere.
-fn dice(seed: u64) -> impl FnMut(usize) -> usize {
-    let state = Cell::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    move |below| {
-        let next = state.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        state.set(next);
-        usize::try_from(next >> 33).unwrap() % below
-    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::approval::Pull;
+
 /// Where an attempt of a run comes from, as GitHub's API says.
 ///
 /// <https://docs.github.com/en/rest/actions/workflow-runs#get-a-workflow-run-attempt>
@@ -30,10 +32,28 @@ pub struct Origin {
 /// Where a pull request comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullHead {
+    /// The pull request's number.
+    pub number: u64,
     /// GitHub's id of the repository.
     pub repository: u64,
     /// The commit.
     pub sha: String,
+}
+
+/// Which pull request a run is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunsFor {
+    /// This one.
+    Pull(u64),
+    /// None, or GitHub does not tell.
+    NoPull,
+    /// One from this branch, to be asked for.
+    Ask {
+        /// Of the repository of this owner.
+        owner: String,
+        /// The branch.
+        branch: String,
+    },
 }
 
 /// A repository that a commit comes from.
@@ -139,6 +159,29 @@ impl Origin {
             .into_iter()
             .flatten()
             .any(|actor| actor.eq_ignore_ascii_case(login))
+    }
+
+    /// The number of the pull request that it runs for, if it runs for one. `from_branch` are those from its
+    /// branch, if that was asked for: GitHub lists none from forks with the run.
+    #[must_use]
+    pub fn pull(&self, from_branch: Option<&[Pull]>) -> RunsFor {
+        if !self.event.starts_with("pull_request") {
+            return RunsFor::NoPull;
+        }
+        if let Some(listed) = self.pulls.iter().find(|pull| pull.sha == self.head_sha) {
+            return RunsFor::Pull(listed.number);
+        }
+        match (&self.head, &self.head_branch, from_branch) {
+            (Some(head), _, Some(pulls)) => {
+                let its = pulls.iter().find(|pull| pull.head == Some(head.id));
+                its.map_or(RunsFor::NoPull, |pull| RunsFor::Pull(pull.number))
+            }
+            (Some(head), Some(branch), None) => RunsFor::Ask {
+                owner: head.owner.clone(),
+                branch: branch.clone(),
+            },
+            _ => RunsFor::NoPull,
+        }
     }
 
     /// Who asks for the attempt: whoever had it run again, unless that was us.

@@ -47,7 +47,11 @@ fn without_head(origin: Origin) -> Origin {
 fn for_pull_of(repository: u64, sha: &str, origin: Origin) -> Origin {
     let sha = sha.to_owned();
     Origin {
-        pulls: vec![PullHead { repository, sha }],
+        pulls: vec![PullHead {
+            number: 12,
+            repository,
+            sha,
+        }],
         ..origin
     }
 }
@@ -578,4 +582,28 @@ fn every_refusal_names_the_rule_and_what_to_do() {
         other => panic!("{other:?}"),
     };
     insta::assert_snapshot!(format!("{}\n\n{label}", said.join("\n\n")));
+}
+
+#[test]
+fn the_pull_request_that_a_run_is_for_is_the_one_with_its_commit_or_of_its_branch() {
+    let own = for_pull_of(OURS, SHA, run("pull_request", OURS));
+    assert_eq!(own.pull(None), RunsFor::Pull(12));
+    let push = Origin {
+        event: "push".to_owned(),
+        ..own.clone()
+    };
+    assert_eq!(push.pull(None), RunsFor::NoPull);
+    let unlisted = Origin {
+        pulls: Vec::new(),
+        ..own
+    };
+    let head = unlisted.head.clone().unwrap();
+    assert!(matches!(unlisted.pull(None), RunsFor::Ask { owner, .. } if owner == head.owner));
+    let from = |repository| Pull {
+        number: 7,
+        head: Some(repository),
+        labels: Vec::new(),
+    };
+    assert_eq!(unlisted.pull(Some(&[from(99), from(head.id)])), RunsFor::Pull(7));
+    assert_eq!(unlisted.pull(Some(&[from(99)])), RunsFor::NoPull);
 }

@@ -1,0 +1,119 @@
+//! The report for a person.
+
+use dayfly_core::money::MicroDollars;
+use dayfly_core::sums::{By, CapLeft, Sums};
+
+use super::Report;
+use crate::screen;
+use crate::words::plain;
+
+pub(super) fn of(report: &Report, width: Option<u16>) -> String {
+    let mut parts = Vec::new();
+    if report.rows.is_empty() {
+        parts.push(format!(
+            "no instance that was launched in {} is settled yet",
+            report.month
+        ));
+    } else {
+        parts.push(sums(report, width));
+        parts.extend(remarks(report));
+    }
+    if report.caps.is_empty() {
+        parts.push(format!(
+            "no cap was in force in {}: see `caps` in the stack policy",
+            report.month
+        ));
+    } else {
+        parts.push(caps(&report.caps, width));
+    }
+    parts.join("\n\n")
+}
+
+fn sums(report: &Report, width: Option<u16>) -> String {
+    let by = match report.by {
+        By::Repository => "repository",
+        By::Workflow => "workflow",
+        By::Type => "type",
+        By::Actor => "actor",
+        By::Day => "day",
+    };
+    let header = [
+        by,
+        "runs",
+        "jobs",
+        "minutes",
+        "compute",
+        "disk",
+        "address",
+        "total",
+        "saved",
+        "interrupted",
+        "wasted",
+    ];
+    let rows = report.rows.iter().map(|row| {
+        let name = row.name.as_deref().map_or_else(|| "(not known)".to_owned(), plain);
+        line(name, &row.sums)
+    });
+    let all = std::iter::once(line(format!("all of {}", report.month), &report.total));
+    screen::table(&header, rows.chain(all), &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], width)
+}
+
+fn line(name: String, sums: &Sums) -> Vec<String> {
+    vec![
+        name,
+        sums.runs.to_string(),
+        sums.jobs.to_string(),
+        sums.minutes.to_string(),
+        sums.amounts.compute.in_cents(),
+        sums.amounts.disk.in_cents(),
+        sums.amounts.address.in_cents(),
+        sums.total.in_cents(),
+        sums.saved.in_cents(),
+        sums.interrupted.to_string(),
+        sums.wasted.in_cents(),
+    ]
+}
+
+fn remarks(report: &Report) -> Option<String> {
+    let mut lines = Vec::new();
+    if let Some(charge) = report.github_charge {
+        lines.push(format!(
+            "GitHub charges {} at most for {} minutes of jobs on self-hosted runners, besides.",
+            charge.in_cents(),
+            report.total.job_minutes
+        ));
+    }
+    match report.total.by_shipped_prices {
+        0 => {}
+        count => lines.push(format!(
+            "AWS could not be asked for the price of {count} of {} instances: the program's own table was used, and may be too high.",
+            report.total.instances
+        )),
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn caps(caps: &[CapLeft], width: Option<u16>) -> String {
+    let rows = caps.iter().map(|cap| {
+        vec![
+            plain(&cap.purse.to_string()),
+            cap.cap.in_cents(),
+            cap.spent.in_cents(),
+            cap.reserved.in_cents(),
+            cap.left.in_cents(),
+            used(cap),
+        ]
+    });
+    screen::table(
+        &["cap of", "cap", "spent", "reserved", "left", "used"],
+        rows,
+        &[1, 2, 3, 4, 5],
+        width,
+    )
+}
+
+/// How much of it is spent or reserved, in percent, rounded down.
+fn used(cap: &CapLeft) -> String {
+    let MicroDollars(used) = cap.spent + cap.reserved;
+    format!("{} %", u128::from(used) * 100 / u128::from(cap.cap.0.max(1)))
+}

@@ -1,0 +1,115 @@
+//! `dayfly job`: the story of a job.
+
+pub(crate) mod which;
+mod words;
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use clap::Args;
+use dayfly_core::money::MicroDollars;
+use dayfly_core::record::Job;
+use dayfly_core::story::{Known, Story, cost_of, runners_of};
+use dayfly_ports::Store as _;
+
+use crate::error::Error;
+use crate::output::Output;
+use crate::stack::Stack;
+use crate::stop::Stop;
+use crate::table::Table;
+use crate::words::now;
+use crate::{Ending, Place, aws, policy, screen};
+pub(crate) use which::Which;
+
+/// Tell the story of a job: when it reached which stage, on which instances, and what it cost.
+///
+/// It is kept for 90 days after the job's end. What is not known is left out. Times are in UTC, those of the
+/// agent by the instance's clock; amounts are of the instance with its disk and address.
+///
+/// It needs the rights `cloudformation:DescribeStacks`, `ssm:GetParameter` on the stack policy, and on the
+/// table `dynamodb:Query` and `dynamodb:GetItem`.
+///
+/// Exit status: 0, or 2 if it could not be read.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    /// The job: its URL on GitHub, or its id, with `/` and the attempt of its run behind it if it is not the
+    /// last
+    #[arg(value_name = "JOB")]
+    job: Which,
+    /// Look again every five seconds, until all is told or Ctrl-C
+    #[arg(long)]
+    watch: bool,
+    /// JSON in place of text, a line for each look if it is watched
+    #[arg(long)]
+    json: bool,
+}
+
+/// The pause between two looks.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Carries the command out.
+///
+/// # Errors
+/// If there is no such stack or job, or the table cannot be read.
+pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<Ending, Error> {
+    let aws = aws::config(arguments.place.region.as_deref()).await?;
+    output.note(format_args!("looking for the stack `{}` …", arguments.place.stack))?;
+    let stack = Stack::find(&aws, &arguments.place).await?;
+    let table = Table::new(&aws, stack.output("TableName")?);
+    let rate = policy::in_force(&aws, &stack, output).await?.github_per_minute;
+    let is_screen = arguments.watch && !arguments.json && std::io::stdout().is_terminal();
+    let mut stop = Stop::on_ctrl_c();
+    loop {
+        let job = found(&table, arguments.job, &stack).await?;
+        let story = story(&table, &job, rate).await?;
+        let clear = if is_screen { screen::CLEAR } else { "" };
+        match (arguments.json, arguments.watch) {
+            (true, false) => output.json(&story)?,
+            (true, true) => output.result(serde_json::to_string(&story).map_err(std::io::Error::from)?)?,
+            (false, _) => {
+                let words = words::of(&story, &stack.region, screen::width(), now());
+                output.result(format_args!("{clear}{words}"))?;
+            }
+        }
+        if !arguments.watch || story.money.is_final || stop.comes_within(LOOK).await {
+            return Ok(Ending::Done);
+        }
+    }
+}
+
+/// The job that is meant.
+///
+/// # Errors
+/// If there is none, or the table cannot be read.
+pub(crate) async fn found(table: &Table, which: Which, stack: &Stack) -> Result<Job, Error> {
+    let jobs = table.records.jobs(which.job).await;
+    let jobs = jobs.map_err(|error| table.error(error))?;
+    which.of(jobs).ok_or_else(|| Error::NoSuchJob {
+        job: which.to_string(),
+        stack: stack.name.clone(),
+    })
+}
+
+/// Its story as the table has it now.
+pub(crate) async fn story(table: &Table, job: &Job, rate: MicroDollars) -> Result<Story, Error> {
+    let (mut runners, mut costs) = (Vec::new(), Vec::new());
+    for name in runners_of(job) {
+        let stored = table.records.runner(&name).await;
+        let Some(runner) = stored.map_err(|error| table.error(error))?.map(|stored| stored.record) else {
+            continue;
+        };
+        if let Some(id) = cost_of(&runner) {
+            let cost = table.records.cost(&id).await.map_err(|error| table.error(error))?;
+            costs.extend(cost.map(|stored| stored.record));
+        }
+        runners.push(runner);
+    }
+    let known = Known {
+        job,
+        runners: &runners,
+        costs: &costs,
+    };
+    Ok(Story::of(known, rate, now()))
+}

@@ -1,0 +1,149 @@
+//! Which job a person means.
+
+use std::fmt;
+use std::str::FromStr;
+
+use dayfly_core::ids::{JobId, JobKey, RunAttempt};
+use dayfly_core::record::Job;
+
+/// A job as a person names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Which {
+    /// The job.
+    pub(crate) job: JobId,
+    /// The attempt of its run; the last that is known, if none is named.
+    pub(crate) attempt: Option<RunAttempt>,
+}
+
+/// A text that names no job.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` names no job: give its URL, as in https://github.com/octo/gpu/actions/runs/22/job/11, or its id, as in `11`, or `11/2` for the second attempt of its run"
+)]
+pub(crate) struct NotAJob(String);
+
+impl FromStr for Which {
+    type Err = NotAJob;
+
+    fn from_str(text: &str) -> Result<Self, NotAJob> {
+        let read = match text.split_once("://") {
+            Some(("https" | "http", rest)) => of_url(rest),
+            Some(_) => None,
+            None => of_id(text),
+        };
+        read.ok_or_else(|| NotAJob(text.to_owned()))
+    }
+}
+
+/// `11`, `11/2`.
+fn of_id(text: &str) -> Option<Which> {
+    let (job, attempt) = match text.split_once('/') {
+        Some((job, attempt)) => (job, Some(RunAttempt(number(attempt)?))),
+        None => (text, None),
+    };
+    Some(Which {
+        job: JobId(number(job)?),
+        attempt,
+    })
+}
+
+/// `github.com/octo/gpu/actions/runs/22/job/11`, with or without `attempts/2` before the job, and whatever
+/// GitHub puts behind it for a step or a pull request.
+fn of_url(rest: &str) -> Option<Which> {
+    let path = rest.split(['?', '#']).next()?;
+    let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+    let [_host, _owner, _repository, "actions", "runs", _run, of_run @ ..] = parts.as_slice() else {
+        return None;
+    };
+    let (attempt, of_run) = match of_run {
+        ["attempts", attempt, rest @ ..] => (Some(RunAttempt(number(attempt)?)), rest),
+        rest => (None, rest),
+    };
+    let ["job", job, ..] = of_run else {
+        return None;
+    };
+    Some(Which {
+        job: JobId(number(job)?),
+        attempt,
+    })
+}
+
+fn number<N: FromStr>(text: &str) -> Option<N> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
+}
+
+impl Which {
+    /// The one that is meant of those that have its id, the earliest attempt first.
+    pub(crate) fn of(self, jobs: Vec<Job>) -> Option<Job> {
+        let mut meant = jobs
+            .into_iter()
+            .filter(|job| self.attempt.is_none_or(|attempt| job.key.attempt == attempt));
+        meant.next_back()
+    }
+}
+
+impl From<JobKey> for Which {
+    fn from(key: JobKey) -> Self {
+        Self {
+            job: key.job,
+            attempt: Some(key.attempt),
+        }
+    }
+}
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.attempt {
+            Some(attempt) => write!(f, "{}/{attempt}", self.job),
+            None => self.job.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_named_by_its_id_or_by_any_of_the_urls_that_github_shows() {
+        for (text, job, attempt) in [
+            ("11", 11, None),
+            ("11/2", 11, Some(2)),
+            ("https://github.com/octo/gpu/actions/runs/22/job/11", 11, None),
+            (
+                "https://github.com/octo/gpu/actions/runs/22/job/11?pr=5#step:3:1",
+                11,
+                None,
+            ),
+            (
+                "https://github.com/octo/gpu/actions/runs/22/attempts/2/job/11/",
+                11,
+                Some(2),
+            ),
+            ("https://git.example.com/octo/gpu/actions/runs/22/job/11", 11, None),
+        ] {
+            let expected = Which {
+                job: JobId(job),
+                attempt: attempt.map(RunAttempt),
+            };
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+        for bad in [
+            "",
+            "x",
+            "+11",
+            "11/",
+            "/1",
+            "11/2/3",
+            "dayfly-11-1-1",
+            "99999999999999999999999",
+            "https://github.com/octo/gpu/actions/runs/22",
+            "https://github.com/octo/gpu/pull/11",
+            "ftp://github.com/octo/gpu/actions/runs/22/job/11",
+        ] {
+            let error = bad.parse::<Which>().unwrap_err().to_string();
+            assert!(error.contains("give its URL"), "{bad}: {error}");
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The story of a job for a person: a timeline, its runners, what it cost, and where to look further.
+
+use std::time::Duration;
+
+use dayfly_core::capacity::Tried;
+use dayfly_core::costs::Amounts;
+use dayfly_core::event::Conclusion;
+use dayfly_core::money::MicroDollars;
+use dayfly_core::record::JobState;
+use dayfly_core::story::{Attempt, Money, Reached, Story};
+use dayfly_core::time::Timestamp;
+
+use crate::screen;
+use crate::words::{plain, span, state};
+
+/// Where GitHub's pages are.
+const GITHUB: &str = "https://github.com";
+
+/// How long the bar of the longest stage is.
+const BAR: usize = 24;
+
+/// All of it.
+pub(super) fn of(story: &Story, region: &str, width: Option<u16>, now: Timestamp) -> String {
+    let mut parts = vec![head(story), timeline(&story.stages, now, width)];
+    if !story.attempts.is_empty() {
+        parts.push(runners(&story.attempts, width));
+    }
+    let tried: Vec<String> = story
+        .attempts
+        .iter()
+        .flat_map(|one| one.tried.iter().map(tried))
+        .collect();
+    if !tried.is_empty() {
+        parts.push(format!("tried:\n{}", tried.join("\n")));
+    }
+    parts.push(money(story));
+    parts.push(links(story, region));
+    parts.join("\n\n")
+}
+
+fn head(story: &Story) -> String {
+    let of = [
+        story
+            .attribution
+            .workflow
+            .as_ref()
+            .map(|name| format!("workflow {name}")),
+        story.attribution.actor.as_ref().map(|login| format!("for @{login}")),
+        story.attribution.pull.map(|number| format!("pull request #{number}")),
+    ];
+    let of: Vec<String> = of
+        .into_iter()
+        .flatten()
+        .map(|text| format!(", {}", plain(&text)))
+        .collect();
+    format!(
+        "{} `{}`, job {}, attempt {} of run {}{}\n{}",
+        story.repository,
+        plain(&story.name),
+        story.job.job,
+        story.job.attempt,
+        story.run,
+        of.concat(),
+        stands(&story.state),
+    )
+}
+
+fn stands(state: &JobState) -> String {
+    match state {
+        JobState::Queued => "it waits".to_owned(),
+        JobState::Launching => "a runner is on its way".to_owned(),
+        JobState::Running { runner } => format!("it runs on {}", plain(runner)),
+        JobState::Finished { conclusion } => format!("it is over: {}", concluded(*conclusion)),
+        JobState::Refused { reason } => format!("it was refused: {}", plain(reason)),
+        JobState::Unlaunchable { reason } => format!("it was given up: {}", plain(reason)),
+    }
+}
+
+fn concluded(conclusion: Conclusion) -> &'static str {
+    match conclusion {
+        Conclusion::Success => "success",
+        Conclusion::Failure => "failure",
+        Conclusion::Skipped => "skipped",
+        Conclusion::Cancelled => "cancelled",
+        Conclusion::ActionRequired => "action required",
+        Conclusion::Neutral => "neutral",
+        Conclusion::TimedOut => "timed out",
+        Conclusion::Stale => "stale",
+        Conclusion::StartupFailure => "the run could not start",
+        Conclusion::Unknown => "nobody knows how",
+    }
+}
+
+/// Each stage with its time, whose word that is, and how long it took to get there.
+fn timeline(stages: &[Reached], now: Timestamp, width: Option<u16>) -> String {
+    let Some(first) = stages.first() else {
+        return "no stage is known".to_owned();
+    };
+    let longest = stages.iter().filter_map(|one| one.after).max().unwrap_or_default();
+    let rows = stages.iter().map(|one| {
+        vec![
+            one.at.utc_time(),
+            one.stage.words().to_owned(),
+            one.source.words().to_owned(),
+            one.after.map(exact).unwrap_or_default(),
+            one.after.map(|after| bar(after, longest)).unwrap_or_default(),
+        ]
+    });
+    let heading = [
+        first.at.utc_day(),
+        "stage".to_owned(),
+        "by".to_owned(),
+        "after".to_owned(),
+        String::new(),
+    ];
+    let heading: Vec<&str> = heading.iter().map(String::as_str).collect();
+    let lines = screen::table(&heading, rows, &[3], width);
+    let in_all = stages.last().map_or(now, |last| last.at).since(first.at);
+    format!("{lines}\nin all {}", span(in_all))
+}
+
+/// A span of a timeline, where tenths of a second matter below a minute.
+fn exact(after: Duration) -> String {
+    if after < Duration::from_mins(1) {
+        format!("{}.{}s", after.as_secs(), after.subsec_millis() / 100)
+    } else {
+        span(after)
+    }
+}
+
+/// As long as its share of the longest one.
+fn bar(after: Duration, longest: Duration) -> String {
+    let share = after.as_millis() * BAR as u128 / longest.as_millis().max(1);
+    "█".repeat(usize::try_from(share).unwrap_or(BAR).min(BAR))
+}
+
+fn runners(attempts: &[Attempt], width: Option<u16>) -> String {
+    let header = [
+        "runner", "state", "bought", "where", "instance", "$/h", "cost", "ending",
+    ];
+    let rows = attempts.iter().map(|attempt| {
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        vec![
+            attempt.runner.to_string(),
+            role(attempt),
+            attempt.lifecycle.to_string(),
+            or_dash(attempt.pool.as_ref().map(ToString::to_string)),
+            or_dash(attempt.instance.as_ref().map(ToString::to_string)),
+            or_dash(attempt.price_per_hour.map(|price| price.to_string())),
+            or_dash(attempt.bill.as_ref().map(|bill| {
+                let so_far = if bill.is_final { "" } else { " so far" };
+                let free = if bill.free { ", its machine free" } else { "" };
+                format!("{}{so_far}{free}", bill.total.in_cents())
+            })),
+            or_dash(attempt.ending.as_deref().map(plain)),
+        ]
+    });
+    screen::table(&header, rows, &[5], width)
+}
+
+fn role(attempt: &Attempt) -> String {
+    let stands = state(attempt.state);
+    match attempt.ran.filter(|ran| *ran != attempt.wanted_by) {
+        _ if attempt.messenger => format!("{stands}, a messenger"),
+        Some(other) => format!("{stands}, had job {other}"),
+        None => stands.to_owned(),
+    }
+}
+
+fn tried(tried: &Tried) -> String {
+    let Tried {
+        lifecycle,
+        pool,
+        code,
+        times,
+        ..
+    } = tried;
+    let pool = pool.as_ref().map(|pool| format!(" {pool}")).unwrap_or_default();
+    let times = if *times == 1 {
+        String::new()
+    } else {
+        format!(", {times} times")
+    };
+    format!("  {lifecycle}{pool}: {}{times}", plain(code))
+}
+
+fn money(story: &Story) -> String {
+    let Money {
+        total,
+        amounts,
+        is_final,
+        unknown,
+        shipped_prices,
+        saved,
+        wasted,
+        minutes,
+        on_github,
+        github_charge,
+    } = &story.money;
+    let so_far = if *is_final { "" } else { " so far" };
+    let Amounts { compute, disk, address } = amounts;
+    let [compute, disk, address] = [compute, disk, address].map(|part| part.in_cents());
+    let cost = format!(
+        "{}{so_far}: machine {compute}, disk {disk}, address {address}",
+        total.in_cents()
+    );
+    let mut lines = vec![("cost", cost)];
+    let minutes = minutes.map(counted_minutes).unwrap_or_default();
+    if let Some(saved) = saved {
+        lines.push(("saved", format!("{} against on-demand capacity", saved.in_cents())));
+    }
+    if let Some(on_github) = on_github {
+        lines.push(("", against_github(*total, *on_github, &minutes)));
+    }
+    if story.interruptions() > 0 {
+        let times = match story.interruptions() {
+            1 => "an interruption".to_owned(),
+            times => format!("{times} interruptions"),
+        };
+        lines.push(("wasted", format!("{} by {times}", wasted.in_cents())));
+    }
+    if let Some(charge) = github_charge {
+        lines.push((
+            "GitHub",
+            format!("{} for {minutes} on a self-hosted runner", charge.in_cents()),
+        ));
+    }
+    if *unknown > 0 {
+        lines.push(("unknown", format!("what {unknown} of its instances cost")));
+    }
+    if *shipped_prices {
+        let said = "AWS could not be asked for every price: the program's own table was used, and may be too high";
+        lines.push(("note", said.to_owned()));
+    }
+    told(&lines)
+}
+
+fn against_github(total: MicroDollars, on_github: MicroDollars, minutes: &str) -> String {
+    let (difference, word) = if on_github >= total {
+        (on_github.less(total), "less")
+    } else {
+        (total.less(on_github), "more")
+    };
+    let (difference, on_github) = (difference.in_cents(), on_github.in_cents());
+    format!("{difference} {word} than GitHub's own GPU runner takes for {minutes}, {on_github}")
+}
+
+fn counted_minutes(minutes: u64) -> String {
+    match minutes {
+        1 => "1 minute".to_owned(),
+        _ => format!("{minutes} minutes"),
+    }
+}
+
+fn links(story: &Story, region: &str) -> String {
+    let mut lines = vec![
+        ("job", story.url(GITHUB)),
+        ("logs", format!("dayfly logs {}", story.job)),
+    ];
+    if let Some(instance) = story.instance() {
+        lines.push(("console", crate::logs::console_command(instance, region)));
+    }
+    told(&lines)
+}
+
+fn told(lines: &[(&str, String)]) -> String {
+    let lines: Vec<String> = lines.iter().map(|(name, text)| format!("{name:<8} {text}")).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests;

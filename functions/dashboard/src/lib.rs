@@ -1,0 +1,119 @@
+//! The board as a custom widget of a CloudWatch dashboard: called while somebody looks at it, and never else.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod request;
+
+pub use request::{Context, Request};
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dayfly_core::board::{self, Gauge, Live, Ran, View, Waiting};
+use dayfly_core::ids::JobKey;
+use dayfly_core::month::Month;
+use dayfly_core::record::{Cost, Job, Record, Runner};
+use dayfly_core::time::Timestamp;
+use dayfly_ports::{Store, StoreError};
+use futures_util::future::{try_join, try_join_all, try_join3};
+
+/// What the function answers if it is asked what it is.
+const ABOUT: &str = include_str!("about.md");
+
+/// The most live records that are looked at.
+const MOST_RECORDS: usize = 1_000;
+
+/// How many records are loaded at once: each load of more needs a connection of its own.
+const AT_ONCE: usize = 16;
+
+/// The dashboard function.
+pub struct Function<S> {
+    /// The table.
+    pub store: S,
+    /// Where GitHub's pages are.
+    pub web_url: String,
+}
+
+impl<S: Store> Function<S> {
+    /// Answers with the board as HTML, or with the widget's documentation as Markdown.
+    ///
+    /// # Errors
+    /// If the table did not answer: CloudWatch says so, and offers to try again.
+    pub async fn handle(&self, request: &Request, now: Timestamp) -> Result<String, StoreError> {
+        if request.describe {
+            return Ok(ABOUT.to_owned());
+        }
+        let view = self.view(request, now).await?;
+        tracing::info!(
+            runners = view.live.len(),
+            waiting = view.waiting.len(),
+            jobs = view.ran.len(),
+            "shown"
+        );
+        Ok(board::page(&view, now))
+    }
+
+    async fn view(&self, request: &Request, now: Timestamp) -> Result<View, StoreError> {
+        let month = Month::of(now);
+        let limit = request.jobs();
+        let ever = Timestamp::from_millis(i64::MAX);
+        let (due, ledgers, costs) = try_join3(
+            self.store.due(ever, MOST_RECORDS),
+            self.store.ledgers(month),
+            self.costs(month, limit),
+        )
+        .await?;
+        let (mut runners, mut waiting) = (Vec::new(), Vec::new());
+        for stored in due {
+            match stored.record {
+                Record::Runner(runner) if runner.is_live() => runners.push(*runner),
+                Record::Job(job) => waiting.extend(Waiting::of(&job)),
+                _ => {}
+            }
+        }
+        runners.sort_by(|one, other| (one.requested_at, &one.name).cmp(&(other.requested_at, &other.name)));
+        waiting.sort_by_key(|job| job.since);
+        let jobs = self.jobs(&runners, &costs).await?;
+        let ledgers: Vec<_> = ledgers.into_iter().map(|stored| stored.record).collect();
+        Ok(View {
+            look: request.look(),
+            web_url: self.web_url.clone(),
+            month,
+            live: runners
+                .iter()
+                .map(|runner| Live::of(runner, jobs.get(&board::job_of(runner))))
+                .collect(),
+            waiting,
+            purses: Gauge::all(&ledgers),
+            ran: Ran::all(&costs, &jobs, limit),
+        })
+    }
+
+    /// The last costs of a month and, if those are fewer, of the month before.
+    async fn costs(&self, month: Month, limit: usize) -> Result<Vec<Cost>, StoreError> {
+        let (mut costs, earlier) = try_join(
+            self.store.latest_costs(month, limit),
+            self.store.latest_costs(month.before(), limit),
+        )
+        .await?;
+        costs.extend(earlier);
+        costs.truncate(limit);
+        Ok(costs)
+    }
+
+    /// The jobs of what is shown, as far as they are still known.
+    async fn jobs(&self, runners: &[Runner], costs: &[Cost]) -> Result<BTreeMap<JobKey, Job>, StoreError> {
+        let keys = runners.iter().take(board::MOST_RUNNERS).map(board::job_of);
+        let keys: BTreeSet<JobKey> = keys.chain(costs.iter().filter_map(|cost| cost.job)).collect();
+        let keys: Vec<JobKey> = keys.into_iter().collect();
+        let mut jobs = BTreeMap::new();
+        for some in keys.chunks(AT_ONCE) {
+            let found = try_join_all(some.iter().map(|key| self.store.job(*key))).await?;
+            jobs.extend(
+                found
+                    .into_iter()
+                    .flatten()
+                    .map(|stored| (stored.record.key, stored.record)),
+            );
+        }
+        Ok(jobs)
+    }
+}

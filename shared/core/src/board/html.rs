@@ -1,0 +1,138 @@
+//! HTML of which only what stands in this program is markup: every other text is escaped on its way in.
+
+use std::fmt::{self, Display, Write};
+
+/// A piece of a page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Html(String);
+
+impl Html {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Markup, which can only be a text of this program.
+    pub(super) fn raw(&mut self, markup: &'static str) -> &mut Self {
+        self.0.push_str(markup);
+        self
+    }
+
+    /// A text of whomever, as it is read: within an element or a quoted attribute, it ends neither.
+    pub(super) fn text(&mut self, text: impl Display) -> &mut Self {
+        // To write to a `String` does not fail; a `Display` that does has said what it had to say.
+        let _ = write!(Escaping(&mut self.0), "{text}");
+        self
+    }
+
+    /// An element with a class and a text in it.
+    pub(super) fn span(&mut self, class: &'static str, text: impl Display) -> &mut Self {
+        self.raw("<span class=\"")
+            .raw(class)
+            .raw("\">")
+            .text(text)
+            .raw("</span>")
+    }
+
+    /// A link to a page of GitHub's. Nothing but the text, if that is not on the web.
+    pub(super) fn link(&mut self, url: &Url, text: impl Display) -> &mut Self {
+        if !url.is_on_the_web() {
+            return self.text(text);
+        }
+        self.raw("<a target=\"_blank\" rel=\"noopener noreferrer\" href=\"")
+            .text(&url.0)
+            .raw("\">")
+            .text(text)
+            .raw("</a>")
+    }
+
+    pub(super) fn into_string(self) -> String {
+        self.0
+    }
+}
+
+/// Where a link leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Url(pub(super) String);
+
+impl Url {
+    /// Whether it is no script or the like.
+    fn is_on_the_web(&self) -> bool {
+        self.0.starts_with("https://") || self.0.starts_with("http://")
+    }
+}
+
+struct Escaping<'a>(&'a mut String);
+
+impl fmt::Write for Escaping<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            match c {
+                '&' => self.0.push_str("&amp;"),
+                '<' => self.0.push_str("&lt;"),
+                '>' => self.0.push_str("&gt;"),
+                '"' => self.0.push_str("&quot;"),
+                '\'' => self.0.push_str("&#39;"),
+                c if c.is_control() => self.0.push(' '),
+                // They would turn around what stands beside them.
+                '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                    self.0.push('\u{fffd}');
+                }
+                c => self.0.push(c),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn texts_of_others_end_neither_an_element_nor_an_attribute() {
+        for (text, shown) in [
+            ("train (3.12, cuda)", "train (3.12, cuda)"),
+            ("</td><script>", "&lt;/td&gt;&lt;script&gt;"),
+            ("\" onclick='x", "&quot; onclick=&#39;x"),
+            ("&lt;", "&amp;lt;"),
+            ("a\u{0}b\nc", "a b c"),
+            ("evil\u{202e}txt.exe", "evil\u{fffd}txt.exe"),
+        ] {
+            let mut html = Html::new();
+            html.text(text);
+            assert_eq!(html.into_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_link_leads_to_the_web_or_is_none() {
+        for (url, is_link) in [
+            ("https://github.com/octo/gpu", true),
+            ("http://127.0.0.1:4000/octo/gpu", true),
+            ("javascript:alert(1)", false),
+            ("//evil.example", false),
+            ("", false),
+        ] {
+            let mut html = Html::new();
+            html.link(&Url(url.to_owned()), "a job");
+            let html = html.into_string();
+            assert_eq!(html.contains("<a "), is_link, "{html}");
+            assert!(html.contains("a job"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_escaped_text_has_no_character_that_means_something(text in any::<String>()) {
+            let mut html = Html::new();
+            html.text(&text);
+            let html = html.into_string();
+            prop_assert!(!html.contains(['<', '>', '"', '\'']) && !html.contains(char::is_control), "{}", html);
+            let entities = ["&amp;", "&lt;", "&gt;", "&quot;", "&#39;"];
+            let unknown = html.match_indices('&').any(|(at, _)| !entities.iter().any(|it| html[at..].starts_with(it)));
+            prop_assert!(!unknown, "{}", html);
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! Caps that hold: what a launch can cost at most is set aside before it is made, in the ledgers of all
+//! who pay for it, and what it did cost takes its place when nothing of it is left.
+
+use std::collections::BTreeMap;
+
+use crate::capacity::InstanceLifecycle;
+use crate::config::RunnerSpec;
+use crate::costs::{Amounts, ByMonth, Tariff};
+use crate::deadlines::{Deadlines, OUTLIVES};
+use crate::ids::{InstanceType, Repository, RunnerName};
+use crate::money::MicroDollars;
+use crate::month::Month;
+use crate::policy::{Caps, Refused};
+use crate::prices::{Price, PriceSource, Rates};
+use crate::record::{Attribution, Change, Ledger, LedgerId, Purse, Reservation, Rung, Runner, Stored, Threshold};
+use crate::time::Timestamp;
+
+/// The size of a root volume of which neither the configuration nor the image says one, in GiB.
+pub(super) const UNKNOWN_DISK_GIB: u32 = 200;
+
+/// What an instance of an attempt costs at most while it runs. `price` knows what its types cost on
+/// demand, which spot capacity never costs more than.
+///
+/// # Errors
+/// The type of which nobody knows what it costs.
+pub fn tariff(
+    rung: &Rung,
+    region: &str,
+    rates: &Rates,
+    price: impl Fn(&InstanceType) -> Option<Price>,
+) -> Result<Tariff, InstanceType> {
+    let spec = &rung.spec;
+    let mut compute = MicroDollars::default();
+    let mut source = PriceSource::Aws;
+    for instance_type in &spec.instance_types {
+        let most = dearest(spec, rung.lifecycle, price(instance_type)).ok_or_else(|| instance_type.clone())?;
+        compute = compute.max(most.per_hour);
+        source = source.max(most.source);
+    }
+    let gib = spec.disk_gib.or(rung.image_gib).unwrap_or(UNKNOWN_DISK_GIB);
+    Ok(Tariff {
+        compute,
+        disk_month: rates.volume(spec.volume, gib, region),
+        address: rates.address(),
+        source,
+    })
+}
+
+/// The most that an hour of a type costs: EC2 keeps spot capacity below the limit that it was named, and
+/// below the on-demand price anyway. It refuses on-demand capacity over the limit.
+fn dearest(spec: &RunnerSpec, lifecycle: InstanceLifecycle, price: Option<Price>) -> Option<Price> {
+    let limit = spec.max_price.map(|per_hour| Price {
+        per_hour,
+        source: PriceSource::Aws,
+    });
+    match (limit, price) {
+        (Some(limit), Some(price)) if limit.per_hour < price.per_hour => Some(limit),
+        (Some(limit), None) if lifecycle == InstanceLifecycle::Spot => Some(limit),
+        (_, price) => price,
+    }
+}
+
+/// Who pays for whatever is launched for a repository; nobody but the stack, if it is not known for which.
+#[must_use]
+pub fn purses_of(repository: Option<&Repository>) -> Vec<Purse> {
+    let mut purses = vec![Purse::Stack];
+    if let Some(repository) = repository {
+        purses.push(Purse::Organization {
+            name: repository.owner().to_owned(),
+        });
+        purses.push(Purse::Repository {
+            repository: repository.clone(),
+        });
+    }
+    purses
+}
+
+/// Who pays for a runner.
+#[must_use]
+pub fn purses(runner: &Runner, caps: &Caps) -> Vec<Purse> {
+    let repository = &runner.repository;
+    let mut purses = purses_of(Some(repository));
+    let Attribution { actor, pull, .. } = &runner.attribution;
+    // These are many, and kept only where they are asked for.
+    let pull = pull.filter(|_| caps.pull_request.is_some());
+    purses.extend(pull.map(|number| Purse::PullRequest {
+        repository: repository.clone(),
+        number,
+    }));
+    let actor = actor.as_ref().filter(|_| caps.actor.is_some());
+    purses.extend(actor.map(|login| Purse::Actor {
+        login: login.to_lowercase(),
+    }));
+    purses
+}
+
+/// What is to be set aside for a runner whose instance is asked for now.
+#[must_use]
+pub fn reservation(runner: &Runner, tariff: Tariff, caps: &Caps, now: Timestamp, deadlines: &Deadlines) -> Reservation {
+    let longest = runner.max_lifetime(deadlines) + OUTLIVES;
+    // A call whose answer is not clear is made again, and may launch it as late as that.
+    let late = now.after(2 * deadlines.give_up);
+    let mut shares = tariff.worst(now, now.after(longest));
+    for (month, share) in tariff.worst(late, late.after(longest)) {
+        match shares.iter_mut().find(|(known, _)| *known == month) {
+            Some((_, known)) => *known = share.max(*known),
+            None => shares.push((month, share)),
+        }
+    }
+    Reservation {
+        tariff,
+        purses: purses(runner, caps),
+        shares,
+    }
+}
+
+/// The ledgers that a reservation is in.
+pub fn ledgers_of(reservation: &Reservation) -> impl Iterator<Item = LedgerId> {
+    let months = reservation.shares.iter().map(|(month, _)| *month);
+    months.flat_map(|month| {
+        reservation.purses.iter().map(move |purse| LedgerId {
+            purse: purse.clone(),
+            month,
+        })
+    })
+}
+
+/// A cap that would be passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverCap {
+    /// Whose.
+    pub purse: Purse,
+    /// In which month.
+    pub month: Month,
+    /// The cap.
+    pub cap: MicroDollars,
+    /// What is spent of it.
+    pub spent: MicroDollars,
+    /// What is reserved of it.
+    pub reserved: MicroDollars,
+    /// What the launch could cost at most in that month.
+    pub wanted: MicroDollars,
+    /// By which tariff.
+    pub tariff: Tariff,
+}
+
+impl OverCap {
+    /// The ledger that it is about.
+    #[must_use]
+    pub fn ledger(&self) -> LedgerId {
+        LedgerId {
+            purse: self.purse.clone(),
+            month: self.month,
+        }
+    }
+}
+
+/// The refusal of a type of which nobody knows what it costs, in a stack with caps.
+#[must_use]
+pub fn unpriced(instance_type: &InstanceType) -> Refused {
+    Refused::new(
+        "caps",
+        format!(
+            "it is not known what `{instance_type}` costs on demand in this region, so that no cap would hold: name another instance type, or \
+             for spot capacity a `max_price`"
+        ),
+    )
+}
+
+/// Who holds a part of what is reserved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The runner.
+    pub runner: RunnerName,
+    /// Whom it pays with, and how much of which month.
+    pub reserved: Reservation,
+    /// Its repository.
+    pub repository: String,
+}
+
+/// So many who hold money are named.
+const MOST_HOLDERS: usize = 3;
+
+impl OverCap {
+    /// The refusal, in words for the job's author: the cap, what is spent, what is reserved and by whom,
+    /// when it resets, and what to do.
+    #[must_use]
+    pub fn refused(&self, holders: &[Holder]) -> Refused {
+        let resets = self.month.ends();
+        let who = match &self.purse {
+            Purse::PullRequest { .. } => format!("the pull request {}", self.purse),
+            _ => self.purse.to_string(),
+        };
+        let words = format!(
+            "{who} may spend {} in {}; {} are spent and {} reserved{}, and this job could cost up to {}{}. \
+             The count begins anew on {} 00:00 UTC: run the job again then, or sooner if running jobs have cost less than \
+             was reserved for them. A shorter `max_lifetime` or a lower `max_price` makes the job fit sooner; the owner of the AWS \
+             account can raise the cap",
+            self.cap,
+            self.month,
+            self.spent,
+            self.reserved,
+            self.by_whom(holders),
+            self.wanted,
+            match self.tariff.source {
+                PriceSource::Aws => "",
+                PriceSource::Shipped => " (by prices that dayfly came with, as AWS's could not be asked for)",
+            },
+            resets.utc_day(),
+        );
+        Refused::new(Caps::key(&self.purse), words)
+    }
+
+    fn by_whom(&self, holders: &[Holder]) -> String {
+        let mut held: Vec<(MicroDollars, &Holder)> = holders
+            .iter()
+            .filter(|holder| holder.reserved.purses.contains(&self.purse))
+            .filter_map(|holder| {
+                let share = holder.reserved.shares.iter().find(|(month, _)| *month == self.month);
+                share.map(|(_, share)| (*share, holder))
+            })
+            .collect();
+        if held.is_empty() {
+            return String::new();
+        }
+        held.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.runner.cmp(&other.runner)));
+        let named: Vec<String> = held
+            .iter()
+            .take(MOST_HOLDERS)
+            .map(|(share, holder)| match holder.runner.job() {
+                Some(job) => format!("{share} by job {} of {}", job.job, holder.repository),
+                None => format!("{share} by {}", holder.runner),
+            })
+            .collect();
+        let more = held.len().saturating_sub(MOST_HOLDERS);
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        format!(" ({}{more})", named.join(", "))
+    }
+}
+
+/// The ledgers that something is written in, as they were read and as they become.
+#[derive(Clone, Debug, Default)]
+pub struct Ledgers {
+    read: BTreeMap<LedgerId, Option<Stored<Ledger>>>,
+    now: BTreeMap<LedgerId, Ledger>,
+}
+
+impl Ledgers {
+    /// These, as they were read.
+    #[must_use]
+    pub fn of(read: BTreeMap<LedgerId, Option<Stored<Ledger>>>) -> Self {
+        Self {
+            read,
+            now: BTreeMap::new(),
+        }
+    }
+
+    /// A ledger as it stands.
+    #[must_use]
+    pub fn get(&self, id: &LedgerId) -> Ledger {
+        let read = || {
+            self.read
+                .get(id)
+                .and_then(Option::as_ref)
+                .map(|stored| stored.record.clone())
+        };
+        let now = self.now.get(id).cloned();
+        now.or_else(read).unwrap_or_else(|| Ledger::new(id.clone()))
+    }
+
+    fn set(&mut self, ledger: Ledger) {
+        self.now.insert(ledger.id(), ledger);
+    }
+
+    /// Sets aside what a runner can cost, in place of what was set aside for it before. All of it, or
+    /// nothing.
+    ///
+    /// # Errors
+    /// The first cap that would be passed.
+    pub fn reserve(
+        &mut self,
+        before: Option<&Reservation>,
+        wanted: &Reservation,
+        caps: &Caps,
+    ) -> Result<(), Box<OverCap>> {
+        let mut next = self.clone();
+        if let Some(before) = before {
+            next.release(before);
+        }
+        for (month, share) in &wanted.shares {
+            for purse in &wanted.purses {
+                let id = LedgerId {
+                    purse: purse.clone(),
+                    month: *month,
+                };
+                let mut ledger = next.get(&id);
+                ledger.cap = caps.of(purse);
+                let held = before.map_or(MicroDollars::default(), |before| share_of(before, &id));
+                let over = caps.of(purse).filter(|cap| ledger.committed() + *share > *cap);
+                // Less than it holds already never passes anything.
+                if let Some(cap) = over.filter(|_| *share > held) {
+                    let standing = self.get(&id);
+                    return Err(Box::new(OverCap {
+                        purse: purse.clone(),
+                        month: *month,
+                        cap,
+                        spent: standing.spent,
+                        reserved: standing.reserved.less(held),
+                        wanted: *share,
+                        tariff: wanted.tariff,
+                    }));
+                }
+                ledger.reserved = ledger.reserved + *share;
+                next.set(ledger);
+            }
+        }
+        *self = next;
+        Ok(())
+    }
+
+    /// Gives back what was set aside.
+    pub fn release(&mut self, reserved: &Reservation) {
+        for (month, share) in &reserved.shares {
+            for purse in &reserved.purses {
+                let mut ledger = self.get(&LedgerId {
+                    purse: purse.clone(),
+                    month: *month,
+                });
+                ledger.reserved = ledger.reserved.less(*share);
+                self.set(ledger);
+            }
+        }
+    }
+
+    /// Counts what an instance has cost, and notes the thresholds that are passed by it.
+    pub fn spend(&mut self, purses: &[Purse], amounts: &ByMonth<Amounts>, now: Timestamp) {
+        for (month, amount) in amounts {
+            for purse in purses {
+                let mut ledger = self.get(&LedgerId {
+                    purse: purse.clone(),
+                    month: *month,
+                });
+                ledger.spent = ledger.spent + amount.total();
+                if let Some(cap) = ledger.cap {
+                    let reached = |threshold: &Threshold| {
+                        u128::from(ledger.spent.0) * 100 >= u128::from(cap.0) * u128::from(threshold.percent())
+                    };
+                    let reached: Vec<Threshold> = Threshold::EACH.into_iter().filter(reached).collect();
+                    pass(&mut ledger, &reached, cap, now);
+                }
+                self.set(ledger);
+            }
+        }
+    }
+
+    /// Notes that a launch was refused by a cap. Answers whether that is news.
+    pub fn refused(&mut self, over: &OverCap, now: Timestamp) -> bool {
+        let mut ledger = self.get(&over.ledger());
+        let is_news = pass(&mut ledger, &[Threshold::All], over.cap, now);
+        if is_news {
+            self.set(ledger);
+        }
+        is_news
+    }
+
+    /// The ledgers that have something to tell.
+    pub fn with_news(&self) -> impl Iterator<Item = LedgerId> {
+        let news = self.now.iter().filter(|(_, ledger)| !ledger.to_tell.is_empty());
+        news.map(|(id, _)| id.clone())
+    }
+
+    /// What is to be written.
+    #[must_use]
+    pub fn changes(&self) -> Vec<Change> {
+        let changed = self.now.iter().filter_map(|(id, ledger)| {
+            let read = self.read.get(id).and_then(Option::as_ref);
+            let same = read.is_some_and(|stored| stored.record == *ledger);
+            (!same).then(|| Change::put(read, ledger.clone()))
+        });
+        changed.collect()
+    }
+}
+
+fn share_of(reserved: &Reservation, id: &LedgerId) -> MicroDollars {
+    let pays = reserved.purses.contains(&id.purse);
+    let shares = reserved.shares.iter().filter(|(month, _)| pays && *month == id.month);
+    shares.map(|(_, share)| *share).sum()
+}
+
+/// Notes thresholds that are passed, each once. Answers whether one is news.
+fn pass(ledger: &mut Ledger, reached: &[Threshold], cap: MicroDollars, now: Timestamp) -> bool {
+    let news: Vec<Threshold> = reached
+        .iter()
+        .filter(|one| !ledger.passed.contains(one))
+        .copied()
+        .collect();
+    ledger.passed.extend(&news);
+    ledger.to_tell.extend(news.iter().map(|one| (*one, cap)));
+    if !news.is_empty() {
+        ledger.due_at = Some(now);
+    }
+    !news.is_empty()
+}
+
+/// A ledger whose news is told.
+#[must_use]
+pub fn told(mut ledger: Ledger, told: &[Threshold]) -> Ledger {
+    ledger.to_tell.retain(|(threshold, _)| !told.contains(threshold));
+    if ledger.to_tell.is_empty() {
+        ledger.due_at = None;
+    }
+    ledger
+}
+
+/// A ledger whose news is on its way to be told: it is due again should that get lost.
+#[must_use]
+pub fn tell_again(ledger: Ledger, now: Timestamp, deadlines: &Deadlines) -> Ledger {
+    Ledger {
+        due_at: Some(now.after(deadlines.retry(2))),
+        ..ledger
+    }
+}
+
+/// What there is to tell of a threshold: a subject of one line, and a text.
+#[must_use]
+pub fn words(ledger: &Ledger, threshold: Threshold, cap: MicroDollars, stack: &str) -> (String, String) {
+    let subject = format!(
+        "dayfly {stack}: {} has spent {} % of its cap of {}",
+        ledger.purse,
+        threshold.percent(),
+        cap
+    );
+    let what = match threshold {
+        Threshold::Half | Threshold::FourFifths => "Jobs go on to run.",
+        Threshold::All => "Jobs that could pass the cap are refused, each with the reason in its log.",
+    };
+    let text = format!(
+        "{} may spend {cap} in {}: {} are spent, and at most {} reserved for what runs now.\n\n{what} The count begins anew on {} 00:00 UTC. \
+         `dayfly cost` shows what the money was spent on; the cap is `{}` in the stack policy.\n",
+        ledger.purse,
+        ledger.month,
+        ledger.spent,
+        ledger.reserved,
+        ledger.month.ends().utc_day(),
+        Caps::key(&ledger.purse),
+    );
+    // SNS takes so much of a subject.
+    (subject.chars().take(100).collect(), text)
+}
+
+#[cfg(test)]
+#[path = "caps_tests.rs"]
+mod tests;

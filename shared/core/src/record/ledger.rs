@@ -1,0 +1,147 @@
+//! What was spent and what is reserved in a month, by whom.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::Repository;
+use crate::money::MicroDollars;
+use crate::month::Month;
+use crate::time::Timestamp;
+
+/// Whose money it is: each has a cap of its own, if the stack policy gives it one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case")]
+pub enum Purse {
+    /// The whole stack's.
+    Stack,
+    /// An organisation's, or a user's.
+    Organization {
+        /// Its name.
+        name: String,
+    },
+    /// A repository's.
+    Repository {
+        /// Which.
+        repository: Repository,
+    },
+    /// A pull request's.
+    PullRequest {
+        /// Its repository.
+        repository: Repository,
+        /// Its number.
+        number: u64,
+    },
+    /// That of whoever asks for jobs.
+    Actor {
+        /// The user's name.
+        login: String,
+    },
+}
+
+impl fmt::Display for Purse {
+    /// As a person names it: `octo/gpu`, `octo/gpu#12`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stack => f.write_str("the stack"),
+            Self::Organization { name } => f.write_str(name),
+            Self::Repository { repository } => repository.fmt(f),
+            Self::PullRequest { repository, number } => write!(f, "{repository}#{number}"),
+            Self::Actor { login } => write!(f, "@{login}"),
+        }
+    }
+}
+
+/// Which ledger.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LedgerId {
+    /// Whose.
+    pub purse: Purse,
+    /// Of which month.
+    pub month: Month,
+}
+
+/// How much of a cap must be spent for it to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Threshold {
+    /// 50 %.
+    Half,
+    /// 80 %.
+    FourFifths,
+    /// 100 %, or a launch was refused because it could have passed it.
+    All,
+}
+
+impl Threshold {
+    /// All there are, the lowest first.
+    pub const EACH: [Self; 3] = [Self::Half, Self::FourFifths, Self::All];
+
+    /// In percent.
+    #[must_use]
+    pub fn percent(self) -> u64 {
+        match self {
+            Self::Half => 50,
+            Self::FourFifths => 80,
+            Self::All => 100,
+        }
+    }
+}
+
+/// What was spent and what is reserved in a month. It is written together with the runners that it
+/// reserves for, and with the costs that it counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Whose.
+    pub purse: Purse,
+    /// Of which month.
+    pub month: Month,
+    /// What ended instances have cost.
+    pub spent: MicroDollars,
+    /// What the instances that live, or are asked for, can cost at most.
+    pub reserved: MicroDollars,
+    /// The cap that held when something was last reserved, if there was one.
+    #[serde(default)]
+    pub cap: Option<MicroDollars>,
+    /// The thresholds that were passed, each of which is told once.
+    #[serde(default)]
+    pub passed: Vec<Threshold>,
+    /// Those that are still to be told, with the cap at that moment.
+    #[serde(default)]
+    pub to_tell: Vec<(Threshold, MicroDollars)>,
+    /// When somebody has to tell them.
+    #[serde(default)]
+    pub due_at: Option<Timestamp>,
+}
+
+impl Ledger {
+    /// One in which nothing is written yet.
+    #[must_use]
+    pub fn new(id: LedgerId) -> Self {
+        Self {
+            purse: id.purse,
+            month: id.month,
+            spent: MicroDollars::default(),
+            reserved: MicroDollars::default(),
+            cap: None,
+            passed: Vec::new(),
+            to_tell: Vec::new(),
+            due_at: None,
+        }
+    }
+
+    /// Which it is.
+    #[must_use]
+    pub fn id(&self) -> LedgerId {
+        LedgerId {
+            purse: self.purse.clone(),
+            month: self.month,
+        }
+    }
+
+    /// What is spent or may still be.
+    #[must_use]
+    pub fn committed(&self) -> MicroDollars {
+        self.spent + self.reserved
+    }
+}

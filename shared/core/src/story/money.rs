@@ -1,0 +1,88 @@
+//! What a job cost, and what it would have cost elsewhere.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::stages::{self, Reached, Stage};
+use super::{Attempt, Bill};
+use crate::costs::Amounts;
+use crate::money::MicroDollars;
+use crate::prices::PriceSource;
+use crate::record::{Job, RunnerState};
+use crate::time::Timestamp;
+
+/// What a minute costs on GitHub's own runner with a GPU, the `linux_4_core_gpu` with a T4.
+///
+/// <https://docs.github.com/en/billing/reference/actions-runner-pricing>
+pub const GITHUB_GPU_MINUTE: MicroDollars = MicroDollars(52_000);
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// So many minutes does GitHub bill for a job that ran so long: each that was begun.
+///
+/// <https://docs.github.com/en/billing/reference/actions-runner-pricing>
+#[must_use]
+pub fn minutes(ran: Duration) -> u64 {
+    u64::try_from(ran.as_millis().div_ceil(MINUTE.as_millis())).unwrap_or(u64::MAX)
+}
+
+/// What a job cost, or has cost so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Money {
+    /// What its instances cost: that which ran it, and those that were meant for it and ran none.
+    pub total: MicroDollars,
+    /// The same by what it is for.
+    pub amounts: Amounts,
+    /// Whether that is the end of it.
+    pub is_final: bool,
+    /// How many instances it had whose cost nobody knows: it is not in the sum.
+    pub unknown: usize,
+    /// Whether a price is from the table that the program came with.
+    pub shipped_prices: bool,
+    /// What was saved against on-demand capacity, if that price is known.
+    pub saved: Option<MicroDollars>,
+    /// What was paid for work that interruptions have lost.
+    pub wasted: MicroDollars,
+    /// The minutes that it ran, as GitHub bills them, if it is known when it began.
+    pub minutes: Option<u64>,
+    /// What they would have cost on GitHub's own runner with a GPU.
+    pub on_github: Option<MicroDollars>,
+    /// What GitHub charges for them on ours, if it charges anything.
+    pub github_charge: Option<MicroDollars>,
+}
+
+impl Money {
+    pub(super) fn of(
+        job: &Job,
+        attempts: &[Attempt],
+        stages: &[Reached],
+        github_per_minute: MicroDollars,
+        now: Timestamp,
+    ) -> Self {
+        let own = attempts.iter().filter(|attempt| attempt.is_of(job.key));
+        let own: Vec<&Attempt> = own.collect();
+        let all_gone = own.iter().all(|attempt| attempt.state == RunnerState::Gone);
+        let bills: Vec<&Bill> = own.iter().filter_map(|attempt| attempt.bill.as_ref()).collect();
+        let amounts: Amounts = bills.iter().map(|bill| bill.amounts).sum();
+        let saved: Vec<MicroDollars> = bills.iter().filter_map(|bill| bill.saved).collect();
+        let minutes = stages::at(stages, Stage::JobStarted).map(|started| {
+            let ended = stages::at(stages, Stage::JobFinished).or(job.ended_at);
+            minutes(ended.unwrap_or(now).since(started))
+        });
+        Self {
+            total: amounts.total(),
+            amounts,
+            is_final: job.state.is_end() && all_gone && bills.iter().all(|bill| bill.is_final),
+            unknown: own.iter().filter(|attempt| attempt.is_unknown()).count(),
+            shipped_prices: bills.iter().any(|bill| bill.source == PriceSource::Shipped),
+            saved: (!saved.is_empty()).then(|| saved.into_iter().sum()),
+            wasted: bills.iter().map(|bill| bill.wasted).sum(),
+            minutes,
+            on_github: minutes.map(|minutes| GITHUB_GPU_MINUTE.times(minutes)),
+            github_charge: minutes
+                .map(|minutes| github_per_minute.times(minutes))
+                .filter(|charge| *charge > MicroDollars::default()),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What spot capacity costs, and whether it was EC2 that ended an instance of it.
+
+use aws_sdk_ec2::error::ProvideErrorMetadata as _;
+use aws_sdk_ec2::primitives::DateTime;
+use aws_sdk_ec2::types::{InstanceType as SdkInstanceType, Reservation, SpotPrice as SdkSpotPrice};
+use dayfly_core::capacity::Pool;
+use dayfly_core::ids::InstanceId;
+use dayfly_core::money::MicroDollars;
+use dayfly_core::prices::SpotPrice;
+use dayfly_core::time::Timestamp;
+use dayfly_ports::FleetError;
+
+use crate::{Ec2Fleet, refused, unexpected};
+
+/// What the codes of the reasons begin with for which EC2 itself ends a spot instance.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html>
+const BY_EC2: &str = "Server.SpotInstance";
+
+impl Ec2Fleet {
+    pub(crate) async fn spot_prices_of(
+        &self,
+        pool: &Pool,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<SpotPrice>, FleetError> {
+        // EC2 tells of the prices that were set in the span, and of the one that held when it began.
+        let mut pages = self
+            .client
+            .describe_spot_price_history()
+            .instance_types(SdkInstanceType::from(pool.instance_type.as_str()))
+            .product_descriptions("Linux/UNIX")
+            .availability_zone(pool.zone.as_str())
+            .start_time(DateTime::from_millis(from.millis()))
+            .end_time(DateTime::from_millis(to.millis()))
+            .into_paginator()
+            .items()
+            .send();
+        let mut found = Vec::new();
+        while let Some(price) = pages.next().await {
+            match price {
+                Ok(price) => found.extend(read(&price)?),
+                // Something that speaks EC2's language without this word.
+                Err(error) if error.code() == Some("InvalidAction") => return Ok(Vec::new()),
+                Err(error) => return Err(refused(&error)),
+            }
+        }
+        found.sort_by_key(|price| price.since);
+        Ok(found)
+    }
+
+    pub(crate) async fn was_ended_by_ec2(&self, instance: &InstanceId) -> Result<bool, FleetError> {
+        let answer = self
+            .client
+            .describe_instances()
+            .filters(self.of_stack())
+            .filters(crate::filter("instance-id", [instance.as_str()]))
+            .send()
+            .await
+            .map_err(|error| refused(&error))?;
+        let mut found = answer.reservations().iter().flat_map(Reservation::instances);
+        let code = found.find_map(|one| one.state_reason()?.code());
+        Ok(code.is_some_and(|code| code.starts_with(BY_EC2)))
+    }
+}
+
+fn read(price: &SdkSpotPrice) -> Result<Option<SpotPrice>, FleetError> {
+    let (Some(text), Some(at)) = (price.spot_price(), price.timestamp()) else {
+        return Ok(None);
+    };
+    let per_hour = MicroDollars::from_decimal(text).map_err(|error| unexpected(&error.to_string()))?;
+    let since = at.to_millis().map_err(|error| unexpected(&error.to_string()))?;
+    Ok(Some(SpotPrice {
+        per_hour,
+        since: Timestamp::from_millis(since),
+    }))
+}

@@ -1,0 +1,320 @@
+//! What runners have cost of which nothing is left: counted once, in place of what was set aside for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dayfly_core::capacity::{InstanceLifecycle, Pool};
+use dayfly_core::deadlines::Deadlines;
+use dayfly_core::decide::caps::{self, Ledgers};
+use dayfly_core::decide::settlement::{self, Answered, Billed};
+use dayfly_core::event::{CapDue, CostDue, Event};
+use dayfly_core::ids::{RunnerName, Zone};
+use dayfly_core::prices::{Price, PriceSource, SpotPrice};
+use dayfly_core::record::{Change, Cost, Job, Launched, LedgerId, Runner, Stored};
+use dayfly_core::time::Timestamp;
+use dayfly_ports::{Bus, Fleet, InstanceView, Store, StoreError};
+use futures_util::future::try_join_all;
+
+use crate::{FlowError, MAX_CONFLICTS};
+
+/// How many runners are settled in one transaction: each with its cost, and at most that many
+/// repositories with their ledgers, fit into DynamoDB's 100 items.
+pub const SETTLED_AT_ONCE: usize = 12;
+
+/// How often it is tried at once to count what a runner has cost: where many end together, a sweep counts
+/// them together.
+pub const AT_ONCE_TRIES: usize = 2;
+
+/// A runner with what there is to count.
+struct Account {
+    runner: Stored<Runner>,
+    job: Option<Job>,
+    answered: Answered,
+}
+
+/// Settles what these runners have cost, if nothing is left of them. `tries` is how often it is begun anew
+/// when others write in the same ledgers; then they stay due.
+///
+/// # Errors
+/// If table or EC2 do not answer. They stay due.
+pub async fn settle_costs<S: Store, F: Fleet, B: Bus>(
+    (store, fleet, bus): (&S, &F, &B),
+    runners: Vec<Stored<Runner>>,
+    tries: usize,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Result<(), FlowError> {
+    let mut accounts = Vec::new();
+    let mut prices = PriceHistory::default();
+    for runner in runners
+        .into_iter()
+        .filter(|runner| runner.record.may_be_settled(now, deadlines))
+    {
+        let answered = ask(fleet, &mut prices, &runner.record, now).await?;
+        accounts.push(account(store, runner, answered).await?);
+    }
+    count((store, bus), accounts, tries, now, deadlines).await
+}
+
+/// Has whoever may ask EC2 settle what a runner has cost, if nothing else is left of it. It is due anyway.
+pub async fn settle_soon<B: Bus>(bus: &B, runner: &Runner, now: Timestamp, deadlines: &Deadlines) {
+    if !runner.may_be_settled(now, deadlines) {
+        return;
+    }
+    let due = CostDue {
+        runner: runner.name.clone(),
+    };
+    if let Err(error) = bus.publish(&Event::CostDue(due)).await {
+        tracing::info!(runner = %runner.name, %error, "what it has cost is counted at the next sweep");
+    }
+}
+
+async fn account<S: Store>(store: &S, runner: Stored<Runner>, answered: Answered) -> Result<Account, StoreError> {
+    let job = store.job(runner.record.job.unwrap_or(runner.record.wanted_by)).await?;
+    Ok(Account {
+        runner,
+        job: job.map(|stored| stored.record),
+        answered,
+    })
+}
+
+async fn count<S: Store, B: Bus>(
+    (store, bus): (&S, &B),
+    mut accounts: Vec<Account>,
+    tries: usize,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Result<(), FlowError> {
+    for _ in 0..tries {
+        if accounts.is_empty() {
+            return Ok(());
+        }
+        let mut ledgers = read_ledgers(store, accounts.iter().map(|account| &account.runner.record)).await?;
+        let mut changes = Vec::new();
+        for account in &accounts {
+            changes.extend(settle(store, account, &mut ledgers, now).await?);
+        }
+        let news: Vec<LedgerId> = ledgers.with_news().collect();
+        changes.extend(ledgers.changes());
+        match store.commit(changes).await {
+            Err(StoreError::Conflict) => accounts = reload(store, accounts, now, deadlines).await?,
+            done => {
+                done?;
+                tell_caps(bus, news).await;
+                return Ok(());
+            }
+        }
+    }
+    tracing::info!(
+        runners = accounts.len(),
+        "what runners have cost is counted at the next sweep"
+    );
+    Ok(())
+}
+
+/// What EC2 told of the prices of pools, each asked for once for all who are settled together.
+#[derive(Default)]
+struct PriceHistory(BTreeMap<Pool, (Billed, Vec<SpotPrice>)>);
+
+impl PriceHistory {
+    async fn of<F: Fleet>(&mut self, fleet: &F, pool: &Pool, asked: Billed) -> Result<Vec<SpotPrice>, FlowError> {
+        if let Some((known, prices)) = self.0.get(pool)
+            && known.from <= asked.from
+            && asked.to <= known.to
+        {
+            return Ok(prices.clone());
+        }
+        let prices = fleet.spot_prices(pool, asked.from, asked.to).await?;
+        self.0.insert(pool.clone(), (asked, prices.clone()));
+        Ok(prices)
+    }
+}
+
+async fn ask<F: Fleet>(
+    fleet: &F,
+    prices: &mut PriceHistory,
+    runner: &Runner,
+    now: Timestamp,
+) -> Result<Answered, FlowError> {
+    let unknown = settlement::unknown(runner, now);
+    let mut answered = Answered::default();
+    if unknown.zone {
+        answered.zone = zone_of(fleet, runner).await?;
+    }
+    if let Some((pool, billed)) = unknown.prices {
+        let pool = Pool {
+            zone: answered.zone.clone().unwrap_or(pool.zone),
+            ..pool
+        };
+        answered.prices = prices.of(fleet, &pool, billed).await?;
+    }
+    if let Some(instance) = runner.instance().filter(|_| unknown.whether_ec2_ended_it) {
+        answered.ended_by_ec2 = fleet.ended_by_ec2(instance).await?;
+    }
+    Ok(answered)
+}
+
+/// Where EC2 says that a runner's instance was, of which it did not say so when it launched it.
+async fn zone_of<F: Fleet>(fleet: &F, runner: &Runner) -> Result<Option<Zone>, FlowError> {
+    let (Some(call), Some(instance)) = (&runner.fleet, runner.instance()) else {
+        return Ok(None);
+    };
+    let views = fleet.of_fleet(call).await?;
+    let its = views.into_iter().find(|view| view.instance == *instance);
+    Ok(its.map(|view| view.zone))
+}
+
+/// What is written for one of them, besides the ledgers.
+async fn settle<S: Store>(
+    store: &S,
+    account: &Account,
+    ledgers: &mut Ledgers,
+    now: Timestamp,
+) -> Result<Vec<Change>, StoreError> {
+    let Stored { record, version } = &account.runner;
+    let Some(reserved) = &record.reserved else {
+        return Ok(Vec::new());
+    };
+    let mut changes = Vec::new();
+    ledgers.release(reserved);
+    if let Some(cost) = settlement::cost(record, account.job.as_ref(), &account.answered, now)
+        && store.cost(&cost.id()).await?.is_none()
+    {
+        ledgers.spend(&reserved.purses, &cost.amounts, now);
+        log(&cost);
+        changes.push(Change::create(cost));
+    }
+    let mut settled = record.clone();
+    settled.reserved = None;
+    settled.due_at = None;
+    changes.push(Change::update(*version, settled));
+    Ok(changes)
+}
+
+fn log(cost: &Cost) {
+    tracing::info!(
+        runner = cost.runner.as_ref().map(RunnerName::as_str),
+        instance = %cost.instance,
+        job = cost.job.map(tracing::field::display),
+        run = cost.run.map(tracing::field::display),
+        cost = %cost.total(),
+        saved = %cost.saved(),
+        purpose = ?cost.purpose,
+        free = cost.free,
+        source = ?cost.source,
+        "settled what an instance has cost"
+    );
+}
+
+/// The ledgers of all who pay for these runners.
+async fn read_ledgers<'a, S: Store>(
+    store: &S,
+    runners: impl Iterator<Item = &'a Runner>,
+) -> Result<Ledgers, StoreError> {
+    let reserved = runners.filter_map(|runner| runner.reserved.as_ref());
+    load_ledgers(store, reserved.flat_map(caps::ledgers_of).collect()).await
+}
+
+/// These ledgers.
+///
+/// # Errors
+/// If the table does not answer.
+pub async fn load_ledgers<S: Store>(store: &S, ids: BTreeSet<LedgerId>) -> Result<Ledgers, StoreError> {
+    let loads = ids.into_iter().map(async |id| {
+        let found = store.ledger(&id).await?;
+        Ok::<_, StoreError>((id, found))
+    });
+    let read: BTreeMap<_, _> = try_join_all(loads).await?.into_iter().collect();
+    Ok(Ledgers::of(read))
+}
+
+async fn reload<S: Store>(
+    store: &S,
+    accounts: Vec<Account>,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Result<Vec<Account>, StoreError> {
+    let mut again = Vec::new();
+    for account in accounts {
+        let runner = store.runner(&account.runner.record.name).await?;
+        again.extend(
+            runner
+                .filter(|runner| runner.record.may_be_settled(now, deadlines))
+                .map(|runner| Account { runner, ..account }),
+        );
+    }
+    Ok(again)
+}
+
+/// Counts what an instance has cost that no live runner owned, and that we have ended: once, whoever does
+/// it again.
+///
+/// # Errors
+/// If table or EC2 do not answer: what it cost is missing then, and said in the log.
+pub async fn settle_stray<S: Store, F: Fleet, B: Bus>(
+    (store, fleet, bus): (&S, &F, &B),
+    view: &InstanceView,
+    runner: Option<&Runner>,
+    now: Timestamp,
+) -> Result<(), FlowError> {
+    let mut launched = Launched {
+        instance: view.instance.clone(),
+        instance_type: view.instance_type.clone(),
+        zone: view.zone.clone(),
+        lifecycle: view.lifecycle,
+        price_per_hour: None,
+        on_demand: None,
+        at: view.launched_at,
+    };
+    let told = fleet.on_demand_price(&view.instance_type).await?;
+    launched.on_demand = told.map(|per_hour| Price {
+        per_hour,
+        source: PriceSource::Aws,
+    });
+    let prices = match view.lifecycle {
+        InstanceLifecycle::Spot => fleet.spot_prices(&launched.pool(), view.launched_at, now).await?,
+        InstanceLifecycle::OnDemand => Vec::new(),
+    };
+    let repository = view.scope.as_ref().map(|scope| &scope.repository);
+    let Some(cost) = settlement::stray(&launched, runner, repository, &prices, now) else {
+        return Ok(());
+    };
+    for _ in 0..MAX_CONFLICTS {
+        if store.cost(&cost.id()).await?.is_some() {
+            return Ok(());
+        }
+        let purses = caps::purses_of(repository);
+        let months = cost.amounts.iter().map(|(month, _)| *month);
+        let ids = months.flat_map(|month| {
+            purses.iter().map(move |purse| LedgerId {
+                purse: purse.clone(),
+                month,
+            })
+        });
+        let mut ledgers = load_ledgers(store, ids.collect()).await?;
+        ledgers.spend(&purses, &cost.amounts, now);
+        let news: Vec<LedgerId> = ledgers.with_news().collect();
+        let mut changes = ledgers.changes();
+        changes.push(Change::create(cost.clone()));
+        match store.commit(changes).await {
+            Err(StoreError::Conflict) => {}
+            done => {
+                done?;
+                log(&cost);
+                tell_caps(bus, news).await;
+                return Ok(());
+            }
+        }
+    }
+    Err(StoreError::Conflict.into())
+}
+
+/// Has the owner of the account told of the thresholds that were passed. One that is not reached is told
+/// when its ledger is due.
+pub async fn tell_caps<B: Bus>(bus: &B, ledgers: Vec<LedgerId>) {
+    for LedgerId { purse, month } in ledgers {
+        let due = CapDue { purse, month };
+        if let Err(error) = bus.publish(&Event::CapDue(due)).await {
+            tracing::warn!(%error, "how far a cap is used up is told at the next sweep");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A cap on what a repository may spend in a month: what could pass it is refused, with the amounts in
+//! the job's log, until the month is over.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use dayfly_twin::{Conclusion, Rerun, Status};
+use serde_json::{Value, json};
+
+use super::{Story, capacity, workflow};
+use crate::lab::Lab;
+use crate::page;
+use crate::timeline::Sight;
+
+/// The owner of the account lets the repository spend so much. For the large machine $0.251695 are set aside:
+/// five minutes, and ten for its end to be seen to. Two jobs that have run, each billed for a minute at least,
+/// leave less than that.
+const CAP: &str = "$0.256";
+
+/// Who runs the job again next month.
+const PERSON: &str = "octocat";
+
+const CONFIG: &str = "\
+runners:
+  - name: small
+    labels: [dayfly-gpu]
+    instance_type: g4dn.xlarge
+    machine_image: ami-0123456789abcdef0
+    max_price: $0.20/h
+    disk_size: 8GB
+  - name: large
+    labels: [dayfly-large]
+    instance_type: g5.xlarge
+    machine_image: ami-0123456789abcdef0
+    max_price: $1.00/h
+    disk_size: 8GB
+";
+
+/// How long it may take until all that was set aside is given back.
+const RETURNED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Caps the repository.
+pub(super) async fn prepare(lab: &Lab) -> anyhow::Result<()> {
+    let policy = format!("version: 1\ncaps:\n  repository: {CAP}\n");
+    Ok(lab.aws().put_parameter("/dayfly/policy", "String", &policy).await?)
+}
+
+/// Three jobs, the third dearer than the others and after them.
+pub(super) fn files() -> Vec<(&'static str, String)> {
+    let jobs = "\
+name: train
+on: push
+jobs:
+  train:
+    strategy:
+      matrix:
+        seed: [1, 2]
+    runs-on: dayfly-gpu
+    steps:
+      - run: echo \"seed ${{ matrix.seed }}\"
+  evaluate:
+    needs: train
+    runs-on: dayfly-large
+    steps:
+      - run: echo 'accuracy 0.97'
+";
+    vec![(workflow::PATH, jobs.to_owned()), (".dayfly.yml", CONFIG.to_owned())]
+}
+
+/// Once the third job was refused and nothing is set aside any more, the month turns, and somebody runs
+/// the job again.
+pub(super) async fn act(_: &Sight, story: &Story<'_>) -> anyhow::Result<()> {
+    let twin = story.lab.twin();
+    let over = twin.look(|state| {
+        let run = state.run(story.run)?;
+        (run.attempt == 1 && run.status == Status::Completed).then_some(())
+    });
+    if over.is_none() || story.let_go.replace(true) {
+        return Ok(());
+    }
+    let begun = Instant::now();
+    while reserved(story.lab).await? > 0 {
+        ensure!(
+            begun.elapsed() < RETURNED_WITHIN,
+            "what was set aside is not given back"
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    turn_the_month(story.lab).await?;
+    twin.rerun_by(PERSON, story.run, Rerun::Failed)?;
+    Ok(())
+}
+
+/// The ledgers of the table.
+async fn ledgers(lab: &Lab) -> anyhow::Result<Vec<Value>> {
+    let mut items = lab.cloud().table_items().await?;
+    items.retain(|item| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with("LEDGER#")));
+    Ok(items)
+}
+
+async fn reserved(lab: &Lab) -> anyhow::Result<u64> {
+    let amounts = ledgers(lab).await?;
+    let amount = |item: &Value| item["reserved"]["N"].as_str().and_then(|text| text.parse::<u64>().ok());
+    amounts
+        .iter()
+        .map(|item| amount(item).context("a ledger without an amount"))
+        .sum()
+}
+
+/// This month's ledgers become last month's, as they do when a month is over. Nobody can wait for that.
+async fn turn_the_month(lab: &Lab) -> anyhow::Result<()> {
+    let table = lab.cloud().deployment().output("TableName")?;
+    for mut item in ledgers(lab).await? {
+        let key = json!({"pk": item["pk"], "sk": item["sk"]});
+        item["pk"] = json!({"S": "LEDGER#2020-01"});
+        item["month"] = json!({"S": "2020-01"});
+        lab.aws().put_item(table, &item).await?;
+        lab.aws().delete_item(table, &key).await?;
+    }
+    Ok(())
+}
+
+/// What the author of the third job sees, and what everything has cost.
+pub(super) async fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
+    let refused = story.job(1, "evaluate")?;
+    capacity::show(story, &refused, out)?;
+    let log = page::log_of(&refused).join("\n");
+    for words in [
+        "rule `caps.repository`",
+        "octo-org/demo may spend $0.256 in",
+        "are spent and",
+        "00:00 UTC",
+    ] {
+        ensure!(log.contains(words), "the job's log should say `{words}`");
+    }
+    let ran = story.job(2, "evaluate")?;
+    let (launch, _) = story.launch_of(&ran)?;
+    ensure!(
+        ran.conclusion == Some(Conclusion::Success),
+        "the job is {:?}",
+        ran.conclusion
+    );
+    writeln!(
+        out,
+        "\nThe month turned, and {PERSON} ran the job again: it ran on {} in {}.\n",
+        launch.pool.instance_type, launch.pool.zone
+    )?;
+    for item in ledgers(story.lab).await? {
+        let amount = |name: &str| item[name]["N"].as_str().unwrap_or("?").to_owned();
+        let text = |name: &str| item[name]["S"].as_str().unwrap_or_default().to_owned();
+        writeln!(
+            out,
+            "  {} {:<40} {:>8} micro-dollars spent, {} reserved",
+            text("month"),
+            text("sk"),
+            amount("spent"),
+            amount("reserved")
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Many claims at once against a cap that has room for some.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use dayfly_core::config::Volume;
+use dayfly_core::costs::Tariff;
+use dayfly_core::deadlines::OUTLIVES;
+use dayfly_core::money::MicroDollars;
+use dayfly_core::prices::{PriceSource, Rates};
+use dayfly_core::time::Timestamp;
+use dayfly_lab::lab::Lab;
+use dayfly_twin::Status;
+use serde_json::Value;
+
+use crate::whole::{LOOK, PATIENCE, assert_nothing_left, start_with, what_was_said};
+
+const JOBS: usize = 200;
+const FIT: usize = 37;
+
+const CONFIG: &str = "\
+messenger: false
+runners:
+  - name: gpu
+    labels: [dayfly-gpu]
+    instance_type: g4dn.xlarge
+    machine_image: ami-0123456789abcdef0
+    max_price: $0.40/h
+    max_lifetime: 4m
+    disk_size: 8GB
+";
+
+/// What one of the jobs can cost at most.
+fn worst() -> MicroDollars {
+    let rates = Rates::embedded().unwrap();
+    let tariff = Tariff {
+        compute: MicroDollars::from_decimal("0.40").unwrap(),
+        disk_month: rates.volume(Volume::default(), 8, "eu-west-1"),
+        address: rates.address(),
+        source: PriceSource::Aws,
+    };
+    let now = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
+    let worst = tariff.worst(now, now.after(Duration::from_mins(4) + OUTLIVES));
+    worst.iter().map(|(_, amount)| *amount).sum()
+}
+
+async fn of_kind(lab: &Lab, kind: &str) -> Vec<Value> {
+    let mut items = lab.cloud().table_items().await.unwrap();
+    items.retain(|item| item["pk"]["S"].as_str().unwrap().starts_with(kind));
+    items
+}
+
+fn number(item: &Value, field: &str) -> u64 {
+    item[field]["N"].as_str().unwrap().parse().unwrap()
+}
+
+fn state(job: &Value) -> &str {
+    job["state"]["M"]["is"]["S"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn of_two_hundred_claims_at_once_as_many_are_launched_as_the_cap_has_room_for() {
+    let cap = worst().times(FIT as u64);
+    let lab = start_with(|config| config.deadlines.idle = 240).await;
+    let policy = format!("version: 1\ncaps: {{repository: {cap}}}\n");
+    lab.aws()
+        .put_parameter("/dayfly/policy", "String", &policy)
+        .await
+        .unwrap();
+    let seeds: Vec<String> = (1..=JOBS).map(|seed| seed.to_string()).collect();
+    let workflow = format!(
+        "on: push\njobs:\n  train:\n    strategy:\n      matrix:\n        seed: [{}]\n    runs-on: dayfly-gpu\n    steps:\n      - run: sleep 200\n",
+        seeds.join(", ")
+    );
+    let repository = lab.twin().create_repo("octo-org/many");
+    let files = [(".github/workflows/train.yml", &*workflow), (".dayfly.yml", CONFIG)];
+    let run = lab.twin().push(repository, "Train", &files).unwrap()[0];
+    let decided = async {
+        loop {
+            let jobs = of_kind(&lab, "JOB#").await;
+            let refused = jobs.iter().filter(|job| state(job) == "refused").count();
+            let launched = lab.cloud().instances().await.unwrap().len();
+            if refused + launched >= JOBS {
+                return (refused, launched);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let Ok(decided) = tokio::time::timeout(2 * PATIENCE, decided).await else {
+        panic!("{}", what_was_said(&lab).await);
+    };
+    assert_eq!(decided, (JOBS - FIT, FIT));
+    let ledgers = of_kind(&lab, "LEDGER#").await;
+    let repository = ledgers
+        .iter()
+        .find(|item| item["sk"]["S"] == "REPOSITORY#octo-org/many")
+        .unwrap();
+    assert_eq!(number(repository, "spent") + number(repository, "reserved"), cap.0);
+
+    lab.twin().cancel(run).unwrap();
+    let over = lab.twin().wait_for("the end of the run", 2 * PATIENCE, |state| {
+        (state.run(run)?.status == Status::Completed).then_some(())
+    });
+    over.await.unwrap();
+    assert_nothing_left(&lab).await;
+    let costs = of_kind(&lab, "COST#").await;
+    let instances: BTreeSet<&str> = costs.iter().filter_map(|cost| cost["instance"]["S"].as_str()).collect();
+    let amount = |cost: &Value| -> u64 {
+        let amounts = cost["amounts"]["L"].as_array().unwrap();
+        let of_month = |part: &Value| -> u64 {
+            let parts = &part["L"][1]["M"];
+            ["compute", "disk", "address"]
+                .map(|name| number(parts, name))
+                .into_iter()
+                .sum()
+        };
+        amounts.iter().map(of_month).sum()
+    };
+    let total: u64 = costs.iter().map(amount).sum();
+    assert_eq!((costs.len(), instances.len()), (FIT, FIT));
+    for ledger in of_kind(&lab, "LEDGER#").await {
+        assert_eq!(
+            (number(&ledger, "spent"), number(&ledger, "reserved")),
+            (total, 0),
+            "{ledger}"
+        );
+    }
+    lab.shutdown().await.unwrap();
+}

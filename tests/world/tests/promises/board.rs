@@ -1,0 +1,108 @@
+//! The board shows what the table holds, whoever wrote it: what lives, what waits, what ran and what it cost.
+
+use std::time::Duration;
+
+use dayfly_core::event::{Conclusion, Event};
+use dayfly_dashboard::Request;
+
+use crate::stage::{Call, RUN, Stage};
+
+/// The board, as somebody sees it who looks now.
+fn board(stage: &Stage) -> String {
+    let function = dayfly_dashboard::Function {
+        store: stage.world.clone(),
+        web_url: "https://github.com".to_owned(),
+    };
+    let commits = stage.world.calls("commit");
+    let page = stage
+        .world
+        .run(function.handle(&Request::default(), stage.now()))
+        .unwrap();
+    assert_eq!(stage.world.calls("commit"), commits, "to look changes nothing");
+    page
+}
+
+/// What is between two texts.
+fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
+    let (_, rest) = page.split_once(from).unwrap_or_else(|| panic!("no `{from}` in {page}"));
+    rest.split_once(to).map_or(rest, |(inner, _)| inner)
+}
+
+const LIVE: &str = "<h2>Live</h2>";
+const MONEY: &str = "<h2>Money in ";
+const LAST: &str = "<h2>Last jobs";
+
+#[test]
+fn a_job_is_shown_in_each_of_its_stages_and_then_with_what_it_cost() {
+    let stage = Stage::new();
+    let empty = board(&stage);
+    for words in ["Nothing runs and nothing waits", "Nothing is spent", "No job has run"] {
+        assert!(empty.contains(words), "{words}");
+    }
+
+    stage.queue(11);
+    stage.wait(Duration::from_secs(20));
+    let page = board(&stage);
+    let live = between(&page, LIVE, MONEY);
+    let link = format!("https://github.com/octo/gpu/actions/runs/{RUN}/job/11");
+    for words in ["booting", "booting <b>20s</b>", "test</a>", &link, "so far"] {
+        assert!(live.contains(words), "{words}: {live}");
+    }
+
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    assert!(board(&stage).contains("waits for a job"));
+    stage.start(runner, 11);
+    stage.wait(Duration::from_mins(3));
+    let page = board(&stage);
+    let live = between(&page, LIVE, MONEY);
+    assert!(live.contains("running <b>3m 00s</b>"), "{live}");
+    assert!(live.contains(instance.as_str()), "{live}");
+    let money = between(&page, MONEY, LAST);
+    assert!(money.contains("The stack") && money.contains("octo/gpu"), "{money}");
+
+    stage.complete(11, Conclusion::Success);
+    stage.make(Call::Settle(stage.run_completed()));
+    let goodbye = serde_json::json!({ "instance": instance, "reason": "finished" });
+    stage.make(Call::CheckIn(instance.clone(), "goodbye", goodbye));
+    stage.minutes(4);
+    let page = board(&stage);
+    assert!(
+        between(&page, LIVE, MONEY).contains("Nothing runs and nothing waits"),
+        "{page}"
+    );
+    let row = between(between(&page, LAST, "</table>"), "<tbody>", "</tbody>");
+    assert_eq!(row.matches("<tr>").count(), 1, "{row}");
+    for words in [&*link, "success", "ci", "@alice", "<td class=\"c5\"><b>"] {
+        assert!(row.contains(words), "{words}: {row}");
+    }
+}
+
+#[test]
+fn what_ran_in_the_month_before_is_still_shown() {
+    let stage = Stage::new();
+    stage.queue(11);
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    stage.start(runner, 11);
+    stage.complete(11, Conclusion::Failure);
+    stage.minutes(10);
+    stage.wait(Duration::from_hours(24 * 25));
+    let page = board(&stage);
+    assert!(between(&page, MONEY, LAST).contains("Nothing is spent"), "{page}");
+    assert!(between(&page, LAST, "</table>").contains("failure"), "{page}");
+    stage.wait(Duration::from_hours(24 * 31));
+    assert!(board(&stage).contains("No job has run"));
+}
+
+#[test]
+fn a_job_of_which_only_its_name_is_evil_is_shown_by_that_name() {
+    let stage = Stage::new();
+    let mut job = stage.job(11);
+    job.name = "</b><script>alert(1)</script>".to_owned();
+    stage.world.hub().queue(RUN, job.job);
+    stage.make(Call::Launch(Event::JobQueued(job)));
+    let page = board(&stage);
+    assert!(!page.contains("<script"), "{page}");
+    assert!(page.contains("&lt;script&gt;alert(1)"), "{page}");
+}

@@ -1,0 +1,367 @@
+//! No cap is passed, whoever dies, and what was set aside is given back.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use dayfly_core::decide::admission::{Head, Origin, PullHead};
+use dayfly_core::decide::interruption::Word;
+use dayfly_core::event::{Conclusion, CostDue, Event};
+use dayfly_core::ids::{InstanceId, JobId};
+use dayfly_core::money::MicroDollars;
+use dayfly_core::month::Month;
+use dayfly_core::record::{Cost, JobState, Ledger, Purpose, Purse, Record, RunnerState};
+
+use crate::stage::{Call, POLICY, RUN, Stage, dice};
+
+const FILE: &str = "
+messenger: false
+runners:
+  - name: gpu
+    labels: [dayfly-gpu]
+    instance_type: g4dn.xlarge
+    machine_image: ami-01234567
+    max_price: $0.50/h
+    max_lifetime: 50m
+    disk_size: 100GB
+";
+
+/// What one of these jobs can cost at most: an hour of the machine at its limit, of 100 GiB for which twice
+/// the price of another region is reckoned, in a month of 31 days, and of an address.
+const WORST: u64 = 500_000 + 21_506 + 5_000;
+
+fn capped(cap: u64) -> Stage {
+    let stage = Stage::new();
+    stage.world.hub().config = Some(FILE.to_owned());
+    let cap = MicroDollars(cap);
+    stage
+        .world
+        .set_parameter(POLICY, &format!("version: 1\ncaps: {{repository: {cap}}}\n"));
+    stage
+}
+
+/// The ledger of the repository, of the month that it is.
+fn ledger(stage: &Stage) -> Option<Ledger> {
+    let month = Month::of(stage.now());
+    let table = stage.world.table();
+    let of_repository = |record: &Record| match record {
+        Record::Ledger(ledger) if matches!(ledger.purse, Purse::Repository { .. }) && ledger.month == month => {
+            Some(ledger.clone())
+        }
+        _ => None,
+    };
+    table.records().find_map(of_repository)
+}
+
+fn committed(stage: &Stage) -> u64 {
+    ledger(stage).map_or(0, |ledger| ledger.committed().0)
+}
+
+fn reserved(stage: &Stage) -> u64 {
+    ledger(stage).map_or(0, |ledger| ledger.reserved.0)
+}
+
+fn costs(stage: &Stage) -> Vec<Cost> {
+    let table = stage.world.table();
+    let costs = table.records().filter_map(|record| match record {
+        Record::Cost(cost) => Some(Cost::clone(cost)),
+        _ => None,
+    });
+    costs.collect()
+}
+
+fn refusal(stage: &Stage, job: u64) -> Option<String> {
+    let table = stage.world.table();
+    let of_job = |record: &Record| match record {
+        Record::Job(found) if found.key.job == JobId(job) => Some(found.state.clone()),
+        _ => None,
+    };
+    match table.records().find_map(of_job)? {
+        JobState::Refused { reason } => Some(reason),
+        _ => None,
+    }
+}
+
+/// The instance that was launched for a job.
+fn instance_of(stage: &Stage, job: u64) -> InstanceId {
+    let runners = stage.runners();
+    let its = runners
+        .iter()
+        .find(|runner| runner.wanted_by.job == JobId(job) && runner.is_live());
+    its.and_then(|runner| runner.instance())
+        .expect("it has an instance")
+        .clone()
+}
+
+/// A job's instance runs for so many minutes and ends with its job, of all of which EC2 tells.
+fn run(stage: &Stage, job: u64, minutes: u32) {
+    let instance = instance_of(stage, job);
+    stage.make(Call::Ec2(instance.clone(), Word::Running));
+    let runner = stage.boot(&instance);
+    stage.start(runner, job);
+    for _ in 0..minutes {
+        stage.minute();
+        stage.heartbeat(&instance, "running");
+    }
+    stage.complete(job, Conclusion::Success);
+    stage.make(Call::Ec2(instance, Word::Ended));
+    stage.deliver();
+}
+
+#[test]
+fn a_job_that_could_pass_a_cap_by_a_micro_dollar_is_refused_with_the_amounts() {
+    for (cap, fits) in [(2 * WORST, 2), (2 * WORST - 1, 1)] {
+        let stage = capped(cap);
+        for job in 11..14 {
+            stage.queue(job);
+        }
+        stage.minute();
+        assert_eq!(stage.instances().len(), fits, "{cap}");
+        assert_eq!(committed(&stage), u64::try_from(fits).unwrap() * WORST);
+        let words = refusal(&stage, 13).expect("the last is refused");
+        for part in [
+            "`caps.repository`",
+            &MicroDollars(cap).to_string(),
+            "$0.526506 by job 11 of octo/gpu",
+            "could cost up to $0.526506",
+            "2027-02-01",
+        ] {
+            assert!(words.contains(part), "`{part}` in: {words}");
+        }
+    }
+}
+
+#[test]
+fn what_a_job_has_cost_takes_the_place_of_what_was_set_aside_and_the_next_month_begins_anew() {
+    let stage = capped(WORST + 100_000);
+    stage.queue(11);
+    run(&stage, 11, 30);
+    let [cost] = costs(&stage).try_into().expect("one instance");
+    // Half an hour of the pool's price, not of the limit.
+    assert_eq!(cost.amounts[0].1.compute.0, 78_900);
+    assert_eq!(
+        (cost.purpose, cost.runner.is_some(), cost.free),
+        (Purpose::Job, true, false)
+    );
+    assert_eq!(
+        (cost.attribution.workflow.as_deref(), cost.attribution.actor.as_deref()),
+        (Some("ci"), Some("alice"))
+    );
+    assert_eq!((committed(&stage), reserved(&stage)), (cost.total().0, 0));
+    assert!(cost.total().0 > 90_000 && cost.on_demand.is_some_and(|price| price > cost.amounts[0].1.compute));
+
+    stage.queue(12);
+    stage.minute();
+    assert!(stage.instances().len() == 1 && refusal(&stage, 12).is_none());
+    run(&stage, 12, 20);
+    stage.queue(13);
+    stage.minute();
+    assert!(refusal(&stage, 13).is_some(), "{:?}", ledger(&stage));
+
+    let next = Month::of(stage.now()).ends();
+    stage.wait(next.since(stage.now()) + Duration::from_secs(1));
+    stage.queue(14);
+    stage.minute();
+    assert_eq!((refusal(&stage, 14), stage.instances().len()), (None, 1));
+    run(&stage, 14, 5);
+    stage.minutes(5);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn no_cap_is_passed_by_jobs_that_come_at_once_while_others_end() {
+    for seed in 0..100 {
+        let stage = capped(3 * WORST);
+        stage.queue(11);
+        stage.queue(12);
+        let busy = instance_of(&stage, 11);
+        let runner = stage.boot(&busy);
+        stage.start(runner, 11);
+        let ends = stage.completed(11, Conclusion::Success);
+        let mut calls: Vec<Call> = (21..26)
+            .map(|job| {
+                stage.world.hub().queue(RUN, JobId(job));
+                Call::Launch(Event::JobQueued(stage.job(job)))
+            })
+            .collect();
+        calls.extend([Call::Settle(ends), Call::Ec2(busy, Word::Ended), Call::Sweep]);
+        let most = Cell::new(0);
+        stage.make_at_once(calls, dice(seed), || most.set(most.get().max(committed(&stage))));
+        stage.deliver();
+        assert!(most.get() <= 3 * WORST, "seed {seed}: {}", most.get());
+        stage.minutes(4);
+        assert!(
+            committed(&stage) <= 3 * WORST && stage.instances().len() <= 3,
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn a_cost_is_counted_once_wherever_whoever_counts_it_dies() {
+    for fatal in 0..60 {
+        let stage = capped(10 * WORST);
+        stage.queue(11);
+        let instance = instance_of(&stage, 11);
+        stage.make(Call::Ec2(instance.clone(), Word::Running));
+        let runner = stage.boot(&instance);
+        stage.start(runner, 11);
+        stage.wait(Duration::from_mins(1));
+        stage.complete(11, Conclusion::Success);
+        // The bus has lost it: only that it is due is left.
+        stage.make(Call::Ec2(instance, Word::Ended));
+        while stage.world.next_event().is_some() {}
+        let runner = stage.runners().remove(0);
+        assert!(runner.state == RunnerState::Gone && runner.reserved.is_some());
+        let due = Call::Settle(Event::CostDue(CostDue { runner: runner.name }));
+        let died = stage.make_and_die(due, fatal);
+        stage.minutes(3);
+        let [cost] = costs(&stage).try_into().expect("one cost");
+        assert_eq!(
+            (committed(&stage), reserved(&stage)),
+            (cost.total().0, 0),
+            "after a death before call {fatal}"
+        );
+        stage.minutes(10);
+        assert_eq!(stage.left(), Vec::<String>::new(), "after a death before call {fatal}");
+        if !died {
+            assert!(fatal > 3);
+            return;
+        }
+    }
+    panic!("it never came to its end");
+}
+
+#[test]
+fn an_instance_that_ec2_takes_in_its_first_hour_costs_its_address_and_volume_only() {
+    for (by_ec2, compute) in [(true, 0), (false, 15_780)] {
+        let stage = capped(10 * WORST);
+        stage.queue(11);
+        let instance = instance_of(&stage, 11);
+        stage.make(Call::Ec2(instance.clone(), Word::Running));
+        let runner = stage.boot(&instance);
+        stage.start(runner, 11);
+        stage.make(Call::Ec2(instance.clone(), Word::Warning));
+        stage.wait(Duration::from_mins(6));
+        if by_ec2 {
+            stage.world.cloud().taken_back.insert(instance.clone());
+        }
+        stage.world.cloud().end(&instance);
+        stage.make(Call::Ec2(instance, Word::Ended));
+        stage.complete(11, Conclusion::Failure);
+        stage.minutes(3);
+        let cost = costs(&stage).remove(0);
+        assert_eq!(
+            (cost.amounts[0].1.compute.0, cost.free, cost.purpose),
+            (compute, by_ec2, Purpose::Interrupted)
+        );
+        assert!(cost.total().0 > compute);
+    }
+}
+
+#[test]
+fn the_owner_is_told_once_of_each_threshold_and_of_the_first_refusal() {
+    let stage = capped(WORST + 20_000);
+    let told = |stage: &Stage| -> Vec<String> {
+        let cloud = stage.world.cloud();
+        cloud.alerts.iter().map(|(subject, _)| subject.clone()).collect()
+    };
+    stage.queue(11);
+    stage.queue(12);
+    stage.queue(13);
+    stage.minutes(2);
+    assert!(refusal(&stage, 12).is_some() && refusal(&stage, 13).is_some());
+    assert_eq!(told(&stage).len(), 1, "{:?}", told(&stage));
+    assert!(
+        told(&stage)[0].contains("octo/gpu has spent 100 %"),
+        "{:?}",
+        told(&stage)
+    );
+    run(&stage, 11, 48);
+    stage.minutes(3);
+    // 48 minutes at the pool's price are a quarter of the cap.
+    assert_eq!(told(&stage).len(), 1);
+
+    let half = capped(1_000_000);
+    for job in 11..15 {
+        half.queue(job);
+        if job == 14 {
+            half.world.break_down("alert");
+        }
+        run(&half, job, 48);
+        half.minutes(2);
+        assert!(half.world.cloud().alerts.is_empty(), "{job}");
+    }
+    half.world.mend();
+    half.minutes(12);
+    assert!(
+        told(&half).len() == 1 && told(&half)[0].contains("50 %"),
+        "{:?}",
+        told(&half)
+    );
+    assert_eq!(half.left(), Vec::<String>::new());
+}
+
+#[test]
+fn an_instance_that_nobody_owned_is_counted_when_it_is_ended() {
+    let stage = capped(10 * WORST);
+    stage.queue(11);
+    let instance = instance_of(&stage, 11);
+    stage.world.table().clear();
+    stage.wait(Duration::from_mins(30));
+    for _ in 0..3 {
+        stage.make(Call::Patrol);
+    }
+    let [cost] = costs(&stage).try_into().expect("one cost");
+    assert_eq!((cost.instance, cost.purpose), (instance, Purpose::Stray));
+    assert_eq!(cost.amounts[0].1.compute.0, 78_900, "half an hour at the pool's price");
+    assert_eq!(committed(&stage), costs(&stage)[0].total().0);
+}
+
+/// A run for a pull request from a branch of the repository itself.
+fn asked_by(actor: &str, pull: u64) -> Origin {
+    Origin {
+        event: "pull_request".to_owned(),
+        repository: 1,
+        head: Some(Head {
+            id: 1,
+            owner: "octo".to_owned(),
+            name: "octo/gpu".to_owned(),
+        }),
+        head_sha: "abc".to_owned(),
+        head_branch: Some("change".to_owned()),
+        actor: Some(actor.to_owned()),
+        triggering_actor: Some(actor.to_owned()),
+        pulls: vec![PullHead {
+            number: pull,
+            repository: 1,
+            sha: "abc".to_owned(),
+        }],
+    }
+}
+
+#[test]
+fn a_pull_request_and_whoever_asks_have_caps_of_their_own() {
+    for (cap, other_pull, other_actor, expected) in [
+        ("pull_request: $0.60", false, true, 1),
+        ("pull_request: $0.60", true, false, 2),
+        ("actor: $0.60", true, false, 1),
+        ("actor: $0.60", false, true, 2),
+    ] {
+        let stage = capped(1);
+        let policy = format!("version: 1\nforks: always\ncaps: {{{cap}}}\n");
+        stage.world.set_parameter(POLICY, &policy);
+        for (job, pull, actor) in [
+            (11, 12, "alice"),
+            (
+                21,
+                if other_pull { 13 } else { 12 },
+                if other_actor { "bob" } else { "alice" },
+            ),
+        ] {
+            stage.world.hub().origins.insert(RUN, asked_by(actor, pull));
+            stage.queue(job);
+        }
+        stage.minute();
+        assert_eq!(stage.instances().len(), expected, "{cap} {other_pull} {other_actor}");
+    }
+}
