@@ -33,18 +33,21 @@ pub(crate) struct Affordable {
 }
 
 impl Affordable {
-    /// Sets money aside for these of the runners. Answers what is written with their call.
-    pub(crate) fn book(&self, runners: &mut [Stored<Runner>]) -> Vec<Change> {
+    /// Sets money aside for these of the runners. Answers what is written with their call. One that fitted
+    /// only because another holds less than before, which does not come along now, is taken out: it comes
+    /// with the next call.
+    pub(crate) fn book(&self, runners: &mut Vec<Stored<Runner>>) -> Vec<Change> {
         let mut ledgers = self.ledgers.clone();
-        for Stored { record, .. } in runners {
+        runners.retain_mut(|Stored { record, .. }| {
             let Some(wanted) = self.wanted.get(&record.name) else {
-                continue;
+                return false;
             };
-            // They fitted all together, so any of them do.
-            if ledgers.reserve(record.reserved.as_ref(), wanted, &self.caps).is_ok() {
+            let fits = ledgers.reserve(record.reserved.as_ref(), wanted, &self.caps).is_ok();
+            if fits {
                 record.reserved = Some(wanted.clone());
             }
-        }
+            fits
+        });
         ledgers.changes()
     }
 }

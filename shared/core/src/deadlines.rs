@@ -87,6 +87,9 @@ const fn minutes(count: u64) -> Duration {
 /// run, so that nobody else is still at it when it is taken over.
 pub const TAKE_OVER: Duration = Duration::from_secs(90);
 
+/// How long any call of a function may take.
+pub const LONGEST_CALL: Duration = minutes(2);
+
 /// How long saying something on a commit is left to whoever began it: longer than the function that
 /// does it may run.
 pub const SAYING: Duration = Duration::from_secs(45);

@@ -11,7 +11,7 @@ use dayfly_core::money::MicroDollars;
 use dayfly_core::month::Month;
 use dayfly_core::policy::Caps;
 use dayfly_core::prices::SpotPrice;
-use dayfly_core::record::{Cost, Ledger};
+use dayfly_core::record::{Cost, Ledger, RecordId};
 use dayfly_core::time::Timestamp;
 
 use crate::cloud::Instance;
@@ -225,17 +225,22 @@ impl Sim {
         let (mut settled, mut billed) = (0, 0);
         let mut wrong = None;
         for (id, one) in &cloud.instances {
-            let bill = self.bill(one, one.running_at, self.now());
-            // That it runs may be told before it is known as ours: then it counts from its launch.
-            let most = self.bill(one, one.view.launched_at, self.now());
             let known = costs.get(id);
             let cost = known.map(|cost| cost.total().0);
+            // That it runs may be told before it is known as ours, or not at all: then it counts from its
+            // launch, or from when that was answered.
+            let from = known.map_or(one.running_at, |cost| {
+                cost.from.max(one.view.launched_at).min(one.running_at)
+            });
+            let bill = self.bill(one, from, self.now());
+            // Of one that no record ever named, and that ended by itself, nobody knows.
+            let unknown = table.peek(&RecordId::Instance(id.clone())).is_none();
             settled += cost.unwrap_or(0);
             billed += bill;
             let percent = bill / 100 + ROUNDING;
-            let under = cost.is_none_or(|cost| cost + percent < bill);
+            let under = cost.map_or(!unknown, |cost| cost + percent < bill);
             let ran = one.ended_at.is_some_and(|end| end > one.running_at);
-            let over = told_well && ran && cost.is_some_and(|cost| cost > most + percent);
+            let over = told_well && ran && cost.is_some_and(|cost| cost > bill + percent);
             if under || over {
                 wrong = Some(format!(
                     "{id} is billed {bill} micro-dollars from {} to {:?}, and settled as {known:?}",

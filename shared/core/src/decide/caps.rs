@@ -429,10 +429,11 @@ pub fn tell_again(ledger: Ledger, now: Timestamp, deadlines: &Deadlines) -> Ledg
 #[must_use]
 pub fn words(ledger: &Ledger, threshold: Threshold, cap: MicroDollars, stack: &str) -> (String, String) {
     let subject = format!(
-        "dayfly {stack}: {} has spent {} % of its cap of {}",
+        "dayfly {stack}: {} has spent {} % of its cap of {} in {}",
         ledger.purse,
         threshold.percent(),
-        cap
+        cap,
+        ledger.month
     );
     let what = match threshold {
         Threshold::Half | Threshold::FourFifths => "Jobs go on to run.",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::deadlines::Deadlines;
+use crate::deadlines::{Deadlines, LONGEST_CALL};
 use crate::lifecycle::{RunnerStep, Step as _};
 use crate::record::{Ending, Job, JobState, Runner, RunnerState, Telling};
 use crate::time::Timestamp;
@@ -133,7 +133,8 @@ pub fn after_end(
     let mut next = runner.clone();
     if ended {
         if runner.launched.is_some() && !runner.instance_ended {
-            next.terminated_at.get_or_insert(now);
+            // It was done some time after this call of a function began.
+            next.terminated_at.get_or_insert(now.after(LONGEST_CALL));
         }
         next.instance_ended = true;
     }
