@@ -46,10 +46,11 @@ jobs:
     vec![(workflow::PATH, matrix)]
 }
 
-/// Once all of the many are queued and some of them run, somebody pushes to the other repository.
+/// Once as many have begun as may run at once, so that nobody else is on the way to a runner, somebody pushes
+/// to the other repository.
 pub(super) fn act(_: &Sight, story: &Story<'_>) -> anyhow::Result<()> {
-    let running = |job: &Job| job.status == Status::InProgress;
-    if !story.jobs(1).iter().any(running) || story.let_go.replace(true) {
+    let has_begun = |job: &&Job| job.status != Status::Queued;
+    if story.jobs(1).iter().filter(has_begun).count() < AT_ONCE || story.let_go.replace(true) {
         return Ok(());
     }
     let twin = story.lab.twin();
