@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Region, Repository};
 use crate::labels::{self, Label};
+use crate::money::MicroDollars;
 
 pub use actors::Actors;
 pub use choose::{Choice, Format, PATHS, choose};
@@ -72,6 +73,8 @@ pub struct Config {
     pub runners: Vec<RunnerSpec>,
     /// How a job is told that it is given up.
     pub giving_up: GivingUp,
+    /// Where it is told what jobs went through and have cost.
+    pub reporting: Reporting,
     /// The repository whose file this one extends.
     pub extends: Option<Repository>,
     /// Entries that cannot be launched, so that the next with their labels is tried.
@@ -94,11 +97,14 @@ pub struct Passed {
     pub why: String,
 }
 
-/// What a file says of jobs that are given up, as far as it says anything.
+/// What a file says of how its people are told, as far as it says anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Said {
     messenger: Option<bool>,
     cancel_run: Option<bool>,
+    report: Option<bool>,
+    comment: Option<bool>,
+    comment_above: Option<MicroDollars>,
 }
 
 impl Said {
@@ -106,6 +112,9 @@ impl Said {
         Self {
             messenger: self.messenger.or(other.messenger),
             cancel_run: self.cancel_run.or(other.cancel_run),
+            report: self.report.or(other.report),
+            comment: self.comment.or(other.comment),
+            comment_above: self.comment_above.or(other.comment_above),
         }
     }
 
@@ -114,6 +123,17 @@ impl Said {
         GivingUp {
             messenger: self.messenger.unwrap_or(default.messenger),
             cancel_run: self.cancel_run.unwrap_or(default.cancel_run),
+        }
+    }
+
+    fn reporting(self) -> Reporting {
+        let default = Reporting::default();
+        Reporting {
+            check: self.report.unwrap_or(default.check),
+            comment: self
+                .comment
+                .unwrap_or(default.comment.is_some())
+                .then(|| self.comment_above.or(default.comment).unwrap_or_default()),
         }
     }
 }
@@ -132,6 +152,25 @@ impl Default for GivingUp {
         Self {
             messenger: true,
             cancel_run: false,
+        }
+    }
+}
+
+/// Where it is told what jobs went through and have cost, besides the command and the board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reporting {
+    /// Whether the commit gets a check run with it.
+    pub check: bool,
+    /// What the runs of a pull request must have cost more than for it to get its comment; none, if it
+    /// gets no comment.
+    pub comment: Option<MicroDollars>,
+}
+
+impl Default for Reporting {
+    fn default() -> Self {
+        Self {
+            check: true,
+            comment: Some(MicroDollars::default()),
         }
     }
 }
@@ -229,8 +268,14 @@ impl Config {
             .extend(base.passed.into_iter().filter(|entry| is_new(&entry.name)));
         self.actors = self.actors.or(base.actors);
         self.said = self.said.or(base.said);
-        self.giving_up = self.said.giving_up();
+        self.settle();
         self
+    }
+
+    /// What is said, and what holds where nothing is.
+    fn settle(&mut self) {
+        self.giving_up = self.said.giving_up();
+        self.reporting = self.said.reporting();
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {

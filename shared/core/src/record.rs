@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{GivingUp, RerunPolicy};
+use crate::config::{GivingUp, Reporting, RerunPolicy};
 use crate::deadlines::{KEEP_COSTS, KEEP_DELIVERY, KEEP_ENDED, KEEP_QUEUE, KEEP_STORY};
 use crate::event::Conclusion;
 use crate::ids::{DeliveryId, InstallationId, InstanceId, JobKey, Repository, RunId, RunKey, RunnerName};
@@ -73,6 +73,9 @@ pub struct Job {
     pub created_at: Option<Timestamp>,
     /// How it learns of it, should it be given up.
     pub giving_up: GivingUp,
+    /// Where it is told what it went through and has cost.
+    #[serde(default)]
+    pub reporting: Reporting,
     /// How far that has come.
     pub telling: Telling,
     /// How many messengers were sent to it.

@@ -3,7 +3,7 @@
 use super::finding::Findings;
 use super::node::{At, Fields, List, OneOrMore, Pairs, Read};
 use super::spec::{AllocationStrategy, Fallback, MachineImage, Rebalance, RerunOnDemand, RerunWhat, VolumeType};
-use super::units::{HourlyPrice, Size, Span as Duration};
+use super::units::{Amount, HourlyPrice, Size, Span as Duration};
 use super::words::{AnyOf, ImageOwner, ImagePattern, Name, Profile, Script, ShortOrLong, Want};
 use super::yaml::{Node, Span};
 use crate::ids::{InstanceType, Region, Repository, SecurityGroupId, SubnetId};
@@ -130,6 +130,15 @@ keys! {
 
     /// Whether the run is cancelled if not even a messenger can be launched.
     cancel_run_when_unlaunchable: bool, default "false", example "true";
+
+    /// Whether a commit gets a check run with what its jobs went through and have cost.
+    report: bool, default "true", example "false";
+
+    /// Whether a pull request gets a comment with what its runs have cost: one, which is kept up to date.
+    comment: bool, default "true", example "false";
+
+    /// What the runs of a pull request must have cost for it to get that comment: more than this.
+    comment_above: Amount, default "$0", example "$1.00";
 
     /// The GitHub users whose jobs are taken. Nobody else's are, whatever the stack's policy allows, but
     /// for those of members of `teams`.

@@ -41,7 +41,10 @@ pub(super) fn config(root: &Rc<Node>, context: Context<'_>, findings: &mut Findi
     };
     config.said.messenger = file.messenger.map(|at| at.value);
     config.said.cancel_run = file.cancel_run_when_unlaunchable.map(|at| at.value);
-    config.giving_up = config.said.giving_up();
+    config.said.report = file.report.map(|at| at.value);
+    config.said.comment = file.comment.map(|at| at.value);
+    config.said.comment_above = file.comment_above.map(|at| at.value.0);
+    config.settle();
     config.actors = Actors::of(file.actors.map(names), file.teams.map(names));
     match file.runners {
         Some(runners) => {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::keys::{File, Key};
 use super::node::{List, OneOrMore, Pairs};
 use super::spec::MachineImage;
-use super::units::{HourlyPrice, Size, Span};
+use super::units::{Amount, HourlyPrice, Size, Span};
 use super::words::{AnyOf, ImageOwner, ImagePattern, Name, Profile, Script, ShortOrLong, Want};
 use super::yaml::{self, Node};
 use crate::ids::{InstanceType, Region, Repository, SecurityGroupId, SubnetId};
@@ -150,6 +150,7 @@ value_schema! {
     Want = "want" {"type": ["string", "number"], "maxLength": 200}
     Span = "duration" {"type": ["string", "integer"], "pattern": "^\\s*[0-9]+\\s*[smhd]?\\s*$", "exclusiveMinimum": 0, "maximum": 518_400, "x-unit": "`s`, `m`, `h`, `d`; seconds if none is said"}
     Size = "size" {"type": ["string", "integer"], "pattern": "^\\s*[0-9]+\\s*(GiB|GB|G|TiB|TB|T)?\\s*$", "minimum": 1, "maximum": 65_536, "x-unit": "`GiB`, `TiB`; GiB if none is said"}
+    Amount = "amount" {"type": ["string", "number"], "pattern": "^\\s*\\$?[0-9]*\\.?[0-9]*\\s*$", "minimum": 0, "x-unit": "US dollars"}
     HourlyPrice = "price" {"type": ["string", "number"], "pattern": "^\\s*\\$?[0-9]*\\.?[0-9]*\\s*(/h)?\\s*$", "exclusiveMinimum": 0, "x-unit": "US dollars per hour"}
 }
 

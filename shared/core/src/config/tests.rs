@@ -254,6 +254,29 @@ fn the_files_own_runners_come_before_those_that_it_extends_and_replace_them() {
     assert!(only.runners.is_empty());
 }
 
+#[test]
+fn what_is_told_of_costs_and_where_is_the_files_to_say() {
+    let said = |text: &str| Config::parse(&format!("extends: octo/.github\n{text}")).unwrap();
+    let cases = [
+        ("", true, Some(0)),
+        ("report: false\n", false, Some(0)),
+        ("comment: false\n", true, None),
+        ("comment_above: $0.50\n", true, Some(500_000)),
+        ("comment: true\ncomment_above: 2\n", true, Some(2_000_000)),
+        ("comment: false\ncomment_above: $2\n", true, None),
+    ];
+    for (text, check, comment) in cases {
+        let meant = Reporting {
+            check,
+            comment: comment.map(MicroDollars),
+        };
+        assert_eq!(said(text).reporting, meant, "{text}");
+        assert_eq!(said("").extended_by(said(text)).reporting, meant, "{text}");
+    }
+    let both = said("comment: true\n").extended_by(said("comment: false\ncomment_above: $1\n"));
+    assert_eq!(both.reporting.comment, Some(MicroDollars(1_000_000)));
+}
+
 /// Nested lists in which each stands for nine of the one before.
 fn bomb() -> String {
     let mut text = String::from("a: &a [x, x, x, x, x, x, x, x, x]\n");

@@ -15,6 +15,10 @@ pub(super) struct Span(pub(super) Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HourlyPrice(pub(super) MicroDollars);
 
+/// An amount of money: `$1.50`, `1.50`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Amount(pub(super) MicroDollars);
+
 /// A size in GiB: `100GiB`, `1TiB`, or a number of GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size(pub(super) u32);
@@ -78,6 +82,12 @@ fn hourly_price(text: &str) -> Option<HourlyPrice> {
     (amount > MicroDollars::default()).then_some(HourlyPrice(amount))
 }
 
+fn amount(text: &str) -> Option<Amount> {
+    let text = text.trim();
+    let digits = text.strip_prefix('$').unwrap_or(text);
+    MicroDollars::from_decimal(digits).ok().map(Amount)
+}
+
 impl Word for Span {
     fn expected() -> String {
         "a duration above zero and up to 6d, like `90s`, `10m` or `6h`".to_owned()
@@ -118,6 +128,25 @@ impl Word for HourlyPrice {
         let digits = amount.trim_matches(|c: char| !c.is_ascii_digit());
         let meant = HourlyPrice(hourly_price(digits)?.0).to_string();
         an_hour.then_some(meant)
+    }
+}
+
+impl Word for Amount {
+    fn expected() -> String {
+        "an amount of US dollars, like `$1.00`".to_owned()
+    }
+
+    fn word(text: &str) -> Option<Self> {
+        amount(text)
+    }
+
+    fn meant(text: &str) -> Option<String> {
+        // What follows a slash would make it a price, and no slip.
+        let plain = !text.contains('/');
+        let digits = text.replace(',', ".");
+        let digits = digits.trim_matches(|c: char| !c.is_ascii_digit());
+        let meant = amount(digits)?.0.to_string();
+        plain.then_some(meant)
     }
 }
 
@@ -197,6 +226,20 @@ mod tests {
     }
 
     #[test]
+    fn an_amount_may_be_nothing() {
+        for (text, micros) in [
+            ("$0", Some(0)),
+            ("0.5", Some(500_000)),
+            ("$1.25", Some(1_250_000)),
+            ("$1/h", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            assert_eq!(amount(text).map(|amount| amount.0.0), micros, "{text}");
+        }
+    }
+
+    #[test]
     fn sizes_have_units() {
         for (text, gib) in [
             ("100GiB", Some(100)),
@@ -229,6 +272,14 @@ mod tests {
             ("cheap", None),
         ] {
             assert_eq!(HourlyPrice::meant(text).as_deref(), meant, "{text}");
+        }
+        for (text, meant) in [
+            ("1 USD", Some("$1.00")),
+            ("0,50", Some("$0.50")),
+            ("$1/h", None),
+            ("a lot", None),
+        ] {
+            assert_eq!(Amount::meant(text).as_deref(), meant, "{text}");
         }
         for (text, meant) in [("100 gb", Some("100GiB")), ("1tib", Some("1TiB")), ("100MB", None)] {
             assert_eq!(Size::meant(text).as_deref(), meant, "{text}");

@@ -23,6 +23,9 @@ pub(super) fn file(config: &Config) -> String {
         "cancel_run_when_unlaunchable",
         config.said.cancel_run.map(|one| one.to_string()),
     );
+    top("report", config.said.report.map(|one| one.to_string()));
+    top("comment", config.said.comment.map(|one| one.to_string()));
+    top("comment_above", config.said.comment_above.map(|one| one.to_string()));
     let actors = config.actors.as_ref();
     let some = |names: &[String]| (!names.is_empty()).then(|| list(names));
     top("actors", actors.and_then(|one| some(&one.users)));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Config, GivingUp, NoImage, RunnerSpec};
+use crate::config::{Config, GivingUp, NoImage, Reporting, RunnerSpec};
 use crate::ids::Region;
 use crate::labels::Label;
 use crate::labels::inline::{self, Asked, LabelError};
@@ -16,6 +16,8 @@ pub struct Entries {
     pub specs: Vec<RunnerSpec>,
     /// How the job is told should it be given up.
     pub giving_up: GivingUp,
+    /// Where it is told what the job went through and has cost.
+    pub reporting: Reporting,
     /// Why others that have the labels too are passed over.
     pub passed: Vec<String>,
 }
@@ -84,6 +86,7 @@ pub fn of_label(label: &Label, asked: &Asked, config: Option<&Config>, region: &
     Ok(Entries {
         specs: vec![spec],
         giving_up: config.map(|config| config.giving_up).unwrap_or_default(),
+        reporting: config.map(|config| config.reporting).unwrap_or_default(),
         passed: Vec::new(),
     })
 }
@@ -97,6 +100,7 @@ pub fn of_config(config: &Config, labels: &[Label], barred: &BTreeMap<String, St
     let table = table()?;
     let mut entries = Entries {
         giving_up: config.giving_up,
+        reporting: config.reporting,
         ..Entries::default()
     };
     for entry in config.resolve(labels) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::GivingUp;
+use crate::config::{GivingUp, Reporting};
 use crate::deadlines::{Deadlines, QUEUE_LIMIT};
 use crate::event::{Conclusion, JobEvent};
 use crate::ids::RunnerName;
@@ -129,6 +129,7 @@ pub fn new_job(event: &JobEvent) -> Job {
         queued_at: event.received_at,
         state: JobState::Queued,
         giving_up: GivingUp::default(),
+        reporting: Reporting::default(),
         telling: Telling::Nothing,
         messengers: 0,
         launches: 0,

@@ -3,8 +3,8 @@ use std::time::Duration;
 use dayfly_core::capacity::{FleetErrorKind, InstanceLifecycle, Placement, Pool, Tried};
 use dayfly_core::checkin::{GoodbyeReason, Stage};
 use dayfly_core::config::{
-    AllocationStrategy, Breaker, Fallback, GivingUp, MachineImage, Rebalance, RerunOnDemand, RerunPolicy, RerunWhat,
-    RunnerSpec, Volume, VolumeType,
+    AllocationStrategy, Breaker, Fallback, GivingUp, MachineImage, Rebalance, Reporting, RerunOnDemand, RerunPolicy,
+    RerunWhat, RunnerSpec, Volume, VolumeType,
 };
 use dayfly_core::costs::{Amounts, Tariff};
 use dayfly_core::event::Conclusion;
@@ -94,6 +94,7 @@ prop_compose! {
             head_sha: "f00d".to_owned(), labels, queued_at, state, launches,
             giving_up: GivingUp { messenger: launches > 3, cancel_run: launches < 3 }, telling: Telling::Due, messengers: launches,
             first_launch: launches / 2, runner, asked: launches, due_at, ended_at,
+            reporting: Reporting { check: launches > 3, comment: (launches < 3).then_some(MicroDollars(run)) },
             attribution: attribution(launches),
             ran_on: None, started_at: due_at, created_at: ended_at,
         }

@@ -145,6 +145,7 @@ pub fn now() -> Timestamp {
 pub fn job(id: u64, attempt: u32, due_at: Option<Timestamp>) -> Job {
     Job {
         giving_up: dayfly_core::config::GivingUp::default(),
+        reporting: dayfly_core::config::Reporting::default(),
         telling: dayfly_core::record::Telling::Nothing,
         messengers: 0,
         key: JobKey {

@@ -68,8 +68,8 @@ fn what_is_migrated_means_the_same() {
         let again = again.config.unwrap();
         assert_eq!(again.runners, meant.runners, "{name}: {written}");
         assert_eq!(
-            (again.actors, again.giving_up),
-            (meant.actors, meant.giving_up),
+            (again.actors, again.giving_up, again.reporting),
+            (meant.actors, meant.giving_up, meant.reporting),
             "{name}"
         );
         for passed in &meant.passed {

@@ -83,7 +83,8 @@ fn every_default_is_what_holds_without_the_key() {
             with("name", "a")
         );
         let read = read_file(".dayfly.yml", &text, Context::default()).config.unwrap();
-        assert_eq!(read.giving_up, crate::config::GivingUp::default(), "{text}");
+        let defaults = (crate::config::GivingUp::default(), crate::config::Reporting::default());
+        assert_eq!((read.giving_up, read.reporting), defaults, "{text}");
     }
 }
 
