@@ -7,9 +7,8 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::Args;
-use dayfly_core::money::MicroDollars;
 use dayfly_core::record::Job;
-use dayfly_core::story::{Known, Story, cost_of, runners_of};
+use dayfly_lifecycle::load_story;
 use dayfly_ports::Store as _;
 
 use crate::error::Error;
@@ -18,7 +17,7 @@ use crate::stack::Stack;
 use crate::stop::Stop;
 use crate::table::Table;
 use crate::words::now;
-use crate::{Ending, Place, aws, policy, screen};
+use crate::{Ending, Place, aws, screen};
 pub(crate) use which::Which;
 
 /// Tell the story of a job: when it reached which stage, on which instances, and what it cost.
@@ -26,8 +25,8 @@ pub(crate) use which::Which;
 /// It is kept for 90 days after the job's end. What is not known is left out. Times are in UTC, those of the
 /// agent by the instance's clock; amounts are of the instance with its disk and address.
 ///
-/// It needs the rights `cloudformation:DescribeStacks`, `ssm:GetParameter` on the stack policy, and on the
-/// table `dynamodb:Query` and `dynamodb:GetItem`.
+/// It needs the rights `cloudformation:DescribeStacks`, and on the table `dynamodb:Query` and
+/// `dynamodb:GetItem`.
 ///
 /// Exit status: 0, or 2 if it could not be read.
 #[derive(Clone, Debug, Args)]
@@ -58,12 +57,12 @@ pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Resul
     output.note(format_args!("looking for the stack `{}` …", arguments.place.stack))?;
     let stack = Stack::find(&aws, &arguments.place).await?;
     let table = Table::new(&aws, stack.output("TableName")?);
-    let rate = policy::in_force(&aws, &stack, output).await?.github_per_minute;
     let is_screen = arguments.watch && !arguments.json && std::io::stdout().is_terminal();
     let mut stop = Stop::on_ctrl_c();
     loop {
         let job = found(&table, arguments.job, &stack).await?;
-        let story = story(&table, &job, rate).await?;
+        let story = load_story(&table.records, &job, now()).await;
+        let story = story.map_err(|error| table.error(error))?;
         let clear = if is_screen { screen::CLEAR } else { "" };
         match (arguments.json, arguments.watch) {
             (true, false) => output.json(&story)?,
@@ -90,26 +89,4 @@ pub(crate) async fn found(table: &Table, which: Which, stack: &Stack) -> Result<
         job: which.to_string(),
         stack: stack.name.clone(),
     })
-}
-
-/// Its story as the table has it now.
-pub(crate) async fn story(table: &Table, job: &Job, rate: MicroDollars) -> Result<Story, Error> {
-    let (mut runners, mut costs) = (Vec::new(), Vec::new());
-    for name in runners_of(job) {
-        let stored = table.records.runner(&name).await;
-        let Some(runner) = stored.map_err(|error| table.error(error))?.map(|stored| stored.record) else {
-            continue;
-        };
-        if let Some(id) = cost_of(&runner) {
-            let cost = table.records.cost(&id).await.map_err(|error| table.error(error))?;
-            costs.extend(cost.map(|stored| stored.record));
-        }
-        runners.push(runner);
-    }
-    let known = Known {
-        job,
-        runners: &runners,
-        costs: &costs,
-    };
-    Ok(Story::of(known, rate, now()))
 }

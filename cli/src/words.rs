@@ -1,8 +1,9 @@
 //! What several commands say alike.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use dayfly_core::record::RunnerState;
+pub(crate) use dayfly_core::story::words::span;
 use dayfly_core::time::Timestamp;
 
 /// A runner's state.
@@ -25,16 +26,6 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// A span, to the second or the minute.
-pub(crate) fn span(span: Duration) -> String {
-    let seconds = span.as_secs();
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, seconds) => format!("{seconds}s"),
-        (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
-        (hours, minutes, _) => format!("{hours}h{minutes:02}m"),
-    }
-}
-
 /// A text of others', without what a terminal takes for an order.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
@@ -43,13 +34,6 @@ pub(crate) fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spans_are_told_to_what_matters() {
-        for (seconds, expected) in [(7, "7s"), (67, "1m07s"), (3725, "1h02m")] {
-            assert_eq!(span(Duration::from_secs(seconds)), expected);
-        }
-    }
 
     #[test]
     fn no_text_of_others_moves_the_cursor() {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use dayfly_core::capacity::Tried;
 use dayfly_core::costs::Amounts;
-use dayfly_core::event::Conclusion;
 use dayfly_core::money::MicroDollars;
 use dayfly_core::record::JobState;
+use dayfly_core::story::words::{against_github, bar, counted, exact, longest};
 use dayfly_core::story::{Attempt, Money, Reached, Story};
 use dayfly_core::time::Timestamp;
 
@@ -70,24 +70,9 @@ fn stands(state: &JobState) -> String {
         JobState::Queued => "it waits".to_owned(),
         JobState::Launching => "a runner is on its way".to_owned(),
         JobState::Running { runner } => format!("it runs on {}", plain(runner)),
-        JobState::Finished { conclusion } => format!("it is over: {}", concluded(*conclusion)),
+        JobState::Finished { conclusion } => format!("it is over: {}", conclusion.words()),
         JobState::Refused { reason } => format!("it was refused: {}", plain(reason)),
         JobState::Unlaunchable { reason } => format!("it was given up: {}", plain(reason)),
-    }
-}
-
-fn concluded(conclusion: Conclusion) -> &'static str {
-    match conclusion {
-        Conclusion::Success => "success",
-        Conclusion::Failure => "failure",
-        Conclusion::Skipped => "skipped",
-        Conclusion::Cancelled => "cancelled",
-        Conclusion::ActionRequired => "action required",
-        Conclusion::Neutral => "neutral",
-        Conclusion::TimedOut => "timed out",
-        Conclusion::Stale => "stale",
-        Conclusion::StartupFailure => "the run could not start",
-        Conclusion::Unknown => "nobody knows how",
     }
 }
 
@@ -96,14 +81,14 @@ fn timeline(stages: &[Reached], now: Timestamp, width: Option<u16>) -> String {
     let Some(first) = stages.first() else {
         return "no stage is known".to_owned();
     };
-    let longest = stages.iter().filter_map(|one| one.after).max().unwrap_or_default();
+    let longest = longest(stages);
     let rows = stages.iter().map(|one| {
         vec![
             one.at.utc_time(),
             one.stage.words().to_owned(),
             one.source.words().to_owned(),
             one.after.map(exact).unwrap_or_default(),
-            one.after.map(|after| bar(after, longest)).unwrap_or_default(),
+            one.after.map(|after| bar(after, longest, BAR)).unwrap_or_default(),
         ]
     });
     let heading = [
@@ -117,21 +102,6 @@ fn timeline(stages: &[Reached], now: Timestamp, width: Option<u16>) -> String {
     let lines = screen::table(&heading, rows, &[3], width);
     let in_all = stages.last().map_or(now, |last| last.at).since(first.at);
     format!("{lines}\nin all {}", span(in_all))
-}
-
-/// A span of a timeline, where tenths of a second matter below a minute.
-fn exact(after: Duration) -> String {
-    if after < Duration::from_mins(1) {
-        format!("{}.{}s", after.as_secs(), after.subsec_millis() / 100)
-    } else {
-        span(after)
-    }
-}
-
-/// As long as its share of the longest one.
-fn bar(after: Duration, longest: Duration) -> String {
-    let share = after.as_millis() * BAR as u128 / longest.as_millis().max(1);
-    "█".repeat(usize::try_from(share).unwrap_or(BAR).min(BAR))
 }
 
 fn runners(attempts: &[Attempt], width: Option<u16>) -> String {
@@ -205,12 +175,11 @@ fn money(story: &Story) -> String {
         total.in_cents()
     );
     let mut lines = vec![("cost", cost)];
-    let minutes = minutes.map(counted_minutes).unwrap_or_default();
     if let Some(saved) = saved {
         lines.push(("saved", format!("{} against on-demand capacity", saved.in_cents())));
     }
-    if let Some(on_github) = on_github {
-        lines.push(("", against_github(*total, *on_github, &minutes)));
+    if let (Some(on_github), Some(minutes)) = (on_github, minutes) {
+        lines.push(("", against_github(*total, *on_github, *minutes)));
     }
     if story.interruptions() > 0 {
         let times = match story.interruptions() {
@@ -219,7 +188,8 @@ fn money(story: &Story) -> String {
         };
         lines.push(("wasted", format!("{} by {times}", wasted.in_cents())));
     }
-    if let Some(charge) = github_charge {
+    if let (Some(charge), Some(minutes)) = (github_charge, minutes) {
+        let minutes = counted(*minutes, "minute");
         lines.push((
             "GitHub",
             format!("{} for {minutes} on a self-hosted runner", charge.in_cents()),
@@ -233,23 +203,6 @@ fn money(story: &Story) -> String {
         lines.push(("note", said.to_owned()));
     }
     told(&lines)
-}
-
-fn against_github(total: MicroDollars, on_github: MicroDollars, minutes: &str) -> String {
-    let (difference, word) = if on_github >= total {
-        (on_github.less(total), "less")
-    } else {
-        (total.less(on_github), "more")
-    };
-    let (difference, on_github) = (difference.in_cents(), on_github.in_cents());
-    format!("{difference} {word} than GitHub's own GPU runner takes for {minutes}, {on_github}")
-}
-
-fn counted_minutes(minutes: u64) -> String {
-    match minutes {
-        1 => "1 minute".to_owned(),
-        _ => format!("{minutes} minutes"),
-    }
 }
 
 fn links(story: &Story, region: &str) -> String {

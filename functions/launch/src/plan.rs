@@ -33,6 +33,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let entries = self.entries(job, &mut who, now).await?;
         job.giving_up = entries.giving_up;
         job.reporting = entries.reporting;
+        job.github_per_minute = policy.github_per_minute;
         if entries.specs.is_empty() {
             return if labels::must_be_ours(&job.labels) {
                 Err(no_such_label(job))

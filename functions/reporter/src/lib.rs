@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod caps;
+mod story;
 mod together;
 
 use dayfly_core::deadlines::Deadlines;
@@ -12,7 +13,7 @@ use dayfly_core::decide::notice::{self, Ask, Step, Trouble};
 use dayfly_core::decide::together as decide;
 use dayfly_core::event::{Event, NoticeDue};
 use dayfly_core::ids::{CheckRunId, RunKey};
-use dayfly_core::notice::{CheckRun, render};
+use dayfly_core::notice::{CheckRun, Logs, render};
 use dayfly_core::record::{BucketId, Change, Notice, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, draw};
@@ -53,6 +54,8 @@ pub struct Function<S, G, K, A> {
     pub stack: String,
     /// Where GitHub's pages are.
     pub web_url: String,
+    /// Where the functions' logs are.
+    pub logs: Logs,
     /// The stack's deadlines.
     pub deadlines: Deadlines,
 }
@@ -91,6 +94,17 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
             else {
                 return Ok(Outcome::Nothing);
             };
+            if before.key.is_story() {
+                return self
+                    .tell_story(
+                        Stored {
+                            record: before,
+                            version,
+                        },
+                        now,
+                    )
+                    .await;
+            }
             let check = render(&before, &self.web_url);
             let (held, ask) = match notice::step(&before, check.conclusion, now) {
                 Step::Nothing => return Ok(outcome),
@@ -115,7 +129,7 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
             let held = Stored::over(version, held);
             match self.ask(&held.record, ask, &check).await {
                 Ok(Told::Said(id)) => {
-                    self.said(&held, id, &check, now).await?;
+                    self.said(&held, id, &check, None, now).await?;
                     outcome = Outcome::Said;
                     may_write = false;
                 }
@@ -174,16 +188,22 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
         }
     }
 
-    /// Records that it was said. If something else is to be said by now, that is due at once.
+    /// Records that it was said, and when that is told `again` if nothing comes before. If something else is to
+    /// be said by now, that is due at once.
     async fn said(
         &self,
         held: &Stored<Notice>,
         id: CheckRunId,
         check: &CheckRun,
+        again: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<(), FlowError> {
         tracing::info!(job = %held.record.key, check = %id, title = check.title, "said it on the commit");
-        let mut next = Some((held.version, notice::said(&held.record, id, check.conclusion)));
+        let said = Notice {
+            due_at: again,
+            ..notice::said(&held.record, id, check.conclusion)
+        };
+        let mut next = Some((held.version, said));
         for _ in 0..MAX_CONFLICTS {
             let Some((version, said)) = next else {
                 return Ok(());

@@ -3,6 +3,7 @@
 #![recursion_limit = "256"]
 
 use dayfly_alerts::SnsTopic;
+use dayfly_core::notice::Logs;
 use dayfly_function::bus_event::Envelope;
 use dayfly_function::clock::{self, SystemClock};
 use dayfly_function::span;
@@ -20,13 +21,18 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::of_process();
     let aws = dayfly_aws::config()?;
     let github = environment.github()?;
+    let stack = environment.stack()?;
     let function = &Function {
         store: DynamoTable::new(&aws, environment.table()?),
         web_url: github.web_url(),
         github: GitHubApp::new(github, SsmParameters::new(&aws)),
         clock: SystemClock,
         alerts: SnsTopic::new(&aws, environment.alarms_topic()?),
-        stack: environment.stack()?,
+        logs: Logs {
+            region: aws.region().map(ToString::to_string).unwrap_or_default(),
+            stack: stack.clone(),
+        },
+        stack,
         deadlines: environment.deadlines()?,
     };
     run(service_fn(async |event: LambdaEvent<Envelope>| {

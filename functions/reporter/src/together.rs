@@ -103,7 +103,7 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
         let held = Stored::over(held.version, *next);
         match self.ask(&held.record, ask, &check).await {
             Ok(Told::Said(id)) => {
-                self.said(&held, id, &check, now).await?;
+                self.said(&held, id, &check, None, now).await?;
                 self.each(members, decide::told).await?;
             }
             Ok(Told::Found(found)) => {

@@ -4,7 +4,7 @@ use dayfly_core::decide::settle::{self, Concerned};
 use dayfly_core::event::{Event, JobEvent, LaunchDue};
 use dayfly_core::record::{Change, Ending, Record, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, announce, follow_up};
+use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, announce, follow_up, tell_stories};
 use dayfly_ports::{Bus, Fleet, GitHub, Store, StoreError};
 
 use crate::Function;
@@ -21,6 +21,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
             let Some(after) = settle::started(loaded.known(), event, now, &self.deadlines) else {
                 return Ok(());
             };
+            if let Some(job) = after.job.as_ref().filter(|job| job.ran_on.is_some()) {
+                tell_stories(&self.store, &[job], now).await?;
+            }
             let found = self.said_to_be_found(&after, event, now).await?;
             match loaded.write(&self.store, after.clone(), found.clone()).await {
                 Err(StoreError::Conflict) => continue,

@@ -175,6 +175,14 @@ impl Default for Reporting {
     }
 }
 
+impl Reporting {
+    /// Whether it is told anywhere.
+    #[must_use]
+    pub fn is_any(self) -> bool {
+        self.check || self.comment.is_some()
+    }
+}
+
 /// What a file is read for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Context<'a> {

@@ -19,6 +19,7 @@ pub mod registration;
 pub mod rerun;
 pub mod settle;
 pub mod settlement;
+pub mod story;
 pub mod sweep;
 pub mod together;
 pub mod turns;

@@ -47,6 +47,25 @@ pub enum Conclusion {
     Unknown,
 }
 
+impl Conclusion {
+    /// As a person reads it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Skipped => "skipped",
+            Self::Cancelled => "cancelled",
+            Self::ActionRequired => "action required",
+            Self::Neutral => "neutral",
+            Self::TimedOut => "timed out",
+            Self::Stale => "stale",
+            Self::StartupFailure => "startup failure",
+            Self::Unknown => "nobody knows how",
+        }
+    }
+}
+
 /// A workflow job, as its webhook told of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobEvent {

@@ -225,10 +225,28 @@ impl JobKey {
     pub fn is_of_all(self) -> bool {
         self.job == JobId(0)
     }
+
+    /// Stands for the story of a run attempt; GitHub will not count so far.
+    #[must_use]
+    pub fn story_of(attempt: RunAttempt) -> Self {
+        Self {
+            job: JobId(u64::MAX),
+            attempt,
+        }
+    }
+
+    /// Whether it stands for the story of a run attempt.
+    #[must_use]
+    pub fn is_story(self) -> bool {
+        self.job == JobId(u64::MAX)
+    }
 }
 
 impl fmt::Display for JobKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_story() {
+            return write!(f, "story/{}", self.attempt);
+        }
         write!(f, "{}/{}", self.job, self.attempt)
     }
 }

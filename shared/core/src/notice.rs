@@ -1,7 +1,9 @@
 //! What is said of a job on its commit: a notice as one of GitHub's check runs.
 
+mod logs;
 mod markdown;
 mod plain;
+pub mod story;
 mod together;
 mod words;
 
@@ -13,6 +15,7 @@ use crate::capacity::Tried;
 use crate::ids::{JobId, JobKey, RunAttempt, RunId};
 use crate::record::{Notice, Say};
 
+pub use logs::Logs;
 pub use plain::job_log;
 
 /// How a check run is concluded. Neither is a judgement on the commit: a success could stand in for
@@ -56,10 +59,13 @@ const MAX_TEXT: usize = 65_535;
 const MAX_LINE: usize = 200;
 
 /// What the check run of a job is called: `<job>/<attempt>` for the first, and `/2`, `/3` … behind it
-/// for those that took its place. That of all jobs of an attempt has `run-<run>` in place of the job.
+/// for those that took its place. That of all jobs of an attempt has `run-<run>` in place of the job, and that
+/// of their story `story-<run>`.
 #[must_use]
 pub fn external_id(run: RunId, key: JobKey, serial: u32) -> String {
-    let first = if key.is_of_all() {
+    let first = if key.is_story() {
+        format!("story-{run}/{}", key.attempt)
+    } else if key.is_of_all() {
         format!("run-{run}/{}", key.attempt)
     } else {
         key.to_string()
@@ -112,7 +118,7 @@ fn conclusion(say: &Say) -> Option<CheckConclusion> {
     match say {
         Say::Waiting { .. } | Say::Queued { .. } => None,
         Say::GivenUp { .. } => Some(CheckConclusion::Failure),
-        Say::Launched { .. } | Say::Interrupted { .. } | Say::Again { .. } | Say::Over { .. } => {
+        Say::Launched { .. } | Say::Interrupted { .. } | Say::Again { .. } | Say::Over { .. } | Say::Story { .. } => {
             Some(CheckConclusion::Neutral)
         }
         Say::Together { told } => together::concluded(told),
@@ -126,7 +132,9 @@ pub fn tried(say: &Say) -> &[Tried] {
         Say::Waiting { tried, .. } | Say::Launched { tried, .. } | Say::GivenUp { tried, .. } | Say::Over { tried } => {
             tried
         }
-        Say::Queued { .. } | Say::Interrupted { .. } | Say::Again { .. } | Say::Together { .. } => &[],
+        Say::Queued { .. } | Say::Interrupted { .. } | Say::Again { .. } | Say::Story { .. } | Say::Together { .. } => {
+            &[]
+        }
     }
 }
 

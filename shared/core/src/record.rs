@@ -7,6 +7,7 @@ use crate::deadlines::{KEEP_COSTS, KEEP_DELIVERY, KEEP_ENDED, KEEP_QUEUE, KEEP_S
 use crate::event::Conclusion;
 use crate::ids::{DeliveryId, InstallationId, InstanceId, JobKey, Repository, RunId, RunKey, RunnerName};
 use crate::labels::Label;
+use crate::money::MicroDollars;
 use crate::time::Timestamp;
 
 mod bucket;
@@ -26,7 +27,7 @@ pub use cost::{Attribution, Cost, CostId, Purpose};
 pub use fleet::{FleetCall, LaunchPlan, LaunchQueue, Rung, Waiting};
 pub use id::RecordId;
 pub use ledger::{Ledger, LedgerId, Purse, Threshold};
-pub use notice::{AfterInterruption, MessengerNews, Notice, Say, Told};
+pub use notice::{AfterInterruption, MessengerNews, Notice, OfPull, Say, Told};
 pub use patrol::{Patrol, Watched, WatchedRepository};
 pub use pools::{PoolFailure, PoolInterruption, PoolMemory};
 pub use prices::Prices;
@@ -99,6 +100,9 @@ pub struct Job {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// What GitHub charges for each of its minutes, as the stack policy said when it was launched for.
+    #[serde(default)]
+    pub github_per_minute: MicroDollars,
 }
 
 impl Job {

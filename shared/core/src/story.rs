@@ -4,6 +4,7 @@
 mod attempt;
 mod money;
 mod stages;
+pub mod words;
 
 use serde::Serialize;
 
@@ -157,4 +158,4 @@ fn main_of<'a>(job: &Job, runners: &[&'a Runner]) -> Option<&'a Runner> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

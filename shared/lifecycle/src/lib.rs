@@ -12,6 +12,7 @@ mod pools;
 mod reap;
 mod rerun;
 mod settlement;
+mod stories;
 mod turnstile;
 mod wake;
 mod who;
@@ -31,6 +32,7 @@ pub use rerun::settle_run;
 pub use settlement::{
     AT_ONCE_TRIES, SETTLED_AT_ONCE, load_ledgers, settle_costs, settle_soon, settle_stray, tell_caps,
 };
+pub use stories::{load_stories, load_story, tell_stories, tell_story_now};
 pub use turnstile::{call_to_turnstile, count_living, leave_turnstile, living, look_after_turnstile};
 pub use wake::{sleep_if_quiet, wake_up};
 pub use who::Who;

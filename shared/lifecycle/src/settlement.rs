@@ -14,7 +14,7 @@ use dayfly_core::time::Timestamp;
 use dayfly_ports::{Bus, Fleet, InstanceView, Store, StoreError};
 use futures_util::future::try_join_all;
 
-use crate::{FlowError, MAX_CONFLICTS};
+use crate::{FlowError, MAX_CONFLICTS, tell_stories};
 
 /// How many runners are settled in one transaction: each with its cost, and at most that many
 /// repositories with their ledgers, fit into DynamoDB's 100 items.
@@ -52,7 +52,17 @@ pub async fn settle_costs<S: Store, F: Fleet, B: Bus>(
         let answered = ask(fleet, &mut prices, &runner.record, now).await?;
         accounts.push(account(store, runner, answered).await?);
     }
+    tell_stories(store, &told_of(&accounts), now).await?;
     count((store, bus), accounts, tries, now, deadlines).await
+}
+
+/// The jobs of whose story it is part what these runners have cost: not of those that were only told why they are
+/// given up, which have a check run for that.
+fn told_of(accounts: &[Account]) -> Vec<&Job> {
+    let of_jobs = accounts
+        .iter()
+        .filter(|account| account.runner.record.message.is_none());
+    of_jobs.filter_map(|account| account.job.as_ref()).collect()
 }
 
 /// Has whoever may ask EC2 settle what a runner has cost, if nothing else is left of it. It is due anyway.

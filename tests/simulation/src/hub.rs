@@ -207,8 +207,10 @@ impl Hub {
         let job = check
             .job
             .and_then(|key| self.jobs.get(&key.job).filter(|job| job.attempt == key.attempt));
-        // That of many jobs names their run.
-        if job.is_none() && !id.starts_with("run-") {
+        // That of many jobs names their run, as their story does.
+        let of_run = ["run-", "story-"].iter().find_map(|kind| id.strip_prefix(kind));
+        let run = of_run.and_then(|rest| rest.split('/').next()?.parse().ok());
+        if job.is_none() && !run.is_some_and(|run| self.runs.contains_key(&RunId(run))) {
             return Some(format!("`{id}` is of no job"));
         }
         let same = |one: &&Check| one.repository == check.repository && one.said.external_id == *id;

@@ -15,7 +15,7 @@ use crate::hub::Job;
 use crate::plan::{Item, Outage, Trouble, clock};
 use crate::promises::{
     AT_REST, AWAKE, CONTROL, DUE, FEW_CALLS, GITHUB, JOB_OVER, LIFETIME, MINUTE, NOTHING, OFFLINE, RERUN, SERVED,
-    TWICE, VISIBLE,
+    STORY, TWICE, VISIBLE,
 };
 use crate::sim::{Happening, Sim};
 
@@ -270,6 +270,7 @@ impl Sim {
             self.broken(NOTHING, left.join(", "));
         }
         self.money_is_right();
+        self.stories_are_told();
         let tally = self.tally.borrow();
         let waking: Vec<_> = tally
             .at_rest
@@ -290,6 +291,41 @@ impl Sim {
         let mut tally = self.tally.borrow_mut();
         tally.histories = 1;
         tally.seconds = self.elapsed().as_secs();
+    }
+
+    /// Every job that ran on a runner of ours is told, at last with what it cost.
+    pub(crate) fn stories_are_told(&self) {
+        if self.promises.borrow().emptied_at.is_some() {
+            return;
+        }
+        let (table, hub) = (self.table.borrow(), self.hub.borrow());
+        let untold = hub.jobs.values().find(|job| {
+            let key = JobKey {
+                job: job.id,
+                attempt: job.attempt,
+            };
+            let ran = match table.peek(&RecordId::Job(key)) {
+                Some(Record::Job(job)) => job.ran_on.is_some() && job.reporting.check,
+                _ => false,
+            };
+            let story = format!("story-{}/{}", job.run, job.attempt);
+            let link = format!("/runs/{}/job/{})", job.run, job.id);
+            let told = hub.checks.values().any(|check| {
+                let said = &check.said;
+                said.external_id == story && said.summary.contains(&link) && !said.title.contains(" so far ")
+            });
+            ran && !told
+        });
+        let why = untold.map(|job| {
+            format!(
+                "job {} of run {} ran, and nobody was told what it cost",
+                job.id, job.run
+            )
+        });
+        drop((table, hub));
+        if let Some(why) = why {
+            self.broken(STORY, why);
+        }
     }
 
     pub(crate) fn every_job_ended(&self) {

@@ -269,6 +269,10 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
                 alerts: ports,
                 stack: "dayfly".to_owned(),
                 web_url: "https://github.com".to_owned(),
+                logs: dayfly_core::notice::Logs {
+                    region: "eu-west-1".to_owned(),
+                    stack: "dayfly".to_owned(),
+                },
                 deadlines,
             };
             done(Box::pin(function.handle(*event, now)).await)

@@ -560,6 +560,8 @@ pub const MESSAGE: &str = "a messenger's machine runs no step of any job";
 /// See [`LIFETIME`].
 pub const VISIBLE: &str = "3: a job that is given up is failed visibly";
 /// See [`LIFETIME`].
+pub const STORY: &str = "what a job went through and cost is told on its commit";
+/// See [`LIFETIME`].
 pub const ONE: &str = "4: never two live instances for one job";
 /// See [`LIFETIME`].
 pub const NEEDED: &str = "4: nothing is launched for a job that is known to be over";

@@ -145,7 +145,7 @@ impl Table {
         let of_run = self.records.range(key(JobId(0))..=key(JobId(u64::MAX)));
         let found: Vec<_> = of_run
             .filter_map(|(_, kept)| match &kept.record {
-                Record::Notice(notice) if notice.key.attempt == run.attempt => Some(Stored {
+                Record::Notice(notice) if notice.key.attempt == run.attempt && !notice.key.is_story() => Some(Stored {
                     record: Notice::clone(notice),
                     version: kept.version,
                 }),

@@ -110,8 +110,8 @@ pub struct Hub {
     pub redelivered: Vec<u64>,
     /// The check runs, as they stand.
     pub checks: BTreeMap<CheckRunId, CheckRun>,
-    /// When somebody asked to have one made or changed.
-    pub checks_asked: Vec<Timestamp>,
+    /// When somebody asked to have one made or changed, and by what external id.
+    pub checks_asked: Vec<(Timestamp, String)>,
     /// How GitHub refuses to make or change check runs, if it does.
     pub checks_refused: Option<ApiErrorKind>,
     /// The runs that were cancelled.
@@ -294,9 +294,9 @@ fn not_found(call: &'static str) -> ApiError {
 }
 
 impl World {
-    fn asked_for_check(&self) {
+    fn asked_for_check(&self, check: &CheckRun) {
         let now = self.cloud().time();
-        self.hub().checks_asked.push(now);
+        self.hub().checks_asked.push((now, check.external_id.clone()));
     }
 }
 
@@ -444,7 +444,7 @@ impl GitHub for World {
     }
     async fn create_check(&self, _: &Scope, check: &CheckRun) -> Result<CheckRunId, ApiError> {
         let result = self.call("create_check").await;
-        self.asked_for_check();
+        self.asked_for_check(check);
         self.hub().may_check("create_check")?;
         // One that errored may have been made all the same.
         let id = self.hub().make_check(check);
@@ -454,7 +454,7 @@ impl GitHub for World {
 
     async fn update_check(&self, _: &Scope, id: CheckRunId, check: &CheckRun) -> Result<(), ApiError> {
         self.call("update_check").await.map_err(down("update_check"))?;
-        self.asked_for_check();
+        self.asked_for_check(check);
         self.hub().may_check("update_check")?;
         self.hub().change_check(id, check)
     }

@@ -192,10 +192,14 @@ impl Store for World {
         let mut table = self.table();
         table.used.query(std::iter::empty());
         let there = table.records.values().filter_map(|stored| match &stored.record {
-            Record::Notice(notice) if notice.run == run.run && notice.key.attempt == run.attempt => Some(Stored {
-                record: Notice::clone(notice),
-                version: stored.version,
-            }),
+            Record::Notice(notice)
+                if notice.run == run.run && notice.key.attempt == run.attempt && !notice.key.is_story() =>
+            {
+                Some(Stored {
+                    record: Notice::clone(notice),
+                    version: stored.version,
+                })
+            }
             _ => None,
         });
         Ok(there.take(limit).collect())

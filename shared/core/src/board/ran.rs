@@ -113,7 +113,7 @@ fn outcome(outcome: Outcome) -> (&'static str, &'static str) {
                 | Conclusion::Stale
                 | Conclusion::Unknown => "calm",
             };
-            (colour, words::conclusion(conclusion))
+            (colour, conclusion.words())
         }
         Outcome::Ran => ("calm", "ended"),
         Outcome::Interrupted => ("warned", "interrupted"),

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::event::Conclusion;
 use crate::money::MicroDollars;
 use crate::record::RunnerState;
 
@@ -53,22 +52,6 @@ pub(super) fn state(state: RunnerState) -> &'static str {
         RunnerState::Done => "ends",
         RunnerState::Lost => "lost",
         RunnerState::Gone => "gone",
-    }
-}
-
-/// How a job ended.
-pub(super) fn conclusion(conclusion: Conclusion) -> &'static str {
-    match conclusion {
-        Conclusion::Success => "success",
-        Conclusion::Failure => "failure",
-        Conclusion::Skipped => "skipped",
-        Conclusion::Cancelled => "cancelled",
-        Conclusion::ActionRequired => "action required",
-        Conclusion::Neutral => "neutral",
-        Conclusion::TimedOut => "timed out",
-        Conclusion::Stale => "stale",
-        Conclusion::StartupFailure => "startup failure",
-        Conclusion::Unknown => "ended",
     }
 }
 

@@ -7,6 +7,7 @@ use crate::deadlines::{Deadlines, QUEUE_LIMIT};
 use crate::event::{Conclusion, JobEvent};
 use crate::ids::RunnerName;
 use crate::lifecycle::RunnerStep;
+use crate::money::MicroDollars;
 use crate::record::{Attribution, Ending, Job, JobState, LaunchPlan, Runner, RunnerState, Telling, Turn};
 use crate::time::Timestamp;
 
@@ -138,6 +139,7 @@ pub fn new_job(event: &JobEvent) -> Job {
         asked: 0,
         due_at: None,
         ran_on: None,
+        github_per_minute: MicroDollars::default(),
         started_at: None,
         ended_at: None,
     }

@@ -38,7 +38,7 @@ pub fn has_its_own(notice: &Notice) -> bool {
 /// Whether a notice is one of those that are told together.
 #[must_use]
 pub fn is_member(notice: &Notice) -> bool {
-    !notice.key.is_of_all() && !has_its_own(notice)
+    !notice.key.is_of_all() && !notice.key.is_story() && !has_its_own(notice)
 }
 
 /// On what terms a write of content is wanted that says this.
@@ -58,7 +58,8 @@ fn is_urgent(say: &Say) -> bool {
         | Say::Launched { .. }
         | Say::Interrupted { .. }
         | Say::Again { .. }
-        | Say::Over { .. } => false,
+        | Say::Over { .. }
+        | Say::Story { .. } => false,
     }
 }
 

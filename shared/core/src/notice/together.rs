@@ -28,7 +28,7 @@ fn in_order(told: &[Told]) -> Vec<&Told> {
         Say::GivenUp { .. } => 0,
         Say::Interrupted { .. } => 1,
         Say::Waiting { .. } | Say::Queued { .. } => 2,
-        Say::Launched { .. } | Say::Again { .. } | Say::Over { .. } | Say::Together { .. } => 3,
+        Say::Launched { .. } | Say::Again { .. } | Say::Over { .. } | Say::Story { .. } | Say::Together { .. } => 3,
     });
     ordered
 }

@@ -78,6 +78,13 @@ pub(super) fn of(notice: &Notice, web: &str) -> Words {
             next: "Nothing is tried for it any more.".to_owned(),
             to_do: "Nothing. *Re-run jobs* in the run asks for an instance anew.".to_owned(),
         },
+        // Its own check run has more than words: see `notice::story`.
+        Say::Story { jobs, .. } => Words {
+            title: format!("What {} jobs went through, and what they cost", jobs.len()),
+            happened: "They ran.".to_owned(),
+            next: NOTHING_TO_DO.to_owned(),
+            to_do: NOTHING_TO_DO.to_owned(),
+        },
         Say::Together { told } => Words {
             title: together::title(told, notice, web),
             happened: "Several jobs of this run are told of below.".to_owned(),

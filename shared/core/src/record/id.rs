@@ -121,6 +121,7 @@ impl RecordId {
         match self {
             Self::Delivery(_) => "DELIVERY".to_owned(),
             Self::Job(key) => format!("ATTEMPT#{}", key.attempt),
+            Self::Notice(_, key) if key.is_story() => format!("ATTEMPT#{}#STORY", key.attempt),
             Self::Notice(_, key) => format!("{}{}", Self::notices_in(key.attempt), key.job),
             Self::Runner(_) => "RUNNER".to_owned(),
             Self::FleetCall(_) => "FLEET".to_owned(),

@@ -69,11 +69,31 @@ pub enum Say {
         /// What was tried.
         tried: Vec<Tried>,
     },
+    /// What the jobs of a run attempt went through, and what they cost.
+    Story {
+        /// Which, in the order in which they began.
+        jobs: Vec<JobId>,
+        /// The pull request that they run for.
+        pull: OfPull,
+    },
     /// All jobs of a run attempt that have no check run of their own.
     Together {
         /// What there is to say, and of which.
         told: Vec<Told>,
     },
+}
+
+/// The pull request that a run is for, as far as GitHub was asked for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OfPull {
+    /// It was not.
+    #[default]
+    NotAsked,
+    /// There is none.
+    None,
+    /// This one.
+    Pull(u64),
 }
 
 /// What is said of several jobs at once.
@@ -127,7 +147,7 @@ pub enum AfterInterruption {
 /// The check run of a job: what it is to say, and how far that has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
-    /// The job, or all of its attempt.
+    /// The job, or all of its attempt, or their story.
     pub key: JobKey,
     /// Its run.
     pub run: RunId,

@@ -1,5 +1,7 @@
 //! What a job cost, and what it would have cost elsewhere.
 
+use std::iter::Sum;
+use std::ops::Add as _;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -84,5 +86,35 @@ impl Money {
                 .map(|minutes| github_per_minute.times(minutes))
                 .filter(|charge| *charge > MicroDollars::default()),
         }
+    }
+}
+
+/// Of several jobs. What is not known of all of them is the sum of those of which it is.
+impl Sum for Money {
+    fn sum<I: Iterator<Item = Self>>(jobs: I) -> Self {
+        let none = Self {
+            is_final: true,
+            ..Self::default()
+        };
+        jobs.fold(none, |one, other| Self {
+            total: one.total + other.total,
+            amounts: [one.amounts, other.amounts].into_iter().sum(),
+            is_final: one.is_final && other.is_final,
+            unknown: one.unknown + other.unknown,
+            shipped_prices: one.shipped_prices || other.shipped_prices,
+            saved: both(one.saved, other.saved, MicroDollars::add),
+            wasted: one.wasted + other.wasted,
+            minutes: both(one.minutes, other.minutes, u64::saturating_add),
+            on_github: both(one.on_github, other.on_github, MicroDollars::add),
+            github_charge: both(one.github_charge, other.github_charge, MicroDollars::add),
+        })
+    }
+}
+
+/// What is known of both, or of one of them.
+fn both<T>(one: Option<T>, other: Option<T>, add: fn(T, T) -> T) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(add(one, other)),
+        (one, other) => one.or(other),
     }
 }

@@ -12,7 +12,7 @@ use crate::prices::{Price, PriceSource};
 use crate::record::{Ending, Message, Purpose, Reservation, RunnerState};
 
 /// So many seconds after the webhook was taken in.
-fn at(seconds: u64) -> Timestamp {
+pub(crate) fn at(seconds: u64) -> Timestamp {
     now().after(Duration::from_secs(seconds))
 }
 
@@ -32,7 +32,7 @@ fn reserved() -> Reservation {
 
 /// A job that ran on spot from second 90 to second 690, its record and its runner's, before it is settled.
 /// It costs $0.36 an hour, and $1.00 on demand.
-fn ran() -> (Job, Runner) {
+pub(crate) fn ran() -> (Job, Runner) {
     let (mut job, mut runner) = claimed(11);
     job.created_at = Some(Timestamp::from_millis(now().millis() - 1_500));
     job.state = JobState::Finished {
@@ -65,13 +65,13 @@ fn ran() -> (Job, Runner) {
     (job, runner)
 }
 
-fn settled(job: &Job, mut runner: Runner) -> (Runner, Cost) {
+pub(crate) fn settled(job: &Job, mut runner: Runner) -> (Runner, Cost) {
     let cost = settlement::cost(&runner, Some(job), &Answered::default(), at(800)).unwrap();
     runner.reserved = None;
     (runner, cost)
 }
 
-fn tell(job: &Job, runners: &[Runner], costs: &[Cost], seconds: u64) -> Story {
+pub(crate) fn tell(job: &Job, runners: &[Runner], costs: &[Cost], seconds: u64) -> Story {
     Story::of(Known { job, runners, costs }, MicroDollars(2_000), at(seconds))
 }
 

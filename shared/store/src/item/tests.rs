@@ -22,8 +22,8 @@ use dayfly_core::policy::{Limit, Limits};
 use dayfly_core::prices::{self, Price, PriceSource};
 use dayfly_core::record::{
     AfterInterruption, Attribution, BucketId, Cost, Ending, JobState, LaunchPlan, Launched, Ledger, Line, Message,
-    MessengerNews, PoolFailure, PoolInterruption, Prices, Purpose, Purse, RecordId, Rerun, Reservation, RunEnd, Rung,
-    RunnerState, Say, Telling, Threshold, Told, Turn, Waiter, WatchedRepository,
+    MessengerNews, OfPull, PoolFailure, PoolInterruption, Prices, Purpose, Purse, RecordId, Rerun, Reservation, RunEnd,
+    Rung, RunnerState, Say, Telling, Threshold, Told, Turn, Waiter, WatchedRepository,
 };
 use dayfly_core::time::Timestamp;
 use proptest::collection::{btree_map, vec};
@@ -96,7 +96,7 @@ prop_compose! {
             first_launch: launches / 2, runner, asked: launches, due_at, ended_at,
             reporting: Reporting { check: launches > 3, comment: (launches < 3).then_some(MicroDollars(run)) },
             attribution: attribution(launches),
-            ran_on: None, started_at: due_at, created_at: ended_at,
+            ran_on: None, started_at: due_at, created_at: ended_at, github_per_minute: MicroDollars(run),
         }
     }
 }
@@ -373,6 +373,10 @@ fn say() -> impl Strategy<Value = Say> {
             lifecycle
         }),
         tried().prop_map(|tried| Say::Over { tried }),
+        (vec(any::<u64>(), 0..3), option::of(any::<u64>())).prop_map(|(jobs, pull)| Say::Story {
+            jobs: jobs.into_iter().map(JobId).collect(),
+            pull: pull.map_or(OfPull::NotAsked, OfPull::Pull),
+        }),
         (tried(), vec((any::<u64>(), ".*"), 0..3)).prop_map(|(tried, jobs)| Say::Together {
             told: Vec::from([Told {
                 say: Say::Over { tried },

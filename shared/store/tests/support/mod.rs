@@ -170,5 +170,6 @@ pub fn job(id: u64, attempt: u32, due_at: Option<Timestamp>) -> Job {
         ran_on: None,
         started_at: None,
         ended_at: None,
+        github_per_minute: dayfly_core::money::MicroDollars::default(),
     }
 }

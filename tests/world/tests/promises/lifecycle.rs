@@ -245,7 +245,7 @@ fn an_instance_that_ec2_takes_in_its_first_hour_is_left_to_it_and_its_job_does_n
         "EC2 has not taken it yet"
     );
     power_off(&stage, &instance);
-    stage.minutes(2);
+    stage.minutes(3);
     assert_eq!(stage.left(), Vec::<String>::new());
 }
 
@@ -286,7 +286,7 @@ fn several_interrupted_jobs_are_run_again_with_one_call() {
     for _ in 0..3 {
         stage.make(Call::Settle(stage.run_completed()));
     }
-    stage.minutes(5);
+    stage.minutes(6);
     assert_eq!(stage.world.hub().reruns, [(RUN, None)]);
     assert_eq!(stage.left(), Vec::<String>::new());
 }

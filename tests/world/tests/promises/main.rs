@@ -18,5 +18,6 @@ mod metrics;
 mod rest;
 mod said;
 mod stage;
+mod stories;
 mod together;
 mod turns;

@@ -184,6 +184,10 @@ impl Stage {
             alerts: self.world.clone(),
             stack: "dayfly".to_owned(),
             web_url: "https://github.com".to_owned(),
+            logs: dayfly_core::notice::Logs {
+                region: "eu-west-1".to_owned(),
+                stack: "dayfly".to_owned(),
+            },
             deadlines: Self::deadlines(),
         }
     }

@@ -1,0 +1,87 @@
+//! What the jobs of a run attempt went through and what they cost, told by one check run.
+
+use dayfly_core::decide::notice::{self, Ask, Step};
+use dayfly_core::decide::{story as decide, together};
+use dayfly_core::ids::JobKey;
+use dayfly_core::notice::CheckConclusion;
+use dayfly_core::notice::story::{Place, render};
+use dayfly_core::record::{Change, Job, Notice, Say, Stored};
+use dayfly_core::story::Story;
+use dayfly_core::time::Timestamp;
+use dayfly_lifecycle::{FlowError, load_stories};
+use dayfly_ports::{Alerts, Clock, GitHub, Store};
+
+use crate::{Function, Outcome, Told};
+
+/// How often one call goes on after it looked for a check run.
+const ROUNDS: usize = 3;
+
+impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
+    /// Tells the story of a run attempt as it stands.
+    pub(crate) async fn tell_story(&self, due: Stored<Notice>, now: Timestamp) -> Result<Outcome, FlowError> {
+        let mut next = Some(due);
+        for _ in 0..ROUNDS {
+            let Some(Stored {
+                record: before,
+                version,
+            }) = next
+            else {
+                return Ok(Outcome::Nothing);
+            };
+            let Step::Ask(held, ask) = notice::step(&before, Some(CheckConclusion::Neutral), now) else {
+                return Ok(Outcome::Nothing);
+            };
+            let (jobs, stories): (Vec<Job>, Vec<Story>) = self.stories(&before, now).await?.into_iter().unzip();
+            let again = decide::look_again(&stories, now);
+            let is_wanted = jobs.iter().any(|job| job.reporting.check);
+            if !is_wanted {
+                let told = Notice {
+                    due_at: again,
+                    ..together::let_go(&before)
+                };
+                self.record(Change::update(version, told)).await?;
+                return Ok(Outcome::Nothing);
+            }
+            if ask != Ask::Find
+                && let Err(wait) = self.draw(&before, now).await?
+            {
+                let later = together::put_off(&before, wait, now);
+                self.record(Change::update(version, later)).await?;
+                return Ok(Outcome::Postponed);
+            }
+            // Whatever is new by now is told again.
+            if !self.record(Change::update(version, (*held).clone())).await? {
+                return Ok(Outcome::Nothing);
+            }
+            let place = Place {
+                web: &self.web_url,
+                logs: &self.logs,
+            };
+            let check = render(&held, &stories, place, now);
+            let held = Stored::over(version, *held);
+            match self.ask(&held.record, ask, &check).await {
+                Ok(Told::Said(id)) => {
+                    self.said(&held, id, &check, again, now).await?;
+                    return Ok(Outcome::Said);
+                }
+                Ok(Told::Found(found)) => {
+                    let found = found.map(|view| (view.id, view.concluded));
+                    let then = notice::found(&held.record, found, now);
+                    self.record(Change::update(held.version, then)).await?;
+                    next = self.store.notice(before.run, before.key).await?;
+                }
+                Err(error) => return self.failed(&before, &held, &error, now).await,
+            }
+        }
+        Ok(Outcome::Postponed)
+    }
+
+    async fn stories(&self, notice: &Notice, now: Timestamp) -> Result<Vec<(Job, Story)>, FlowError> {
+        let Say::Story { jobs, .. } = &notice.say else {
+            return Ok(Vec::new());
+        };
+        let attempt = notice.key.attempt;
+        let keys: Vec<JobKey> = jobs.iter().map(|job| JobKey { job: *job, attempt }).collect();
+        Ok(load_stories(&self.store, &keys, now).await?)
+    }
+}

@@ -1,0 +1,150 @@
+//! When the story of a run attempt's jobs is told: what they went through, and what they cost.
+//!
+//! One check run tells it, and is changed as it goes on: soon after a job begins, after it ended, and after
+//! it was settled what its instance cost; in between, should it take long, at spans that grow. So a run
+//! attempt takes a handful of GitHub's writes, however many jobs it has and however long they run.
+
+use std::time::Duration;
+
+use crate::ids::JobKey;
+use crate::record::{Job, Notice, OfPull, RunnerState, Say};
+use crate::story::Story;
+use crate::time::Timestamp;
+
+/// How long it takes until something new is told: those that happen together are told together.
+pub const GATHER: Duration = Duration::from_secs(15);
+
+/// After what time of running the cost so far is told again for the first time; then after as long again
+/// as it has taken by then.
+const LOOK_AGAIN: Duration = Duration::from_mins(10);
+
+/// The notice by which something new about these jobs of one run attempt will be told by `soon`. Nothing if it
+/// is told by then anyway, or there is none among them.
+#[must_use]
+pub fn due(known: Option<&Notice>, jobs: &[&Job], soon: Timestamp, now: Timestamp) -> Option<Notice> {
+    let first = jobs.first()?;
+    let (mut of, pull) = match known.map(|known| &known.say) {
+        Some(Say::Story { jobs, pull }) => (jobs.clone(), *pull),
+        _ => (Vec::new(), OfPull::NotAsked),
+    };
+    let before = of.len();
+    for job in jobs {
+        if !of.contains(&job.key.job) {
+            of.push(job.key.job);
+        }
+    }
+    let told_soon =
+        |known: &Notice| known.held_until.is_none() && known.due_at.is_some_and(|at| at <= soon) && of.len() == before;
+    if known.is_some_and(told_soon) {
+        return None;
+    }
+    let next = Notice::of(known.cloned(), first, Say::Story { jobs: of, pull }, now);
+    let due_at = known
+        .and_then(|known| known.due_at)
+        .map_or(soon, |due_at| due_at.min(soon));
+    Some(Notice {
+        key: JobKey::story_of(first.key.attempt),
+        job_name: String::new(),
+        due_at: next.held_until.max(Some(due_at)),
+        ..next
+    })
+}
+
+/// When the story is told again though nothing new is heard: while something of it lives and costs.
+#[must_use]
+pub fn look_again(stories: &[Story], now: Timestamp) -> Option<Timestamp> {
+    let lives = |story: &Story| story.attempts.iter().any(|attempt| attempt.state != RunnerState::Gone);
+    let began = stories
+        .iter()
+        .filter_map(|story| story.stages.first())
+        .map(|first| first.at);
+    let began = began.min()?;
+    stories
+        .iter()
+        .any(lives)
+        .then(|| now.after(now.since(began).max(LOOK_AGAIN)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::fixtures::{claimed, now};
+    use crate::decide::notice::{Step, step};
+    use crate::notice::CheckConclusion;
+    use crate::story::tests::{ran, settled, tell};
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn of(jobs: &[&Job]) -> Notice {
+        due(None, jobs, now().after(GATHER), now()).unwrap()
+    }
+
+    fn later(known: &Notice, jobs: &[&Job], now: Timestamp) -> Option<Notice> {
+        due(Some(known), jobs, now.after(GATHER), now)
+    }
+
+    fn told(notice: &Notice) -> Vec<u64> {
+        match &notice.say {
+            Say::Story { jobs, .. } => jobs.iter().map(|job| job.0).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_happens_together_is_told_together_a_little_later() {
+        let (one, other) = (claimed(11).0, claimed(12).0);
+        let first = of(&[&one]);
+        assert_eq!(first.due_at, Some(now().after(GATHER)));
+        assert!(first.key.is_story() && first.job_name.is_empty());
+        let soon = now().after(GATHER / 2);
+        assert_eq!(later(&first, &[&one], soon), None, "it is told soon anyway");
+        let both = later(&first, &[&other, &one], soon).unwrap();
+        assert_eq!(
+            (told(&both), both.due_at),
+            (vec![11, 12], first.due_at),
+            "and not later"
+        );
+        assert_eq!(later(&both, &[], soon), None);
+    }
+
+    #[test]
+    fn what_is_new_while_somebody_tells_is_told_after_that() {
+        let job = claimed(11).0;
+        let at = now().after(MINUTE);
+        let Step::Ask(held, _) = step(&of(&[&job]), Some(CheckConclusion::Neutral), at) else {
+            panic!("it should be due")
+        };
+        let next = later(&held, &[&job], at).unwrap();
+        assert_eq!((next.held_until, next.due_at), (held.held_until, held.held_until));
+    }
+
+    #[test]
+    fn what_is_to_be_told_again_much_later_is_told_as_soon_as_there_is_news() {
+        let job = claimed(11).0;
+        let again = Notice {
+            due_at: Some(now().after(40 * MINUTE)),
+            ..of(&[&job])
+        };
+        let next = later(&again, &[&job], now()).unwrap();
+        assert_eq!(next.due_at, Some(now().after(GATHER)));
+    }
+
+    #[test]
+    fn the_cost_so_far_is_told_at_growing_spans_until_nothing_is_left() {
+        let (job, runner) = ran();
+        let live = crate::record::Runner {
+            state: RunnerState::Busy,
+            ended_at: None,
+            ..runner.clone()
+        };
+        let stories = [tell(&job, &[live], &[], 60)];
+        let began = stories[0].stages[0].at;
+        for (minutes, next) in [(1, 11), (11, 22), (60, 120)] {
+            let again = look_again(&stories, began.after(minutes * MINUTE));
+            assert_eq!(again, Some(began.after(next * MINUTE)), "{minutes}");
+        }
+        let (gone, cost) = settled(&job, runner);
+        assert_eq!(look_again(&[tell(&job, &[gone], &[cost], 900)], now()), None);
+        assert_eq!(look_again(&[], now()), None);
+    }
+}

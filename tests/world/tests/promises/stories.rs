@@ -1,0 +1,177 @@
+//! What a run's jobs went through and cost is told on its commit: by one check run, which says at last what was
+//! settled, whoever dies meanwhile.
+
+use std::time::Duration;
+
+use dayfly_core::event::{Conclusion, Event, NoticeDue};
+use dayfly_core::ids::{InstanceId, JobKey, RunAttempt};
+use dayfly_core::notice::{CheckConclusion, CheckRun};
+use dayfly_core::time::Timestamp;
+use dayfly_ports::ApiErrorKind;
+
+use crate::stage::{Call, RUN, Stage};
+
+impl Stage {
+    /// The check runs that tell a story.
+    fn stories(&self) -> Vec<CheckRun> {
+        let hub = self.world.hub();
+        let told = hub.checks.values();
+        let stories = told.filter(|check| check.external_id.starts_with("story-"));
+        stories.cloned().collect()
+    }
+
+    /// The one that there is.
+    fn story(&self) -> CheckRun {
+        let stories = self.stories();
+        assert_eq!(stories.len(), 1, "{stories:#?}");
+        stories.into_iter().next().unwrap()
+    }
+
+    /// When somebody asked for one to be made or changed.
+    fn told_at(&self) -> Vec<Timestamp> {
+        let hub = self.world.hub();
+        let of_stories = hub.checks_asked.iter().filter(|(_, id)| id.starts_with("story-"));
+        of_stories.map(|(at, _)| *at).collect()
+    }
+
+    /// A job that runs.
+    fn at_it(&self) -> InstanceId {
+        self.queue(11);
+        let instance = self.instance();
+        let runner = self.boot(&instance);
+        self.start(runner, 11);
+        instance
+    }
+
+    fn work(&self, instance: &InstanceId, minutes: u32) {
+        for _ in 0..minutes {
+            self.heartbeat(instance, "running");
+            self.minute();
+        }
+    }
+
+    fn telling(&self) -> Call {
+        let key = JobKey::story_of(RunAttempt(1));
+        Call::Report(Event::NoticeDue(NoticeDue { run: RUN, key }))
+    }
+}
+
+#[test]
+fn a_job_is_told_with_its_cost_so_far_and_at_last_with_what_it_cost() {
+    let stage = Stage::new();
+    let instance = stage.at_it();
+    assert_eq!(
+        stage.stories(),
+        [],
+        "nothing is told while it may yet change in a moment"
+    );
+    stage.work(&instance, 2);
+    let so_far = stage.story();
+    assert_eq!(so_far.conclusion, Some(CheckConclusion::Neutral), "it stops nobody");
+    assert!(so_far.title.contains(" so far for 1 job, "), "{}", so_far.title);
+    let text = so_far.text.unwrap();
+    assert!(text.contains("| job started | webhook |"), "{text}");
+    assert!(
+        text.contains(&format!("[{instance}](<https://eu-west-1.console.aws")),
+        "{text}"
+    );
+
+    stage.complete(11, Conclusion::Success);
+    stage.minutes(5);
+    let last = stage.story();
+    assert!(last.title.contains(" for 1 job, 2 minutes: "), "{}", last.title);
+    let cost = stage.world.run(async {
+        let month = dayfly_core::month::Month::of(stage.now());
+        dayfly_ports::Store::costs(&stage.world, month).await.unwrap()
+    });
+    let total = cost[0].total().in_cents();
+    assert!(last.title.starts_with(&total), "{total}: {}", last.title);
+    assert!(last.text.unwrap().contains("| gone | dayfly |"));
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_long_job_takes_few_of_githubs_writes() {
+    let stage = Stage::new();
+    let instance = stage.at_it();
+    stage.work(&instance, 180);
+    let told = stage.told_at();
+    assert!((4..=6).contains(&told.len()), "{told:?}");
+    let longest = told.windows(2).map(|two| two[1].since(two[0])).max().unwrap();
+    assert!(longest <= Duration::from_mins(100), "{told:?}");
+}
+
+#[test]
+fn a_matrix_is_told_by_one_check_run() {
+    let stage = Stage::new();
+    for job in 11..=30 {
+        stage.queue(job);
+    }
+    for (instance, job) in stage.instances().into_iter().zip(11..) {
+        let runner = stage.boot(&instance);
+        stage.start(runner, job);
+    }
+    stage.minute();
+    for job in 11..=30 {
+        stage.complete(job, Conclusion::Success);
+    }
+    stage.minutes(6);
+    let story = stage.story();
+    assert!(story.title.contains(" for 20 jobs, "), "{}", story.title);
+    assert!(!story.title.contains("so far"), "{}", story.title);
+    assert!(stage.told_at().len() <= 4, "{:?}", stage.told_at());
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_story_is_told_by_one_check_run_though_the_reporter_dies() {
+    for fatal in 0..30 {
+        let stage = Stage::new();
+        let instance = stage.at_it();
+        stage.wait(Duration::from_secs(20));
+        if !stage.make_and_die(stage.telling(), fatal) {
+            assert!(fatal > 5, "the reporter made no call of its own");
+            return;
+        }
+        stage.work(&instance, 3);
+        let _ = stage.story();
+        stage.complete(11, Conclusion::Success);
+        stage.minutes(6);
+        assert!(!stage.story().title.contains("so far"), "before call {fatal}");
+        assert_eq!(stage.left(), Vec::<String>::new(), "after a death before call {fatal}");
+    }
+    panic!("the reporter never came to its end");
+}
+
+#[test]
+fn what_a_job_cost_is_told_though_whoever_settled_it_died() {
+    for fatal in 0..60 {
+        let stage = Stage::new();
+        let instance = stage.at_it();
+        stage.work(&instance, 2);
+        let over = stage.completed(11, Conclusion::Success);
+        if !stage.make_and_die(Call::Settle(over.clone()), fatal) {
+            assert!(fatal > 5, "settle made no call of its own");
+            return;
+        }
+        stage.make(Call::Settle(over));
+        stage.deliver();
+        stage.minutes(7);
+        let story = stage.story();
+        assert!(!story.title.contains("so far"), "before call {fatal}: {}", story.title);
+        assert_eq!(stage.left(), Vec::<String>::new(), "after a death before call {fatal}");
+    }
+    panic!("settle never came to its end");
+}
+
+#[test]
+fn an_app_that_may_not_make_check_runs_runs_its_jobs_and_nothing_stays_awake() {
+    let stage = Stage::new();
+    stage.world.hub().checks_refused = Some(ApiErrorKind::Forbidden);
+    let instance = stage.at_it();
+    stage.work(&instance, 2);
+    stage.complete(11, Conclusion::Success);
+    stage.minutes(5);
+    assert_eq!(stage.stories(), []);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
