@@ -97,6 +97,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             | Event::JobCompleted(_)
             | Event::RunCompleted(_)
             | Event::NoticeDue(_)
+            | Event::CommentDue(_)
             | Event::CapDue(_)
             | Event::CostDue(_) => Outcome::Nothing("the event is for another function"),
         };

@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod caps;
+mod comment;
 mod story;
 mod together;
 
@@ -68,6 +69,7 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
     pub async fn handle(&self, event: Event, now: Timestamp) -> Result<Outcome, FlowError> {
         let outcome = match event {
             Event::NoticeDue(due) => self.say(due, now).await?,
+            Event::CommentDue(due) => self.say_comment(&due.repository, due.pull, now).await?,
             Event::CapDue(due) => self.tell_cap(due).await?,
             Event::JobQueued(_)
             | Event::JobInProgress(_)

@@ -40,9 +40,12 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
             Event::JobCompleted(job) => self.completed(&job, now).await,
             Event::RunCompleted(run) => self.run_completed(&run, now).await,
             Event::CostDue(due) => self.count(&due, now).await,
-            Event::JobQueued(_) | Event::LaunchDue(_) | Event::QueueDue(_) | Event::NoticeDue(_) | Event::CapDue(_) => {
-                Ok(())
-            }
+            Event::JobQueued(_)
+            | Event::LaunchDue(_)
+            | Event::QueueDue(_)
+            | Event::NoticeDue(_)
+            | Event::CommentDue(_)
+            | Event::CapDue(_) => Ok(()),
         }
     }
 

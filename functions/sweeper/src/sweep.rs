@@ -2,8 +2,8 @@
 
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::sweep::{self, JobLook, Look};
-use dayfly_core::decide::{caps, notice};
-use dayfly_core::event::{CapDue, Event, LaunchDue, NoticeDue, QueueDue};
+use dayfly_core::decide::{caps, comment, notice};
+use dayfly_core::event::{CapDue, CommentDue, Event, LaunchDue, NoticeDue, QueueDue};
 use dayfly_core::record::{Change, Ending, Job, Record, Runner, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{
@@ -81,6 +81,17 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                 let told = notice::told(*notice, now, &self.deadlines);
                 if self.record(Change::update(version, told)).await? {
                     self.bus.publish(&Event::NoticeDue(due)).await?;
+                }
+                Ok(())
+            }
+            Record::Pull(report) => {
+                let due = CommentDue {
+                    repository: report.repository.clone(),
+                    pull: report.pull,
+                };
+                let told = comment::told(*report, now, &self.deadlines);
+                if self.record(Change::update(version, told)).await? {
+                    self.bus.publish(&Event::CommentDue(due)).await?;
                 }
                 Ok(())
             }

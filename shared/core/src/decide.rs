@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod caps;
 pub mod checkin;
+pub mod comment;
 pub mod ending;
 pub mod entries;
 pub mod fleet;

@@ -186,6 +186,15 @@ pub struct NoticeDue {
     pub key: JobKey,
 }
 
+/// Something is to be said of this pull request's runs in its comment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommentDue {
+    /// Its repository.
+    pub repository: Repository,
+    /// Its number.
+    pub pull: u64,
+}
+
 /// Nothing is left of a runner, and what it has cost is to be counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CostDue {
@@ -219,6 +228,8 @@ pub enum Event {
     QueueDue(QueueDue),
     /// A notice is due.
     NoticeDue(NoticeDue),
+    /// A pull request's comment is due.
+    CommentDue(CommentDue),
     /// A threshold of a cap was passed.
     CapDue(CapDue),
     /// What a runner has cost is to be counted.
@@ -256,6 +267,7 @@ impl Event {
             Self::LaunchDue(_) => "launch.due",
             Self::QueueDue(_) => "queue.due",
             Self::NoticeDue(_) => "notice.due",
+            Self::CommentDue(_) => "comment.due",
             Self::CapDue(_) => "cap.due",
             Self::CostDue(_) => "cost.due",
         }
@@ -272,6 +284,7 @@ impl Event {
             Self::LaunchDue(due) => serde_json::to_value(due)?,
             Self::QueueDue(due) => serde_json::to_value(due)?,
             Self::NoticeDue(due) => serde_json::to_value(due)?,
+            Self::CommentDue(due) => serde_json::to_value(due)?,
             Self::CapDue(due) => serde_json::to_value(due)?,
             Self::CostDue(due) => serde_json::to_value(due)?,
         };
@@ -302,6 +315,7 @@ impl Event {
             "launch.due" => shape(kind, detail).map(Self::LaunchDue),
             "queue.due" => shape(kind, detail).map(Self::QueueDue),
             "notice.due" => shape(kind, detail).map(Self::NoticeDue),
+            "comment.due" => shape(kind, detail).map(Self::CommentDue),
             "cap.due" => shape(kind, detail).map(Self::CapDue),
             "cost.due" => shape(kind, detail).map(Self::CostDue),
             _ => Err(EventError::UnknownKind(kind.to_owned())),
@@ -364,6 +378,10 @@ mod tests {
             }),
             Event::CostDue(CostDue {
                 runner: RunnerName::of(job().key(), 1),
+            }),
+            Event::CommentDue(CommentDue {
+                repository: job().repository,
+                pull: 12,
             }),
             Event::CapDue(CapDue {
                 purse: Purse::Repository {

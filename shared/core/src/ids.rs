@@ -69,6 +69,10 @@ number_id! {
     CheckRunId(u64)
 }
 number_id! {
+    /// GitHub's id of a comment.
+    CommentId(u64)
+}
+number_id! {
     /// GitHub's id of a registered runner.
     RunnerId(u64)
 }

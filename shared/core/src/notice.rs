@@ -1,5 +1,6 @@
 //! What is said of a job on its commit: a notice as one of GitHub's check runs.
 
+mod comment;
 mod logs;
 mod markdown;
 mod plain;
@@ -15,6 +16,7 @@ use crate::capacity::Tried;
 use crate::ids::{JobId, JobKey, RunAttempt, RunId};
 use crate::record::{Notice, Say};
 
+pub use comment::{COMMENT_MARKER, comment};
 pub use logs::Logs;
 pub use plain::job_log;
 

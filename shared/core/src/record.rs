@@ -19,6 +19,7 @@ mod notice;
 mod patrol;
 mod pools;
 mod prices;
+mod pull;
 mod runner;
 mod turnstile;
 
@@ -31,6 +32,7 @@ pub use notice::{AfterInterruption, MessengerNews, Notice, OfPull, Say, Told};
 pub use patrol::{Patrol, Watched, WatchedRepository};
 pub use pools::{PoolFailure, PoolInterruption, PoolMemory};
 pub use prices::Prices;
+pub use pull::{Costs, OlderRuns, PACE, PullReport, RunSum, TOLD_APART};
 pub use runner::{Ending, Launched, Message, Reservation, Runner, RunnerState};
 pub use turnstile::{Line, Turn, Turnstile, Waiter};
 
@@ -287,6 +289,8 @@ pub enum Record {
     Job(Job),
     /// What a job's check run is to say.
     Notice(Box<Notice>),
+    /// What a pull request's comment is to say.
+    Pull(Box<PullReport>),
     /// A runner.
     Runner(Box<Runner>),
     /// A call to EC2.
@@ -329,6 +333,7 @@ impl Record {
             Self::Delivery(delivery) => RecordId::Delivery(delivery.delivery.clone()),
             Self::Job(job) => RecordId::Job(job.key),
             Self::Notice(notice) => RecordId::Notice(notice.run, notice.key),
+            Self::Pull(report) => RecordId::Pull(report.repository.clone(), report.pull),
             Self::Runner(runner) => RecordId::Runner(runner.name.clone()),
             Self::FleetCall(call) => RecordId::FleetCall(call.id.clone()),
             Self::Queue(queue) => RecordId::Queue(queue.id.clone()),
@@ -354,6 +359,7 @@ impl Record {
         match self {
             Self::Job(job) => job.due_at,
             Self::Notice(notice) => notice.due_at,
+            Self::Pull(report) => report.due_at,
             Self::Runner(runner) => runner.due_at,
             Self::Run(run) => run.due_at,
             Self::FleetCall(call) => call.due_at,
@@ -381,6 +387,7 @@ impl Record {
             Self::Delivery(delivery) => Some(delivery.at.after(KEEP_DELIVERY)),
             Self::Job(job) => job.ended_at.map(|at| at.after(KEEP_STORY)),
             Self::Notice(notice) => notice.due_at.is_none().then(|| notice.since.after(2 * KEEP_ENDED)),
+            Self::Pull(report) => report.due_at.is_none().then(|| report.since.after(KEEP_STORY)),
             Self::Runner(runner) => runner
                 .ended_at
                 .filter(|_| runner.due_at.is_none())
@@ -431,6 +438,7 @@ macro_rules! record_kind {
 record_kind!(Delivery, Delivery, |value| value, |inner| inner);
 record_kind!(Job, Job, |value| value, |inner| inner);
 record_kind!(Notice, Notice, |value| Box::new(value), |inner| *inner);
+record_kind!(PullReport, Pull, |value| Box::new(value), |inner| *inner);
 record_kind!(Runner, Runner, |value| Box::new(value), |inner| *inner);
 record_kind!(FleetCall, FleetCall, |value| Box::new(value), |inner| *inner);
 record_kind!(LaunchQueue, Queue, |value| value, |inner| inner);

@@ -35,8 +35,8 @@ pub fn of_event(event: &Event, request: &str) -> Span {
                 span.record("fleet", fleet.as_str());
             }
         }
-        // It is of no job.
-        Event::CapDue(_) => {}
+        // They are of no job.
+        Event::CapDue(_) | Event::CommentDue(_) => {}
         Event::CostDue(due) => {
             if let Some(job) = due.runner.job() {
                 span.record("job", job.job.0);

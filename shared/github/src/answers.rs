@@ -2,7 +2,7 @@
 //! we can do without.
 
 use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{CheckRunId, DeliveryId, InstallationId, JobId, RunAttempt, RunId, RunnerId};
+use dayfly_core::ids::{CheckRunId, CommentId, DeliveryId, InstallationId, JobId, RunAttempt, RunId, RunnerId};
 use dayfly_core::labels::Label;
 use dayfly_core::notice::CheckConclusion;
 use dayfly_core::time::Timestamp;
@@ -256,6 +256,48 @@ impl From<Check> for CheckView {
             id: check.id,
             concluded,
         }
+    }
+}
+
+/// <https://docs.github.com/en/rest/issues/comments#list-issue-comments>
+#[derive(Deserialize)]
+pub(crate) struct Comment {
+    pub(crate) id: CommentId,
+    #[serde(default)]
+    body: Option<String>,
+    /// Nobody, once the account is gone.
+    user: Option<Author>,
+    /// The App by which it was made, where it was one.
+    performed_via_github_app: Option<App>,
+}
+
+#[derive(Deserialize)]
+struct Author {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct App {
+    id: u64,
+}
+
+impl Page for Vec<Comment> {
+    type Item = Comment;
+
+    fn items(self) -> Self {
+        self
+    }
+}
+
+impl Comment {
+    /// Whether it is the App's own and begins so. A person's words are not: everybody can copy a text. An
+    /// older GitHub Enterprise Server names no App, only that it was a bot.
+    pub(crate) fn is_own(&self, app: u64, marker: &str) -> bool {
+        let by_bot = self.user.as_ref().is_some_and(|user| user.kind == "Bot");
+        let by_app = self.performed_via_github_app.as_ref().is_none_or(|its| its.id == app);
+        let text = self.body.as_deref().unwrap_or_default();
+        by_bot && by_app && text.starts_with(marker)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The calls, each as GitHub describes it.
 
 use dayfly_core::decide::admission::{LabelEvent, Origin, Pull, Review};
-use dayfly_core::ids::{CheckRunId, InstallationId, JobId, Repository, RunAttempt, RunId, RunKey, RunnerId};
+use dayfly_core::ids::{CheckRunId, CommentId, InstallationId, JobId, Repository, RunAttempt, RunId, RunKey, RunnerId};
 use dayfly_core::labels::Label;
 use dayfly_core::notice::CheckRun;
 use dayfly_core::policy::Team;
@@ -204,6 +204,21 @@ impl<P: Parameters> GitHub for GitHubApp<P> {
     ) -> Result<Option<CheckView>, ApiError> {
         let found = self.look_check_up(scope, head_sha, name, external_id).await;
         found.map_err(|refused| refused.error)
+    }
+
+    async fn find_comment(&self, scope: &Scope, pull: u64, marker: &str) -> Result<Option<CommentId>, ApiError> {
+        let found = self.look_comment_up(scope, pull, marker).await;
+        found.map_err(|refused| refused.error)
+    }
+
+    async fn create_comment(&self, scope: &Scope, pull: u64, text: &str) -> Result<CommentId, ApiError> {
+        let made = self.make_comment(scope, pull, text).await;
+        made.map_err(|refused| refused.error)
+    }
+
+    async fn update_comment(&self, scope: &Scope, comment: CommentId, text: &str) -> Result<(), ApiError> {
+        let changed = self.change_comment(scope, comment, text).await;
+        changed.map_err(|refused| refused.error)
     }
 
     async fn cancel_run(&self, scope: &Scope, run: RunId) -> Result<(), ApiError> {

@@ -7,6 +7,7 @@ mod answers;
 mod call;
 mod calls;
 mod checks;
+mod comments;
 mod concurrency;
 mod etags;
 mod failure;

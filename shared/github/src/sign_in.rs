@@ -77,6 +77,11 @@ impl<P: Parameters> SignIn<P> {
         }
     }
 
+    /// The App's number.
+    pub(crate) fn app_id(&self) -> u64 {
+        self.app_id
+    }
+
     /// A token of the installation: the one that we have, or another.
     pub(crate) async fn token(
         &self,

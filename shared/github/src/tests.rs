@@ -3,6 +3,7 @@
 mod admission;
 mod calls;
 mod checking;
+mod commenting;
 mod concurrency;
 mod keeping_quiet;
 mod patrolling;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dayfly_core::decide::admission::{LabelEvent, Origin, Pull, Review};
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{
-    CheckRunId, DeliveryId, InstallationId, JobId, Repository, RunAttempt, RunId, RunKey, RunnerId,
+    CheckRunId, CommentId, DeliveryId, InstallationId, JobId, Repository, RunAttempt, RunId, RunKey, RunnerId,
 };
 use dayfly_core::labels::Label;
 use dayfly_core::notice::{CheckConclusion, CheckRun};
@@ -269,6 +269,15 @@ pub trait GitHub {
         name: &str,
         external_id: &str,
     ) -> Result<Option<CheckView>, ApiError>;
+
+    /// The App's own comment on a pull request whose text begins with `marker`.
+    async fn find_comment(&self, scope: &Scope, pull: u64, marker: &str) -> Result<Option<CommentId>, ApiError>;
+
+    /// Makes a comment on a pull request. One that failed may have been made all the same.
+    async fn create_comment(&self, scope: &Scope, pull: u64, text: &str) -> Result<CommentId, ApiError>;
+
+    /// Has a comment say something else. It is not found once a person has deleted it.
+    async fn update_comment(&self, scope: &Scope, comment: CommentId, text: &str) -> Result<(), ApiError>;
 
     /// Cancels a run, which is done too if it is over.
     async fn cancel_run(&self, scope: &Scope, run: RunId) -> Result<(), ApiError>;

@@ -6,8 +6,8 @@ use dayfly_core::ids::{
 use dayfly_core::month::Month;
 use dayfly_core::record::{
     Bucket, BucketId, CachedConfig, Change, Cost, CostId, Delivery, FleetCall, Instance, Job, LaunchQueue, Ledger,
-    LedgerId, Notice, Patrol, PoolMemory, Prices, Record, RecordId, Run, Runner, Stored, Turnstile, Waiting, Wake,
-    Watched, WrongKind,
+    LedgerId, Notice, Patrol, PoolMemory, Prices, PullReport, Record, RecordId, Run, Runner, Stored, Turnstile,
+    Waiting, Wake, Watched, WrongKind,
 };
 use dayfly_core::time::Timestamp;
 
@@ -114,6 +114,11 @@ pub trait Store {
     /// What the check runs of the jobs of an attempt are to say, of at most so many, as the table has it
     /// now: none whose write was answered is left out.
     async fn notices(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<Notice>>, StoreError>;
+
+    /// What a pull request's comment is to say.
+    async fn pull(&self, repository: &Repository, pull: u64) -> Result<Option<Stored<PullReport>>, StoreError> {
+        typed(self.load(&RecordId::Pull(repository.clone(), pull)).await?)
+    }
 
     /// The switch of the minute schedule.
     async fn wake(&self) -> Result<Option<Stored<Wake>>, StoreError> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dayfly_core::record::{
     Bucket, CachedConfig, Cost, Delivery, FleetCall, Instance, Job, LaunchQueue, Ledger, Notice, Patrol, PoolMemory,
-    Prices, Record, Run, Runner, Stored, Turnstile, Version, Waiting, Wake, Watched,
+    Prices, PullReport, Record, Run, Runner, Stored, Turnstile, Version, Waiting, Wake, Watched,
 };
 use dayfly_ports::StoreError;
 use serde::Serialize;
@@ -47,6 +47,7 @@ pub fn write(record: &Record, version: Version, commit: &str) -> Result<Item, St
         Record::Wake(wake) => attributes(wake),
         Record::Watched(watched) => attributes(watched),
         Record::Notice(notice) => attributes(notice),
+        Record::Pull(report) => attributes(report),
         Record::FleetCall(call) => attributes(call),
         Record::Queue(queue) => attributes(queue),
         Record::Waiting(waiting) => attributes(waiting),
@@ -97,6 +98,7 @@ pub fn read(item: Item) -> Result<Stored<Record>, StoreError> {
         "POOLS" => record::<PoolMemory>(item),
         "BUCKET" => record::<Bucket>(item),
         "NOTICE" => record::<Notice>(item),
+        "PULL" => record::<PullReport>(item),
         "RUNNER" => record::<Runner>(item),
         "INSTANCE" => record::<Instance>(item),
         "RUN" => record::<Run>(item),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::decide::interruption::Word;
-use dayfly_core::ids::{CheckRunId, DeliveryId, InstanceId, JobId, RunId, RunnerId};
+use dayfly_core::ids::{CheckRunId, CommentId, DeliveryId, InstanceId, JobId, RunId, RunnerId};
 use dayfly_core::labels::Label;
 use dayfly_core::notice::{self, CheckRun};
 use dayfly_core::record::{Change, Record};
@@ -18,9 +18,12 @@ use secrecy::SecretString;
 use crate::cloud::{self, Drought};
 use crate::dice::Dice;
 use crate::guards::Guard;
-use crate::hub::{Check, Run, Runner};
+use crate::hub::{Check, Comment, Run, Runner};
 use crate::plan::{Outage, Trouble};
 use crate::sim::{Happening, Sim};
+
+/// Told where a comment is made.
+const ONE_COMMENT: &str = "a pull request has one comment of ours at most";
 
 /// Told where a check run is made.
 const SAID_ONCE: &str = "a check run is of a job that there is, and is made once";
@@ -295,6 +298,41 @@ impl Sim {
         };
         known.changed_at = self.now();
         self.note("check changed", &check.external_id, || check.title.clone());
+        true
+    }
+
+    /// Makes a comment on a pull request.
+    pub fn make_comment(self: &Rc<Self>, scope: &Scope, pull: u64, text: &str) -> CommentId {
+        let made = Comment {
+            repository: scope.repository.clone(),
+            pull,
+            text: text.to_owned(),
+        };
+        let place = format!("{}#{pull}", made.repository);
+        let same = |one: &Comment| one.repository == made.repository && one.pull == pull;
+        if self.hub.borrow().comments.values().any(same) {
+            self.broken(ONE_COMMENT, format!("`{place}` has one already"));
+        }
+        self.writes_content();
+        let id = self.hub.borrow_mut().make_comment(made);
+        self.note("comment made", &place, || {
+            text.lines().nth(1).unwrap_or_default().to_owned()
+        });
+        id
+    }
+
+    /// Has a comment say something else. Answers whether it is there.
+    pub fn change_comment(self: &Rc<Self>, id: CommentId, text: &str) -> bool {
+        self.writes_content();
+        let mut hub = self.hub.borrow_mut();
+        let Some(known) = hub.comments.get_mut(&id) else {
+            return false;
+        };
+        text.clone_into(&mut known.text);
+        let place = format!("{}#{}", known.repository, known.pull);
+        self.note("comment changed", &place, || {
+            text.lines().nth(1).unwrap_or_default().to_owned()
+        });
         true
     }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{
-    CheckRunId, InstallationId, InstanceId, JobId, JobKey, Repository, RunAttempt, RunId, RunnerId, RunnerName,
+    CheckRunId, CommentId, InstallationId, InstanceId, JobId, JobKey, Repository, RunAttempt, RunId, RunnerId,
+    RunnerName,
 };
 use dayfly_core::labels::Label;
 use dayfly_core::notice::CheckRun;
@@ -157,6 +158,17 @@ pub struct Check {
     pub changed_at: Timestamp,
 }
 
+/// A comment that we made.
+#[derive(Clone, Debug)]
+pub struct Comment {
+    /// Its repository.
+    pub repository: Repository,
+    /// Its pull request.
+    pub pull: u64,
+    /// What it says.
+    pub text: String,
+}
+
 /// What GitHub knows.
 #[derive(Default)]
 pub struct Hub {
@@ -178,12 +190,15 @@ pub struct Hub {
     pub tries: u64,
     /// The check runs, as they stand.
     pub checks: BTreeMap<CheckRunId, Check>,
-    /// The calls that made or changed one.
+    /// The comments, as they stand.
+    pub comments: BTreeMap<CommentId, Comment>,
+    /// The calls that made or changed a check run or a comment.
     pub content_writes: Calls,
     /// The calls that registered a runner.
     pub registrations: Calls,
     last_id: u64,
     last_check: u64,
+    last_comment: u64,
 }
 
 impl Hub {
@@ -197,6 +212,14 @@ impl Hub {
         self.last_check += 1;
         let id = CheckRunId(self.last_check);
         self.checks.insert(id, check);
+        id
+    }
+
+    /// Makes a comment.
+    pub fn make_comment(&mut self, comment: Comment) -> CommentId {
+        self.last_comment += 1;
+        let id = CommentId(self.last_comment);
+        self.comments.insert(id, comment);
         id
     }
 

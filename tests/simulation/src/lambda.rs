@@ -79,7 +79,7 @@ impl Caller {
                 Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) | Event::CostDue(_) => {
                     Function::Settle
                 }
-                Event::NoticeDue(_) | Event::CapDue(_) => Function::Reporter,
+                Event::NoticeDue(_) | Event::CommentDue(_) | Event::CapDue(_) => Function::Reporter,
             },
             Self::Schedule(_) => Function::Sweeper,
             Self::Ec2(..) => Function::Interruption,
@@ -97,6 +97,7 @@ impl Caller {
                 Event::LaunchDue(due) => format!("{} {}", event.kind(), due.key),
                 Event::QueueDue(due) => format!("{} {}", event.kind(), due.queue),
                 Event::NoticeDue(due) => format!("{} {}", event.kind(), due.key),
+                Event::CommentDue(due) => format!("{} {}#{}", event.kind(), due.repository, due.pull),
                 Event::CostDue(due) => format!("{} {}", event.kind(), due.runner),
                 Event::CapDue(due) => format!("{} {}", event.kind(), due.purse),
                 Event::RunCompleted(run) => format!("{} {}/{}", event.kind(), run.run, run.attempt),

@@ -10,8 +10,8 @@ use dayfly_core::config::{CONFIG_PATH, ImageName};
 use dayfly_core::decide::admission::{LabelEvent, Origin, Pull, Review};
 use dayfly_core::event::Event;
 use dayfly_core::ids::{
-    CheckRunId, FleetId, ImageId, InstallationId, InstanceId, InstanceType, JobId, QueueId, Repository, RunId, RunKey,
-    RunnerId, SubnetId, Zone,
+    CheckRunId, CommentId, FleetId, ImageId, InstallationId, InstanceId, InstanceType, JobId, QueueId, Repository,
+    RunId, RunKey, RunnerId, SubnetId, Zone,
 };
 use dayfly_core::labels::Label;
 use dayfly_core::machines::Arch;
@@ -596,6 +596,29 @@ impl GitHub for Ports {
             })
         })
         .await
+    }
+
+    async fn find_comment(&self, scope: &Scope, pull: u64, marker: &str) -> Result<Option<CommentId>, ApiError> {
+        self.github("find_comment", |sim, _| {
+            let hub = sim.hub.borrow();
+            let found = hub.comments.iter().find(|(_, comment)| {
+                comment.repository == scope.repository && comment.pull == pull && comment.text.starts_with(marker)
+            });
+            found.map(|(id, _)| *id)
+        })
+        .await
+    }
+
+    async fn create_comment(&self, scope: &Scope, pull: u64, text: &str) -> Result<CommentId, ApiError> {
+        self.github("create_comment", |sim, _| sim.make_comment(scope, pull, text))
+            .await
+    }
+
+    async fn update_comment(&self, _: &Scope, comment: CommentId, text: &str) -> Result<(), ApiError> {
+        self.github("update_comment", |sim, _| sim.change_comment(comment, text))
+            .await?
+            .then_some(())
+            .ok_or_else(|| not_found("update_comment"))
     }
 
     async fn cancel_run(&self, _: &Scope, run: RunId) -> Result<(), ApiError> {

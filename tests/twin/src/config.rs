@@ -10,10 +10,10 @@ const APP_PERMISSIONS: [(&str, &str); 8] = [
     ("administration", "write"),
     ("checks", "write"),
     ("contents", "read"),
-    ("issues", "write"),
+    ("issues", "read"),
     ("members", "read"),
     ("metadata", "read"),
-    ("pull_requests", "read"),
+    ("pull_requests", "write"),
 ];
 
 /// Everything that a twin can be told before it starts. `TwinConfig::default()` behaves as GitHub does.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dayfly_core::config::CONFIG_PATH;
 use dayfly_core::decide::admission::{Head, LabelEvent, Origin, Pull, Review};
 use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{CheckRunId, InstallationId, JobId, Repository, RunAttempt, RunId, RunKey, RunnerId};
+use dayfly_core::ids::{CheckRunId, CommentId, InstallationId, JobId, Repository, RunAttempt, RunId, RunKey, RunnerId};
 use dayfly_core::labels::Label;
 use dayfly_core::notice::CheckRun;
 use dayfly_core::policy::Team;
@@ -114,6 +114,12 @@ pub struct Hub {
     pub checks_asked: Vec<(Timestamp, String)>,
     /// How GitHub refuses to make or change check runs, if it does.
     pub checks_refused: Option<ApiErrorKind>,
+    /// The comments on pull requests that are there: of which, and what each says.
+    pub comments: BTreeMap<CommentId, (u64, String)>,
+    /// How often one was made or changed.
+    pub comments_written: usize,
+    /// How GitHub refuses to make or change comments, if it does.
+    pub comments_refused: Option<ApiErrorKind>,
     /// The runs that were cancelled.
     pub cancelled: Vec<RunId>,
     /// Where runs come from that are no pushes to the repository.
@@ -130,6 +136,7 @@ pub struct Hub {
     pub label_events: BTreeMap<u64, Vec<LabelEvent>>,
     next_runner: u64,
     next_check: u64,
+    next_comment: u64,
 }
 
 impl Hub {
@@ -242,6 +249,25 @@ impl Hub {
             ..check.clone()
         };
         Ok(())
+    }
+
+    fn may_comment(&self, call: &'static str) -> Result<(), ApiError> {
+        match self.comments_refused {
+            None => Ok(()),
+            Some(kind) => Err(ApiError {
+                kind,
+                call,
+                message: "refused".to_owned(),
+            }),
+        }
+    }
+
+    fn make_comment(&mut self, pull: u64, text: &str) -> CommentId {
+        self.next_comment += 1;
+        self.comments_written += 1;
+        let id = CommentId(self.next_comment);
+        self.comments.insert(id, (pull, text.to_owned()));
+        id
     }
 
     fn may_check(&self, call: &'static str) -> Result<(), ApiError> {
@@ -476,6 +502,38 @@ impl GitHub for World {
             id: *id,
             concluded: check.conclusion,
         }))
+    }
+
+    async fn find_comment(&self, _: &Scope, pull: u64, marker: &str) -> Result<Option<CommentId>, ApiError> {
+        self.call("find_comment").await.map_err(down("find_comment"))?;
+        let hub = self.hub();
+        let found = hub
+            .comments
+            .iter()
+            .find(|(_, (of, text))| *of == pull && text.starts_with(marker));
+        Ok(found.map(|(id, _)| *id))
+    }
+
+    async fn create_comment(&self, _: &Scope, pull: u64, text: &str) -> Result<CommentId, ApiError> {
+        let result = self.call("create_comment").await;
+        self.hub().may_comment("create_comment")?;
+        // One that errored may have been made all the same.
+        let id = self.hub().make_comment(pull, text);
+        result.map_err(down("create_comment"))?;
+        Ok(id)
+    }
+
+    async fn update_comment(&self, _: &Scope, comment: CommentId, text: &str) -> Result<(), ApiError> {
+        self.call("update_comment").await.map_err(down("update_comment"))?;
+        let mut hub = self.hub();
+        hub.may_comment("update_comment")?;
+        hub.comments_written += 1;
+        let known = hub
+            .comments
+            .get_mut(&comment)
+            .ok_or_else(|| not_found("update_comment"))?;
+        text.clone_into(&mut known.1);
+        Ok(())
     }
 
     async fn cancel_run(&self, _: &Scope, run: RunId) -> Result<(), ApiError> {

@@ -59,6 +59,7 @@ fn size(record: &Record) -> usize {
         Record::Delivery(record) => length(record),
         Record::Job(record) => length(record),
         Record::Notice(record) => length(record),
+        Record::Pull(record) => length(record),
         Record::Runner(record) => length(record),
         Record::FleetCall(record) => length(record),
         Record::Queue(record) => length(record),

@@ -18,6 +18,8 @@ pub enum RecordId {
     Job(JobKey),
     /// What a job's check run is to say.
     Notice(RunId, JobKey),
+    /// What a pull request's comment is to say.
+    Pull(Repository, u64),
     /// A runner.
     Runner(RunnerName),
     /// A call to EC2.
@@ -60,6 +62,7 @@ impl RecordId {
             Self::Delivery(id) => format!("DELIVERY#{id}"),
             Self::Job(key) => Self::jobs_of(key.job),
             Self::Notice(run, _) => Self::notices_of(*run),
+            Self::Pull(repository, pull) => format!("PULL#{repository}#{pull}"),
             Self::Runner(name) => format!("RUNNER#{name}"),
             Self::FleetCall(id) => format!("FLEET#{id}"),
             Self::Queue(id) => format!("QUEUE#{id}"),
@@ -123,6 +126,7 @@ impl RecordId {
             Self::Job(key) => format!("ATTEMPT#{}", key.attempt),
             Self::Notice(_, key) if key.is_story() => format!("ATTEMPT#{}#STORY", key.attempt),
             Self::Notice(_, key) => format!("{}{}", Self::notices_in(key.attempt), key.job),
+            Self::Pull(..) => "PULL".to_owned(),
             Self::Runner(_) => "RUNNER".to_owned(),
             Self::FleetCall(_) => "FLEET".to_owned(),
             Self::Queue(_) => "QUEUE".to_owned(),

@@ -6,6 +6,7 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -281,5 +282,21 @@ pub(super) async fn update_comment(
         found.updated_at = now;
         let comment = found.clone();
         ok(payload::comment(world, &comment))
+    })
+}
+
+pub(super) async fn delete_comment(
+    State(hub): State<Arc<Hub>>,
+    Extension(caller): Extension<Caller>,
+    Path((_, _, id)): InRepo<CommentId>,
+) -> Answer {
+    let repo = caller.repo()?;
+    hub.act(|world, _| {
+        let known = world.comments.len();
+        world.comments.retain(|one| one.id != id || one.repo != repo);
+        if world.comments.len() == known {
+            return Err(Refusal::not_found());
+        }
+        Ok(StatusCode::NO_CONTENT.into_response())
     })
 }

@@ -254,9 +254,10 @@ fn visible(world: &World, token: &str, path: &str, repo: Option<RepoId>) -> Resu
 }
 
 fn permitted(world: &World, token: &str, permission: &str, levels: &[&str]) -> Result<(), Refusal> {
-    let has = world.tokens[token].permissions.get(permission);
+    let granted = &world.tokens[token].permissions;
+    let has = |one: &str| granted.get(one).is_some_and(|level| levels.contains(&level.as_str()));
     // Every installation may read metadata.
-    if permission == "metadata" || has.is_some_and(|level| levels.contains(&level.as_str())) {
+    if permission == "metadata" || permission.split('|').any(has) {
         Ok(())
     } else {
         Err(Refusal::forbidden("Resource not accessible by integration"))

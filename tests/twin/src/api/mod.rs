@@ -69,7 +69,9 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
         )
         .route(
             "/issues/comments/{comment_id}",
-            get(checks::comment).merge(patch(checks::update_comment)),
+            get(checks::comment)
+                .merge(patch(checks::update_comment))
+                .merge(delete(checks::delete_comment)),
         );
     Router::new()
         .route("/app", get(app::get))

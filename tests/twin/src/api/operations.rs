@@ -20,7 +20,7 @@ pub(crate) enum Access {
     Open,
     /// The App, with a JWT.
     App,
-    /// An installation that has a permission, with its token.
+    /// An installation that has a permission, or one of several behind each other's `|`, with its token.
     Read(&'static str),
     /// An installation that may write.
     Write(&'static str),
@@ -38,7 +38,7 @@ const fn operation(id: &'static str, method: &'static str, path: &'static str, a
 use Access::{App, Open, Read, Write};
 
 /// Every operation that the twin has.
-pub(crate) static OPERATIONS: [Operation; 42] = [
+pub(crate) static OPERATIONS: [Operation; 43] = [
     operation("apps/get-authenticated", "GET", "/app", App),
     operation("apps/list-installations", "GET", "/app/installations", App),
     operation(
@@ -210,25 +210,31 @@ pub(crate) static OPERATIONS: [Operation; 42] = [
         "issues/list-comments",
         "GET",
         "/repos/{owner}/{repo}/issues/{issue_number}/comments",
-        Read("issues"),
+        Read("pull_requests|issues"),
     ),
     operation(
         "issues/create-comment",
         "POST",
         "/repos/{owner}/{repo}/issues/{issue_number}/comments",
-        Write("issues"),
+        Write("pull_requests|issues"),
     ),
     operation(
         "issues/get-comment",
         "GET",
         "/repos/{owner}/{repo}/issues/comments/{comment_id}",
-        Read("issues"),
+        Read("pull_requests|issues"),
     ),
     operation(
         "issues/update-comment",
         "PATCH",
         "/repos/{owner}/{repo}/issues/comments/{comment_id}",
-        Write("issues"),
+        Write("pull_requests|issues"),
+    ),
+    operation(
+        "issues/delete-comment",
+        "DELETE",
+        "/repos/{owner}/{repo}/issues/comments/{comment_id}",
+        Write("pull_requests|issues"),
     ),
     operation(
         "issues/list-events",

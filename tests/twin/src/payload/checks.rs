@@ -119,5 +119,6 @@ pub(crate) fn comment(state: &State, comment: &Comment) -> Value {
         "created_at": iso(comment.created_at),
         "updated_at": iso(comment.updated_at),
         "author_association": "NONE",
+        "performed_via_github_app": app(state),
     })
 }

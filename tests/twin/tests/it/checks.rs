@@ -93,5 +93,8 @@ async fn a_comment_is_made_and_changed() {
     let (_, listed) = lab.api.get("/issues/3/comments").await;
     assert_eq!(listed.as_array().unwrap().len(), 1);
     assert_eq!(lab.api.get("/issues/4/comments").await.1, json!([]));
+    assert_eq!(lab.api.call(Method::DELETE, &path, None).await.status(), 204);
+    let gone = lab.api.call(Method::PATCH, &path, Some(json!({"body": "Three"}))).await;
+    assert_eq!(gone.status(), 404);
     lab.assert_no_violations();
 }

@@ -230,7 +230,7 @@ impl Stage {
                 Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) | Event::CostDue(_) => {
                     Call::Settle(event)
                 }
-                Event::NoticeDue(_) | Event::CapDue(_) => Call::Report(event),
+                Event::NoticeDue(_) | Event::CommentDue(_) | Event::CapDue(_) => Call::Report(event),
             };
             self.make(call);
         }
