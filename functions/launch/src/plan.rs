@@ -45,7 +45,14 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let judged = self.policies.admit(&self.github, &policy, &mut who, now).await?;
         judged.map_err(Hindrance::refused)?;
         if policy.caps.pull_request.is_some() || policy.caps.actor.is_some() {
-            (job.attribution.actor, job.attribution.pull) = who.attribution(&self.github).await?;
+            (job.attribution.actor, job.attribution.pull) =
+                self.policies.attribution(&self.github, &mut who, now).await?;
+        } else if job.reporting.comment.is_some() {
+            // No job waits for a comment.
+            match self.policies.attribution(&self.github, &mut who, now).await {
+                Ok((_, pull)) => job.attribution.pull = pull,
+                Err(why) => tracing::warn!(job = %job.key, %why, "the job's pull request is not known"),
+            }
         }
         let ladder = self.ladder(job, &entries, &policy, previous.as_ref(), now).await?;
         self.with_images(job, ladder, now).await

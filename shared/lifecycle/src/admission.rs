@@ -12,6 +12,7 @@ use dayfly_core::time::Timestamp;
 use dayfly_ports::{ApiError, ApiErrorKind, GitHub, ParameterError, Parameters, Scope};
 use secrecy::ExposeSecret as _;
 
+use crate::hindrance::Hindrance;
 use crate::who::Who;
 
 /// More than any judgement asks.
@@ -45,7 +46,11 @@ pub struct Policies {
     parameter: Option<String>,
     current: RefCell<Option<(Rc<Policy>, Timestamp)>>,
     admitted: RefCell<HashMap<(Repository, RunKey, String), Timestamp>>,
+    attributed: RefCell<HashMap<(Repository, RunKey), (Attributed, Timestamp)>>,
 }
+
+/// Who asks for the jobs of an attempt, and the pull request that they are for.
+type Attributed = (Option<String>, Option<u64>);
 
 /// What is judged.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +73,7 @@ impl Policies {
             parameter,
             current: RefCell::default(),
             admitted: RefCell::default(),
+            attributed: RefCell::default(),
         }
     }
 
@@ -112,6 +118,30 @@ impl Policies {
             parameter: parameter.clone(),
             error: error.to_string(),
         })
+    }
+
+    /// Who asks for the jobs of an attempt, and for which pull request: asked once for all of a matrix.
+    ///
+    /// # Errors
+    /// GitHub does not tell.
+    pub async fn attribution<G: GitHub>(
+        &self,
+        github: &G,
+        who: &mut Who<'_>,
+        now: Timestamp,
+    ) -> Result<(Option<String>, Option<u64>), Hindrance> {
+        let key = (who.asked.scope.repository.clone(), who.asked.run);
+        let known = self.attributed.borrow().get(&key).cloned();
+        if let Some((told, _)) = known.filter(|(_, at)| now.since(*at) < FRESH) {
+            return Ok(told);
+        }
+        let told = who.attribution(github).await?;
+        let mut attributed = self.attributed.borrow_mut();
+        if attributed.len() >= MOST_REMEMBERED {
+            attributed.clear();
+        }
+        attributed.insert(key, (told.clone(), now));
+        Ok(told)
     }
 
     /// Whether the jobs of an attempt may run. That they may is remembered for a while: a matrix has

@@ -1,7 +1,7 @@
 //! Where runs come from.
 
-use dayfly_core::decide::admission::{Head, Origin};
-use dayfly_core::ids::RunKey;
+use dayfly_core::decide::admission::{Head, Origin, PullHead};
+use dayfly_core::ids::{RunId, RunKey};
 use dayfly_ports::Scope;
 
 use crate::sim::Sim;
@@ -11,8 +11,9 @@ impl Sim {
     pub fn origin(&self, scope: &Scope, run: RunKey) -> Option<Origin> {
         self.hub.borrow().runs.get(&run.run)?;
         let pusher = Some("alice".to_owned());
+        let pull = self.pull_of(run.run);
         Some(Origin {
-            event: "push".to_owned(),
+            event: if pull.is_some() { "pull_request" } else { "push" }.to_owned(),
             repository: 1,
             head: Some(Head {
                 id: 1,
@@ -23,7 +24,22 @@ impl Sim {
             head_branch: Some("main".to_owned()),
             actor: pusher.clone(),
             triggering_actor: pusher,
-            pulls: Vec::new(),
+            pulls: pull.into_iter().map(to_own_branch).collect(),
         })
+    }
+
+    /// The pull request that a run is for, as some are: a few of a repository have all of them.
+    fn pull_of(&self, run: RunId) -> Option<u64> {
+        let mut dice = self.dice("pull request", &run.to_string());
+        dice.happens(0.4).then(|| dice.number(1, 3))
+    }
+}
+
+/// A pull request of a branch of the repository's own.
+fn to_own_branch(number: u64) -> PullHead {
+    PullHead {
+        number,
+        repository: 1,
+        sha: "abc".to_owned(),
     }
 }

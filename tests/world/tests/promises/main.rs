@@ -5,6 +5,7 @@ mod admission;
 mod board;
 mod capacity;
 mod caps;
+mod comments;
 mod deaths;
 mod files;
 mod instances;
