@@ -2,7 +2,7 @@
 
 use dayfly_core::decide::notice::{self, Ask, Step};
 use dayfly_core::decide::{story as decide, together};
-use dayfly_core::ids::JobKey;
+use dayfly_core::ids::{JobKey, RunKey};
 use dayfly_core::notice::CheckConclusion;
 use dayfly_core::notice::story::{Place, render};
 use dayfly_core::record::{Change, Job, Notice, Say, Stored};
@@ -35,6 +35,7 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
             let again = decide::look_again(&stories, now);
             let is_wanted = jobs.iter().any(|job| job.reporting.check);
             if !is_wanted {
+                self.tell_pull(&before, &jobs, &stories, now).await?;
                 let told = Notice {
                     due_at: again,
                     ..together::let_go(&before)
@@ -53,6 +54,7 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
             if !self.record(Change::update(version, (*held).clone())).await? {
                 return Ok(Outcome::Nothing);
             }
+            self.tell_pull(&held, &jobs, &stories, now).await?;
             let place = Place {
                 web: &self.web_url,
                 logs: &self.logs,
@@ -77,11 +79,33 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
     }
 
     async fn stories(&self, notice: &Notice, now: Timestamp) -> Result<Vec<(Job, Story)>, FlowError> {
-        let Say::Story { jobs, .. } = &notice.say else {
+        let Say::Story { jobs } = &notice.say else {
             return Ok(Vec::new());
         };
         let attempt = notice.key.attempt;
         let keys: Vec<JobKey> = jobs.iter().map(|job| JobKey { job: *job, attempt }).collect();
         Ok(load_stories(&self.store, &keys, now).await?)
+    }
+
+    /// Counts what they cost for the comment of their pull request, where there is to be one.
+    async fn tell_pull(
+        &self,
+        notice: &Notice,
+        jobs: &[Job],
+        stories: &[Story],
+        now: Timestamp,
+    ) -> Result<(), FlowError> {
+        let above = jobs.iter().find_map(|job| job.reporting.comment);
+        let pull = jobs.iter().find_map(|job| job.attribution.pull);
+        let (Some(above), Some(pull)) = (above, pull) else {
+            return Ok(());
+        };
+        let run = RunKey {
+            run: notice.run,
+            attempt: notice.key.attempt,
+        };
+        let sum = decide::sum(run, stories);
+        self.add_to_pull(&notice.repository, pull, notice.installation, above, sum, now)
+            .await
     }
 }

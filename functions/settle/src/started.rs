@@ -1,6 +1,7 @@
 //! A job has started.
 
 use dayfly_core::decide::settle::{self, Concerned};
+use dayfly_core::decide::story::News;
 use dayfly_core::event::{Event, JobEvent, LaunchDue};
 use dayfly_core::record::{Change, Ending, Record, Stored};
 use dayfly_core::time::Timestamp;
@@ -21,8 +22,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
             let Some(after) = settle::started(loaded.known(), event, now, &self.deadlines) else {
                 return Ok(());
             };
-            if let Some(job) = after.job.as_ref().filter(|job| job.ran_on.is_some()) {
-                tell_stories(&self.store, &[job], now).await?;
+            if let (Some(job), Some(runner)) = (&after.job, &after.taken) {
+                tell_stories(&self.store, &[News::of(job, runner)], now).await?;
             }
             let found = self.said_to_be_found(&after, event, now).await?;
             match loaded.write(&self.store, after.clone(), found.clone()).await {

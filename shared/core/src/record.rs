@@ -28,7 +28,7 @@ pub use cost::{Attribution, Cost, CostId, Purpose};
 pub use fleet::{FleetCall, LaunchPlan, LaunchQueue, Rung, Waiting};
 pub use id::RecordId;
 pub use ledger::{Ledger, LedgerId, Purse, Threshold};
-pub use notice::{AfterInterruption, MessengerNews, Notice, OfPull, Say, Told};
+pub use notice::{AfterInterruption, MessengerNews, Notice, Say, Told};
 pub use patrol::{Patrol, Watched, WatchedRepository};
 pub use pools::{PoolFailure, PoolInterruption, PoolMemory};
 pub use prices::Prices;

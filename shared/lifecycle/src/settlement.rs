@@ -6,6 +6,7 @@ use dayfly_core::capacity::{InstanceLifecycle, Pool};
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::caps::{self, Ledgers};
 use dayfly_core::decide::settlement::{self, Answered, Billed};
+use dayfly_core::decide::story::News;
 use dayfly_core::event::{CapDue, CostDue, Event};
 use dayfly_core::ids::{RunnerName, Zone};
 use dayfly_core::prices::{Price, PriceSource, SpotPrice};
@@ -56,13 +57,13 @@ pub async fn settle_costs<S: Store, F: Fleet, B: Bus>(
     count((store, bus), accounts, tries, now, deadlines).await
 }
 
-/// The jobs of whose story it is part what these runners have cost: not of those that were only told why they are
-/// given up, which have a check run for that.
-fn told_of(accounts: &[Account]) -> Vec<&Job> {
-    let of_jobs = accounts
-        .iter()
-        .filter(|account| account.runner.record.message.is_none());
-    of_jobs.filter_map(|account| account.job.as_ref()).collect()
+/// The jobs of whose story it is part what these runners have cost.
+fn told_of(accounts: &[Account]) -> Vec<News<'_>> {
+    let news = accounts.iter().filter_map(|account| {
+        let job = account.job.as_ref()?;
+        Some(News::of(job, &account.runner.record))
+    });
+    news.collect()
 }
 
 /// Has whoever may ask EC2 settle what a runner has cost, if nothing else is left of it. It is due anyway.

@@ -1,6 +1,6 @@
 //! The story of a run attempt's jobs, told anew whenever something happens to one of them.
 
-use dayfly_core::decide::story;
+use dayfly_core::decide::story::{self, News};
 use dayfly_core::ids::{JobKey, RunKey};
 use dayfly_core::record::{Change, Job, Notice};
 use dayfly_core::story::{Known, Story, cost_of, runners_of};
@@ -18,13 +18,14 @@ const AT_ONCE: usize = 16;
 ///
 /// # Errors
 /// If the table does not answer.
-pub async fn tell_stories<S: Store>(store: &S, jobs: &[&Job], now: Timestamp) -> Result<(), FlowError> {
-    let told = |job: &&&Job| job.reporting.is_any();
-    let mut left: Vec<&Job> = jobs.iter().filter(told).copied().collect();
+pub async fn tell_stories<S: Store>(store: &S, news: &[News<'_>], now: Timestamp) -> Result<(), FlowError> {
+    let is_told = |news: &&News<'_>| news.job.reporting.is_any();
+    let mut left: Vec<News<'_>> = news.iter().filter(is_told).copied().collect();
     while let Some(first) = left.first() {
-        let run = first.run_key();
-        let of_run: Vec<&Job> = left.iter().copied().filter(|job| job.run_key() == run).collect();
-        left.retain(|job| job.run_key() != run);
+        let run = first.job.run_key();
+        let is_of_run = |news: &News<'_>| news.job.run_key() == run;
+        let of_run: Vec<News<'_>> = left.iter().copied().filter(is_of_run).collect();
+        left.retain(|news| !is_of_run(news));
         tell(store, run, &of_run, (now.after(story::GATHER), now)).await?;
     }
     Ok(())
@@ -37,11 +38,11 @@ pub async fn tell_stories<S: Store>(store: &S, jobs: &[&Job], now: Timestamp) ->
 /// If the table does not answer.
 pub async fn tell_story_now<S: Store, B: Bus>(
     (store, bus): (&S, &B),
-    job: &Job,
+    news: News<'_>,
     now: Timestamp,
 ) -> Result<(), FlowError> {
-    if job.reporting.is_any()
-        && let Some(notice) = tell(store, job.run_key(), &[job], (now, now)).await?
+    if news.job.reporting.is_any()
+        && let Some(notice) = tell(store, news.job.run_key(), &[news], (now, now)).await?
     {
         announce(bus, &notice).await;
     }
@@ -51,12 +52,12 @@ pub async fn tell_story_now<S: Store, B: Bus>(
 async fn tell<S: Store>(
     store: &S,
     run: RunKey,
-    jobs: &[&Job],
+    news: &[News<'_>],
     (soon, now): (Timestamp, Timestamp),
 ) -> Result<Option<Notice>, FlowError> {
     for _ in 0..MAX_CONFLICTS {
         let known = store.notice(run.run, JobKey::story_of(run.attempt)).await?;
-        let Some(next) = story::due(known.as_ref().map(|known| &known.record), jobs, soon, now) else {
+        let Some(next) = story::due(known.as_ref().map(|known| &known.record), news, soon, now) else {
             return Ok(None);
         };
         match store.commit(vec![Change::put(known.as_ref(), next.clone())]).await {

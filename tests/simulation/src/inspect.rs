@@ -7,7 +7,7 @@ use dayfly_core::config::RerunWhat;
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{JobKey, RunnerName};
 use dayfly_core::notice::CheckConclusion;
-use dayfly_core::record::{JobState, Record, RecordId, Telling};
+use dayfly_core::record::{JobState, Record, RecordId, Say, Telling};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::JobStatus;
 
@@ -304,16 +304,20 @@ impl Sim {
                 job: job.id,
                 attempt: job.attempt,
             };
-            let ran = match table.peek(&RecordId::Job(key)) {
-                Some(Record::Job(job)) => job.ran_on.is_some() && job.reporting.check,
-                _ => false,
+            let ran_on = match table.peek(&RecordId::Job(key)) {
+                Some(Record::Job(job)) if job.reporting.check => job.ran_on.clone(),
+                _ => None,
             };
-            let story = format!("story-{}/{}", job.run, job.attempt);
-            let link = format!("/runs/{}/job/{})", job.run, job.id);
-            let told = hub.checks.values().any(|check| {
-                let said = &check.said;
-                said.external_id == story && said.summary.contains(&link) && !said.title.contains(" so far ")
-            });
+            let runner = ran_on.and_then(|name| table.peek(&RecordId::Runner(name)));
+            let ran = matches!(runner, Some(Record::Runner(runner)) if runner.message.is_none());
+            let id = format!("story-{}/{}", job.run, job.attempt);
+            let notice = table.peek(&RecordId::Notice(job.run, JobKey::story_of(job.attempt)));
+            let is_part = matches!(notice, Some(Record::Notice(notice))
+                if matches!(&notice.say, Say::Story { jobs } if jobs.contains(&job.id)));
+            let told = hub
+                .checks
+                .values()
+                .any(|check| is_part && check.said.external_id == id && !check.said.title.contains(" so far "));
             ran && !told
         });
         let why = untold.map(|job| {

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use crate::ids::JobKey;
-use crate::record::{Job, Notice, OfPull, RunnerState, Say};
-use crate::story::Story;
+use crate::ids::{JobKey, RunKey};
+use crate::record::{Job, Notice, RunSum, Runner, RunnerState, Say};
+use crate::story::{Money, Story};
 use crate::time::Timestamp;
 
 /// How long it takes until something new is told: those that happen together are told together.
@@ -18,17 +18,40 @@ pub const GATHER: Duration = Duration::from_secs(15);
 /// as it has taken by then.
 const LOOK_AGAIN: Duration = Duration::from_mins(10);
 
+/// A job of which there is something new to tell.
+#[derive(Clone, Copy, Debug)]
+pub struct News<'a> {
+    /// The job.
+    pub job: &'a Job,
+    /// Whether it is told only if there is a story of it already: one that was told by a messenger why it is
+    /// given up has a check run that says so, and went through nothing else.
+    pub only_if_told: bool,
+}
+
+impl<'a> News<'a> {
+    /// What is new of a job by what its runner did.
+    #[must_use]
+    pub fn of(job: &'a Job, runner: &Runner) -> Self {
+        Self {
+            job,
+            only_if_told: runner.message.is_some(),
+        }
+    }
+}
+
 /// The notice by which something new about these jobs of one run attempt will be told by `soon`. Nothing if it
 /// is told by then anyway, or there is none among them.
 #[must_use]
-pub fn due(known: Option<&Notice>, jobs: &[&Job], soon: Timestamp, now: Timestamp) -> Option<Notice> {
-    let first = jobs.first()?;
-    let (mut of, pull) = match known.map(|known| &known.say) {
-        Some(Say::Story { jobs, pull }) => (jobs.clone(), *pull),
-        _ => (Vec::new(), OfPull::NotAsked),
+pub fn due(known: Option<&Notice>, news: &[News<'_>], soon: Timestamp, now: Timestamp) -> Option<Notice> {
+    let mut of = match known.map(|known| &known.say) {
+        Some(Say::Story { jobs }) => jobs.clone(),
+        _ => Vec::new(),
     };
     let before = of.len();
-    for job in jobs {
+    let is_told = |news: &&News<'_>| !news.only_if_told || of.contains(&news.job.key.job);
+    let jobs: Vec<&Job> = news.iter().filter(is_told).map(|news| news.job).collect();
+    let first = jobs.first()?;
+    for job in &jobs {
         if !of.contains(&job.key.job) {
             of.push(job.key.job);
         }
@@ -38,7 +61,7 @@ pub fn due(known: Option<&Notice>, jobs: &[&Job], soon: Timestamp, now: Timestam
     if known.is_some_and(told_soon) {
         return None;
     }
-    let next = Notice::of(known.cloned(), first, Say::Story { jobs: of, pull }, now);
+    let next = Notice::of(known.cloned(), first, Say::Story { jobs: of }, now);
     let due_at = known
         .and_then(|known| known.due_at)
         .map_or(soon, |due_at| due_at.min(soon));
@@ -65,27 +88,55 @@ pub fn look_again(stories: &[Story], now: Timestamp) -> Option<Timestamp> {
         .then(|| now.after(now.since(began).max(LOOK_AGAIN)))
 }
 
+/// What the jobs of a run attempt cost, for the comment of its pull request.
+#[must_use]
+pub fn sum(run: RunKey, stories: &[Story]) -> RunSum {
+    let all: Money = stories.iter().map(|story| story.money.clone()).sum();
+    RunSum {
+        run: run.run,
+        attempt: run.attempt,
+        workflow: stories.iter().find_map(|story| story.attribution.workflow.clone()),
+        jobs: u32::try_from(stories.len()).unwrap_or(u32::MAX),
+        minutes: all.minutes.unwrap_or_default(),
+        cost: all.total,
+        saved: all.saved,
+        wasted: all.wasted,
+        on_github: all.on_github,
+        github_charge: all.github_charge,
+        is_final: all.is_final,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::decide::fixtures::{claimed, now};
     use crate::decide::notice::{Step, step};
     use crate::notice::CheckConclusion;
+    use crate::record::Message;
     use crate::story::tests::{ran, settled, tell};
 
     const MINUTE: Duration = Duration::from_mins(1);
 
+    fn news<'a>(jobs: &[&'a Job]) -> Vec<News<'a>> {
+        let of = |job: &&'a Job| News {
+            job,
+            only_if_told: false,
+        };
+        jobs.iter().map(of).collect()
+    }
+
     fn of(jobs: &[&Job]) -> Notice {
-        due(None, jobs, now().after(GATHER), now()).unwrap()
+        due(None, &news(jobs), now().after(GATHER), now()).unwrap()
     }
 
     fn later(known: &Notice, jobs: &[&Job], now: Timestamp) -> Option<Notice> {
-        due(Some(known), jobs, now.after(GATHER), now)
+        due(Some(known), &news(jobs), now.after(GATHER), now)
     }
 
     fn told(notice: &Notice) -> Vec<u64> {
         match &notice.say {
-            Say::Story { jobs, .. } => jobs.iter().map(|job| job.0).collect(),
+            Say::Story { jobs } => jobs.iter().map(|job| job.0).collect(),
             other => panic!("{other:?}"),
         }
     }
@@ -105,6 +156,21 @@ mod tests {
             "and not later"
         );
         assert_eq!(later(&both, &[], soon), None);
+    }
+
+    #[test]
+    fn who_was_only_told_why_it_is_given_up_has_no_story_but_one_that_there_is_goes_on() {
+        let (job, mut messenger) = claimed(11);
+        messenger.message = Some(Message {
+            job: job.key,
+            run: job.run,
+            text: "no".to_owned(),
+        });
+        let news = [News::of(&job, &messenger)];
+        assert_eq!(due(None, &news, now(), now()), None);
+        let other = of(&[&claimed(12).0]);
+        assert_eq!(due(Some(&other), &news, now(), now()), None);
+        assert_eq!(told(&due(Some(&of(&[&job])), &news, now(), now()).unwrap()), [11]);
     }
 
     #[test]

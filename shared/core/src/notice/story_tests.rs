@@ -1,6 +1,6 @@
 use super::*;
 use crate::decide::fixtures::{claimed, now};
-use crate::decide::story::due;
+use crate::decide::story::{News, due};
 use crate::ids::{InstanceId, JobId};
 use crate::record::Job;
 use crate::story::tests::{at, ran, settled, tell};
@@ -20,7 +20,14 @@ fn told(notice: &Notice, stories: &[Story], seconds: u64) -> CheckRun {
 }
 
 fn notice(jobs: &[&Job]) -> Notice {
-    due(None, jobs, now(), now()).unwrap()
+    let news: Vec<News<'_>> = jobs
+        .iter()
+        .map(|job| News {
+            job,
+            only_if_told: false,
+        })
+        .collect();
+    due(None, &news, now(), now()).unwrap()
 }
 
 #[test]

@@ -79,7 +79,7 @@ pub(super) fn of(notice: &Notice, web: &str) -> Words {
             to_do: "Nothing. *Re-run jobs* in the run asks for an instance anew.".to_owned(),
         },
         // Its own check run has more than words: see `notice::story`.
-        Say::Story { jobs, .. } => Words {
+        Say::Story { jobs } => Words {
             title: format!("What {} jobs went through, and what they cost", jobs.len()),
             happened: "They ran.".to_owned(),
             next: NOTHING_TO_DO.to_owned(),

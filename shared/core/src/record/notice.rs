@@ -73,27 +73,12 @@ pub enum Say {
     Story {
         /// Which, in the order in which they began.
         jobs: Vec<JobId>,
-        /// The pull request that they run for.
-        pull: OfPull,
     },
     /// All jobs of a run attempt that have no check run of their own.
     Together {
         /// What there is to say, and of which.
         told: Vec<Told>,
     },
-}
-
-/// The pull request that a run is for, as far as GitHub was asked for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OfPull {
-    /// It was not.
-    #[default]
-    NotAsked,
-    /// There is none.
-    None,
-    /// This one.
-    Pull(u64),
 }
 
 /// What is said of several jobs at once.

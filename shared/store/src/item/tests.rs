@@ -22,8 +22,8 @@ use dayfly_core::policy::{Limit, Limits};
 use dayfly_core::prices::{self, Price, PriceSource};
 use dayfly_core::record::{
     AfterInterruption, Attribution, BucketId, Cost, Ending, JobState, LaunchPlan, Launched, Ledger, Line, Message,
-    MessengerNews, OfPull, PoolFailure, PoolInterruption, Prices, Purpose, Purse, RecordId, Rerun, Reservation, RunEnd,
-    Rung, RunnerState, Say, Telling, Threshold, Told, Turn, Waiter, WatchedRepository,
+    MessengerNews, PoolFailure, PoolInterruption, Prices, Purpose, Purse, RecordId, Rerun, Reservation, RunEnd, Rung,
+    RunnerState, Say, Telling, Threshold, Told, Turn, Waiter, WatchedRepository,
 };
 use dayfly_core::time::Timestamp;
 use proptest::collection::{btree_map, vec};
@@ -373,9 +373,8 @@ fn say() -> impl Strategy<Value = Say> {
             lifecycle
         }),
         tried().prop_map(|tried| Say::Over { tried }),
-        (vec(any::<u64>(), 0..3), option::of(any::<u64>())).prop_map(|(jobs, pull)| Say::Story {
+        vec(any::<u64>(), 0..3).prop_map(|jobs| Say::Story {
             jobs: jobs.into_iter().map(JobId).collect(),
-            pull: pull.map_or(OfPull::NotAsked, OfPull::Pull),
         }),
         (tried(), vec((any::<u64>(), ".*"), 0..3)).prop_map(|(tried, jobs)| Say::Together {
             told: Vec::from([Told {
