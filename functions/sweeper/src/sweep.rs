@@ -64,7 +64,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                 )
                 .await
             }
-            Record::Job(job) => self.job(Stored { record: job, version }, now).await,
+            Record::Job(job) => self.job(Stored { record: *job, version }, now).await,
             Record::Run(run) => settle_run(&self.store, &self.github, run.key, now).await,
             Record::FleetCall(call) => {
                 let due = QueueDue {

@@ -286,7 +286,7 @@ pub enum Record {
     /// A webhook.
     Delivery(Delivery),
     /// A job.
-    Job(Job),
+    Job(Box<Job>),
     /// What a job's check run is to say.
     Notice(Box<Notice>),
     /// What a pull request's comment is to say.
@@ -436,7 +436,7 @@ macro_rules! record_kind {
 }
 
 record_kind!(Delivery, Delivery, |value| value, |inner| inner);
-record_kind!(Job, Job, |value| value, |inner| inner);
+record_kind!(Job, Job, |value| Box::new(value), |inner| *inner);
 record_kind!(Notice, Notice, |value| Box::new(value), |inner| *inner);
 record_kind!(PullReport, Pull, |value| Box::new(value), |inner| *inner);
 record_kind!(Runner, Runner, |value| Box::new(value), |inner| *inner);

@@ -22,7 +22,7 @@ fn sum(run: u64, attempt: u32, cost: u64, is_final: bool) -> RunSum {
         jobs: 2,
         minutes: cost / 1000,
         cost: MicroDollars(cost),
-        saved: (cost % 2 == 0).then_some(MicroDollars(cost / 2)),
+        saved: cost.is_multiple_of(2).then_some(MicroDollars(cost / 2)),
         wasted: MicroDollars(cost / 10),
         on_github: Some(MicroDollars(cost * 3)),
         github_charge: None,

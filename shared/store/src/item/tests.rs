@@ -9,8 +9,8 @@ use dayfly_core::config::{
 use dayfly_core::costs::{Amounts, Tariff};
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{
-    CheckRunId, DeliveryId, FleetId, ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey, QueueId, Region,
-    Repository, RunAttempt, RunId, RunKey, RunnerId, RunnerName, SubnetId, Zone,
+    CheckRunId, CommentId, DeliveryId, FleetId, ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey,
+    QueueId, Region, Repository, RunAttempt, RunId, RunKey, RunnerId, RunnerName, SubnetId, Zone,
 };
 use dayfly_core::labels::Label;
 use dayfly_core::lifecycle::{RunnerStep, Step as _};
@@ -21,9 +21,9 @@ use dayfly_core::notice::CheckConclusion;
 use dayfly_core::policy::{Limit, Limits};
 use dayfly_core::prices::{self, Price, PriceSource};
 use dayfly_core::record::{
-    AfterInterruption, Attribution, BucketId, Cost, Ending, JobState, LaunchPlan, Launched, Ledger, Line, Message,
-    MessengerNews, PoolFailure, PoolInterruption, Prices, Purpose, Purse, RecordId, Rerun, Reservation, RunEnd, Rung,
-    RunnerState, Say, Telling, Threshold, Told, Turn, Waiter, WatchedRepository,
+    AfterInterruption, Attribution, BucketId, Cost, Costs, Ending, JobState, LaunchPlan, Launched, Ledger, Line,
+    Message, MessengerNews, OlderRuns, PoolFailure, PoolInterruption, Prices, Purpose, Purse, RecordId, Rerun,
+    Reservation, RunEnd, RunSum, Rung, RunnerState, Say, Telling, Threshold, Told, Turn, Waiter, WatchedRepository,
 };
 use dayfly_core::time::Timestamp;
 use proptest::collection::{btree_map, vec};
@@ -402,6 +402,34 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn run_sum()(
+        key in run_key(), workflow in option::of(".*"), micros: u32, saved in option::of(any::<u64>()), is_final: bool,
+    ) -> RunSum {
+        RunSum {
+            run: key.run, attempt: key.attempt, workflow, jobs: micros, minutes: micros.into(),
+            cost: MicroDollars(micros.into()), saved: saved.map(MicroDollars), wasted: MicroDollars(1),
+            on_github: saved.map(MicroDollars), github_charge: None, is_final,
+        }
+    }
+}
+
+prop_compose! {
+    fn pull_report()(
+        repository in repository(), pull: u64, runs in vec(run_sum(), 0..4), until in option::of(run_key()),
+        comment in option::of(any::<u64>()), asked: bool, tries: u32, since in time(), times in vec(option::of(time()), 4),
+    ) -> PullReport {
+        PullReport {
+            repository, pull, installation: InstallationId(pull), above: MicroDollars(u64::from(tries)),
+            older: until.map(|until| OlderRuns {
+                until, attempts: 3, costs: runs.iter().fold(Costs::default(), |all, run| all.and(&run.costs())),
+            }),
+            runs, comment: comment.map(CommentId), asked, removed: !asked, held_until: times[0], tries,
+            not_before: times[1], said_at: times[2], since, due_at: times[3],
+        }
+    }
+}
+
+prop_compose! {
     fn fleet_call()(
         spec in spec(), repository in repository(), runners in vec(runner_name(), 0..4), unclear: u32,
         requested_at in time(), due_at in option::of(time()),
@@ -465,6 +493,7 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
         }),
         job().prop_map(Record::from),
         notice().prop_map(Record::from).boxed(),
+        pull_report().prop_map(Record::from).boxed(),
         runner().prop_map(Record::from).boxed(),
         fleet_call().prop_map(Record::from).boxed(),
         pools().prop_map(Record::from).boxed(),
@@ -582,6 +611,7 @@ proptest! {
             Record::Wake(wake) => attributes(wake),
             Record::Watched(watched) => attributes(watched),
             Record::Notice(notice) => attributes(notice),
+            Record::Pull(report) => attributes(report),
         Record::FleetCall(call) => attributes(call),
         Record::Queue(queue) => attributes(queue),
         Record::Waiting(waiting) => attributes(waiting),

@@ -34,6 +34,13 @@ fn sum(run: u64, cents: u64, is_final: bool) -> RunSum {
     }
 }
 
+fn comment_due() -> Call {
+    Call::Report(Event::CommentDue(CommentDue {
+        repository: "octo/gpu".parse().unwrap(),
+        pull: PULL,
+    }))
+}
+
 impl Stage {
     /// A run's jobs are told of.
     fn cost(&self, sum: RunSum) {
@@ -46,13 +53,6 @@ impl Stage {
         let awake = wake_up(&self.world, &self.world, self.now(), &deadlines);
         self.world.run(awake).unwrap();
         Call::CountForPull(PULL, Box::new(sum), MicroDollars(above))
-    }
-
-    fn comment_due(&self) -> Call {
-        Call::Report(Event::CommentDue(CommentDue {
-            repository: "octo/gpu".parse().unwrap(),
-            pull: PULL,
-        }))
     }
 
     /// What all comments say.
@@ -83,7 +83,7 @@ fn a_pull_request_has_one_comment_that_is_kept_up_to_date() {
     );
     stage.cost(sum(2, 7, true));
     stage.cost(sum(2, 7, true));
-    stage.make(stage.comment_due());
+    stage.make(comment_due());
     assert!(stage.comment_says("$0.12"), "{}", stage.comment());
     assert_eq!(stage.world.hub().comments_written, 2, "what is said is not said again");
     stage.minutes(5);

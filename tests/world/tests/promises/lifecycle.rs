@@ -5,7 +5,7 @@ use std::time::Duration;
 use dayfly_core::decide::interruption::Word;
 use dayfly_core::event::{Conclusion, Event};
 use dayfly_core::ids::{InstanceId, JobId};
-use dayfly_core::record::{Ending, Job, JobState, Record, RunnerState};
+use dayfly_core::record::{Ending, JobState, Record, RunnerState};
 use dayfly_ports::FleetErrorKind;
 
 use crate::stage::{Answer, Call, RUN, Stage};
@@ -22,7 +22,7 @@ pub(crate) fn state_of(stage: &Stage, job: u64) -> JobState {
     table
         .records()
         .find_map(|record| match record {
-            Record::Job(Job { key, state, .. }) if key.job == JobId(job) => Some(state.clone()),
+            Record::Job(found) if found.key.job == JobId(job) => Some(found.state.clone()),
             _ => None,
         })
         .unwrap()
