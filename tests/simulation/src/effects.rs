@@ -38,6 +38,7 @@ impl Sim {
         for one in &written {
             self.record_written(one);
         }
+        self.purses_hold(&written);
         true
     }
 
@@ -60,6 +61,7 @@ impl Sim {
                 }
             }
         }
+        self.ledgers_guarded(&mut changes);
         if !self.has(Guard::RerunCount) {
             for change in &mut changes {
                 if let Record::Run(run) = &mut change.record {

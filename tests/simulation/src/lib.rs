@@ -23,6 +23,7 @@ mod plan;
 mod ports;
 mod process;
 mod promises;
+mod purses;
 mod reads;
 mod shrink;
 mod sim;

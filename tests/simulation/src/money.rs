@@ -213,6 +213,7 @@ impl Sim {
             return;
         }
         self.nothing_is_reserved();
+        self.ledgers_are_settled();
         self.costs_are_billed();
         self.thresholds_are_told();
     }

@@ -21,6 +21,7 @@ use crate::lambda::{Caller, Lambda};
 use crate::machine::Machine;
 use crate::plan::{Item, Outage, Plan, PlannedRun, Trouble};
 use crate::promises::Promises;
+use crate::purses::Purses;
 use crate::table::Table;
 use crate::tally::Tally;
 
@@ -123,6 +124,8 @@ pub struct Sim {
     pub schedule_on: Cell<bool>,
     /// What must hold.
     pub promises: RefCell<Promises>,
+    /// What the ledgers should hold.
+    pub purses: RefCell<Purses>,
     /// What was counted.
     pub tally: RefCell<Tally>,
     /// The runs of the plan that have started, and their plans.
@@ -162,6 +165,7 @@ impl Sim {
             lambda: RefCell::default(),
             schedule_on: Cell::new(false),
             promises: RefCell::default(),
+            purses: RefCell::default(),
             tally: RefCell::default(),
             started: RefCell::default(),
             hash: Cell::new(Hash::START),
@@ -347,6 +351,7 @@ impl Sim {
     fn table_emptied(&self) {
         self.note("table emptied", "", String::new);
         self.table.borrow_mut().clear();
+        self.purses.borrow_mut().clear();
         self.promises.borrow_mut().table_emptied(self.now());
     }
 
