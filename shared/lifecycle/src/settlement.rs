@@ -31,6 +31,24 @@ struct Account {
     answered: Answered,
 }
 
+impl Account {
+    /// What the runner's instance has cost, if it had one.
+    fn cost(&self, now: Timestamp) -> Option<Cost> {
+        settlement::cost(&self.runner.record, self.job.as_ref(), &self.answered, now)
+    }
+
+    /// The ledgers that are written in when it is settled. An instance that nobody could end in time may
+    /// have cost something in a month of which nothing was set aside for it.
+    fn ledgers(&self, now: Timestamp) -> Vec<LedgerId> {
+        let Some(reserved) = &self.runner.record.reserved else {
+            return Vec::new();
+        };
+        let months = self.cost(now).into_iter().flat_map(|cost| cost.amounts);
+        let of_cost = months.flat_map(|(month, _)| caps::ledgers_in(&reserved.purses, month).collect::<Vec<_>>());
+        caps::ledgers_of(reserved).chain(of_cost).collect()
+    }
+}
+
 /// Settles what these runners have cost, if nothing is left of them. `tries` is how often it is begun anew
 /// when others write in the same ledgers; then they stay due.
 ///
@@ -88,7 +106,8 @@ async fn count<S: Store, B: Bus>(
         if accounts.is_empty() {
             return Ok(());
         }
-        let mut ledgers = read_ledgers(store, accounts.iter().map(|account| &account.runner.record)).await?;
+        let written = accounts.iter().flat_map(|account| account.ledgers(now));
+        let mut ledgers = load_ledgers(store, written.collect()).await?;
         let mut changes = Vec::new();
         for account in &accounts {
             changes.extend(settle(store, account, &mut ledgers, now).await?);
@@ -176,7 +195,7 @@ async fn settle<S: Store>(
     };
     let mut changes = Vec::new();
     ledgers.release(reserved);
-    if let Some(cost) = settlement::cost(record, account.job.as_ref(), &account.answered, now)
+    if let Some(cost) = account.cost(now)
         && store.cost(&cost.id()).await?.is_none()
     {
         ledgers.spend(&reserved.purses, &cost.amounts, now);
@@ -203,15 +222,6 @@ fn log(cost: &Cost) {
         source = ?cost.source,
         "settled what an instance has cost"
     );
-}
-
-/// The ledgers of all who pay for these runners.
-async fn read_ledgers<'a, S: Store>(
-    store: &S,
-    runners: impl Iterator<Item = &'a Runner>,
-) -> Result<Ledgers, StoreError> {
-    let reserved = runners.filter_map(|runner| runner.reserved.as_ref());
-    load_ledgers(store, reserved.flat_map(caps::ledgers_of).collect()).await
 }
 
 /// These ledgers.
