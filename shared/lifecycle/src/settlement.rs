@@ -67,7 +67,10 @@ pub async fn settle_costs<S: Store, F: Fleet, B: Bus>(
         .into_iter()
         .filter(|runner| runner.record.may_be_settled(now, deadlines))
     {
-        let answered = ask(fleet, &mut prices, &runner.record, now).await?;
+        let Some(answered) = ask(fleet, &mut prices, &runner.record, now, deadlines).await? else {
+            tracing::info!(runner = %runner.record.name, "EC2 does not name its instance yet: what it has cost is counted later");
+            continue;
+        };
         accounts.push(account(store, runner, answered).await?);
     }
     count((store, bus), accounts, tries, now, deadlines).await
@@ -148,28 +151,36 @@ impl PriceHistory {
     }
 }
 
+/// What EC2 tells of a runner's instance; nothing if it may only not name it yet.
 async fn ask<F: Fleet>(
     fleet: &F,
     prices: &mut PriceHistory,
     runner: &Runner,
     now: Timestamp,
-) -> Result<Answered, FlowError> {
+    deadlines: &Deadlines,
+) -> Result<Option<Answered>, FlowError> {
     let unknown = settlement::unknown(runner, now);
     let mut answered = Answered::default();
     if unknown.zone {
         answered.zone = zone_of(fleet, runner).await?;
+        if answered.zone.is_none() && settlement::may_be_named_yet(runner, now, deadlines) {
+            return Ok(None);
+        }
     }
     if let Some((pool, billed)) = unknown.prices {
         let pool = Pool {
             zone: answered.zone.clone().unwrap_or(pool.zone),
             ..pool
         };
-        answered.prices = prices.of(fleet, &pool, billed).await?;
+        // EC2 refuses to tell of a zone that there is not.
+        if !pool.zone.is_unknown() {
+            answered.prices = prices.of(fleet, &pool, billed).await?;
+        }
     }
     if let Some(instance) = runner.instance().filter(|_| unknown.whether_ec2_ended_it) {
         answered.ended_by_ec2 = fleet.ended_by_ec2(instance).await?;
     }
-    Ok(answered)
+    Ok(Some(answered))
 }
 
 /// Where EC2 says that a runner's instance was, of which it did not say so when it launched it.
@@ -281,8 +292,10 @@ pub async fn settle_stray<S: Store, F: Fleet, B: Bus>(
         source: PriceSource::Aws,
     });
     let prices = match view.lifecycle {
-        InstanceLifecycle::Spot => fleet.spot_prices(&launched.pool(), view.launched_at, now).await?,
-        InstanceLifecycle::OnDemand => Vec::new(),
+        InstanceLifecycle::Spot if !launched.zone.is_unknown() => {
+            fleet.spot_prices(&launched.pool(), view.launched_at, now).await?
+        }
+        InstanceLifecycle::Spot | InstanceLifecycle::OnDemand => Vec::new(),
     };
     let repository = view.scope.as_ref().map(|scope| &scope.repository);
     let Some(cost) = settlement::stray(&launched, runner, repository, &prices, now) else {

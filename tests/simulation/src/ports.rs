@@ -417,7 +417,13 @@ impl Fleet for Ports {
     }
 
     async fn spot_prices(&self, pool: &Pool, from: Timestamp, to: Timestamp) -> Result<Vec<SpotPrice>, FleetError> {
-        self.ec2("spot_prices", |sim, _| sim.spot_prices(pool, from, to)).await
+        self.ec2("spot_prices", |sim, _| {
+            if pool.zone.is_unknown() {
+                return Err(cloud::error(FleetErrorKind::BadRequest, "InvalidParameterValue"));
+            }
+            Ok(sim.spot_prices(pool, from, to))
+        })
+        .await?
     }
 
     async fn on_demand_price(&self, name: &InstanceType) -> Result<Option<MicroDollars>, FleetError> {

@@ -2,7 +2,7 @@
 
 use crate::capacity::{InstanceLifecycle, Pool};
 use crate::costs::{Compute, Tariff};
-use crate::deadlines::FREE_HOUR;
+use crate::deadlines::{Deadlines, FREE_HOUR};
 use crate::decide::caps::UNKNOWN_DISK_GIB;
 use crate::ids::{Repository, Zone};
 use crate::money::MicroDollars;
@@ -56,6 +56,13 @@ pub fn unknown(runner: &Runner, now: Timestamp) -> Unknown {
         prices: Some((launched.pool(), billed)),
         whether_ec2_ended_it: billed.to <= billed.from.after(FREE_HOUR) && runner.interrupted_at.is_some(),
     }
+}
+
+/// Whether EC2, which does not name a runner's instance, may name it yet: it was launched just now.
+#[must_use]
+pub fn may_be_named_yet(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> bool {
+    let launched_at = runner.launched.as_ref().map(|launched| launched.at);
+    launched_at.is_some_and(|at| now.since(at) < deadlines.absence)
 }
 
 /// What EC2 answered.
@@ -187,7 +194,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::decide::fixtures::{now, runner};
+    use crate::decide::fixtures::{deadlines, now, runner};
     use crate::record::{Ending, Reservation, RunnerState};
 
     const MINUTE: Duration = Duration::from_mins(1);
@@ -272,6 +279,19 @@ mod tests {
             let cost = cost(&taken, None, &answered, now()).unwrap();
             assert_eq!(cost.purpose, Purpose::Interrupted);
         }
+    }
+
+    #[test]
+    fn what_ec2_does_not_name_may_be_named_yet_for_some_minutes() {
+        let runner = ran(MINUTE);
+        let launched = runner.launched.as_ref().unwrap().at;
+        let absence = deadlines().absence;
+        assert!(may_be_named_yet(
+            &runner,
+            launched.after(absence - MINUTE),
+            &deadlines()
+        ));
+        assert!(!may_be_named_yet(&runner, launched.after(absence), &deadlines()));
     }
 
     #[test]
