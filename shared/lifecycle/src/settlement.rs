@@ -284,7 +284,7 @@ pub async fn settle_stray<S: Store, F: Fleet, B: Bus>(
         lifecycle: view.lifecycle,
         price_per_hour: None,
         on_demand: None,
-        at: view.launched_at,
+        at: settlement::launched_at(runner, &view.instance, view.launched_at),
     };
     let told = fleet.on_demand_price(&view.instance_type).await?;
     launched.on_demand = told.map(|per_hour| Price {

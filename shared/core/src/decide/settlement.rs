@@ -4,7 +4,7 @@ use crate::capacity::{InstanceLifecycle, Pool};
 use crate::costs::{Compute, Tariff};
 use crate::deadlines::{Deadlines, FREE_HOUR};
 use crate::decide::caps::UNKNOWN_DISK_GIB;
-use crate::ids::{Repository, Zone};
+use crate::ids::{InstanceId, Repository, Zone};
 use crate::money::MicroDollars;
 use crate::prices::{PriceSource, Rates, SpotPrice};
 use crate::record::{Cost, Job, Launched, Purpose, Runner};
@@ -172,6 +172,16 @@ pub fn stray(
     })
 }
 
+/// When an instance was launched that no live runner owns, as its cost is known by: as the record of a runner
+/// has it, which may have been written before EC2 named it, or else as EC2 says. One instance has one cost.
+#[must_use]
+pub fn launched_at(runner: Option<&Runner>, instance: &InstanceId, said: Timestamp) -> Timestamp {
+    let launched = runner.and_then(|runner| runner.launched.as_ref());
+    launched
+        .filter(|launched| launched.instance == *instance)
+        .map_or(said, |launched| launched.at)
+}
+
 fn flat(per_hour: MicroDollars, from: Timestamp, to: Timestamp) -> MicroDollars {
     per_hour.per_hour_over(to.max(from.after(crate::costs::LEAST)).since(from))
 }
@@ -279,6 +289,17 @@ mod tests {
             let cost = cost(&taken, None, &answered, now()).unwrap();
             assert_eq!(cost.purpose, Purpose::Interrupted);
         }
+    }
+
+    #[test]
+    fn an_instance_has_one_cost_whoever_counts_it() {
+        let runner = ran(MINUTE);
+        let launched = runner.launched.clone().unwrap();
+        let said = launched.at.after(MINUTE);
+        let another = InstanceId::new("i-another");
+        assert_eq!(launched_at(Some(&runner), &launched.instance, said), launched.at);
+        assert_eq!(launched_at(Some(&runner), &another, said), said);
+        assert_eq!(launched_at(None, &launched.instance, said), said);
     }
 
     #[test]
