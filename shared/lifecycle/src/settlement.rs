@@ -277,6 +277,9 @@ pub async fn settle_stray<S: Store, F: Fleet, B: Bus>(
     runner: Option<&Runner>,
     now: Timestamp,
 ) -> Result<(), FlowError> {
+    if runner.is_some_and(|runner| settlement::is_counted_with(runner, &view.instance)) {
+        return Ok(());
+    }
     let mut launched = Launched {
         instance: view.instance.clone(),
         instance_type: view.instance_type.clone(),

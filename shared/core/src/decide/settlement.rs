@@ -172,6 +172,13 @@ pub fn stray(
     })
 }
 
+/// Whether what an instance has cost is counted with its runner, of which nothing but that is left: patrol,
+/// which saw it live, does not count it a second time.
+#[must_use]
+pub fn is_counted_with(runner: &Runner, instance: &InstanceId) -> bool {
+    runner.reserved.is_some() && runner.instance() == Some(instance)
+}
+
 /// When an instance was launched that no live runner owns, as its cost is known by: as the record of a runner
 /// has it, which may have been written before EC2 named it, or else as EC2 says. One instance has one cost.
 #[must_use]
@@ -300,6 +307,12 @@ mod tests {
         assert_eq!(launched_at(Some(&runner), &launched.instance, said), launched.at);
         assert_eq!(launched_at(Some(&runner), &another, said), said);
         assert_eq!(launched_at(None, &launched.instance, said), said);
+        assert!(is_counted_with(&runner, &launched.instance) && !is_counted_with(&runner, &another));
+        let settled = Runner {
+            reserved: None,
+            ..runner
+        };
+        assert!(!is_counted_with(&settled, &launched.instance));
     }
 
     #[test]
