@@ -106,6 +106,8 @@ pub struct Sim {
     pub engine: Engine<Happening>,
     /// What was drawn.
     pub plan: Plan,
+    /// The faults among its items, which are looked through at every call.
+    pub faults: Vec<Item>,
     /// The guards that are taken away.
     without: Vec<Guard>,
     /// The stack's deadlines.
@@ -171,6 +173,7 @@ impl Sim {
             hash: Cell::new(Hash::START),
             lines: told.then(RefCell::default),
             start: plan.start,
+            faults: plan.faults(),
             plan,
         })
     }
@@ -203,7 +206,7 @@ impl Sim {
     /// How likely an outage is to hit now.
     pub fn outage(&self, kind: Outage) -> f64 {
         let now = self.elapsed();
-        let hits = self.plan.items.iter().filter_map(|(_, item)| match item {
+        let hits = self.faults.iter().filter_map(|item| match item {
             Item::Outage(one, from, to, rate) if *one == kind && (*from..*to).contains(&now) => Some(*rate),
             _ => None,
         });
@@ -251,15 +254,20 @@ impl Sim {
             .unwrap_or_default()
     }
 
-    /// Lets it happen, from the beginning to the end.
-    pub fn run(self: &Rc<Self>) {
+    /// Lets it happen, from the beginning to the end. `watch` is told the time as it passes.
+    pub fn run(self: &Rc<Self>, watch: &dyn Fn(Duration)) {
         self.begin();
         let end = self.end();
         while self.promises.borrow().broken.is_none() {
             match self.engine.step(end) {
                 Stepped::Ended => break,
                 Stepped::WentOn => {}
-                Stepped::Happens(happening) => self.happens(happening),
+                Stepped::Happens(happening) => {
+                    if matches!(happening, Happening::Inspect) {
+                        watch(self.elapsed());
+                    }
+                    self.happens(happening);
+                }
             }
         }
         if self.promises.borrow().broken.is_none() {
@@ -300,7 +308,7 @@ impl Sim {
         self.engine.plan(self.plan.calm_from + PEOPLE_LOOK, Happening::TidyUp);
         self.engine.plan(phase, Happening::Minute);
         self.engine.plan(dice.seconds(0, 900), Happening::Quarter);
-        self.engine.plan(Duration::from_secs(30), Happening::Inspect);
+        self.engine.plan(self.plan.inspect_every, Happening::Inspect);
     }
 
     fn happens(self: &Rc<Self>, happening: Happening) {
