@@ -73,6 +73,10 @@ impl PriceCache {
         pool: &Pool,
         now: Timestamp,
     ) -> Option<MicroDollars> {
+        if pool.zone.is_unknown() {
+            // EC2 refuses to tell of a zone that there is not.
+            return None;
+        }
         let fresh = |prices: &Prices| {
             prices
                 .spot

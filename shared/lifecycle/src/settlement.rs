@@ -32,6 +32,24 @@ struct Account {
     answered: Answered,
 }
 
+impl Account {
+    /// What the runner's instance has cost, if it had one.
+    fn cost(&self, now: Timestamp) -> Option<Cost> {
+        settlement::cost(&self.runner.record, self.job.as_ref(), &self.answered, now)
+    }
+
+    /// The ledgers that are written in when it is settled. An instance that nobody could end in time may
+    /// have cost something in a month of which nothing was set aside for it.
+    fn ledgers(&self, now: Timestamp) -> Vec<LedgerId> {
+        let Some(reserved) = &self.runner.record.reserved else {
+            return Vec::new();
+        };
+        let months = self.cost(now).into_iter().flat_map(|cost| cost.amounts);
+        let of_cost = months.flat_map(|(month, _)| caps::ledgers_in(&reserved.purses, month).collect::<Vec<_>>());
+        caps::ledgers_of(reserved).chain(of_cost).collect()
+    }
+}
+
 /// Settles what these runners have cost, if nothing is left of them. `tries` is how often it is begun anew
 /// when others write in the same ledgers; then they stay due.
 ///
@@ -50,7 +68,10 @@ pub async fn settle_costs<S: Store, F: Fleet, B: Bus>(
         .into_iter()
         .filter(|runner| runner.record.may_be_settled(now, deadlines))
     {
-        let answered = ask(fleet, &mut prices, &runner.record, now).await?;
+        let Some(answered) = ask(fleet, &mut prices, &runner.record, now, deadlines).await? else {
+            tracing::info!(runner = %runner.record.name, "EC2 does not name its instance yet: what it has cost is counted later");
+            continue;
+        };
         accounts.push(account(store, runner, answered).await?);
     }
     tell_stories(store, &told_of(&accounts), now).await?;
@@ -99,7 +120,8 @@ async fn count<S: Store, B: Bus>(
         if accounts.is_empty() {
             return Ok(());
         }
-        let mut ledgers = read_ledgers(store, accounts.iter().map(|account| &account.runner.record)).await?;
+        let written = accounts.iter().flat_map(|account| account.ledgers(now));
+        let mut ledgers = load_ledgers(store, written.collect()).await?;
         let mut changes = Vec::new();
         for account in &accounts {
             changes.extend(settle(store, account, &mut ledgers, now).await?);
@@ -140,28 +162,36 @@ impl PriceHistory {
     }
 }
 
+/// What EC2 tells of a runner's instance; nothing if it may only not name it yet.
 async fn ask<F: Fleet>(
     fleet: &F,
     prices: &mut PriceHistory,
     runner: &Runner,
     now: Timestamp,
-) -> Result<Answered, FlowError> {
+    deadlines: &Deadlines,
+) -> Result<Option<Answered>, FlowError> {
     let unknown = settlement::unknown(runner, now);
     let mut answered = Answered::default();
     if unknown.zone {
         answered.zone = zone_of(fleet, runner).await?;
+        if answered.zone.is_none() && settlement::may_be_named_yet(runner, now, deadlines) {
+            return Ok(None);
+        }
     }
     if let Some((pool, billed)) = unknown.prices {
         let pool = Pool {
             zone: answered.zone.clone().unwrap_or(pool.zone),
             ..pool
         };
-        answered.prices = prices.of(fleet, &pool, billed).await?;
+        // EC2 refuses to tell of a zone that there is not.
+        if !pool.zone.is_unknown() {
+            answered.prices = prices.of(fleet, &pool, billed).await?;
+        }
     }
     if let Some(instance) = runner.instance().filter(|_| unknown.whether_ec2_ended_it) {
         answered.ended_by_ec2 = fleet.ended_by_ec2(instance).await?;
     }
-    Ok(answered)
+    Ok(Some(answered))
 }
 
 /// Where EC2 says that a runner's instance was, of which it did not say so when it launched it.
@@ -187,7 +217,7 @@ async fn settle<S: Store>(
     };
     let mut changes = Vec::new();
     ledgers.release(reserved);
-    if let Some(cost) = settlement::cost(record, account.job.as_ref(), &account.answered, now)
+    if let Some(cost) = account.cost(now)
         && store.cost(&cost.id()).await?.is_none()
     {
         ledgers.spend(&reserved.purses, &cost.amounts, now);
@@ -214,15 +244,6 @@ fn log(cost: &Cost) {
         source = ?cost.source,
         "settled what an instance has cost"
     );
-}
-
-/// The ledgers of all who pay for these runners.
-async fn read_ledgers<'a, S: Store>(
-    store: &S,
-    runners: impl Iterator<Item = &'a Runner>,
-) -> Result<Ledgers, StoreError> {
-    let reserved = runners.filter_map(|runner| runner.reserved.as_ref());
-    load_ledgers(store, reserved.flat_map(caps::ledgers_of).collect()).await
 }
 
 /// These ledgers.
@@ -267,6 +288,9 @@ pub async fn settle_stray<S: Store, F: Fleet, B: Bus>(
     runner: Option<&Runner>,
     now: Timestamp,
 ) -> Result<(), FlowError> {
+    if runner.is_some_and(|runner| settlement::is_counted_with(runner, &view.instance)) {
+        return Ok(());
+    }
     let mut launched = Launched {
         instance: view.instance.clone(),
         instance_type: view.instance_type.clone(),
@@ -274,7 +298,7 @@ pub async fn settle_stray<S: Store, F: Fleet, B: Bus>(
         lifecycle: view.lifecycle,
         price_per_hour: None,
         on_demand: None,
-        at: view.launched_at,
+        at: settlement::launched_at(runner, &view.instance, view.launched_at),
     };
     let told = fleet.on_demand_price(&view.instance_type).await?;
     launched.on_demand = told.map(|per_hour| Price {
@@ -282,8 +306,10 @@ pub async fn settle_stray<S: Store, F: Fleet, B: Bus>(
         source: PriceSource::Aws,
     });
     let prices = match view.lifecycle {
-        InstanceLifecycle::Spot => fleet.spot_prices(&launched.pool(), view.launched_at, now).await?,
-        InstanceLifecycle::OnDemand => Vec::new(),
+        InstanceLifecycle::Spot if !launched.zone.is_unknown() => {
+            fleet.spot_prices(&launched.pool(), view.launched_at, now).await?
+        }
+        InstanceLifecycle::Spot | InstanceLifecycle::OnDemand => Vec::new(),
     };
     let repository = view.scope.as_ref().map(|scope| &scope.repository);
     let Some(cost) = settlement::stray(&launched, runner, repository, &prices, now) else {

@@ -1,6 +1,6 @@
 //! EC2: pools with capacity, instances, tokens, answers that lag, and a limit on calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use dayfly_core::capacity::{Placement, Pool};
@@ -12,6 +12,9 @@ use crate::dice::Dice;
 
 /// How long EC2 names an instance that has ended.
 const REMEMBERED: Duration = Duration::from_secs(3600);
+
+/// How often a call is made at most where nothing but capacity fails.
+const MOST_TIMES: u32 = 8;
 
 /// How many write calls are free, and how many more each second.
 const BUCKET: (f64, f64) = (50.0, 2.0);
@@ -68,11 +71,17 @@ impl Drought {
 pub struct Cloud {
     /// All instances that there ever were.
     pub instances: BTreeMap<InstanceId, Instance>,
+    /// Those that live, and those that ended of late.
+    recent: BTreeSet<InstanceId>,
+    /// Those of the recent that ended, the first first.
+    ended: VecDeque<(Timestamp, InstanceId)>,
     tokens: BTreeMap<FleetId, (FleetRequest, FleetAnswer)>,
     tokens_left: f64,
     filled_at: Option<Timestamp>,
     /// How often each `CreateFleet` call was made.
-    pub creates: BTreeMap<FleetId, u32>,
+    creates: BTreeMap<FleetId, u32>,
+    /// Those that were made too often.
+    pub stormed: BTreeMap<FleetId, u32>,
     /// What Service Quotas tells: vCPUs by the quota's code.
     pub quotas: BTreeMap<String, u32>,
 }
@@ -113,7 +122,11 @@ impl Cloud {
         dice: &mut Dice,
         now: Timestamp,
     ) -> Result<(FleetAnswer, Vec<InstanceId>), String> {
-        *self.creates.entry(request.fleet.clone()).or_default() += 1;
+        let times = self.creates.entry(request.fleet.clone()).or_default();
+        *times += 1;
+        if *times > MOST_TIMES {
+            self.stormed.insert(request.fleet.clone(), *times);
+        }
         if let Some((before, answer)) = self.tokens.get(&request.fleet).filter(|_| !forget_tokens) {
             if before != request {
                 return Err(format!("token {} came with another request", request.fleet));
@@ -167,6 +180,7 @@ impl Cloud {
         };
         let view_id = format!("{} {}", now.millis(), self.instances.len());
         let shown_from = now.after(dice.millis(0, 20_000));
+        self.recent.insert(instance.clone());
         self.instances.insert(
             instance,
             Instance {
@@ -191,13 +205,18 @@ impl Cloud {
         }
         found.ended_at = Some(now);
         found.view.state = InstanceState::ShuttingDown;
+        self.ended.push_back((now, instance.clone()));
+        while self.ended.front().is_some_and(|(at, _)| now.since(*at) >= REMEMBERED) {
+            if let Some((_, forgotten)) = self.ended.pop_front() {
+                self.recent.remove(&forgotten);
+            }
+        }
         true
     }
 
     /// What EC2 names, of those that `wanted` picks.
     pub fn named(&self, now: Timestamp, tags: bool, wanted: impl Fn(&Instance) -> bool) -> Vec<InstanceView> {
-        self.instances
-            .values()
+        self.recent()
             .filter(|one| one.shown_from <= now && one.ended_at.is_none_or(|at| now.since(at) < REMEMBERED))
             .filter(|one| wanted(one))
             .map(|one| InstanceView {
@@ -210,6 +229,10 @@ impl Cloud {
 
     /// The instances that have not ended.
     pub fn living(&self) -> impl Iterator<Item = &Instance> {
-        self.instances.values().filter(|one| one.ended_at.is_none())
+        self.recent().filter(|one| one.ended_at.is_none())
+    }
+
+    fn recent(&self) -> impl Iterator<Item = &Instance> {
+        self.recent.iter().filter_map(|id| self.instances.get(id))
     }
 }

@@ -8,6 +8,15 @@ use dayfly_core::ids::Repository;
 use crate::dice::Dice;
 use crate::plan::Plan;
 
+/// How the repositories of a history are configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ways {
+    /// Each in any way that there is.
+    Drawn,
+    /// As people do who know what they want: mostly by leaving things as they are.
+    Usual,
+}
+
 /// The configuration of a repository, as far as it differs from one to another.
 #[derive(Clone, Copy, Debug)]
 pub struct RepositoryConfig {
@@ -25,12 +34,45 @@ pub struct RepositoryConfig {
     pub startup: bool,
     /// Whether its workflow has a `concurrency` group, so that a newer run makes an older one moot.
     pub concurrency: bool,
+    /// The instance types that will do.
+    pub types: &'static str,
 }
 
+const SMALL: &str = "g4dn.xlarge, g5.xlarge, g6.xlarge";
+
 impl Plan {
-    /// What the seed draws for a repository.
+    /// How a repository is configured.
     #[must_use]
     pub fn config(&self, repository: &Repository) -> RepositoryConfig {
+        match self.ways {
+            Ways::Drawn => self.drawn(repository),
+            Ways::Usual => self.usual(repository),
+        }
+    }
+
+    fn usual(&self, repository: &Repository) -> RepositoryConfig {
+        let mut dice = Dice::of(self.seed, "usual", &repository.to_string());
+        let types = [
+            SMALL,
+            SMALL,
+            SMALL,
+            "g4dn.2xlarge, g5.2xlarge, g6.2xlarge",
+            "g5.xlarge, g6.xlarge",
+            "g4dn.xlarge",
+        ];
+        RepositoryConfig {
+            rerun: RerunPolicy::default(),
+            rebalance: Rebalance::default(),
+            breaker: None,
+            giving_up: GivingUp::default(),
+            startup: false,
+            concurrency: dice.happens(0.2),
+            fallback: *dice.one_of(&[Fallback::None, Fallback::None, Fallback::OnDemand]),
+            types: dice.one_of::<&str>(&types),
+        }
+    }
+
+    fn drawn(&self, repository: &Repository) -> RepositoryConfig {
         let startup = Dice::of(self.seed, "startup", &repository.to_string()).happens(0.2);
         let mut dice = Dice::of(self.seed, "config", &repository.to_string());
         let what = [
@@ -47,6 +89,7 @@ impl Plan {
                 on_demand: *dice.one_of(&on_demand),
             },
             startup,
+            types: SMALL,
             rebalance: *dice.one_of(&[Rebalance::Mark, Rebalance::DrainIfIdle]),
             concurrency: dice.happens(0.2),
             fallback: *dice.one_of(&[Fallback::None, Fallback::OnDemand]),
@@ -100,13 +143,14 @@ impl RepositoryConfig {
             ""
         };
         let GivingUp { messenger, cancel_run } = self.giving_up;
+        let types = self.types;
         format!(
             "messenger: {messenger}
 cancel_run_when_unlaunchable: {cancel_run}
 runners:
   - name: gpu
     labels: [dayfly-gpu]
-    instance_type: [g4dn.xlarge, g5.xlarge, g6.xlarge]
+    instance_type: [{types}]
     machine_image: ssm:/images/gpu
     rerun: {what}
     max_reruns: {max}

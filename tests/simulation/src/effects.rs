@@ -15,10 +15,11 @@ use dayfly_ports::{
 };
 use secrecy::SecretString;
 
+use crate::checks::Check;
 use crate::cloud::{self, Drought};
 use crate::dice::Dice;
 use crate::guards::Guard;
-use crate::hub::{Check, Comment, Run, Runner};
+use crate::hub::{Comment, Run, Runner};
 use crate::plan::{Outage, Trouble};
 use crate::sim::{Happening, Sim};
 
@@ -41,6 +42,7 @@ impl Sim {
         for one in &written {
             self.record_written(one);
         }
+        self.purses_hold(&written);
         true
     }
 
@@ -63,6 +65,7 @@ impl Sim {
                 }
             }
         }
+        self.ledgers_guarded(&mut changes);
         if !self.has(Guard::RerunCount) {
             for change in &mut changes {
                 if let Record::Run(run) = &mut change.record {
@@ -100,6 +103,10 @@ impl Sim {
                     self.engine.plan(wait, Happening::Runs(instance.clone()));
                 }
                 if !new.is_empty() {
+                    let living = self.cloud.borrow().living().count();
+                    let mut tally = self.tally.borrow_mut();
+                    tally.at_once = tally.at_once.max(living);
+                    drop(tally);
                     self.launch_was_due(request);
                     self.is_within_limits();
                 }
@@ -279,7 +286,7 @@ impl Sim {
             self.broken(SAID_ONCE, why);
         }
         self.writes_content();
-        let id = self.hub.borrow_mut().make_check(made);
+        let id = self.hub.borrow_mut().checks.make(made);
         self.note("check made", &check.external_id, || check.title.clone());
         id
     }
@@ -287,16 +294,11 @@ impl Sim {
     /// Has a check run say something else, as far as GitHub lets it. Answers whether it is there.
     pub fn change_check(self: &Rc<Self>, id: CheckRunId, check: &CheckRun) -> bool {
         self.writes_content();
-        let mut hub = self.hub.borrow_mut();
-        let Some(known) = hub.checks.get_mut(&id) else {
+        if !self.hub.borrow_mut().checks.change(id, check, self.now()) {
             return false;
-        };
-        known.said = CheckRun {
-            head_sha: known.said.head_sha.clone(),
-            conclusion: known.said.conclusion.or(check.conclusion),
-            ..check.clone()
-        };
-        known.changed_at = self.now();
+        }
+        // Of whom it told it may tell no more.
+        self.promises.borrow_mut().told.clear();
         self.note("check changed", &check.external_id, || check.title.clone());
         true
     }

@@ -56,6 +56,10 @@ pub enum Guard {
     Buckets,
     /// Who passes the turnstile names the version that it was read at.
     Turnstile,
+    /// What is written into a ledger names the version that it was decided on.
+    Ledgers,
+    /// What was reserved for an instance is given back when its cost is counted.
+    Settlement,
 }
 
 impl Guard {
@@ -84,6 +88,8 @@ impl Guard {
         Self::SayAgain,
         Self::Buckets,
         Self::Turnstile,
+        Self::Ledgers,
+        Self::Settlement,
     ];
 
     /// Whether a promise hangs on it. None does on the webhook's memory of deliveries: every handler

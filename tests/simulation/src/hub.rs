@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{
-    CheckRunId, CommentId, InstallationId, InstanceId, JobId, JobKey, Repository, RunAttempt, RunId, RunnerId,
-    RunnerName,
+    CommentId, InstallationId, InstanceId, JobId, Repository, RunAttempt, RunId, RunnerId, RunnerName,
 };
 use dayfly_core::labels::Label;
-use dayfly_core::notice::CheckRun;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{JobStatus, JobView, Scope};
 
+use crate::checks::{Check, Checks};
 use crate::limits::Calls;
 
 /// The App's one installation.
@@ -143,21 +142,6 @@ pub struct FailedTry {
     pub at: Timestamp,
 }
 
-/// A check run that we made.
-#[derive(Clone, Debug)]
-pub struct Check {
-    /// The job that it is about, by its external id.
-    pub job: Option<JobKey>,
-    /// Its repository.
-    pub repository: Repository,
-    /// What it says.
-    pub said: CheckRun,
-    /// When it was made.
-    pub made_at: Timestamp,
-    /// When it last said something else.
-    pub changed_at: Timestamp,
-}
-
 /// A comment that we made.
 #[derive(Clone, Debug)]
 pub struct Comment {
@@ -178,6 +162,10 @@ pub struct Hub {
     pub runs: BTreeMap<RunId, Run>,
     /// The registered runners.
     pub runners: BTreeMap<RunnerId, Runner>,
+    /// The newest run of each repository.
+    newest: BTreeMap<Repository, RunId>,
+    /// The runs of each repository that may not be over.
+    open: BTreeMap<Repository, BTreeSet<RunId>>,
     /// The jobs that wait, by repository.
     waiting: BTreeMap<Repository, VecDeque<JobId>>,
     /// When a repository was pushed to last.
@@ -189,7 +177,7 @@ pub struct Hub {
     /// Tries so far.
     pub tries: u64,
     /// The check runs, as they stand.
-    pub checks: BTreeMap<CheckRunId, Check>,
+    pub checks: Checks,
     /// The comments, as they stand.
     pub comments: BTreeMap<CommentId, Comment>,
     /// The calls that made or changed a check run or a comment.
@@ -197,7 +185,6 @@ pub struct Hub {
     /// The calls that registered a runner.
     pub registrations: Calls,
     last_id: u64,
-    last_check: u64,
     last_comment: u64,
 }
 
@@ -205,14 +192,6 @@ impl Hub {
     fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
-    }
-
-    /// Makes a check run.
-    pub fn make_check(&mut self, check: Check) -> CheckRunId {
-        self.last_check += 1;
-        let id = CheckRunId(self.last_check);
-        self.checks.insert(id, check);
-        id
     }
 
     /// Makes a comment.
@@ -236,8 +215,8 @@ impl Hub {
         if job.is_none() && !run.is_some_and(|run| self.runs.contains_key(&RunId(run))) {
             return Some(format!("`{id}` is of no job"));
         }
-        let same = |one: &&Check| one.repository == check.repository && one.said.external_id == *id;
-        let known = self.checks.values().find(same)?;
+        let mut same = self.checks.of(id).map(|(_, one)| one);
+        let known = same.find(|one| one.repository == check.repository)?;
         let since = check.made_at.since(known.made_at);
         Some(format!("`{id}` was made {} s before", since.as_secs()))
     }
@@ -252,6 +231,8 @@ impl Hub {
     ) -> (RunId, Vec<JobId>) {
         let run = RunId(1000 + self.next_id());
         self.pushed.insert(repository.clone(), now);
+        self.newest.insert(repository.clone(), run);
+        self.open.entry(repository.clone()).or_default().insert(run);
         self.runs.insert(
             run,
             Run {
@@ -334,6 +315,7 @@ impl Hub {
         of.attempt.0 += 1;
         of.ended = None;
         of.ended_at = None;
+        self.open.entry(of.repository.clone()).or_default().insert(run);
         Some(
             again
                 .into_iter()
@@ -353,8 +335,13 @@ impl Hub {
     #[must_use]
     pub fn newer_than(&self, run: RunId) -> Option<RunId> {
         let repository = &self.runs.get(&run)?.repository;
-        let of_it = self.runs.iter().filter(|(_, one)| one.repository == *repository);
-        of_it.map(|(id, _)| *id).max().filter(|newest| *newest > run)
+        self.newest.get(repository).copied().filter(|newest| *newest > run)
+    }
+
+    /// The runs of a repository that are not over.
+    pub fn open_runs(&self, repository: &Repository) -> impl Iterator<Item = RunId> {
+        let open = self.open.get(repository).into_iter().flatten().copied();
+        open.filter(|run| self.runs.get(run).is_some_and(|run| run.ended.is_none()))
     }
 
     /// Registers a runner; nothing if the name is taken.
@@ -464,6 +451,9 @@ impl Hub {
         let of = self.runs.get_mut(&run)?;
         of.ended = Some(whole);
         of.ended_at = Some(now);
+        if let Some(open) = self.open.get_mut(&of.repository) {
+            open.remove(&run);
+        }
         Some(whole)
     }
 

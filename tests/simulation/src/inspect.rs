@@ -1,4 +1,4 @@
-//! The promises that are looked at twice a minute, and at the end.
+//! The promises that are looked at once in a while, and at the end.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,9 +24,10 @@ use crate::sim::{Happening, Sim};
 const TOLD: Duration = Duration::from_mins(20);
 
 impl Sim {
-    /// What is looked at twice a minute.
+    /// What is looked at once in a while.
     pub fn inspect(self: &Rc<Self>) {
-        self.engine.plan(MINUTE / 2, Happening::Inspect);
+        let every = self.plan.inspect_every;
+        self.engine.plan(every, Happening::Inspect);
         self.instances_end();
         self.registrations_end();
         self.schedule_is_on();
@@ -35,7 +36,8 @@ impl Sim {
         self.nothing_is_reserved();
         let hour = Duration::from_secs(3600);
         let since_calm = self.elapsed().saturating_sub(self.plan.calm_from);
-        if since_calm > 20 * MINUTE + hour && since_calm < 21 * MINUTE + hour {
+        let looked_at = 20 * MINUTE + hour..20 * MINUTE + hour + every.max(MINUTE);
+        if looked_at.contains(&since_calm) {
             self.waiting_jobs_are_served();
         }
     }
@@ -130,7 +132,7 @@ impl Sim {
     }
 
     pub(crate) fn control_never_fails(&self) -> bool {
-        self.plan.items.iter().all(|(_, item)| match item {
+        self.faults.iter().all(|item| match item {
             Item::Outage(kind, ..) => !CONTROL.contains(kind),
             Item::Emptied(_) => false,
             Item::Run(_) | Item::AtSweep(..) | Item::Trouble(..) => true,
@@ -143,17 +145,13 @@ impl Sim {
         if refused > hours {
             self.broken(FEW_CALLS, format!("GitHub refused {refused} calls in {hours} hours"));
         }
-        let only_drought = self.plan.items.iter().all(|(_, item)| match item {
+        let only_drought = self.faults.iter().all(|item| match item {
             Item::Outage(kind, ..) => !CONTROL.contains(kind) && !GITHUB.contains(kind) && *kind != Outage::BusDouble,
             Item::Emptied(_) => false,
             Item::Run(_) | Item::AtSweep(..) | Item::Trouble(..) => true,
         });
         let cloud = self.cloud.borrow();
-        let stormed = cloud
-            .creates
-            .iter()
-            .find(|(_, count)| **count > 8)
-            .filter(|_| only_drought);
+        let stormed = cloud.stormed.first_key_value().filter(|_| only_drought);
         let why = stormed.map(|(runner, count)| format!("{count} launches of {runner}"));
         drop(cloud);
         if let Some(why) = why {
@@ -222,33 +220,43 @@ impl Sim {
 
     /// Every job that is given up has a check run that fails and says why.
     pub(crate) fn given_up_jobs_are_told(&self) {
-        let table = self.table.borrow();
-        let hub = self.hub.borrow();
-        let silent = hub.jobs.values().find(|job| {
-            let key = JobKey {
-                job: job.id,
-                attempt: job.attempt,
-            };
-            let since = match table.peek(&RecordId::Job(key)) {
+        let waiting: Vec<JobKey> = {
+            let promises = self.promises.borrow();
+            let all = promises.given_up.keys();
+            all.filter(|key| !promises.told.contains(*key)).copied().collect()
+        };
+        let mut silent = None;
+        for key in waiting {
+            if self.is_told_of(key) {
+                self.promises.borrow_mut().told.insert(key);
+                continue;
+            }
+            let since = match self.table.borrow().peek(&RecordId::Job(key)) {
                 Some(Record::Job(job)) if job.state.is_given_up() => job.ended_at,
                 _ => None,
             };
-            // One of its own, or one of many that names it.
-            let link = format!("/runs/{}/job/{})", job.run, job.id);
-            let names = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains(&link));
-            let told = hub.checks.values().any(|check| {
-                let of_it = check.job == Some(key) || (check.job.is_none() && names(&check.said.text));
-                of_it && check.said.conclusion == Some(CheckConclusion::Failure)
-            });
             let late = |since: Timestamp| self.overdue(self.now().since(since), TOLD, &[CONTROL, GITHUB]);
-            !told && since.is_some_and(late)
-        });
-        let why = silent.map(|job| format!("job {} is given up, and nobody was told", job.id));
-        drop(hub);
-        drop(table);
-        if let Some(why) = why {
-            self.broken(VISIBLE, why);
+            if since.is_some_and(late) {
+                silent = silent.or(Some(key.job));
+            }
         }
+        if let Some(job) = silent {
+            self.broken(VISIBLE, format!("job {job} is given up, and nobody was told"));
+        }
+    }
+
+    /// Whether a check run fails that is of a job, or of many of which it names that one.
+    fn is_told_of(&self, key: JobKey) -> bool {
+        let hub = self.hub.borrow();
+        let Some(job) = hub.jobs.get(&key.job).filter(|job| job.attempt == key.attempt) else {
+            return true;
+        };
+        let link = format!("/runs/{}/job/{})", job.run, job.id);
+        let names = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains(&link));
+        hub.checks.iter().any(|check| {
+            let of_it = check.job == Some(key) || (check.job.is_none() && names(&check.said.text));
+            of_it && check.said.conclusion == Some(CheckConclusion::Failure)
+        })
     }
 
     /// What must hold at the end.
@@ -316,9 +324,9 @@ impl Sim {
                 if matches!(&notice.say, Say::Story { jobs } if jobs.contains(&job.id)));
             let told = hub
                 .checks
-                .values()
-                .any(|check| is_part && check.said.external_id == id && !check.said.title.contains(" so far "));
-            ran && !told
+                .of(&id)
+                .any(|(_, check)| !check.said.title.contains(" so far "));
+            ran && !(is_part && told)
         });
         let why = untold.map(|job| {
             format!(

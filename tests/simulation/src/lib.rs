@@ -5,6 +5,7 @@
 mod admission;
 mod bought;
 mod checkin;
+mod checks;
 mod cloud;
 mod config;
 mod dice;
@@ -19,10 +20,13 @@ mod limits;
 mod machine;
 mod many;
 mod money;
+mod month;
+mod organisation;
 mod plan;
 mod ports;
 mod process;
 mod promises;
+mod purses;
 mod reads;
 mod shrink;
 mod sim;
@@ -33,6 +37,8 @@ mod turns;
 
 pub use guards::Guard;
 pub use many::{Many, first_broken, run_many};
+pub use month::{Ends, Month, month};
+pub use organisation::REPOSITORIES;
 pub use plan::{Plan, clock};
 pub use promises::Broken;
 pub use reads::sweep_reads;
@@ -57,13 +63,17 @@ pub struct Outcome {
 #[must_use]
 pub fn run(plan: Plan, without: &[Guard], told: bool) -> Outcome {
     let sim = Sim::new(plan, without, told);
-    sim.run();
-    let outcome = Outcome {
+    sim.run(&|_| {});
+    let outcome = outcome(&sim);
+    sim.end_all();
+    outcome
+}
+
+fn outcome(sim: &Sim) -> Outcome {
+    Outcome {
         broken: sim.promises.borrow().broken.clone(),
         tally: sim.tally.borrow().clone(),
         hash: sim.hash(),
         told: sim.told(),
-    };
-    sim.end_all();
-    outcome
+    }
 }

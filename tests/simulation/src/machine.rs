@@ -83,7 +83,7 @@ impl Machine {
 impl Sim {
     /// How likely a trouble is for an instance.
     pub fn rate(&self, wanted: Trouble) -> f64 {
-        let rates = self.plan.items.iter().filter_map(|(_, item)| match item {
+        let rates = self.faults.iter().filter_map(|item| match item {
             Item::Trouble(kind, rate) if *kind == wanted => Some(*rate),
             _ => None,
         });

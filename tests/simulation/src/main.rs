@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use simulation::{Guard, Plan, first_broken, run, run_many, shrink};
+use simulation::{Guard, Plan, first_broken, month, run, run_many, shrink};
 
 /// Runs histories full of faults on a virtual clock, and checks dayfly's promises at every step.
 #[derive(Debug, Parser)]
@@ -30,6 +30,12 @@ struct Arguments {
     /// Take a guard away; may be given more than once.
     #[arg(long)]
     without: Vec<Guard>,
+    /// A month of a busy organisation, with its cost report.
+    #[arg(long, conflicts_with_all = ["seed", "without", "guards"])]
+    month: bool,
+    /// How many jobs are queued in that month.
+    #[arg(long, default_value_t = 50_000, requires = "month")]
+    jobs: usize,
     /// Take each guard away in turn, and tell which promise breaks.
     #[arg(long)]
     guards: bool,
@@ -38,11 +44,14 @@ struct Arguments {
 /// So many seeds must meet every step of the lifecycles.
 const ENOUGH: u64 = 5000;
 
+const DAY: u64 = 24 * 3600;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut out = std::io::stdout();
     let done = match arguments.seed {
         Some(seed) => one(seed, &arguments, &mut out),
+        None if arguments.month => one_month(&arguments, &mut out),
         None if arguments.guards => guards(&arguments, &mut out),
         None => many(&arguments, &mut out),
     };
@@ -78,12 +87,29 @@ fn one(seed: u64, arguments: &Arguments, out: &mut impl Write) -> std::io::Resul
     Ok(outcome.broken.is_none())
 }
 
+/// A month, reported. Answers whether its promises were kept.
+fn one_month(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<bool> {
+    let start = Instant::now();
+    let plan = Plan::month(arguments.from, arguments.jobs);
+    let days = plan.calm_from.as_secs() / DAY;
+    let progress = report::Progress::new(days, "days");
+    let month = month(plan, &|elapsed| progress.show(elapsed.as_secs() / DAY));
+    progress.end();
+    report::month(&month, arguments.jobs, start.elapsed(), out)?;
+    if let Some(broken) = &month.outcome.broken {
+        report::broken(arguments.from, broken, out)?;
+    }
+    Ok(month.outcome.broken.is_none())
+}
+
 /// Many histories, counted.
 fn many(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<bool> {
     let start = Instant::now();
-    let progress = report::Progress::new(arguments.seeds);
+    let progress = report::Progress::new(arguments.seeds, "seeds");
     let many = run_many(arguments.from, arguments.seeds, &arguments.without, false, |done| {
-        progress.show(done);
+        if done.is_multiple_of(20) {
+            progress.show(done);
+        }
     });
     progress.end();
     report::summary(&many, arguments.from, arguments.seeds, start.elapsed(), out)?;

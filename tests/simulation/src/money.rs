@@ -45,6 +45,9 @@ const HOUR_MILLIS: i64 = 3_600_000;
 /// So many parts has a micro-dollar while a bill is added up.
 const NANO: i128 = 1_000_000_000;
 
+/// In the middle of a month.
+pub(crate) const MIDDLE: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
 /// The caps of a seed's stack.
 pub fn draw(seed: u64) -> Caps {
     let mut dice = Dice::of(seed, "caps", "");
@@ -74,11 +77,10 @@ pub fn draw(seed: u64) -> Caps {
 /// When a seed's history begins: in the middle of a month, or some time before its end.
 pub fn start(seed: u64) -> Timestamp {
     let mut dice = Dice::of(seed, "start", "");
-    let middle = Timestamp::from_seconds(1_800_000_000);
     if !dice.happens(0.3) {
-        return middle;
+        return MIDDLE;
     }
-    let ends = Month::of(middle).ends();
+    let ends = Month::of(MIDDLE).ends();
     let before = dice.seconds(60, 4 * 3600);
     Timestamp::from_millis(ends.millis() - i64::try_from(before.as_millis()).unwrap_or(0))
 }
@@ -213,6 +215,7 @@ impl Sim {
             return;
         }
         self.nothing_is_reserved();
+        self.ledgers_are_settled();
         self.costs_are_billed();
         self.thresholds_are_told();
     }
@@ -222,8 +225,8 @@ impl Sim {
         let cloud = self.cloud.borrow();
         let costs: BTreeMap<&InstanceId, &Cost> = table.costs().map(|cost| (&cost.instance, cost)).collect();
         let told_well = self.plan.ec2_tells_well();
-        let (mut settled, mut billed) = (0, 0);
-        let mut wrong = None;
+        let (mut settled, mut billed, mut most_off) = (0, 0, 0);
+        let mut wrong = twice(table.costs());
         for (id, one) in &cloud.instances {
             let known = costs.get(id);
             let cost = known.map(|cost| cost.total().0);
@@ -237,6 +240,10 @@ impl Sim {
             let unknown = table.peek(&RecordId::Instance(id.clone())).is_none();
             settled += cost.unwrap_or(0);
             billed += bill;
+            let off = cost.map_or(0, |cost| cost.abs_diff(bill) * 10_000 / bill.max(1));
+            if bill >= CENT {
+                most_off = most_off.max(off);
+            }
             let percent = bill / 100 + ROUNDING;
             let under = cost.map_or(!unknown, |cost| cost + percent < bill);
             let ran = one.ended_at.is_some_and(|end| end > one.running_at);
@@ -259,6 +266,7 @@ impl Sim {
         let mut tally = self.tally.borrow_mut();
         tally.settled += settled;
         tally.billed += billed;
+        tally.most_off = tally.most_off.max(most_off);
     }
 
     fn thresholds_are_told(&self) {
@@ -281,6 +289,23 @@ impl Sim {
         }
     }
 }
+
+/// An instance that was counted twice, if one was.
+fn twice<'a>(costs: impl Iterator<Item = &'a Cost>) -> Option<String> {
+    let mut seen: BTreeMap<&InstanceId, &Cost> = BTreeMap::new();
+    for cost in costs {
+        if let Some(other) = seen.insert(&cost.instance, cost) {
+            return Some(format!(
+                "{} is settled twice: as {other:?} and as {cost:?}",
+                cost.instance
+            ));
+        }
+    }
+    None
+}
+
+/// Of less than that a micro-dollar here and there is more than it seems.
+const CENT: u64 = 10_000;
 
 /// Amounts are rounded up to a micro-dollar, each for itself.
 const ROUNDING: u64 = 40;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dayfly_core::policy::{Caps, Limits};
 use dayfly_core::time::Timestamp;
 
+use crate::config::Ways;
 use crate::dice::Dice;
 use crate::{money, turns};
 
@@ -202,6 +203,8 @@ pub fn clock(span: Duration) -> String {
     format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
+const TWICE_A_MINUTE: Duration = Duration::from_secs(30);
+
 /// A history before it happens.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -221,6 +224,10 @@ pub struct Plan {
     pub caps: Caps,
     /// When it begins.
     pub start: Timestamp,
+    /// How often the promises are looked at that are not looked at where something happens.
+    pub inspect_every: Duration,
+    /// How its repositories are configured.
+    pub ways: Ways,
 }
 
 const OUTAGES: [Outage; 21] = [
@@ -296,6 +303,8 @@ impl Plan {
             limits: turns::draw(seed, &items, lifetime),
             caps: money::draw(seed),
             start: money::start(seed),
+            inspect_every: TWICE_A_MINUTE,
+            ways: Ways::Drawn,
             lifetime,
             items: items.into_iter().enumerate().collect(),
             calm_from: active,
@@ -319,7 +328,19 @@ impl Plan {
             limits: Limits::default(),
             caps: Caps::default(),
             start: money::start(0),
+            inspect_every: TWICE_A_MINUTE,
+            ways: Ways::Drawn,
         }
+    }
+
+    /// Its faults.
+    #[must_use]
+    pub(crate) fn faults(&self) -> Vec<Item> {
+        let items = self.items.iter().map(|(_, item)| item);
+        items
+            .filter(|item| !matches!(item, Item::Run(_) | Item::AtSweep(..)))
+            .cloned()
+            .collect()
     }
 
     /// The same with only these items.

@@ -68,6 +68,19 @@ enum Service {
 }
 
 impl Service {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Bus => "bus",
+            Self::Scheduler => "scheduler",
+            Self::Parameters => "parameters",
+            Self::Quotas => "quotas",
+            Self::Alerts => "alerts",
+            Self::Ec2 => "EC2",
+            Self::GitHub => "GitHub",
+        }
+    }
+
     fn takes(self, dice: &mut Dice) -> Duration {
         match self {
             Self::Table => dice.millis(2, 12),
@@ -113,7 +126,7 @@ impl Ports {
             (takes / 2, takes / 2, trouble, dice.happens(0.3))
         };
         self.sim.engine.sleep(there).await;
-        self.sim.tally.borrow_mut().port(what);
+        self.sim.tally.borrow_mut().port(service.name(), what);
         if trouble && !silent {
             self.sim.engine.sleep(back).await;
             return Err(format!("{what} does not work"));
@@ -417,7 +430,13 @@ impl Fleet for Ports {
     }
 
     async fn spot_prices(&self, pool: &Pool, from: Timestamp, to: Timestamp) -> Result<Vec<SpotPrice>, FleetError> {
-        self.ec2("spot_prices", |sim, _| sim.spot_prices(pool, from, to)).await
+        self.ec2("spot_prices", |sim, _| {
+            if pool.zone.is_unknown() {
+                return Err(cloud::error(FleetErrorKind::BadRequest, "InvalidParameterValue"));
+            }
+            Ok(sim.spot_prices(pool, from, to))
+        })
+        .await?
     }
 
     async fn on_demand_price(&self, name: &InstanceType) -> Result<Option<MicroDollars>, FleetError> {
@@ -527,12 +546,7 @@ impl GitHub for Ports {
             if !sim.has(Guard::LostJobs) {
                 return Vec::new();
             }
-            let hub = sim.hub.borrow();
-            let open = hub
-                .runs
-                .iter()
-                .filter(|(_, run)| run.repository == scope.repository && run.ended.is_none());
-            open.map(|(run, _)| *run).collect()
+            sim.hub.borrow().open_runs(&scope.repository).collect()
         })
         .await
     }
@@ -584,14 +598,11 @@ impl GitHub for Ports {
     ) -> Result<Option<CheckView>, ApiError> {
         self.github("find_check", |sim, _| {
             let hub = sim.hub.borrow();
-            let found = hub.checks.iter().find(|(_, check)| {
-                check.repository == scope.repository
-                    && check.said.head_sha == head_sha
-                    && check.said.name == name
-                    && check.said.external_id == external_id
+            let found = hub.checks.of(external_id).find(|(_, check)| {
+                check.repository == scope.repository && check.said.head_sha == head_sha && check.said.name == name
             });
             found.map(|(id, check)| CheckView {
-                id: *id,
+                id,
                 concluded: check.said.conclusion,
             })
         })

@@ -1,6 +1,6 @@
 //! The promises, looked at wherever they could be broken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dayfly_core::config::RerunWhat;
@@ -78,6 +78,10 @@ pub struct Promises {
     pub(crate) refused: u64,
     called: BTreeMap<QueueId, Timestamp>,
     pub(crate) jobs_over: BTreeMap<InstanceId, Timestamp>,
+    /// The jobs that were given up, and whether because they were refused.
+    pub(crate) given_up: BTreeMap<JobKey, bool>,
+    /// Those of them that were seen to be told.
+    pub(crate) told: BTreeSet<JobKey>,
     /// What the owner was told, and how often.
     pub(crate) owner_told: BTreeMap<String, u32>,
 }
@@ -94,6 +98,8 @@ impl Default for Promises {
             refused: 0,
             called: BTreeMap::new(),
             jobs_over: BTreeMap::new(),
+            given_up: BTreeMap::new(),
+            told: BTreeSet::new(),
             owner_told: BTreeMap::new(),
         }
     }
@@ -145,7 +151,7 @@ impl Sim {
     /// How long none of these outages has lasted.
     pub(crate) fn calm_for(&self, kinds: &[&[Outage]]) -> Duration {
         let now = self.elapsed();
-        let ends = self.plan.items.iter().filter_map(|(_, item)| match item {
+        let ends = self.faults.iter().filter_map(|item| match item {
             Item::Outage(kind, from, to, _) if *from <= now && kinds.iter().any(|some| some.contains(kind)) => {
                 Some((*to).min(now))
             }
@@ -208,6 +214,10 @@ impl Sim {
                     self.note("job", &after.key.to_string(), || {
                         format!("{from:?} -> {:?}, runner {:?}", after.state, after.runner)
                     });
+                }
+                if after.state.is_given_up() {
+                    let refused = matches!(after.state, JobState::Refused { .. });
+                    self.promises.borrow_mut().given_up.insert(after.key, refused);
                 }
                 if after.state == JobState::Queued && after.due_at.is_none() {
                     self.broken(DUE, format!("job {} waits and is not due", after.key));

@@ -1,5 +1,7 @@
 //! What is printed.
 
+mod month;
+
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 use std::io::{IsTerminal, Write};
@@ -8,6 +10,8 @@ use std::time::Duration;
 use comfy_table::{ContentArrangement, Table};
 use dayfly_core::money::MicroDollars;
 use simulation::{Broken, Guard, Many, Plan, Tally, clock, run, sweep_reads};
+
+pub use month::month;
 
 /// How much of a timeline is shown before its end.
 const LAST_LINES: usize = 80;
@@ -18,23 +22,25 @@ const WIDTH: u16 = 120;
 /// A line that counts, where somebody looks at it.
 pub struct Progress {
     total: u64,
+    what: &'static str,
     shown: bool,
 }
 
 impl Progress {
-    /// Of so many.
-    pub fn new(total: u64) -> Self {
+    /// Of so many of these.
+    pub fn new(total: u64, what: &'static str) -> Self {
         Self {
             total,
+            what,
             shown: std::io::stderr().is_terminal(),
         }
     }
 
     /// So many are done.
     pub fn show(&self, done: u64) {
-        if self.shown && done.is_multiple_of(20) {
+        if self.shown {
             // A terminal that is gone wants to see nothing.
-            let _ = write!(std::io::stderr(), "\r{done} of {} seeds", self.total);
+            let _ = write!(std::io::stderr(), "\r{done} of {} {}", self.total, self.what);
         }
     }
 

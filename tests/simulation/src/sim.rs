@@ -21,6 +21,7 @@ use crate::lambda::{Caller, Lambda};
 use crate::machine::Machine;
 use crate::plan::{Item, Outage, Plan, PlannedRun, Trouble};
 use crate::promises::Promises;
+use crate::purses::Purses;
 use crate::table::Table;
 use crate::tally::Tally;
 
@@ -105,6 +106,8 @@ pub struct Sim {
     pub engine: Engine<Happening>,
     /// What was drawn.
     pub plan: Plan,
+    /// The faults among its items, which are looked through at every call.
+    pub faults: Vec<Item>,
     /// The guards that are taken away.
     without: Vec<Guard>,
     /// The stack's deadlines.
@@ -123,6 +126,8 @@ pub struct Sim {
     pub schedule_on: Cell<bool>,
     /// What must hold.
     pub promises: RefCell<Promises>,
+    /// What the ledgers should hold.
+    pub purses: RefCell<Purses>,
     /// What was counted.
     pub tally: RefCell<Tally>,
     /// The runs of the plan that have started, and their plans.
@@ -162,11 +167,13 @@ impl Sim {
             lambda: RefCell::default(),
             schedule_on: Cell::new(false),
             promises: RefCell::default(),
+            purses: RefCell::default(),
             tally: RefCell::default(),
             started: RefCell::default(),
             hash: Cell::new(Hash::START),
             lines: told.then(RefCell::default),
             start: plan.start,
+            faults: plan.faults(),
             plan,
         })
     }
@@ -199,7 +206,7 @@ impl Sim {
     /// How likely an outage is to hit now.
     pub fn outage(&self, kind: Outage) -> f64 {
         let now = self.elapsed();
-        let hits = self.plan.items.iter().filter_map(|(_, item)| match item {
+        let hits = self.faults.iter().filter_map(|item| match item {
             Item::Outage(one, from, to, rate) if *one == kind && (*from..*to).contains(&now) => Some(*rate),
             _ => None,
         });
@@ -247,15 +254,20 @@ impl Sim {
             .unwrap_or_default()
     }
 
-    /// Lets it happen, from the beginning to the end.
-    pub fn run(self: &Rc<Self>) {
+    /// Lets it happen, from the beginning to the end. `watch` is told the time as it passes.
+    pub fn run(self: &Rc<Self>, watch: &dyn Fn(Duration)) {
         self.begin();
         let end = self.end();
         while self.promises.borrow().broken.is_none() {
             match self.engine.step(end) {
                 Stepped::Ended => break,
                 Stepped::WentOn => {}
-                Stepped::Happens(happening) => self.happens(happening),
+                Stepped::Happens(happening) => {
+                    if matches!(happening, Happening::Inspect) {
+                        watch(self.elapsed());
+                    }
+                    self.happens(happening);
+                }
             }
         }
         if self.promises.borrow().broken.is_none() {
@@ -296,7 +308,7 @@ impl Sim {
         self.engine.plan(self.plan.calm_from + PEOPLE_LOOK, Happening::TidyUp);
         self.engine.plan(phase, Happening::Minute);
         self.engine.plan(dice.seconds(0, 900), Happening::Quarter);
-        self.engine.plan(Duration::from_secs(30), Happening::Inspect);
+        self.engine.plan(self.plan.inspect_every, Happening::Inspect);
     }
 
     fn happens(self: &Rc<Self>, happening: Happening) {
@@ -347,6 +359,7 @@ impl Sim {
     fn table_emptied(&self) {
         self.note("table emptied", "", String::new);
         self.table.borrow_mut().clear();
+        self.purses.borrow_mut().clear();
         self.promises.borrow_mut().table_emptied(self.now());
     }
 

@@ -23,6 +23,8 @@ pub struct Table {
     lagging: VecDeque<(Timestamp, RecordId)>,
     /// The records that somebody must look at.
     live: BTreeSet<RecordId>,
+    /// The ledgers.
+    ledgers: BTreeSet<RecordId>,
     /// Those who wait, by their queue.
     waiting: BTreeMap<QueueId, BTreeSet<RecordId>>,
     /// How many items were read.
@@ -97,6 +99,9 @@ impl Table {
                 there.remove(&id);
             }
         }
+        if matches!(id, RecordId::Ledger(_)) {
+            self.ledgers.insert(id.clone());
+        }
         let due = after.as_ref().is_some_and(|kept| kept.record.due_at().is_some());
         if due {
             self.live.insert(id.clone());
@@ -160,8 +165,9 @@ impl Table {
     /// The ledgers of a month.
     pub fn ledgers(&mut self, month: Month) -> Vec<Stored<Ledger>> {
         let found: Vec<_> = self
-            .records
-            .values()
+            .ledgers
+            .iter()
+            .filter_map(|id| self.records.get(id))
             .filter_map(|kept| match &kept.record {
                 Record::Ledger(ledger) if ledger.month == month => Some(Stored {
                     record: ledger.clone(),
@@ -176,7 +182,7 @@ impl Table {
 
     /// All ledgers.
     pub fn ledgers_of_all(&self) -> impl Iterator<Item = &Ledger> {
-        self.records.values().filter_map(|kept| match &kept.record {
+        self.ledgers.iter().filter_map(|id| match self.peek(id)? {
             Record::Ledger(ledger) => Some(ledger),
             _ => None,
         })

@@ -30,12 +30,18 @@ pub struct Tally {
     pub settled: u64,
     /// What EC2 billed, in micro-dollars.
     pub billed: u64,
+    /// The most that an instance was settled off its bill of a cent or more, in parts of ten thousand.
+    pub most_off: u64,
+    /// The most instances that lived at once.
+    pub at_once: usize,
     /// Calls of functions.
     pub functions: BTreeMap<Function, u64>,
     /// Calls of functions while nothing lived any more.
     pub at_rest: BTreeMap<Function, u64>,
     /// Calls of ports.
     pub ports: BTreeMap<&'static str, u64>,
+    /// The same by whose port it is.
+    pub services: BTreeMap<&'static str, u64>,
     /// Calls that an outage hit.
     pub outages: BTreeMap<Outage, u64>,
     /// Instances that a trouble befell.
@@ -73,7 +79,8 @@ impl Tally {
     }
 
     /// A port is called.
-    pub fn port(&mut self, what: &'static str) {
+    pub fn port(&mut self, service: &'static str, what: &'static str) {
+        *self.services.entry(service).or_default() += 1;
         *self.ports.entry(what).or_default() += 1;
     }
 
@@ -112,6 +119,9 @@ impl Tally {
         self.killed += other.killed;
         self.settled += other.settled;
         self.billed += other.billed;
+        self.most_off = self.most_off.max(other.most_off);
+        self.at_once = self.at_once.max(other.at_once);
+        all(&mut self.services, &other.services);
         all(&mut self.functions, &other.functions);
         all(&mut self.at_rest, &other.at_rest);
         all(&mut self.ports, &other.ports);

@@ -19,6 +19,19 @@ const FOUND: &[(u64, &str)] = &[
         4983,
         "a sweep took the schedule for on that a patrol had just switched off",
     ),
+    (
+        1294,
+        "the price of a zone was asked for that EC2 had not told, and another's settled",
+    ),
+    (
+        4539,
+        "an instance was settled until patrol missed it, and not until EC2 says that it ended",
+    ),
+    (
+        6642,
+        "what ran on into a month of which nothing was set aside was never settled",
+    ),
+    (8304, "a lost job was hidden behind forty runs that were stuck"),
 ];
 
 /// Says something that is shown even if all is well: what is printed is not.

@@ -32,6 +32,8 @@ pub struct Cloud {
     pub quotas: BTreeMap<String, u32>,
     /// The instances that EC2 itself ended.
     pub taken_back: BTreeSet<InstanceId>,
+    /// Whether EC2 names no instance yet, and its answers no zone.
+    pub names_none: bool,
     /// What the owner of the account was told: subject and text.
     pub alerts: Vec<(String, String)>,
     time: Option<Timestamp>,
@@ -157,7 +159,7 @@ impl Cloud {
         let launched = FleetInstance {
             instance: instance.clone(),
             instance_type: view.instance_type.clone(),
-            zone: Some(view.zone.clone()),
+            zone: (!self.names_none).then(|| view.zone.clone()),
             lifecycle: view.lifecycle,
         };
         self.instances.insert(instance, view);
@@ -199,10 +201,9 @@ impl Fleet for World {
 
     async fn of_fleet(&self, fleet: &FleetId) -> Result<Vec<InstanceView>, FleetError> {
         self.call("describe").await.map_err(down)?;
-        Ok(self
-            .cloud()
-            .instances
-            .values()
+        let cloud = self.cloud();
+        let named = cloud.instances.values().filter(|_| !cloud.names_none);
+        Ok(named
             .filter(|view| view.fleet.as_ref() == Some(fleet))
             .cloned()
             .collect())
@@ -251,8 +252,11 @@ impl Fleet for World {
             .ok_or_else(|| error(FleetErrorKind::BadRequest, "InvalidAMIID.NotFound"))
     }
 
-    async fn spot_prices(&self, _: &Pool, from: Timestamp, _: Timestamp) -> Result<Vec<SpotPrice>, FleetError> {
+    async fn spot_prices(&self, pool: &Pool, from: Timestamp, _: Timestamp) -> Result<Vec<SpotPrice>, FleetError> {
         self.call("spot_prices").await.map_err(down)?;
+        if pool.zone.is_unknown() {
+            return Err(error(FleetErrorKind::BadRequest, "InvalidParameterValue"));
+        }
         Ok(vec![SpotPrice {
             per_hour: MicroDollars(157_800),
             since: from,

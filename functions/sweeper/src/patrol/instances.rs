@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dayfly_core::decide::interruption::{self, Word};
+use dayfly_core::decide::interruption;
 use dayfly_core::decide::patrol::{self, Stray};
 use dayfly_core::ids::{InstanceId, RunnerName};
 use dayfly_core::record::{Change, Record, Runner, Stored};
@@ -108,7 +108,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
     }
 
     async fn instance_is_gone(&self, runner: Stored<Runner>, now: Timestamp) -> Result<(), FlowError> {
-        let Some(next) = interruption::heard(&runner.record, Word::Ended, now, now, &self.deadlines) else {
+        let Some(next) = interruption::named_no_more(&runner.record, now, &self.deadlines) else {
             return Ok(());
         };
         match self

@@ -20,7 +20,7 @@ const ACTIVE: Duration = Duration::from_secs(24 * 3600);
 /// How many repositories one patrol looks at; the next one goes on with the rest.
 const MAX_REPOSITORIES: usize = 50;
 
-/// How many open runs of a repository are looked at.
+/// How many open runs of a repository one patrol looks at; the next ones look at the others.
 const MAX_RUNS: usize = 40;
 
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C> {
@@ -64,7 +64,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
     }
 
     async fn patrol_repository(&self, scope: &Scope, swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
-        for run in self.github.open_runs(scope).await?.into_iter().take(MAX_RUNS) {
+        for run in patrol::some_of(self.github.open_runs(scope).await?, MAX_RUNS, now) {
             for view in self.github.jobs_of(scope, run).await? {
                 self.hand_on_if_news(view, scope, swept, now).await?;
             }

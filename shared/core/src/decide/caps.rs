@@ -117,11 +117,14 @@ pub fn reservation(runner: &Runner, tariff: Tariff, caps: &Caps, now: Timestamp,
 /// The ledgers that a reservation is in.
 pub fn ledgers_of(reservation: &Reservation) -> impl Iterator<Item = LedgerId> {
     let months = reservation.shares.iter().map(|(month, _)| *month);
-    months.flat_map(|month| {
-        reservation.purses.iter().map(move |purse| LedgerId {
-            purse: purse.clone(),
-            month,
-        })
+    months.flat_map(|month| ledgers_in(&reservation.purses, month))
+}
+
+/// The ledgers of those who pay in a month.
+pub fn ledgers_in(purses: &[Purse], month: Month) -> impl Iterator<Item = LedgerId> {
+    purses.iter().map(move |purse| LedgerId {
+        purse: purse.clone(),
+        month,
     })
 }
 

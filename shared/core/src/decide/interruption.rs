@@ -65,6 +65,19 @@ pub fn heard(runner: &Runner, word: Word, said: Timestamp, now: Timestamp, deadl
     (next != *runner).then_some(next)
 }
 
+/// The runner once EC2 names its instance no more; nothing if that changes nothing. When it ended is left to
+/// EC2's word, which may still be on its way: it was not after `now`.
+#[must_use]
+pub fn named_no_more(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> Option<Runner> {
+    let mut next = heard(runner, Word::Ended, now, now, deadlines)?;
+    next.instance_ended_at = runner.instance_ended_at;
+    next.terminated_at.get_or_insert(now);
+    if next.state == RunnerState::Gone {
+        next.due_at = next.next_look(deadlines);
+    }
+    (next != *runner).then_some(next)
+}
+
 /// What an interruption is to a runner: nothing to its job, if the instance has said that this had
 /// ended before.
 fn unless_over(runner: &Runner, interruption: Ending) -> Ending {
@@ -183,6 +196,24 @@ mod tests {
         assert_eq!(terminated.instance_ended_at, Some(late));
         let shutting_down = heard(&terminated, Word::Ended, earlier, late, &deadlines()).unwrap();
         assert_eq!(shutting_down.instance_ended_at, Some(earlier));
+    }
+
+    #[test]
+    fn an_instance_that_is_named_no_more_ended_when_ec2_says_and_not_when_that_was_seen() {
+        let seen = now().after(deadlines().heartbeat);
+        let gone = named_no_more(&runner(RunnerState::Busy), seen, &deadlines()).unwrap();
+        assert_eq!(
+            (
+                gone.state,
+                gone.instance_ended,
+                gone.instance_ended_at,
+                gone.terminated_at
+            ),
+            (RunnerState::Lost, true, None, Some(seen))
+        );
+        assert_eq!(named_no_more(&gone, seen, &deadlines()), None);
+        let told = heard(&gone, Word::Ended, now(), seen, &deadlines()).unwrap();
+        assert_eq!(told.instance_ended_at, Some(now()));
     }
 
     #[test]

@@ -7,6 +7,9 @@ use crate::ids::{DeliveryId, InstanceId, RunnerName};
 use crate::record::{Job, JobState, Patrol, Runner};
 use crate::time::Timestamp;
 
+/// How often patrol comes, as the template has it.
+const PATROL_EVERY: Duration = Duration::from_mins(15);
+
 /// What to do with an instance that carries this stack's tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stray {
@@ -138,6 +141,19 @@ pub fn redeliveries(patrol: &Patrol, mut failed: Vec<Failed>) -> Vec<(Failed, Pa
         asked.push((one.clone(), known.clone()));
     }
     asked
+}
+
+/// Some of what there is to look at, where it is too much for one patrol: others with each, so that nothing
+/// is left out for good.
+#[must_use]
+pub fn some_of<T>(mut all: Vec<T>, most: usize, now: Timestamp) -> Vec<T> {
+    if all.len() > most {
+        let patrols = now.seconds().unsigned_abs() / PATROL_EVERY.as_secs();
+        let first = patrols.wrapping_mul(most as u64) % all.len() as u64;
+        all.rotate_left(usize::try_from(first).unwrap_or(0));
+        all.truncate(most);
+    }
+    all
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use crate::capacity::{InstanceLifecycle, Pool};
 use crate::costs::{Compute, Tariff};
-use crate::deadlines::FREE_HOUR;
+use crate::deadlines::{Deadlines, FREE_HOUR};
 use crate::decide::caps::UNKNOWN_DISK_GIB;
-use crate::ids::{Repository, Zone};
+use crate::ids::{InstanceId, Repository, Zone};
 use crate::money::MicroDollars;
 use crate::prices::{PriceSource, Rates, SpotPrice};
 use crate::record::{Cost, Job, Launched, Purpose, Runner};
@@ -56,6 +56,13 @@ pub fn unknown(runner: &Runner, now: Timestamp) -> Unknown {
         prices: Some((launched.pool(), billed)),
         whether_ec2_ended_it: billed.to <= billed.from.after(FREE_HOUR) && runner.interrupted_at.is_some(),
     }
+}
+
+/// Whether EC2, which does not name a runner's instance, may name it yet: it was launched just now.
+#[must_use]
+pub fn may_be_named_yet(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> bool {
+    let launched_at = runner.launched.as_ref().map(|launched| launched.at);
+    launched_at.is_some_and(|at| now.since(at) < deadlines.absence)
 }
 
 /// What EC2 answered.
@@ -165,6 +172,23 @@ pub fn stray(
     })
 }
 
+/// Whether what an instance has cost is counted with its runner, of which nothing but that is left: patrol,
+/// which saw it live, does not count it a second time.
+#[must_use]
+pub fn is_counted_with(runner: &Runner, instance: &InstanceId) -> bool {
+    runner.reserved.is_some() && runner.instance() == Some(instance)
+}
+
+/// When an instance was launched that no live runner owns, as its cost is known by: as the record of a runner
+/// has it, which may have been written before EC2 named it, or else as EC2 says. One instance has one cost.
+#[must_use]
+pub fn launched_at(runner: Option<&Runner>, instance: &InstanceId, said: Timestamp) -> Timestamp {
+    let launched = runner.and_then(|runner| runner.launched.as_ref());
+    launched
+        .filter(|launched| launched.instance == *instance)
+        .map_or(said, |launched| launched.at)
+}
+
 fn flat(per_hour: MicroDollars, from: Timestamp, to: Timestamp) -> MicroDollars {
     per_hour.per_hour_over(to.max(from.after(crate::costs::LEAST)).since(from))
 }
@@ -187,7 +211,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::decide::fixtures::{now, runner};
+    use crate::decide::fixtures::{deadlines, now, runner};
     use crate::record::{Ending, Reservation, RunnerState};
 
     const MINUTE: Duration = Duration::from_mins(1);
@@ -272,6 +296,36 @@ mod tests {
             let cost = cost(&taken, None, &answered, now()).unwrap();
             assert_eq!(cost.purpose, Purpose::Interrupted);
         }
+    }
+
+    #[test]
+    fn an_instance_has_one_cost_whoever_counts_it() {
+        let runner = ran(MINUTE);
+        let launched = runner.launched.clone().unwrap();
+        let said = launched.at.after(MINUTE);
+        let another = InstanceId::new("i-another");
+        assert_eq!(launched_at(Some(&runner), &launched.instance, said), launched.at);
+        assert_eq!(launched_at(Some(&runner), &another, said), said);
+        assert_eq!(launched_at(None, &launched.instance, said), said);
+        assert!(is_counted_with(&runner, &launched.instance) && !is_counted_with(&runner, &another));
+        let settled = Runner {
+            reserved: None,
+            ..runner
+        };
+        assert!(!is_counted_with(&settled, &launched.instance));
+    }
+
+    #[test]
+    fn what_ec2_does_not_name_may_be_named_yet_for_some_minutes() {
+        let runner = ran(MINUTE);
+        let launched = runner.launched.as_ref().unwrap().at;
+        let absence = deadlines().absence;
+        assert!(may_be_named_yet(
+            &runner,
+            launched.after(absence - MINUTE),
+            &deadlines()
+        ));
+        assert!(!may_be_named_yet(&runner, launched.after(absence), &deadlines()));
     }
 
     #[test]

@@ -259,6 +259,43 @@ fn an_instance_that_ec2_takes_in_its_first_hour_costs_its_address_and_volume_onl
 }
 
 #[test]
+fn an_instance_that_nobody_ended_in_time_is_settled_in_a_month_of_which_nothing_was_set_aside() {
+    let stage = capped(10 * WORST);
+    let ends = Month::of(stage.now()).ends();
+    stage.wait(ends.since(stage.now()).saturating_sub(Duration::from_hours(2)));
+    stage.queue(11);
+    let instance = instance_of(&stage, 11);
+    stage.make(Call::Ec2(instance.clone(), Word::Running));
+    stage.wait(Duration::from_hours(3));
+    // By now the next month has a ledger of its own.
+    stage.queue(12);
+    assert_eq!(reserved(&stage), WORST);
+    stage.make(Call::Ec2(instance.clone(), Word::Ended));
+    stage.minutes(5);
+    let [cost] = costs(&stage).try_into().expect("one cost");
+    assert_eq!((&cost.instance, cost.amounts.len()), (&instance, 2));
+    let next = ledger(&stage).expect("it is written in");
+    assert_eq!((next.spent, next.reserved.0), (cost.amounts[1].1.total(), WORST));
+}
+
+#[test]
+fn what_ran_nobody_knows_where_is_counted_when_ec2_tells_and_at_its_most_if_it_never_does() {
+    for (told, compute) in [(true, 5_260), (false, 16_667)] {
+        let stage = capped(10 * WORST);
+        stage.world.cloud().names_none = true;
+        stage.queue(11);
+        run(&stage, 11, 2);
+        stage.minute();
+        assert_eq!((costs(&stage).len(), reserved(&stage)), (0, WORST), "it may tell yet");
+        stage.world.cloud().names_none = !told;
+        stage.minutes(5);
+        let [cost] = costs(&stage).try_into().expect("one cost");
+        assert_eq!((cost.amounts[0].1.compute.0, reserved(&stage)), (compute, 0));
+        assert_eq!(stage.left(), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn the_owner_is_told_once_of_each_threshold_and_of_the_first_refusal() {
     let stage = capped(WORST + 20_000);
     let told = |stage: &Stage| -> Vec<String> {

@@ -146,3 +146,19 @@ fn whoever_dies_between_two_redeliveries_goes_on_where_it_was() {
     assert_eq!(order, [1, 2, 3]);
     assert_eq!(asked[0].1.deliveries_seen, 1);
 }
+
+#[test]
+fn what_is_too_much_for_one_patrol_is_looked_at_by_the_next_ones() {
+    let few: Vec<u32> = (0..40).collect();
+    assert_eq!(some_of(few.clone(), 40, now()), few);
+    for count in [41, 43, 80, 100, 200] {
+        let mut seen = std::collections::BTreeSet::new();
+        for patrol in 0..6 {
+            let at = now().after(patrol * PATROL_EVERY);
+            let some = some_of((0..count).collect(), 40, at);
+            assert_eq!(some.len(), 40);
+            seen.extend(some);
+        }
+        assert_eq!(seen.len(), count, "within an hour and a half");
+    }
+}
