@@ -9,7 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SCENARIO ?= main
 FUZZ ?= access cirun config labels webhook
 SECONDS ?= 60
-SCENARIOS := main cirun fair fork idle inline interruption lifetime lost-webhook matrix no-capacity partition quota
+SCENARIOS := main cap cirun fair fork idle inline interruption lifetime lost-webhook matrix no-capacity partition quota
 FUNCTIONS := webhook launch checkin settle sweeper interruption reporter dashboard
 AGENT_TARGETS := x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 BUILD_PATH := $(CURDIR)/.tools/build/bin:$(PATH)
@@ -21,7 +21,7 @@ help: ## Say what can be made
 # ------------------------------------------------------------------- the lab
 
 .PHONY: demo
-demo: ## Walk a job from webhook to gone [SCENARIO=main|cirun|fair|fork|idle|inline|interruption|lifetime|lost-webhook|matrix|no-capacity|partition|quota]
+demo: ## Walk a job from webhook to gone [SCENARIO=main|cap|cirun|fair|fork|idle|inline|interruption|lifetime|lost-webhook|matrix|no-capacity|partition|quota]
 	@[[ " $(SCENARIOS) " == *" $(SCENARIO) "* ]] || \
 	  { echo "there is no scenario \`$(SCENARIO)\`: it is one of $(SCENARIOS)" >&2; exit 2; }
 	@tools/prerequisites demo

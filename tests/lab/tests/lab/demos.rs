@@ -6,7 +6,7 @@ use dayfly_lab::scenario::Demo;
 /// A demo comes to its end, and tells all of this.
 async fn tells(demo: Demo, all: &[&str]) {
     let mut out = Vec::new();
-    let shown = show(demo, &mut out).await;
+    let shown = show(demo, None, &mut out).await;
     let text = String::from_utf8(out).unwrap();
     if let Err(error) = shown {
         panic!("{error:#}\n{text}");
