@@ -21,6 +21,9 @@ use crate::timeline::Sight;
 /// leave less than that.
 const CAP: &str = "$0.256";
 
+/// And all repositories together so much, which is in nobody's way.
+const STACK_CAP: &str = "$1.00";
+
 /// Who runs the job again next month.
 const PERSON: &str = "octocat";
 
@@ -45,7 +48,7 @@ const RETURNED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Caps the repository.
 pub(super) async fn prepare(lab: &Lab) -> anyhow::Result<()> {
-    let policy = format!("version: 1\ncaps:\n  repository: {CAP}\n");
+    let policy = format!("version: 1\ncaps:\n  repository: {CAP}\n  stack: {STACK_CAP}\n");
     Ok(lab.aws().put_parameter("/dayfly/policy", "String", &policy).await?)
 }
 
