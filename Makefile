@@ -50,6 +50,7 @@ test: ## All checks and tests
 	cargo build --workspace --all-targets --locked
 	cargo test --workspace --locked
 	@$(MAKE) check-deny
+	@tools/prerequisites left-out
 
 .PHONY: check-infra
 check-infra: ## The template, its user data and the shell scripts
@@ -85,8 +86,9 @@ docs: ## Make docs/lifecycle.md from the tables of steps, the picture of a check
 	cargo run --quiet -p dayfly-core --features schema --example schema docs >docs/configuration.md
 
 .PHONY: pictures
-pictures: ## Take the README's pictures of the board, with Chromium
+pictures: ## Take the README's pictures of the board, and of the dashboard with what demos come to, with Chromium
 	tools/board-pictures
+	tools/dashboard-picture
 
 .PHONY: bench
 bench: ## Start-up, latency, memory and size of every function, and launches of many, beside goals and peer
