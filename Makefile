@@ -9,7 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SCENARIO ?= main
 FUZZ ?= access cirun config labels webhook
 SECONDS ?= 60
-SCENARIOS := main cirun fair fork idle inline interruption lifetime lost-webhook matrix no-capacity partition quota
+SCENARIOS := main cap cirun fair fork idle inline interruption lifetime lost-webhook matrix no-capacity partition quota
 FUNCTIONS := webhook launch checkin settle sweeper interruption reporter dashboard
 AGENT_TARGETS := x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 BUILD_PATH := $(CURDIR)/.tools/build/bin:$(PATH)
@@ -21,7 +21,7 @@ help: ## Say what can be made
 # ------------------------------------------------------------------- the lab
 
 .PHONY: demo
-demo: ## Walk a job from webhook to gone [SCENARIO=main|cirun|fair|fork|idle|inline|interruption|lifetime|lost-webhook|matrix|no-capacity|partition|quota]
+demo: ## Walk a job from webhook to gone [SCENARIO=main|cap|cirun|fair|fork|idle|inline|interruption|lifetime|lost-webhook|matrix|no-capacity|partition|quota]
 	@[[ " $(SCENARIOS) " == *" $(SCENARIO) "* ]] || \
 	  { echo "there is no scenario \`$(SCENARIO)\`: it is one of $(SCENARIOS)" >&2; exit 2; }
 	@tools/prerequisites demo
@@ -50,6 +50,7 @@ test: ## All checks and tests
 	cargo build --workspace --all-targets --locked
 	cargo test --workspace --locked
 	@$(MAKE) check-deny
+	@tools/prerequisites left-out
 
 .PHONY: check-infra
 check-infra: ## The template, its user data and the shell scripts
@@ -85,8 +86,9 @@ docs: ## Make docs/lifecycle.md from the tables of steps, the picture of a check
 	cargo run --quiet -p dayfly-core --features schema --example schema docs >docs/configuration.md
 
 .PHONY: pictures
-pictures: ## Take the README's pictures of the board, with Chromium
+pictures: ## Take the README's pictures of the board, and of the dashboard with what demos come to, with Chromium
 	tools/board-pictures
+	tools/dashboard-picture
 
 .PHONY: bench
 bench: ## Start-up, latency, memory and size of every function, and launches of many, beside goals and peer

@@ -12,10 +12,14 @@ Environment, beside ministack's own:
                               (default 60): time on the lab's clock
 """
 
+import math
 import os
 import sys
 
 EXPECTED = "1.5.33"
+
+# Seconds that an instance is launched for before it is told to run.
+SHORTEST_PENDING = 0.2
 
 
 def ec2_tags_in_policies():
@@ -98,7 +102,10 @@ def throttled_events_wait():
 def ec2_speaks_on_the_default_bus():
     """Instances tell of their state; and root, who plays EC2 in the lab, may
     put events of `aws.ec2` (spot notices), which AWS lets nobody do."""
+    import contextvars
     import json
+    import threading
+    import time
 
     from ministack.core import iam_evaluator
     from ministack.core.responses import get_account_id, get_region
@@ -122,10 +129,20 @@ def ec2_speaks_on_the_default_bus():
             "Detail": json.dumps(detail),
         }]}, allow_aws_source=True)
 
+    def tell_running(ids):
+        for instance_id in ids:
+            if ec2._instances.get(instance_id, {}).get("State", {}).get("Name") == "running":
+                tell(instance_id, "running")
+
     def launching(*args, **kwargs):
         instances = launch(*args, **kwargs)
-        for instance in instances:
-            tell(instance["InstanceId"], "running")
+        ids = [instance["InstanceId"] for instance in instances]
+        # Not before the launch is answered. An event's time has no fractions, so that it is told when
+        # a second begins.
+        soon = time.time() + SHORTEST_PENDING
+        timer = threading.Timer(math.ceil(soon) - time.time(), contextvars.copy_context().run, (tell_running, ids))
+        timer.daemon = True
+        timer.start()
         return instances
 
     def terminating(params):
@@ -134,7 +151,10 @@ def ec2_speaks_on_the_default_bus():
                   if i in ec2._instances and ec2._instances[i]["State"]["Name"] != "terminated"]
         answer = terminate(params)
         if answer[0] == 200:
+            # On AWS nobody says why: the lab's instances end by themselves, or by EC2, only here.
+            reason = ec2._p(params, "StateReason") or "Client.UserInitiatedShutdown"
             for instance_id in living:
+                ec2._instances[instance_id]["_reason"] = reason
                 tell(instance_id, "shutting-down")
                 tell(instance_id, "terminated")
         return answer
@@ -145,7 +165,8 @@ def ec2_speaks_on_the_default_bus():
 
 def fleets_as_on_ec2():
     """CreateFleet with the same ClientToken is the same fleet; an override's
-    image, zone and disk reach the instance, and its volume gets its tags."""
+    image, zone and disk reach the instance, and its volume gets its tags. How
+    an instance was bought, and why it was ended, is told of it."""
     from ministack.services import ec2
 
     create = ec2._ACTION_MAP["CreateFleet"]
@@ -208,13 +229,15 @@ def fleets_as_on_ec2():
 
     instance_xml = ec2._instance_xml
 
-    def with_lifecycle(instance):
-        text = instance_xml(instance)
+    def with_lifecycle_and_reason(instance):
+        more = ""
         if instance.get("_lifecycle"):
-            text = text.replace("<item>", "<item><instanceLifecycle>spot</instanceLifecycle>", 1)
-        return text
+            more += "<instanceLifecycle>spot</instanceLifecycle>"
+        if reason := instance.get("_reason"):
+            more += f"<stateReason><code>{reason}</code><message>{reason}</message></stateReason>"
+        return instance_xml(instance).replace("<item>", f"<item>{more}", 1)
 
-    ec2._instance_xml = with_lifecycle
+    ec2._instance_xml = with_lifecycle_and_reason
 
 
 def launch_templates_in_policies():

@@ -6,12 +6,13 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 /// What makes a terminal forget what it shows.
 pub(crate) const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
-/// How wide the terminal is; nothing where the output goes elsewhere, which has room for everything.
+/// How wide the terminal is; nothing where the output goes elsewhere, which has room for everything, unless
+/// `COLUMNS` says how much.
 pub(crate) fn width() -> Option<u16> {
-    rustix::termios::tcgetwinsize(std::io::stdout())
-        .ok()
-        .map(|size| size.ws_col)
-        .filter(|columns| *columns > 0)
+    let terminal = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
+    let told = || std::env::var("COLUMNS").ok()?.parse().ok();
+    let columns = terminal.map(|size| size.ws_col).or_else(told);
+    columns.filter(|columns| *columns > 0)
 }
 
 /// A table in which what is too long for `width` is folded, not cut. Those columns are

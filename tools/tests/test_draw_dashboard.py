@@ -3,6 +3,7 @@
 import importlib.machinery
 import importlib.util
 import json
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -52,6 +53,32 @@ class Drawing(unittest.TestCase):
         beats = [told("Heartbeats", 1, at) for at in range(0, 60, 10) for _ in range(3)]
         chart = section(self.draw(beats, "--period", "60", "--heartbeat", "10"), "Live and launching runners")
         self.assertIn(">3</text>", chart)
+
+    def test_reports_of_lambda_are_drawn_as_durations_and_errors(self):
+        report = "2026-11-23T10:00:{:02}.5Z {} REPORT RequestId: 1-2\tDuration: {} ms\tBilled Duration: 1 ms{}\n"
+        page = self.draw([report.format(0, "launch", 262, ""), report.format(40, "launch", "90.5", "\tStatus: error"),
+                          report.format(59, "settle", 7, "")], "--period", "30")
+        durations, errors = (section(page, title) for title in ("Function durations, p95 in ms", "Function errors"))
+        self.assertEqual((durations.count("<circle"), errors.count("<circle")), (3, 3))
+        self.assertIn(">262</text>", durations)
+        self.assertIn(">1</text>", errors)
+
+    def test_all_charts_end_when_the_last_thing_was_told(self):
+        lines = [told("Interruptions", 1, 0), told("Launches", 1, 0, {"Lifecycle": "spot"}),
+                 told("Launches", 1, 600, {"Lifecycle": "spot"})]
+        page = self.draw(lines, "--period", "60")
+        # 15 January 2027, 08:00 UTC.
+        for title in ("Launches", "Interruptions and re-runs"):
+            self.assertIn(">08:00</text>", section(page, title), title)
+            self.assertIn(">08:10</text>", section(page, title), title)
+        self.assertIn('x="39.0"', section(page, "Interruptions and re-runs"))
+
+    def test_the_board_is_a_page_of_its_own(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".html") as board:
+            board.write('<p title="a">one</p>')
+            board.flush()
+            shown = section(self.draw([], "--board", board.name), "The board")
+        self.assertIn('srcdoc="&lt;p title=&quot;a&quot;&gt;one&lt;/p&gt;"', shown)
 
     def test_pools_are_listed_by_how_often_they_failed_and_what_others_say_is_escaped(self):
         lines = [json.dumps({"timestamp": "2026-11-23T10:00:00.5Z", "class": "capacity", "lifecycle": "spot", "pool": pool})

@@ -120,7 +120,7 @@ fn runners(attempts: &[Attempt], width: Option<u16>) -> String {
             or_dash(attempt.bill.as_ref().map(|bill| {
                 let so_far = if bill.is_final { "" } else { " so far" };
                 let free = if bill.free { ", its machine free" } else { "" };
-                format!("{}{so_far}{free}", bill.total.in_cents())
+                format!("{}{so_far}{free}", bill.total)
             })),
             or_dash(attempt.ending.as_deref().map(plain)),
         ]
@@ -169,31 +169,27 @@ fn money(story: &Story) -> String {
     } = &story.money;
     let so_far = if *is_final { "" } else { " so far" };
     let Amounts { compute, disk, address } = amounts;
-    let [compute, disk, address] = [compute, disk, address].map(|part| part.in_cents());
-    let cost = format!(
-        "{}{so_far}: machine {compute}, disk {disk}, address {address}",
-        total.in_cents()
-    );
+    let cost = format!("{total}{so_far}: machine {compute}, disk {disk}, address {address}");
     let mut lines = vec![("cost", cost)];
-    if let Some(saved) = saved {
-        lines.push(("saved", format!("{} against on-demand capacity", saved.in_cents())));
+    if let Some(saved) = saved.filter(|saved| saved.0 > 0) {
+        lines.push(("saved", format!("{saved} against on-demand capacity")));
     }
     if let (Some(on_github), Some(minutes)) = (on_github, minutes) {
-        lines.push(("", against_github(*total, *on_github, *minutes)));
+        lines.push((
+            "",
+            against_github(*total, *on_github, *minutes, |amount| amount.to_string()),
+        ));
     }
     if story.interruptions() > 0 {
         let times = match story.interruptions() {
             1 => "an interruption".to_owned(),
             times => format!("{times} interruptions"),
         };
-        lines.push(("wasted", format!("{} by {times}", wasted.in_cents())));
+        lines.push(("wasted", format!("{wasted} by {times}")));
     }
     if let (Some(charge), Some(minutes)) = (github_charge, minutes) {
         let minutes = counted(*minutes, "minute");
-        lines.push((
-            "GitHub",
-            format!("{} for {minutes} on a self-hosted runner", charge.in_cents()),
-        ));
+        lines.push(("GitHub", format!("{charge} for {minutes} on a self-hosted runner")));
     }
     if *unknown > 0 {
         lines.push(("unknown", format!("what {unknown} of its instances cost")));

@@ -199,3 +199,6 @@ impl Affordable {
         std::mem::take(&mut self.news)
     }
 }
+
+#[cfg(test)]
+mod tests;

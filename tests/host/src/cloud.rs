@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use crate::event::Ending;
+
 /// A call that failed. The host tries again at its next look.
 pub type CloudError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -65,6 +67,6 @@ pub trait Cloud: Send + Sync + 'static {
     /// A session of the instance's role, named `instance`.
     fn role_session(&self, instance: &str) -> impl Future<Output = Result<RoleSession, CloudError>> + Send;
 
-    /// Tells EC2 that the instance has ended. Ending it twice is no error.
-    fn terminate(&self, instance: &str) -> impl Future<Output = Result<(), CloudError>> + Send;
+    /// Tells EC2 that the instance has ended, and how. Ending it twice is no error.
+    fn terminate(&self, instance: &str, ending: Ending) -> impl Future<Output = Result<(), CloudError>> + Send;
 }

@@ -289,14 +289,15 @@ async fn attend<C: Cloud>(cloud: &Arc<C>, shared: &Arc<Shared>, instance: CloudI
     enum Needs {
         Boot,
         End,
-        Report,
+        Report(Ending),
         Nothing,
     }
-    let needs = match (shared.entries().get(&instance.id), instance.state) {
+    let ending = shared.entries().get(&instance.id).map(|entry| entry.view.ending);
+    let needs = match (ending, instance.state) {
         (None, CloudState::Running) => Needs::Boot,
-        (Some(entry), CloudState::Ended) if entry.view.ending.is_none() => Needs::End,
+        (Some(None), CloudState::Ended) => Needs::End,
         // EC2 was told, and did not hear it.
-        (Some(entry), CloudState::Running) if entry.view.ending.is_some() => Needs::Report,
+        (Some(Some(ending)), CloudState::Running) => Needs::Report(ending),
         _ => Needs::Nothing,
     };
     match needs {
@@ -306,7 +307,7 @@ async fn attend<C: Cloud>(cloud: &Arc<C>, shared: &Arc<Shared>, instance: CloudI
                 end(entry, Ending::Terminated);
             }
         }
-        Needs::Report => report(&**cloud, shared, &instance.id).await,
+        Needs::Report(ending) => report(&**cloud, shared, &instance.id, ending).await,
         Needs::Nothing => {}
     }
 }
@@ -358,14 +359,14 @@ async fn host_one<C: Cloud>(life: Life<C>, cloud: Arc<C>, shared: Arc<Shared>) {
         entry.view.ending = Some(ending);
     }
     if !matches!(ending, Ending::Terminated | Ending::HostShutDown) {
-        report(&*cloud, &shared, &id).await;
+        report(&*cloud, &shared, &id, ending).await;
     }
 }
 
-async fn report<C: Cloud>(cloud: &C, shared: &Shared, id: &str) {
+async fn report<C: Cloud>(cloud: &C, shared: &Shared, id: &str, ending: Ending) {
     shared.tell(
         id,
-        match cloud.terminate(id).await {
+        match cloud.terminate(id, ending).await {
             Ok(()) => HostEvent::ReportedToEc2,
             Err(error) => HostEvent::Trouble(format!("terminate: {error}")),
         },

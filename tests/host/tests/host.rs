@@ -71,7 +71,7 @@ impl Cloud for List {
         })
     }
 
-    async fn terminate(&self, instance: &str) -> Result<(), CloudError> {
+    async fn terminate(&self, instance: &str, _: Ending) -> Result<(), CloudError> {
         self.set_state(CloudState::Ended);
         self.terminated.lock().unwrap().push(instance.to_owned());
         Ok(())

@@ -1,12 +1,14 @@
 //! `dayfly-lab demo`: one scenario, live, with a table of what is left at its end.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use comfy_table::Table;
 
+use crate::keep::keep;
 use crate::lab::{Lab, Leftovers};
 use crate::progress::Progress;
 use crate::scenario::{Demo, Story};
@@ -20,13 +22,17 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often what is only counted is told.
 const COUNT: Duration = Duration::from_secs(2);
 
+/// How wide the output may be where it goes to no terminal.
+const COLUMNS: u16 = 120;
+
 const REPOSITORY: &str = "octo-org/demo";
 
-/// Shows `demo` on `out` and ends the lab, whatever came of it.
+/// Shows `demo` on `out` and ends the lab, whatever came of it. What it logged stays in the folder `kept`, if
+/// one is named.
 ///
 /// # Errors
 /// When the lab does not start, the run ends otherwise than it must, or something is left.
-pub async fn show(demo: Demo, out: &mut impl Write) -> anyhow::Result<()> {
+pub async fn show(demo: Demo, kept: Option<&Path>, out: &mut impl Write) -> anyhow::Result<()> {
     let mut stop = Stop::listen()?;
     let config = demo.lab()?;
     let minute = config.minute;
@@ -46,8 +52,12 @@ pub async fn show(demo: Demo, out: &mut impl Write) -> anyhow::Result<()> {
         shown = play(&lab, demo, out) => shown,
         () = stop.asked() => Err(anyhow::anyhow!("stopped")),
     };
+    let kept = match kept {
+        Some(folder) => keep(&lab, folder).await,
+        None => Ok(()),
+    };
     lab.shutdown().await?;
-    shown
+    shown.and(kept)
 }
 
 async fn play(lab: &Lab, demo: Demo, out: &mut impl Write) -> anyhow::Result<()> {
@@ -93,6 +103,17 @@ impl Show<'_> {
         told?;
         self.check(&left)?;
         writeln!(out, "Nothing is left.")?;
+        self.job_stories(out).await
+    }
+
+    /// What the command tells of the jobs that the demo is about.
+    async fn job_stories(&self, out: &mut impl Write) -> anyhow::Result<()> {
+        for (attempt, name) in self.demo.is_about() {
+            let job = self.story.job(*attempt, name)?.id.to_string();
+            let told = self.story.lab.dayfly(&["job", &job], Some(columns())).await?;
+            ensure!(told.status == Some(0), "`dayfly job {job}` failed: {}", told.notes);
+            write!(out, "\n$ dayfly job {job}\n{}", told.said)?;
+        }
         Ok(())
     }
 
@@ -214,6 +235,13 @@ impl Show<'_> {
         }
         Ok(table)
     }
+}
+
+/// How wide the terminal is.
+fn columns() -> u16 {
+    let out = std::io::stdout();
+    let size = rustix::termios::tcgetwinsize(&out).ok().filter(|_| out.is_terminal());
+    size.map_or(COLUMNS, |size| size.ws_col)
 }
 
 /// How many instances there were, and how they ended.

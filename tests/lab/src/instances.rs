@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use dayfly_host::{Cloud as HostCloud, CloudError, CloudInstance, CloudState, RoleSession};
+use dayfly_host::{Cloud as HostCloud, CloudError, CloudInstance, CloudState, Ending, RoleSession};
 
 use crate::aws::Aws;
 use crate::front_door::Sessions;
@@ -56,8 +56,12 @@ impl HostCloud for StackInstances {
         })
     }
 
-    async fn terminate(&self, instance: &str) -> Result<(), CloudError> {
-        match self.aws.terminate(instance).await {
+    async fn terminate(&self, instance: &str, ending: Ending) -> Result<(), CloudError> {
+        let reason = match ending {
+            Ending::Interrupted => "Server.SpotInstanceTermination",
+            _ => "Client.InstanceInitiatedShutdown",
+        };
+        match self.aws.ended(instance, reason).await {
             // EC2 forgets ended instances.
             Err(error) if error.code() == Some("InvalidInstanceID.NotFound") => Ok(()),
             other => Ok(other?),

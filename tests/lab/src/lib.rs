@@ -6,6 +6,7 @@
 pub mod aws;
 pub mod board;
 pub mod cloud;
+pub mod command;
 pub mod demo;
 pub mod deploy;
 pub mod ec2_proxy;
@@ -16,6 +17,7 @@ pub mod functions;
 pub mod healing;
 pub mod http;
 pub mod instances;
+pub mod keep;
 pub mod lab;
 pub mod logs;
 pub mod ministack;

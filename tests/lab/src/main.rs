@@ -1,6 +1,7 @@
 //! `dayfly-lab`: shows dayfly at work on this machine, or leaves it running to be played with.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -22,6 +23,9 @@ enum Command {
         /// What to show.
         #[arg(value_enum, default_value = "main")]
         scenario: Demo,
+        /// A folder to keep what the functions logged in, and the board as it was at the end
+        #[arg(long, value_name = "FOLDER")]
+        keep: Option<PathBuf>,
     },
     /// Leave the lab running until Ctrl-C, and say how to use it.
     Up,
@@ -32,7 +36,7 @@ async fn main() -> ExitCode {
     let command = Arguments::parse().command;
     let mut out = std::io::stdout();
     let done = match command {
-        Command::Demo { scenario } => demo::show(scenario, &mut out).await,
+        Command::Demo { scenario, keep } => demo::show(scenario, keep.as_deref(), &mut out).await,
         Command::Up => up::run(&mut out).await,
     };
     match done {

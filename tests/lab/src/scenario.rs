@@ -170,6 +170,18 @@ impl Demo {
         self == Self::Matrix
     }
 
+    /// The jobs whose stories are told at the end: their attempts and names.
+    #[must_use]
+    pub fn is_about(self) -> &'static [(u32, &'static str)] {
+        match self {
+            Self::Main | Self::Lifetime | Self::LostWebhook | Self::Inline | Self::Cirun => &[(1, "train")],
+            Self::Interruption | Self::Partition => &[(1, "train"), (2, "train")],
+            Self::Fork => &[(2, "train")],
+            Self::Cap => &[(2, "evaluate")],
+            Self::Idle | Self::NoCapacity | Self::Quota | Self::Matrix | Self::Fair => &[],
+        }
+    }
+
     /// The stages without which the timeline has not shown what it is for.
     #[must_use]
     pub fn shows(self) -> &'static [&'static str] {
@@ -327,4 +339,30 @@ fn elsewhere(sight: &Sight, story: &Story<'_>) -> anyhow::Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::lab::checkout;
+
+    #[test]
+    fn make_offers_every_scenario_and_no_other_and_the_readme_tells_of_each() {
+        let names: Vec<String> = Demo::value_variants()
+            .iter()
+            .filter_map(|demo| Some(demo.to_possible_value()?.get_name().to_owned()))
+            .collect();
+        let all: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        let makefile = std::fs::read_to_string(checkout().join("Makefile")).unwrap();
+        let between = |from: &str, to: &str| makefile.split(from).nth(1).unwrap().split(to).next().unwrap();
+        let allowed: Vec<&str> = between("\nSCENARIOS := ", "\n").split(' ').collect();
+        assert_eq!(allowed.iter().copied().collect::<BTreeSet<_>>(), all);
+        assert_eq!(between("[SCENARIO=", "]").split('|').collect::<Vec<_>>(), allowed);
+        let readme = std::fs::read_to_string(checkout().join("README.md")).unwrap();
+        for name in all.iter().filter(|name| **name != "main") {
+            assert!(readme.contains(&format!("SCENARIO={name}`")), "{name}");
+        }
+    }
 }

@@ -144,7 +144,7 @@ fn what_is_not_settled_not_known_or_lost_is_said() {
     for said in [
         "it runs on dayfly-11-1-1-i1",
         "cost     $0.90 so far: machine",
-        "$0.85 more than GitHub's own GPU runner takes for 1 minute, $0.05",
+        "$0.848 more than GitHub's own GPU runner takes for 1 minute, $0.052",
         "wasted   $0.90 by an interruption",
         "what 1 of its instances cost",
         "the program's own table was used",

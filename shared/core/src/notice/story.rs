@@ -107,7 +107,10 @@ fn money(all: &Money, stories: &[Story]) -> Vec<(&'static str, String)> {
         lines.push(("Saved", format!("{} against on-demand capacity", saved.in_cents())));
     }
     if let (Some(on_github), Some(minutes)) = (all.on_github, all.minutes) {
-        lines.push(("Beside GitHub", against_github(all.total, on_github, minutes)));
+        lines.push((
+            "Beside GitHub",
+            against_github(all.total, on_github, minutes, MicroDollars::in_cents),
+        ));
     }
     let interruptions: usize = stories.iter().map(Story::interruptions).sum();
     if interruptions > 0 {

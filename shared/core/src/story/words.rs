@@ -42,7 +42,12 @@ pub fn bar(after: Duration, longest: Duration, blocks: usize) -> String {
 
 /// How much less, or more, than GitHub's own runner with a GPU would have cost it was.
 #[must_use]
-pub fn against_github(total: MicroDollars, on_github: MicroDollars, minutes: u64) -> String {
+pub fn against_github(
+    total: MicroDollars,
+    on_github: MicroDollars,
+    minutes: u64,
+    told: fn(MicroDollars) -> String,
+) -> String {
     let (difference, word) = if on_github >= total {
         (on_github.less(total), "less")
     } else {
@@ -50,9 +55,9 @@ pub fn against_github(total: MicroDollars, on_github: MicroDollars, minutes: u64
     };
     format!(
         "{} {word} than GitHub's own GPU runner takes for {}, {}",
-        difference.in_cents(),
+        told(difference),
         counted(minutes, "minute"),
-        on_github.in_cents()
+        told(on_github)
     )
 }
 
@@ -89,7 +94,7 @@ mod tests {
 
     #[test]
     fn what_github_would_have_taken_is_told_as_more_or_less() {
-        let told = |total| against_github(MicroDollars(total), MicroDollars(520_000), 10);
+        let told = |total| against_github(MicroDollars(total), MicroDollars(520_000), 10, MicroDollars::in_cents);
         assert_eq!(
             told(120_000),
             "$0.40 less than GitHub's own GPU runner takes for 10 minutes, $0.52"

@@ -363,18 +363,44 @@ impl Aws {
     /// # Errors
     /// [`AwsError`]. A group that nobody wrote to yet is empty, not an error.
     pub async fn log_lines(&self, group: &str) -> Result<Vec<String>, AwsError> {
+        let events = self.log_events(group).await?;
+        Ok(events.into_iter().map(|event| event.line).collect())
+    }
+
+    /// The same with the time of each.
+    ///
+    /// # Errors
+    /// [`AwsError`]. A group that nobody wrote to yet is empty, not an error.
+    pub async fn log_events(&self, group: &str) -> Result<Vec<LogEvent>, AwsError> {
         let body = json!({"logGroupName": group, "limit": 10_000});
         match self.json("logs", "Logs_20140328", "FilterLogEvents", &body).await {
             Ok(answer) => Ok(answer["events"]
                 .as_array()
                 .into_iter()
                 .flatten()
-                .filter_map(|event| event["message"].as_str())
-                .map(|line| line.trim_end().to_owned())
+                .filter_map(LogEvent::read)
                 .collect()),
             Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(Vec::new()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// A line of a log group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEvent {
+    /// When it was written, in milliseconds since 1970.
+    pub at: i64,
+    /// What was.
+    pub line: String,
+}
+
+impl LogEvent {
+    fn read(event: &Value) -> Option<Self> {
+        Some(Self {
+            at: event["timestamp"].as_i64()?,
+            line: event["message"].as_str()?.trim_end().to_owned(),
+        })
     }
 }
 

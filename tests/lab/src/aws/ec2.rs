@@ -97,4 +97,13 @@ impl Aws {
             .await
             .map(drop)
     }
+
+    /// Lets EC2 know that an instance has ended, and what to say of it afterwards.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn ended(&self, instance: &str, reason: &str) -> Result<(), AwsError> {
+        let parameters = [("InstanceId.1", instance), ("StateReason", reason)];
+        self.query("ec2", "TerminateInstances", &parameters).await.map(drop)
+    }
 }

@@ -7,7 +7,7 @@ mod calls;
 mod ec2;
 mod xml;
 
-pub use calls::{Bucket, Invocation, Session};
+pub use calls::{Bucket, Invocation, LogEvent, Session};
 pub use ec2::Ec2Instance;
 pub use xml::{Item, Xml};
 

@@ -5,7 +5,10 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use comfy_table::Table;
 use dayfly_twin::{Conclusion, Rerun, Status};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};
 
 use super::{Story, capacity, workflow};
@@ -17,6 +20,9 @@ use crate::timeline::Sight;
 /// five minutes, and ten for its end to be seen to. Two jobs that have run, each billed for a minute at least,
 /// leave less than that.
 const CAP: &str = "$0.256";
+
+/// And all repositories together so much, which is in nobody's way.
+const STACK_CAP: &str = "$1.00";
 
 /// Who runs the job again next month.
 const PERSON: &str = "octocat";
@@ -42,7 +48,7 @@ const RETURNED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Caps the repository.
 pub(super) async fn prepare(lab: &Lab) -> anyhow::Result<()> {
-    let policy = format!("version: 1\ncaps:\n  repository: {CAP}\n");
+    let policy = format!("version: 1\ncaps:\n  repository: {CAP}\n  stack: {STACK_CAP}\n");
     Ok(lab.aws().put_parameter("/dayfly/policy", "String", &policy).await?)
 }
 
@@ -111,10 +117,12 @@ async fn reserved(lab: &Lab) -> anyhow::Result<u64> {
 /// This month's ledgers become last month's, as they do when a month is over. Nobody can wait for that.
 async fn turn_the_month(lab: &Lab) -> anyhow::Result<()> {
     let table = lab.cloud().deployment().output("TableName")?;
+    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    let last = today.checked_sub(1.month())?.strftime("%Y-%m").to_string();
     for mut item in ledgers(lab).await? {
         let key = json!({"pk": item["pk"], "sk": item["sk"]});
-        item["pk"] = json!({"S": "LEDGER#2020-01"});
-        item["month"] = json!({"S": "2020-01"});
+        item["pk"] = json!({"S": format!("LEDGER#{last}")});
+        item["month"] = json!({"S": last});
         lab.aws().put_item(table, &item).await?;
         lab.aws().delete_item(table, &key).await?;
     }
@@ -146,17 +154,32 @@ pub(super) async fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Res
         "\nThe month turned, and {PERSON} ran the job again: it ran on {} in {}.\n",
         launch.pool.instance_type, launch.pool.zone
     )?;
+    let mut table = Table::new();
+    table.set_header(["month", "whose", "spent", "reserved"]);
     for item in ledgers(story.lab).await? {
-        let amount = |name: &str| item[name]["N"].as_str().unwrap_or("?").to_owned();
+        let amount = |name: &str| dollars(item[name]["N"].as_str().unwrap_or_default());
         let text = |name: &str| item[name]["S"].as_str().unwrap_or_default().to_owned();
-        writeln!(
-            out,
-            "  {} {:<40} {:>8} micro-dollars spent, {} reserved",
-            text("month"),
-            text("sk"),
-            amount("spent"),
-            amount("reserved")
-        )?;
+        table.add_row([text("month"), text("sk"), amount("spent"), amount("reserved")]);
     }
+    writeln!(out, "{table}")?;
     Ok(())
+}
+
+/// Micro-dollars as dollars.
+fn dollars(micro: &str) -> String {
+    let padded = format!("{micro:0>7}");
+    let (whole, part) = padded.split_at(padded.len() - 6);
+    format!("${whole}.{part}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn micro_dollars_are_shown_to_the_last() {
+        for (micro, shown) in [("0", "$0.000000"), ("5680", "$0.005680"), ("12345678", "$12.345678")] {
+            assert_eq!(dollars(micro), shown);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use dayfly_lab::scenario::Demo;
 /// A demo comes to its end, and tells all of this.
 async fn tells(demo: Demo, all: &[&str]) {
     let mut out = Vec::new();
-    let shown = show(demo, &mut out).await;
+    let shown = show(demo, None, &mut out).await;
     let text = String::from_utf8(out).unwrap();
     if let Err(error) = shown {
         panic!("{error:#}\n{text}");
@@ -49,7 +49,13 @@ async fn a_job_of_an_account_without_a_quota_fails_with_the_quotas_name_in_its_l
 async fn an_interrupted_job_goes_on_from_what_its_hook_saved_in_another_pool() {
     tells(
         Demo::Interruption,
-        &["on_interruption has ", "saved epoch ", "attempt 2 goes on after epoch "],
+        &[
+            "on_interruption has ",
+            "saved epoch ",
+            "attempt 2 goes on after epoch ",
+            "machine $0.00,",
+            "by an interruption",
+        ],
     )
     .await;
 }
@@ -78,6 +84,9 @@ async fn a_job_that_could_pass_a_cap_is_refused_with_the_amounts_in_its_log_unti
             "could cost up to $0.25",
             "The month turned",
             "Nothing is left.",
+            "octo-org/demo `evaluate`, job ",
+            "it is over: success",
+            "against on-demand capacity",
         ],
     )
     .await;

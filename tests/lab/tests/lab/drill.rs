@@ -1,55 +1,27 @@
 //! `dayfly drill interruption`: the real command has a runner interrupted, and tells how it is healed.
 
-use std::process::Stdio;
 use std::time::Duration;
 
-use dayfly_lab::functions::{binaries, built};
-use dayfly_lab::lab::{Lab, REGION, STACK};
-use dayfly_lab::sigv4::Credentials;
+use dayfly_lab::command::Done;
+use dayfly_lab::lab::Lab;
 use dayfly_twin::Conclusion;
-use tokio::process::Command;
 
 use crate::whole::{Pushed, assert_nothing_left, push, start, what_was_said};
 
 /// The command looks for so long at most; in the lab it is over in a minute.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// What a command came to.
-struct Drill {
-    status: Option<i32>,
-    said: String,
-    notes: String,
-}
-
-async fn drill(lab: &Lab, arguments: &[&str]) -> Drill {
+async fn drill(lab: &Lab, arguments: &[&str]) -> Done {
     dayfly(lab, &["drill", "interruption"], arguments).await
 }
 
-/// Runs the real command as the account's owner, who has nothing but the usual environment.
-async fn dayfly(lab: &Lab, command: &[&str], arguments: &[&str]) -> Drill {
-    let owner = Credentials::owner();
-    let output = Command::new(built(&binaries().unwrap(), "dayfly").unwrap())
-        .args(command)
-        .args(["--stack", STACK, "--region", REGION])
-        .args(arguments)
-        .env_clear()
-        .env("AWS_ENDPOINT_URL", lab.aws().endpoint())
-        .env("AWS_ENDPOINT_URL_FIS", lab.fis().url())
-        .env("AWS_ACCESS_KEY_ID", owner.access_key)
-        .env("AWS_SECRET_ACCESS_KEY", owner.secret)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let Ok(output) = tokio::time::timeout(PATIENCE, output).await else {
-        panic!("the drill does not end\n{}", what_was_said(lab).await);
+async fn dayfly(lab: &Lab, command: &[&str], arguments: &[&str]) -> Done {
+    let command = [command, arguments].concat();
+    let done = lab.dayfly(&command, None);
+    let Ok(done) = tokio::time::timeout(PATIENCE, done).await else {
+        panic!("the command does not end\n{}", what_was_said(lab).await);
     };
-    let output = output.unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Drill {
-        status: output.status.code(),
-        said: text(&output.stdout),
-        notes: text(&output.stderr),
-    }
+    done.unwrap()
 }
 
 /// The name of the first runner that was launched for the run's job.

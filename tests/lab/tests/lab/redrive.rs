@@ -5,14 +5,12 @@
 //! queue in AWS's place.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 
-use dayfly_lab::functions::{Function, binaries, built};
-use dayfly_lab::lab::{Lab, REGION, STACK};
-use dayfly_lab::sigv4::Credentials;
+use dayfly_lab::command::Done;
+use dayfly_lab::functions::Function;
+use dayfly_lab::lab::{Lab, REGION};
 use dayfly_twin::Conclusion;
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 use crate::whole::{LOOK, PATIENCE, assert_nothing_left, push, start, what_was_said};
 
@@ -33,27 +31,11 @@ impl Redrive {
     }
 }
 
-/// Runs the real command as the account's owner, who has nothing but the usual environment.
 async fn redrive(lab: &Lab, arguments: &[&str]) -> Redrive {
-    let owner = Credentials::owner();
-    let output = Command::new(built(&binaries().unwrap(), "dayfly").unwrap())
-        .args(["redrive", "--stack", STACK, "--region", REGION, "--json"])
-        .args(arguments)
-        .env_clear()
-        .env("AWS_ENDPOINT_URL", lab.aws().endpoint())
-        .env("AWS_ACCESS_KEY_ID", owner.access_key)
-        .env("AWS_SECRET_ACCESS_KEY", owner.secret)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .unwrap();
-    let notes = String::from_utf8_lossy(&output.stderr).into_owned();
-    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{notes}"));
-    Redrive {
-        status: output.status.code(),
-        report,
-        notes,
-    }
+    let command = [&["redrive", "--json"], arguments].concat();
+    let Done { status, said, notes } = lab.dayfly(&command, None).await.unwrap();
+    let report = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}\n{notes}"));
+    Redrive { status, report, notes }
 }
 
 /// Where the launch function looks for its table.
