@@ -33,7 +33,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
             let news = after.job.as_ref().zip(after.taken.as_ref());
             let lives = after.taken.as_ref().is_some_and(Runner::is_live);
             if let Some((job, runner)) = news.filter(|_| lives) {
-                tell_stories(&self.store, &[News::of(job, runner)], now).await?;
+                tell_stories(&self.store, &[News::of(job, runner)], now, &self.deadlines).await?;
             }
             match loaded.write(&self.store, after.clone(), over.clone()).await {
                 Err(StoreError::Conflict) => continue,

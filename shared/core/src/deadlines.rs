@@ -48,6 +48,12 @@ impl Deadlines {
         2 * self.heartbeat
     }
 
+    /// How long it takes until something new is told of jobs: those that happen together are told together.
+    #[must_use]
+    pub fn gather(&self) -> Duration {
+        self.heartbeat / 2
+    }
+
     /// The same as [`Deadlines::retry`] for an end, which is left alone for [`LONGEST_PAUSE`] at most, and up to a half
     /// longer depending on `what`: those that failed together are not tried again together.
     #[must_use]

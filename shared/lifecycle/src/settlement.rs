@@ -74,7 +74,7 @@ pub async fn settle_costs<S: Store, F: Fleet, B: Bus>(
         };
         accounts.push(account(store, runner, answered).await?);
     }
-    tell_stories(store, &told_of(&accounts), now).await?;
+    tell_stories(store, &told_of(&accounts), now, deadlines).await?;
     count((store, bus), accounts, tries, now, deadlines).await
 }
 

@@ -1,5 +1,6 @@
 //! The story of a run attempt's jobs, told anew whenever something happens to one of them.
 
+use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::story::{self, News};
 use dayfly_core::ids::{JobKey, RunKey};
 use dayfly_core::record::{Change, Job, Notice};
@@ -18,7 +19,12 @@ const AT_ONCE: usize = 16;
 ///
 /// # Errors
 /// If the table does not answer.
-pub async fn tell_stories<S: Store>(store: &S, news: &[News<'_>], now: Timestamp) -> Result<(), FlowError> {
+pub async fn tell_stories<S: Store>(
+    store: &S,
+    news: &[News<'_>],
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Result<(), FlowError> {
     let is_told = |news: &&News<'_>| news.job.reporting.is_any();
     let mut left: Vec<News<'_>> = news.iter().filter(is_told).copied().collect();
     while let Some(first) = left.first() {
@@ -26,7 +32,7 @@ pub async fn tell_stories<S: Store>(store: &S, news: &[News<'_>], now: Timestamp
         let is_of_run = |news: &News<'_>| news.job.run_key() == run;
         let of_run: Vec<News<'_>> = left.iter().copied().filter(is_of_run).collect();
         left.retain(|news| !is_of_run(news));
-        tell(store, run, &of_run, (now.after(story::GATHER), now)).await?;
+        tell(store, run, &of_run, (now.after(deadlines.gather()), now)).await?;
     }
     Ok(())
 }

@@ -11,9 +11,6 @@ use crate::record::{Job, Notice, RunSum, Runner, RunnerState, Say};
 use crate::story::{Money, Story};
 use crate::time::Timestamp;
 
-/// How long it takes until something new is told: those that happen together are told together.
-pub const GATHER: Duration = Duration::from_secs(15);
-
 /// After what time of running the cost so far is told again for the first time; then after as long again
 /// as it has taken by then.
 const LOOK_AGAIN: Duration = Duration::from_mins(10);
@@ -117,6 +114,7 @@ mod tests {
     use crate::story::tests::{ran, settled, tell};
 
     const MINUTE: Duration = Duration::from_mins(1);
+    const GATHER: Duration = Duration::from_secs(15);
 
     fn news<'a>(jobs: &[&'a Job]) -> Vec<News<'a>> {
         let of = |job: &&'a Job| News {
