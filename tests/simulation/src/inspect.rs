@@ -403,6 +403,8 @@ impl Sim {
                 && job.status == JobStatus::Completed(Conclusion::Failure)
                 && run.attempt == job.attempt
                 && left_alone
+                // People may have cancelled what waited beside it for good.
+                && run.ended != Some(Conclusion::Cancelled)
                 && config.rerun.what != RerunWhat::Never
                 && run.in_a_row < config.rerun.max
                 && !(config.concurrency && hub.newer_than(job.run).is_some())

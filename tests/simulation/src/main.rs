@@ -36,6 +36,9 @@ struct Arguments {
     /// How many jobs are queued in that month.
     #[arg(long, default_value_t = 50_000, requires = "month")]
     jobs: usize,
+    /// Of that month, what names this: a job's number, or a run's.
+    #[arg(long, requires = "month")]
+    about: Option<String>,
     /// Take each guard away in turn, and tell which promise breaks.
     #[arg(long)]
     guards: bool,
@@ -93,8 +96,13 @@ fn one_month(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<boo
     let plan = Plan::month(arguments.from, arguments.jobs);
     let days = plan.calm_from.as_secs() / DAY;
     let progress = report::Progress::new(days, "days");
-    let month = month(plan, &|elapsed| progress.show(elapsed.as_secs() / DAY));
+    let month = month(plan, arguments.about.clone(), &|elapsed| {
+        progress.show(elapsed.as_secs() / DAY);
+    });
     progress.end();
+    for line in &month.outcome.told {
+        writeln!(out, "{line}")?;
+    }
     report::month(&month, arguments.jobs, start.elapsed(), out)?;
     if let Some(broken) = &month.outcome.broken {
         report::broken(arguments.from, broken, out)?;

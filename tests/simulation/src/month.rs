@@ -86,10 +86,10 @@ impl Month {
     }
 }
 
-/// Lets a month happen. `watch` is told the time as it passes.
+/// Lets a month happen, and keeps in words what names `about`. `watch` is told the time as it passes.
 #[must_use]
-pub fn month(plan: Plan, watch: &dyn Fn(Duration)) -> Month {
-    let sim = Sim::new(plan, &[], false);
+pub fn month(plan: Plan, about: Option<String>, watch: &dyn Fn(Duration)) -> Month {
+    let sim = Sim::about(plan, about);
     sim.run(watch);
     let month = sim.reported();
     sim.end_all();
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn a_small_month_keeps_every_promise_and_its_report_adds_up() {
         const JOBS: usize = 300;
-        let month = month(Plan::month(1, JOBS), &|_| {});
+        let month = month(Plan::month(1, JOBS), None, &|_| {});
         let tally = &month.outcome.tally;
         assert!(month.outcome.broken.is_none(), "{:?}", month.outcome.broken);
         assert_eq!((month.ends.all(), month.ends.open), (JOBS, 0), "{:?}", month.ends);

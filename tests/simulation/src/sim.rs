@@ -136,6 +136,8 @@ pub struct Sim {
     hash: Cell<Hash>,
     /// The history in words, if somebody wants to read it.
     lines: Option<RefCell<Vec<String>>>,
+    /// What each line of it must name; anything, if nothing is given.
+    about: Option<String>,
     start: Timestamp,
 }
 
@@ -146,9 +148,21 @@ const PEOPLE_LOOK: Duration = Duration::from_mins(70);
 const QUIET: Duration = Duration::from_mins(45);
 
 impl Sim {
+    /// A history that has not begun, of which only what names this is told, if it is given.
+    #[must_use]
+    pub fn about(plan: Plan, about: Option<String>) -> Rc<Self> {
+        let mut sim = Self::built(plan, &[], about.is_some());
+        sim.about = about;
+        Rc::new(sim)
+    }
+
     /// A history that has not begun.
     #[must_use]
     pub fn new(plan: Plan, without: &[Guard], told: bool) -> Rc<Self> {
+        Rc::new(Self::built(plan, without, told))
+    }
+
+    fn built(plan: Plan, without: &[Guard], told: bool) -> Self {
         let deadlines = Guard::without(
             without,
             Deadlines {
@@ -156,7 +170,7 @@ impl Sim {
                 ..Deadlines::default()
             },
         );
-        Rc::new(Self {
+        Self {
             engine: Engine::new(plan.start),
             deadlines,
             without: without.to_vec(),
@@ -172,10 +186,11 @@ impl Sim {
             started: RefCell::default(),
             hash: Cell::new(Hash::START),
             lines: told.then(RefCell::default),
+            about: None,
             start: plan.start,
             faults: plan.faults(),
             plan,
-        })
+        }
     }
 
     /// The time.
@@ -235,9 +250,10 @@ impl Sim {
         if let Some(lines) = &self.lines {
             let at = crate::plan::clock(self.elapsed());
             let millis = self.elapsed().subsec_millis();
-            lines
-                .borrow_mut()
-                .push(format!("{at:>9}.{millis:03}  {what:<22} {subject} {}", more()));
+            let line = format!("{at:>9}.{millis:03}  {what:<22} {subject} {}", more());
+            if self.about.as_ref().is_none_or(|about| line.contains(about)) {
+                lines.borrow_mut().push(line);
+            }
         }
     }
 
