@@ -322,7 +322,7 @@ mod tests {
         let absence = deadlines().absence;
         assert!(may_be_named_yet(
             &runner,
-            launched.after(absence - MINUTE),
+            launched.after(absence.saturating_sub(MINUTE)),
             &deadlines()
         ));
         assert!(!may_be_named_yet(&runner, launched.after(absence), &deadlines()));

@@ -81,7 +81,7 @@ fn a_story_of_however_many_jobs_is_one_that_github_takes() {
             job.key.job = JobId(1_000_000 + number);
             job.name = "ü|".repeat(300);
             runner.job = Some(job.key);
-            runner.launched.as_mut().unwrap().instance = InstanceId::new(&format!("i-{number:017x}"));
+            runner.launched.as_mut().unwrap().instance = InstanceId::new(format!("i-{number:017x}"));
             tell(&job, &[runner], &[], 900)
         })
         .collect();
