@@ -95,8 +95,8 @@ async fn load<S: Store>(store: &S, key: JobKey, now: Timestamp) -> Result<Option
     let Some(job) = store.job(key).await?.map(|stored| stored.record) else {
         return Ok(None);
     };
-    let story = load_story(store, &job, now).await?;
-    Ok(Some((job, story)))
+    let told = load_story(store, &job, now).await?;
+    Ok(Some((job, told)))
 }
 
 /// The story of a job as the table has it now.
