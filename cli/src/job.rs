@@ -9,7 +9,6 @@ use std::time::Duration;
 use clap::Args;
 use dayfly_core::record::Job;
 use dayfly_lifecycle::load_story;
-use dayfly_ports::Store as _;
 
 use crate::error::Error;
 use crate::output::Output;

@@ -1,10 +1,7 @@
 //! The story of a job for a person: a timeline, its runners, what it cost, and where to look further.
 
-use std::time::Duration;
-
 use dayfly_core::capacity::Tried;
 use dayfly_core::costs::Amounts;
-use dayfly_core::money::MicroDollars;
 use dayfly_core::record::JobState;
 use dayfly_core::story::words::{against_github, bar, counted, exact, longest};
 use dayfly_core::story::{Attempt, Money, Reached, Story};

@@ -1,5 +1,9 @@
+use std::time::Duration;
+
 use dayfly_core::capacity::{FleetErrorKind, InstanceLifecycle, Pool};
+use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{InstanceId, InstanceType, JobId, JobKey, RunAttempt, RunId, RunnerName, Zone};
+use dayfly_core::money::MicroDollars;
 use dayfly_core::prices::PriceSource;
 use dayfly_core::record::{Attribution, Purpose, RunnerState};
 use dayfly_core::story::{Bill, Source, Stage};
@@ -152,13 +156,4 @@ fn what_is_not_settled_not_known_or_lost_is_said() {
         assert!(told.contains(said), "{said}: {told}");
     }
     assert!(!told.contains("self-hosted"), "{told}");
-}
-
-#[test]
-fn a_bar_is_as_long_as_its_share() {
-    for (seconds, expected) in [(0, 0), (5, 1), (60, 12), (120, 24)] {
-        let bar = bar(Duration::from_secs(seconds), Duration::from_secs(120));
-        assert_eq!(bar.chars().count(), expected, "{seconds} s");
-    }
-    assert_eq!(bar(Duration::ZERO, Duration::ZERO), "");
 }

@@ -49,11 +49,12 @@ impl Stage {
             self.minute();
         }
     }
+}
 
-    fn telling(&self) -> Call {
-        let key = JobKey::story_of(RunAttempt(1));
-        Call::Report(Event::NoticeDue(NoticeDue { run: RUN, key }))
-    }
+/// The event that the story is due.
+fn telling() -> Call {
+    let key = JobKey::story_of(RunAttempt(1));
+    Call::Report(Event::NoticeDue(NoticeDue { run: RUN, key }))
 }
 
 #[test]
@@ -129,7 +130,7 @@ fn a_story_is_told_by_one_check_run_though_the_reporter_dies() {
         let stage = Stage::new();
         let instance = stage.at_it();
         stage.wait(Duration::from_secs(20));
-        if !stage.make_and_die(stage.telling(), fatal) {
+        if !stage.make_and_die(telling(), fatal) {
             assert!(fatal > 5, "the reporter made no call of its own");
             return;
         }
