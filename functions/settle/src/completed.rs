@@ -30,17 +30,17 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
             let loaded = Loaded::load(&self.store, event).await?;
             let after = settle::completed(loaded.known(), event, now, &self.deadlines);
             let over = self.said_to_be_over(event, now).await?;
-            let news = after.job.as_ref().zip(after.taken.as_ref());
+            let news = after.job.as_ref().map(|job| News::of(job, after.taken.as_ref()));
             let lives = after.taken.as_ref().is_some_and(Runner::is_live);
-            if let Some((job, runner)) = news.filter(|_| lives) {
-                tell_stories(&self.store, &[News::of(job, runner)], now, &self.deadlines).await?;
+            if let Some(news) = news.filter(|_| lives) {
+                tell_stories(&self.store, &[news], now, &self.deadlines).await?;
             }
             match loaded.write(&self.store, after.clone(), over.clone()).await {
                 Err(StoreError::Conflict) => continue,
                 done => done?,
             }
-            if let Some((job, runner)) = news.filter(|_| !lives) {
-                tell_story_now((&self.store, &self.bus), News::of(job, runner), now).await?;
+            if let Some(news) = news.filter(|_| !lives) {
+                tell_story_now((&self.store, &self.bus), news, now).await?;
             }
             if let Some(Record::Notice(notice)) = over.map(|change| change.record) {
                 announce(&self.bus, &notice).await;

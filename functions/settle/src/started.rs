@@ -23,7 +23,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
                 return Ok(());
             };
             if let (Some(job), Some(runner)) = (&after.job, &after.taken) {
-                tell_stories(&self.store, &[News::of(job, runner)], now, &self.deadlines).await?;
+                tell_stories(&self.store, &[News::of(job, Some(runner))], now, &self.deadlines).await?;
             }
             let found = self.said_to_be_found(&after, event, now).await?;
             match loaded.write(&self.store, after.clone(), found.clone()).await {

@@ -82,7 +82,7 @@ pub async fn settle_costs<S: Store, F: Fleet, B: Bus>(
 fn told_of(accounts: &[Account]) -> Vec<News<'_>> {
     let news = accounts.iter().filter_map(|account| {
         let job = account.job.as_ref()?;
-        Some(News::of(job, &account.runner.record))
+        Some(News::of(job, Some(&account.runner.record)))
     });
     news.collect()
 }

@@ -254,8 +254,8 @@ impl Sim {
         let link = format!("/runs/{}/job/{})", job.run, job.id);
         let names = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains(&link));
         hub.checks.iter().any(|check| {
-            let of_it = check.job == Some(key) || (check.job.is_none() && names(&check.said.text));
-            of_it && check.said.conclusion == Some(CheckConclusion::Failure)
+            let fails = check.said.conclusion == Some(CheckConclusion::Failure);
+            fails && (check.job == Some(key) || (check.job.is_none() && names(&check.said.text)))
         })
     }
 

@@ -21,17 +21,18 @@ pub struct News<'a> {
     /// The job.
     pub job: &'a Job,
     /// Whether it is told only if there is a story of it already: one that was told by a messenger why it is
-    /// given up has a check run that says so, and went through nothing else.
+    /// given up has a check run that says so, and went through nothing else; what ran elsewhere is not our story,
+    /// but for what a runner cost that was meant for it.
     pub only_if_told: bool,
 }
 
 impl<'a> News<'a> {
-    /// What is new of a job by what its runner did.
+    /// What is new of a job by what its runner did: none, if that is not one of ours.
     #[must_use]
-    pub fn of(job: &'a Job, runner: &Runner) -> Self {
+    pub fn of(job: &'a Job, runner: Option<&Runner>) -> Self {
         Self {
             job,
-            only_if_told: runner.message.is_some(),
+            only_if_told: runner.is_none_or(|runner| runner.message.is_some()),
         }
     }
 }
@@ -164,8 +165,13 @@ mod tests {
             run: job.run,
             text: "no".to_owned(),
         });
-        let news = [News::of(&job, &messenger)];
+        let news = [News::of(&job, Some(&messenger))];
         assert_eq!(due(None, &news, now(), now()), None);
+        assert_eq!(
+            due(None, &[News::of(&job, None)], now(), now()),
+            None,
+            "it ran elsewhere"
+        );
         let other = of(&[&claimed(12).0]);
         assert_eq!(due(Some(&other), &news, now(), now()), None);
         assert_eq!(told(&due(Some(&of(&[&job])), &news, now(), now()).unwrap()), [11]);
