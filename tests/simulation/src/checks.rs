@@ -1,9 +1,9 @@
 //! The check runs that GitHub shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dayfly_core::ids::{CheckRunId, JobKey, Repository};
-use dayfly_core::notice::CheckRun;
+use dayfly_core::notice::{CheckConclusion, CheckRun};
 use dayfly_core::time::Timestamp;
 
 /// A check run that we made.
@@ -26,6 +26,7 @@ pub struct Check {
 pub struct Checks {
     all: BTreeMap<CheckRunId, Check>,
     by_external_id: BTreeMap<String, Vec<CheckRunId>>,
+    failures: BTreeSet<CheckRunId>,
     last: u64,
 }
 
@@ -35,6 +36,9 @@ impl Checks {
         self.last += 1;
         let id = CheckRunId(self.last);
         self.named(id, &check.said.external_id);
+        if is_failure(&check.said) {
+            self.failures.insert(id);
+        }
         self.all.insert(id, check);
         id
     }
@@ -51,6 +55,9 @@ impl Checks {
             ..check.clone()
         };
         known.changed_at = now;
+        if is_failure(&known.said) {
+            self.failures.insert(id);
+        }
         if renamed {
             self.named(id, &check.external_id);
         }
@@ -68,8 +75,13 @@ impl Checks {
         found.filter(move |(_, check)| check.said.external_id == external_id)
     }
 
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Check> {
-        self.all.values()
+    /// Those that say that something failed.
+    pub fn failures(&self) -> impl Iterator<Item = &Check> {
+        self.failures.iter().filter_map(|id| self.all.get(id))
     }
+}
+
+/// GitHub leaves a conclusion as it is, so that what failed once has failed.
+fn is_failure(check: &CheckRun) -> bool {
+    check.conclusion == Some(CheckConclusion::Failure)
 }

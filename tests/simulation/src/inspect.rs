@@ -6,7 +6,6 @@ use std::time::Duration;
 use dayfly_core::config::RerunWhat;
 use dayfly_core::event::Conclusion;
 use dayfly_core::ids::{JobKey, RunnerName};
-use dayfly_core::notice::CheckConclusion;
 use dayfly_core::record::{JobState, Record, RecordId, Say, Telling};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::JobStatus;
@@ -253,10 +252,8 @@ impl Sim {
         };
         let link = format!("/runs/{}/job/{})", job.run, job.id);
         let names = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains(&link));
-        hub.checks.iter().any(|check| {
-            let fails = check.said.conclusion == Some(CheckConclusion::Failure);
-            fails && (check.job == Some(key) || (check.job.is_none() && names(&check.said.text)))
-        })
+        let mut failures = hub.checks.failures();
+        failures.any(|check| check.job == Some(key) || (check.job.is_none() && names(&check.said.text)))
     }
 
     /// What must hold at the end.
