@@ -30,7 +30,34 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             labels: &labels,
             ours: previous.as_ref().is_some_and(rerun::is_ours),
         });
-        let entries = self.entries(job, &mut who, now).await?;
+        let planned = self.planned(job, &mut who, previous.as_ref(), &policy, now).await;
+        if let Err(Hindrance::Refused(_)) = &planned {
+            self.charge_message(job, &mut who, &policy, now).await;
+        }
+        planned
+    }
+
+    /// Has whoever asked for a job that is refused pay for being told so, if he has a cap of his own. Nobody
+    /// waits for that: where GitHub does not say who he is, only the wider caps hold.
+    async fn charge_message(&self, job: &mut Job, who: &mut Who<'_>, policy: &Policy, now: Timestamp) {
+        if !policy.caps.ask_who() || job.attribution.actor.is_some() {
+            return;
+        }
+        match self.policies.attribution(&self.github, who, now).await {
+            Ok((actor, pull)) => (job.attribution.actor, job.attribution.pull) = (actor, pull),
+            Err(why) => tracing::warn!(job = %job.key, %why, "it is not known who pays for the message to the job"),
+        }
+    }
+
+    async fn planned(
+        &self,
+        job: &mut Job,
+        who: &mut Who<'_>,
+        previous: Option<&Run>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Option<LaunchPlan>, Hindrance> {
+        let entries = self.entries(job, who, now).await?;
         job.giving_up = entries.giving_up;
         job.reporting = entries.reporting;
         job.github_per_minute = policy.github_per_minute;
@@ -42,19 +69,18 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             };
         }
         // A run that is not there is over, which the next look finds.
-        let judged = self.policies.admit(&self.github, &policy, &mut who, now).await?;
+        let judged = self.policies.admit(&self.github, policy, who, now).await?;
         judged.map_err(Hindrance::refused)?;
-        if policy.caps.pull_request.is_some() || policy.caps.actor.is_some() {
-            (job.attribution.actor, job.attribution.pull) =
-                self.policies.attribution(&self.github, &mut who, now).await?;
+        if policy.caps.ask_who() {
+            (job.attribution.actor, job.attribution.pull) = self.policies.attribution(&self.github, who, now).await?;
         } else if job.reporting.comment.is_some() {
             // No job waits for a comment.
-            match self.policies.attribution(&self.github, &mut who, now).await {
+            match self.policies.attribution(&self.github, who, now).await {
                 Ok((_, pull)) => job.attribution.pull = pull,
                 Err(why) => tracing::warn!(job = %job.key, %why, "the job's pull request is not known"),
             }
         }
-        let ladder = self.ladder(job, &entries, &policy, previous.as_ref(), now).await?;
+        let ladder = self.ladder(job, &entries, policy, previous, now).await?;
         self.with_images(job, ladder, now).await
     }
 

@@ -147,6 +147,12 @@ impl Caps {
         *self != Self::default()
     }
 
+    /// Whether somebody has one of whom GitHub has to be asked: whoever asks for a job, or its pull request.
+    #[must_use]
+    pub fn ask_who(&self) -> bool {
+        self.pull_request.is_some() || self.actor.is_some()
+    }
+
     /// The cap of a purse, if it has one.
     #[must_use]
     pub fn of(&self, purse: &Purse) -> Option<MicroDollars> {

@@ -10,7 +10,7 @@ impl Sim {
     /// Where a run comes from: somebody who may write has pushed. Nothing if there is no such run.
     pub fn origin(&self, scope: &Scope, run: RunKey) -> Option<Origin> {
         self.hub.borrow().runs.get(&run.run)?;
-        let pusher = Some("alice".to_owned());
+        let pusher = Some(self.actor_of(run.run).to_owned());
         let pull = self.pull_of(run.run);
         Some(Origin {
             event: if pull.is_some() { "pull_request" } else { "push" }.to_owned(),
@@ -29,9 +29,14 @@ impl Sim {
     }
 
     /// The pull request that a run is for, as some are: a few of a repository have all of them.
-    fn pull_of(&self, run: RunId) -> Option<u64> {
+    pub(crate) fn pull_of(&self, run: RunId) -> Option<u64> {
         let mut dice = self.dice("pull request", &run.to_string());
         dice.happens(0.4).then(|| dice.number(1, 3))
+    }
+
+    /// Whoever has a run started.
+    pub(crate) fn actor_of(&self, run: RunId) -> &'static str {
+        self.dice("actor", &run.to_string()).one_of::<&str>(&["alice", "bob"])
     }
 }
 

@@ -11,7 +11,7 @@ use dayfly_ports::{FleetAnswer, FleetError, FleetErrorKind, FleetInstance, Fleet
 use crate::dice::Dice;
 
 /// How long EC2 names an instance that has ended.
-const REMEMBERED: Duration = Duration::from_secs(3600);
+pub(crate) const REMEMBERED: Duration = Duration::from_secs(3600);
 
 /// How often a call is made at most where nothing but capacity fails.
 const MOST_TIMES: u32 = 8;
@@ -34,6 +34,8 @@ pub struct Instance {
     pub running_at: Timestamp,
     /// Whether EC2 itself ended it.
     pub ended_by_ec2: bool,
+    /// Whether the control plane had it ended.
+    pub ended_by_us: bool,
 }
 
 /// Which pools have nothing for a call.
@@ -190,6 +192,7 @@ impl Cloud {
                 notice_at: None,
                 running_at: now.after(Dice::of(0, "pending", &view_id).millis(2_000, 12_000)),
                 ended_by_ec2: false,
+                ended_by_us: false,
             },
         );
         launched
@@ -232,7 +235,8 @@ impl Cloud {
         self.recent().filter(|one| one.ended_at.is_none())
     }
 
-    fn recent(&self) -> impl Iterator<Item = &Instance> {
+    /// Those that live, and those that ended of late.
+    pub(crate) fn recent(&self) -> impl Iterator<Item = &Instance> {
         self.recent.iter().filter_map(|id| self.instances.get(id))
     }
 }

@@ -36,7 +36,12 @@ pub struct RepositoryConfig {
     pub concurrency: bool,
     /// The instance types that will do.
     pub types: &'static str,
+    /// Whether a dearer one will, once there are none of those.
+    pub dearer: bool,
 }
+
+/// What it is that costs more, and has as many vCPUs.
+const DEARER: &str = "g6e.xlarge";
 
 const SMALL: &str = "g4dn.xlarge, g5.xlarge, g6.xlarge";
 
@@ -69,6 +74,7 @@ impl Plan {
             concurrency: dice.happens(0.2),
             fallback: *dice.one_of(&[Fallback::None, Fallback::None, Fallback::OnDemand]),
             types: dice.one_of::<&str>(&types),
+            dearer: false,
         }
     }
 
@@ -90,6 +96,7 @@ impl Plan {
             },
             startup,
             types: SMALL,
+            dearer: Dice::of(self.seed, "dearer", &repository.to_string()).happens(0.3),
             rebalance: *dice.one_of(&[Rebalance::Mark, Rebalance::DrainIfIdle]),
             concurrency: dice.happens(0.2),
             fallback: *dice.one_of(&[Fallback::None, Fallback::OnDemand]),
@@ -143,12 +150,9 @@ impl RepositoryConfig {
             ""
         };
         let GivingUp { messenger, cancel_run } = self.giving_up;
-        let types = self.types;
-        format!(
-            "messenger: {messenger}
-cancel_run_when_unlaunchable: {cancel_run}
-runners:
-  - name: gpu
+        let runner = |name: &str, types: &str| {
+            format!(
+                "  - name: {name}
     labels: [dayfly-gpu]
     instance_type: [{types}]
     machine_image: ssm:/images/gpu
@@ -158,6 +162,19 @@ runners:
     rebalance: {rebalance}
     fallback: {fallback}
 {breaker}{startup}"
+            )
+        };
+        let dearer = if self.dearer {
+            runner("large", DEARER)
+        } else {
+            String::new()
+        };
+        format!(
+            "messenger: {messenger}
+cancel_run_when_unlaunchable: {cancel_run}
+runners:
+{}{dearer}",
+            runner("gpu", self.types)
         )
     }
 }
@@ -183,6 +200,7 @@ mod tests {
                     spec.breaker,
                     spec.startup_script.is_some(),
                     config.giving_up,
+                    config.runners.len() > 1,
                 ))
             });
             let meant = (
@@ -192,6 +210,7 @@ mod tests {
                 drawn.breaker,
                 drawn.startup,
                 drawn.giving_up,
+                drawn.dearer,
             );
             assert_eq!(said, Some(meant), "{read:?}");
         }

@@ -149,6 +149,9 @@ impl Sim {
     /// The control plane ends an instance.
     pub fn terminated_by_us(self: &Rc<Self>, instance: &InstanceId) {
         self.ended_by_us(instance);
+        if let Some(one) = self.cloud.borrow_mut().instances.get_mut(instance) {
+            one.ended_by_us |= one.ended_at.is_none();
+        }
         self.instance_ends(instance, "terminated by the control plane");
     }
 

@@ -60,6 +60,18 @@ pub enum Guard {
     Ledgers,
     /// What was reserved for an instance is given back when its cost is counted.
     Settlement,
+    /// What a launch may cost is set aside with the record of its call.
+    Booking,
+    /// A runner whose cost is counted is written over the version of which it was not.
+    SettledOnce,
+    /// What an instance has cost is counted of which no record knows.
+    Strays,
+    /// A ledger remembers the thresholds that were passed.
+    Passed,
+    /// A threshold that nobody was told of is told at a sweep.
+    ToldLater,
+    /// Who goes on to something dearer sets more aside.
+    Rereserve,
 }
 
 impl Guard {
@@ -90,6 +102,12 @@ impl Guard {
         Self::Turnstile,
         Self::Ledgers,
         Self::Settlement,
+        Self::Booking,
+        Self::SettledOnce,
+        Self::Strays,
+        Self::Passed,
+        Self::ToldLater,
+        Self::Rereserve,
     ];
 
     /// Whether a promise hangs on it. None does on the webhook's memory of deliveries: every handler
@@ -97,6 +115,22 @@ impl Guard {
     #[must_use]
     pub fn has_teeth(self) -> bool {
         self != Self::Dedupe
+    }
+
+    /// Whether it keeps the promises on money.
+    #[must_use]
+    pub fn is_of_money(self) -> bool {
+        matches!(
+            self,
+            Self::Ledgers
+                | Self::Settlement
+                | Self::Booking
+                | Self::SettledOnce
+                | Self::Strays
+                | Self::Passed
+                | Self::ToldLater
+                | Self::Rereserve
+        )
     }
 
     /// The guard that does the same in another way, so that a promise breaks only without both.

@@ -33,6 +33,7 @@ impl Sim {
         self.calls_are_few();
         self.given_up_jobs_are_told();
         self.nothing_is_reserved();
+        self.bill_is_capped();
         let hour = Duration::from_secs(3600);
         let since_calm = self.elapsed().saturating_sub(self.plan.calm_from);
         let looked_at = 20 * MINUTE + hour..20 * MINUTE + hour + every.max(MINUTE);
@@ -434,6 +435,8 @@ const HARMLESS: &[Outage] = &[
     Outage::AgentLate,
     Outage::SchedulerLate,
     Outage::SchedulerApi,
+    Outage::Prices,
+    Outage::Alerts,
 ];
 
 /// Whether a job runs on a runner that is none of ours.

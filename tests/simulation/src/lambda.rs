@@ -121,6 +121,8 @@ struct Call {
     task: TaskId,
     caller: Caller,
     tries: u32,
+    /// Whether it is about an instance that was known when it began.
+    of_ours: bool,
 }
 
 /// What became of a call.
@@ -163,6 +165,7 @@ impl Sim {
             self.engine.plan(after, Happening::Kill(number, "killed"));
         }
         self.engine.plan(function.limit(), Happening::Kill(number, "timed out"));
+        let of_ours = self.is_of_ours(&caller);
         let ports = Ports::new(Rc::clone(self), dice);
         let handler = handle(Rc::clone(self), caller.clone(), ports);
         let sim = Rc::clone(self);
@@ -170,10 +173,15 @@ impl Sim {
             let fate = Box::pin(handler).await;
             sim.ends(number, fate);
         });
-        self.lambda
-            .borrow_mut()
-            .calls
-            .insert(number, Call { task, caller, tries });
+        self.lambda.borrow_mut().calls.insert(
+            number,
+            Call {
+                task,
+                caller,
+                tries,
+                of_ours,
+            },
+        );
     }
 
     /// Kills a call, wherever it stands.
@@ -187,7 +195,10 @@ impl Sim {
     }
 
     fn ends(self: &Rc<Self>, number: u64, fate: Fate) {
-        let Some(Call { caller, tries, .. }) = self.lambda.borrow_mut().calls.remove(&number) else {
+        let Some(Call {
+            caller, tries, of_ours, ..
+        }) = self.lambda.borrow_mut().calls.remove(&number)
+        else {
             return;
         };
         match &fate {
@@ -207,7 +218,7 @@ impl Sim {
             Caller::GitHub(delivery) => self.delivery_ended(delivery, well),
             // Neither is tried again: the next one comes soon.
             Caller::Schedule(_) => {}
-            caller if well => self.heard(&caller),
+            caller if well => self.heard(&caller, of_ours),
             caller => {
                 if let Some(wait) = RETRIES.get(tries as usize) {
                     self.engine.plan(*wait, Happening::Call(caller, tries + 1));
@@ -220,11 +231,15 @@ impl Sim {
     }
 
     /// An event that reached its function.
-    fn heard(&self, caller: &Caller) {
-        if let Caller::Bus(event) = caller
-            && let Event::JobCompleted(job) = &**event
-        {
-            self.promises.borrow_mut().end_settled(job.key(), self.now());
+    fn heard(&self, caller: &Caller, of_ours: bool) {
+        match caller {
+            Caller::Bus(event) => {
+                if let Event::JobCompleted(job) = &**event {
+                    self.promises.borrow_mut().end_settled(job.key(), self.now());
+                }
+            }
+            Caller::Ec2(instance, word, _) if of_ours => self.word_heard(instance, *word),
+            _ => {}
         }
     }
 
@@ -258,7 +273,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
                 prices: dayfly_launch::PriceCache::default(),
                 subnets: ["subnet-a", "subnet-b", "subnet-c"].map(SubnetId::new).to_vec(),
                 deadlines,
-                policies: Policies::new(sim.plan.policy().map(|_| POLICY_PARAMETER.to_owned())),
+                policies: Policies::new(sim.plan.policy(Duration::ZERO).map(|_| POLICY_PARAMETER.to_owned())),
             };
             done(Box::pin(function.handle(*event, now)).await)
         }

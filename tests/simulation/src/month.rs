@@ -172,6 +172,11 @@ mod tests {
         let sums = Sums::of(&month.costs);
         assert_eq!(sums.total.0, tally.settled, "what is reported is what was settled");
         assert!(tally.settled.abs_diff(tally.billed) * 100 <= tally.billed, "{tally:?}");
+        assert!(tally.most_off <= 100, "no instance is off by more than 1 %: {tally:?}");
+        assert!(
+            tally.exact * 100 >= tally.instances * 99,
+            "almost all is heard: {tally:?}"
+        );
         assert_eq!(sums.instances as u64, tally.instances);
         assert!(sums.job_minutes >= month.minutes && month.on_github() > sums.total);
         let stack = month

@@ -58,6 +58,7 @@ impl Plan {
                 repository: cap(REPOSITORY_CAP),
                 ..Caps::default()
             },
+            caps_later: None,
             start: month.begins(),
             inspect_every: Duration::from_mins(5),
             ways: Ways::Usual,

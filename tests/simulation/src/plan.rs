@@ -56,6 +56,10 @@ pub enum Outage {
     SchedulerLate,
     /// The schedule cannot be switched, or looked at.
     SchedulerApi,
+    /// AWS tells no prices.
+    Prices,
+    /// The owner of the account cannot be told anything.
+    Alerts,
 }
 
 /// What can go wrong with an instance and the runner on it.
@@ -222,6 +226,8 @@ pub struct Plan {
     pub limits: Limits,
     /// How much it lets be spent in a month.
     pub caps: Caps,
+    /// How much from some moment on, if its owner changes his mind.
+    pub caps_later: Option<(Duration, Caps)>,
     /// When it begins.
     pub start: Timestamp,
     /// How often the promises are looked at that are not looked at where something happens.
@@ -230,7 +236,7 @@ pub struct Plan {
     pub ways: Ways,
 }
 
-const OUTAGES: [Outage; 21] = [
+const OUTAGES: [Outage; 23] = [
     Outage::Table,
     Outage::Bus,
     Outage::BusLate,
@@ -252,6 +258,8 @@ const OUTAGES: [Outage; 21] = [
     Outage::AgentLate,
     Outage::SchedulerLate,
     Outage::SchedulerApi,
+    Outage::Prices,
+    Outage::Alerts,
 ];
 
 const TROUBLES: [Trouble; 13] = [
@@ -297,11 +305,13 @@ impl Plan {
         if dice.happens(swarm * 0.2) {
             items.push(Item::Emptied(dice.seconds(60, active.as_secs())));
         }
+        let (caps, caps_later) = money::draw(seed, active);
         let lifetime = Duration::from_secs(*dice.one_of(&[1200, 3600, 3600, 2 * 3600, 6 * 3600]));
         Self {
             seed,
             limits: turns::draw(seed, &items, lifetime),
-            caps: money::draw(seed),
+            caps,
+            caps_later,
             start: money::start(seed),
             inspect_every: TWICE_A_MINUTE,
             ways: Ways::Drawn,
@@ -327,6 +337,7 @@ impl Plan {
             quiet: Duration::ZERO,
             limits: Limits::default(),
             caps: Caps::default(),
+            caps_later: None,
             start: money::start(0),
             inspect_every: TWICE_A_MINUTE,
             ways: Ways::Drawn,

@@ -95,7 +95,8 @@ impl Service {
             Self::Table => Some(Outage::Table),
             Self::Bus => Some(Outage::Bus),
             Self::Scheduler => Some(Outage::SchedulerApi),
-            Self::Parameters | Self::Quotas | Self::Alerts => None,
+            Self::Parameters | Self::Quotas => None,
+            Self::Alerts => Some(Outage::Alerts),
             Self::Ec2 => Some(Outage::Ec2),
             Self::GitHub => Some(Outage::GitHub),
         }
@@ -184,6 +185,18 @@ impl Ports {
             })
     }
 
+    /// Asks for a price.
+    async fn priced<T>(
+        &self,
+        what: &'static str,
+        happens: impl FnOnce(&Rc<Sim>, &mut Dice) -> T,
+    ) -> Result<T, FleetError> {
+        if self.sim.hit(Outage::Prices, &mut self.dice.borrow_mut()) {
+            return Err(cloud::error(FleetErrorKind::Unknown, "InternalError"));
+        }
+        self.ec2(what, happens).await
+    }
+
     /// A write to EC2, which takes so many in a while.
     async fn ec2_write<T>(
         &self,
@@ -232,6 +245,7 @@ impl Store for Ports {
         self.make(Service::Table, "due", |sim, _| {
             let mut due = sim.table.borrow_mut().due(sim.now(), now, limit);
             due.retain(|one| sim.has(Guard::SayAgain) || !matches!(one.record, Record::Notice(_)));
+            due.retain(|one| sim.has(Guard::ToldLater) || !matches!(one.record, Record::Ledger(_)));
             due
         })
         .await
@@ -344,7 +358,7 @@ impl Parameters for Ports {
     async fn read(&self, name: &str) -> Result<SecretString, ParameterError> {
         let value = match name {
             WEBHOOK_SECRET_PARAMETER => WEBHOOK_SECRET.to_owned(),
-            POLICY_PARAMETER => self.sim.plan.policy().unwrap_or_default(),
+            POLICY_PARAMETER => self.sim.plan.policy(self.sim.elapsed()).unwrap_or_default(),
             _ => "ami-0123456789abcdef0".to_owned(),
         };
         self.make(Service::Parameters, "parameter", |_, _| SecretString::from(value))
@@ -430,7 +444,7 @@ impl Fleet for Ports {
     }
 
     async fn spot_prices(&self, pool: &Pool, from: Timestamp, to: Timestamp) -> Result<Vec<SpotPrice>, FleetError> {
-        self.ec2("spot_prices", |sim, _| {
+        self.priced("spot_prices", |sim, _| {
             if pool.zone.is_unknown() {
                 return Err(cloud::error(FleetErrorKind::BadRequest, "InvalidParameterValue"));
             }
@@ -440,13 +454,13 @@ impl Fleet for Ports {
     }
 
     async fn on_demand_price(&self, name: &InstanceType) -> Result<Option<MicroDollars>, FleetError> {
-        self.ec2("on_demand_price", |_, _| money::on_demand(name)).await
+        self.priced("on_demand_price", |_, _| money::on_demand(name)).await
     }
 
     async fn ended_by_ec2(&self, instance: &InstanceId) -> Result<bool, FleetError> {
         self.ec2("describe", |sim, _| {
-            let cloud = sim.cloud.borrow();
-            cloud.instances.get(instance).is_some_and(|one| one.ended_by_ec2)
+            let its = |one: &cloud::Instance| one.view.instance == *instance && one.ended_by_ec2;
+            !sim.cloud.borrow().named(sim.now(), true, its).is_empty()
         })
         .await
     }

@@ -31,6 +31,8 @@ pub(crate) const CONTROL: &[Outage] = &[
     Outage::Ec2Throttle,
     Outage::SchedulerLate,
     Outage::SchedulerApi,
+    Outage::Prices,
+    Outage::Alerts,
 ];
 
 /// What whatever has to do with GitHub hangs on besides.
@@ -198,7 +200,6 @@ impl Sim {
                 self.runner_written(after);
             }
             (None, Record::FleetCall(call)) => self.call_begun(call),
-            (_, Record::Ledger(after)) => self.ledger_written(after),
             (_, Record::Instance(after)) => self.instance_given(&after.instance, &after.runner),
             (before, Record::Job(after)) => {
                 let from = match before {

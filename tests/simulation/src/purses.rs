@@ -1,14 +1,15 @@
 //! What the ledgers should hold, added up from what they are written with: the reservations of runners and
-//! the costs of instances.
+//! the costs of instances. Who pays for what is known here from where its job is queued.
 
 use std::collections::BTreeMap;
 
-use dayfly_core::decide::caps;
+use dayfly_core::deadlines::OUTLIVES;
 use dayfly_core::money::MicroDollars;
-use dayfly_core::record::{Change, Cost, LedgerId, Record, RecordId, Reservation};
+use dayfly_core::month::Month;
+use dayfly_core::record::{Change, Cost, LedgerId, Purpose, Purse, Record, RecordId, Reservation, Runner};
 
 use crate::guards::Guard;
-use crate::money::{CAPPED, SETTLED};
+use crate::money::{CAPPED, RESERVED, SETTLED};
 use crate::sim::Sim;
 use crate::table::{Table, Written};
 
@@ -24,84 +25,197 @@ struct Held {
 pub struct Purses(BTreeMap<LedgerId, Held>);
 
 impl Purses {
-    /// A record was written. Answers the ledgers that it counts in.
-    fn written(&mut self, written: &Written) -> Vec<LedgerId> {
-        let before = written.before.as_ref().map(|kept| &kept.record);
-        let after = written.after.as_ref().map(|kept| &kept.record);
-        let mut touched = Vec::new();
-        if let Some(Record::Runner(runner)) = before
-            && let Some(reserved) = &runner.reserved
-        {
-            touched.extend(self.reserved(reserved, MicroDollars::less));
-        }
-        match after {
-            Some(Record::Runner(runner)) => {
-                if let Some(reserved) = &runner.reserved {
-                    touched.extend(self.reserved(reserved, |held, share| held + share));
-                }
-            }
-            Some(Record::Cost(cost)) if before.is_none() => touched.extend(self.spent(cost)),
-            _ => {}
-        }
-        touched
-    }
-
-    fn reserved(
-        &mut self,
-        reserved: &Reservation,
-        with: impl Fn(MicroDollars, MicroDollars) -> MicroDollars,
-    ) -> Vec<LedgerId> {
-        let ids: Vec<LedgerId> = caps::ledgers_of(reserved).collect();
-        for id in &ids {
-            let share = reserved.shares.iter().find(|(month, _)| *month == id.month);
-            let held = self.0.entry(id.clone()).or_default();
-            held.reserved = with(held.reserved, share.map_or(MicroDollars(0), |(_, share)| *share));
-        }
-        ids
-    }
-
-    fn spent(&mut self, cost: &Cost) -> Vec<LedgerId> {
-        let purses = caps::purses_of(cost.repository.as_ref());
-        let mut ids = Vec::new();
-        for (month, amounts) in &cost.amounts {
-            for purse in &purses {
-                let id = LedgerId {
-                    purse: purse.clone(),
-                    month: *month,
-                };
-                let held = self.0.entry(id.clone()).or_default();
-                held.spent = held.spent + amounts.total();
-                ids.push(id);
-            }
-        }
-        ids
-    }
-
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.0.clear();
     }
+
+    /// What is spent of each.
+    pub(crate) fn spent(&self) -> Vec<(LedgerId, MicroDollars)> {
+        self.0.iter().map(|(id, held)| (id.clone(), held.spent)).collect()
+    }
+
+    fn hold(
+        &mut self,
+        was: &mut Was,
+        reserved: &Reservation,
+        with: impl Fn(MicroDollars, MicroDollars) -> MicroDollars,
+    ) {
+        for (month, share) in &reserved.shares {
+            for purse in &reserved.purses {
+                let held = self.touch(was, purse, *month);
+                held.reserved = with(held.reserved, *share);
+            }
+        }
+    }
+
+    fn spend(&mut self, was: &mut Was, cost: &Cost, payers: &[Purse]) {
+        for (month, amounts) in &cost.amounts {
+            for purse in payers {
+                let held = self.touch(was, purse, *month);
+                held.spent = held.spent + amounts.total();
+            }
+        }
+    }
+
+    /// What is held in a ledger, of which `was` keeps what was before.
+    fn touch(&mut self, was: &mut Was, purse: &Purse, month: Month) -> &mut Held {
+        let id = LedgerId {
+            purse: purse.clone(),
+            month,
+        };
+        let held = self.0.entry(id.clone()).or_default();
+        was.entry(id).or_insert(*held);
+        held
+    }
+}
+
+/// What ledgers held before something was written that counts in them.
+type Was = BTreeMap<LedgerId, Held>;
+
+/// What a runner holds.
+fn reserved_by(record: Option<&Record>) -> Option<&Reservation> {
+    match record {
+        Some(Record::Runner(runner)) => runner.reserved.as_ref(),
+        _ => None,
+    }
 }
 
 impl Sim {
-    /// Records were written together: what is spent and reserved by them and all others passes no cap.
+    /// Records were written together: who has to pays, the ledgers hold what runners hold, and what is spent
+    /// and reserved by them and all others passes no cap.
     pub(crate) fn purses_hold(&self, written: &[Written]) {
+        let mut was = Was::new();
+        for one in written {
+            self.counts_in(one, &mut was);
+        }
+        if self.promises.borrow().emptied_at.is_some() {
+            return;
+        }
+        let over = self.passes_a_cap(&was);
+        if let Some(why) = over.or_else(|| self.costs_more_than_reserved(written)) {
+            self.broken(CAPPED, why);
+        }
+        if let Some(why) = self.pays_nothing(written).or_else(|| self.holds_another(&was)) {
+            self.broken(RESERVED, why);
+        }
+    }
+
+    fn counts_in(&self, written: &Written, was: &mut Was) {
+        let before = written.before.as_ref().map(|kept| &kept.record);
+        let after = written.after.as_ref().map(|kept| &kept.record);
         let mut purses = self.purses.borrow_mut();
-        let touched: Vec<LedgerId> = written.iter().flat_map(|one| purses.written(one)).collect();
-        let over = touched.iter().find_map(|id| {
-            let cap = self.plan.caps.of(&id.purse)?;
+        if let Some(reserved) = reserved_by(before) {
+            purses.hold(was, reserved, MicroDollars::less);
+        }
+        if let Some(reserved) = reserved_by(after) {
+            purses.hold(was, reserved, |held, share| held + share);
+        }
+        if let Some(Record::Cost(cost)) = after.filter(|_| before.is_none()) {
+            let payers = self.payers_for(cost);
+            purses.spend(was, cost, &payers);
+            self.heard.borrow_mut().is_settled(&cost.instance, self.now());
+        }
+    }
+
+    /// Who has to pay for what an instance has cost.
+    fn payers_for(&self, cost: &Cost) -> Vec<Purse> {
+        match (&cost.runner, &cost.repository) {
+            (Some(runner), _) => self.payers(runner),
+            (None, Some(repository)) => vec![
+                Purse::Stack,
+                Purse::Organization {
+                    name: repository.owner().to_owned(),
+                },
+                Purse::Repository {
+                    repository: repository.clone(),
+                },
+            ],
+            (None, None) => vec![Purse::Stack],
+        }
+    }
+
+    /// A purse in which more is spent and reserved than before, and more than its cap.
+    fn passes_a_cap(&self, was: &Was) -> Option<String> {
+        let purses = self.purses.borrow();
+        was.iter().find_map(|(id, was)| {
+            let cap = self.cap_of(&id.purse)?;
             let held = purses.0.get(id)?;
-            (held.spent + held.reserved > cap).then(|| {
+            let committed = held.spent + held.reserved;
+            (committed > cap && committed > was.spent + was.reserved).then(|| {
                 format!(
                     "{} of {}: {} spent and {} reserved of {cap}",
                     id.purse, id.month, held.spent, held.reserved
                 )
             })
+        })
+    }
+
+    /// An instance that cost more in a month than was set aside for it, though it lived no longer than it may.
+    fn costs_more_than_reserved(&self, written: &[Written]) -> Option<String> {
+        let after = written.iter().filter_map(|one| one.after.as_ref());
+        let mut costs = after.filter_map(|kept| match &kept.record {
+            Record::Cost(cost) => Some(cost),
+            _ => None,
         });
-        drop(purses);
-        if let Some(why) = over.filter(|_| self.promises.borrow().emptied_at.is_none()) {
-            self.broken(CAPPED, why);
-        }
+        costs.find_map(|cost| {
+            let released = written.iter().find_map(|one| match &one.before.as_ref()?.record {
+                Record::Runner(runner) if cost.runner.as_ref() == Some(&runner.name) => runner.reserved.clone(),
+                _ => None,
+            })?;
+            let longest = self.plan.lifetime + OUTLIVES;
+            let in_time = cost.to.since(cost.launched_at) <= longest;
+            let dearer = cost.amounts.iter().find(|(month, amounts)| {
+                let share = released.shares.iter().find(|(of, _)| of == month);
+                amounts.total() > share.map_or(MicroDollars(0), |(_, share)| *share)
+            });
+            dearer.filter(|_| in_time).map(|(month, amounts)| {
+                format!(
+                    "{} cost {} in {month}, of {:?}",
+                    cost.instance,
+                    amounts.total(),
+                    released.shares
+                )
+            })
+        })
+    }
+
+    /// A runner for which somebody should hold money who has a cap, and does not.
+    fn pays_nothing(&self, written: &[Written]) -> Option<String> {
+        written.iter().find_map(|one| {
+            let runner: &Runner = match &one.after.as_ref()?.record {
+                Record::Runner(runner) => runner,
+                _ => return None,
+            };
+            let reserved = runner.reserved.as_ref()?;
+            // What was set aside before a cap was introduced is not looked at again.
+            let new = reserved_by(one.before.as_ref().map(|kept| &kept.record)) != Some(reserved);
+            let missing = self
+                .payers(&runner.name)
+                .into_iter()
+                .find(|purse| !reserved.purses.contains(purse));
+            missing
+                .filter(|_| new)
+                .map(|purse| format!("{} holds nothing of {purse}", runner.name))
+        })
+    }
+
+    /// A ledger that was written in, and reserves something else than runners hold.
+    fn holds_another(&self, was: &Was) -> Option<String> {
+        let (table, purses) = (self.table.borrow(), self.purses.borrow());
+        was.keys().find_map(|id| {
+            let held = purses.0.get(id).map_or(MicroDollars(0), |held| held.reserved);
+            let reserved = match table.peek(&RecordId::Ledger(id.clone())) {
+                Some(Record::Ledger(ledger)) => ledger.reserved,
+                _ => MicroDollars(0),
+            };
+            (reserved != held).then(|| {
+                format!(
+                    "{} of {} reserves {reserved}, and runners hold {held}",
+                    id.purse, id.month
+                )
+            })
+        })
     }
 
     /// At the end: each ledger has what its instances have cost.
@@ -126,17 +240,14 @@ impl Sim {
     }
 
     /// The changes without what guards of the ledgers that are taken away would have written.
-    pub(crate) fn ledgers_guarded(&self, changes: &mut [Change]) {
+    pub(crate) fn ledgers_guarded(&self, changes: &mut Vec<Change>) {
         let table = self.table.borrow();
+        let settles = changes.iter().any(|change| settles(change, &table));
         if !self.has(Guard::Ledgers) {
-            for change in changes.iter_mut() {
-                if matches!(change.record, Record::Ledger(_)) {
-                    change.expected = table.version(&change.record.id());
-                }
-            }
+            overwrite(changes, &table, |record| matches!(record, Record::Ledger(_)));
         }
-        if !self.has(Guard::Settlement) && changes.iter().any(|change| settles(change, &table)) {
-            for change in changes {
+        if !self.has(Guard::Settlement) && settles {
+            for change in changes.iter_mut() {
                 if let Record::Ledger(ledger) = &mut change.record
                     && let Some(Record::Ledger(known)) = table.peek(&RecordId::Ledger(ledger.id()))
                 {
@@ -144,6 +255,65 @@ impl Sim {
                 }
             }
         }
+        if !self.has(Guard::SettledOnce) && settles {
+            overwrite(changes, &table, |_| true);
+        }
+        if !self.has(Guard::Booking)
+            && changes
+                .iter()
+                .any(|change| matches!(change.record, Record::FleetCall(_)))
+        {
+            changes.retain(|change| !matches!(change.record, Record::Ledger(_)));
+        }
+        if !self.has(Guard::Strays) {
+            let stray =
+                |change: &Change| matches!(&change.record, Record::Cost(cost) if cost.purpose == Purpose::Stray);
+            if changes.iter().any(stray) {
+                changes.clear();
+            }
+        }
+        if !self.has(Guard::Rereserve) {
+            hold_as_before(changes, &table);
+        }
+        if !self.has(Guard::Passed) {
+            for change in changes.iter_mut() {
+                if let Record::Ledger(ledger) = &mut change.record {
+                    ledger.passed.clear();
+                }
+            }
+        }
+    }
+}
+
+/// Has runners for which something is set aside go on without setting aside anything else.
+fn hold_as_before(changes: &mut [Change], table: &Table) {
+    let mut instead = Purses::default();
+    let mut was = Was::new();
+    for change in changes.iter_mut() {
+        let before = reserved_by(table.peek(&change.record.id())).cloned();
+        if let Record::Runner(runner) = &mut change.record
+            && let (Some(before), Some(after)) = (before, runner.reserved.as_mut())
+            && before != *after
+        {
+            // What is more stands for what the ledger had too much.
+            instead.hold(&mut was, after, |held, share| held + share);
+            *after = before;
+        }
+    }
+    for change in changes {
+        if let Record::Ledger(ledger) = &mut change.record
+            && instead.0.contains_key(&ledger.id())
+            && let Some(Record::Ledger(known)) = table.peek(&RecordId::Ledger(ledger.id()))
+        {
+            ledger.reserved = known.reserved;
+        }
+    }
+}
+
+/// Has changes be written over whatever there is.
+fn overwrite(changes: &mut [Change], table: &Table, of: impl Fn(&Record) -> bool) {
+    for change in changes.iter_mut().filter(|change| of(&change.record)) {
+        change.expected = table.version(&change.record.id());
     }
 }
 

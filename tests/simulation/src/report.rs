@@ -119,9 +119,12 @@ pub fn summary(many: &Many, from: u64, seeds: u64, took: Duration, out: &mut imp
     );
     table.add_row(["and", &deaths]);
     let money = format!(
-        "{} settled, {} billed by EC2 to the second",
+        "{} settled, {} billed by EC2 to the second; all was heard of {} instances, and of a cent or more none of them is off by more than {}.{:02} %",
         MicroDollars(tally.settled).in_cents(),
-        MicroDollars(tally.billed).in_cents()
+        MicroDollars(tally.billed).in_cents(),
+        tally.exact,
+        tally.most_off / 100,
+        tally.most_off % 100
     );
     table.add_row(["money", &money]);
     table.add_row(["functions called", &counts(&tally.functions)]);

@@ -19,6 +19,7 @@ use crate::guards::Guard;
 use crate::hub::Hub;
 use crate::lambda::{Caller, Lambda};
 use crate::machine::Machine;
+use crate::money::{Accrued, Heard};
 use crate::plan::{Item, Outage, Plan, PlannedRun, Trouble};
 use crate::promises::Promises;
 use crate::purses::Purses;
@@ -128,6 +129,10 @@ pub struct Sim {
     pub promises: RefCell<Promises>,
     /// What the ledgers should hold.
     pub purses: RefCell<Purses>,
+    /// What EC2 has billed.
+    pub accrued: RefCell<Accrued>,
+    /// What was heard of instances.
+    pub heard: RefCell<Heard>,
     /// What was counted.
     pub tally: RefCell<Tally>,
     /// The runs of the plan that have started, and their plans.
@@ -182,6 +187,8 @@ impl Sim {
             schedule_on: Cell::new(false),
             promises: RefCell::default(),
             purses: RefCell::default(),
+            accrued: RefCell::default(),
+            heard: RefCell::default(),
             tally: RefCell::default(),
             started: RefCell::default(),
             hash: Cell::new(Hash::START),
@@ -376,6 +383,7 @@ impl Sim {
         self.note("table emptied", "", String::new);
         self.table.borrow_mut().clear();
         self.purses.borrow_mut().clear();
+        self.heard.borrow_mut().clear();
         self.promises.borrow_mut().table_emptied(self.now());
     }
 

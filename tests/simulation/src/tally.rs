@@ -30,7 +30,9 @@ pub struct Tally {
     pub settled: u64,
     /// What EC2 billed, in micro-dollars.
     pub billed: u64,
-    /// The most that an instance was settled off its bill of a cent or more, in parts of ten thousand.
+    /// The instances of which everything was heard, so that they had to be settled as they were billed.
+    pub exact: u64,
+    /// The most that one of them was settled off its bill of a cent or more, in parts of ten thousand.
     pub most_off: u64,
     /// The most instances that lived at once.
     pub at_once: usize,
@@ -119,6 +121,7 @@ impl Tally {
         self.killed += other.killed;
         self.settled += other.settled;
         self.billed += other.billed;
+        self.exact += other.exact;
         self.most_off = self.most_off.max(other.most_off);
         self.at_once = self.at_once.max(other.at_once);
         all(&mut self.services, &other.services);

@@ -10,6 +10,7 @@ use dayfly_core::record::{Record, RecordId};
 use crate::bought::messenger_types;
 use crate::cloud::Instance;
 use crate::dice::Dice;
+use crate::money;
 use crate::plan::{Item, Plan, Trouble};
 use crate::promises::WITHIN;
 use crate::sim::Sim;
@@ -102,16 +103,16 @@ fn said(limit: Limit) -> Option<String> {
 }
 
 impl Plan {
-    /// The stack policy, if there is one.
+    /// The stack policy after so long, if there is one.
     #[must_use]
-    pub fn policy(&self) -> Option<String> {
+    pub fn policy(&self, elapsed: Duration) -> Option<String> {
         let lines: String = self
             .limits
             .named()
             .into_iter()
             .filter_map(|(key, limit)| said(limit).map(|said| format!("  {key}: {{{said}}}\n")))
             .collect();
-        let caps = self.caps_said();
+        let caps = money::said(self.caps_at(elapsed));
         let limits = if lines.is_empty() {
             lines
         } else {
@@ -200,7 +201,7 @@ mod tests {
         let plans: Vec<Plan> = (0..100).map(Plan::draw).filter(|plan| plan.limits.any()).collect();
         assert!(plans.len() > 10);
         for plan in plans {
-            let read = Policy::parse(&plan.policy().unwrap_or_default());
+            let read = Policy::parse(&plan.policy(Duration::ZERO).unwrap_or_default());
             let read = read.map(|policy| (policy.limits, policy.caps));
             assert_eq!(read.ok(), Some((plan.limits, plan.caps)));
         }

@@ -407,3 +407,25 @@ fn a_pull_request_and_whoever_asks_have_caps_of_their_own() {
         assert_eq!(stage.instances().len(), expected, "{cap} {other_pull} {other_actor}");
     }
 }
+
+#[test]
+fn whoever_asks_pays_for_being_told_that_his_file_cannot_be_read() {
+    let stage = Stage::new();
+    stage.world.hub().config = Some("runners: [{labels: [dayfly-gpu]}]\n".to_owned());
+    stage.world.set_parameter(
+        POLICY,
+        "version: 1\nforks: always\ncaps: {actor: $0.60, pull_request: $0.60}\n",
+    );
+    stage.world.hub().origins.insert(RUN, asked_by("alice", 12));
+    stage.queue(11);
+    stage.minute();
+    assert!(refusal(&stage, 11).is_some());
+    let runners = stage.runners();
+    let [messenger] = runners.as_slice() else {
+        panic!("one messenger, not {runners:?}");
+    };
+    let purses = &messenger.reserved.as_ref().unwrap().purses;
+    for whose in ["octo/gpu#12", "@alice"] {
+        assert!(purses.iter().any(|purse| purse.to_string() == whose), "{purses:?}");
+    }
+}

@@ -1,0 +1,210 @@
+//! EC2's bill: what its instances cost, second by second, each second in the month in which it lies, and who
+//! has to pay for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dayfly_core::capacity::{InstanceLifecycle, Pool};
+use dayfly_core::ids::{InstanceId, RunnerName};
+use dayfly_core::money::MicroDollars;
+use dayfly_core::month::Month;
+use dayfly_core::record::{LedgerId, Purse, Record, RecordId};
+use dayfly_core::time::Timestamp;
+
+use super::CAPPED;
+use super::market::{ADDRESS_HOUR, GIB_MONTH, on_demand};
+use crate::cloud::Instance;
+use crate::plan::clock;
+use crate::sim::Sim;
+
+/// The volume of every instance: the image's own.
+const GIB: u64 = 60;
+
+pub(super) const HOUR_MILLIS: i64 = 3_600_000;
+
+/// The least that is billed.
+const LEAST_MILLIS: i64 = 60_000;
+
+/// So many parts has a micro-dollar while a bill is added up.
+const NANO: i128 = 1_000_000_000;
+
+/// In micro-dollars, by month.
+pub(super) type Bill = BTreeMap<Month, u64>;
+
+/// What is billed of an instance.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    /// From when.
+    pub(super) from: Timestamp,
+    /// Until when.
+    pub(super) to: Timestamp,
+    /// Whether its machine costs nothing.
+    pub(super) free: bool,
+    /// Whether its machine and its volume cost the most that anybody could take them for.
+    pub(super) dearest: bool,
+}
+
+/// What EC2 has billed so far of instances that have ended.
+#[derive(Debug, Default)]
+pub struct Accrued {
+    by: BTreeMap<LedgerId, u64>,
+    counted: BTreeSet<InstanceId>,
+}
+
+impl Sim {
+    /// What EC2 bills for an instance: from when it runs until it has ended, or until `until`. Nothing for
+    /// one that never ran.
+    pub(super) fn bill(&self, one: &Instance, until: Timestamp) -> Bill {
+        let to = one.ended_at.unwrap_or(until);
+        if to <= one.running_at {
+            return Bill::new();
+        }
+        self.billed(
+            one,
+            Span {
+                from: one.running_at,
+                to,
+                free: one.ended_by_ec2 && to.millis() - one.running_at.millis() <= HOUR_MILLIS,
+                dearest: false,
+            },
+        )
+    }
+
+    /// The same of any span of its life: hour by hour of it, each at what an hour cost when it began.
+    pub(super) fn billed(&self, one: &Instance, span: Span) -> Bill {
+        let begin = span.from.millis();
+        let end = span.to.millis().max(begin + LEAST_MILLIS);
+        let (mut at, mut billed) = (begin, BTreeMap::<Month, i128>::new());
+        while at < end {
+            let hour = begin + (at - begin) / HOUR_MILLIS * HOUR_MILLIS;
+            let month = Month::of(Timestamp::from_millis(at));
+            let until = end.min(hour + HOUR_MILLIS).min(month.ends().millis());
+            let per_hour = self.hour_of(one, span, Timestamp::from_millis(hour));
+            let length = i128::try_from(month.length().as_millis()).unwrap_or(i128::MAX);
+            let gib_month = if span.dearest { 2 * GIB_MONTH } else { GIB_MONTH };
+            let hourly = i128::from(per_hour + ADDRESS_HOUR) * i128::from(until - at) * NANO / i128::from(HOUR_MILLIS);
+            let disk = i128::from(GIB * gib_month) * i128::from(until - at) * NANO / length;
+            *billed.entry(month).or_default() += hourly + disk;
+            at = until;
+        }
+        let whole = |nano: i128| u64::try_from(nano / NANO).unwrap_or(u64::MAX);
+        billed.into_iter().map(|(month, nano)| (month, whole(nano))).collect()
+    }
+
+    /// What an hour of its machine cost that began at a moment.
+    fn hour_of(&self, one: &Instance, span: Span, began: Timestamp) -> u64 {
+        let listed = on_demand(&one.view.instance_type).unwrap_or_default().0;
+        match one.view.lifecycle {
+            _ if span.free => 0,
+            _ if span.dearest => 2 * listed,
+            InstanceLifecycle::OnDemand => listed,
+            InstanceLifecycle::Spot => {
+                let pool = Pool {
+                    instance_type: one.view.instance_type.clone(),
+                    zone: one.view.zone.clone(),
+                };
+                let prices = self.spot_prices(&pool, began, began);
+                prices.last().map_or(0, |price| price.per_hour.0)
+            }
+        }
+    }
+
+    /// Who pays for what is launched for a runner.
+    pub(crate) fn payers(&self, runner: &RunnerName) -> Vec<Purse> {
+        let hub = self.hub.borrow();
+        let run = runner.job().and_then(|key| hub.jobs.get(&key.job)).map(|job| job.run);
+        let Some((run, repository)) = run.and_then(|id| Some((id, hub.runs.get(&id)?.repository.clone()))) else {
+            return vec![Purse::Stack];
+        };
+        drop(hub);
+        let mut payers = vec![
+            Purse::Stack,
+            Purse::Organization {
+                name: repository.owner().to_owned(),
+            },
+        ];
+        if let Some(number) = self.pull_of(run) {
+            payers.push(Purse::PullRequest {
+                repository: repository.clone(),
+                number,
+            });
+        }
+        payers.push(Purse::Repository { repository });
+        payers.push(Purse::Actor {
+            login: self.actor_of(run).to_owned(),
+        });
+        // Of these there are many, and they are kept only where they are asked for.
+        let is_kept = |purse: &Purse| match purse {
+            Purse::Stack | Purse::Organization { .. } | Purse::Repository { .. } => true,
+            Purse::PullRequest { .. } | Purse::Actor { .. } => self.cap_of(purse).is_some(),
+        };
+        payers.retain(is_kept);
+        payers
+    }
+
+    /// The runner that an instance was given to.
+    pub(super) fn runner_of(&self, instance: &InstanceId) -> Option<RunnerName> {
+        match self.table.borrow().peek(&RecordId::Instance(instance.clone())) {
+            Some(Record::Instance(instance)) => Some(instance.runner.clone()),
+            _ => None,
+        }
+    }
+
+    /// Who pays for an instance. Of one that has no record, which a function that died may have left, it is
+    /// known only that the stack does.
+    fn payers_of(&self, one: &Instance) -> Vec<Purse> {
+        match self.runner_of(&one.view.instance) {
+            Some(runner) => self.payers(&runner),
+            None => vec![Purse::Stack],
+        }
+    }
+
+    /// What EC2 has billed until now is within every cap: what has ended is added up once.
+    pub(crate) fn bill_is_capped(&self) {
+        if !self.plan.caps.any() || self.promises.borrow().emptied_at.is_some() {
+            return;
+        }
+        let now = self.now();
+        let cloud = self.cloud.borrow();
+        let mut accrued = self.accrued.borrow_mut();
+        for one in cloud.recent().filter(|one| one.ended_at.is_some()) {
+            if accrued.counted.insert(one.view.instance.clone()) {
+                self.charge(&mut accrued.by, one, now);
+            }
+        }
+        let mut so_far = accrued.by.clone();
+        drop(accrued);
+        for one in cloud.living() {
+            self.charge(&mut so_far, one, now);
+        }
+        let over = so_far.iter().find_map(|(id, billed)| {
+            let cap = self.cap_of(&id.purse)?;
+            let billed = MicroDollars(*billed);
+            (billed > cap).then(|| {
+                format!(
+                    "EC2 has billed {billed} for {} in {}, of {cap}, {} after the beginning",
+                    id.purse,
+                    id.month,
+                    clock(self.elapsed())
+                )
+            })
+        });
+        drop(cloud);
+        // A lowered cap takes nothing back.
+        if let Some(why) = over.filter(|_| self.caps_stay()) {
+            self.broken(CAPPED, why);
+        }
+    }
+
+    fn charge(&self, by: &mut BTreeMap<LedgerId, u64>, one: &Instance, now: Timestamp) {
+        let payers = self.payers_of(one);
+        for (month, amount) in self.bill(one, now) {
+            for purse in &payers {
+                let id = LedgerId {
+                    purse: purse.clone(),
+                    month,
+                };
+                *by.entry(id).or_default() += amount;
+            }
+        }
+    }
+}

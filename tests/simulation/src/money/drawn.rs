@@ -1,0 +1,149 @@
+//! What a seed draws of money: the caps of its stack, whether they change, and when its history begins.
+
+use std::time::Duration;
+
+use dayfly_core::money::MicroDollars;
+use dayfly_core::month::Month;
+use dayfly_core::policy::Caps;
+use dayfly_core::record::Purse;
+use dayfly_core::time::Timestamp;
+
+use crate::dice::Dice;
+use crate::plan::Plan;
+use crate::sim::Sim;
+
+/// In the middle of a month.
+pub(crate) const MIDDLE: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+/// How long a function may go by a policy that has been changed: it keeps one for a minute, and works on for
+/// another.
+const STALE: Duration = Duration::from_mins(2);
+
+/// The caps of a seed's stack, and those that hold from some moment on, if the owner changes them.
+pub fn draw(seed: u64, active: Duration) -> (Caps, Option<(Duration, Caps)>) {
+    let mut dice = Dice::of(seed, "caps", "");
+    if !dice.happens(0.3) {
+        return (Caps::default(), None);
+    }
+    let caps = drawn(&mut dice);
+    let changed = dice.happens(0.2).then(|| {
+        let percent = *dice.one_of(&[30, 60, 150, 300]);
+        let change = |cap: Option<MicroDollars>| cap.map(|cap| MicroDollars(cap.0 * percent / 100));
+        let later = Caps {
+            stack: change(caps.stack),
+            organization: change(caps.organization),
+            repository: change(caps.repository),
+            pull_request: change(caps.pull_request),
+            actor: change(caps.actor),
+        };
+        (dice.seconds(60, active.as_secs()), later)
+    });
+    (caps, changed)
+}
+
+fn drawn(dice: &mut Dice) -> Caps {
+    let mut amount = |from: u64, to: u64| Some(MicroDollars(dice.number(from, to) * 100_000));
+    let most = amount(5, 400);
+    let repository = amount(5, 200);
+    let pull_request = amount(5, 100);
+    let actor = amount(5, 200);
+    let none = Caps::default();
+    *dice.one_of(&[
+        Caps { stack: most, ..none },
+        Caps { repository, ..none },
+        Caps {
+            stack: most,
+            repository,
+            ..none
+        },
+        Caps {
+            organization: most,
+            repository,
+            ..none
+        },
+        Caps {
+            organization: most,
+            actor,
+            ..none
+        },
+        Caps {
+            pull_request,
+            actor,
+            ..none
+        },
+        Caps {
+            stack: most,
+            organization: actor,
+            repository,
+            pull_request,
+            actor,
+        },
+    ])
+}
+
+/// When a seed's history begins: in the middle of a month, or some time before its end.
+pub fn start(seed: u64) -> Timestamp {
+    let mut dice = Dice::of(seed, "start", "");
+    if !dice.happens(0.3) {
+        return MIDDLE;
+    }
+    let ends = Month::of(MIDDLE).ends();
+    let before = dice.seconds(60, 4 * 3600);
+    Timestamp::from_millis(ends.millis() - i64::try_from(before.as_millis()).unwrap_or(0))
+}
+
+/// What the policy says of caps.
+pub(crate) fn said(caps: &Caps) -> String {
+    let caps = [
+        ("stack", caps.stack),
+        ("organization", caps.organization),
+        ("repository", caps.repository),
+        ("pull_request", caps.pull_request),
+        ("actor", caps.actor),
+    ];
+    let lines: String = caps
+        .into_iter()
+        .filter_map(|(key, cap)| cap.map(|cap| format!("  {key}: {cap}\n")))
+        .collect();
+    if lines.is_empty() {
+        lines
+    } else {
+        format!("caps:\n{lines}")
+    }
+}
+
+/// The cap of a purse.
+fn of(caps: &Caps, purse: &Purse) -> Option<MicroDollars> {
+    match purse {
+        Purse::Stack => caps.stack,
+        Purse::Organization { .. } => caps.organization,
+        Purse::Repository { .. } => caps.repository,
+        Purse::PullRequest { .. } => caps.pull_request,
+        Purse::Actor { .. } => caps.actor,
+    }
+}
+
+impl Plan {
+    /// The caps that the policy names after so long.
+    pub(crate) fn caps_at(&self, elapsed: Duration) -> &Caps {
+        match &self.caps_later {
+            Some((from, later)) if *from <= elapsed => later,
+            _ => &self.caps,
+        }
+    }
+}
+
+impl Sim {
+    /// What a purse may hold at most: as the policy says, or has said until a moment ago.
+    pub(crate) fn cap_of(&self, purse: &Purse) -> Option<MicroDollars> {
+        let now = self.elapsed();
+        let held = of(self.plan.caps_at(now), purse)?;
+        let just_now = of(self.plan.caps_at(now.saturating_sub(STALE)), purse)?;
+        Some(held.max(just_now))
+    }
+
+    /// Whether the caps are what they were from the beginning to the end.
+    pub(crate) fn caps_stay(&self) -> bool {
+        self.plan.caps_later.is_none()
+    }
+}

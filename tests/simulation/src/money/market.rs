@@ -1,0 +1,49 @@
+//! The market: what an hour of capacity costs, and a month of a volume.
+
+use std::time::Duration;
+
+use dayfly_core::capacity::Pool;
+use dayfly_core::ids::InstanceType;
+use dayfly_core::machines::Table;
+use dayfly_core::money::MicroDollars;
+use dayfly_core::prices::SpotPrice;
+use dayfly_core::time::Timestamp;
+
+use crate::dice::Dice;
+use crate::sim::Sim;
+
+/// How long a spot price holds.
+const HOLDS: Duration = Duration::from_mins(47);
+
+/// What a month of a GiB of a gp3 volume costs in this region: a tenth more than in the one of the table.
+pub(super) const GIB_MONTH: u64 = 88_000;
+
+/// What an hour of a public address costs in all regions.
+pub(super) const ADDRESS_HOUR: u64 = 5_000;
+
+/// What AWS's price list says.
+pub(crate) fn on_demand(name: &InstanceType) -> Option<MicroDollars> {
+    // A region a tenth dearer than the one of the table.
+    let price = Table::embedded().ok()?.get(name)?.price?;
+    Some(MicroDollars(price.0 * 11 / 10))
+}
+
+impl Sim {
+    /// The prices of a pool that held in a span.
+    pub fn spot_prices(&self, pool: &Pool, from: Timestamp, to: Timestamp) -> Vec<SpotPrice> {
+        let holds = i64::try_from(HOLDS.as_millis()).unwrap_or(1);
+        let (first, last) = (from.millis().div_euclid(holds), to.millis().div_euclid(holds));
+        (first..=last)
+            .map(|index| SpotPrice {
+                per_hour: self.spot_price(pool, index),
+                since: Timestamp::from_millis(index * holds),
+            })
+            .collect()
+    }
+
+    fn spot_price(&self, pool: &Pool, index: i64) -> MicroDollars {
+        let of = on_demand(&pool.instance_type).unwrap_or_default();
+        let percent = Dice::of(self.plan.seed, "spot", &format!("{pool} {index}")).number(25, 70);
+        MicroDollars(of.0 * percent / 100)
+    }
+}

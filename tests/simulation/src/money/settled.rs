@@ -1,0 +1,295 @@
+//! The promise that what is settled is what EC2 bills: of each instance, each job, each month of each who
+//! pays, and in all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use dayfly_core::ids::{InstanceId, JobKey};
+use dayfly_core::month::Month;
+use dayfly_core::prices::PriceSource;
+use dayfly_core::record::{Cost, Ledger, LedgerId, Purpose, Record, RecordId, RunnerState};
+use dayfly_core::time::Timestamp;
+
+use super::bill::{Bill, HOUR_MILLIS, Span};
+use super::{RETURNED, SETTLED};
+use crate::cloud::{Instance, REMEMBERED};
+use crate::plan::{Item, Outage, clock};
+use crate::promises::{CONTROL, MINUTE};
+use crate::sim::Sim;
+
+/// Of less than that a micro-dollar here and there is more than it seems.
+const CENT: u64 = 10_000;
+
+/// Amounts are rounded up to a micro-dollar, each for itself.
+const ROUNDING: u64 = 40;
+
+/// How long it may take a function to have an instance ended, from when it decides on that.
+const LONGEST_CALL: Duration = Duration::from_mins(2);
+
+/// What keeps AWS from telling what something costs.
+const UNTOLD: &[Outage] = &[Outage::Ec2, Outage::Ec2Throttle, Outage::Prices];
+
+/// What keeps GitHub's word on which runner has a job from coming through in time.
+const UNHEARD: &[Outage] = &[Outage::WebhookLost, Outage::WebhookFailed, Outage::WebhookLate];
+
+/// Between what and what something may be settled.
+#[derive(Clone, Debug, Default)]
+struct Bounds {
+    least: Bill,
+    most: Bill,
+}
+
+impl Bounds {
+    /// What they are of the months in which something is billed.
+    fn months(&self) -> impl Iterator<Item = (Month, u64, u64)> {
+        let months: BTreeSet<Month> = self.least.keys().chain(self.most.keys()).copied().collect();
+        months.into_iter().map(|month| {
+            let of = |bill: &Bill| bill.get(&month).copied().unwrap_or(0);
+            (month, of(&self.least), of(&self.most))
+        })
+    }
+
+    fn holds(&self, settled: u64) -> bool {
+        let (least, most) = (total(&self.least), total(&self.most));
+        settled + least / 100 + ROUNDING >= least && settled <= most + most / 100 + ROUNDING
+    }
+}
+
+fn total(bill: &Bill) -> u64 {
+    bill.values().sum()
+}
+
+impl Sim {
+    /// At the end: every instance is settled as EC2 bills it, and so are each month and all of them.
+    pub(crate) fn money_is_right(&self) {
+        if self.promises.borrow().emptied_at.is_some() {
+            return;
+        }
+        self.nothing_is_reserved();
+        self.ledgers_are_settled();
+        self.costs_are_billed();
+        self.thresholds_are_told();
+    }
+
+    /// Where nothing lives nothing is reserved, and nothing is for a runner of which nothing is left.
+    pub(crate) fn nothing_is_reserved(&self) {
+        if self.promises.borrow().emptied_at.is_some() {
+            return;
+        }
+        let table = self.table.borrow();
+        let nothing_lives = table.live().next().is_none();
+        let reserved = |ledger: &&Ledger| ledger.reserved.0 > 0;
+        let held = table.ledgers_of_all().find(|ledger| nothing_lives && reserved(ledger));
+        let held = held.map(|ledger| format!("{} in {} for {}", ledger.reserved, ledger.month, ledger.purse));
+        let outlived = table.live().find_map(|record| match record {
+            Record::Runner(runner) if runner.state == RunnerState::Gone && runner.reserved.is_some() => {
+                let since = self.now().since(runner.ended_at.unwrap_or(runner.requested_at));
+                let overdue = self.overdue(since, 80 * MINUTE, &[CONTROL]);
+                overdue.then(|| format!("what is set aside for {} outlives it by {}", runner.name, clock(since)))
+            }
+            _ => None,
+        });
+        drop(table);
+        if let Some(why) = held.or(outlived) {
+            self.broken(RETURNED, why);
+        }
+    }
+
+    fn costs_are_billed(&self) {
+        let table = self.table.borrow();
+        let cloud = self.cloud.borrow();
+        let costs: BTreeMap<&InstanceId, &Cost> = table.costs().map(|cost| (&cost.instance, cost)).collect();
+        let mut wrong = twice(table.costs()).or_else(|| self.of_another_job(&costs));
+        let (mut settled, mut billed, mut most_off, mut exact) = (0, 0, 0, 0);
+        let (mut all, mut by) = (Bounds::default(), BTreeMap::<LedgerId, Bounds>::new());
+        for (id, one) in &cloud.instances {
+            let cost = costs.get(id).copied();
+            let bounds = self.bounds(one, cost);
+            let bill = total(&bounds.least);
+            let amount = cost.map_or(0, |cost| cost.total().0);
+            settled += amount;
+            billed += bill;
+            if bounds.least == bounds.most {
+                exact += 1;
+            }
+            if bill >= CENT && bounds.least == bounds.most {
+                most_off = most_off.max(amount.abs_diff(bill) * 10_000 / bill);
+            }
+            if !bounds.holds(amount) {
+                wrong = wrong.or_else(|| Some(self.unlike(one, &bounds, cost)));
+            }
+            add(&mut all, &bounds);
+            for purse in self
+                .runner_of(id)
+                .map(|runner| self.payers(&runner))
+                .unwrap_or_default()
+            {
+                for (month, least, most) in bounds.months() {
+                    let id = LedgerId {
+                        purse: purse.clone(),
+                        month,
+                    };
+                    let of_it = by.entry(id).or_default();
+                    *of_it.least.entry(month).or_default() += least;
+                    *of_it.most.entry(month).or_default() += most;
+                }
+            }
+        }
+        drop(cloud);
+        let strays = cloud_strays(&costs);
+        if !all.holds(settled) && strays == 0 {
+            let (least, most) = (total(&all.least), total(&all.most));
+            wrong = wrong.or_else(|| Some(format!("{settled} are settled in all, and {least} to {most} billed")));
+        }
+        wrong = wrong.or_else(|| {
+            by.iter().filter(|_| strays == 0).find_map(|(id, bounds)| {
+                let ledger = table.peek(&RecordId::Ledger(id.clone()));
+                let spent = match ledger {
+                    Some(Record::Ledger(ledger)) => ledger.spent.0,
+                    _ => 0,
+                };
+                (!bounds.holds(spent)).then(|| {
+                    let (least, most) = (total(&bounds.least), total(&bounds.most));
+                    format!(
+                        "{} of {} has spent {spent}, and EC2 billed {least} to {most}",
+                        id.purse, id.month
+                    )
+                })
+            })
+        });
+        drop(table);
+        if let Some(why) = wrong {
+            self.broken(SETTLED, why);
+        }
+        let mut tally = self.tally.borrow_mut();
+        tally.settled += settled;
+        tally.billed += billed;
+        tally.exact += exact;
+        tally.most_off = tally.most_off.max(most_off);
+    }
+
+    /// Between what and what an instance may be settled: what EC2 bills, if the functions were told all that
+    /// there is to tell of it. Of what they did not hear they have to take the worst.
+    fn bounds(&self, one: &Instance, cost: Option<&Cost>) -> Bounds {
+        let now = self.now();
+        let least = self.bill(one, now);
+        let heard = self.heard.borrow();
+        let id = &one.view.instance;
+        let Some(cost) = cost else {
+            // Nobody has ever known of it, and it is not there any more.
+            let unknown = self.runner_of(id).is_none() && !one.ended_by_us;
+            let least = if unknown { Bill::new() } else { least };
+            return Bounds {
+                most: least.clone(),
+                least,
+            };
+        };
+        let settled_at = heard.settled_at(id).unwrap_or(now);
+        let ended_at = one.ended_at.unwrap_or(settled_at);
+        let from = if heard.runs(id) {
+            one.running_at
+        } else {
+            one.view.launched_at
+        };
+        let to = if heard.ended(id) {
+            ended_at
+        } else {
+            settled_at.max(ended_at).after(LONGEST_CALL)
+        };
+        let dearest = cost.source != PriceSource::Aws && self.was_untold(settled_at);
+        // EC2 forgets why an instance ended.
+        let known_why = settled_at.since(ended_at) < REMEMBERED;
+        let free = one.ended_by_ec2 && known_why && to.millis() - from.millis() <= HOUR_MILLIS;
+        let same = from == one.running_at && to == ended_at && !dearest;
+        if same && (free || !one.ended_by_ec2) && !least.is_empty() {
+            return Bounds {
+                most: least.clone(),
+                least,
+            };
+        }
+        let span = Span {
+            from,
+            to: to.max(from),
+            free,
+            dearest,
+        };
+        Bounds {
+            least,
+            most: self.billed(one, span),
+        }
+    }
+
+    /// Whether AWS could not be asked for a price, at some time before.
+    fn was_untold(&self, before: Timestamp) -> bool {
+        let before = before.since(self.at(Duration::ZERO));
+        self.faults
+            .iter()
+            .any(|item| matches!(item, Item::Outage(kind, from, ..) if UNTOLD.contains(kind) && *from <= before))
+    }
+
+    fn unlike(&self, one: &Instance, bounds: &Bounds, cost: Option<&Cost>) -> String {
+        let heard = self.heard.borrow();
+        let id = &one.view.instance;
+        format!(
+            "{id} is billed {} to {} micro-dollars from {} to {:?} (heard: runs {}, ended {}), and settled as {cost:?}",
+            total(&bounds.least),
+            total(&bounds.most),
+            one.running_at.millis(),
+            one.ended_at.map(Timestamp::millis),
+            heard.runs(id),
+            heard.ended(id),
+        )
+    }
+
+    /// A job whose instance is counted for another, if there is one, though GitHub told which it ran.
+    fn of_another_job(&self, costs: &BTreeMap<&InstanceId, &Cost>) -> Option<String> {
+        let untold =
+            |item: &Item| matches!(item, Item::Outage(kind, ..) if UNHEARD.contains(kind) || CONTROL.contains(kind));
+        if self.faults.iter().any(untold) {
+            return None;
+        }
+        let hub = self.hub.borrow();
+        hub.jobs.values().filter(|job| job.is_over()).find_map(|job| {
+            let cost = costs.get(job.instance.as_ref()?)?;
+            let key = JobKey {
+                job: job.id,
+                attempt: job.attempt,
+            };
+            let repository = &hub.runs.get(&job.run)?.repository;
+            let its = cost.job == Some(key) && cost.repository.as_ref() == Some(repository);
+            // What a messenger costs is for the job that it was sent to, whichever it took.
+            let ran = cost.runner.is_some() && cost.purpose != Purpose::Message;
+            (ran && !its).then(|| {
+                format!(
+                    "job {key} of {repository} ran on {}, counted as {cost:?}",
+                    cost.instance
+                )
+            })
+        })
+    }
+}
+
+fn cloud_strays(costs: &BTreeMap<&InstanceId, &Cost>) -> usize {
+    costs.values().filter(|cost| cost.runner.is_none()).count()
+}
+
+fn add(to: &mut Bounds, one: &Bounds) {
+    for (month, least, most) in one.months() {
+        *to.least.entry(month).or_default() += least;
+        *to.most.entry(month).or_default() += most;
+    }
+}
+
+/// An instance that was counted twice, if one was.
+fn twice<'a>(costs: impl Iterator<Item = &'a Cost>) -> Option<String> {
+    let mut seen: BTreeMap<&InstanceId, &Cost> = BTreeMap::new();
+    for cost in costs {
+        if let Some(other) = seen.insert(&cost.instance, cost) {
+            return Some(format!(
+                "{} is settled twice: as {other:?} and as {cost:?}",
+                cost.instance
+            ));
+        }
+    }
+    None
+}
