@@ -1,6 +1,7 @@
 //! The report for a person.
 
 use dayfly_core::money::MicroDollars;
+use dayfly_core::prices;
 use dayfly_core::sums::{By, CapLeft, Sums};
 
 use super::Report;
@@ -86,7 +87,15 @@ fn remarks(report: &Report) -> Option<String> {
     match report.total.by_shipped_prices {
         0 => {}
         count => lines.push(format!(
-            "AWS could not be asked for the price of {count} of {} instances: the program's own table was used, and may be too high.",
+            "AWS could not be asked for the price of {count} of {} instances: the program's own table of {} was used, and may be too high.",
+            report.total.instances,
+            prices::shipped_on()
+        )),
+    }
+    match report.total.by_earlier_prices {
+        0 => {}
+        count => lines.push(format!(
+            "AWS could not be asked anew for the price of {count} of {} instances: the last that it had told was used.",
             report.total.instances
         )),
     }

@@ -2,6 +2,7 @@
 
 use dayfly_core::capacity::Tried;
 use dayfly_core::costs::Amounts;
+use dayfly_core::prices;
 use dayfly_core::record::JobState;
 use dayfly_core::story::words::{against_github, bar, counted, exact, longest};
 use dayfly_core::story::{Attempt, Money, Reached, Story};
@@ -157,7 +158,8 @@ fn money(story: &Story) -> String {
         amounts,
         is_final,
         unknown,
-        shipped_prices,
+        shipped_prices: _,
+        earlier_prices: _,
         saved,
         wasted,
         minutes,
@@ -191,10 +193,7 @@ fn money(story: &Story) -> String {
     if *unknown > 0 {
         lines.push(("unknown", format!("what {unknown} of its instances cost")));
     }
-    if *shipped_prices {
-        let said = "AWS could not be asked for every price: the program's own table was used, and may be too high";
-        lines.push(("note", said.to_owned()));
-    }
+    lines.extend(prices::remark(story.money.prices_by()).map(|said| ("note", said)));
     told(&lines)
 }
 

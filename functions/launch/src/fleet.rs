@@ -6,16 +6,14 @@ use dayfly_core::capacity::{FleetError, FleetErrorKind, InstanceLifecycle, Place
 use dayfly_core::decide::fleet::{self, Assigned};
 use dayfly_core::decide::{outcome::Attempted, pools};
 use dayfly_core::ids::{InstanceId, QueueId, RunnerName, Zone};
-use dayfly_core::prices;
 use dayfly_core::record::{Change, FleetCall, Launched, Runner, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::FlowError;
+use dayfly_lifecycle::{Effort, FlowError};
 use dayfly_ports::{
     Bus, Clock, Fleet, FleetAnswer, FleetInstance, FleetRequest, GitHub, InstanceView, Parameters, Quotas, Schedule,
     Scope, Store, StoreError, Surroundings,
 };
 
-use crate::prices::Effort;
 use crate::queue::Begun;
 use crate::{Function, memory, quota};
 
@@ -189,8 +187,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 zone: zone.unwrap_or_else(Zone::unknown),
             };
             let ends = (&self.store, &self.fleet);
-            let told = self.prices.on_demand(ends, &pool.instance_type, Effort::Ask, now).await;
-            let on_demand = prices::on_demand(&pool.instance_type, told.as_ref(), self.region.as_str());
+            let on_demand = self.prices.on_demand(ends, &pool.instance_type, Effort::Ask, now).await;
+            let on_demand = on_demand.ok().flatten();
             let price = match one.lifecycle {
                 InstanceLifecycle::OnDemand => on_demand.map(|price| price.per_hour),
                 InstanceLifecycle::Spot => self.prices.spot(ends, &pool, now).await,

@@ -10,7 +10,6 @@ mod image;
 mod memory;
 mod money;
 mod plan;
-mod prices;
 mod queue;
 mod quota;
 mod record;
@@ -26,11 +25,10 @@ use dayfly_core::event::{Event, JobEvent, LaunchDue, QueueDue};
 use dayfly_core::ids::{Region, SubnetId};
 use dayfly_core::record::{Change, Job, Runner, Stored, Version, Waiting};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, Hindrance, Policies, wake_up};
+use dayfly_lifecycle::{FlowError, Hindrance, Policies, PriceCache, wake_up};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Scope, Store, StoreError};
 
 pub use crate::image::ImageCache;
-pub use crate::prices::PriceCache;
 pub use crate::zones::ZoneCache;
 
 /// What came of an event.

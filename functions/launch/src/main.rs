@@ -9,8 +9,8 @@ use dayfly_function::bus_event::Envelope;
 use dayfly_function::clock::{self, SystemClock};
 use dayfly_function::span;
 use dayfly_github::GitHubApp;
-use dayfly_launch::{Function, ImageCache, PriceCache, ZoneCache};
-use dayfly_lifecycle::Policies;
+use dayfly_launch::{Function, ImageCache, ZoneCache};
+use dayfly_lifecycle::{Policies, PriceCache};
 use dayfly_metrics::Metered;
 use dayfly_parameters::SsmParameters;
 use dayfly_quotas::ServiceQuotas;
@@ -25,6 +25,7 @@ async fn main() -> Result<(), Error> {
     dayfly_telemetry::init();
     let environment = Environment::of_process();
     let aws = dayfly_aws::config()?;
+    let region = Region::new(aws.region().map(ToString::to_string).unwrap_or_default());
     let function = &Function {
         store: Metered::new(DynamoTable::new(&aws, environment.table()?)),
         github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
@@ -34,10 +35,10 @@ async fn main() -> Result<(), Error> {
         parameters: SsmParameters::new(&aws),
         clock: SystemClock,
         quotas: ServiceQuotas::new(&aws),
-        region: Region::new(aws.region().map(ToString::to_string).unwrap_or_default()),
+        region: region.clone(),
         images: ImageCache::default(),
         zones: ZoneCache::default(),
-        prices: PriceCache::default(),
+        prices: PriceCache::new(region),
         subnets: environment.subnets()?,
         deadlines: environment.deadlines()?,
         policies: Policies::new(environment.policy_parameter()),

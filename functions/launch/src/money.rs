@@ -3,21 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dayfly_core::capacity::{FleetError, FleetErrorKind};
 use dayfly_core::costs::Tariff;
 use dayfly_core::decide::caps::{self, Holder, Ledgers, OverCap};
 use dayfly_core::decide::fleet;
 use dayfly_core::ids::{InstanceType, RunnerName};
 use dayfly_core::money::MicroDollars;
 use dayfly_core::policy::{Caps, Refused};
-use dayfly_core::prices::{self, PriceSource, Rates};
-use dayfly_core::record::{Change, LedgerId, Reservation, Runner, Stored};
+use dayfly_core::prices::{self, Price, PriceSource, Rates, RatesError, VolumePrice};
+use dayfly_core::record::{Change, LedgerId, Reservation, Rung, Runner, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, living, load_ledgers, tell_caps};
+use dayfly_lifecycle::{Effort, FlowError, PriceUnknown, living, load_ledgers, tell_caps};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use crate::Function;
-use crate::prices::Effort;
 
 /// Those of a queue for whom there is money, and those for whom there is not.
 #[derive(Default)]
@@ -26,6 +26,8 @@ pub(crate) struct Affordable {
     pub(crate) runners: Vec<Stored<Runner>>,
     /// Those who are refused.
     pub(crate) refused: Vec<(Stored<Runner>, Refused)>,
+    /// Those of whom it is not known yet what they could cost: their launch is tried again, as any other.
+    pub(crate) untold: Vec<(Stored<Runner>, FleetError)>,
     wanted: BTreeMap<RunnerName, Reservation>,
     ledgers: Ledgers,
     caps: Caps,
@@ -67,10 +69,17 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         };
         let tariff = match self.tariff(&first.record, &caps, now).await {
             Ok(tariff) => tariff,
-            Err(refused) => {
+            Err(NoTariff::Refused(refused)) => {
                 let refused = wanted.into_iter().map(|runner| (runner, refused.clone())).collect();
                 return Ok(Affordable {
                     refused,
+                    ..Affordable::default()
+                });
+            }
+            Err(NoTariff::Untold(error)) => {
+                let untold = wanted.into_iter().map(|runner| (runner, error.clone())).collect();
+                return Ok(Affordable {
+                    untold,
                     ..Affordable::default()
                 });
             }
@@ -91,31 +100,20 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     }
 
     /// What an instance of the runner's next attempt costs at most while it runs.
-    async fn tariff(&self, runner: &Runner, caps: &Caps, now: Timestamp) -> Result<Tariff, Refused> {
+    async fn tariff(&self, runner: &Runner, caps: &Caps, now: Timestamp) -> Result<Tariff, NoTariff> {
         let rung = runner.plan.rung();
         let effort = if caps.any() { Effort::Ask } else { Effort::Recall };
         let ends = (&self.store, &self.fleet);
-        let told = join_all(rung.spec.instance_types.iter().map(async |name| {
-            let told = self.prices.on_demand(ends, name, effort, now).await;
-            (name, told)
-        }))
-        .await;
-        let price = |name: &InstanceType| {
-            let told = told.iter().find(|(known, _)| *known == name);
-            prices::on_demand(name, told.and_then(|(_, told)| told.as_ref()), self.region.as_str())
-        };
-        let rates = Rates::embedded().map_err(|error| Refused::untold(&error.to_string(), "another release"))?;
-        match caps::tariff(rung, self.region.as_str(), rates, price) {
-            Ok(tariff) => Ok(tariff),
-            // Nothing depends on it but what reports say.
-            Err(_) if !caps.any() => Ok(Tariff {
-                compute: MicroDollars::default(),
-                disk_month: MicroDollars::default(),
-                address: rates.address(),
-                source: PriceSource::Shipped,
-            }),
-            Err(name) => Err(caps::unpriced(&name)),
-        }
+        let types = join_all(rung.spec.instance_types.iter().map(async |name| {
+            let price = self.prices.on_demand(ends, name, effort, now).await;
+            (name, price)
+        }));
+        let kind = prices::kind_of(rung.spec.volume);
+        // Nobody waits for one after the other.
+        let (told, volume) = join(types, self.prices.volume(ends, kind, effort, now)).await;
+        let unreadable = |error: RatesError| NoTariff::Refused(Refused::untold(&error.to_string(), "another release"));
+        let (rates, volume) = (Rates::embedded().map_err(unreadable)?, volume.map_err(unreadable)?);
+        tariff_of(rung, rates, &volume, caps, &told)
     }
 
     /// Says of those who are refused who holds the money.
@@ -161,6 +159,52 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             }
         }
         Ok(())
+    }
+}
+
+/// Why it is not known what an instance could cost at most.
+#[derive(Debug, PartialEq, Eq)]
+enum NoTariff {
+    /// Nobody ever will.
+    Refused(Refused),
+    /// AWS did not answer.
+    Untold(FleetError),
+}
+
+/// What AWS has told of a type's price on demand.
+type Told<'a> = (&'a InstanceType, Result<Option<Price>, PriceUnknown>);
+
+/// What an instance of an attempt costs at most while it runs. Without caps nothing depends on it but what
+/// reports say, and nobody waits for a price that is not known.
+fn tariff_of(
+    rung: &Rung,
+    rates: &Rates,
+    volume: &VolumePrice,
+    caps: &Caps,
+    told: &[Told<'_>],
+) -> Result<Tariff, NoTariff> {
+    let of = |name: &InstanceType| told.iter().find(|(known, _)| *known == name).map(|(_, price)| price);
+    let price = |name: &InstanceType| of(name).and_then(|price| price.clone().ok().flatten());
+    let unpriced = match caps::tariff(rung, rates, volume, price) {
+        Ok(tariff) => return Ok(tariff),
+        Err(name) => name,
+    };
+    if !caps.any() {
+        return Ok(Tariff {
+            compute: MicroDollars::default(),
+            disk_month: caps::disk_month(rung, rates, &volume.rate),
+            address: rates.address(),
+            source: PriceSource::Shipped,
+        });
+    }
+    match of(&unpriced) {
+        Some(Err(unknown)) => Err(NoTariff::Untold(FleetError {
+            kind: FleetErrorKind::Unknown,
+            code: "PriceUnknown".to_owned(),
+            message: format!("what `{unpriced}` costs on demand is not known, so that no cap would hold: {unknown}"),
+            pool: None,
+        })),
+        _ => Err(NoTariff::Refused(caps::unpriced(&unpriced))),
     }
 }
 

@@ -172,8 +172,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 Beginning::Begun(begun, away) => {
                     others.extend(self.make(*begun).await?);
                     // Later than the instances that others wait for.
-                    self.turn_away(*away, now).await?;
+                    others.extend(self.turn_away(*away, now).await?);
                 }
+                Beginning::Away(queues) => others.extend(queues),
                 Beginning::Later(wait) => self.clock.sleep(wait).await,
                 Beginning::Again => {}
                 Beginning::Lost => return Ok(others),
@@ -235,6 +236,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         affordable.refused.iter().for_each(|_| dayfly_metrics::cap_refused());
         self.tell_refused(&affordable.take_news(), now).await?;
         away.refuse(std::mem::take(&mut affordable.refused));
+        away.fail(std::mem::take(&mut affordable.untold));
         let (wanted, versions): (Vec<Runner>, Vec<Version>) =
             go.into_iter().map(|stored| (stored.record, stored.version)).unzip();
         // Those for whom this call has no room come with the next.
@@ -294,9 +296,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 done => done?,
             }
         }
-        self.turn_away(away, now).await?;
+        let queues = self.turn_away(away, now).await?;
         self.strike(&waiting).await?;
-        Ok(Beginning::Again)
+        Ok(Beginning::Away(queues))
     }
 
     /// Whether a queue that was ours has been taken by somebody else.
@@ -349,6 +351,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
 enum Beginning {
     /// It is recorded, and is to be made.
     Begun(Box<Begun>, Box<Away>),
+    /// None was: all were turned away, and in these queues somebody waits now.
+    Away(Vec<QueueId>),
     /// EC2 takes no more calls for so long, or too many are at the turnstile.
     Later(Duration),
     /// Somebody moved: look again.

@@ -123,7 +123,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     /// Tells whoever goes on with what was written. Answers in which queue the runner waits now.
     async fn written(&self, outcome: Outcome, now: Timestamp) -> Result<Option<QueueId>, FlowError> {
         if let Some(gone) = outcome.gone {
-            let ends = (&self.store, &self.fleet, &self.bus);
+            let ends = (&self.store, &self.fleet, &self.bus, &self.prices);
             bid_farewell(ends, gone, now, &self.deadlines).await;
         }
         if let Some(notice) = &outcome.notice {

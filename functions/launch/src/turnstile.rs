@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use dayfly_core::capacity::FleetError;
 use dayfly_core::decide::fleet;
 use dayfly_core::decide::outcome::Attempted;
 use dayfly_core::decide::turnstile::{self, Passed};
@@ -43,6 +44,16 @@ impl Away {
         for (runner, why) in refused {
             self.outcomes
                 .push((runner.record.name.clone(), Attempted::Unaffordable(why)));
+            self.runners.push(runner);
+        }
+    }
+
+    /// Adds those whose launch could not be tried.
+    pub(crate) fn fail(&mut self, failed: Vec<(Stored<Runner>, FleetError)>) {
+        for (runner, error) in failed {
+            let errors = vec![error];
+            self.outcomes
+                .push((runner.record.name.clone(), Attempted::Failed { errors }));
             self.runners.push(runner);
         }
     }
@@ -129,19 +140,21 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         Ok(turnstile::counted(&before, &living))
     }
 
-    /// Records who was turned away, and calls the others whose turn it is.
-    pub(crate) async fn turn_away(&self, away: Away, now: Timestamp) -> Result<(), FlowError> {
+    /// Records who was turned away, and calls the others whose turn it is. Answers in which queues somebody
+    /// waits now, to be launched in the next way.
+    pub(crate) async fn turn_away(&self, away: Away, now: Timestamp) -> Result<Vec<QueueId>, FlowError> {
         let Away {
             runners,
             outcomes,
             call,
         } = away;
+        let mut queues = Vec::new();
         if !outcomes.is_empty() {
             tracing::info!(count = outcomes.len(), "turned runners away at the turnstile");
-            self.record(None, runners, outcomes, now).await?;
+            queues = self.record(None, runners, outcomes, now).await?;
         }
         call_to_turnstile(&self.bus, call).await;
-        Ok(())
+        Ok(queues)
     }
 }
 

@@ -82,7 +82,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
             && is_ending(&runner.record)
         {
             reap(
-                (&self.store, &self.github, &self.fleet, &self.bus),
+                (&self.store, &self.github, &self.fleet, &self.bus, &self.prices),
                 runner,
                 now,
                 &self.deadlines,

@@ -12,7 +12,7 @@ use dayfly_core::event::{CostDue, Event, RunEvent};
 use dayfly_core::ids::RunKey;
 use dayfly_core::record::{Change, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{AT_ONCE_TRIES, FlowError, MAX_CONFLICTS, settle_costs, settle_run};
+use dayfly_lifecycle::{AT_ONCE_TRIES, FlowError, MAX_CONFLICTS, PriceCache, settle_costs, settle_run};
 use dayfly_ports::{Bus, Fleet, GitHub, Store, StoreError};
 
 /// The settle function.
@@ -25,6 +25,8 @@ pub struct Function<S, G, F, B> {
     pub fleet: F,
     /// The bus.
     pub bus: B,
+    /// Prices that were looked up.
+    pub prices: PriceCache,
     /// The stack's deadlines.
     pub deadlines: Deadlines,
 }
@@ -54,8 +56,10 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
         let Some(runner) = self.store.runner(&due.runner).await? else {
             return Ok(());
         };
-        let ends = (&self.store, &self.fleet, &self.bus);
-        Box::pin(settle_costs(ends, vec![runner], AT_ONCE_TRIES, now, &self.deadlines)).await
+        let ends = (&self.store, &self.fleet, &self.bus, &self.prices);
+        Box::pin(settle_costs(ends, vec![runner], AT_ONCE_TRIES, now, &self.deadlines))
+            .await
+            .map(drop)
     }
 
     async fn run_completed(&self, event: &RunEvent, now: Timestamp) -> Result<(), FlowError> {

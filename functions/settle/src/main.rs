@@ -3,10 +3,12 @@
 #![recursion_limit = "256"]
 
 use dayfly_bus::EventBus;
+use dayfly_core::ids::Region;
 use dayfly_ec2::Ec2Fleet;
 use dayfly_function::bus_event::Envelope;
 use dayfly_function::{clock, span};
 use dayfly_github::GitHubApp;
+use dayfly_lifecycle::PriceCache;
 use dayfly_metrics::Metered;
 use dayfly_parameters::SsmParameters;
 use dayfly_settings::Environment;
@@ -25,6 +27,7 @@ async fn main() -> Result<(), Error> {
         github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
         fleet: Ec2Fleet::new(&aws, environment.ec2()?),
         bus: EventBus::new(&aws, environment.bus()?),
+        prices: PriceCache::new(Region::new(aws.region().map(ToString::to_string).unwrap_or_default())),
         deadlines: environment.deadlines()?,
     };
     run(service_fn(async |event: LambdaEvent<Envelope>| {

@@ -8,7 +8,7 @@ mod sweep;
 
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::FlowError;
+use dayfly_lifecycle::{FlowError, PriceCache};
 use dayfly_ports::{Bus, Fleet, GitHub, Schedule, Store};
 use serde::Deserialize;
 
@@ -31,6 +31,8 @@ pub struct Swept {
     pub failed: usize,
     /// Orphans that were ended.
     pub orphans: usize,
+    /// Instances of which it could not be counted what they have cost: the next patrol does so.
+    pub uncounted: usize,
     /// Runners whose instance EC2 names no more.
     pub vanished: usize,
     /// Webhooks that GitHub was asked to deliver again.
@@ -55,6 +57,8 @@ pub struct Function<S, G, F, B, C> {
     pub bus: B,
     /// The minute schedule.
     pub schedule: C,
+    /// Prices that were looked up.
+    pub prices: PriceCache,
     /// The stack's deadlines.
     pub deadlines: Deadlines,
 }

@@ -3,9 +3,11 @@
 #![recursion_limit = "256"]
 
 use dayfly_bus::EventBus;
+use dayfly_core::ids::Region;
 use dayfly_ec2::Ec2Fleet;
 use dayfly_function::clock;
 use dayfly_github::GitHubApp;
+use dayfly_lifecycle::PriceCache;
 use dayfly_metrics::Metered;
 use dayfly_parameters::SsmParameters;
 use dayfly_schedule::MinuteSchedule;
@@ -26,6 +28,7 @@ async fn main() -> Result<(), Error> {
         fleet: Ec2Fleet::new(&aws, environment.ec2()?),
         bus: EventBus::new(&aws, environment.bus()?),
         schedule: MinuteSchedule::new(&aws, environment.minute_schedule()?),
+        prices: PriceCache::new(Region::new(aws.region().map(ToString::to_string).unwrap_or_default())),
         deadlines: environment.deadlines()?,
     };
     run(service_fn(async |event: LambdaEvent<Task>| {

@@ -43,10 +43,13 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
         while !gone.is_empty() {
             let some: Vec<_> = gone.drain(..gone.len().min(SETTLED_AT_ONCE)).collect();
             let count = some.len();
-            let ends = (&self.store, &self.fleet, &self.bus);
-            if let Err(error) = settle_costs(ends, some, MAX_CONFLICTS, now, &self.deadlines).await {
-                tracing::warn!(count, %error, "what runners have cost could not be counted; they stay due");
-                swept.failed += count;
+            let ends = (&self.store, &self.fleet, &self.bus, &self.prices);
+            match settle_costs(ends, some, MAX_CONFLICTS, now, &self.deadlines).await {
+                Ok(untold) => swept.failed += untold,
+                Err(error) => {
+                    tracing::warn!(count, %error, "what runners have cost could not be counted; they stay due");
+                    swept.failed += count;
+                }
             }
         }
     }
@@ -118,7 +121,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
             | Record::Watched(_)
             | Record::Patrol(_)
             | Record::Cost(_)
-            | Record::Prices(_) => Ok(()),
+            | Record::Prices(_)
+            | Record::Volumes(_) => Ok(()),
         }
     }
 
@@ -184,7 +188,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
 
     async fn end(&self, runner: Stored<Runner>, now: Timestamp) -> Result<(), FlowError> {
         reap(
-            (&self.store, &self.github, &self.fleet, &self.bus),
+            (&self.store, &self.github, &self.fleet, &self.bus, &self.prices),
             runner,
             now,
             &self.deadlines,

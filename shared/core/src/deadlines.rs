@@ -28,6 +28,9 @@ pub struct Deadlines {
     /// Since the launch of an instance, before its not being named by EC2, whose answers lag
     /// behind, proves that it is gone.
     pub absence: Duration,
+    /// For EC2 to tell what is asked of it about a runner of which nothing is left, before what it has cost
+    /// is counted by what is known.
+    pub settle: Duration,
     /// After the first, second … failure of a launch or an end, before it is tried again; after
     /// the last of them, the last again.
     pub retries: [Duration; 5],
@@ -80,6 +83,7 @@ impl Default for Deadlines {
             quiet: minutes(2),
             webhook: minutes(2),
             absence: minutes(5),
+            settle: minutes(60),
             retries: [minutes(1), minutes(2), minutes(5), minutes(10), minutes(20)],
         }
     }

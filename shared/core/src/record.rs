@@ -31,7 +31,7 @@ pub use ledger::{Ledger, LedgerId, Purse, Threshold};
 pub use notice::{AfterInterruption, MessengerNews, Notice, Say, Told};
 pub use patrol::{Patrol, Watched, WatchedRepository};
 pub use pools::{PoolFailure, PoolInterruption, PoolMemory};
-pub use prices::Prices;
+pub use prices::{Prices, VolumePrices};
 pub use pull::{Costs, OlderRuns, PACE, PullReport, RunSum, TOLD_APART};
 pub use runner::{Ending, Launched, Message, Reservation, Runner, RunnerState};
 pub use turnstile::{Line, Turn, Turnstile, Waiter};
@@ -323,6 +323,8 @@ pub enum Record {
     Cost(Box<Cost>),
     /// What a type costs.
     Prices(Prices),
+    /// What volumes cost.
+    Volumes(VolumePrices),
 }
 
 impl Record {
@@ -350,6 +352,7 @@ impl Record {
             Self::Ledger(ledger) => RecordId::Ledger(ledger.id()),
             Self::Cost(cost) => RecordId::Cost(cost.id()),
             Self::Prices(prices) => RecordId::Prices(prices.instance_type.clone()),
+            Self::Volumes(_) => RecordId::Volumes,
         }
     }
 
@@ -376,7 +379,8 @@ impl Record {
             | Self::Watched(_)
             | Self::Patrol(_)
             | Self::Cost(_)
-            | Self::Prices(_) => None,
+            | Self::Prices(_)
+            | Self::Volumes(_) => None,
         }
     }
 
@@ -401,6 +405,7 @@ impl Record {
             Self::Ledger(ledger) => ledger.due_at.is_none().then(|| ledger.month.ends().after(KEEP_COSTS)),
             Self::Cost(cost) => Some(cost.to.after(KEEP_COSTS)),
             Self::Prices(prices) => prices.last_told().map(|at| at.after(KEEP_ENDED)),
+            Self::Volumes(volumes) => volumes.last_told().map(|at| at.after(KEEP_ENDED)),
             Self::Config(_)
             | Self::Wake(_)
             | Self::Watched(_)
@@ -455,6 +460,7 @@ record_kind!(Turnstile, Turnstile, |value| value, |inner| inner);
 record_kind!(Ledger, Ledger, |value| value, |inner| inner);
 record_kind!(Cost, Cost, |value| Box::new(value), |inner| *inner);
 record_kind!(Prices, Prices, |value| value, |inner| inner);
+record_kind!(VolumePrices, Volumes, |value| value, |inner| inner);
 
 /// An item that is not of the kind that its key says.
 #[derive(Debug, thiserror::Error)]

@@ -73,6 +73,8 @@ pub struct Sums {
     pub wasted: MicroDollars,
     /// How many instances were counted at a price from the table that the program came with.
     pub by_shipped_prices: usize,
+    /// How many were counted at a price that AWS told earlier, as it could not be asked anew.
+    pub by_earlier_prices: usize,
 }
 
 impl Sums {
@@ -97,6 +99,7 @@ impl Sums {
             sums.wasted = sums.wasted + cost.wasted();
             sums.interrupted += usize::from(cost.purpose == Purpose::Interrupted);
             sums.by_shipped_prices += usize::from(cost.source == PriceSource::Shipped);
+            sums.by_earlier_prices += usize::from(cost.source == PriceSource::Earlier);
         }
         sums.total = sums.amounts.total();
         sums.minutes = minutes(billed);

@@ -20,11 +20,11 @@ use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::{Filter, Reservation};
 use dayfly_aws::{SdkConfig, failure};
 use dayfly_core::capacity::Pool;
-use dayfly_core::config::ImageName;
+use dayfly_core::config::{ImageName, VolumeType};
 use dayfly_core::ids::{FleetId, ImageId, InstanceId, InstanceType, SubnetId, Zone};
 use dayfly_core::machines::Arch;
 use dayfly_core::money::MicroDollars;
-use dayfly_core::prices::SpotPrice;
+use dayfly_core::prices::{SpotPrice, VolumeRate};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetRequest, Image, InstanceView};
 
@@ -135,9 +135,8 @@ impl Fleet for Ec2Fleet {
         self.zones_of(subnets).await
     }
 
-    async fn living(&self) -> Result<Vec<InstanceView>, FleetError> {
-        let not_ended = filter("instance-state-name", ["pending", "running", "stopping", "stopped"]);
-        self.describe(vec![not_ended]).await
+    async fn named(&self) -> Result<Vec<InstanceView>, FleetError> {
+        self.describe(Vec::new()).await
     }
 
     async fn image(&self, image: &ImageId) -> Result<Image, FleetError> {
@@ -154,6 +153,10 @@ impl Fleet for Ec2Fleet {
 
     async fn on_demand_price(&self, instance_type: &InstanceType) -> Result<Option<MicroDollars>, FleetError> {
         self.listed_price(instance_type).await
+    }
+
+    async fn volume_rate(&self, kind: VolumeType) -> Result<Option<VolumeRate>, FleetError> {
+        self.listed_rate(kind).await
     }
 
     async fn ended_by_ec2(&self, instance: &InstanceId) -> Result<bool, FleetError> {

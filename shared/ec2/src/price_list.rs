@@ -1,4 +1,4 @@
-//! AWS's price list, as far as it is about instances.
+//! AWS's price list, as far as it is about instances and their volumes.
 //!
 //! <https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/using-price-list-query-api.html>
 
@@ -8,8 +8,10 @@ use aws_sdk_pricing::Client;
 use aws_sdk_pricing::config::Region;
 use aws_sdk_pricing::types::{Filter, FilterType};
 use dayfly_aws::{SdkConfig, failure};
+use dayfly_core::config::VolumeType;
 use dayfly_core::ids::InstanceType;
 use dayfly_core::money::MicroDollars;
+use dayfly_core::prices::VolumeRate;
 use dayfly_ports::{FleetError, FleetErrorKind};
 use serde::Deserialize;
 
@@ -17,6 +19,9 @@ use crate::{Ec2Fleet, unexpected};
 
 /// Where the price list of all regions is.
 const HOME: &str = "us-east-1";
+
+/// So many MiB are a GiB: throughput is listed by the GiB, and asked for by the MiB.
+const MIB_IN_GIB: u64 = 1024;
 
 /// What the list calls EC2.
 const EC2: &str = "AmazonEC2";
@@ -44,7 +49,22 @@ impl PriceList {
 /// An entry of the list, as far as it matters here.
 #[derive(Deserialize)]
 struct Entry {
+    #[serde(default)]
+    product: Product,
     terms: Terms,
+}
+
+#[derive(Default, Deserialize)]
+struct Product {
+    #[serde(default)]
+    attributes: Attributes,
+}
+
+#[derive(Default, Deserialize)]
+struct Attributes {
+    /// What is used, behind a short name of the region: `EU-EBS:VolumeUsage.gp3`.
+    #[serde(default)]
+    usagetype: String,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +86,70 @@ struct Dimension {
     per_unit: BTreeMap<String, String>,
 }
 
+impl Entry {
+    fn read(text: &str) -> Result<Self, FleetError> {
+        serde_json::from_str(text).map_err(|error| unexpected(&format!("AWS's price list: {error}")))
+    }
+
+    /// The price of a unit, if the entry has one: some are of what is bought otherwise, or comes with something
+    /// else, and cost nothing.
+    fn price_of(&self, unit: &str) -> Result<Option<MicroDollars>, FleetError> {
+        let offers = self.terms.on_demand.values();
+        let of_unit = offers
+            .flat_map(|offer| offer.dimensions.values())
+            .filter(|dimension| dimension.unit.eq_ignore_ascii_case(unit));
+        for dimension in of_unit {
+            let Some(text) = dimension.per_unit.get("USD") else {
+                continue;
+            };
+            let price = MicroDollars::from_decimal(text).map_err(|error| unexpected(&error.to_string()))?;
+            if price > MicroDollars::default() {
+                return Ok(Some(price));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether it is of this usage, in whichever region.
+    fn is_of(&self, usage: &str) -> bool {
+        let known = &self.product.attributes.usagetype;
+        known == usage || known.strip_suffix(usage).is_some_and(|region| region.ends_with('-'))
+    }
+}
+
+/// What the list calls a type of volume and its parts.
+struct Listed {
+    /// The type.
+    name: &'static str,
+    /// A GiB of it.
+    gib: &'static str,
+    /// An operation per second, where those are sold.
+    iops: Option<&'static str>,
+    /// A GiB per second, where that is sold.
+    throughput: Option<&'static str>,
+}
+
+fn listed(kind: VolumeType) -> Listed {
+    let (name, gib, iops, throughput) = match kind {
+        VolumeType::Gp3 => (
+            "gp3",
+            "EBS:VolumeUsage.gp3",
+            Some("EBS:VolumeP-IOPS.gp3"),
+            Some("EBS:VolumeP-Throughput.gp3"),
+        ),
+        VolumeType::Gp2 => ("gp2", "EBS:VolumeUsage.gp2", None, None),
+        VolumeType::Io1 => ("io1", "EBS:VolumeUsage.piops", Some("EBS:VolumeP-IOPS.piops"), None),
+        // Operations beyond 32,000 cost less, and are counted as dear as the first: no root volume needs them.
+        VolumeType::Io2 => ("io2", "EBS:VolumeUsage.io2", Some("EBS:VolumeP-IOPS.io2"), None),
+    };
+    Listed {
+        name,
+        gib,
+        iops,
+        throughput,
+    }
+}
+
 impl Ec2Fleet {
     pub(crate) async fn listed_price(&self, instance_type: &InstanceType) -> Result<Option<MicroDollars>, FleetError> {
         let filters = [
@@ -76,7 +160,57 @@ impl Ec2Fleet {
             ("tenancy", "Shared"),
             ("capacitystatus", "Used"),
         ];
-        let filters = filters.into_iter().map(equals).collect::<Result<Vec<_>, _>>()?;
+        for entry in self.products(&filters).await? {
+            if let Some(price) = entry.price_of("Hrs")? {
+                return Ok(Some(price));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What a type of volume costs; nothing if the list lacks a part of that.
+    pub(crate) async fn listed_rate(&self, kind: VolumeType) -> Result<Option<VolumeRate>, FleetError> {
+        let Listed {
+            name,
+            gib,
+            iops,
+            throughput,
+        } = listed(kind);
+        let filters = [("volumeApiName", name), ("regionCode", self.prices.region.as_str())];
+        let entries = self.products(&filters).await?;
+        let price = |usage: &str, units: &[&str]| -> Result<Option<MicroDollars>, FleetError> {
+            for entry in entries.iter().filter(|entry| entry.is_of(usage)) {
+                for unit in units {
+                    if let Some(price) = entry.price_of(unit)? {
+                        return Ok(Some(price));
+                    }
+                }
+            }
+            Ok(None)
+        };
+        // What is not sold costs nothing.
+        let part = |usage: Option<&str>, unit: &str| match usage {
+            Some(usage) => price(usage, &[unit]),
+            None => Ok(Some(MicroDollars::default())),
+        };
+        let (gib, iops) = (price(gib, &["GB-Mo", "GB-month"])?, part(iops, "IOPS-Mo")?);
+        let throughput = match part(throughput, "GiBps-mo")? {
+            Some(of_gib) => Some(MicroDollars(of_gib.0.div_ceil(MIB_IN_GIB))),
+            None => part(throughput, "MiBps-mo")?,
+        };
+        Ok(gib
+            .zip(iops)
+            .zip(throughput)
+            .map(|((gib_month, iops_month), throughput_month)| VolumeRate {
+                gib_month,
+                iops_month,
+                throughput_month,
+            }))
+    }
+
+    /// The entries of the list that filters let through.
+    async fn products(&self, filters: &[(&str, &str)]) -> Result<Vec<Entry>, FleetError> {
+        let filters = filters.iter().copied().map(equals).collect::<Result<Vec<_>, _>>()?;
         let answer = self
             .prices
             .client
@@ -94,12 +228,7 @@ impl Ec2Fleet {
                     pool: None,
                 }
             })?;
-        for entry in answer.price_list() {
-            if let Some(price) = price(entry)? {
-                return Ok(Some(price));
-            }
-        }
-        Ok(None)
+        answer.price_list().iter().map(|text| Entry::read(text)).collect()
     }
 }
 
@@ -110,25 +239,4 @@ fn equals((field, value): (&str, &str)) -> Result<Filter, FleetError> {
         .value(value)
         .build()
         .map_err(|error| unexpected(&error.to_string()))
-}
-
-/// The price per hour of an entry, if it has one: some are of what is bought otherwise, and cost nothing
-/// by the hour.
-fn price(entry: &str) -> Result<Option<MicroDollars>, FleetError> {
-    let entry: Entry =
-        serde_json::from_str(entry).map_err(|error| unexpected(&format!("AWS's price list: {error}")))?;
-    let offers = entry.terms.on_demand.into_values();
-    let by_the_hour = offers
-        .flat_map(|offer| offer.dimensions.into_values())
-        .filter(|dimension| dimension.unit == "Hrs");
-    for dimension in by_the_hour {
-        let Some(text) = dimension.per_unit.get("USD") else {
-            continue;
-        };
-        let price = MicroDollars::from_decimal(text).map_err(|error| unexpected(&error.to_string()))?;
-        if price > MicroDollars::default() {
-            return Ok(Some(price));
-        }
-    }
-    Ok(None)
 }

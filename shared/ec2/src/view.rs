@@ -1,5 +1,6 @@
 //! Instances, as EC2 describes them.
 
+use aws_sdk_ec2::primitives::{DateTime, DateTimeFormat as Format};
 use aws_sdk_ec2::types::{Instance, InstanceLifecycleType, InstanceStateName, InstanceType as SdkInstanceType};
 use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::ids::{FleetId, InstallationId, InstanceId, InstanceType, Zone};
@@ -42,9 +43,23 @@ pub(crate) fn of(instance: &Instance) -> Result<InstanceView, FleetError> {
             _ => InstanceLifecycle::OnDemand,
         },
         launched_at: Timestamp::from_millis(launched_at),
+        ended_at: ended_at(instance),
         fleet: tag(instance, TAG_FLEET).map(FleetId::new),
         scope: scope(instance),
     })
+}
+
+/// When an instance ended. EC2 says so within words only: `User initiated (2027-01-15 08:00:00 GMT)`.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Instance.html>
+fn ended_at(instance: &Instance) -> Option<Timestamp> {
+    if !state(instance).is_ended() {
+        return None;
+    }
+    let (_, at) = instance.state_transition_reason()?.rsplit_once('(')?;
+    let at = at.strip_suffix(" GMT)")?.replace(' ', "T");
+    let at = DateTime::from_str(&format!("{at}Z"), Format::DateTime).ok()?;
+    at.to_millis().ok().map(Timestamp::from_millis)
 }
 
 fn scope(instance: &Instance) -> Option<Scope> {

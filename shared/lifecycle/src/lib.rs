@@ -9,10 +9,12 @@ mod files;
 mod follow;
 mod hindrance;
 mod pools;
+mod prices;
 mod reap;
 mod rerun;
 mod settlement;
 mod stories;
+mod strays;
 mod turnstile;
 mod wake;
 mod who;
@@ -27,12 +29,12 @@ pub use files::load_files;
 pub use follow::{attempt_before, follow_up};
 pub use hindrance::Hindrance;
 pub use pools::remember_of_pools;
+pub use prices::{Effort, PriceCache, PriceUnknown};
 pub use reap::{Reaped, bid_farewell, reap};
 pub use rerun::settle_run;
-pub use settlement::{
-    AT_ONCE_TRIES, SETTLED_AT_ONCE, load_ledgers, settle_costs, settle_soon, settle_stray, tell_caps,
-};
+pub use settlement::{AT_ONCE_TRIES, SETTLED_AT_ONCE, load_ledgers, settle_costs, settle_soon, tell_caps};
 pub use stories::{load_stories, load_story, tell_stories, tell_story_now};
+pub use strays::settle_stray;
 pub use turnstile::{call_to_turnstile, count_living, leave_turnstile, living, look_after_turnstile};
 pub use wake::{sleep_if_quiet, wake_up};
 pub use who::Who;

@@ -8,7 +8,7 @@ use dayfly_core::time::Timestamp;
 use dayfly_ports::{ApiError, Bus, Fleet, GitHub, Removal, Scope, Store, StoreError};
 
 use crate::settlement::AT_ONCE_TRIES;
-use crate::{FlowError, MAX_CONFLICTS, follow_up, leave_turnstile, settle_costs};
+use crate::{FlowError, MAX_CONFLICTS, PriceCache, follow_up, leave_turnstile, settle_costs};
 
 /// How far the end of a runner has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Reaped {
 /// # Errors
 /// If the table, the bus or EC2 do not answer. The record stays due.
 pub async fn reap<S: Store, G: GitHub, F: Fleet, B: Bus>(
-    (store, github, fleet, bus): (&S, &G, &F, &B),
+    (store, github, fleet, bus, prices): (&S, &G, &F, &B, &PriceCache),
     runner: Stored<Runner>,
     now: Timestamp,
     deadlines: &Deadlines,
@@ -52,7 +52,7 @@ pub async fn reap<S: Store, G: GitHub, F: Fleet, B: Bus>(
     let gone = record(store, known, &end, now, deadlines).await?;
     let reaped = if gone.is_some() { Reaped::Gone } else { Reaped::Later };
     if let Some(runner) = gone {
-        bid_farewell((store, fleet, bus), runner, now, deadlines).await;
+        bid_farewell((store, fleet, bus, prices), runner, now, deadlines).await;
     }
     Ok(reaped)
 }
@@ -60,7 +60,7 @@ pub async fn reap<S: Store, G: GitHub, F: Fleet, B: Bus>(
 /// A runner is gone: it leaves the turnstile, and what it has cost is counted. What cannot be done now is
 /// done by whoever looks after the turnstile, and by the next sweep.
 pub async fn bid_farewell<S: Store, F: Fleet, B: Bus>(
-    (store, fleet, bus): (&S, &F, &B),
+    (store, fleet, bus, prices): (&S, &F, &B, &PriceCache),
     runner: Stored<Runner>,
     now: Timestamp,
     deadlines: &Deadlines,
@@ -69,7 +69,7 @@ pub async fn bid_farewell<S: Store, F: Fleet, B: Bus>(
     let name = runner.record.name.clone();
     // Its future lies deep within those of all who call this.
     let settled = Box::pin(settle_costs(
-        (store, fleet, bus),
+        (store, fleet, bus, prices),
         vec![runner],
         AT_ONCE_TRIES,
         now,

@@ -2,24 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dayfly_core::capacity::{InstanceLifecycle, Pool};
+use dayfly_core::capacity::{FleetError, Pool};
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::caps::{self, Ledgers};
 use dayfly_core::decide::settlement::{self, Answered, Billed};
 use dayfly_core::decide::story::News;
 use dayfly_core::event::{CapDue, CostDue, Event};
 use dayfly_core::ids::{RunnerName, Zone};
-use dayfly_core::prices::{Price, PriceSource, SpotPrice};
-use dayfly_core::record::{Change, Cost, Job, Launched, LedgerId, Runner, Stored};
+use dayfly_core::prices::{PriceSource, SpotPrice};
+use dayfly_core::record::{Change, Cost, Job, LedgerId, Runner, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_ports::{Bus, Fleet, InstanceView, Store, StoreError};
+use dayfly_ports::{Bus, Fleet, Store, StoreError};
 use futures_util::future::try_join_all;
 
-use crate::{FlowError, MAX_CONFLICTS, tell_stories};
+use crate::{Effort, FlowError, PriceCache, tell_stories};
 
-/// How many runners are settled in one transaction: each with its cost, and at most that many
-/// repositories with their ledgers, fit into DynamoDB's 100 items.
+/// How many runners are settled together.
 pub const SETTLED_AT_ONCE: usize = 12;
+
+/// What is written for a runner itself, besides ledgers: what it has cost, and that it is settled.
+const ITS_OWN: usize = 2;
 
 /// How often it is tried at once to count what a runner has cost: where many end together, a sweep counts
 /// them together.
@@ -51,31 +53,70 @@ impl Account {
 }
 
 /// Settles what these runners have cost, if nothing is left of them. `tries` is how often it is begun anew
-/// when others write in the same ledgers; then they stay due.
+/// when others write in the same ledgers; then they stay due. Answers of how many EC2 did not tell: they are
+/// due later.
 ///
 /// # Errors
-/// If table or EC2 do not answer. They stay due.
+/// If the table does not answer. They stay due.
 pub async fn settle_costs<S: Store, F: Fleet, B: Bus>(
-    (store, fleet, bus): (&S, &F, &B),
+    (store, fleet, bus, prices): (&S, &F, &B, &PriceCache),
     runners: Vec<Stored<Runner>>,
     tries: usize,
     now: Timestamp,
     deadlines: &Deadlines,
-) -> Result<(), FlowError> {
+) -> Result<usize, FlowError> {
     let mut accounts = Vec::new();
-    let mut prices = PriceHistory::default();
+    let mut asking = Asking {
+        fleet,
+        history: PriceHistory::default(),
+        now,
+        deadlines,
+    };
+    let mut untold = 0;
     for runner in runners
         .into_iter()
         .filter(|runner| runner.record.may_be_settled(now, deadlines))
     {
-        let Some(answered) = ask(fleet, &mut prices, &runner.record, now, deadlines).await? else {
-            tracing::info!(runner = %runner.record.name, "EC2 does not name its instance yet: what it has cost is counted later");
-            continue;
-        };
-        accounts.push(account(store, runner, answered).await?);
+        match asking.ask(&runner.record).await {
+            Ok(Some(mut answered)) => {
+                ask_list((store, fleet, prices), &runner.record, &mut answered, now).await;
+                accounts.push(account(store, runner, answered).await?);
+            }
+            Ok(None) => {
+                tracing::info!(runner = %runner.record.name, "EC2 does not name its instance yet: what it has cost is counted later");
+            }
+            Err(error) => {
+                tracing::warn!(runner = %runner.record.name, %error, "EC2 does not tell what it has cost: it is asked again");
+                untold += 1;
+                later(store, runner, now, deadlines).await?;
+            }
+        }
     }
     tell_stories(store, &told_of(&accounts), now, deadlines).await?;
-    count((store, bus), accounts, tries, now, deadlines).await
+    let ledgers: Vec<Vec<LedgerId>> = accounts.iter().map(|account| account.ledgers(now)).collect();
+    for count in settlement::together(ledgers.iter().map(|ledgers| (ITS_OWN, ledgers.as_slice()))) {
+        let some = accounts.drain(..count).collect();
+        count_together((store, bus), some, tries, now, deadlines).await?;
+    }
+    Ok(untold)
+}
+
+/// Has a runner looked at later, of which EC2 did not tell: others are not to wait for it.
+async fn later<S: Store>(
+    store: &S,
+    Stored { record, version }: Stored<Runner>,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Result<(), StoreError> {
+    let due_at = Some(settlement::ask_again_at(&record, now, deadlines));
+    match store
+        .commit(vec![Change::update(version, Runner { due_at, ..record })])
+        .await
+    {
+        // Somebody else has settled it, or put it off.
+        Err(StoreError::Conflict) => Ok(()),
+        done => done,
+    }
 }
 
 /// The jobs of whose story it is part what these runners have cost.
@@ -109,7 +150,8 @@ async fn account<S: Store>(store: &S, runner: Stored<Runner>, answered: Answered
     })
 }
 
-async fn count<S: Store, B: Bus>(
+/// Counts what some have cost whose changes fit into one transaction.
+async fn count_together<S: Store, B: Bus>(
     (store, bus): (&S, &B),
     mut accounts: Vec<Account>,
     tries: usize,
@@ -149,7 +191,7 @@ async fn count<S: Store, B: Bus>(
 struct PriceHistory(BTreeMap<Pool, (Billed, Vec<SpotPrice>)>);
 
 impl PriceHistory {
-    async fn of<F: Fleet>(&mut self, fleet: &F, pool: &Pool, asked: Billed) -> Result<Vec<SpotPrice>, FlowError> {
+    async fn of<F: Fleet>(&mut self, fleet: &F, pool: &Pool, asked: Billed) -> Result<Vec<SpotPrice>, FleetError> {
         if let Some((known, prices)) = self.0.get(pool)
             && known.from <= asked.from
             && asked.to <= known.to
@@ -162,40 +204,84 @@ impl PriceHistory {
     }
 }
 
-/// What EC2 tells of a runner's instance; nothing if it may only not name it yet.
-async fn ask<F: Fleet>(
-    fleet: &F,
-    prices: &mut PriceHistory,
-    runner: &Runner,
+/// Asks EC2 about those who are settled together.
+struct Asking<'a, F> {
+    fleet: &'a F,
+    history: PriceHistory,
     now: Timestamp,
-    deadlines: &Deadlines,
-) -> Result<Option<Answered>, FlowError> {
-    let unknown = settlement::unknown(runner, now);
-    let mut answered = Answered::default();
-    if unknown.zone {
-        answered.zone = zone_of(fleet, runner).await?;
-        if answered.zone.is_none() && settlement::may_be_named_yet(runner, now, deadlines) {
-            return Ok(None);
+    deadlines: &'a Deadlines,
+}
+
+impl<F: Fleet> Asking<'_, F> {
+    /// What EC2 tells of a runner's instance; nothing if it may only not name it yet. Of one that it has not
+    /// told of for long, what it does tell.
+    async fn ask(&mut self, runner: &Runner) -> Result<Option<Answered>, FleetError> {
+        let unknown = settlement::unknown(runner, self.now);
+        let mut answered = Answered::default();
+        if unknown.zone {
+            let zone = zone_of(self.fleet, runner).await;
+            answered.zone = self.or_go_without(runner, zone, &mut answered.untold)?;
+            if answered.zone.is_none() && settlement::may_be_named_yet(runner, self.now, self.deadlines) {
+                return Ok(None);
+            }
+        }
+        if let Some((pool, billed)) = unknown.prices {
+            let pool = Pool {
+                zone: answered.zone.clone().unwrap_or(pool.zone),
+                ..pool
+            };
+            // EC2 refuses to tell of a zone that there is not.
+            if !pool.zone.is_unknown() {
+                let prices = self.history.of(self.fleet, &pool, billed).await;
+                answered.prices = self.or_go_without(runner, prices, &mut answered.untold)?;
+            }
+        }
+        if let Some(instance) = runner.instance().filter(|_| unknown.whether_ec2_ended_it) {
+            let ended = self.fleet.ended_by_ec2(instance).await;
+            answered.ended_by_ec2 = self.or_go_without(runner, ended, &mut answered.untold)?;
+        }
+        Ok(Some(answered))
+    }
+
+    /// What EC2 answered; nothing, if it has not for so long that it is not waited for any longer.
+    fn or_go_without<T: Default>(
+        &self,
+        runner: &Runner,
+        answer: Result<T, FleetError>,
+        untold: &mut bool,
+    ) -> Result<T, FleetError> {
+        match answer {
+            Err(error) if settlement::is_overdue(runner, self.now, self.deadlines) => {
+                tracing::error!(runner = %runner.name, %error, "EC2 has not told for long what it has cost: it is counted by what is known");
+                *untold = true;
+                Ok(T::default())
+            }
+            answer => answer,
         }
     }
-    if let Some((pool, billed)) = unknown.prices {
-        let pool = Pool {
-            zone: answered.zone.clone().unwrap_or(pool.zone),
-            ..pool
-        };
-        // EC2 refuses to tell of a zone that there is not.
-        if !pool.zone.is_unknown() {
-            answered.prices = prices.of(fleet, &pool, billed).await?;
-        }
+}
+
+/// What AWS's price list says of a runner's instance; of what it does not tell, the program's own table.
+async fn ask_list<S: Store, F: Fleet>(
+    (store, fleet, prices): (&S, &F, &PriceCache),
+    runner: &Runner,
+    answered: &mut Answered,
+    now: Timestamp,
+) {
+    let Some(launched) = &runner.launched else {
+        return;
+    };
+    let ends = (store, fleet);
+    let kind = settlement::volume_kind(Some(runner));
+    answered.volume = prices.volume(ends, kind, Effort::Ask, now).await.ok();
+    if launched.on_demand.is_none_or(|price| price.source != PriceSource::Aws) {
+        let told = prices.on_demand(ends, &launched.instance_type, Effort::Ask, now).await;
+        answered.on_demand = told.ok().flatten();
     }
-    if let Some(instance) = runner.instance().filter(|_| unknown.whether_ec2_ended_it) {
-        answered.ended_by_ec2 = fleet.ended_by_ec2(instance).await?;
-    }
-    Ok(Some(answered))
 }
 
 /// Where EC2 says that a runner's instance was, of which it did not say so when it launched it.
-async fn zone_of<F: Fleet>(fleet: &F, runner: &Runner) -> Result<Option<Zone>, FlowError> {
+async fn zone_of<F: Fleet>(fleet: &F, runner: &Runner) -> Result<Option<Zone>, FleetError> {
     let (Some(call), Some(instance)) = (&runner.fleet, runner.instance()) else {
         return Ok(None);
     };
@@ -231,7 +317,8 @@ async fn settle<S: Store>(
     Ok(changes)
 }
 
-fn log(cost: &Cost) {
+/// Says in the log what an instance has cost.
+pub(crate) fn log(cost: &Cost) {
     tracing::info!(
         runner = cost.runner.as_ref().map(RunnerName::as_str),
         instance = %cost.instance,
@@ -275,74 +362,6 @@ async fn reload<S: Store>(
         );
     }
     Ok(again)
-}
-
-/// Counts what an instance has cost that no live runner owned, and that we have ended: once, whoever does
-/// it again.
-///
-/// # Errors
-/// If table or EC2 do not answer: what it cost is missing then, and said in the log.
-pub async fn settle_stray<S: Store, F: Fleet, B: Bus>(
-    (store, fleet, bus): (&S, &F, &B),
-    view: &InstanceView,
-    runner: Option<&Runner>,
-    now: Timestamp,
-) -> Result<(), FlowError> {
-    if runner.is_some_and(|runner| settlement::is_counted_with(runner, &view.instance)) {
-        return Ok(());
-    }
-    let mut launched = Launched {
-        instance: view.instance.clone(),
-        instance_type: view.instance_type.clone(),
-        zone: view.zone.clone(),
-        lifecycle: view.lifecycle,
-        price_per_hour: None,
-        on_demand: None,
-        at: settlement::launched_at(runner, &view.instance, view.launched_at),
-    };
-    let told = fleet.on_demand_price(&view.instance_type).await?;
-    launched.on_demand = told.map(|per_hour| Price {
-        per_hour,
-        source: PriceSource::Aws,
-    });
-    let prices = match view.lifecycle {
-        InstanceLifecycle::Spot if !launched.zone.is_unknown() => {
-            fleet.spot_prices(&launched.pool(), view.launched_at, now).await?
-        }
-        InstanceLifecycle::Spot | InstanceLifecycle::OnDemand => Vec::new(),
-    };
-    let repository = view.scope.as_ref().map(|scope| &scope.repository);
-    let Some(cost) = settlement::stray(&launched, runner, repository, &prices, now) else {
-        return Ok(());
-    };
-    for _ in 0..MAX_CONFLICTS {
-        if store.cost(&cost.id()).await?.is_some() {
-            return Ok(());
-        }
-        let purses = caps::purses_of(repository);
-        let months = cost.amounts.iter().map(|(month, _)| *month);
-        let ids = months.flat_map(|month| {
-            purses.iter().map(move |purse| LedgerId {
-                purse: purse.clone(),
-                month,
-            })
-        });
-        let mut ledgers = load_ledgers(store, ids.collect()).await?;
-        ledgers.spend(&purses, &cost.amounts, now);
-        let news: Vec<LedgerId> = ledgers.with_news().collect();
-        let mut changes = ledgers.changes();
-        changes.push(Change::create(cost.clone()));
-        match store.commit(changes).await {
-            Err(StoreError::Conflict) => {}
-            done => {
-                done?;
-                log(&cost);
-                tell_caps(bus, news).await;
-                return Ok(());
-            }
-        }
-    }
-    Err(StoreError::Conflict.into())
 }
 
 /// Has the owner of the account told of the thresholds that were passed. One that is not reached is told

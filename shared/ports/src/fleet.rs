@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use dayfly_core::capacity::{FleetError, InstanceLifecycle, Placement, Pool};
-use dayfly_core::config::{AllocationStrategy, ImageName, Volume};
+use dayfly_core::config::{AllocationStrategy, ImageName, Volume, VolumeType};
 use dayfly_core::ids::{FleetId, ImageId, InstanceId, InstanceType, SecurityGroupId, SubnetId, Zone};
 use dayfly_core::machines::Arch;
 use dayfly_core::money::MicroDollars;
-use dayfly_core::prices::SpotPrice;
+use dayfly_core::prices::{SpotPrice, VolumeRate};
 use dayfly_core::time::Timestamp;
 
 use crate::Scope;
@@ -133,6 +133,8 @@ pub struct InstanceView {
     pub lifecycle: InstanceLifecycle,
     /// When it was launched.
     pub launched_at: Timestamp,
+    /// When it ended, if it has and EC2 says when.
+    pub ended_at: Option<Timestamp>,
     /// The call that its tag names.
     pub fleet: Option<FleetId>,
     /// Where its tags say that its runner is registered.
@@ -154,8 +156,8 @@ pub trait Fleet {
     /// The zones of subnets: one that does not exist is left out.
     async fn zones(&self, subnets: &[SubnetId]) -> Result<Vec<(SubnetId, Zone)>, FleetError>;
 
-    /// All instances of the stack that have not ended.
-    async fn living(&self) -> Result<Vec<InstanceView>, FleetError>;
+    /// All instances of the stack that EC2 names, ended ones among them for about an hour.
+    async fn named(&self) -> Result<Vec<InstanceView>, FleetError>;
 
     /// Looks an image up.
     async fn image(&self, image: &ImageId) -> Result<Image, FleetError>;
@@ -170,6 +172,9 @@ pub trait Fleet {
     /// What an hour of a type costs on demand, with Linux and on shared hardware, if AWS's price list has
     /// it.
     async fn on_demand_price(&self, instance_type: &InstanceType) -> Result<Option<MicroDollars>, FleetError>;
+
+    /// What a volume of a type costs, if AWS's price list has it.
+    async fn volume_rate(&self, kind: VolumeType) -> Result<Option<VolumeRate>, FleetError>;
 
     /// Whether EC2 itself ended an instance, for want of capacity or for its price. That one was not
     /// ended, or is named no more, is no.

@@ -7,7 +7,7 @@ use dayfly_core::month::Month;
 use dayfly_core::record::{
     Bucket, BucketId, CachedConfig, Change, Cost, CostId, Delivery, FleetCall, Instance, Job, LaunchQueue, Ledger,
     LedgerId, Notice, Patrol, PoolMemory, Prices, PullReport, Record, RecordId, Run, Runner, Stored, Turnstile,
-    Waiting, Wake, Watched, WrongKind,
+    VolumePrices, Waiting, Wake, Watched, WrongKind,
 };
 use dayfly_core::time::Timestamp;
 
@@ -153,6 +153,11 @@ pub trait Store {
     /// What AWS told of the prices of a type.
     async fn prices(&self, instance_type: &InstanceType) -> Result<Option<Stored<Prices>>, StoreError> {
         typed(self.load(&RecordId::Prices(instance_type.clone())).await?)
+    }
+
+    /// What AWS told of the prices of volumes.
+    async fn volume_prices(&self) -> Result<Option<Stored<VolumePrices>>, StoreError> {
+        typed(self.load(&RecordId::Volumes).await?)
     }
 
     /// A repository's configuration, or its file of that name, as it was last seen.

@@ -232,6 +232,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
             quiet: self.seconds("QUIET_SECONDS", default.quiet)?,
             webhook: self.seconds("WEBHOOK_SECONDS", default.webhook)?,
             absence: self.seconds("ABSENCE_SECONDS", default.absence)?,
+            settle: self.seconds("SETTLE_SECONDS", default.settle)?,
             retries: self.retries("RETRY_SECONDS", default.retries)?,
         };
         if deadlines.heartbeat_lost <= deadlines.heartbeat {

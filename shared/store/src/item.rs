@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dayfly_core::record::{
     Bucket, CachedConfig, Cost, Delivery, FleetCall, Instance, Job, LaunchQueue, Ledger, Notice, Patrol, PoolMemory,
-    Prices, PullReport, Record, Run, Runner, Stored, Turnstile, Version, Waiting, Wake, Watched,
+    Prices, PullReport, Record, Run, Runner, Stored, Turnstile, Version, VolumePrices, Waiting, Wake, Watched,
 };
 use dayfly_ports::StoreError;
 use serde::Serialize;
@@ -58,6 +58,7 @@ pub fn write(record: &Record, version: Version, commit: &str) -> Result<Item, St
         Record::Ledger(ledger) => attributes(ledger),
         Record::Cost(cost) => attributes(cost),
         Record::Prices(prices) => attributes(prices),
+        Record::Volumes(volumes) => attributes(volumes),
     }?;
     // An index does not take NULL for a key, and what is not there says the same.
     item.retain(|_, value| !value.is_null());
@@ -110,6 +111,7 @@ pub fn read(item: Item) -> Result<Stored<Record>, StoreError> {
         "LEDGER" => record::<Ledger>(item),
         "COST" => record::<Cost>(item),
         "PRICES" => record::<Prices>(item),
+        "VOLUMES" => record::<VolumePrices>(item),
         _ => return Err(unreadable("no kind of record of ours")),
     }
     .map_err(|error| unreadable(&error.to_string()))?;

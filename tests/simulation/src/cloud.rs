@@ -171,6 +171,7 @@ impl Cloud {
             zone: pool.zone.clone(),
             lifecycle: request.lifecycle,
             launched_at: now,
+            ended_at: None,
             fleet: Some(request.fleet.clone()),
             scope: Some(request.scope.clone()),
         };
@@ -225,6 +226,7 @@ impl Cloud {
             .map(|one| InstanceView {
                 fleet: one.view.fleet.clone().filter(|_| tags),
                 scope: one.view.scope.clone().filter(|_| tags),
+                ended_at: one.ended_at,
                 ..one.view.clone()
             })
             .collect()

@@ -13,7 +13,7 @@ use dayfly_core::event::Event;
 use dayfly_core::ids::{InstanceId, Region, SubnetId};
 use dayfly_core::time::Timestamp;
 use dayfly_interruption::Ec2Event;
-use dayfly_lifecycle::Policies;
+use dayfly_lifecycle::{Policies, PriceCache};
 use dayfly_sweeper::Task;
 
 use crate::checkin::CheckIn;
@@ -270,7 +270,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
                 region: Region::new("eu-west-1"),
                 images: dayfly_launch::ImageCache::default(),
                 zones: dayfly_launch::ZoneCache::default(),
-                prices: dayfly_launch::PriceCache::default(),
+                prices: PriceCache::new(Region::new("eu-west-1")),
                 subnets: ["subnet-a", "subnet-b", "subnet-c"].map(SubnetId::new).to_vec(),
                 deadlines,
                 policies: Policies::new(sim.plan.policy(Duration::ZERO).map(|_| POLICY_PARAMETER.to_owned())),
@@ -299,6 +299,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
                 github: ports.clone(),
                 fleet: ports.clone(),
                 bus: ports,
+                prices: PriceCache::new(Region::new("eu-west-1")),
                 deadlines,
             };
             done(Box::pin(function.handle(*event, now)).await)
@@ -310,6 +311,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
                 fleet: ports.clone(),
                 bus: ports.clone(),
                 schedule: ports,
+                prices: PriceCache::new(Region::new("eu-west-1")),
                 deadlines,
             };
             done(function.handle(task, now).await)

@@ -13,7 +13,7 @@ mod told;
 pub(crate) use self::bill::Accrued;
 pub(crate) use self::drawn::{MIDDLE, draw, said, start};
 pub(crate) use self::heard::Heard;
-pub(crate) use self::market::on_demand;
+pub(crate) use self::market::{on_demand, volume_rate};
 
 /// Told where money is counted.
 pub const CAPPED: &str = "9: what is spent and what is reserved never pass a cap";

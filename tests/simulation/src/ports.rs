@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use dayfly_core::capacity::Pool;
-use dayfly_core::config::{CONFIG_PATH, ImageName};
+use dayfly_core::config::{CONFIG_PATH, ImageName, VolumeType};
 use dayfly_core::decide::admission::{LabelEvent, Origin, Pull, Review};
+use dayfly_core::decide::settlement::MOST_CHANGES;
 use dayfly_core::event::Event;
 use dayfly_core::ids::{
     CheckRunId, CommentId, FleetId, ImageId, InstallationId, InstanceId, InstanceType, JobId, QueueId, Repository,
@@ -19,7 +20,7 @@ use dayfly_core::money::MicroDollars;
 use dayfly_core::month::Month;
 use dayfly_core::notice::CheckRun;
 use dayfly_core::policy::Team;
-use dayfly_core::prices::SpotPrice;
+use dayfly_core::prices::{SpotPrice, VolumeRate};
 use dayfly_core::record::{Bucket, BucketId, Change, Cost, Ledger, Notice, Record, RecordId, Stored, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
@@ -234,6 +235,14 @@ impl Store for Ports {
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        // As DynamoDB refuses it.
+        if changes.len() > MOST_CHANGES {
+            let refused = format!(
+                "a transaction of {} items, and {MOST_CHANGES} are the most",
+                changes.len()
+            );
+            return Err(StoreError::Unavailable(refused));
+        }
         self.make(Service::Table, "commit", |sim, dice| sim.commit(changes, dice))
             .await
             .map_err(StoreError::Unavailable)?
@@ -415,12 +424,11 @@ impl Fleet for Ports {
         .await
     }
 
-    async fn living(&self) -> Result<Vec<InstanceView>, FleetError> {
+    async fn named(&self) -> Result<Vec<InstanceView>, FleetError> {
         self.ec2("describe", |sim, _| {
             let tags = sim.has(Guard::Tags);
             // Without its tags an instance is not known as ours at all.
-            let living = |one: &cloud::Instance| tags && one.ended_at.is_none();
-            sim.cloud.borrow().named(sim.now(), tags, living)
+            sim.cloud.borrow().named(sim.now(), tags, |_| tags)
         })
         .await
     }
@@ -455,6 +463,10 @@ impl Fleet for Ports {
 
     async fn on_demand_price(&self, name: &InstanceType) -> Result<Option<MicroDollars>, FleetError> {
         self.priced("on_demand_price", |_, _| money::on_demand(name)).await
+    }
+
+    async fn volume_rate(&self, kind: VolumeType) -> Result<Option<VolumeRate>, FleetError> {
+        self.priced("volume_rate", |_, _| money::volume_rate(kind)).await
     }
 
     async fn ended_by_ec2(&self, instance: &InstanceId) -> Result<bool, FleetError> {

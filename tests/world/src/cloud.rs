@@ -1,13 +1,14 @@
 //! EC2: instances, the tokens that made them, and the capacity that there is.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use dayfly_core::capacity::{InstanceLifecycle, Pool};
-use dayfly_core::config::ImageName;
+use dayfly_core::config::{ImageName, VolumeType};
 use dayfly_core::ids::{FleetId, ImageId, InstanceId, InstanceType, SubnetId, Zone};
 use dayfly_core::machines::{Arch, Table};
 use dayfly_core::money::MicroDollars;
-use dayfly_core::prices::SpotPrice;
+use dayfly_core::prices::{SpotPrice, VolumeRate};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
     AlertError, Alerts, Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest, Image,
@@ -15,6 +16,9 @@ use dayfly_ports::{
 };
 
 use crate::World;
+
+/// How long EC2 names an instance that has ended.
+const REMEMBERED: Duration = Duration::from_hours(1);
 
 /// What EC2 knows.
 #[derive(Debug, Default)]
@@ -30,6 +34,10 @@ pub struct Cloud {
     pub gone_subnets: BTreeSet<SubnetId>,
     /// What Service Quotas tells: vCPUs by the quota's code.
     pub quotas: BTreeMap<String, u32>,
+    /// Prices on demand that the price list has besides those of the program's table.
+    pub listed: BTreeMap<InstanceType, MicroDollars>,
+    /// The instances of which EC2 refuses to tell whether it ended them.
+    pub untold: BTreeSet<InstanceId>,
     /// The instances that EC2 itself ended.
     pub taken_back: BTreeSet<InstanceId>,
     /// Whether EC2 names no instance yet, and its answers no zone.
@@ -82,7 +90,10 @@ impl Cloud {
     /// # Panics
     /// If there is no such instance.
     pub fn end(&mut self, instance: &InstanceId) {
-        self.instances.get_mut(instance).expect("the instance exists").state = InstanceState::Terminated;
+        let now = self.time();
+        let view = self.instances.get_mut(instance).expect("the instance exists");
+        view.state = InstanceState::Terminated;
+        view.ended_at.get_or_insert(now);
     }
 
     /// The time, as it was set last.
@@ -153,6 +164,7 @@ impl Cloud {
             zone: pool.zone.clone(),
             lifecycle: request.lifecycle,
             launched_at: self.time.unwrap_or(Timestamp::from_millis(0)),
+            ended_at: None,
             fleet: Some(request.fleet.clone()),
             scope: Some(request.scope.clone()),
         };
@@ -226,9 +238,12 @@ impl Fleet for World {
         Ok(found)
     }
 
-    async fn living(&self) -> Result<Vec<InstanceView>, FleetError> {
+    async fn named(&self) -> Result<Vec<InstanceView>, FleetError> {
         self.call("describe").await.map_err(down)?;
-        Ok(self.cloud().living().cloned().collect())
+        let cloud = self.cloud();
+        let now = cloud.time();
+        let remembered = |view: &&InstanceView| view.ended_at.is_none_or(|at| now.since(at) < REMEMBERED);
+        Ok(cloud.instances.values().filter(remembered).cloned().collect())
     }
 
     async fn image(&self, image: &ImageId) -> Result<Image, FleetError> {
@@ -266,11 +281,25 @@ impl Fleet for World {
     async fn on_demand_price(&self, name: &InstanceType) -> Result<Option<MicroDollars>, FleetError> {
         self.call("on_demand_price").await.map_err(down)?;
         let table = Table::embedded().unwrap();
-        Ok(table.get(name).and_then(|one| one.price))
+        let listed = self.cloud().listed.get(name).copied();
+        Ok(listed.or_else(|| table.get(name)?.price))
+    }
+
+    async fn volume_rate(&self, kind: VolumeType) -> Result<Option<VolumeRate>, FleetError> {
+        self.call("volume_rate").await.map_err(down)?;
+        // Neither that of the program's table, nor twice as much.
+        Ok((kind == VolumeType::Gp3).then_some(VolumeRate {
+            gib_month: MicroDollars(88_000),
+            iops_month: MicroDollars(5_500),
+            throughput_month: MicroDollars(44_000),
+        }))
     }
 
     async fn ended_by_ec2(&self, instance: &InstanceId) -> Result<bool, FleetError> {
-        self.call("describe").await.map_err(down)?;
+        self.call("ended_by_ec2").await.map_err(down)?;
+        if self.cloud().untold.contains(instance) {
+            return Err(error(FleetErrorKind::Unknown, "UnauthorizedOperation"));
+        }
         Ok(self.cloud().taken_back.contains(instance))
     }
 }

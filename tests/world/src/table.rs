@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use dayfly_core::decide::settlement::MOST_CHANGES;
 use dayfly_core::event::Event;
 use dayfly_core::ids::{QueueId, RunKey};
 use dayfly_core::month::Month;
@@ -76,6 +77,7 @@ fn size(record: &Record) -> usize {
         Record::Ledger(record) => length(record),
         Record::Cost(record) => length(record),
         Record::Prices(record) => length(record),
+        Record::Volumes(record) => length(record),
     }
 }
 
@@ -98,6 +100,23 @@ impl Table {
     #[must_use]
     pub fn used(&self) -> Units {
         self.used
+    }
+
+    /// Puts a record over what is there, as no function of ours would.
+    pub fn overwrite(&mut self, record: impl Into<Record>) {
+        let record = record.into();
+        let id = record.id();
+        let version = self
+            .records
+            .get(&id)
+            .map_or(Version::FIRST, |known| known.version.next());
+        self.records.insert(id, Stored { record, version });
+    }
+
+    /// Forgets all prices.
+    pub fn forget_prices(&mut self) {
+        self.records
+            .retain(|_, stored| !matches!(stored.record, Record::Prices(_) | Record::Volumes(_)));
     }
 
     /// Forgets everything.
@@ -124,6 +143,13 @@ impl Table {
     }
 
     fn commit(&mut self, changes: Vec<Change>) -> Result<(), StoreError> {
+        if changes.len() > MOST_CHANGES {
+            let refused = format!(
+                "a transaction of {} items, and {MOST_CHANGES} are the most",
+                changes.len()
+            );
+            return Err(StoreError::Unavailable(refused));
+        }
         let at = |id: &RecordId| self.records.get(id).map(|stored| stored.version);
         if changes.iter().any(|change| at(&change.record.id()) != change.expected) {
             return Err(StoreError::Conflict);

@@ -151,7 +151,7 @@ fn what_is_not_settled_not_known_or_lost_is_said() {
         "$0.848 more than GitHub's own GPU runner takes for 1 minute, $0.052",
         "wasted   $0.90 by an interruption",
         "what 1 of its instances cost",
-        "the program's own table was used",
+        "the program's own table of 2026-02-09 was used",
     ] {
         assert!(told.contains(said), "{said}: {told}");
     }

@@ -115,6 +115,42 @@ fn reserved(changes: &[Change]) -> Option<u64> {
 }
 
 #[test]
+fn what_aws_has_not_told_yet_is_waited_for_and_what_it_has_no_price_for_is_refused() {
+    let rates = Rates::embedded().unwrap();
+    let record = runner(1, None).record;
+    let rung = record.plan.rung();
+    let volume = rates.volume(prices::kind_of(rung.spec.volume), None, "eu-west-1", now());
+    let capped = Caps {
+        stack: Some(MicroDollars(DOLLAR)),
+        ..Caps::default()
+    };
+    let price = Price {
+        per_hour: MicroDollars(DOLLAR),
+        source: PriceSource::Aws,
+    };
+    let of = |caps: &Caps, price: Result<Option<Price>, PriceUnknown>| {
+        let types = rung.spec.instance_types.iter();
+        let told: Vec<Told<'_>> = types.map(|name| (name, price.clone())).collect();
+        tariff_of(rung, rates, &volume, caps, &told)
+    };
+    let silent = || Err(PriceUnknown("a time-out".to_owned()));
+    assert_eq!(of(&capped, Ok(Some(price))).unwrap().compute, price.per_hour);
+    assert!(matches!(of(&capped, Ok(None)), Err(NoTariff::Refused(_))));
+    match of(&capped, silent()) {
+        Err(NoTariff::Untold(error)) => assert!(error.message.contains("a time-out"), "{error}"),
+        other => panic!("{other:?}"),
+    }
+    // Without caps nobody waits, and the volume counts all the same.
+    for told in [Ok(None), silent()] {
+        let tariff = of(&Caps::default(), told).unwrap();
+        assert!(
+            tariff.compute == MicroDollars(0) && tariff.disk_month > MicroDollars(0),
+            "{tariff:?}"
+        );
+    }
+}
+
+#[test]
 fn of_those_who_contend_for_a_cap_who_no_longer_fits_is_taken_out_and_the_rest_are_booked() {
     let affordable = three_that_fit_together();
     assert_eq!(jobs(&affordable.runners), [1, 2, 3]);

@@ -18,7 +18,8 @@ const MAX_LIVE: usize = 20_000;
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C> {
     /// Compares EC2's instances with the table's runners, both ways.
     pub(super) async fn patrol_instances(&self, swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
-        let living = self.fleet.living().await?;
+        let named = self.fleet.named().await?;
+        let (ended, living): (Vec<_>, Vec<_>) = named.into_iter().partition(|view| view.state.is_ended());
         for view in &living {
             let runner = self.store.runner_on(&view.instance).await?.map(|stored| stored.record);
             if runner.is_none() && self.is_under_way(view).await? {
@@ -43,13 +44,35 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                     .terminate(std::slice::from_ref(&view.instance), false)
                     .await?;
                 swept.orphans += 1;
-                let ends = (&self.store, &self.fleet, &self.bus);
-                if let Err(error) = Box::pin(settle_stray(ends, view, runner.as_ref(), now)).await {
-                    tracing::error!(instance = %view.instance, %error, "what it has cost is not counted");
-                }
+                self.count_stray(view, runner.as_ref(), swept, now).await;
             }
         }
+        self.count_ended(&ended, swept, now).await?;
         self.vanished(&living, swept, now).await
+    }
+
+    /// Counts what those have cost that have ended, and that nobody has counted: whoever ended them may have
+    /// died before that, and those that no record ever named have ended by themselves.
+    async fn count_ended(&self, ended: &[InstanceView], swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
+        for view in ended {
+            let runner = self.store.runner_on(&view.instance).await?.map(|stored| stored.record);
+            if runner.is_none() && self.is_under_way(view).await? {
+                continue;
+            }
+            let age = now.since(view.launched_at);
+            if patrol::is_nobodys_cost(runner.as_ref(), &view.instance, age, &self.deadlines) {
+                self.count_stray(view, runner.as_ref(), swept, now).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn count_stray(&self, view: &InstanceView, runner: Option<&Runner>, swept: &mut Swept, now: Timestamp) {
+        let ends = (&self.store, &self.fleet, &self.bus, &self.prices);
+        if let Err(error) = Box::pin(settle_stray(ends, view, runner, now)).await {
+            tracing::error!(instance = %view.instance, %error, "the next patrol counts what it has cost");
+            swept.uncounted += 1;
+        }
     }
 
     /// Whether the answer of the call that launched an instance is not recorded yet.

@@ -5,6 +5,7 @@ use crate::board::view::{Outcome, Ran, View};
 use crate::board::{job, place, words};
 use crate::event::Conclusion;
 use crate::money::MicroDollars;
+use crate::prices;
 use crate::time::Timestamp;
 
 pub(super) fn write(view: &View, now: Timestamp, html: &mut Html) {
@@ -29,7 +30,9 @@ pub(super) fn write(view: &View, now: Timestamp, html: &mut Html) {
     }
     html.raw("</tbody></table>");
     if view.ran.iter().any(|ran| ran.is_estimated) {
-        html.raw("<p class=\"soft\">≈ By the price table that comes with dayfly, because AWS did not tell.</p>");
+        html.raw("<p class=\"soft\">≈ By the price table of ")
+            .text(prices::shipped_on())
+            .raw(" that comes with dayfly, because AWS did not tell.</p>");
     }
 }
 

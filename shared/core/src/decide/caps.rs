@@ -11,36 +11,43 @@ use crate::ids::{InstanceType, Repository, RunnerName};
 use crate::money::MicroDollars;
 use crate::month::Month;
 use crate::policy::{Caps, Refused};
-use crate::prices::{Price, PriceSource, Rates};
+use crate::prices::{self, Price, PriceSource, Rates, VolumePrice, VolumeRate};
 use crate::record::{Attribution, Change, Ledger, LedgerId, Purse, Reservation, Rung, Runner, Stored, Threshold};
 use crate::time::Timestamp;
 
 /// The size of a root volume of which neither the configuration nor the image says one, in GiB.
 pub(super) const UNKNOWN_DISK_GIB: u32 = 200;
 
-/// What an instance of an attempt costs at most while it runs. `price` knows what its types cost on
-/// demand, which spot capacity never costs more than.
+/// What a month of an attempt's root volume costs at a rate. Of one whose size nobody knows a large one is
+/// reckoned with.
+#[must_use]
+pub fn disk_month(rung: &Rung, rates: &Rates, rate: &VolumeRate) -> MicroDollars {
+    let gib = rung.spec.disk_gib.or(rung.image_gib).unwrap_or(UNKNOWN_DISK_GIB);
+    rates.month_of(rung.spec.volume, gib, rate)
+}
+
+/// What an instance of an attempt costs at most while it runs, with a volume of this price. `price` knows
+/// what its types cost on demand, which spot capacity never costs more than.
 ///
 /// # Errors
 /// The type of which nobody knows what it costs.
 pub fn tariff(
     rung: &Rung,
-    region: &str,
     rates: &Rates,
+    volume: &VolumePrice,
     price: impl Fn(&InstanceType) -> Option<Price>,
 ) -> Result<Tariff, InstanceType> {
     let spec = &rung.spec;
     let mut compute = MicroDollars::default();
-    let mut source = PriceSource::Aws;
+    let mut source = volume.source;
     for instance_type in &spec.instance_types {
         let most = dearest(spec, rung.lifecycle, price(instance_type)).ok_or_else(|| instance_type.clone())?;
         compute = compute.max(most.per_hour);
         source = source.max(most.source);
     }
-    let gib = spec.disk_gib.or(rung.image_gib).unwrap_or(UNKNOWN_DISK_GIB);
     Ok(Tariff {
         compute,
-        disk_month: rates.volume(spec.volume, gib, region),
+        disk_month: disk_month(rung, rates, &volume.rate),
         address: rates.address(),
         source,
     })
@@ -78,20 +85,26 @@ pub fn purses_of(repository: Option<&Repository>) -> Vec<Purse> {
 /// Who pays for a runner.
 #[must_use]
 pub fn purses(runner: &Runner, caps: &Caps) -> Vec<Purse> {
-    let repository = &runner.repository;
-    let mut purses = purses_of(Some(repository));
+    let own = own_purses(runner).into_iter().filter(|purse| match purse {
+        Purse::PullRequest { .. } => caps.pull_request.is_some(),
+        _ => caps.actor.is_some(),
+    });
+    purses_of(Some(&runner.repository)).into_iter().chain(own).collect()
+}
+
+/// The pull request and the user for whom a runner is. These are many, and what they spend is kept only
+/// where it is asked for.
+#[must_use]
+pub fn own_purses(runner: &Runner) -> Vec<Purse> {
     let Attribution { actor, pull, .. } = &runner.attribution;
-    // These are many, and kept only where they are asked for.
-    let pull = pull.filter(|_| caps.pull_request.is_some());
-    purses.extend(pull.map(|number| Purse::PullRequest {
-        repository: repository.clone(),
+    let pull = pull.map(|number| Purse::PullRequest {
+        repository: runner.repository.clone(),
         number,
-    }));
-    let actor = actor.as_ref().filter(|_| caps.actor.is_some());
-    purses.extend(actor.map(|login| Purse::Actor {
+    });
+    let actor = actor.as_ref().map(|login| Purse::Actor {
         login: login.to_lowercase(),
-    }));
-    purses
+    });
+    pull.into_iter().chain(actor).collect()
 }
 
 /// What is to be set aside for a runner whose instance is asked for now.
@@ -206,8 +219,13 @@ impl OverCap {
             self.by_whom(holders),
             self.wanted,
             match self.tariff.source {
-                PriceSource::Aws => "",
-                PriceSource::Shipped => " (by prices that dayfly came with, as AWS's could not be asked for)",
+                PriceSource::Aws => String::new(),
+                PriceSource::Earlier =>
+                    " (by prices of AWS's that are older than a day, as it could not be asked anew)".to_owned(),
+                PriceSource::Shipped => format!(
+                    " (by prices of {} that dayfly came with, as AWS's could not be asked for)",
+                    prices::shipped_on()
+                ),
             },
             resets.utc_day(),
         );

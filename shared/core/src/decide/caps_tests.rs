@@ -1,8 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::VolumeType;
 use crate::decide::fixtures::{claimed, deadlines, now, rung, runner};
 use crate::ids::InstanceType;
+use crate::prices::ToldRate;
 use crate::record::{RunnerState, Version};
 
 fn dollars(text: &str) -> MicroDollars {
@@ -14,6 +16,15 @@ fn price(per_hour: &str, source: PriceSource) -> Price {
         per_hour: dollars(per_hour),
         source,
     }
+}
+
+/// What a volume costs, as AWS has just told.
+fn volume_told() -> ToldRate {
+    let rate = VolumeRate {
+        gib_month: dollars("0.088"),
+        ..VolumeRate::default()
+    };
+    ToldRate { rate, at: now() }
 }
 
 fn flat(per_hour: &str) -> Tariff {
@@ -76,7 +87,8 @@ fn an_attempt_costs_at_most_what_its_dearest_type_does_on_demand_or_the_limit() 
         let mut rung = rung(lifecycle);
         rung.spec.instance_types = types.iter().map(|name| InstanceType::new(*name)).collect();
         rung.spec.max_price = limit.map(dollars);
-        let found = tariff(&rung, "us-east-1", rates, told);
+        let volume = rates.volume(VolumeType::Gp3, Some(&volume_told()), "us-east-1", now());
+        let found = tariff(&rung, rates, &volume, told);
         assert_eq!(
             found.clone().ok().map(|tariff| tariff.compute),
             expected.map(dollars),
@@ -89,6 +101,54 @@ fn an_attempt_costs_at_most_what_its_dearest_type_does_on_demand_or_the_limit() 
                 "one price that AWS did not tell is enough"
             );
         }
+    }
+}
+
+#[test]
+fn a_tariff_has_the_volumes_rate_and_is_no_better_than_whoever_said_it() {
+    let rates = Rates::embedded().unwrap();
+    let price = |_: &InstanceType| Some(price("0.526", PriceSource::Aws));
+    let mut rung = rung(InstanceLifecycle::Spot);
+    let told = volume_told();
+    for (gib, image_gib, told, disk_month, source) in [
+        (Some(100), Some(60), Some(&told), "8.80", PriceSource::Aws),
+        (None, Some(60), Some(&told), "5.28", PriceSource::Aws),
+        (None, None, Some(&told), "17.60", PriceSource::Aws),
+        (Some(100), None, None, "16", PriceSource::Shipped),
+    ] {
+        (rung.spec.disk_gib, rung.image_gib) = (gib, image_gib);
+        let volume = rates.volume(VolumeType::Gp3, told, "eu-west-1", now());
+        let tariff = tariff(&rung, rates, &volume, price).unwrap();
+        assert_eq!(
+            (tariff.disk_month, tariff.source),
+            (dollars(disk_month), source),
+            "{gib:?} {image_gib:?}"
+        );
+    }
+}
+
+#[test]
+fn a_refusal_says_of_when_the_prices_are_that_aws_did_not_tell() {
+    let over = |source| OverCap {
+        purse: Purse::Stack,
+        month: month(),
+        cap: dollars("1"),
+        spent: dollars("0"),
+        reserved: dollars("0"),
+        wanted: dollars("2"),
+        tariff: Tariff { source, ..flat("2") },
+    };
+    for (source, said) in [
+        (PriceSource::Earlier, Some("older than a day")),
+        (
+            PriceSource::Shipped,
+            Some("by prices of 2026-02-09 that dayfly came with"),
+        ),
+        (PriceSource::Aws, None),
+    ] {
+        let words = over(source).refused(&[]).to_string();
+        assert_eq!(words.contains("by prices"), said.is_some(), "{words}");
+        assert!(words.contains(said.unwrap_or_default()), "{words}");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::deadlines::{Deadlines, MAX_REDELIVERIES};
+use crate::decide::settlement;
 use crate::ids::{DeliveryId, InstanceId, RunnerName};
 use crate::record::{Job, JobState, Patrol, Runner};
 use crate::time::Timestamp;
@@ -45,6 +46,18 @@ pub fn stray(
         None if registered && age < deadlines.lifetime => Stray::AskGitHub,
         // Its runner has, or had, another instance: this one never got a JIT config.
         Some(_) | None => Stray::End,
+    }
+}
+
+/// Whether what an instance that has ended has cost is counted with no runner. `runner` is the record that its
+/// tag leads to. What its launch came to may not be recorded yet, and a live runner is settled with its own.
+#[must_use]
+pub fn is_nobodys_cost(runner: Option<&Runner>, instance: &InstanceId, age: Duration, deadlines: &Deadlines) -> bool {
+    match runner {
+        Some(runner) if runner.instance() == Some(instance) => {
+            !runner.is_live() && !settlement::is_counted_with(runner, instance)
+        }
+        Some(_) | None => age >= 2 * deadlines.absence,
     }
 }
 

@@ -1,14 +1,22 @@
 //! What a runner's instance has cost, once nothing of it is left.
 
+use std::collections::BTreeSet;
+
 use crate::capacity::{InstanceLifecycle, Pool};
+use crate::config::{Volume, VolumeType};
 use crate::costs::{Compute, Tariff};
-use crate::deadlines::{Deadlines, FREE_HOUR};
-use crate::decide::caps::UNKNOWN_DISK_GIB;
+use crate::deadlines::{Deadlines, FREE_HOUR, LONGEST_PAUSE};
+use crate::decide::caps::{self, UNKNOWN_DISK_GIB};
 use crate::ids::{InstanceId, Repository, Zone};
 use crate::money::MicroDollars;
-use crate::prices::{PriceSource, Rates, SpotPrice};
-use crate::record::{Cost, Job, Launched, Purpose, Runner};
+use crate::prices::{self, Price, PriceSource, Rates, SpotPrice, VolumePrice};
+use crate::record::{Cost, Ending, Job, Launched, LedgerId, Purpose, Runner};
 use crate::time::Timestamp;
+
+/// How many items DynamoDB writes in one transaction.
+///
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html>
+pub const MOST_CHANGES: usize = 100;
 
 /// From when to when an instance is billed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +62,63 @@ pub fn unknown(runner: &Runner, now: Timestamp) -> Unknown {
         zone: launched.zone.is_unknown(),
         // The price that was told at its launch may have been another by the time it ran.
         prices: Some((launched.pool(), billed)),
-        whether_ec2_ended_it: billed.to <= billed.from.after(FREE_HOUR) && runner.interrupted_at.is_some(),
+        whether_ec2_ended_it: billed.to <= billed.from.after(FREE_HOUR) && may_be_taken_back(runner),
     }
+}
+
+/// Whether EC2 may have ended a runner's instance: it said so, or nobody knows what became of it. EC2 may
+/// take one without a notice, and a notice may be lost.
+fn may_be_taken_back(runner: &Runner) -> bool {
+    let lost = matches!(
+        runner.ending,
+        Some(Ending::Vanished | Ending::HeartbeatLost | Ending::NeverBooted)
+    );
+    runner.interrupted_at.is_some() || lost
+}
+
+/// The type of the volume that a runner's instance had.
+#[must_use]
+pub fn volume_kind(runner: Option<&Runner>) -> VolumeType {
+    let volume = runner.map_or_else(Volume::default, |runner| runner.plan.spec().volume);
+    prices::kind_of(volume)
+}
+
+/// Whether EC2, which did not tell what a runner's instance has cost, is not waited for any longer: that is
+/// counted by what is known then.
+#[must_use]
+pub fn is_overdue(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> bool {
+    now >= runner.since.after(deadlines.settle)
+}
+
+/// When EC2, which did not tell what a runner's instance has cost, is asked again: the later the longer it
+/// has not told, and not later than it is waited for.
+#[must_use]
+pub fn ask_again_at(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> Timestamp {
+    let pause = (now.since(runner.since) / 2).clamp(deadlines.retry(1), LONGEST_PAUSE.max(deadlines.retry(1)));
+    now.after(pause).min(runner.since.after(deadlines.settle))
+}
+
+/// How many of several accounts are written in one transaction after the other, so that none is too large.
+/// Each has items of its own, and ledgers that it may share with others.
+#[must_use]
+pub fn together<'a>(accounts: impl IntoIterator<Item = (usize, &'a [LedgerId])>) -> Vec<usize> {
+    let mut parts = Vec::new();
+    let (mut count, mut own) = (0, 0);
+    let mut shared: BTreeSet<&LedgerId> = BTreeSet::new();
+    for (items, ledgers) in accounts {
+        let with: BTreeSet<&LedgerId> = shared.iter().copied().chain(ledgers).collect();
+        if count > 0 && own + items + with.len() > MOST_CHANGES {
+            parts.push(count);
+            (count, own, shared) = (0, 0, ledgers.iter().collect());
+        } else {
+            shared = with;
+        }
+        (count, own) = (count + 1, own + items);
+    }
+    if count > 0 {
+        parts.push(count);
+    }
+    parts
 }
 
 /// Whether EC2, which does not name a runner's instance, may name it yet: it was launched just now.
@@ -74,6 +137,12 @@ pub struct Answered {
     pub prices: Vec<SpotPrice>,
     /// Whether EC2 ended it.
     pub ended_by_ec2: bool,
+    /// What its volume costs, if that was asked for.
+    pub volume: Option<VolumePrice>,
+    /// What its type costs on demand, if that was asked for because AWS had not told it at its launch.
+    pub on_demand: Option<Price>,
+    /// Whether EC2 did not tell, and is not waited for any longer.
+    pub untold: bool,
 }
 
 /// What a runner's instance has cost. `job` is the one that it ran, or was launched for. Nothing if it
@@ -81,16 +150,25 @@ pub struct Answered {
 #[must_use]
 pub fn cost(runner: &Runner, job: Option<&Job>, answered: &Answered, now: Timestamp) -> Option<Cost> {
     let launched = runner.launched.as_ref()?;
-    let tariff = runner.reserved.as_ref()?.tariff;
+    let mut tariff = runner.reserved.as_ref()?.tariff;
+    let mut of_disk = tariff.source;
+    if let (Some(volume), Ok(rates)) = (&answered.volume, Rates::embedded()) {
+        tariff.disk_month = caps::disk_month(runner.plan.rung(), rates, &volume.rate);
+        of_disk = volume.source;
+    }
+    let on_demand = answered.on_demand.or(launched.on_demand);
     let Billed { from, to } = billed(runner, launched, now);
     let free = answered.ended_by_ec2 && to <= from.after(FREE_HOUR);
     let (compute, source) = match (launched.lifecycle, answered.prices.as_slice(), launched.price_per_hour) {
         (InstanceLifecycle::Spot, prices @ [_, ..], _) => (Compute::Spot(prices), PriceSource::Aws),
+        // The most that it can have been: less would let a cap be passed.
+        (InstanceLifecycle::Spot, [], Some(_)) if answered.untold => {
+            (Compute::Flat(tariff.compute), tariff.source.max(PriceSource::Earlier))
+        }
         (InstanceLifecycle::Spot, [], Some(price)) => (Compute::Flat(price), PriceSource::Aws),
         // The most that it can have been, where nobody knows.
         (InstanceLifecycle::Spot, [], None) => (Compute::Flat(tariff.compute), PriceSource::Shipped),
-        (InstanceLifecycle::OnDemand, ..) => launched
-            .on_demand
+        (InstanceLifecycle::OnDemand, ..) => on_demand
             .map_or((Compute::Flat(tariff.compute), PriceSource::Shipped), |price| {
                 (Compute::Flat(price.per_hour), price.source)
             }),
@@ -114,43 +192,53 @@ pub fn cost(runner: &Runner, job: Option<&Job>, answered: &Answered, now: Timest
         from,
         to,
         amounts: tariff.cost(from, to, &compute, free),
-        on_demand: launched.on_demand.map(|price| flat(price.per_hour, from, to)),
+        on_demand: on_demand.map(|price| flat(price.per_hour, from, to)),
         free,
-        source,
+        source: source.max(of_disk).max(of_savings(on_demand)),
     })
 }
 
-/// What an instance has cost that no live runner owned, and that was ended for it. `runner` is the one that
-/// it was launched for, if its record is there; without it nobody knows how large its volume was, and a
-/// large one is counted.
+/// Whose word it is what was saved: nobody's, if nothing is said of that.
+fn of_savings(on_demand: Option<Price>) -> PriceSource {
+    on_demand.map_or(PriceSource::Aws, |price| price.source)
+}
+
+/// What an instance has cost that no live runner owned, until it was ended. `runner` is the one that it was
+/// launched for, if its record is there; without it nobody knows how large its volume was, and a large one
+/// is counted.
 #[must_use]
 pub fn stray(
     launched: &Launched,
     runner: Option<&Runner>,
     repository: Option<&Repository>,
-    prices: &[SpotPrice],
-    now: Timestamp,
+    answered: &Answered,
+    until: Timestamp,
 ) -> Option<Cost> {
-    let region = launched
-        .zone
-        .as_str()
-        .trim_end_matches(|c: char| c.is_ascii_lowercase());
-    let rung = runner.map(|runner| runner.plan.rung());
-    let gib = rung.and_then(|rung| rung.spec.disk_gib.or(rung.image_gib));
-    let volume = rung.map_or_else(Default::default, |rung| rung.spec.volume);
     let rates = Rates::embedded().ok()?;
+    let volume = answered.volume?;
+    let Launched {
+        at: from, on_demand, ..
+    } = *launched;
+    let to = until.max(from);
+    let (compute, source) = match (launched.lifecycle, answered.prices.as_slice()) {
+        (InstanceLifecycle::Spot, prices @ [_, ..]) => (Compute::Spot(prices), PriceSource::Aws),
+        // The most that it can have been.
+        _ => on_demand.map_or(
+            (Compute::Flat(MicroDollars::default()), PriceSource::Shipped),
+            |price| (Compute::Flat(price.per_hour), price.source),
+        ),
+    };
+    let source = source.max(volume.source).max(of_savings(on_demand));
     let tariff = Tariff {
-        compute: launched
-            .on_demand
-            .map_or(MicroDollars::default(), |price| price.per_hour),
-        disk_month: rates.volume(volume, gib.unwrap_or(UNKNOWN_DISK_GIB), region),
+        compute: on_demand.map_or(MicroDollars::default(), |price| price.per_hour),
+        disk_month: match runner {
+            Some(runner) => caps::disk_month(runner.plan.rung(), rates, &volume.rate),
+            None => rates.month_of(Volume::default(), UNKNOWN_DISK_GIB, &volume.rate),
+        },
         address: rates.address(),
-        source: launched.on_demand.map_or(PriceSource::Shipped, |price| price.source),
+        source,
     };
-    let compute = match (launched.lifecycle, prices) {
-        (InstanceLifecycle::Spot, [_, ..]) => Compute::Spot(prices),
-        _ => Compute::Flat(tariff.compute),
-    };
+    let free = answered.ended_by_ec2 && to <= from.after(FREE_HOUR);
     Some(Cost {
         instance: launched.instance.clone(),
         runner: runner.map(|runner| runner.name.clone()),
@@ -162,13 +250,13 @@ pub fn stray(
         pool: launched.pool(),
         lifecycle: launched.lifecycle,
         purpose: Purpose::Stray,
-        launched_at: launched.at,
-        from: launched.at,
-        to: now,
-        amounts: tariff.cost(launched.at, now, &compute, false),
-        on_demand: launched.on_demand.map(|price| flat(price.per_hour, launched.at, now)),
-        free: false,
-        source: tariff.source,
+        launched_at: from,
+        from,
+        to,
+        amounts: tariff.cost(from, to, &compute, free),
+        on_demand: on_demand.map(|price| flat(price.per_hour, from, to)),
+        free,
+        source,
     })
 }
 
@@ -207,133 +295,5 @@ fn purpose(runner: &Runner) -> Purpose {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::decide::fixtures::{deadlines, now, runner};
-    use crate::record::{Ending, Reservation, RunnerState};
-
-    const MINUTE: Duration = Duration::from_mins(1);
-
-    /// A spot runner whose instance ran for so long, 30 seconds after its launch, at $0.18 an hour.
-    fn ran(span: Duration) -> Runner {
-        let mut runner = runner(RunnerState::Gone);
-        let launched = runner.launched.get_or_insert_with(|| unreachable!());
-        launched.price_per_hour = Some(MicroDollars(180_000));
-        let from = launched.at.after(MINUTE / 2);
-        runner.running_at = Some(from);
-        runner.instance_ended_at = Some(from.after(span));
-        runner.job = Some(runner.wanted_by);
-        runner.ending = Some(Ending::JobOver);
-        runner.reserved = Some(Reservation {
-            tariff: Tariff {
-                compute: MicroDollars(1_006_000),
-                disk_month: MicroDollars(0),
-                address: MicroDollars(0),
-                source: PriceSource::Aws,
-            },
-            purses: Vec::new(),
-            shares: Vec::new(),
-        });
-        runner
-    }
-
-    fn total(runner: &Runner, answered: &Answered) -> u64 {
-        cost(runner, None, answered, now().after(600 * MINUTE))
-            .unwrap()
-            .total()
-            .0
-    }
-
-    #[test]
-    fn a_job_costs_the_price_of_its_pool_for_as_long_as_its_instance_ran() {
-        let short = ran(20 * MINUTE);
-        assert!(unknown(&short, now()).prices.is_some() && !unknown(&short, now()).whether_ec2_ended_it);
-        let mut on_demand = short.clone();
-        on_demand.launched.as_mut().unwrap().lifecycle = InstanceLifecycle::OnDemand;
-        assert_eq!(unknown(&on_demand, now()), Unknown::default());
-        assert_eq!(total(&short, &Answered::default()), 60_000);
-        let mut unsaid = short.clone();
-        unsaid.running_at = None;
-        assert_eq!(total(&unsaid, &Answered::default()), 61_500, "from its launch");
-        unsaid.instance_ended_at = None;
-        assert_eq!(total(&unsaid, &Answered::default()), 1_800_000, "until now");
-    }
-
-    #[test]
-    fn each_hour_costs_what_the_pool_did_when_it_began() {
-        let long = ran(90 * MINUTE);
-        let asked = unknown(&long, now());
-        assert!(asked.prices.is_some() && !asked.whether_ec2_ended_it);
-        let dearer = SpotPrice {
-            per_hour: MicroDollars(360_000),
-            since: now().after(40 * MINUTE),
-        };
-        let cheap = SpotPrice {
-            per_hour: MicroDollars(180_000),
-            since: now(),
-        };
-        let answered = Answered {
-            prices: vec![cheap, dearer],
-            ..Answered::default()
-        };
-        assert_eq!(total(&long, &answered), 180_000 + 180_000);
-    }
-
-    #[test]
-    fn an_instance_that_ec2_took_in_its_first_hour_costs_nothing_and_any_other_does() {
-        for (minutes, by_ec2, micros) in [(40, true, 0), (40, false, 120_000), (61, true, 183_000)] {
-            let mut taken = ran(minutes * MINUTE);
-            taken.interrupted_at = Some(now());
-            taken.ending = Some(Ending::Interrupted);
-            assert_eq!(unknown(&taken, now()).whether_ec2_ended_it, minutes < 60);
-            let answered = Answered {
-                ended_by_ec2: by_ec2,
-                ..Answered::default()
-            };
-            assert_eq!(total(&taken, &answered), micros, "{minutes} min, {by_ec2}");
-            let cost = cost(&taken, None, &answered, now()).unwrap();
-            assert_eq!(cost.purpose, Purpose::Interrupted);
-        }
-    }
-
-    #[test]
-    fn an_instance_has_one_cost_whoever_counts_it() {
-        let runner = ran(MINUTE);
-        let launched = runner.launched.clone().unwrap();
-        let said = launched.at.after(MINUTE);
-        let another = InstanceId::new("i-another");
-        assert_eq!(launched_at(Some(&runner), &launched.instance, said), launched.at);
-        assert_eq!(launched_at(Some(&runner), &another, said), said);
-        assert_eq!(launched_at(None, &launched.instance, said), said);
-        assert!(is_counted_with(&runner, &launched.instance) && !is_counted_with(&runner, &another));
-        let settled = Runner {
-            reserved: None,
-            ..runner
-        };
-        assert!(!is_counted_with(&settled, &launched.instance));
-    }
-
-    #[test]
-    fn what_ec2_does_not_name_may_be_named_yet_for_some_minutes() {
-        let runner = ran(MINUTE);
-        let launched = runner.launched.as_ref().unwrap().at;
-        let absence = deadlines().absence;
-        assert!(may_be_named_yet(
-            &runner,
-            launched.after(absence.saturating_sub(MINUTE)),
-            &deadlines()
-        ));
-        assert!(!may_be_named_yet(&runner, launched.after(absence), &deadlines()));
-    }
-
-    #[test]
-    fn where_no_price_is_known_the_dearest_is_counted_and_said() {
-        let mut unpriced = ran(30 * MINUTE);
-        unpriced.launched.as_mut().unwrap().price_per_hour = None;
-        assert!(unknown(&unpriced, now()).prices.is_some());
-        let cost = cost(&unpriced, None, &Answered::default(), now()).unwrap();
-        assert_eq!((cost.total().0, cost.source), (503_000, PriceSource::Shipped));
-    }
-}
+#[path = "settlement_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::ids::JobId;
 use crate::money::MicroDollars;
 use crate::notice::{CheckConclusion, CheckRun, Logs, MAX_LINE, MAX_TEXT, external_id, markdown, run_url};
+use crate::prices;
 use crate::record::{JobState, Notice};
 use crate::story::words::{against_github, bar, counted, exact, longest, span};
 use crate::story::{Attempt, Money, Stage, Story};
@@ -127,10 +128,7 @@ fn money(all: &Money, stories: &[Story]) -> Vec<(&'static str, String)> {
         let instances = counted(u64::try_from(all.unknown).unwrap_or(u64::MAX), "instance");
         lines.push(("Unknown", format!("what {instances} cost")));
     }
-    if all.shipped_prices {
-        let said = "AWS could not be asked for every price: the program's own table was used, and may be too high";
-        lines.push(("Note", said.to_owned()));
-    }
+    lines.extend(prices::remark(all.prices_by()).map(|said| ("Note", said)));
     lines
 }
 

@@ -52,6 +52,8 @@ pub enum RecordId {
     Cost(CostId),
     /// What a type costs.
     Prices(InstanceType),
+    /// What volumes cost.
+    Volumes,
 }
 
 impl RecordId {
@@ -79,6 +81,7 @@ impl RecordId {
             Self::Ledger(id) => Self::ledgers_of(id.month),
             Self::Cost(id) => Self::costs_of(id.month()),
             Self::Prices(instance_type) => format!("PRICES#{instance_type}"),
+            Self::Volumes => "VOLUMES".to_owned(),
         }
     }
 
@@ -145,6 +148,7 @@ impl RecordId {
             // As many digits as the last moment of the year 9999 has, so that their order is that of time.
             Self::Cost(id) => format!("{:015}#{}", id.launched_at.millis(), id.instance),
             Self::Prices(_) => "PRICES".to_owned(),
+            Self::Volumes => "VOLUMES".to_owned(),
         }
     }
 }

@@ -1,11 +1,12 @@
-//! What AWS told of a type's prices, kept so that it is not asked for each launch.
+//! What AWS told of prices, kept so that it is not asked for each launch.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::VolumeType;
 use crate::ids::{InstanceType, Zone};
-use crate::prices::Told;
+use crate::prices::{Told, ToldRate};
 use crate::time::Timestamp;
 
 /// The prices of an instance type in the stack's region.
@@ -38,5 +39,20 @@ impl Prices {
             .chain(self.spot.values())
             .map(|told| told.at)
             .max()
+    }
+}
+
+/// What volumes cost in the stack's region.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumePrices {
+    /// Of each type that was asked for.
+    pub told: BTreeMap<VolumeType, ToldRate>,
+}
+
+impl VolumePrices {
+    /// When any of them was last told.
+    #[must_use]
+    pub fn last_told(&self) -> Option<Timestamp> {
+        self.told.values().map(|told| told.at).max()
     }
 }

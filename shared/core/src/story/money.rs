@@ -42,6 +42,8 @@ pub struct Money {
     pub unknown: usize,
     /// Whether a price is from the table that the program came with.
     pub shipped_prices: bool,
+    /// Whether a price is AWS's of an earlier time, as it could not be asked anew.
+    pub earlier_prices: bool,
     /// What was saved against on-demand capacity, if that price is known.
     pub saved: Option<MicroDollars>,
     /// What was paid for work that interruptions have lost.
@@ -55,6 +57,16 @@ pub struct Money {
 }
 
 impl Money {
+    /// Whose word the prices are: the least good source of them.
+    #[must_use]
+    pub fn prices_by(&self) -> PriceSource {
+        match (self.shipped_prices, self.earlier_prices) {
+            (true, _) => PriceSource::Shipped,
+            (false, true) => PriceSource::Earlier,
+            (false, false) => PriceSource::Aws,
+        }
+    }
+
     pub(super) fn of(
         job: &Job,
         attempts: &[Attempt],
@@ -78,6 +90,7 @@ impl Money {
             is_final: job.state.is_end() && all_gone && bills.iter().all(|bill| bill.is_final),
             unknown: own.iter().filter(|attempt| attempt.is_unknown()).count(),
             shipped_prices: bills.iter().any(|bill| bill.source == PriceSource::Shipped),
+            earlier_prices: bills.iter().any(|bill| bill.source == PriceSource::Earlier),
             saved: (!saved.is_empty()).then(|| saved.into_iter().sum()),
             wasted: bills.iter().map(|bill| bill.wasted).sum(),
             minutes,
@@ -102,6 +115,7 @@ impl Sum for Money {
             is_final: one.is_final && other.is_final,
             unknown: one.unknown + other.unknown,
             shipped_prices: one.shipped_prices || other.shipped_prices,
+            earlier_prices: one.earlier_prices || other.earlier_prices,
             saved: both(one.saved, other.saved, MicroDollars::add),
             wasted: one.wasted + other.wasted,
             minutes: both(one.minutes, other.minutes, u64::saturating_add),

@@ -73,6 +73,7 @@ fn sums_count_each_run_and_job_once_and_every_cent() {
         }),
         with(cost(4, 40), |stray| {
             (stray.purpose, stray.run, stray.job) = (Purpose::Stray, None, None);
+            stray.source = PriceSource::Earlier;
         }),
     ];
     assert_eq!(
@@ -94,6 +95,7 @@ fn sums_count_each_run_and_job_once_and_every_cent() {
             interrupted: 1,
             wasted: MicroDollars(511),
             by_shipped_prices: 1,
+            by_earlier_prices: 1,
         }
     );
     assert_eq!(Sums::of([]), Sums::default());

@@ -11,14 +11,14 @@ use dayfly_ports::{Fleet, FleetErrorKind, Image, InstanceState, InstanceView, Sc
 use super::support::{Ec2, described, page};
 
 #[tokio::test]
-async fn the_living_are_those_of_the_stack_on_all_pages() {
+async fn those_of_the_stack_are_named_on_all_pages_whatever_became_of_them() {
     let ec2 = Ec2::start().await;
-    let second = page(&[described("i-2", "pending", &[])], None);
+    let second = page(&[described("i-2", "terminated", &[])], None);
     ec2.answers("DescribeInstances", "NextToken=more", &second).await;
     let first = page(&[described("i-1", "running", &[])], Some("more"));
     ec2.answers("DescribeInstances", "", &first).await;
-    let living = ec2.fleet.living().await.unwrap();
-    let ids: Vec<_> = living.iter().map(|view| view.instance.as_str()).collect();
+    let named = ec2.fleet.named().await.unwrap();
+    let ids: Vec<_> = named.iter().map(|view| view.instance.as_str()).collect();
     assert_eq!(ids, ["i-1", "i-2"]);
 
     let asked = ec2.asked("DescribeInstances").await;
@@ -26,9 +26,7 @@ async fn the_living_are_those_of_the_stack_on_all_pages() {
     for call in asked {
         assert_eq!(call["Filter.1.Name"], "tag:dayfly:stack");
         assert_eq!(call["Filter.1.Value.1"], "dayfly-test");
-        assert_eq!(call["Filter.2.Name"], "instance-state-name");
-        let states: Vec<_> = (1..).map_while(|n| call.get(&format!("Filter.2.Value.{n}"))).collect();
-        assert_eq!(states, ["pending", "running", "stopping", "stopped"]);
+        assert_eq!(call.get("Filter.2.Name"), None);
     }
 }
 
@@ -50,6 +48,7 @@ async fn an_instance_is_seen_with_what_matters() {
         zone: Zone::new("eu-west-1a"),
         lifecycle: InstanceLifecycle::Spot,
         launched_at: Timestamp::from_seconds(1_800_000_000),
+        ended_at: None,
         fleet: Some(FleetId::new("dayfly-fleet-1")),
         scope: Some(Scope {
             installation: InstallationId(7),
@@ -69,7 +68,7 @@ async fn an_instance_of_which_ec2_names_no_lifecycle_is_on_demand() {
     let ec2 = Ec2::start().await;
     let unnamed = described("i-1", "running", &[]).replace("<instanceLifecycle>spot</instanceLifecycle>", "");
     ec2.answers("DescribeInstances", "", &page(&[unnamed], None)).await;
-    let view = &ec2.fleet.living().await.unwrap()[0];
+    let view = &ec2.fleet.named().await.unwrap()[0];
     assert_eq!(view.lifecycle, InstanceLifecycle::OnDemand);
     assert_eq!((&view.fleet, &view.scope), (&None, &None));
 }
@@ -88,7 +87,39 @@ async fn an_instances_state_is_ec2s() {
         let ec2 = Ec2::start().await;
         let one = page(&[described("i-1", name, &[])], None);
         ec2.answers("DescribeInstances", "", &one).await;
-        assert_eq!(ec2.fleet.living().await.unwrap()[0].state, state, "{name}");
+        assert_eq!(ec2.fleet.named().await.unwrap()[0].state, state, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn when_an_instance_ended_is_in_ec2s_words() {
+    for (state, reason, ended_at) in [
+        (
+            "terminated",
+            "User initiated (2027-01-15 08:30:00 GMT)",
+            Some(1_800_001_800),
+        ),
+        (
+            "shutting-down",
+            "Service initiated (2027-01-15 08:30:00 GMT)",
+            Some(1_800_001_800),
+        ),
+        ("terminated", "", None),
+        ("terminated", "User initiated", None),
+        ("terminated", "User initiated (yesterday GMT)", None),
+        // It may have been started again since it was stopped.
+        ("running", "User initiated (2027-01-15 08:30:00 GMT)", None),
+    ] {
+        let ec2 = Ec2::start().await;
+        let words = format!("<reason>{reason}</reason><tagSet>");
+        let one = described("i-1", state, &[]).replace("<tagSet>", &words);
+        ec2.answers("DescribeInstances", "", &page(&[one], None)).await;
+        let view = &ec2.fleet.named().await.unwrap()[0];
+        assert_eq!(
+            view.ended_at,
+            ended_at.map(Timestamp::from_seconds),
+            "{state}: {reason}"
+        );
     }
 }
 

@@ -19,7 +19,7 @@ use dayfly_core::money::MicroDollars;
 use dayfly_core::month::Month;
 use dayfly_core::notice::CheckConclusion;
 use dayfly_core::policy::{Limit, Limits};
-use dayfly_core::prices::{self, Price, PriceSource};
+use dayfly_core::prices::{self, Price, PriceSource, VolumeRate};
 use dayfly_core::record::{
     AfterInterruption, Attribution, BucketId, Cost, Costs, Ending, JobState, LaunchPlan, Launched, Ledger, Line,
     Message, MessengerNews, OlderRuns, PoolFailure, PoolInterruption, Prices, Purpose, Purse, RecordId, Rerun,
@@ -166,6 +166,15 @@ prop_compose! {
             launched_at: at, from: at, to: at, amounts: vec![(Month::of(at), amounts)],
             on_demand: Some(MicroDollars(micros.into())), free: micros % 2 == 0, source: PriceSource::Aws,
         }
+    }
+}
+
+prop_compose! {
+    fn volume_prices()(kinds in vec(select(vec![VolumeType::Gp3, VolumeType::Gp2, VolumeType::Io1, VolumeType::Io2]), 0..4), micros: u32, at in time()) -> VolumePrices {
+        let rate = VolumeRate {
+            gib_month: MicroDollars(micros.into()), iops_month: MicroDollars(1), throughput_month: MicroDollars(2),
+        };
+        VolumePrices { told: kinds.into_iter().map(|kind| (kind, prices::ToldRate { rate, at })).collect() }
     }
 }
 
@@ -546,7 +555,8 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
         prop_oneof![
             ledger().prop_map(Record::from),
             cost().prop_map(Record::from),
-            prices().prop_map(Record::from)
+            prices().prop_map(Record::from),
+            volume_prices().prop_map(Record::from)
         ],
         btree_map(repository(), (any::<u64>(), time()), 0..4).prop_map(|all| {
             let watched = |(id, at)| WatchedRepository {
@@ -622,6 +632,7 @@ proptest! {
             Record::Ledger(ledger) => attributes(ledger),
             Record::Cost(cost) => attributes(cost),
             Record::Prices(prices) => attributes(prices),
+            Record::Volumes(volumes) => attributes(volumes),
         }.unwrap();
         for name in [PK, SK, VERSION, DUE, EXPIRES_AT, WRITTEN_BY] {
             prop_assert!(!fields.contains_key(name), "{}", name);

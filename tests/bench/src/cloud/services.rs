@@ -57,9 +57,18 @@ fn delivered(entry: &Value) -> Value {
 /// AWS's price list: whatever is asked for costs the same.
 #[must_use]
 pub fn price_list() -> Reply {
-    let dimension = json!({"unit": "Hrs", "pricePerUnit": {"USD": "0.5260000000"}});
-    let entry = json!({"terms": {"OnDemand": {"A.B": {"priceDimensions": {"A.B.C": dimension}}}}});
-    Reply::aws(&json!({"FormatVersion": "aws_v1", "PriceList": [entry.to_string()]}))
+    let parts = [
+        ("BoxUsage", "Hrs", "0.5260000000"),
+        ("EBS:VolumeUsage.gp3", "GB-Mo", "0.0800000000"),
+        ("EBS:VolumeP-IOPS.gp3", "IOPS-Mo", "0.0050000000"),
+        ("EBS:VolumeP-Throughput.gp3", "GiBps-mo", "40.9600000000"),
+    ];
+    let entries = parts.map(|(usage, unit, price)| {
+        let dimension = json!({"unit": unit, "pricePerUnit": {"USD": price}});
+        let offer = json!({"A.B": {"priceDimensions": {"A.B.C": dimension}}});
+        json!({"product": {"attributes": {"usagetype": usage}}, "terms": {"OnDemand": offer}}).to_string()
+    });
+    Reply::aws(&json!({"FormatVersion": "aws_v1", "PriceList": entries}))
 }
 
 /// SSM parameters; `SecureString`s are given out decrypted only.

@@ -1,4 +1,4 @@
-//! AWS's price list, which ministack does not know: what instances cost on demand by the scenario.
+//! AWS's price list, which ministack does not know: what instances cost on demand, and volumes, by the scenario.
 
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ pub(super) fn filters(request: &Received) -> Vec<(String, String)> {
 }
 
 /// The answer: one entry for the type, and another as the list has them of what is reserved, which costs
-/// nothing by the hour.
+/// nothing by the hour; or the parts of a type of volume.
 pub(super) fn answer(filters: &[(String, String)], scenario: &Scenario) -> Value {
     let of = |field: &str| {
         filters
@@ -44,6 +44,9 @@ pub(super) fn answer(filters: &[(String, String)], scenario: &Scenario) -> Value
             .find(|(name, _)| name == field)
             .map(|(_, value)| value.as_str())
     };
+    if let Some(volume) = of("volumeApiName") {
+        return json!({"FormatVersion": "aws_v1", "PriceList": parts(volume, scenario)});
+    }
     let Some(instance_type) = of("instanceType") else {
         return json!({"FormatVersion": "aws_v1", "PriceList": []});
     };
@@ -58,6 +61,18 @@ pub(super) fn answer(filters: &[(String, String)], scenario: &Scenario) -> Value
     };
     let price = scenario.on_demand_price(instance_type);
     json!({"FormatVersion": "aws_v1", "PriceList": [entry("0.0000000000"), entry(price)]})
+}
+
+/// The parts of a type of volume, as the list has them of Ireland.
+fn parts(volume: &str, scenario: &Scenario) -> Vec<String> {
+    let rates = scenario.volume_rates.iter().filter(|(of, ..)| of == volume);
+    let entry = |(_, usage, unit, price): &(String, String, String, String)| {
+        let dimension = json!({"unit": unit, "pricePerUnit": {"USD": price}});
+        let offer = json!({"priceDimensions": {"A.B.C": dimension}});
+        let attributes = json!({"volumeApiName": volume, "usagetype": format!("EU-{usage}")});
+        json!({"product": {"attributes": attributes}, "terms": {"OnDemand": {"A.B": offer}}}).to_string()
+    };
+    rates.map(entry).collect()
 }
 
 /// An answer of the service.
@@ -81,5 +96,24 @@ mod tests {
         let price = &entry["terms"]["OnDemand"]["A.B"]["priceDimensions"]["A.B.C"]["pricePerUnit"]["USD"];
         assert_eq!(price, scenario.on_demand_price("g4dn.xlarge"));
         assert_eq!(super::answer(&[], &scenario)["PriceList"], json!([]));
+    }
+
+    #[test]
+    fn a_volume_costs_what_the_scenario_says_of_its_parts() {
+        let of = |volume: &str| {
+            let asked = vec![("volumeApiName".to_owned(), volume.to_owned())];
+            answer(&asked, &Scenario::default())["PriceList"]
+                .as_array()
+                .unwrap()
+                .clone()
+        };
+        assert_eq!((of("gp3").len(), of("gp9").len()), (3, 0));
+        let entry: Value = serde_json::from_str(of("gp3")[0].as_str().unwrap()).unwrap();
+        assert_eq!(entry["product"]["attributes"]["usagetype"], "EU-EBS:VolumeUsage.gp3");
+        let dimension = &entry["terms"]["OnDemand"]["A.B"]["priceDimensions"]["A.B.C"];
+        assert_eq!(
+            (&dimension["unit"], &dimension["pricePerUnit"]["USD"]),
+            (&json!("GB-Mo"), &json!("0.0880000000"))
+        );
     }
 }

@@ -83,6 +83,8 @@ pub struct Scenario {
     pub on_demand_prices: BTreeMap<String, String>,
     /// Dollars an hour of all other types on demand.
     pub default_on_demand_price: String,
+    /// Dollars a month of volumes: each type with what the price list calls a part of it, its unit, and the price.
+    pub volume_rates: Vec<(String, String, String, String)>,
     /// What the pools have on spot; a pool that is not named has plenty.
     pub supply: BTreeMap<Pool, Supply>,
     /// What they have on demand; a pool that is not named has plenty.
@@ -116,6 +118,16 @@ impl Default for Scenario {
             ("m7i.large", "0.100800"),
             ("t4g.nano", "0.004200"),
         ];
+        let volumes = [
+            ("gp3", "EBS:VolumeUsage.gp3", "GB-Mo", "0.0880000000"),
+            ("gp3", "EBS:VolumeP-IOPS.gp3", "IOPS-Mo", "0.0055000000"),
+            ("gp3", "EBS:VolumeP-Throughput.gp3", "GiBps-mo", "45.0560000000"),
+            ("gp2", "EBS:VolumeUsage.gp2", "GB-Mo", "0.1100000000"),
+            ("io1", "EBS:VolumeUsage.piops", "GB-Mo", "0.1380000000"),
+            ("io1", "EBS:VolumeP-IOPS.piops", "IOPS-Mo", "0.0720000000"),
+            ("io2", "EBS:VolumeUsage.io2", "GB-Mo", "0.1380000000"),
+            ("io2", "EBS:VolumeP-IOPS.io2", "IOPS-Mo", "0.0720000000"),
+        ];
         Self {
             spot_prices: spot
                 .map(|(kind, zone, price)| (Pool::new(kind, zone), price.to_owned()))
@@ -125,6 +137,11 @@ impl Default for Scenario {
                 .map(|(kind, price)| (kind.to_owned(), price.to_owned()))
                 .into(),
             default_on_demand_price: "0.800000".to_owned(),
+            volume_rates: volumes
+                .map(|(volume, usage, unit, price)| {
+                    (volume.to_owned(), usage.to_owned(), unit.to_owned(), price.to_owned())
+                })
+                .into(),
             supply: BTreeMap::new(),
             on_demand_supply: BTreeMap::new(),
             limits: Usage::new(),

@@ -7,7 +7,7 @@ use dayfly_core::config::Volume;
 use dayfly_core::costs::Tariff;
 use dayfly_core::deadlines::OUTLIVES;
 use dayfly_core::money::MicroDollars;
-use dayfly_core::prices::{PriceSource, Rates};
+use dayfly_core::prices::{PriceSource, Rates, VolumeRate};
 use dayfly_core::time::Timestamp;
 use dayfly_lab::lab::Lab;
 use dayfly_twin::Status;
@@ -33,9 +33,15 @@ runners:
 /// What one of the jobs can cost at most.
 fn worst() -> MicroDollars {
     let rates = Rates::embedded().unwrap();
+    let dollars = |text: &str| MicroDollars::from_decimal(text).unwrap();
+    // As the lab's price list has it.
+    let gp3 = VolumeRate {
+        gib_month: dollars("0.088"),
+        ..VolumeRate::default()
+    };
     let tariff = Tariff {
-        compute: MicroDollars::from_decimal("0.40").unwrap(),
-        disk_month: rates.volume(Volume::default(), 8, "eu-west-1"),
+        compute: dollars("0.40"),
+        disk_month: rates.month_of(Volume::default(), 8, &gp3),
         address: rates.address(),
         source: PriceSource::Aws,
     };

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use dayfly_core::capacity::Pool;
+use dayfly_core::config::VolumeType;
 use dayfly_core::ids::InstanceType;
 use dayfly_core::machines::Table;
 use dayfly_core::money::MicroDollars;
-use dayfly_core::prices::SpotPrice;
+use dayfly_core::prices::{Rates, SpotPrice, VolumeRate};
 use dayfly_core::time::Timestamp;
 
 use crate::dice::Dice;
@@ -26,6 +27,17 @@ pub(crate) fn on_demand(name: &InstanceType) -> Option<MicroDollars> {
     // A region a tenth dearer than the one of the table.
     let price = Table::embedded().ok()?.get(name)?.price?;
     Some(MicroDollars(price.0 * 11 / 10))
+}
+
+/// What AWS's price list says of a type of volume.
+pub(crate) fn volume_rate(kind: VolumeType) -> Option<VolumeRate> {
+    let shipped = Rates::embedded().ok()?.of(kind)?;
+    let dearer = |price: MicroDollars| MicroDollars(price.0 * 11 / 10);
+    Some(VolumeRate {
+        gib_month: dearer(shipped.gib_month),
+        iops_month: dearer(shipped.iops_month),
+        throughput_month: dearer(shipped.throughput_month),
+    })
 }
 
 impl Sim {

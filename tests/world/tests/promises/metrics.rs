@@ -105,7 +105,7 @@ fn a_job_tells_how_long_each_stage_took_and_how_it_ended_and_nothing_else() {
         // At the pool's price, against the same on demand. EC2 did not say when it ended: the longest that
         // it can have run is counted.
         ("Saved", vec![0.024_547]),
-        ("Spend", vec![0.012_288]),
+        ("Spend", vec![0.011_643]),
     ];
     let expected = expected.map(|(name, values)| (name.to_owned(), values));
     assert_eq!(told.0, BTreeMap::from(expected));

@@ -16,7 +16,7 @@ use dayfly_core::money::MicroDollars;
 use dayfly_core::record::{Record, RunSum, Runner};
 use dayfly_core::time::Timestamp;
 use dayfly_interruption::Ec2Event;
-use dayfly_lifecycle::Policies;
+use dayfly_lifecycle::{Policies, PriceCache};
 use dayfly_metrics::Metered;
 use dayfly_sweeper::Task;
 use dayfly_world::{Fate, World};
@@ -85,6 +85,11 @@ impl Stage {
 
     fn deadlines() -> Deadlines {
         Deadlines::default()
+    }
+
+    /// Of a process that has just begun: only the table remembers.
+    fn prices() -> PriceCache {
+        PriceCache::new(Region::new("eu-west-1"))
     }
 
     /// Makes a call to its end.
@@ -167,7 +172,7 @@ impl Stage {
             region: Region::new("eu-west-1"),
             images: dayfly_launch::ImageCache::default(),
             zones: dayfly_launch::ZoneCache::default(),
-            prices: dayfly_launch::PriceCache::default(),
+            prices: Self::prices(),
             subnets: vec![SubnetId::new("subnet-1")],
             deadlines: Self::deadlines(),
             policies: Policies::new(Some(POLICY.to_owned())),
@@ -180,6 +185,7 @@ impl Stage {
             github: self.world.clone(),
             fleet: self.world.clone(),
             bus: self.world.clone(),
+            prices: Self::prices(),
             deadlines: Self::deadlines(),
         }
     }
@@ -207,6 +213,7 @@ impl Stage {
             fleet: self.world.clone(),
             bus: self.world.clone(),
             schedule: self.world.clone(),
+            prices: Self::prices(),
             deadlines: Self::deadlines(),
         }
     }

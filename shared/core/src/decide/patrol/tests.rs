@@ -162,3 +162,44 @@ fn what_is_too_much_for_one_patrol_is_looked_at_by_the_next_ones() {
         assert_eq!(seen.len(), count, "within an hour and a half");
     }
 }
+
+#[test]
+fn what_an_instance_that_ended_has_cost_is_counted_with_its_runner_if_that_does_so() {
+    let deadlines = deadlines();
+    let young = deadlines.absence;
+    let old = 2 * young;
+    let other = InstanceId::new("i-another");
+    let live = runner(RunnerState::Busy);
+    let its = live.instance().unwrap().clone();
+    let gone = runner(RunnerState::Gone);
+    let to_settle = Runner {
+        reserved: Some(crate::record::Reservation {
+            tariff: crate::costs::Tariff {
+                compute: crate::money::MicroDollars(1),
+                disk_month: crate::money::MicroDollars(1),
+                address: crate::money::MicroDollars(1),
+                source: crate::prices::PriceSource::Aws,
+            },
+            purses: Vec::new(),
+            shares: Vec::new(),
+        }),
+        ..gone.clone()
+    };
+    for (runner, instance, age, expected) in [
+        (Some(&live), &its, old, false),
+        (Some(&to_settle), &its, old, false),
+        // Settled, or never reserved for: whether it has a cost is in the table.
+        (Some(&gone), &its, young, true),
+        // Its launch may not be recorded yet.
+        (Some(&live), &other, young, false),
+        (Some(&live), &other, old, true),
+        (None, &its, young, false),
+        (None, &its, old, true),
+    ] {
+        assert_eq!(
+            is_nobodys_cost(runner, instance, age, &deadlines),
+            expected,
+            "{instance} {age:?}"
+        );
+    }
+}
