@@ -3,29 +3,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::costs::Tariff;
 use dayfly_core::decide::caps::{self, Holder, Ledgers, OverCap};
-use dayfly_core::decide::fleet;
+use dayfly_core::decide::outcome::Attempted;
+use dayfly_core::decide::{fleet, price_limit, thresholds};
 use dayfly_core::ids::{InstanceType, RunnerName};
 use dayfly_core::money::MicroDollars;
 use dayfly_core::policy::{Caps, Refused};
 use dayfly_core::prices::{self, PriceSource, Rates};
 use dayfly_core::record::{Change, LedgerId, Reservation, Runner, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, living, load_ledgers, tell_caps};
+use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, living, load_ledgers, tell_caps};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
 use futures_util::future::join_all;
 
 use crate::Function;
 use crate::prices::Effort;
 
-/// Those of a queue for whom there is money, and those for whom there is not.
+/// Those of a queue for whom there is money, and those for whom there is not. All of them ask for the same types.
 #[derive(Default)]
 pub(crate) struct Affordable {
     /// Those who may be launched together, each with what is to be set aside for it.
     pub(crate) runners: Vec<Stored<Runner>>,
-    /// Those who are refused.
-    pub(crate) refused: Vec<(Stored<Runner>, Refused)>,
+    /// Those who may not, each with what becomes of its attempt.
+    pub(crate) away: Vec<(Stored<Runner>, Attempted)>,
+    /// The types that may be launched.
+    pub(crate) types: Vec<InstanceType>,
     wanted: BTreeMap<RunnerName, Reservation>,
     ledgers: Ledgers,
     caps: Caps,
@@ -36,13 +40,15 @@ impl Affordable {
     /// Sets money aside for these of the runners. Answers what is written with their call. One that fitted
     /// only because another holds less than before, which does not come along now, is taken out: it comes
     /// with the next call.
-    pub(crate) fn book(&self, runners: &mut Vec<Stored<Runner>>) -> Vec<Change> {
+    pub(crate) fn book(&self, runners: &mut Vec<Stored<Runner>>, now: Timestamp) -> Vec<Change> {
         let mut ledgers = self.ledgers.clone();
         runners.retain_mut(|Stored { record, .. }| {
             let Some(wanted) = self.wanted.get(&record.name) else {
                 return false;
             };
-            let fits = ledgers.reserve(record.reserved.as_ref(), wanted, &self.caps).is_ok();
+            let fits = ledgers
+                .reserve(record.reserved.as_ref(), wanted, &self.caps, now)
+                .is_ok();
             if fits {
                 record.reserved = Some(wanted.clone());
             }
@@ -65,12 +71,12 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let Some(first) = wanted.first() else {
             return Ok(Affordable::default());
         };
-        let tariff = match self.tariff(&first.record, &caps, now).await {
+        let (tariff, types) = match self.tariff(&first.record, &caps, now).await {
             Ok(tariff) => tariff,
-            Err(refused) => {
-                let refused = wanted.into_iter().map(|runner| (runner, refused.clone())).collect();
+            Err(why) => {
+                let away = wanted.into_iter().map(|runner| (runner, why.clone())).collect();
                 return Ok(Affordable {
-                    refused,
+                    away,
                     ..Affordable::default()
                 });
             }
@@ -85,15 +91,29 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let all = asked.iter().map(|(_, wanted)| wanted).chain(held);
         let ids: BTreeSet<LedgerId> = all.flat_map(caps::ledgers_of).collect();
         let ledgers = load_ledgers(&self.store, ids).await?;
-        let mut affordable = sort(asked, ledgers, caps);
+        let mut affordable = Affordable {
+            types,
+            ..sort(asked, ledgers, caps, now)
+        };
         self.name_holders(&mut affordable, now).await?;
         Ok(affordable)
     }
 
-    /// What an instance of the runner's next attempt costs at most while it runs.
-    async fn tariff(&self, runner: &Runner, caps: &Caps, now: Timestamp) -> Result<Tariff, Refused> {
+    /// What an instance of the runner's next attempt costs at most while it runs, and of which types it may be. Or
+    /// what becomes of an attempt that is not to be made.
+    async fn tariff(
+        &self,
+        runner: &Runner,
+        caps: &Caps,
+        now: Timestamp,
+    ) -> Result<(Tariff, Vec<InstanceType>), Attempted> {
         let rung = runner.plan.rung();
-        let effort = if caps.any() { Effort::Ask } else { Effort::Recall };
+        let has_limit = rung.lifecycle == InstanceLifecycle::OnDemand && rung.spec.max_price.is_some();
+        let effort = if caps.any() || has_limit {
+            Effort::Ask
+        } else {
+            Effort::Recall
+        };
         let ends = (&self.store, &self.fleet);
         let told = join_all(rung.spec.instance_types.iter().map(async |name| {
             let told = self.prices.on_demand(ends, name, effort, now).await;
@@ -104,18 +124,21 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             let told = told.iter().find(|(known, _)| *known == name);
             prices::on_demand(name, told.and_then(|(_, told)| told.as_ref()), self.region.as_str())
         };
-        let rates = Rates::embedded().map_err(|error| Refused::untold(&error.to_string(), "another release"))?;
-        match caps::tariff(rung, self.region.as_str(), rates, price) {
-            Ok(tariff) => Ok(tariff),
+        let types = price_limit::within(rung, price).map_err(|error| Attempted::Failed { errors: vec![error] })?;
+        let rates = Rates::embedded()
+            .map_err(|error| Attempted::Unaffordable(Refused::untold(&error.to_string(), "another release")))?;
+        let tariff = match caps::tariff(rung, &types, self.region.as_str(), rates, price) {
+            Ok(tariff) => tariff,
             // Nothing depends on it but what reports say.
-            Err(_) if !caps.any() => Ok(Tariff {
+            Err(_) if !caps.any() => Tariff {
                 compute: MicroDollars::default(),
                 disk_month: MicroDollars::default(),
                 address: rates.address(),
                 source: PriceSource::Shipped,
-            }),
-            Err(name) => Err(caps::unpriced(&name)),
-        }
+            },
+            Err(name) => return Err(Attempted::Unaffordable(caps::unpriced(&name))),
+        };
+        Ok((tariff, types))
     }
 
     /// Says of those who are refused who holds the money.
@@ -134,39 +157,48 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 })
             })
             .collect();
-        for ((_, refused), over) in affordable.refused.iter_mut().zip(&affordable.news) {
-            *refused = over.refused(&holders);
+        for ((runner, why), over) in affordable.away.iter_mut().zip(&affordable.news) {
+            *why = Attempted::Unaffordable(over.refused(&runner.record.name, &holders));
         }
         Ok(())
     }
 
-    /// Has the owner told, once, that a cap refuses launches.
+    /// Notes in their ledgers that caps refuse launches, and has the owner told that, once each.
     pub(crate) async fn tell_refused(&self, over: &[OverCap], now: Timestamp) -> Result<(), FlowError> {
         let ids: BTreeSet<LedgerId> = over.iter().map(OverCap::ledger).collect();
         if ids.is_empty() {
             return Ok(());
         }
-        let mut ledgers = load_ledgers(&self.store, ids).await?;
-        let news = over.iter().filter(|over| ledgers.refused(over, now)).count();
-        if news == 0 {
-            return Ok(());
-        }
-        let due: Vec<LedgerId> = ledgers.with_news().collect();
-        match self.store.commit(ledgers.changes()).await {
-            // Somebody else has written there: the next refusal, or what is spent, tells it.
-            Err(StoreError::Conflict) => {}
-            done => {
-                done?;
-                tell_caps(&self.bus, due).await;
+        for _ in 0..MAX_CONFLICTS {
+            let mut ledgers = load_ledgers(&self.store, ids.clone()).await?;
+            for over in over {
+                ledgers.refused(over, thresholds::due_again(now, &self.deadlines));
+            }
+            let (changes, due): (Vec<Change>, Vec<LedgerId>) = (ledgers.changes(), ledgers.with_news().collect());
+            if changes.is_empty() {
+                return Ok(());
+            }
+            match self.store.commit(changes).await {
+                // Somebody else has written there.
+                Err(StoreError::Conflict) => {}
+                done => {
+                    done?;
+                    tell_caps(&self.bus, due).await;
+                    return Ok(());
+                }
             }
         }
+        tracing::warn!(
+            ledgers = ids.len(),
+            "that a cap refuses launches is told with the next refusal"
+        );
         Ok(())
     }
 }
 
 /// Who may be launched and who is refused. One that would fit alone and not with those before it is in
 /// neither: it comes with the next call.
-fn sort(asked: Vec<(Stored<Runner>, Reservation)>, ledgers: Ledgers, caps: Caps) -> Affordable {
+fn sort(asked: Vec<(Stored<Runner>, Reservation)>, ledgers: Ledgers, caps: Caps, now: Timestamp) -> Affordable {
     let mut affordable = Affordable {
         caps,
         ..Affordable::default()
@@ -174,15 +206,17 @@ fn sort(asked: Vec<(Stored<Runner>, Reservation)>, ledgers: Ledgers, caps: Caps)
     let mut booked = ledgers.clone();
     for (runner, wanted) in asked {
         let before = runner.record.reserved.as_ref();
-        if let Err(over) = ledgers.clone().reserve(before, &wanted, &caps) {
-            affordable.refused.push((runner, over.refused(&[])));
+        if let Err(over) = ledgers.clone().reserve(before, &wanted, &caps, now) {
+            let why = Attempted::Unaffordable(over.refused(&runner.record.name, &[]));
+            affordable.away.push((runner, why));
             affordable.news.push(*over);
             continue;
         }
         let mut next = booked.clone();
         let has_room = affordable.runners.len() < fleet::MOST;
-        let fits =
-            has_room && next.reserve(before, &wanted, &caps).is_ok() && next.changes().len() <= fleet::MOST_LEDGERS;
+        let fits = has_room
+            && next.reserve(before, &wanted, &caps, now).is_ok()
+            && next.changes().len() <= fleet::MOST_LEDGERS;
         if fits {
             booked = next;
             affordable.wanted.insert(runner.record.name.clone(), wanted);

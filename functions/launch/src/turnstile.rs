@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use dayfly_core::decide::caps::OverCap;
 use dayfly_core::decide::fleet;
 use dayfly_core::decide::outcome::Attempted;
 use dayfly_core::decide::turnstile::{self, Passed};
 use dayfly_core::ids::{QueueId, RunnerName};
-use dayfly_core::policy::{Limits, Refused};
+use dayfly_core::policy::Limits;
 use dayfly_core::record::{Change, Runner, Stored, Turnstile};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, call_to_turnstile, count_living};
@@ -35,16 +36,17 @@ pub(crate) struct Away {
     runners: Vec<Stored<Runner>>,
     outcomes: Vec<(RunnerName, Attempted)>,
     call: Vec<RunnerName>,
+    over: Vec<OverCap>,
 }
 
 impl Away {
-    /// Adds those who are refused, whatever their turn.
-    pub(crate) fn refuse(&mut self, refused: Vec<(Stored<Runner>, Refused)>) {
-        for (runner, why) in refused {
-            self.outcomes
-                .push((runner.record.name.clone(), Attempted::Unaffordable(why)));
+    /// Adds those who are not launched, whatever their turn, and the caps that refuse some of them.
+    pub(crate) fn add(&mut self, away: Vec<(Stored<Runner>, Attempted)>, over: Vec<OverCap>) {
+        for (runner, why) in away {
+            self.outcomes.push((runner.record.name.clone(), why));
             self.runners.push(runner);
         }
+        self.over.extend(over);
     }
 
     /// Who was turned away.
@@ -109,6 +111,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 runners: others,
                 outcomes,
                 call,
+                over: Vec::new(),
             },
         })
     }
@@ -129,19 +132,24 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         Ok(turnstile::counted(&before, &living))
     }
 
-    /// Records who was turned away, and calls the others whose turn it is.
-    pub(crate) async fn turn_away(&self, away: Away, now: Timestamp) -> Result<(), FlowError> {
+    /// Records who was turned away, and calls the others whose turn it is. Answers in which queues somebody
+    /// waits now, to be launched in the next way.
+    pub(crate) async fn turn_away(&self, away: Away, now: Timestamp) -> Result<Vec<QueueId>, FlowError> {
         let Away {
             runners,
             outcomes,
             call,
+            over,
         } = away;
+        let mut queues = Vec::new();
         if !outcomes.is_empty() {
-            tracing::info!(count = outcomes.len(), "turned runners away at the turnstile");
-            self.record(None, runners, outcomes, now).await?;
+            tracing::info!(count = outcomes.len(), "turned runners away");
+            // Before the refusals themselves: whoever dies in between refuses again.
+            self.tell_refused(&over, now).await?;
+            queues = self.record(None, runners, outcomes, now).await?;
         }
         call_to_turnstile(&self.bus, call).await;
-        Ok(())
+        Ok(queues)
     }
 }
 

@@ -7,6 +7,7 @@ use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::caps::{self, Ledgers};
 use dayfly_core::decide::settlement::{self, Answered, Billed};
 use dayfly_core::decide::story::News;
+use dayfly_core::decide::thresholds;
 use dayfly_core::event::{CapDue, CostDue, Event};
 use dayfly_core::ids::{RunnerName, Zone};
 use dayfly_core::prices::{Price, PriceSource, SpotPrice};
@@ -124,7 +125,7 @@ async fn count<S: Store, B: Bus>(
         let mut ledgers = load_ledgers(store, written.collect()).await?;
         let mut changes = Vec::new();
         for account in &accounts {
-            changes.extend(settle(store, account, &mut ledgers, now).await?);
+            changes.extend(settle(store, account, &mut ledgers, now, deadlines).await?);
         }
         let news: Vec<LedgerId> = ledgers.with_news().collect();
         changes.extend(ledgers.changes());
@@ -210,6 +211,7 @@ async fn settle<S: Store>(
     account: &Account,
     ledgers: &mut Ledgers,
     now: Timestamp,
+    deadlines: &Deadlines,
 ) -> Result<Vec<Change>, StoreError> {
     let Stored { record, version } = &account.runner;
     let Some(reserved) = &record.reserved else {
@@ -220,7 +222,8 @@ async fn settle<S: Store>(
     if let Some(cost) = account.cost(now)
         && store.cost(&cost.id()).await?.is_none()
     {
-        ledgers.spend(&reserved.purses, &cost.amounts, now);
+        let due = thresholds::due_again(now, deadlines);
+        ledgers.spend(&reserved.purses, &cost.amounts, due);
         log(&cost);
         changes.push(Change::create(cost));
     }
@@ -287,6 +290,7 @@ pub async fn settle_stray<S: Store, F: Fleet, B: Bus>(
     view: &InstanceView,
     runner: Option<&Runner>,
     now: Timestamp,
+    deadlines: &Deadlines,
 ) -> Result<(), FlowError> {
     if runner.is_some_and(|runner| settlement::is_counted_with(runner, &view.instance)) {
         return Ok(());
@@ -328,7 +332,7 @@ pub async fn settle_stray<S: Store, F: Fleet, B: Bus>(
             })
         });
         let mut ledgers = load_ledgers(store, ids.collect()).await?;
-        ledgers.spend(&purses, &cost.amounts, now);
+        ledgers.spend(&purses, &cost.amounts, thresholds::due_again(now, deadlines));
         let news: Vec<LedgerId> = ledgers.with_news().collect();
         let mut changes = ledgers.changes();
         changes.push(Change::create(cost.clone()));

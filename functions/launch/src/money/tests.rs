@@ -1,4 +1,3 @@
-use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::config::Config;
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::launch;
@@ -92,7 +91,7 @@ fn three_that_fit_together() -> Affordable {
     };
     let asked = [(1, Some(2)), (2, None), (3, None)];
     let asked = asked.map(|(job, held)| (runner(job, held), dollars(1)));
-    sort(asked.into(), ledgers(2), caps)
+    sort(asked.into(), ledgers(2), caps, now())
 }
 
 fn jobs(runners: &[Stored<Runner>]) -> Vec<u64> {
@@ -118,7 +117,7 @@ fn reserved(changes: &[Change]) -> Option<u64> {
 fn of_those_who_contend_for_a_cap_who_no_longer_fits_is_taken_out_and_the_rest_are_booked() {
     let affordable = three_that_fit_together();
     assert_eq!(jobs(&affordable.runners), [1, 2, 3]);
-    assert!(affordable.refused.is_empty());
+    assert!(affordable.away.is_empty());
     for (along, booked, left_reserved) in [
         (&[1, 2, 3][..], &[1, 2, 3][..], Some(3)),
         // Whoever was to give a dollar back is not along: there is room for one more and not for two.
@@ -134,7 +133,7 @@ fn of_those_who_contend_for_a_cap_who_no_longer_fits_is_taken_out_and_the_rest_a
     ] {
         let held = |job: u64| (job == 1).then_some(2);
         let mut runners: Vec<Stored<Runner>> = along.iter().map(|job| runner(*job, held(*job))).collect();
-        let changes = affordable.book(&mut runners);
+        let changes = affordable.book(&mut runners, now());
         assert_eq!(jobs(&runners), booked, "{along:?}");
         assert_eq!(reserved(&changes), left_reserved, "{along:?}");
         for Stored { record, .. } in &runners {

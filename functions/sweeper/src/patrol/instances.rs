@@ -44,7 +44,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                     .await?;
                 swept.orphans += 1;
                 let ends = (&self.store, &self.fleet, &self.bus);
-                if let Err(error) = Box::pin(settle_stray(ends, view, runner.as_ref(), now)).await {
+                if let Err(error) = Box::pin(settle_stray(ends, view, runner.as_ref(), now, &self.deadlines)).await {
                     tracing::error!(instance = %view.instance, %error, "what it has cost is not counted");
                 }
             }
