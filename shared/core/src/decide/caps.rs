@@ -404,3 +404,7 @@ fn share_of(reserved: &Reservation, id: &LedgerId) -> MicroDollars {
 #[cfg(test)]
 #[path = "caps_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "caps_properties.rs"]
+mod properties;
