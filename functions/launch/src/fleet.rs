@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dayfly_core::capacity::{FleetError, FleetErrorKind, InstanceLifecycle, Placement, Pool};
 use dayfly_core::decide::fleet::{self, Assigned};
 use dayfly_core::decide::{outcome::Attempted, pools};
-use dayfly_core::ids::{InstanceId, QueueId, RunnerName, Zone};
+use dayfly_core::ids::{InstanceId, InstanceType, QueueId, RunnerName, Zone};
 use dayfly_core::record::{Change, FleetCall, Launched, Runner, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{Effort, FlowError};
@@ -20,14 +20,18 @@ use crate::{Function, memory, quota};
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
     Function<S, G, F, B, C, P, K, Q>
 {
-    /// The pools to ask for a runner's next attempt, after what befell them of late.
-    pub(crate) async fn placements(&self, runner: &Runner, now: Timestamp) -> Result<Vec<Placement>, FlowError> {
+    /// The pools of these types to ask for a runner's next attempt, after what befell them of late.
+    pub(crate) async fn placements(
+        &self,
+        runner: &Runner,
+        types: &[InstanceType],
+        now: Timestamp,
+    ) -> Result<Vec<Placement>, FlowError> {
         let rung = runner.plan.rung();
         let subnets = match rung.spec.subnets.as_slice() {
             [] => &self.subnets,
             own => own,
         };
-        let types = &rung.spec.instance_types;
         let all = self.zones.placements(&self.fleet, subnets, types).await?;
         let memory = memory::recall(&self.store).await;
         Ok(pools::steer(all, rung.lifecycle, &memory, now))
@@ -265,7 +269,8 @@ fn is_unclear(error: &FleetError) -> bool {
         | FleetErrorKind::Capacity
         | FleetErrorKind::Quota
         | FleetErrorKind::QuotaTooSmall
-        | FleetErrorKind::Price => false,
+        | FleetErrorKind::Price
+        | FleetErrorKind::TooDear => false,
     }
 }
 

@@ -3,31 +3,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dayfly_core::capacity::{FleetError, FleetErrorKind};
+use dayfly_core::capacity::{FleetError, FleetErrorKind, InstanceLifecycle};
 use dayfly_core::costs::Tariff;
 use dayfly_core::decide::caps::{self, Holder, Ledgers, OverCap};
-use dayfly_core::decide::fleet;
+use dayfly_core::decide::outcome::Attempted;
+use dayfly_core::decide::{fleet, price_limit, thresholds};
 use dayfly_core::ids::{InstanceType, RunnerName};
 use dayfly_core::money::MicroDollars;
 use dayfly_core::policy::{Caps, Refused};
 use dayfly_core::prices::{self, Price, PriceSource, Rates, RatesError, VolumePrice};
 use dayfly_core::record::{Change, LedgerId, Reservation, Rung, Runner, Stored};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{Effort, FlowError, PriceUnknown, living, load_ledgers, tell_caps};
+use dayfly_lifecycle::{Effort, FlowError, MAX_CONFLICTS, PriceUnknown, living, load_ledgers, tell_caps};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
 use futures_util::future::{join, join_all};
 
 use crate::Function;
 
-/// Those of a queue for whom there is money, and those for whom there is not.
+/// Those of a queue for whom there is money, and those for whom there is not. All of them ask for the same types.
 #[derive(Default)]
 pub(crate) struct Affordable {
     /// Those who may be launched together, each with what is to be set aside for it.
     pub(crate) runners: Vec<Stored<Runner>>,
-    /// Those who are refused.
-    pub(crate) refused: Vec<(Stored<Runner>, Refused)>,
-    /// Those of whom it is not known yet what they could cost: their launch is tried again, as any other.
-    pub(crate) untold: Vec<(Stored<Runner>, FleetError)>,
+    /// Those who may not, each with what becomes of its attempt.
+    pub(crate) away: Vec<(Stored<Runner>, Attempted)>,
+    /// The types that may be launched.
+    pub(crate) types: Vec<InstanceType>,
     wanted: BTreeMap<RunnerName, Reservation>,
     ledgers: Ledgers,
     caps: Caps,
@@ -38,13 +39,15 @@ impl Affordable {
     /// Sets money aside for these of the runners. Answers what is written with their call. One that fitted
     /// only because another holds less than before, which does not come along now, is taken out: it comes
     /// with the next call.
-    pub(crate) fn book(&self, runners: &mut Vec<Stored<Runner>>) -> Vec<Change> {
+    pub(crate) fn book(&self, runners: &mut Vec<Stored<Runner>>, now: Timestamp) -> Vec<Change> {
         let mut ledgers = self.ledgers.clone();
         runners.retain_mut(|Stored { record, .. }| {
             let Some(wanted) = self.wanted.get(&record.name) else {
                 return false;
             };
-            let fits = ledgers.reserve(record.reserved.as_ref(), wanted, &self.caps).is_ok();
+            let fits = ledgers
+                .reserve(record.reserved.as_ref(), wanted, &self.caps, now)
+                .is_ok();
             if fits {
                 record.reserved = Some(wanted.clone());
             }
@@ -67,19 +70,12 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let Some(first) = wanted.first() else {
             return Ok(Affordable::default());
         };
-        let tariff = match self.tariff(&first.record, &caps, now).await {
+        let (tariff, types) = match self.tariff(&first.record, &caps, now).await {
             Ok(tariff) => tariff,
-            Err(NoTariff::Refused(refused)) => {
-                let refused = wanted.into_iter().map(|runner| (runner, refused.clone())).collect();
+            Err(why) => {
+                let away = wanted.into_iter().map(|runner| (runner, why.clone())).collect();
                 return Ok(Affordable {
-                    refused,
-                    ..Affordable::default()
-                });
-            }
-            Err(NoTariff::Untold(error)) => {
-                let untold = wanted.into_iter().map(|runner| (runner, error.clone())).collect();
-                return Ok(Affordable {
-                    untold,
+                    away,
                     ..Affordable::default()
                 });
             }
@@ -94,15 +90,29 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let all = asked.iter().map(|(_, wanted)| wanted).chain(held);
         let ids: BTreeSet<LedgerId> = all.flat_map(caps::ledgers_of).collect();
         let ledgers = load_ledgers(&self.store, ids).await?;
-        let mut affordable = sort(asked, ledgers, caps);
+        let mut affordable = Affordable {
+            types,
+            ..sort(asked, ledgers, caps, now)
+        };
         self.name_holders(&mut affordable, now).await?;
         Ok(affordable)
     }
 
-    /// What an instance of the runner's next attempt costs at most while it runs.
-    async fn tariff(&self, runner: &Runner, caps: &Caps, now: Timestamp) -> Result<Tariff, NoTariff> {
+    /// What an instance of the runner's next attempt costs at most while it runs, and of which types it may be. Or
+    /// what becomes of an attempt that is not to be made.
+    async fn tariff(
+        &self,
+        runner: &Runner,
+        caps: &Caps,
+        now: Timestamp,
+    ) -> Result<(Tariff, Vec<InstanceType>), Attempted> {
         let rung = runner.plan.rung();
-        let effort = if caps.any() { Effort::Ask } else { Effort::Recall };
+        let has_limit = rung.lifecycle == InstanceLifecycle::OnDemand && rung.spec.max_price.is_some();
+        let effort = if caps.any() || has_limit {
+            Effort::Ask
+        } else {
+            Effort::Recall
+        };
         let ends = (&self.store, &self.fleet);
         let types = join_all(rung.spec.instance_types.iter().map(async |name| {
             let price = self.prices.on_demand(ends, name, effort, now).await;
@@ -111,9 +121,12 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let kind = prices::kind_of(rung.spec.volume);
         // Nobody waits for one after the other.
         let (told, volume) = join(types, self.prices.volume(ends, kind, effort, now)).await;
-        let unreadable = |error: RatesError| NoTariff::Refused(Refused::untold(&error.to_string(), "another release"));
+        let unreadable =
+            |error: RatesError| Attempted::Unaffordable(Refused::untold(&error.to_string(), "another release"));
         let (rates, volume) = (Rates::embedded().map_err(unreadable)?, volume.map_err(unreadable)?);
-        tariff_of(rung, rates, &volume, caps, &told)
+        let types = price_limit::within(rung, |name| price_of(&told, name))
+            .map_err(|error| Attempted::Failed { errors: vec![error] })?;
+        Ok((tariff_of(rung, &types, (rates, &volume), caps, &told)?, types))
     }
 
     /// Says of those who are refused who holds the money.
@@ -132,60 +145,64 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 })
             })
             .collect();
-        for ((_, refused), over) in affordable.refused.iter_mut().zip(&affordable.news) {
-            *refused = over.refused(&holders);
+        for ((runner, why), over) in affordable.away.iter_mut().zip(&affordable.news) {
+            *why = Attempted::Unaffordable(over.refused(&runner.record.name, &holders));
         }
         Ok(())
     }
 
-    /// Has the owner told, once, that a cap refuses launches.
+    /// Notes in their ledgers that caps refuse launches, and has the owner told that, once each.
     pub(crate) async fn tell_refused(&self, over: &[OverCap], now: Timestamp) -> Result<(), FlowError> {
         let ids: BTreeSet<LedgerId> = over.iter().map(OverCap::ledger).collect();
         if ids.is_empty() {
             return Ok(());
         }
-        let mut ledgers = load_ledgers(&self.store, ids).await?;
-        let news = over.iter().filter(|over| ledgers.refused(over, now)).count();
-        if news == 0 {
-            return Ok(());
-        }
-        let due: Vec<LedgerId> = ledgers.with_news().collect();
-        match self.store.commit(ledgers.changes()).await {
-            // Somebody else has written there: the next refusal, or what is spent, tells it.
-            Err(StoreError::Conflict) => {}
-            done => {
-                done?;
-                tell_caps(&self.bus, due).await;
+        for _ in 0..MAX_CONFLICTS {
+            let mut ledgers = load_ledgers(&self.store, ids.clone()).await?;
+            for over in over {
+                ledgers.refused(over, thresholds::due_again(now, &self.deadlines));
+            }
+            let (changes, due): (Vec<Change>, Vec<LedgerId>) = (ledgers.changes(), ledgers.with_news().collect());
+            if changes.is_empty() {
+                return Ok(());
+            }
+            match self.store.commit(changes).await {
+                // Somebody else has written there.
+                Err(StoreError::Conflict) => {}
+                done => {
+                    done?;
+                    tell_caps(&self.bus, due).await;
+                    return Ok(());
+                }
             }
         }
+        tracing::warn!(
+            ledgers = ids.len(),
+            "that a cap refuses launches is told with the next refusal"
+        );
         Ok(())
     }
-}
-
-/// Why it is not known what an instance could cost at most.
-#[derive(Debug, PartialEq, Eq)]
-enum NoTariff {
-    /// Nobody ever will.
-    Refused(Refused),
-    /// AWS did not answer.
-    Untold(FleetError),
 }
 
 /// What AWS has told of a type's price on demand.
 type Told<'a> = (&'a InstanceType, Result<Option<Price>, PriceUnknown>);
 
-/// What an instance of an attempt costs at most while it runs. Without caps nothing depends on it but what
-/// reports say, and nobody waits for a price that is not known.
+/// What a type costs on demand, if that is known.
+fn price_of(told: &[Told<'_>], name: &InstanceType) -> Option<Price> {
+    let found = told.iter().find(|(known, _)| *known == name);
+    found.and_then(|(_, price)| price.clone().ok().flatten())
+}
+
+/// What an instance of an attempt costs at most while it runs, whichever of these types it is. Without caps
+/// nothing depends on it but what reports say, and nobody waits for a price that is not known.
 fn tariff_of(
     rung: &Rung,
-    rates: &Rates,
-    volume: &VolumePrice,
+    types: &[InstanceType],
+    (rates, volume): (&Rates, &VolumePrice),
     caps: &Caps,
     told: &[Told<'_>],
-) -> Result<Tariff, NoTariff> {
-    let of = |name: &InstanceType| told.iter().find(|(known, _)| *known == name).map(|(_, price)| price);
-    let price = |name: &InstanceType| of(name).and_then(|price| price.clone().ok().flatten());
-    let unpriced = match caps::tariff(rung, rates, volume, price) {
+) -> Result<Tariff, Attempted> {
+    let unpriced = match caps::tariff(rung, types, rates, volume, |name| price_of(told, name)) {
         Ok(tariff) => return Ok(tariff),
         Err(name) => name,
     };
@@ -197,20 +214,24 @@ fn tariff_of(
             source: PriceSource::Shipped,
         });
     }
-    match of(&unpriced) {
-        Some(Err(unknown)) => Err(NoTariff::Untold(FleetError {
-            kind: FleetErrorKind::Unknown,
-            code: "PriceUnknown".to_owned(),
-            message: format!("what `{unpriced}` costs on demand is not known, so that no cap would hold: {unknown}"),
-            pool: None,
-        })),
-        _ => Err(NoTariff::Refused(caps::unpriced(&unpriced))),
+    match told.iter().find(|(name, _)| **name == unpriced) {
+        Some((_, Err(unknown))) => Err(Attempted::Failed {
+            errors: vec![FleetError {
+                kind: FleetErrorKind::Unknown,
+                code: "PriceUnknown".to_owned(),
+                message: format!(
+                    "what `{unpriced}` costs on demand is not known, so that no cap would hold: {unknown}"
+                ),
+                pool: None,
+            }],
+        }),
+        _ => Err(Attempted::Unaffordable(caps::unpriced(&unpriced))),
     }
 }
 
 /// Who may be launched and who is refused. One that would fit alone and not with those before it is in
 /// neither: it comes with the next call.
-fn sort(asked: Vec<(Stored<Runner>, Reservation)>, ledgers: Ledgers, caps: Caps) -> Affordable {
+fn sort(asked: Vec<(Stored<Runner>, Reservation)>, ledgers: Ledgers, caps: Caps, now: Timestamp) -> Affordable {
     let mut affordable = Affordable {
         caps,
         ..Affordable::default()
@@ -218,15 +239,17 @@ fn sort(asked: Vec<(Stored<Runner>, Reservation)>, ledgers: Ledgers, caps: Caps)
     let mut booked = ledgers.clone();
     for (runner, wanted) in asked {
         let before = runner.record.reserved.as_ref();
-        if let Err(over) = ledgers.clone().reserve(before, &wanted, &caps) {
-            affordable.refused.push((runner, over.refused(&[])));
+        if let Err(over) = ledgers.clone().reserve(before, &wanted, &caps, now) {
+            let why = Attempted::Unaffordable(over.refused(&runner.record.name, &[]));
+            affordable.away.push((runner, why));
             affordable.news.push(*over);
             continue;
         }
         let mut next = booked.clone();
         let has_room = affordable.runners.len() < fleet::MOST;
-        let fits =
-            has_room && next.reserve(before, &wanted, &caps).is_ok() && next.changes().len() <= fleet::MOST_LEDGERS;
+        let fits = has_room
+            && next.reserve(before, &wanted, &caps, now).is_ok()
+            && next.changes().len() <= fleet::MOST_LEDGERS;
         if fits {
             booked = next;
             affordable.wanted.insert(runner.record.name.clone(), wanted);

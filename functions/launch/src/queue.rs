@@ -14,7 +14,6 @@ use std::time::Duration;
 use dayfly_core::decide::fleet;
 use dayfly_core::event::{Event, QueueDue};
 use dayfly_core::ids::{QueueId, RunnerName};
-use dayfly_core::policy::Limits;
 use dayfly_core::record::{BucketId, Change, FleetCall, LaunchQueue, Runner, Stored, Version, Waiting};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, bucket_with_one_taken};
@@ -61,14 +60,14 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         if affordable.runners.is_empty() {
             return Ok(None);
         }
-        let booked = affordable.book(&mut go);
+        let booked = affordable.book(&mut go, now);
         let Some(Stored { record: runner, .. }) = go.pop() else {
             return Ok(None);
         };
         let Ok(bucket) = bucket_with_one_taken(&self.store, BucketId::CreateFleet, now).await? else {
             return Ok(None);
         };
-        let placements = self.placements(&runner, now).await?;
+        let placements = self.placements(&runner, &affordable.types, now).await?;
         let Some((call, mut runners)) = fleet::open(vec![runner], placements, now, &self.deadlines) else {
             return Ok(None);
         };
@@ -232,11 +231,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             change,
             mut away,
         } = self.gate(&limits, asking, now).await?;
-        let booked = affordable.book(&mut go);
-        affordable.refused.iter().for_each(|_| dayfly_metrics::cap_refused());
-        self.tell_refused(&affordable.take_news(), now).await?;
-        away.refuse(std::mem::take(&mut affordable.refused));
-        away.fail(std::mem::take(&mut affordable.untold));
+        let booked = affordable.book(&mut go, now);
+        away.add(std::mem::take(&mut affordable.away), affordable.take_news());
         let (wanted, versions): (Vec<Runner>, Vec<Version>) =
             go.into_iter().map(|stored| (stored.record, stored.version)).unzip();
         // Those for whom this call has no room come with the next.
@@ -250,7 +246,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             Ok(bucket) => bucket,
             Err(wait) => return Ok(Beginning::Later(wait)),
         };
-        let placements = self.placements(first, now).await?;
+        let placements = self.placements(first, &affordable.types, now).await?;
         let Some((call, runners)) = fleet::open(wanted, placements, now, &self.deadlines) else {
             return Ok(Beginning::Again);
         };
@@ -266,7 +262,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         match self.store.commit(changes).await {
             // One of them has moved on, or another queue's call came first; or this queue is not ours
             // any more, which the next look shows.
-            Err(StoreError::Conflict) => return Ok(self.lost(queue, known.as_ref(), &limits, now).await?),
+            Err(StoreError::Conflict) => return Ok(self.lost(queue, known.as_ref(), now).await?),
             done => done?,
         }
         self.strike(&waiting).await?;
@@ -306,17 +302,11 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         &self,
         queue: &QueueId,
         known: Option<&Stored<LaunchQueue>>,
-        limits: &Limits,
         now: Timestamp,
     ) -> Result<Beginning, StoreError> {
         let current = self.store.queue(queue).await?;
         let same = current.map(|stored| stored.version) == known.map(|stored| stored.version);
-        Ok(match same {
-            false => Beginning::Lost,
-            // All queues of the stack pass through one turnstile.
-            true if limits.any() => Beginning::Later(turnstile::jitter(queue, now)),
-            true => Beginning::Again,
-        })
+        Ok(after_conflict(queue, same, now))
     }
 
     /// Takes entries away whose runners wait no more. Somebody else may have done so.
@@ -351,19 +341,55 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
 enum Beginning {
     /// It is recorded, and is to be made.
     Begun(Box<Begun>, Box<Away>),
-    /// None was: all were turned away, and in these queues somebody waits now.
-    Away(Vec<QueueId>),
-    /// EC2 takes no more calls for so long, or too many are at the turnstile.
+    /// EC2 takes no more calls for so long, or too many are at the turnstile or in the ledgers.
     Later(Duration),
+    /// None: all were turned away, to wait in these queues if anywhere.
+    Away(Vec<QueueId>),
     /// Somebody moved: look again.
     Again,
     /// Somebody else holds the queue.
     Lost,
 }
 
+/// What follows when others were faster at what a call is recorded with: a queue that still is ours is looked
+/// at again, not at once with all those others. They write in the stack's ledger, and pass through one
+/// turnstile.
+fn after_conflict(queue: &QueueId, is_ours: bool, now: Timestamp) -> Beginning {
+    if is_ours {
+        Beginning::Later(turnstile::jitter(queue, now))
+    } else {
+        Beginning::Lost
+    }
+}
+
 fn held(queue: &QueueId, now: Timestamp) -> LaunchQueue {
     LaunchQueue {
         id: queue.clone(),
         held_until: now.after(fleet::HOLD),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_were_too_late_in_one_ledger_do_not_all_come_again_at_once() {
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let waits: BTreeSet<Duration> = (0..100)
+            .map(
+                |queue| match after_conflict(&QueueId::new(format!("octo/gpu-{queue}")), true, now) {
+                    Beginning::Later(wait) => wait,
+                    _ => Duration::ZERO,
+                },
+            )
+            .collect();
+        assert!(waits.len() > 50, "{waits:?}");
+        assert!(
+            waits.iter().all(|wait| (20..300).contains(&wait.as_millis())),
+            "{waits:?}"
+        );
+        let queue = QueueId::new("octo/gpu");
+        assert!(matches!(after_conflict(&queue, false, now), Beginning::Lost));
     }
 }

@@ -29,6 +29,8 @@ struct Outcome {
     due: Option<JobKey>,
     /// The runner as it is written, if its life is over.
     gone: Option<Stored<Runner>>,
+    /// Whether it is a cap that ends it.
+    over_cap: bool,
 }
 
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
@@ -122,6 +124,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
 
     /// Tells whoever goes on with what was written. Answers in which queue the runner waits now.
     async fn written(&self, outcome: Outcome, now: Timestamp) -> Result<Option<QueueId>, FlowError> {
+        if outcome.over_cap {
+            dayfly_metrics::cap_refused();
+        }
         if let Some(gone) = outcome.gone {
             let ends = (&self.store, &self.fleet, &self.bus, &self.prices);
             bid_farewell(ends, gone, now, &self.deadlines).await;
@@ -156,6 +161,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             notice: None,
             due: None,
             gone: None,
+            over_cap: false,
         };
         if runner.fleet.as_ref() != fleet {
             return Ok(outcome);
@@ -166,6 +172,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         } else {
             None
         };
+        let is_refusal = runner.is_live() && matches!(attempted, Attempted::Unaffordable(_));
         let recorded = outcome::record(
             runner,
             job.as_ref().map(|stored| stored.record.clone()),
@@ -208,6 +215,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             outcome.queue = Some(queue);
         }
         let gone = Some(&recorded.runner).filter(|runner| !runner.is_live());
+        outcome.over_cap = is_refusal && gone.is_some();
         outcome.gone = gone.map(|runner| Stored::over(version, runner.clone()));
         outcome.changes.push(Change::update(version, recorded.runner));
         Ok(outcome)

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use dayfly_core::capacity::FleetError;
+use dayfly_core::decide::caps::OverCap;
 use dayfly_core::decide::fleet;
 use dayfly_core::decide::outcome::Attempted;
 use dayfly_core::decide::turnstile::{self, Passed};
 use dayfly_core::ids::{QueueId, RunnerName};
-use dayfly_core::policy::{Limits, Refused};
+use dayfly_core::policy::Limits;
 use dayfly_core::record::{Change, Runner, Stored, Turnstile};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, call_to_turnstile, count_living};
@@ -36,26 +36,17 @@ pub(crate) struct Away {
     runners: Vec<Stored<Runner>>,
     outcomes: Vec<(RunnerName, Attempted)>,
     call: Vec<RunnerName>,
+    over: Vec<OverCap>,
 }
 
 impl Away {
-    /// Adds those who are refused, whatever their turn.
-    pub(crate) fn refuse(&mut self, refused: Vec<(Stored<Runner>, Refused)>) {
-        for (runner, why) in refused {
-            self.outcomes
-                .push((runner.record.name.clone(), Attempted::Unaffordable(why)));
+    /// Adds those who are not launched, whatever their turn, and the caps that refuse some of them.
+    pub(crate) fn add(&mut self, away: Vec<(Stored<Runner>, Attempted)>, over: Vec<OverCap>) {
+        for (runner, why) in away {
+            self.outcomes.push((runner.record.name.clone(), why));
             self.runners.push(runner);
         }
-    }
-
-    /// Adds those whose launch could not be tried.
-    pub(crate) fn fail(&mut self, failed: Vec<(Stored<Runner>, FleetError)>) {
-        for (runner, error) in failed {
-            let errors = vec![error];
-            self.outcomes
-                .push((runner.record.name.clone(), Attempted::Failed { errors }));
-            self.runners.push(runner);
-        }
+        self.over.extend(over);
     }
 
     /// Who was turned away.
@@ -120,6 +111,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 runners: others,
                 outcomes,
                 call,
+                over: Vec::new(),
             },
         })
     }
@@ -147,10 +139,13 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             runners,
             outcomes,
             call,
+            over,
         } = away;
         let mut queues = Vec::new();
         if !outcomes.is_empty() {
-            tracing::info!(count = outcomes.len(), "turned runners away at the turnstile");
+            tracing::info!(count = outcomes.len(), "turned runners away");
+            // Before the refusals themselves: whoever dies in between refuses again.
+            self.tell_refused(&over, now).await?;
             queues = self.record(None, runners, outcomes, now).await?;
         }
         call_to_turnstile(&self.bus, call).await;

@@ -1,52 +1,70 @@
 //! How far a cap is used up, told to the owner of the account.
 
-use dayfly_core::decide::caps;
+use std::time::Duration;
+
+use dayfly_core::decide::thresholds::{self, Claim};
 use dayfly_core::event::CapDue;
-use dayfly_core::record::{Change, LedgerId, Stored, Threshold};
+use dayfly_core::record::{Change, Ledger, LedgerId, Stored};
 use dayfly_lifecycle::{FlowError, MAX_CONFLICTS};
 use dayfly_ports::{Alerts, Clock, GitHub, Store, StoreError};
 
 use crate::{Function, Outcome};
 
+/// How often it is tried to record what was told: many write in a ledger.
+const TRIES: u32 = 24;
+
+/// How much longer each try waits than the one before.
+const PAUSE: Duration = Duration::from_millis(20);
+
 impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
-    /// Tells the thresholds of a ledger that are to be told, and then that they are. Whoever dies in
-    /// between tells them twice.
+    /// Tells what there is to tell of a ledger, one after the other: each is claimed before it is sent and
+    /// recorded after. Only whoever dies, or is not answered, in between leaves it to be told twice.
     pub(crate) async fn tell_cap(&self, due: CapDue) -> Result<Outcome, FlowError> {
         let id = LedgerId {
             purse: due.purse,
             month: due.month,
         };
-        let mut told: Vec<Threshold> = Vec::new();
+        let mut outcome = Outcome::Nothing;
         for _ in 0..MAX_CONFLICTS {
-            let Some(Stored {
-                record: ledger,
-                version,
-            }) = self.store.ledger(&id).await?
-            else {
-                return Ok(Outcome::Nothing);
+            let Some(Stored { record, version }) = self.store.ledger(&id).await? else {
+                return Ok(outcome);
             };
-            for (threshold, cap) in ledger.to_tell.clone() {
-                if told.contains(&threshold) {
-                    continue;
-                }
-                let (subject, text) = caps::words(&ledger, threshold, cap, &self.stack);
-                if let Err(error) = self.alerts.tell(&subject, &text).await {
-                    tracing::warn!(purse = %ledger.purse, %error, "a cap's threshold is told later");
-                    return Ok(Outcome::Postponed);
-                }
-                told.push(threshold);
+            let Some(Claim { news, until, ledger }) = thresholds::claim(&record, self.clock.now()) else {
+                return Ok(outcome);
+            };
+            if !self.record(Change::update(version, ledger.clone())).await? {
+                continue;
             }
-            if told.is_empty() {
-                return Ok(Outcome::Nothing);
+            let (subject, text) = thresholds::words(&ledger, news, &self.stack);
+            let told = self.alerts.tell(&subject, &text).await;
+            let held = Stored::over(version, ledger);
+            if let Err(error) = told {
+                tracing::warn!(purse = %id.purse, %error, "what there is to tell of a cap is told later");
+                let now = self.clock.now();
+                self.told_or_not(held, |ledger| thresholds::untold(ledger, until, now, &self.deadlines))
+                    .await?;
+                return Ok(Outcome::Postponed);
             }
-            match self
-                .store
-                .commit(vec![Change::update(version, caps::told(ledger, &told))])
-                .await
-            {
-                Err(StoreError::Conflict) => {}
-                done => return Ok(done.map(|()| Outcome::Said)?),
+            self.told_or_not(held, |ledger| thresholds::told(ledger, news, until))
+                .await?;
+            outcome = Outcome::Said;
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    /// Records what came of the telling, on what the ledger is by then.
+    async fn told_or_not(&self, held: Stored<Ledger>, next: impl Fn(Ledger) -> Ledger) -> Result<(), FlowError> {
+        let id = held.record.id();
+        let mut current = Some(held);
+        for tried in 1..=TRIES {
+            let Some(Stored { record, version }) = current else {
+                return Ok(());
+            };
+            if self.record(Change::update(version, next(record))).await? {
+                return Ok(());
             }
+            self.clock.sleep(PAUSE * tried).await;
+            current = self.store.ledger(&id).await?;
         }
         Err(StoreError::Conflict.into())
     }

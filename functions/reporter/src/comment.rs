@@ -1,12 +1,12 @@
 //! The comment of a pull request: what its runs have cost.
 
-use dayfly_core::decide::caps::purses_of;
+use dayfly_core::decide::caps::{purse_of_pull, purses_of};
 use dayfly_core::decide::comment::{self, Ask, Step};
 use dayfly_core::ids::{CommentId, InstallationId, Repository};
 use dayfly_core::money::MicroDollars;
 use dayfly_core::month::Month;
 use dayfly_core::notice::{COMMENT_MARKER, comment as render};
-use dayfly_core::record::{BucketId, Change, Ledger, LedgerId, PullReport, Purse, RunSum, Stored};
+use dayfly_core::record::{BucketId, Change, Ledger, LedgerId, PullReport, RunSum, Stored};
 use dayfly_core::sums::{CapLeft, caps_left};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, draw};
@@ -143,10 +143,7 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
     async fn caps_of(&self, report: &PullReport, now: Timestamp) -> Result<Vec<CapLeft>, StoreError> {
         let repository = &report.repository;
         let mut purses = purses_of(Some(repository));
-        purses.push(Purse::PullRequest {
-            repository: repository.clone(),
-            number: report.pull,
-        });
+        purses.push(purse_of_pull(repository, report.pull));
         let mut ledgers: Vec<Ledger> = Vec::new();
         for purse in purses {
             let month = Month::of(now);

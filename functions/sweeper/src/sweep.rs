@@ -2,7 +2,7 @@
 
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::sweep::{self, JobLook, Look};
-use dayfly_core::decide::{caps, comment, notice};
+use dayfly_core::decide::{comment, notice, thresholds};
 use dayfly_core::event::{CapDue, CommentDue, Event, LaunchDue, NoticeDue, QueueDue};
 use dayfly_core::record::{Change, Ending, Job, Record, Runner, Stored};
 use dayfly_core::time::Timestamp;
@@ -103,7 +103,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                     purse: ledger.purse.clone(),
                     month: ledger.month,
                 };
-                let told = caps::tell_again(ledger, now, &self.deadlines);
+                let told = thresholds::tell_again(ledger, now, &self.deadlines);
                 if self.record(Change::update(version, told)).await? {
                     self.bus.publish(&Event::CapDue(due)).await?;
                 }

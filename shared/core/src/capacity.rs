@@ -70,6 +70,8 @@ pub enum FleetErrorKind {
     QuotaTooSmall,
     /// The price limit is below the price.
     Price,
+    /// The price limit is below what AWS lists, which stays so: EC2 was not asked at all.
+    TooDear,
     /// The request can never succeed as it is.
     BadRequest,
     /// Another request came with the same token before. That one's record is lost, and what it
@@ -120,9 +122,13 @@ pub struct Tried {
 /// More rows than these say nothing to anybody.
 const MAX_TRIED: usize = 60;
 
-/// Notes a failure: that of a pool for a reason which is known already counts up.
+/// Notes a failure: that of a pool for a reason which is known already counts up. What is not asked for is
+/// named in the words alone.
 pub fn note(tried: &mut Vec<Tried>, lifecycle: InstanceLifecycle, error: &FleetError, now: Timestamp) {
-    let same = |one: &&mut Tried| one.lifecycle == lifecycle && one.pool == error.pool && one.code == error.code;
+    let same = |one: &&mut Tried| {
+        let of_same = error.kind != FleetErrorKind::TooDear || one.message == error.message;
+        of_same && one.lifecycle == lifecycle && one.pool == error.pool && one.code == error.code
+    };
     if let Some(known) = tried.iter_mut().find(same) {
         known.times += 1;
         known.last = now;

@@ -157,6 +157,15 @@ impl Repository {
         &self.name
     }
 
+    /// The same in lower case: to GitHub names that differ in nothing else are the same.
+    #[must_use]
+    pub fn lowercase(&self) -> Self {
+        Self {
+            owner: self.owner.to_ascii_lowercase(),
+            name: self.name.to_ascii_lowercase(),
+        }
+    }
+
     /// The repository of the same owner that has the name of one of ours or of Cirun's.
     #[must_use]
     pub fn beside(&self, name: &'static str) -> Self {

@@ -7,6 +7,7 @@ use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::caps::{self, Ledgers};
 use dayfly_core::decide::settlement::{self, Answered, Billed};
 use dayfly_core::decide::story::News;
+use dayfly_core::decide::thresholds;
 use dayfly_core::event::{CapDue, CostDue, Event};
 use dayfly_core::ids::{RunnerName, Zone};
 use dayfly_core::prices::{PriceSource, SpotPrice};
@@ -166,7 +167,7 @@ async fn count_together<S: Store, B: Bus>(
         let mut ledgers = load_ledgers(store, written.collect()).await?;
         let mut changes = Vec::new();
         for account in &accounts {
-            changes.extend(settle(store, account, &mut ledgers, now).await?);
+            changes.extend(settle(store, account, &mut ledgers, now, deadlines).await?);
         }
         let news: Vec<LedgerId> = ledgers.with_news().collect();
         changes.extend(ledgers.changes());
@@ -296,6 +297,7 @@ async fn settle<S: Store>(
     account: &Account,
     ledgers: &mut Ledgers,
     now: Timestamp,
+    deadlines: &Deadlines,
 ) -> Result<Vec<Change>, StoreError> {
     let Stored { record, version } = &account.runner;
     let Some(reserved) = &record.reserved else {
@@ -306,7 +308,8 @@ async fn settle<S: Store>(
     if let Some(cost) = account.cost(now)
         && store.cost(&cost.id()).await?.is_none()
     {
-        ledgers.spend(&reserved.purses, &cost.amounts, now);
+        let due = thresholds::due_again(now, deadlines);
+        ledgers.spend(&reserved.purses, &cost.amounts, due);
         log(&cost);
         changes.push(Change::create(cost));
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::costs::{Amounts, ByMonth};
-use dayfly_core::deadlines::FREE_HOUR;
+use dayfly_core::deadlines::{Deadlines, FREE_HOUR};
 use dayfly_core::decide::caps;
 use dayfly_core::decide::settlement::{self, Answered};
+use dayfly_core::decide::thresholds;
 use dayfly_core::month::Month;
 use dayfly_core::record::{Change, Cost, CostId, Launched, LedgerId, Purse, Runner};
 use dayfly_core::time::Timestamp;
@@ -25,6 +26,7 @@ pub async fn settle_stray<S: Store, F: Fleet, B: Bus>(
     view: &InstanceView,
     runner: Option<&Runner>,
     now: Timestamp,
+    deadlines: &Deadlines,
 ) -> Result<(), FlowError> {
     if runner.is_some_and(|runner| settlement::is_counted_with(runner, &view.instance)) {
         return Ok(());
@@ -51,7 +53,8 @@ pub async fn settle_stray<S: Store, F: Fleet, B: Bus>(
         let own = own_purses(store, runner, &cost).await?;
         caps::purses_of(repository).into_iter().chain(own).collect()
     };
-    count((store, bus), &cost, &purses, now).await
+    let due = thresholds::due_again(now, deadlines);
+    count((store, bus), &cost, &purses, due).await
 }
 
 /// What is known of the instance and its prices.
@@ -130,7 +133,7 @@ async fn count<S: Store, B: Bus>(
     (store, bus): (&S, &B),
     cost: &Cost,
     purses: &[Purse],
-    now: Timestamp,
+    due: Timestamp,
 ) -> Result<(), FlowError> {
     for _ in 0..MAX_CONFLICTS {
         if store.cost(&cost.id()).await?.is_some() {
@@ -138,7 +141,7 @@ async fn count<S: Store, B: Bus>(
         }
         let ids = of_months(&cost.amounts).flat_map(|month| caps::ledgers_in(purses, month));
         let mut ledgers = load_ledgers(store, ids.collect()).await?;
-        ledgers.spend(purses, &cost.amounts, now);
+        ledgers.spend(purses, &cost.amounts, due);
         let news: Vec<LedgerId> = ledgers.with_news().collect();
         let mut changes = ledgers.changes();
         changes.push(Change::create(cost.clone()));

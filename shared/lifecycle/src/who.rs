@@ -43,11 +43,7 @@ impl<'a> Who<'a> {
         };
         match ask_until(github, self.asked, &mut self.known, told).await {
             Ok(told) => Ok(told),
-            Err(Untold::Forbidden(error, needed)) => Err(Hindrance::Refused(format!(
-                "who asks for the job, and for which pull request, cannot be told: {error}. It takes {needed}, for the stack policy caps what they spend"
-            ))),
-            Err(Untold::TooMuch) => Ok((None, None)),
-            Err(Untold::Unavailable(error)) => Err(error.into()),
+            Err(untold) => Err(unattributed(untold)),
         }
     }
 
@@ -107,6 +103,48 @@ impl<'a> Who<'a> {
                 "who asks for the job, and may use its runner, cannot be told: {error}. It takes {needed}"
             ))),
             Err(Untold::Unavailable(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// What becomes of a job of which it is not told whose money it spends: none of a cap that may apply is spent.
+fn unattributed(untold: Untold) -> Hindrance {
+    let refused = |why: &str, needed: &str| {
+        Hindrance::Refused(format!(
+            "who asks for the job, and for which pull request, cannot be told: {why}. It takes {needed}, for the stack policy caps what they spend"
+        ))
+    };
+    match untold {
+        Untold::Forbidden(error, needed) => refused(&error.to_string(), needed),
+        Untold::TooMuch => refused(
+            "GitHub's answers lead to more questions than are asked",
+            "another run of the workflow",
+        ),
+        Untold::Unavailable(error) => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dayfly_ports::{ApiError, ApiErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn whose_money_it_is_must_be_told() {
+        let error = |kind| ApiError {
+            kind,
+            call: "ask where a run comes from",
+            message: "as the test wants it".to_owned(),
+        };
+        for (untold, refused) in [
+            (Untold::TooMuch, true),
+            (Untold::Forbidden(error(ApiErrorKind::Forbidden), "a permission"), true),
+            (Untold::Unavailable(error(ApiErrorKind::Unavailable)), false),
+        ] {
+            let said = format!("{untold:?}");
+            let is_refused = matches!(unattributed(untold), Hindrance::Refused(_));
+            assert_eq!(is_refused, refused, "{said}");
         }
     }
 }

@@ -139,7 +139,7 @@ impl From<FleetErrorKind> for ErrorClass {
             FleetErrorKind::Capacity => Self::Capacity,
             FleetErrorKind::Quota => Self::Quota,
             FleetErrorKind::QuotaTooSmall => Self::QuotaTooSmall,
-            FleetErrorKind::Price => Self::Price,
+            FleetErrorKind::Price | FleetErrorKind::TooDear => Self::Price,
             FleetErrorKind::BadRequest => Self::BadRequest,
             FleetErrorKind::TokenUsed => Self::TokenUsed,
             FleetErrorKind::Throttled => Self::Throttled,

@@ -1,4 +1,3 @@
-use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::config::Config;
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::decide::launch;
@@ -92,7 +91,7 @@ fn three_that_fit_together() -> Affordable {
     };
     let asked = [(1, Some(2)), (2, None), (3, None)];
     let asked = asked.map(|(job, held)| (runner(job, held), dollars(1)));
-    sort(asked.into(), ledgers(2), caps)
+    sort(asked.into(), ledgers(2), caps, now())
 }
 
 fn jobs(runners: &[Stored<Runner>]) -> Vec<u64> {
@@ -131,13 +130,13 @@ fn what_aws_has_not_told_yet_is_waited_for_and_what_it_has_no_price_for_is_refus
     let of = |caps: &Caps, price: Result<Option<Price>, PriceUnknown>| {
         let types = rung.spec.instance_types.iter();
         let told: Vec<Told<'_>> = types.map(|name| (name, price.clone())).collect();
-        tariff_of(rung, rates, &volume, caps, &told)
+        tariff_of(rung, &rung.spec.instance_types, (rates, &volume), caps, &told)
     };
     let silent = || Err(PriceUnknown("a time-out".to_owned()));
     assert_eq!(of(&capped, Ok(Some(price))).unwrap().compute, price.per_hour);
-    assert!(matches!(of(&capped, Ok(None)), Err(NoTariff::Refused(_))));
+    assert!(matches!(of(&capped, Ok(None)), Err(Attempted::Unaffordable(_))));
     match of(&capped, silent()) {
-        Err(NoTariff::Untold(error)) => assert!(error.message.contains("a time-out"), "{error}"),
+        Err(Attempted::Failed { errors }) => assert!(errors[0].message.contains("a time-out"), "{errors:?}"),
         other => panic!("{other:?}"),
     }
     // Without caps nobody waits, and the volume counts all the same.
@@ -154,7 +153,7 @@ fn what_aws_has_not_told_yet_is_waited_for_and_what_it_has_no_price_for_is_refus
 fn of_those_who_contend_for_a_cap_who_no_longer_fits_is_taken_out_and_the_rest_are_booked() {
     let affordable = three_that_fit_together();
     assert_eq!(jobs(&affordable.runners), [1, 2, 3]);
-    assert!(affordable.refused.is_empty());
+    assert!(affordable.away.is_empty());
     for (along, booked, left_reserved) in [
         (&[1, 2, 3][..], &[1, 2, 3][..], Some(3)),
         // Whoever was to give a dollar back is not along: there is room for one more and not for two.
@@ -170,7 +169,7 @@ fn of_those_who_contend_for_a_cap_who_no_longer_fits_is_taken_out_and_the_rest_a
     ] {
         let held = |job: u64| (job == 1).then_some(2);
         let mut runners: Vec<Stored<Runner>> = along.iter().map(|job| runner(*job, held(*job))).collect();
-        let changes = affordable.book(&mut runners);
+        let changes = affordable.book(&mut runners, now());
         assert_eq!(jobs(&runners), booked, "{along:?}");
         assert_eq!(reserved(&changes), left_reserved, "{along:?}");
         for Stored { record, .. } in &runners {

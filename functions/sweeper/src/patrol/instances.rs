@@ -69,7 +69,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
 
     async fn count_stray(&self, view: &InstanceView, runner: Option<&Runner>, swept: &mut Swept, now: Timestamp) {
         let ends = (&self.store, &self.fleet, &self.bus, &self.prices);
-        if let Err(error) = Box::pin(settle_stray(ends, view, runner, now)).await {
+        if let Err(error) = Box::pin(settle_stray(ends, view, runner, now, &self.deadlines)).await {
             tracing::error!(instance = %view.instance, %error, "the next patrol counts what it has cost");
             swept.uncounted += 1;
         }

@@ -7,6 +7,7 @@ use crate::capacity::InstanceLifecycle;
 use crate::config::RunnerSpec;
 use crate::costs::{Amounts, ByMonth, Tariff};
 use crate::deadlines::{Deadlines, OUTLIVES};
+use crate::decide::thresholds;
 use crate::ids::{InstanceType, Repository, RunnerName};
 use crate::money::MicroDollars;
 use crate::month::Month;
@@ -26,13 +27,14 @@ pub fn disk_month(rung: &Rung, rates: &Rates, rate: &VolumeRate) -> MicroDollars
     rates.month_of(rung.spec.volume, gib, rate)
 }
 
-/// What an instance of an attempt costs at most while it runs, with a volume of this price. `price` knows
-/// what its types cost on demand, which spot capacity never costs more than.
+/// What an instance of an attempt costs at most while it runs, whichever of these types it is, with a volume
+/// of this price. `price` knows what they cost on demand, which spot capacity never costs more than.
 ///
 /// # Errors
 /// The type of which nobody knows what it costs.
 pub fn tariff(
     rung: &Rung,
+    types: &[InstanceType],
     rates: &Rates,
     volume: &VolumePrice,
     price: impl Fn(&InstanceType) -> Option<Price>,
@@ -40,7 +42,7 @@ pub fn tariff(
     let spec = &rung.spec;
     let mut compute = MicroDollars::default();
     let mut source = volume.source;
-    for instance_type in &spec.instance_types {
+    for instance_type in types {
         let most = dearest(spec, rung.lifecycle, price(instance_type)).ok_or_else(|| instance_type.clone())?;
         compute = compute.max(most.per_hour);
         source = source.max(most.source);
@@ -54,32 +56,40 @@ pub fn tariff(
 }
 
 /// The most that an hour of a type costs: EC2 keeps spot capacity below the limit that it was named, and
-/// below the on-demand price anyway. It refuses on-demand capacity over the limit.
+/// below the on-demand price anyway. On-demand capacity costs its price, for a limit holds on average only
+/// ([`price_limit`](super::price_limit)).
 fn dearest(spec: &RunnerSpec, lifecycle: InstanceLifecycle, price: Option<Price>) -> Option<Price> {
-    let limit = spec.max_price.map(|per_hour| Price {
-        per_hour,
-        source: PriceSource::Aws,
-    });
-    match (limit, price) {
-        (Some(limit), Some(price)) if limit.per_hour < price.per_hour => Some(limit),
-        (Some(limit), None) if lifecycle == InstanceLifecycle::Spot => Some(limit),
+    let of_spot = spec.max_price.filter(|_| lifecycle == InstanceLifecycle::Spot);
+    match (of_spot, price) {
+        (Some(limit), price) if price.is_none_or(|price| limit < price.per_hour) => Some(Price {
+            per_hour: limit,
+            source: PriceSource::Aws,
+        }),
         (_, price) => price,
     }
 }
 
 /// Who pays for whatever is launched for a repository; nobody but the stack, if it is not known for which.
+/// However its name is written, they are the same.
 #[must_use]
 pub fn purses_of(repository: Option<&Repository>) -> Vec<Purse> {
     let mut purses = vec![Purse::Stack];
-    if let Some(repository) = repository {
+    if let Some(repository) = repository.map(Repository::lowercase) {
         purses.push(Purse::Organization {
             name: repository.owner().to_owned(),
         });
-        purses.push(Purse::Repository {
-            repository: repository.clone(),
-        });
+        purses.push(Purse::Repository { repository });
     }
     purses
+}
+
+/// A pull request's money.
+#[must_use]
+pub fn purse_of_pull(repository: &Repository, number: u64) -> Purse {
+    Purse::PullRequest {
+        repository: repository.lowercase(),
+        number,
+    }
 }
 
 /// Who pays for a runner.
@@ -97,10 +107,7 @@ pub fn purses(runner: &Runner, caps: &Caps) -> Vec<Purse> {
 #[must_use]
 pub fn own_purses(runner: &Runner) -> Vec<Purse> {
     let Attribution { actor, pull, .. } = &runner.attribution;
-    let pull = pull.map(|number| Purse::PullRequest {
-        repository: runner.repository.clone(),
-        number,
-    });
+    let pull = pull.map(|number| purse_of_pull(&runner.repository, number));
     let actor = actor.as_ref().map(|login| Purse::Actor {
         login: login.to_lowercase(),
     });
@@ -198,10 +205,10 @@ pub struct Holder {
 const MOST_HOLDERS: usize = 3;
 
 impl OverCap {
-    /// The refusal, in words for the job's author: the cap, what is spent, what is reserved and by whom,
-    /// when it resets, and what to do.
+    /// The refusal, in words for the author of the job that the runner `asks` for: the cap, what is spent, what
+    /// is reserved and by which others, when it resets, and what to do.
     #[must_use]
-    pub fn refused(&self, holders: &[Holder]) -> Refused {
+    pub fn refused(&self, asks: &RunnerName, holders: &[Holder]) -> Refused {
         let resets = self.month.ends();
         let who = match &self.purse {
             Purse::PullRequest { .. } => format!("the pull request {}", self.purse),
@@ -216,7 +223,7 @@ impl OverCap {
             self.month,
             self.spent,
             self.reserved,
-            self.by_whom(holders),
+            self.by_whom(asks, holders),
             self.wanted,
             match self.tariff.source {
                 PriceSource::Aws => String::new(),
@@ -232,10 +239,10 @@ impl OverCap {
         Refused::new(Caps::key(&self.purse), words)
     }
 
-    fn by_whom(&self, holders: &[Holder]) -> String {
+    fn by_whom(&self, asks: &RunnerName, holders: &[Holder]) -> String {
         let mut held: Vec<(MicroDollars, &Holder)> = holders
             .iter()
-            .filter(|holder| holder.reserved.purses.contains(&self.purse))
+            .filter(|holder| holder.runner != *asks && holder.reserved.purses.contains(&self.purse))
             .filter_map(|holder| {
                 let share = holder.reserved.shares.iter().find(|(month, _)| *month == self.month);
                 share.map(|(_, share)| (*share, holder))
@@ -298,7 +305,7 @@ impl Ledgers {
     }
 
     /// Sets aside what a runner can cost, in place of what was set aside for it before. All of it, or
-    /// nothing.
+    /// nothing. What a cap that has changed has to tell is due at once.
     ///
     /// # Errors
     /// The first cap that would be passed.
@@ -307,6 +314,7 @@ impl Ledgers {
         before: Option<&Reservation>,
         wanted: &Reservation,
         caps: &Caps,
+        now: Timestamp,
     ) -> Result<(), Box<OverCap>> {
         let mut next = self.clone();
         if let Some(before) = before {
@@ -319,7 +327,7 @@ impl Ledgers {
                     month: *month,
                 };
                 let mut ledger = next.get(&id);
-                ledger.cap = caps.of(purse);
+                thresholds::measure(&mut ledger, caps.of(purse), now);
                 let held = before.map_or(MicroDollars::default(), |before| share_of(before, &id));
                 let over = caps.of(purse).filter(|cap| ledger.committed() + *share > *cap);
                 // Less than it holds already never passes anything.
@@ -357,8 +365,9 @@ impl Ledgers {
         }
     }
 
-    /// Counts what an instance has cost, and notes the thresholds that are passed by it.
-    pub fn spend(&mut self, purses: &[Purse], amounts: &ByMonth<Amounts>, now: Timestamp) {
+    /// Counts what an instance has cost, and notes the thresholds that are passed by it. They are `due` then, if
+    /// they are not told before.
+    pub fn spend(&mut self, purses: &[Purse], amounts: &ByMonth<Amounts>, due: Timestamp) {
         for (month, amount) in amounts {
             for purse in purses {
                 let mut ledger = self.get(&LedgerId {
@@ -366,31 +375,29 @@ impl Ledgers {
                     month: *month,
                 });
                 ledger.spent = ledger.spent + amount.total();
-                if let Some(cap) = ledger.cap {
-                    let reached = |threshold: &Threshold| {
-                        u128::from(ledger.spent.0) * 100 >= u128::from(cap.0) * u128::from(threshold.percent())
-                    };
-                    let reached: Vec<Threshold> = Threshold::EACH.into_iter().filter(reached).collect();
-                    pass(&mut ledger, &reached, cap, now);
-                }
+                let cap = ledger.cap;
+                thresholds::measure(&mut ledger, cap, due);
                 self.set(ledger);
             }
         }
     }
 
-    /// Notes that a launch was refused by a cap. Answers whether that is news.
-    pub fn refused(&mut self, over: &OverCap, now: Timestamp) -> bool {
+    /// Notes that a launch was refused by a cap, and which that is now. It is told once, and `due` then, if that
+    /// is not done before.
+    pub fn refused(&mut self, over: &OverCap, due: Timestamp) {
         let mut ledger = self.get(&over.ledger());
-        let is_news = pass(&mut ledger, &[Threshold::All], over.cap, now);
-        if is_news {
-            self.set(ledger);
-        }
-        is_news
+        thresholds::measure(&mut ledger, Some(over.cap), due);
+        thresholds::pass(&mut ledger, Threshold::Refused, over.cap, due);
+        self.set(ledger);
     }
 
-    /// The ledgers that have something to tell.
+    /// The ledgers that have something to tell which they had not when they were read.
     pub fn with_news(&self) -> impl Iterator<Item = LedgerId> {
-        let news = self.now.iter().filter(|(_, ledger)| !ledger.to_tell.is_empty());
+        let before = |id| self.read.get(id).and_then(Option::as_ref);
+        let news = self
+            .now
+            .iter()
+            .filter(move |(id, ledger)| ledger.noted.len() > before(id).map_or(0, |stored| stored.record.noted.len()));
         news.map(|(id, _)| id.clone())
     }
 
@@ -412,68 +419,10 @@ fn share_of(reserved: &Reservation, id: &LedgerId) -> MicroDollars {
     shares.map(|(_, share)| *share).sum()
 }
 
-/// Notes thresholds that are passed, each once. Answers whether one is news.
-fn pass(ledger: &mut Ledger, reached: &[Threshold], cap: MicroDollars, now: Timestamp) -> bool {
-    let news: Vec<Threshold> = reached
-        .iter()
-        .filter(|one| !ledger.passed.contains(one))
-        .copied()
-        .collect();
-    ledger.passed.extend(&news);
-    ledger.to_tell.extend(news.iter().map(|one| (*one, cap)));
-    if !news.is_empty() {
-        ledger.due_at = Some(now);
-    }
-    !news.is_empty()
-}
-
-/// A ledger whose news is told.
-#[must_use]
-pub fn told(mut ledger: Ledger, told: &[Threshold]) -> Ledger {
-    ledger.to_tell.retain(|(threshold, _)| !told.contains(threshold));
-    if ledger.to_tell.is_empty() {
-        ledger.due_at = None;
-    }
-    ledger
-}
-
-/// A ledger whose news is on its way to be told: it is due again should that get lost.
-#[must_use]
-pub fn tell_again(ledger: Ledger, now: Timestamp, deadlines: &Deadlines) -> Ledger {
-    Ledger {
-        due_at: Some(now.after(deadlines.retry(2))),
-        ..ledger
-    }
-}
-
-/// What there is to tell of a threshold: a subject of one line, and a text.
-#[must_use]
-pub fn words(ledger: &Ledger, threshold: Threshold, cap: MicroDollars, stack: &str) -> (String, String) {
-    let subject = format!(
-        "dayfly {stack}: {} has spent {} % of its cap of {} in {}",
-        ledger.purse,
-        threshold.percent(),
-        cap,
-        ledger.month
-    );
-    let what = match threshold {
-        Threshold::Half | Threshold::FourFifths => "Jobs go on to run.",
-        Threshold::All => "Jobs that could pass the cap are refused, each with the reason in its log.",
-    };
-    let text = format!(
-        "{} may spend {cap} in {}: {} are spent, and at most {} reserved for what runs now.\n\n{what} The count begins anew on {} 00:00 UTC. \
-         `dayfly cost` shows what the money was spent on; the cap is `{}` in the stack policy.\n",
-        ledger.purse,
-        ledger.month,
-        ledger.spent,
-        ledger.reserved,
-        ledger.month.ends().utc_day(),
-        Caps::key(&ledger.purse),
-    );
-    // SNS takes so much of a subject.
-    (subject.chars().take(100).collect(), text)
-}
-
 #[cfg(test)]
 #[path = "caps_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "caps_properties.rs"]
+mod properties;

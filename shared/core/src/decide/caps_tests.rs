@@ -1,5 +1,3 @@
-use proptest::prelude::*;
-
 use super::*;
 use crate::config::VolumeType;
 use crate::decide::fixtures::{claimed, deadlines, now, rung, runner};
@@ -58,7 +56,7 @@ fn ledger(purse: Purse) -> LedgerId {
 }
 
 #[test]
-fn an_attempt_costs_at_most_what_its_dearest_type_does_on_demand_or_the_limit() {
+fn an_attempt_costs_at_most_what_its_dearest_type_does_on_demand_or_the_limit_of_spot() {
     let rates = Rates::embedded().unwrap();
     let told = |name: &InstanceType| match name.as_str() {
         "g4dn.xlarge" => Some(price("0.526", PriceSource::Aws)),
@@ -80,6 +78,13 @@ fn an_attempt_costs_at_most_what_its_dearest_type_does_on_demand_or_the_limit() 
             Some("0.60"),
         ),
         (&["g4dn.xlarge"], Some("2"), InstanceLifecycle::OnDemand, Some("0.526")),
+        // What is not known to be above its limit may cost its price all the same.
+        (
+            &["g4dn.xlarge", "g5.xlarge"],
+            Some("0.60"),
+            InstanceLifecycle::OnDemand,
+            Some("1.006"),
+        ),
         (&["g99.huge"], Some("2"), InstanceLifecycle::Spot, Some("2")),
         (&["g99.huge"], Some("2"), InstanceLifecycle::OnDemand, None),
         (&["g99.huge"], None, InstanceLifecycle::Spot, None),
@@ -88,7 +93,7 @@ fn an_attempt_costs_at_most_what_its_dearest_type_does_on_demand_or_the_limit() 
         rung.spec.instance_types = types.iter().map(|name| InstanceType::new(*name)).collect();
         rung.spec.max_price = limit.map(dollars);
         let volume = rates.volume(VolumeType::Gp3, Some(&volume_told()), "us-east-1", now());
-        let found = tariff(&rung, rates, &volume, told);
+        let found = tariff(&rung, &rung.spec.instance_types, rates, &volume, told);
         assert_eq!(
             found.clone().ok().map(|tariff| tariff.compute),
             expected.map(dollars),
@@ -162,10 +167,10 @@ fn a_launch_that_could_pass_a_cap_by_a_micro_dollar_is_refused() {
             ..free
         };
         let mut ledgers = Ledgers::default();
-        ledgers.reserve(None, &wanted(1, &caps), &caps).unwrap();
-        ledgers.reserve(None, &wanted(2, &caps), &caps).unwrap();
+        ledgers.reserve(None, &wanted(1, &caps), &caps, now()).unwrap();
+        ledgers.reserve(None, &wanted(2, &caps), &caps, now()).unwrap();
         let before = ledgers.clone();
-        let third = ledgers.reserve(None, &wanted(3, &caps), &caps);
+        let third = ledgers.reserve(None, &wanted(3, &caps), &caps, now());
         assert_eq!(third.is_ok(), fits);
         if let Err(over) = third {
             assert_eq!(
@@ -186,14 +191,14 @@ fn another_attempt_sets_aside_what_it_costs_in_place_of_what_the_last_one_did() 
     let caps = caps("10", "10");
     let mut ledgers = Ledgers::default();
     let spot = wanted(1, &caps);
-    ledgers.reserve(None, &spot, &caps).unwrap();
+    ledgers.reserve(None, &spot, &caps, now()).unwrap();
     let stack = ledger(Purse::Stack);
     assert_eq!(ledgers.get(&stack).reserved, spot.total());
     let dearer = reservation(&claimed(1).1, flat("1.5"), &caps, now(), &deadlines());
-    ledgers.reserve(Some(&spot), &dearer, &caps).unwrap();
+    ledgers.reserve(Some(&spot), &dearer, &caps, now()).unwrap();
     assert_eq!(ledgers.get(&stack).reserved, dearer.total());
     let dearest = reservation(&claimed(1).1, flat("2"), &caps, now(), &deadlines());
-    let over = ledgers.reserve(Some(&dearer), &dearest, &caps).unwrap_err();
+    let over = ledgers.reserve(Some(&dearer), &dearest, &caps, now()).unwrap_err();
     assert_eq!(
         (over.reserved, over.wanted),
         (MicroDollars(0), dearest.total()),
@@ -231,50 +236,64 @@ fn those_who_pay_are_the_stack_and_its_parts_and_others_where_they_have_a_cap() 
 }
 
 #[test]
-fn a_threshold_is_noted_once_and_due_until_it_is_told() {
-    let caps = caps("100", "1000");
-    let mut ledgers = Ledgers::default();
-    ledgers.reserve(None, &wanted(1, &caps), &caps).unwrap();
-    let spent = |dollars: u64| {
-        let amounts = Amounts {
-            compute: MicroDollars(dollars * 1_000_000),
-            ..Amounts::default()
-        };
-        vec![(month(), amounts)]
+fn a_repository_has_one_ledger_however_its_name_is_written() {
+    let mut runner = runner(RunnerState::Requested);
+    runner.attribution.actor = Some("alice".to_owned());
+    runner.attribution.pull = Some(12);
+    let caps = Caps {
+        pull_request: Some(dollars("5")),
+        actor: Some(dollars("20")),
+        ..Caps::default()
     };
-    let stack = ledger(Purse::Stack);
-    for (more, passed, news) in [
-        (49, vec![], vec![]),
-        (1, vec![50], vec![50]),
-        (40, vec![50, 80], vec![80]),
-        (1, vec![50, 80], vec![]),
-        (20, vec![50, 80, 100], vec![100]),
-    ] {
-        ledgers.spend(&[Purse::Stack], &spent(more), now());
-        let now = ledgers.get(&stack);
-        let percent = |thresholds: &[Threshold]| thresholds.iter().map(|one| one.percent()).collect::<Vec<_>>();
-        let to_tell: Vec<Threshold> = now.to_tell.iter().map(|(threshold, _)| *threshold).collect();
-        assert_eq!(
-            (percent(&now.passed), percent(&to_tell)),
-            (passed, news),
-            "{}",
-            now.spent
-        );
-        assert_eq!(now.due_at.is_some(), !to_tell.is_empty());
-        let told = told(now, &to_tell);
-        assert_eq!(told.due_at, None);
-        ledgers.set(told);
-    }
+    let small = purses(&runner, &caps);
+    runner.repository = "Octo/GPU".parse().unwrap();
+    runner.attribution.actor = Some("Alice".to_owned());
+    assert_eq!(purses(&runner, &caps), small);
+    let repository = "octo/gpu".parse().unwrap();
+    assert_eq!(purses_of(Some(&runner.repository)), purses_of(Some(&repository)));
+    assert_eq!(small[3], purse_of_pull(&runner.repository, 12));
 }
 
 #[test]
-fn a_cap_that_refuses_is_told_once_as_reached() {
-    let caps = caps("1", "1");
+fn a_cap_that_refuses_is_noted_once_and_stands_in_the_ledger() {
+    let lowered = caps("1", "1");
     let mut ledgers = Ledgers::default();
-    let over = ledgers.reserve(None, &wanted(1, &caps), &caps).unwrap_err();
-    assert!(ledgers.refused(&over, now()));
-    assert!(!ledgers.refused(&over, now()));
-    assert_eq!(ledgers.with_news().count(), 1);
+    ledgers
+        .reserve(None, &wanted(1, &lowered), &caps("100", "100"), now())
+        .unwrap();
+    let stack = ledger(Purse::Stack);
+    assert_eq!(ledgers.get(&stack).cap, Some(dollars("100")));
+    let over = ledgers
+        .reserve(None, &wanted(2, &lowered), &lowered, now())
+        .unwrap_err();
+    for _ in 0..2 {
+        ledgers.refused(&over, now());
+        let refused = ledgers.get(&over.ledger());
+        assert_eq!(refused.to_tell, [(Threshold::Refused, dollars("1"))]);
+        assert_eq!(
+            refused.cap,
+            Some(dollars("1")),
+            "what is left of another cap is no news of this one"
+        );
+    }
+    assert_eq!(ledgers.with_news().collect::<Vec<_>>(), [over.ledger()]);
+    let read = ledgers.changes().into_iter().filter_map(|change| match change.record {
+        crate::record::Record::Ledger(record) => Some((
+            record.id(),
+            Some(Stored {
+                record,
+                version: Version::FIRST,
+            }),
+        )),
+        _ => None,
+    });
+    let mut again = Ledgers::of(read.collect());
+    again.refused(&over, now());
+    assert_eq!(
+        (again.with_news().count(), again.changes().len()),
+        (0, 0),
+        "it is noted"
+    );
 }
 
 #[test]
@@ -282,14 +301,22 @@ fn a_refusal_says_the_amounts_who_holds_them_and_when_the_count_begins_anew() {
     let caps = caps("1000", "10");
     let mut ledgers = Ledgers::default();
     let first = wanted(1, &caps);
-    ledgers.reserve(None, &first, &caps).unwrap();
-    let over = ledgers.reserve(None, &wanted(2, &caps), &caps).unwrap_err();
+    ledgers.reserve(None, &first, &caps, now()).unwrap();
+    let over = ledgers.reserve(None, &wanted(2, &caps), &caps, now()).unwrap_err();
     let holder = Holder {
         runner: claimed(1).1.name,
         reserved: first,
         repository: "octo/gpu".to_owned(),
     };
-    let words = over.refused(&[holder]).to_string();
+    let asks = Holder {
+        runner: claimed(2).1.name,
+        ..holder.clone()
+    };
+    let words = over.refused(&asks.runner, &[holder, asks.clone()]).to_string();
+    assert!(
+        !words.contains("job 2"),
+        "what it holds itself stands in nobody's way: {words}"
+    );
     for part in [
         "`caps.repository`",
         "octo/gpu may spend $10.00 in 2027-01",
@@ -298,55 +325,6 @@ fn a_refusal_says_the_amounts_who_holds_them_and_when_the_count_begins_anew() {
         "2027-02-01 00:00 UTC",
     ] {
         assert!(words.contains(part), "`{part}` in: {words}");
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Act {
-    Reserve(usize, u64),
-    Settle(usize, u64),
-}
-
-fn acts() -> impl Strategy<Value = Vec<Act>> {
-    let act = prop_oneof![
-        (0..8usize, 1u64..5_000_000).prop_map(|(who, per_hour)| Act::Reserve(who, per_hour)),
-        (0..8usize, 0u64..=100).prop_map(|(who, share)| Act::Settle(who, share)),
-    ];
-    proptest::collection::vec(act, 1..60)
-}
-
-proptest! {
-    #[test]
-    fn no_cap_is_ever_passed_and_nothing_stays_reserved(acts in acts(), cap in 1u64..60_000_000) {
-        let caps = Caps { stack: Some(MicroDollars(cap)), repository: Some(MicroDollars(cap)), ..Caps::default() };
-        let stack = ledger(Purse::Stack);
-        let mut ledgers = Ledgers::default();
-        let mut held: Vec<Option<Reservation>> = vec![None; 8];
-        for act in acts {
-            match act {
-                Act::Reserve(who, per_hour) => {
-                    let tariff = Tariff { compute: MicroDollars(per_hour), ..flat("1") };
-                    let wanted = reservation(&claimed(1).1, tariff, &caps, now(), &deadlines());
-                    if ledgers.reserve(held[who].as_ref(), &wanted, &caps).is_ok() {
-                        held[who] = Some(wanted);
-                    }
-                }
-                Act::Settle(who, percent) => {
-                    if let Some(reserved) = held[who].take() {
-                        let span = deadlines().lifetime.mul_f64(f64::from(u32::try_from(percent).unwrap()) / 100.0);
-                        let compute = crate::costs::Compute::Flat(reserved.tariff.compute);
-                        let cost = reserved.tariff.cost(now(), now().after(span), &compute, false);
-                        ledgers.release(&reserved);
-                        ledgers.spend(&reserved.purses, &cost, now());
-                    }
-                }
-            }
-            prop_assert!(ledgers.get(&stack).committed().0 <= cap);
-        }
-        for reserved in held.into_iter().flatten() {
-            ledgers.release(&reserved);
-        }
-        prop_assert_eq!(ledgers.get(&stack).reserved.0, 0);
     }
 }
 
@@ -359,7 +337,7 @@ fn what_is_written_names_the_versions_that_were_read() {
         version: Version(7),
     };
     let mut ledgers = Ledgers::of([(id, Some(known))].into());
-    ledgers.reserve(None, &wanted(1, &caps), &caps).unwrap();
+    ledgers.reserve(None, &wanted(1, &caps), &caps, now()).unwrap();
     let mut expected: Vec<Option<u64>> = ledgers
         .changes()
         .iter()

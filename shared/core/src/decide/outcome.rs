@@ -161,7 +161,7 @@ fn failed(
         return Recorded::of(runner);
     }
     let all = |never: fn(FleetErrorKind) -> bool| !errors.is_empty() && errors.iter().all(|error| never(error.kind));
-    runner.plan.hopeful |= !all(|kind| matches!(kind, FleetErrorKind::BadRequest | FleetErrorKind::QuotaTooSmall));
+    runner.plan.hopeful |= !all(stays_so);
     if runner.plan.next(all(|kind| kind == FleetErrorKind::BadRequest)) {
         let runner = super::launch::resume(runner, now, deadlines);
         return Recorded {
@@ -184,6 +184,19 @@ fn failed(
     Recorded {
         say: Some(say),
         ..Recorded::of(runner)
+    }
+}
+
+/// Whether a failure does not pass, however long anybody waits.
+fn stays_so(kind: FleetErrorKind) -> bool {
+    match kind {
+        FleetErrorKind::BadRequest | FleetErrorKind::QuotaTooSmall | FleetErrorKind::TooDear => true,
+        FleetErrorKind::Capacity
+        | FleetErrorKind::Quota
+        | FleetErrorKind::Price
+        | FleetErrorKind::TokenUsed
+        | FleetErrorKind::Throttled
+        | FleetErrorKind::Unknown => false,
     }
 }
 
@@ -227,15 +240,27 @@ fn why(runner: &Runner) -> String {
         rounds => format!("{rounds} rounds"),
     };
     format!(
-        "no instance could be had ({}) in {rounds} of attempts; EC2 said: {}. {}",
+        "no instance could be had ({}) in {rounds} of attempts; {}. {}",
         asked.join("; "),
-        said(&runner.tried).join(" · "),
+        said(&runner.tried),
         mend(runner)
     )
 }
 
+/// What EC2 said, and why it was not asked.
+fn said(tried: &[Tried]) -> String {
+    let (not_asked, asked): (Vec<&Tried>, Vec<&Tried>) =
+        tried.iter().partition(|one| one.kind == FleetErrorKind::TooDear);
+    let mut parts: Vec<String> = Vec::new();
+    if !asked.is_empty() || not_asked.is_empty() {
+        parts.push(format!("EC2 said: {}", its_words(&asked).join(" · ")));
+    }
+    parts.extend(not_asked.iter().map(|one| one.message.clone()));
+    parts.join("; ")
+}
+
 /// EC2's words, each once: what it says of one pool, it says of the next with that one's name.
-fn said(tried: &[Tried]) -> Vec<String> {
+fn its_words(tried: &[&Tried]) -> Vec<String> {
     let mut known: Vec<String> = Vec::new();
     let mut said = Vec::new();
     for one in tried {
@@ -261,9 +286,11 @@ fn mend(runner: &Runner) -> &'static str {
     let said = |kind| runner.tried.iter().any(|one| one.kind == kind);
     if said(FleetErrorKind::Quota) || said(FleetErrorKind::QuotaTooSmall) {
         "The account may not run more of these: raise the quota in Service Quotas, or name other instance types"
+    } else if said(FleetErrorKind::TooDear) && said(FleetErrorKind::Capacity) {
+        "Raise `max_price`, name more or cheaper instance types, or run the job again later"
     } else if said(FleetErrorKind::Capacity) {
         "Name more instance types, allow `fallback: on-demand`, or run the job again later"
-    } else if said(FleetErrorKind::Price) {
+    } else if said(FleetErrorKind::Price) || said(FleetErrorKind::TooDear) {
         "Raise `max_price`, or name cheaper instance types"
     } else if said(FleetErrorKind::BadRequest) {
         "Mend the runner's entry in the configuration, or the stack's parameters, and run the job again"

@@ -205,3 +205,70 @@ fn a_job_that_another_runner_took_meanwhile_is_not_given_up() {
     assert_eq!((recorded.job, recorded.say), (None, None));
     assert_eq!(recorded.runner.state, RunnerState::Gone);
 }
+
+/// An attempt that was not made.
+fn too_dear(words: &str) -> Attempted {
+    Attempted::Failed {
+        errors: vec![FleetError {
+            kind: FleetErrorKind::TooDear,
+            code: "NotAsked".to_owned(),
+            message: words.to_owned(),
+            pool: None,
+        }],
+    }
+}
+
+#[test]
+fn what_is_too_dear_is_passed_over_and_given_up_once_nothing_else_is_left() {
+    let other = Rung {
+        spec: crate::config::RunnerSpec {
+            name: "other".to_owned(),
+            ..rung(InstanceLifecycle::OnDemand).spec
+        },
+        ..rung(InstanceLifecycle::OnDemand)
+    };
+    let (job, runner) = asked_for(LaunchPlan::new(rung(InstanceLifecycle::OnDemand), vec![other]));
+    let recorded = record(runner, Some(job.clone()), too_dear("one costs $2"), now(), &deadlines());
+    assert_eq!(
+        (recorded.next, recorded.runner.plan.spec().name.as_str()),
+        (Next::Attempt, "other")
+    );
+    let recorded = record(
+        recorded.runner,
+        Some(job),
+        too_dear("the other costs $3"),
+        now(),
+        &deadlines(),
+    );
+    let Some(JobState::Unlaunchable { reason }) = recorded.job.map(|job| job.state) else {
+        panic!("it is given up")
+    };
+    for part in ["one costs $2; the other costs $3. Raise `max_price`", "in one round"] {
+        assert!(reason.contains(part), "`{part}` in: {reason}");
+    }
+    assert!(!reason.contains("EC2 said"), "{reason}");
+}
+
+#[test]
+fn what_may_be_had_later_is_waited_for_though_another_way_is_too_dear() {
+    let plan = LaunchPlan::new(rung(InstanceLifecycle::Spot), vec![rung(InstanceLifecycle::OnDemand)]);
+    let (job, runner) = asked_for(plan);
+    let empty = failed_with(FleetErrorKind::Capacity, "InsufficientInstanceCapacity");
+    let recorded = record(runner, Some(job.clone()), empty, now(), &deadlines());
+    let recorded = record(
+        recorded.runner,
+        Some(job.clone()),
+        too_dear("it costs $2"),
+        now(),
+        &deadlines(),
+    );
+    assert!(recorded.job.is_none() && matches!(recorded.say, Some(Say::Waiting { .. })));
+    let words = why(&recorded.runner);
+    for part in [
+        "EC2 said: InsufficientInstanceCapacity",
+        "; it costs $2.",
+        "Raise `max_price`",
+    ] {
+        assert!(words.contains(part), "`{part}` in: {words}");
+    }
+}

@@ -216,7 +216,7 @@ fn short(kind: Option<FleetErrorKind>) -> &'static str {
         None => "no instance could be had",
         Some(FleetErrorKind::Capacity) => "EC2 has no capacity",
         Some(FleetErrorKind::Quota | FleetErrorKind::QuotaTooSmall) => "the AWS account's quota is used up",
-        Some(FleetErrorKind::Price) => "the price is above the limit",
+        Some(FleetErrorKind::Price | FleetErrorKind::TooDear) => "the price is above the limit",
         Some(FleetErrorKind::BadRequest) => "EC2 refuses the request",
         Some(FleetErrorKind::Throttled) => "EC2 takes no more calls for now",
         Some(FleetErrorKind::Unknown | FleetErrorKind::TokenUsed) => "EC2 did not answer as it should",
@@ -264,7 +264,7 @@ fn advice(tried: &[Tried]) -> Option<String> {
             "Whoever owns the AWS account can ask for more in *Service Quotas*: EC2's words below say of what."
                 .to_owned(),
         ),
-        FleetErrorKind::Price => Some(format!(
+        FleetErrorKind::Price | FleetErrorKind::TooDear => Some(format!(
             "A higher `max_price` in `{CONFIG_PATH}`, or more types in `instance_type`, may meet the price."
         )),
         FleetErrorKind::BadRequest => Some(format!(

@@ -148,7 +148,9 @@ prop_compose! {
         Ledger {
             purse, month: format!("2026-{month:02}").parse().unwrap(), spent: MicroDollars(spent),
             reserved: MicroDollars(reserved), cap: cap.map(MicroDollars), passed: vec![Threshold::Half],
-            to_tell: cap.map(|cap| (Threshold::All, MicroDollars(cap))).into_iter().collect(), due_at,
+            noted: vec![(Threshold::Half, MicroDollars(reserved)), (Threshold::Refused, MicroDollars(spent))],
+            to_tell: cap.map(|cap| (Threshold::Refused, MicroDollars(cap))).into_iter().collect(), due_at,
+            telling_until: due_at,
         }
     }
 }

@@ -188,7 +188,7 @@ fn caps(month: &Month) -> Table {
             .ledgers
             .iter()
             .find(|one| one.purse == left.purse && one.month == left.month);
-        let told = ledger.map(|ledger| ledger.passed.iter().map(|one| format!("{} %", one.percent())).collect());
+        let told = ledger.map(|ledger| ledger.passed.iter().map(ToString::to_string).collect());
         let told: Vec<String> = told.unwrap_or_default();
         table.add_row([
             left.purse.to_string(),

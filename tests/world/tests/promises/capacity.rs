@@ -91,7 +91,7 @@ fn an_image_that_is_not_there_leaves_the_next_entry() {
 }
 
 /// Somebody launches job 1 and still holds the queue when these come, so that they wait.
-fn queued_while_held(stage: &Stage, jobs: std::ops::Range<u64>) -> QueueDue {
+pub fn queued_while_held(stage: &Stage, jobs: impl IntoIterator<Item = u64>) -> QueueDue {
     stage.queue(1);
     let free: LaunchQueue = {
         let table = stage.world.table();

@@ -16,6 +16,7 @@ mod limits;
 mod lost;
 mod messenger;
 mod metrics;
+mod price_limits;
 mod rest;
 mod said;
 mod stage;

@@ -8,13 +8,16 @@ use std::time::Duration;
 use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::decide::interruption::Word;
 use dayfly_core::event::{Conclusion, Event};
-use dayfly_ports::FleetErrorKind;
+use dayfly_core::record::{Bucket, BucketId, Change, RecordId};
+use dayfly_ports::{FleetErrorKind, Store as _};
 use serde_json::Value;
 use tracing::Dispatch;
 use tracing::subscriber::NoSubscriber;
 
+use crate::capacity::queued_while_held;
+use crate::caps::{asked_by, capped};
 use crate::lifecycle::fail_by_messenger;
-use crate::stage::{Call, Stage};
+use crate::stage::{Call, POLICY, RUN, Stage};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -242,4 +245,37 @@ fn a_job_that_is_refused_is_told_so() {
     stage.world.hub().config = Some("runners: [{name: gpu, labels: [dayfly-gpu], instance_type: nonsense}]".to_owned());
     let told = Told::while_it(|| stage.queue(11));
     assert_eq!(told.of("Jobs refused"), [1.0], "{told:?}");
+}
+
+#[test]
+fn a_refusal_is_told_once_however_often_the_call_beside_it_is_put_off() {
+    let stage = capped(1);
+    let policy = "version: 1\nforks: always\ncaps: {actor: $0.60}\n";
+    stage.world.set_parameter(POLICY, policy);
+    // Of two who come together one is another's, who has spent nothing; and EC2 takes no calls for some seconds.
+    let asked_for = |actor| stage.world.hub().origins.insert(RUN, asked_by(actor, 12));
+    asked_for("alice");
+    let jobs = [(11, "bob"), (12, "alice")].into_iter();
+    let due = queued_while_held(
+        &stage,
+        jobs.inspect(|(_, actor)| drop(asked_for(actor))).map(|(job, _)| job),
+    );
+    let bucket = RecordId::Bucket(BucketId::CreateFleet);
+    let known = stage.world.run(stage.world.load(&bucket)).unwrap();
+    let empty = Bucket::full(BucketId::CreateFleet, stage.now().after(Duration::from_secs(5)));
+    let change = Change {
+        expected: known.map(|stored| stored.version),
+        ..Change::create(empty)
+    };
+    stage.world.run(stage.world.commit(vec![change])).unwrap();
+    let told = Told::while_it(|| {
+        stage.make(Call::Launch(Event::QueueDue(due)));
+        stage.deliver();
+    });
+    assert!(
+        stage.world.cloud().time() > stage.now().after(Duration::from_secs(1)),
+        "it was put off"
+    );
+    assert_eq!(stage.instances().len(), 2);
+    assert_eq!(told.of("CapsRefused"), [1.0]);
 }
