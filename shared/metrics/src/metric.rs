@@ -297,7 +297,9 @@ impl Metric {
             Self::Saved => "with `Spend`: what on-demand instances would have cost more",
             Self::Wasted => "with `Spend`: the part of it that an interruption made useless",
             Self::CapsRefused => "when a launch is refused because it might pass a cap",
-            Self::CapUsed => "when money is reserved or settled: spent and reserved of the stack's monthly cap",
+            Self::CapUsed => {
+                "when money of this month is reserved or settled: spent and reserved of the stack's monthly cap"
+            }
             Self::GitHubCallsLeft => {
                 "every 5 minutes at most, while less than three quarters of the calls that GitHub takes in an \
                  hour are left to an installation"

@@ -8,13 +8,16 @@ use std::time::Duration;
 use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::decide::interruption::Word;
 use dayfly_core::event::{Conclusion, Event};
+use dayfly_core::money::MicroDollars;
+use dayfly_core::month::Month;
+use dayfly_core::record::{Ledger, Purse, Record};
 use dayfly_ports::FleetErrorKind;
 use serde_json::Value;
 use tracing::Dispatch;
 use tracing::subscriber::NoSubscriber;
 
 use crate::lifecycle::fail_by_messenger;
-use crate::stage::{Call, Stage};
+use crate::stage::{Call, POLICY, Stage};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -242,4 +245,53 @@ fn a_job_that_is_refused_is_told_so() {
     stage.world.hub().config = Some("runners: [{name: gpu, labels: [dayfly-gpu], instance_type: nonsense}]".to_owned());
     let told = Told::while_it(|| stage.queue(11));
     assert_eq!(told.of("Jobs refused"), [1.0], "{told:?}");
+}
+
+/// How much of the stack's cap is used in a month, in percent to a hundredth.
+#[expect(clippy::cast_precision_loss, reason = "an amount of a test")]
+fn cap_used(stage: &Stage, month: Month) -> f64 {
+    let of_stack = |record: &Record| match record {
+        Record::Ledger(ledger) if ledger.purse == Purse::Stack && ledger.month == month => Some(ledger.clone()),
+        _ => None,
+    };
+    let found: Option<Ledger> = stage.world.table().records().find_map(of_stack);
+    let ledger = found.expect("something is written of the month");
+    let cap = ledger.cap.map_or(u64::MAX, |cap| cap.0);
+    (ledger.committed().0 * 10_000 / cap) as f64 / 100.0
+}
+
+#[test]
+fn how_much_of_a_cap_is_used_is_told_of_this_month_only() {
+    let stage = Stage::new();
+    let cap = MicroDollars(40_000_000);
+    stage
+        .world
+        .set_parameter(POLICY, &format!("version: 1\ncaps: {{stack: {cap}}}\n"));
+    let (before, turn) = (Month::of(stage.now()), Month::of(stage.now()).ends());
+    stage.wait(turn.since(stage.now()).saturating_sub(Duration::from_mins(20)));
+    let told = Told::while_it(|| stage.queue(11));
+    assert_eq!(
+        told.of("CapUsed"),
+        [cap_used(&stage, before)],
+        "it may run into the next"
+    );
+
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    stage.start(runner, 11);
+    for _ in 0..30 {
+        stage.minute();
+        stage.heartbeat(&instance, "running");
+    }
+    let told = Told::while_it(|| {
+        stage.complete(11, Conclusion::Success);
+        stage.minutes(10);
+    });
+    assert_eq!(stage.left(), [""; 0]);
+    let (old, new) = (cap_used(&stage, before), cap_used(&stage, Month::of(stage.now())));
+    assert!(
+        old > 0.0 && new > 0.0 && (old - new).abs() > 0.01,
+        "both months have paid: {old} and {new}"
+    );
+    assert_eq!(told.of("CapUsed"), [new]);
 }

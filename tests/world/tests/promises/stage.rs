@@ -154,9 +154,11 @@ impl Stage {
         }
     }
 
-    fn launch(&self) -> dayfly_launch::Function<Metered<World>, World, World, World, World, World, World, World> {
+    fn launch(
+        &self,
+    ) -> dayfly_launch::Function<Metered<World, World>, World, World, World, World, World, World, World> {
         dayfly_launch::Function {
-            store: Metered::new(self.world.clone()),
+            store: Metered::new(self.world.clone(), self.world.clone()),
             github: self.world.clone(),
             fleet: self.world.clone(),
             bus: self.world.clone(),
@@ -174,9 +176,9 @@ impl Stage {
         }
     }
 
-    fn settle(&self) -> dayfly_settle::Function<Metered<World>, World, World, World> {
+    fn settle(&self) -> dayfly_settle::Function<Metered<World, World>, World, World, World> {
         dayfly_settle::Function {
-            store: Metered::new(self.world.clone()),
+            store: Metered::new(self.world.clone(), self.world.clone()),
             github: self.world.clone(),
             fleet: self.world.clone(),
             bus: self.world.clone(),
@@ -200,9 +202,9 @@ impl Stage {
         }
     }
 
-    fn sweeper(&self) -> dayfly_sweeper::Function<Metered<World>, World, World, World, World> {
+    fn sweeper(&self) -> dayfly_sweeper::Function<Metered<World, World>, World, World, World, World> {
         dayfly_sweeper::Function {
-            store: Metered::new(self.world.clone()),
+            store: Metered::new(self.world.clone(), self.world.clone()),
             github: self.world.clone(),
             fleet: self.world.clone(),
             bus: self.world.clone(),
@@ -211,17 +213,27 @@ impl Stage {
         }
     }
 
-    fn interruption(&self) -> dayfly_interruption::Function<Metered<World>, World> {
+    /// What the sweeper does each time that a schedule calls it.
+    async fn scheduled(&self, task: Task) -> Answer {
+        let sweeper = self.sweeper();
+        let swept = sweeper.handle(task, self.now()).await;
+        if let Ok(swept) = &swept {
+            sweeper.tell_runners(task, *swept).await;
+        }
+        done(swept)
+    }
+
+    fn interruption(&self) -> dayfly_interruption::Function<Metered<World, World>, World> {
         dayfly_interruption::Function {
-            store: Metered::new(self.world.clone()),
+            store: Metered::new(self.world.clone(), self.world.clone()),
             bus: self.world.clone(),
             deadlines: Self::deadlines(),
         }
     }
 
-    fn checkin(&self) -> dayfly_checkin::Function<Metered<World>, World, World, World> {
+    fn checkin(&self) -> dayfly_checkin::Function<Metered<World, World>, World, World, World> {
         dayfly_checkin::Function {
-            store: Metered::new(self.world.clone()),
+            store: Metered::new(self.world.clone(), self.world.clone()),
             github: self.world.clone(),
             bus: self.world.clone(),
             parameters: self.world.clone(),
