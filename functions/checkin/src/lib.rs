@@ -144,13 +144,14 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
             }
             "goodbye" => {
                 let body: GoodbyeRequest = read(request)?;
-                tracing::info!(reason = ?body.reason, detail = body.detail, "the instance says goodbye");
-                let runner = self
+                let changed = self
                     .change(&caller, &body.instance, now, |runner| {
                         checkin::goodbye(&checkin::explained(runner, &body), body.reason, now, &self.deadlines)
                     })
-                    .await?;
-                let answer = runner.map_or(Order::Stop.into(), |runner| {
+                    .await;
+                // Whatever came of it; but only now the line has the runner, which names the job.
+                tracing::info!(reason = ?body.reason, detail = body.detail, "the instance says goodbye");
+                let answer = changed?.map_or(Order::Stop.into(), |runner| {
                     checkin::farewell(&runner, now, &self.deadlines)
                 });
                 Ok(answer::json(200, &answer))

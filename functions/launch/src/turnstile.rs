@@ -137,7 +137,12 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             call,
         } = away;
         if !outcomes.is_empty() {
-            tracing::info!(count = outcomes.len(), "turned runners away at the turnstile");
+            let names: Vec<&str> = outcomes.iter().map(|(name, _)| name.as_str()).collect();
+            tracing::info!(
+                count = names.len(),
+                runners = names.join(" "),
+                "turned runners away at the turnstile"
+            );
             self.record(None, runners, outcomes, now).await?;
         }
         call_to_turnstile(&self.bus, call).await;

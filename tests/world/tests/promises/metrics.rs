@@ -37,21 +37,25 @@ impl io::Write for Lines {
 /// anybody wants the line. That may be another test's thread, which has none.
 static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
 
+/// All that was logged while something happened, as the functions log it.
+pub fn logged(happens: impl FnOnce()) -> Vec<Value> {
+    LazyLock::force(&ANOTHER);
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = dayfly_telemetry::writing_to("gpu", move || writer.clone());
+    tracing::subscriber::with_default(subscriber, happens);
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 /// All that was told of each metric, with the value of its dimension.
 #[derive(Debug, Default, PartialEq)]
 struct Told(BTreeMap<String, Vec<f64>>);
 
 impl Told {
     fn while_it(happens: impl FnOnce()) -> Self {
-        LazyLock::force(&ANOTHER);
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = dayfly_telemetry::writing_to("gpu", move || writer.clone());
-        tracing::subscriber::with_default(subscriber, happens);
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         let mut told = Self::default();
-        for line in text.lines() {
-            let line: Value = serde_json::from_str(line).unwrap();
+        for line in logged(happens) {
             for directive in line["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten() {
                 let dimension = directive["Dimensions"][0][1]
                     .as_str()

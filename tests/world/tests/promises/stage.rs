@@ -15,11 +15,14 @@ use dayfly_core::labels::Label;
 use dayfly_core::money::MicroDollars;
 use dayfly_core::record::{Record, RunSum, Runner};
 use dayfly_core::time::Timestamp;
+use dayfly_function::span;
 use dayfly_interruption::Ec2Event;
 use dayfly_lifecycle::Policies;
 use dayfly_metrics::Metered;
 use dayfly_sweeper::Task;
 use dayfly_world::{Fate, World};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 /// The run of all jobs here.
 pub const RUN: RunId = RunId(500);
@@ -39,6 +42,17 @@ pub enum Call {
 
 /// Where the stack policy lies.
 pub const POLICY: &str = "/dayfly/policy";
+
+/// What each line that a call logs carries, as the functions' processes have it.
+fn span_of(call: &Call) -> Span {
+    match call {
+        Call::Launch(event) | Call::Settle(event) | Call::Report(event) => span::of_event(event, "request"),
+        Call::CountForPull(pull, ..) => tracing::info_span!("pull", pull),
+        Call::Sweep | Call::Patrol => tracing::info_span!("sweeper"),
+        Call::Ec2(instance, _) => tracing::info_span!("event", %instance),
+        Call::CheckIn(..) => tracing::info_span!("checkin", instance = Empty, runner = Empty),
+    }
+}
 
 /// What a call came to.
 #[derive(Debug)]
@@ -89,7 +103,8 @@ impl Stage {
 
     /// Makes a call to its end.
     pub fn make(&self, call: Call) -> Answer {
-        let answer = self.world.run(self.future(call));
+        let span = span_of(&call);
+        let answer = self.world.run(self.future(call).instrument(span));
         if let Answer::Failed(error) = &answer {
             panic!("{error}");
         }
@@ -98,7 +113,8 @@ impl Stage {
 
     /// Makes a call, and lets it fail.
     pub fn make_whatever(&self, call: Call) -> Answer {
-        self.world.run(self.future(call))
+        let span = span_of(&call);
+        self.world.run(self.future(call).instrument(span))
     }
 
     /// Makes several calls at once, in the order that `pick` gives to their steps.
