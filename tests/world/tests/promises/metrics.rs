@@ -116,6 +116,8 @@ fn a_job_tells_how_long_each_stage_took_and_how_it_ended_and_nothing_else() {
     ];
     let expected = expected.map(|(name, values)| (name.to_owned(), values));
     assert_eq!(told.0, BTreeMap::from(expected));
+    // Each of them is billed in the hour in which it is told.
+    assert_eq!(crate::rest::written("job")["metrics"], told.0.len());
 }
 
 #[test]
