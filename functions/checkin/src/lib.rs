@@ -21,7 +21,6 @@ use dayfly_core::record::{Change, Runner, RunnerState, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_function::answer;
 use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, Policies, follow_up};
-use dayfly_metrics::Metric;
 use dayfly_ports::{Bus, GitHub, Parameters, Store, StoreError};
 use serde::de::DeserializeOwned;
 
@@ -122,9 +121,7 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
                         checkin::heartbeat(runner, &body, now, &self.deadlines)
                     })
                     .await?;
-                if runner.is_some() {
-                    Metric::Heartbeats.tell(1);
-                } else {
+                if runner.is_none() {
                     tracing::warn!("an instance that no record leads to is left to patrol");
                 }
                 let answer = runner

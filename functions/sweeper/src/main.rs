@@ -30,10 +30,13 @@ async fn main() -> Result<(), Error> {
     };
     run(service_fn(async |event: LambdaEvent<Task>| {
         let span = tracing::info_span!("sweeper", request = event.context.request_id);
-        Box::pin(function.handle(event.payload, clock::now()))
-            .instrument(span)
-            .await?;
-        Ok::<_, Error>(())
+        let task = event.payload;
+        let work = async {
+            let swept = Box::pin(function.handle(task, clock::now())).await?;
+            function.tell_runners(task, swept).await;
+            Ok::<_, Error>(())
+        };
+        work.instrument(span).await
     }))
     .await
 }

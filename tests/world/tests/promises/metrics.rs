@@ -101,7 +101,6 @@ fn job(stage: &Stage) {
 fn a_job_tells_how_long_each_stage_took_and_how_it_ended_and_nothing_else() {
     let told = Told::while_it(|| job(&Stage::new()));
     let expected = [
-        ("Heartbeats", vec![1.0, 1.0]),
         ("Jobs succeeded", vec![1.0]),
         ("Launches spot", vec![1.0]),
         ("QueueTime boot", vec![50_000.0]),
@@ -109,6 +108,9 @@ fn a_job_tells_how_long_each_stage_took_and_how_it_ended_and_nothing_else() {
         ("QueueTime launch", vec![0.0]),
         ("QueueTime start", vec![10_000.0]),
         ("QueueTime whole", vec![60_000.0]),
+        // The minutes after it found none, and then said so.
+        ("Runners launching", vec![0.0]),
+        ("Runners live", vec![0.0]),
         // At the pool's price, against the same on demand. EC2 did not say when it ended: the longest that
         // it can have run is counted.
         ("Saved", vec![0.024_547]),
@@ -121,6 +123,71 @@ fn a_job_tells_how_long_each_stage_took_and_how_it_ended_and_nothing_else() {
 }
 
 #[test]
+fn how_many_runners_there_are_is_told_each_minute_and_once_that_there_are_none() {
+    let stage = Stage::new();
+    let each = Told::while_it(|| {
+        stage.queue(11);
+        stage.minute();
+        let instance = stage.instance();
+        let runner = stage.boot(&instance);
+        stage.start(runner, 11);
+        stage.minutes(2);
+        stage.complete(11, Conclusion::Success);
+        stage.minutes(20);
+    });
+    assert_eq!(stage.left(), [""; 0]);
+    let (launching, live) = (each.of("Runners launching"), each.of("Runners live"));
+    assert_eq!(
+        (&launching[..3], &live[..3]),
+        (&[1.0, 0.0, 0.0][..], &[0.0, 1.0, 1.0][..])
+    );
+    assert_eq!((launching.last(), live.last()), (Some(&0.0), Some(&0.0)));
+    let none = launching.iter().zip(live).filter(|both| *both == (&0.0, &0.0)).count();
+    assert_eq!(none, 1, "{each:?}");
+}
+
+#[test]
+fn an_instance_that_never_boots_is_told_of_as_launching() {
+    let stage = Stage::new();
+    let told = Told::while_it(|| {
+        stage.queue(11);
+        stage.minutes(8);
+    });
+    assert_eq!(told.of("Runners launching"), [1.0; 8]);
+    assert_eq!(told.of("QueueTime boot"), [0.0; 0]);
+}
+
+#[test]
+fn a_patrol_that_finds_nothing_left_says_that_there_are_no_runners() {
+    let stage = Stage::new();
+    job(&stage);
+    stage.queue(12);
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    stage.start(runner, 12);
+    stage.complete(12, Conclusion::Success);
+    // All that is due is done, while the schedule stays on.
+    for _ in 0..10 {
+        stage.wait(Duration::from_mins(1));
+        stage.make(Call::Sweep);
+        stage.deliver();
+        if stage.world.table().live().next().is_none() {
+            break;
+        }
+    }
+    assert!(stage.world.schedule_is_on());
+    stage.wait(Duration::from_mins(3));
+    let told = Told::while_it(|| {
+        stage.make(Call::Patrol);
+    });
+    assert_eq!(
+        (told.of("Runners launching"), told.of("Runners live")),
+        (&[0.0][..], &[0.0][..])
+    );
+    assert!(!stage.world.schedule_is_on());
+}
+
+#[test]
 fn nothing_is_told_while_nobody_tests() {
     let stage = Stage::new();
     job(&stage);
@@ -128,9 +195,10 @@ fn nothing_is_told_while_nobody_tests() {
         for _ in 0..4 {
             stage.wait(Duration::from_mins(15));
             stage.make(Call::Patrol);
-            stage.make(Call::Sweep);
+            stage.minute();
         }
     });
+    assert!(!stage.world.schedule_is_on());
     assert_eq!(told, Told::default());
 }
 

@@ -150,8 +150,8 @@ impl Stage {
                 let counted = reporter.add_to_pull(&repository, pull, installation, above, *sum, now);
                 done(counted.await)
             }
-            Call::Sweep => done(self.sweeper().handle(Task::Sweep, now).await),
-            Call::Patrol => done(self.sweeper().handle(Task::Patrol, now).await),
+            Call::Sweep => self.scheduled(Task::Sweep).await,
+            Call::Patrol => self.scheduled(Task::Patrol).await,
             Call::Ec2(instance, word) => done(
                 self.interruption()
                     .handle(
