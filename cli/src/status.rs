@@ -4,12 +4,13 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::Args;
+use dayfly_core::board;
 use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::decide::settlement::{self, Answered};
 use dayfly_core::ids::{InstanceId, InstanceType, JobKey, Repository, RunnerName, Zone};
 use dayfly_core::machines::Table as Machines;
 use dayfly_core::money::MicroDollars;
-use dayfly_core::record::{Job, JobState, Record, Runner, RunnerState};
+use dayfly_core::record::{Record, Runner, RunnerState};
 use dayfly_core::time::Timestamp;
 use serde::Serialize;
 
@@ -24,7 +25,8 @@ use crate::{Ending, Place, aws, screen, words};
 ///
 /// The price is what EC2 asked for the instance when it was launched, without its disk and address; what it has
 /// cost so far is reckoned at that price, with them. Runners that are gone and only wait for their cost to be
-/// counted are left out.
+/// counted are left out; jobs whose runners wait for their turn, because the stack policy limits how much runs at
+/// once, are among those that wait.
 ///
 /// It needs the rights `cloudformation:DescribeStacks`, and `dynamodb:Query` on the table's index.
 ///
@@ -75,7 +77,7 @@ pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Resul
 struct Report {
     /// The runners that are not gone, by their names.
     runners: Vec<Row>,
-    /// The jobs that have no runner yet.
+    /// The jobs for which nothing is launched yet.
     waiting: Vec<Waiting>,
     /// What an hour of the instances costs whose price is known, in micro-dollars.
     per_hour: MicroDollars,
@@ -116,9 +118,12 @@ struct Placed {
 struct Waiting {
     job: JobKey,
     repository: Repository,
-    name: String,
-    /// When it was queued, in milliseconds since 1970.
+    /// Its name in the workflow, if that is known.
+    name: Option<String>,
+    /// When it was queued, or its runner was first asked for, in milliseconds since 1970.
     since: Timestamp,
+    /// Whether a limit of the stack policy holds it back.
+    for_its_turn: bool,
 }
 
 impl Report {
@@ -126,6 +131,7 @@ impl Report {
         let mut runners: Vec<Row> = records
             .iter()
             .filter_map(|record| match record {
+                Record::Runner(runner) if runner.waits_for_its_turn() => None,
                 // One that is gone only waits for its cost to be counted.
                 Record::Runner(runner) if runner.is_live() => Some(Row::of(runner, machines, now)),
                 _ => None,
@@ -135,7 +141,11 @@ impl Report {
         let mut waiting: Vec<Waiting> = records
             .iter()
             .filter_map(|record| match record {
-                Record::Job(job) if job.state == JobState::Queued => Some(Waiting::of(job)),
+                Record::Job(job) => board::Waiting::of(job).map(|waiting| Waiting::of(job.key, waiting)),
+                Record::Runner(runner) if runner.waits_for_its_turn() => {
+                    let waiting = board::Waiting::for_its_turn(runner, None);
+                    Some(Waiting::of(board::job_of(runner), waiting))
+                }
                 _ => None,
             })
             .collect();
@@ -168,13 +178,15 @@ impl Report {
                     repository,
                     name,
                     since,
-                    ..
+                    job,
+                    for_its_turn,
                 } = job;
-                format!(
-                    "  {repository} `{}`, for {}",
-                    words::plain(name),
-                    words::span(now.since(*since))
-                )
+                let name = name.as_deref().map_or_else(
+                    || format!("job {}", job.job),
+                    |name| format!("`{}`", words::plain(name)),
+                );
+                let turn = if *for_its_turn { ", until its turn comes" } else { "" };
+                format!("  {repository} {name}, for {}{turn}", words::span(now.since(*since)))
             });
             parts.push(format!("{jobs}:\n{}", each.collect::<Vec<_>>().join("\n")));
         }
@@ -242,12 +254,13 @@ impl Row {
 }
 
 impl Waiting {
-    fn of(job: &Job) -> Self {
+    fn of(key: JobKey, waiting: board::Waiting) -> Self {
         Self {
-            job: job.key,
-            repository: job.repository.clone(),
-            name: job.name.clone(),
-            since: job.queued_at,
+            job: key,
+            repository: waiting.job.repository,
+            name: waiting.job.name,
+            since: waiting.since,
+            for_its_turn: waiting.for_its_turn,
         }
     }
 }

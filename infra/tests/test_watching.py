@@ -4,6 +4,7 @@ fields of log lines, functions and log groups of the template."""
 import json
 import re
 import subprocess
+import tomllib
 import unittest
 from itertools import combinations
 from pathlib import Path
@@ -15,11 +16,12 @@ INFRA = Path(__file__).resolve().parent.parent
 ROOT = INFRA.parent
 STACK_TAG = {"Key": "dayfly:stack", "Value": {"Ref": "AWS::StackName"}}
 
-# SAM makes the rules of a function's events and gives them no tags. A rule costs nothing.
+# SAM makes the rules of a function's events and gives them no tags, which CloudFormation would take. A rule
+# costs nothing.
 UNTAGGED = {"AWS::Events::Rule"}
 
 # AWS's own metrics that are alarmed on or drawn.
-OF_AWS = {("AWS/Lambda", "Errors"), ("AWS/Lambda", "Duration"), ("AWS/Lambda", "Url5xxCount"),
+OF_AWS = {("AWS/Lambda", "Errors"), ("AWS/Lambda", "Duration"), ("AWS/Lambda", "Url5xxCount"), ("AWS/Lambda", "Throttles"),
           ("AWS/SQS", "ApproximateNumberOfMessagesVisible")}
 
 # What CloudWatch Logs itself knows of a line, and what Lambda's own lines are.
@@ -37,17 +39,39 @@ def metrics():
     return found
 
 
-def logged_fields():
-    """The fields of the log lines of the functions, read from where they are logged."""
+def crates_of(function):
+    """The folders of a function's crate and of those of ours that it is made of."""
+    # That one only writes what others log.
+    found, open_ = {}, [(f"dayfly-{function}", ROOT / "functions" / function)]
+    while open_:
+        name, folder = open_.pop()
+        if name in found or name == "dayfly-telemetry":
+            continue
+        found[name] = folder
+        manifest = tomllib.loads((folder / "Cargo.toml").read_text(encoding="utf-8"))
+        ours = (one for one in manifest["dependencies"] if one.startswith("dayfly-"))
+        open_ += [(one, ROOT / "shared" / one.removeprefix("dayfly-")) for one in ours]
+    return found
+
+
+def logged_fields(functions):
+    """The fields of the log lines of these functions, read from where they are logged."""
     fields = set(OF_EVERY_LINE)
-    for source in [*ROOT.glob("functions/*/src/**/*.rs"), *ROOT.glob("shared/*/src/**/*.rs")]:
+    crates = {name: folder for function in functions for name, folder in crates_of(function).items()}
+    for source in (source for folder in crates.values() for source in folder.glob("src/**/*.rs")):
         text = source.read_text(encoding="utf-8")
-        for call in re.findall(r"(?:tracing::)?(?:debug|info|warn|error)!\((.*?)\);", text, re.DOTALL):
+        for call in re.findall(r"(?:tracing::)?(?:debug|info|warn|error)!\((.*?)\)[;)]", text, re.DOTALL):
             fields |= set(re.findall(r"\b([a-z_]+)\s*=[^=>]", call))
             fields |= set(re.findall(r"[(,]\s*[%?]?([a-z_]+)\s*(?=,)", "(" + call))
-    for name, dimension, _ in metrics():
-        fields |= {name, dimension, "Record", "Stack"}
+    if "dayfly-metrics" in crates:
+        for name, dimension, _ in metrics():
+            fields |= {name, dimension, "Record", "Stack"}
     return fields
+
+
+def function_of(group):
+    """The function that logs into a log group of the template."""
+    return group.removesuffix("Logs").lower()
 
 
 class Watching(unittest.TestCase):
@@ -111,7 +135,7 @@ class Watching(unittest.TestCase):
 
     def test_every_function_is_on_the_dashboard(self):
         functions = {f"${{{name}}}" for name in self.of_type("AWS::Lambda::Function")}
-        for metric in ("Errors", "Duration"):
+        for metric in ("Errors", "Throttles", "Duration"):
             drawn = {names[3] for names, _, _ in self.rows() if names[:2] == ["AWS/Lambda", metric]}
             self.assertEqual(drawn, functions, metric)
 
@@ -125,8 +149,7 @@ class Watching(unittest.TestCase):
         for _, options, widget in self.rows():
             if "expression" in options:
                 ids = {row[-1].get("id") for row in widget["properties"]["metrics"] if isinstance(row[-1], dict)}
-                text = options["expression"].replace("${HeartbeatSeconds}", "30")
-                self.assertLessEqual(set(re.findall(r"\b[a-z]\w*", text)), ids, options)
+                self.assertLessEqual(set(re.findall(r"\b[a-z]\w*", options["expression"])), ids, options)
 
     def test_widgets_lie_beside_each_other_and_within_the_page(self):
         widgets = self.dashboard()
@@ -142,15 +165,19 @@ class Watching(unittest.TestCase):
     # -- the saved queries
 
     def queries(self):
+        """Each query with its name and the functions whose logs it reads."""
         for name, query in self.of_type("AWS::Logs::QueryDefinition").items():
-            yield name, query["Properties"]["QueryString"]
+            groups = [group["Ref"] for group in query["Properties"]["LogGroupNames"]]
+            yield name, query["Properties"]["QueryString"], set(map(function_of, groups))
         for widget in self.dashboard():
             if widget["type"] == "log":
-                yield widget["properties"]["title"], widget["properties"]["query"].split("|", 1)[1]
+                source, text = widget["properties"]["query"].split("|", 1)
+                yield widget["properties"]["title"], text, set(map(function_of, re.findall(r"\$\{(\w+)\}", source)))
 
     def test_a_query_asks_for_fields_that_log_lines_have(self):
-        known = logged_fields()
-        for name, text in self.queries():
+        for name, text, functions in self.queries():
+            self.assertTrue(functions, name)
+            known = logged_fields(functions)
             text = re.sub(r"#.*", "", text)
             text = re.sub(r'"[^"]*"|\'[^\']*\'', "", text)
             named = set(re.findall(r"\bas (\w+)", text))
@@ -160,9 +187,16 @@ class Watching(unittest.TestCase):
             self.assertEqual(words - language - named - known, set(), name)
 
     def test_a_field_that_is_not_logged_is_noticed(self):
-        self.assertNotIn("instance_typo", logged_fields())
+        functions = {folder.name for folder in (ROOT / "functions").iterdir()}
+        self.assertNotIn("instance_typo", logged_fields(functions))
         for field in ("class", "code", "pool", "runner", "instance", "reason", "because", "QueueTime", "Stage"):
-            self.assertIn(field, logged_fields())
+            self.assertIn(field, logged_fields(functions))
+
+    def test_a_field_that_another_function_logs_is_none_of_this_one(self):
+        for field, there, not_there in (("agent_version", "checkin", "launch"), ("class", "launch", "webhook"),
+                                        ("delivery", "webhook", "checkin")):
+            self.assertIn(field, logged_fields({there}))
+            self.assertNotIn(field, logged_fields({not_there}))
 
     def test_a_query_reads_log_groups_of_the_stack(self):
         groups = self.of_type("AWS::Logs::LogGroup")
@@ -201,6 +235,17 @@ class Watching(unittest.TestCase):
         for alarm in self.of_type("AWS::CloudWatch::Alarm").values():
             if alarm["Properties"]["MetricName"] == "Url5xxCount":
                 self.assertIn(alarm["Properties"]["Dimensions"][0]["Value"]["Ref"], urls)
+
+    def test_an_alarm_that_speaks_of_throttling_is_on_what_counts_it(self):
+        alarms = [one["Properties"] for one in self.of_type("AWS::CloudWatch::Alarm").values()]
+        speaks = [one for one in alarms if "throttled" in one["AlarmDescription"]["Fn::Sub"] and one["Namespace"] == "AWS/Lambda"
+                  and "table is throttled" not in one["AlarmDescription"]["Fn::Sub"]]
+        self.assertEqual([one["MetricName"] for one in speaks], ["Throttles"])
+        self.assertEqual(speaks[0]["Dimensions"], [{"Name": "FunctionName", "Value": {"Ref": "WebhookFunction"}}])
+
+    def test_a_gauge_shows_what_is_and_not_what_was(self):
+        gauges = [one["properties"] for one in self.dashboard() if one["properties"].get("view") == "gauge"]
+        self.assertEqual([one["period"] for one in gauges], [60])
 
     def test_a_query_that_an_alarm_names_is_there(self):
         saved = {query["Properties"]["Name"]["Fn::Sub"] for query in self.of_type("AWS::Logs::QueryDefinition").values()}

@@ -48,11 +48,17 @@ class Drawing(unittest.TestCase):
             self.assertEqual(chart.count("<circle"), 2, title)
             self.assertIn(f">{high}</text>", chart, title)
 
-    def test_heartbeats_are_drawn_as_live_runners(self):
-        # Three runners for a minute, each with a heartbeat every ten seconds.
-        beats = [told("Heartbeats", 1, at) for at in range(0, 60, 10) for _ in range(3)]
-        chart = section(self.draw(beats, "--period", "60", "--heartbeat", "10"), "Live and launching runners")
+    def test_runners_are_drawn_as_they_are_counted_each_minute(self):
+        counts = [told("Runners", number, at, {"State": "live"}) for number, at in ((3, 0), (1, 60), (0, 120))]
+        title = "Live and launching runners, each minute while there are any"
+        chart = section(self.draw(counts), title)
         self.assertIn(">3</text>", chart)
+        self.assertEqual(chart.count("<circle"), 3)
+
+    def test_a_gauge_shows_the_last_that_was_told_and_not_the_most(self):
+        used = [told("CapUsed", percent, at) for percent, at in ((95, 0), (1, 3600))]
+        gauge = section(self.draw(used), "Spent and reserved of the stack&#x27;s monthly cap")
+        self.assertIn("<b>1%</b>", gauge)
 
     def test_reports_of_lambda_are_drawn_as_durations_and_errors(self):
         report = "2026-11-23T10:00:{:02}.5Z {} REPORT RequestId: 1-2\tDuration: {} ms\tBilled Duration: 1 ms{}\n"
@@ -87,6 +93,16 @@ class Drawing(unittest.TestCase):
         self.assertLess(table.index("g5.xlarge in b"), table.index("&lt;b&gt;"))
         self.assertIn("<td>2</td>", table)
         self.assertNotIn("<b>", table)
+
+    def test_a_table_ends_with_a_whole_row_and_says_how_many_there_are_besides(self):
+        lines = [json.dumps({"timestamp": "2026-11-23T10:00:00.5Z", "class": "capacity", "lifecycle": "spot",
+                             "pool": f"g5.{n}xlarge in b"}) for n in range(15)]
+        few, many = (section(self.draw(some), "Pools by failure") for some in (lines[:4], lines))
+        self.assertEqual(few.count("<tr>"), 5)
+        self.assertNotIn("more", few)
+        rows = many.count("<tr>")
+        self.assertIn(f"and {15 - (rows - 1)} more", many)
+        self.assertLess(24 + 21 * rows + 20, 6 * 44 - 8 - 16, "what there is fits")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ use dayfly_core::decide::launch;
 use dayfly_core::event::JobEvent;
 use dayfly_core::ids::{DeliveryId, ImageId, InstallationId, JobId, RunAttempt, RunId};
 use dayfly_core::prices::PriceSource;
-use dayfly_core::record::{LaunchPlan, Launched, Reservation, Rung};
+use dayfly_core::record::{Job, LaunchPlan, Launched, Reservation, Rung, Turn};
 
 use super::*;
 
@@ -80,6 +80,24 @@ fn what_lives_and_what_waits_is_shown_with_what_an_hour_of_it_costs() {
         job(13).into(),
     ];
     insta::assert_snapshot!(told(&records));
+}
+
+#[test]
+fn a_runner_whose_turn_it_is_not_waits_and_does_not_live() {
+    let Record::Runner(mut held_back) = runner(11, InstanceLifecycle::Spot, None) else {
+        unreachable!()
+    };
+    held_back.state = RunnerState::Requested;
+    held_back.launched = None;
+    held_back.turn = Some(Turn::Waits);
+    let records = [Record::Runner(held_back), job(13).into()];
+    assert_eq!(
+        told(&records),
+        "no runner lives, for $0.00/h\n2 jobs wait:\n  octo/gpu job 11, for 1h02m, until its turn comes\n  octo/gpu `train`, for 1h02m"
+    );
+    let report = serde_json::to_value(Report::of(&records, Machines::embedded().unwrap(), NOON)).unwrap();
+    assert_eq!(report["waiting"][0]["for_its_turn"], true);
+    assert_eq!(report["runners"], serde_json::json!([]));
 }
 
 #[test]

@@ -21,7 +21,6 @@ use dayfly_core::record::{Change, Runner, RunnerState, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_function::answer;
 use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, Policies, follow_up};
-use dayfly_metrics::Metric;
 use dayfly_ports::{Bus, GitHub, Parameters, Store, StoreError};
 use serde::de::DeserializeOwned;
 
@@ -122,9 +121,7 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
                         checkin::heartbeat(runner, &body, now, &self.deadlines)
                     })
                     .await?;
-                if runner.is_some() {
-                    Metric::Heartbeats.tell(1);
-                } else {
+                if runner.is_none() {
                     tracing::warn!("an instance that no record leads to is left to patrol");
                 }
                 let answer = runner
@@ -144,13 +141,14 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
             }
             "goodbye" => {
                 let body: GoodbyeRequest = read(request)?;
-                tracing::info!(reason = ?body.reason, detail = body.detail, "the instance says goodbye");
-                let runner = self
+                let changed = self
                     .change(&caller, &body.instance, now, |runner| {
                         checkin::goodbye(&checkin::explained(runner, &body), body.reason, now, &self.deadlines)
                     })
-                    .await?;
-                let answer = runner.map_or(Order::Stop.into(), |runner| {
+                    .await;
+                // Whatever came of it; but only now the line has the runner, which names the job.
+                tracing::info!(reason = ?body.reason, detail = body.detail, "the instance says goodbye");
+                let answer = changed?.map_or(Order::Stop.into(), |runner| {
                     checkin::farewell(&runner, now, &self.deadlines)
                 });
                 Ok(answer::json(200, &answer))

@@ -4,7 +4,7 @@
 
 use dayfly_bus::EventBus;
 use dayfly_checkin::Function;
-use dayfly_function::clock;
+use dayfly_function::clock::{self, SystemClock};
 use dayfly_github::GitHubApp;
 use dayfly_lifecycle::Policies;
 use dayfly_metrics::Metered;
@@ -21,7 +21,7 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::of_process();
     let aws = dayfly_aws::config()?;
     let function = &Function {
-        store: Metered::new(DynamoTable::new(&aws, environment.table()?)),
+        store: Metered::new(DynamoTable::new(&aws, environment.table()?), SystemClock),
         github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
         bus: EventBus::new(&aws, environment.bus()?),
         parameters: SsmParameters::new(&aws),

@@ -6,20 +6,25 @@ mod request;
 pub use request::{Context, Request};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use dayfly_core::board::{self, Gauge, Live, Ran, View, Waiting};
+use dayfly_core::board::{self, Gauge, Live, Ran, Today, View, Waiting};
 use dayfly_core::ids::JobKey;
 use dayfly_core::month::Month;
 use dayfly_core::record::{Cost, Job, Record, Runner};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{Store, StoreError};
-use futures_util::future::{try_join, try_join_all, try_join3};
+use futures_util::future::{try_join_all, try_join3};
 
 /// What the function answers if it is asked what it is.
 const ABOUT: &str = include_str!("about.md");
 
 /// The most live records that are looked at.
 const MOST_RECORDS: usize = 1_000;
+
+/// The most costs that are looked at: those of the instances that were launched last. A long job is missed only if
+/// so many were launched while it ran.
+const MOST_COSTS: usize = 1_000;
 
 /// How many records are loaded at once: each load of more needs a connection of its own.
 const AT_ONCE: usize = 16;
@@ -30,6 +35,8 @@ pub struct Function<S> {
     pub store: S,
     /// Where GitHub's pages are.
     pub web_url: String,
+    /// The longest that an instance lives.
+    pub lifetime: Duration,
 }
 
 impl<S: Store> Function<S> {
@@ -58,50 +65,68 @@ impl<S: Store> Function<S> {
         let (due, ledgers, costs) = try_join3(
             self.store.due(ever, MOST_RECORDS),
             self.store.ledgers(month),
-            self.costs(month, limit),
+            self.costs(month),
         )
         .await?;
-        let (mut runners, mut waiting) = (Vec::new(), Vec::new());
+        let is_cut = due.len() >= MOST_RECORDS;
+        let (mut runners, mut held_back, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
         for stored in due {
             match stored.record {
+                Record::Runner(runner) if runner.waits_for_its_turn() => held_back.push(*runner),
                 Record::Runner(runner) if runner.is_live() => runners.push(*runner),
                 Record::Job(job) => waiting.extend(Waiting::of(&job)),
                 _ => {}
             }
         }
-        runners.sort_by(|one, other| (one.requested_at, &one.name).cmp(&(other.requested_at, &other.name)));
+        for some in [&mut runners, &mut held_back] {
+            some.sort_by(|one, other| (one.requested_at, &one.name).cmp(&(other.requested_at, &other.name)));
+        }
+        let oldest = (costs.len() >= MOST_COSTS)
+            .then(|| costs.iter().map(|cost| cost.launched_at).min())
+            .flatten();
+        let today = Today::of(&costs, oldest, self.lifetime, now);
+        let costs = Ran::last(&costs, limit);
+        let shown = runners.iter().take(board::MOST_RUNNERS);
+        let shown = shown.chain(held_back.iter().take(board::MOST_WAITING));
+        let jobs = self.jobs(shown, &costs).await?;
+        let job = |runner: &Runner| jobs.get(&board::job_of(runner));
+        waiting.extend(
+            held_back
+                .iter()
+                .map(|runner| Waiting::for_its_turn(runner, job(runner))),
+        );
         waiting.sort_by_key(|job| job.since);
-        let jobs = self.jobs(&runners, &costs).await?;
         let ledgers: Vec<_> = ledgers.into_iter().map(|stored| stored.record).collect();
         Ok(View {
             look: request.look(),
             web_url: self.web_url.clone(),
             month,
-            live: runners
-                .iter()
-                .map(|runner| Live::of(runner, jobs.get(&board::job_of(runner))))
-                .collect(),
+            is_cut,
+            live: runners.iter().map(|runner| Live::of(runner, job(runner))).collect(),
             waiting,
+            today,
             purses: Gauge::all(&ledgers),
-            ran: Ran::all(&costs, &jobs, limit),
+            ran: Ran::all(&costs, &jobs),
         })
     }
 
-    /// The last costs of a month and, if those are fewer, of the month before.
-    async fn costs(&self, month: Month, limit: usize) -> Result<Vec<Cost>, StoreError> {
-        let (mut costs, earlier) = try_join(
-            self.store.latest_costs(month, limit),
-            self.store.latest_costs(month.before(), limit),
-        )
-        .await?;
-        costs.extend(earlier);
-        costs.truncate(limit);
+    /// What the instances cost that were launched last in a month and, if those are few, in the month before.
+    async fn costs(&self, month: Month) -> Result<Vec<Cost>, StoreError> {
+        let mut costs = self.store.latest_costs(month, MOST_COSTS).await?;
+        let wanted = MOST_COSTS.saturating_sub(costs.len());
+        if wanted > 0 {
+            costs.extend(self.store.latest_costs(month.before(), wanted).await?);
+        }
         Ok(costs)
     }
 
     /// The jobs of what is shown, as far as they are still known.
-    async fn jobs(&self, runners: &[Runner], costs: &[Cost]) -> Result<BTreeMap<JobKey, Job>, StoreError> {
-        let keys = runners.iter().take(board::MOST_RUNNERS).map(board::job_of);
+    async fn jobs(
+        &self,
+        runners: impl Iterator<Item = &Runner>,
+        costs: &[Cost],
+    ) -> Result<BTreeMap<JobKey, Job>, StoreError> {
+        let keys = runners.map(board::job_of);
         let keys: BTreeSet<JobKey> = keys.chain(costs.iter().filter_map(|cost| cost.job)).collect();
         let keys: Vec<JobKey> = keys.into_iter().collect();
         let mut jobs = BTreeMap::new();

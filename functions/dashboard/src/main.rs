@@ -17,6 +17,7 @@ async fn main() -> Result<(), Error> {
     let function = &Function {
         store: DynamoTable::new(&aws, environment.table()?),
         web_url: environment.web_url()?,
+        lifetime: environment.deadlines()?.lifetime,
     };
     run(service_fn(async |event: LambdaEvent<Request>| {
         let span = tracing::info_span!("board", request = event.context.request_id);

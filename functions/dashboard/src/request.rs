@@ -3,7 +3,8 @@
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_about.html>
 
 use dayfly_core::board::{Look, Theme};
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
 /// The most jobs that are shown.
 const MOST_JOBS: usize = 50;
@@ -15,7 +16,8 @@ pub struct Request {
     /// Whether the widget's documentation is asked for in its place.
     pub describe: bool,
     /// The widget's parameter: how many of the last jobs to show.
-    pub jobs: Option<usize>,
+    #[serde(deserialize_with = "number")]
+    pub jobs: Option<f64>,
     /// Where it is shown.
     #[serde(rename = "widgetContext")]
     pub context: Context,
@@ -49,8 +51,27 @@ impl Request {
     /// How many of the last jobs it shows.
     #[must_use]
     pub fn jobs(&self) -> usize {
-        self.jobs.unwrap_or(MOST_JOBS).clamp(1, MOST_JOBS)
+        let asked = self
+            .jobs
+            .map_or(MOST_JOBS, |jobs| usize::try_from(whole(jobs)).unwrap_or(MOST_JOBS));
+        asked.clamp(1, MOST_JOBS)
     }
+}
+
+/// A number, as one or as a text: people write parameters. What is none is as if it were left out.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        Number(f64),
+        Text(String),
+        Other(IgnoredAny),
+    }
+    Ok(match Given::deserialize(deserializer)? {
+        Given::Number(number) => Some(number),
+        Given::Text(text) => text.trim().parse().ok(),
+        Given::Other(IgnoredAny) => None,
+    })
 }
 
 /// Without what is behind the point. More than there are is as much as there are.
@@ -110,7 +131,20 @@ mod tests {
 
     #[test]
     fn no_more_jobs_are_shown_than_can_be_loaded_in_time() {
-        for (asked, shown) in [(0, 1), (1, 1), (50, 50), (9_999, 50)] {
+        for (asked, shown) in [
+            (json!(0), 1),
+            (json!(1), 1),
+            (json!(50), 50),
+            (json!(9_999), 50),
+            (json!(-1), 1),
+            (json!(20.5), 20),
+            (json!("20"), 20),
+            (json!(" -3 "), 1),
+            (json!("NaN"), 1),
+            (json!("many"), 50),
+            (json!(["20"]), 50),
+            (json!(null), 50),
+        ] {
             let request: Request = serde_json::from_value(json!({ "jobs": asked })).unwrap();
             assert_eq!(request.jobs(), shown);
         }

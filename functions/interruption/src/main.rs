@@ -4,7 +4,7 @@
 
 use dayfly_bus::EventBus;
 use dayfly_function::bus_event::Envelope;
-use dayfly_function::clock;
+use dayfly_function::clock::{self, SystemClock};
 use dayfly_interruption::{Ec2Event, Function};
 use dayfly_metrics::Metered;
 use dayfly_settings::Environment;
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::of_process();
     let aws = dayfly_aws::config()?;
     let function = &Function {
-        store: Metered::new(DynamoTable::new(&aws, environment.table()?)),
+        store: Metered::new(DynamoTable::new(&aws, environment.table()?), SystemClock),
         bus: EventBus::new(&aws, environment.bus()?),
         deadlines: environment.deadlines()?,
     };

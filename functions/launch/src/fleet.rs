@@ -13,6 +13,7 @@ use dayfly_ports::{
     Bus, Clock, Fleet, FleetAnswer, FleetInstance, FleetRequest, GitHub, InstanceView, Parameters, Quotas, Schedule,
     Scope, Store, StoreError, Surroundings,
 };
+use tracing::{Instrument as _, Span};
 
 use crate::queue::Begun;
 use crate::{Function, memory, quota};
@@ -41,13 +42,17 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     /// waits now, to be launched in the next way.
     pub(crate) async fn make(&self, begun: Begun) -> Result<Vec<QueueId>, FlowError> {
         let Begun { call, runners } = begun;
-        let answer = self.fleet.create(&request(&call.record)).await;
+        let span = span_of(&call.record);
+        let answer = self.fleet.create(&request(&call.record)).instrument(span.clone()).await;
         let now = self.clock.now();
-        tracing::info!(fleet = %call.record.id, count = runners.len(), queue = %call.record.queue, ?answer, "asked EC2 for instances");
+        span.in_scope(|| {
+            tracing::info!(count = runners.len(), queue = %call.record.queue, ?answer, "asked EC2 for instances");
+        });
         match answer {
             Ok(answer) => self.answered(call, runners, answer, now).await,
             Err(error) if is_unclear(&error) => {
-                dayfly_metrics::launch_errors(call.record.rung.lifecycle, std::slice::from_ref(&error));
+                let lifecycle = call.record.rung.lifecycle;
+                span.in_scope(|| dayfly_metrics::launch_errors(lifecycle, std::slice::from_ref(&error)));
                 self.unclear(call, runners, error, now).await
             }
             Err(error) => {
@@ -88,7 +93,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         now: Timestamp,
     ) -> Result<Vec<QueueId>, FlowError> {
         answer.errors = quota::explained(&self.quotas, self.region.as_str(), &call.record, answer.errors).await;
-        dayfly_metrics::launch_errors(call.record.rung.lifecycle, &answer.errors);
+        let span = span_of(&call.record);
+        span.in_scope(|| dayfly_metrics::launch_errors(call.record.rung.lifecycle, &answer.errors));
         memory::remember(&self.store, call.record.rung.lifecycle, &answer.errors, now).await;
         let repeated = call.version != dayfly_core::record::Version::FIRST;
         let is_unplaced = answer.instances.iter().any(|one| one.zone.is_none());
@@ -103,7 +109,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             // how long they live.
             Err(error) if repeated => return self.unclear(call, runners, error, now).await,
             Err(error) => {
-                tracing::warn!(fleet = %call.record.id, %error, "the instances' zones could not be looked up");
+                span.in_scope(|| tracing::warn!(%error, "the instances' zones could not be looked up"));
                 BTreeMap::new()
             }
         };
@@ -151,7 +157,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         error: FleetError,
         now: Timestamp,
     ) -> Result<Vec<QueueId>, FlowError> {
-        tracing::warn!(fleet = %call.record.id, %error, "it is not clear what a call to EC2 came to");
+        span_of(&call.record).in_scope(|| tracing::warn!(%error, "it is not clear what a call to EC2 came to"));
         if let Some(next) = fleet::unclear(call.record.clone(), error.kind, now, &self.deadlines) {
             return match self.store.commit(vec![Change::update(call.version, next)]).await {
                 Ok(()) | Err(StoreError::Conflict) => Ok(Vec::new()),
@@ -233,6 +239,13 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         }
         Ok(known)
     }
+}
+
+/// What the log lines of a call carry: its runners, of which there are [`fleet::MOST`] at most, so that whoever
+/// looks for the number of a job finds them.
+fn span_of(call: &FleetCall) -> Span {
+    let names: Vec<&str> = call.runners.iter().map(RunnerName::as_str).collect();
+    tracing::info_span!("call", fleet = %call.id, runners = names.join(" "))
 }
 
 fn request(call: &FleetCall) -> FleetRequest {

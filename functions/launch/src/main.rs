@@ -27,7 +27,7 @@ async fn main() -> Result<(), Error> {
     let aws = dayfly_aws::config()?;
     let region = Region::new(aws.region().map(ToString::to_string).unwrap_or_default());
     let function = &Function {
-        store: Metered::new(DynamoTable::new(&aws, environment.table()?)),
+        store: Metered::new(DynamoTable::new(&aws, environment.table()?), SystemClock),
         github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
         fleet: Ec2Fleet::new(&aws, environment.ec2()?),
         bus: EventBus::new(&aws, environment.bus()?),

@@ -143,7 +143,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         } = away;
         let mut queues = Vec::new();
         if !outcomes.is_empty() {
-            tracing::info!(count = outcomes.len(), "turned runners away");
+            let names: Vec<&str> = outcomes.iter().map(|(name, _)| name.as_str()).collect();
+            tracing::info!(count = names.len(), runners = names.join(" "), "turned runners away");
             // Before the refusals themselves: whoever dies in between refuses again.
             self.tell_refused(&over, now).await?;
             queues = self.record(None, runners, outcomes, now).await?;

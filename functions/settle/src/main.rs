@@ -6,7 +6,8 @@ use dayfly_bus::EventBus;
 use dayfly_core::ids::Region;
 use dayfly_ec2::Ec2Fleet;
 use dayfly_function::bus_event::Envelope;
-use dayfly_function::{clock, span};
+use dayfly_function::clock::{self, SystemClock};
+use dayfly_function::span;
 use dayfly_github::GitHubApp;
 use dayfly_lifecycle::PriceCache;
 use dayfly_metrics::Metered;
@@ -23,7 +24,7 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::of_process();
     let aws = dayfly_aws::config()?;
     let function = &Function {
-        store: Metered::new(DynamoTable::new(&aws, environment.table()?)),
+        store: Metered::new(DynamoTable::new(&aws, environment.table()?), SystemClock),
         github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
         fleet: Ec2Fleet::new(&aws, environment.ec2()?),
         bus: EventBus::new(&aws, environment.bus()?),

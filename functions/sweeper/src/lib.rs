@@ -9,6 +9,7 @@ mod sweep;
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, PriceCache};
+use dayfly_metrics::Runners;
 use dayfly_ports::{Bus, Fleet, GitHub, Schedule, Store};
 use serde::Deserialize;
 
@@ -43,7 +44,12 @@ pub struct Swept {
     pub registrations: usize,
     /// Whether the minute schedule is off.
     pub asleep: bool,
+    /// Whether it was on until now.
+    pub fell_asleep: bool,
 }
+
+/// The most records that are looked at for how many runners there are.
+const MOST_COUNTED: usize = 1_000;
 
 /// The sweeper function.
 pub struct Function<S, G, F, B, C> {
@@ -79,5 +85,25 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
         tracing::info!(?task, ?swept, "swept");
         patrolled?;
         Ok(swept)
+    }
+
+    /// Tells how many runners there are, after what a schedule asked for: each minute while there are any, and once
+    /// more that there are none when the minute schedule goes off. Nothing is told at rest.
+    ///
+    /// It is no part of [`Function::handle`], for nothing hangs on it.
+    pub async fn tell_runners(&self, task: Task, swept: Swept) {
+        if task == Task::Patrol && !swept.fell_asleep {
+            return;
+        }
+        let ever = Timestamp::from_millis(i64::MAX);
+        match self.store.due(ever, MOST_COUNTED).await {
+            Ok(due) => {
+                let runners = Runners::among(due.iter().map(|stored| &stored.record));
+                if runners != Runners::default() || swept.fell_asleep {
+                    runners.tell();
+                }
+            }
+            Err(error) => tracing::warn!(%error, "how many runners there are is told in a minute"),
+        }
     }
 }

@@ -5,7 +5,7 @@
 use dayfly_bus::EventBus;
 use dayfly_core::ids::Region;
 use dayfly_ec2::Ec2Fleet;
-use dayfly_function::clock;
+use dayfly_function::clock::{self, SystemClock};
 use dayfly_github::GitHubApp;
 use dayfly_lifecycle::PriceCache;
 use dayfly_metrics::Metered;
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::of_process();
     let aws = dayfly_aws::config()?;
     let function = &Function {
-        store: Metered::new(DynamoTable::new(&aws, environment.table()?)),
+        store: Metered::new(DynamoTable::new(&aws, environment.table()?), SystemClock),
         github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
         fleet: Ec2Fleet::new(&aws, environment.ec2()?),
         bus: EventBus::new(&aws, environment.bus()?),
@@ -33,10 +33,13 @@ async fn main() -> Result<(), Error> {
     };
     run(service_fn(async |event: LambdaEvent<Task>| {
         let span = tracing::info_span!("sweeper", request = event.context.request_id);
-        Box::pin(function.handle(event.payload, clock::now()))
-            .instrument(span)
-            .await?;
-        Ok::<_, Error>(())
+        let task = event.payload;
+        let work = async {
+            let swept = Box::pin(function.handle(task, clock::now())).await?;
+            function.tell_runners(task, swept).await;
+            Ok::<_, Error>(())
+        };
+        work.instrument(span).await
     }))
     .await
 }

@@ -7,7 +7,8 @@ use dayfly_core::event::{CapDue, CommentDue, Event, LaunchDue, NoticeDue, QueueD
 use dayfly_core::record::{Change, Ending, Job, Record, Runner, Stored};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{
-    FlowError, MAX_CONFLICTS, SETTLED_AT_ONCE, look_after_turnstile, reap, settle_costs, settle_run, sleep_if_quiet,
+    FlowError, MAX_CONFLICTS, Rest, SETTLED_AT_ONCE, look_after_turnstile, reap, settle_costs, settle_run,
+    sleep_if_quiet,
 };
 use dayfly_ports::{Bus, Fleet, GitHub, Schedule, Store, StoreError};
 
@@ -33,7 +34,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
         // What was done now may have left something due that the index does not show yet.
         if swept.due == 0 {
             let called = task == Task::Sweep;
-            swept.asleep = sleep_if_quiet(&self.store, &self.schedule, called, now, &self.deadlines).await?;
+            let rest = sleep_if_quiet(&self.store, &self.schedule, called, now, &self.deadlines).await?;
+            swept.asleep = rest != Rest::Awake;
+            swept.fell_asleep = rest == Rest::FellAsleep;
         }
         Ok(())
     }

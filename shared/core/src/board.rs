@@ -12,9 +12,9 @@ mod style;
 mod view;
 mod words;
 
-pub use view::{Gauge, JobLink, Live, Look, Outcome, Phase, Placed, Ran, Theme, View, Waiting, job_of};
+pub use view::{Gauge, JobLink, Live, Look, Outcome, Phase, Placed, Ran, Theme, Today, View, Waiting, job_of};
 
-pub use live::MOST_RUNNERS;
+pub use live::{MOST_RUNNERS, MOST_WAITING};
 
 use html::{Html, Url};
 
@@ -39,7 +39,8 @@ pub fn page(view: &View, now: Timestamp) -> String {
         .text(now.utc_day())
         .raw(" ")
         .text(now.utc_time())
-        .raw(" UTC. Costs are with disk and address; those of live runners are what they have come to so far.")
+        .raw(" UTC. Costs are with disk and address; those of live runners are what they have come to so far. ")
+        .raw("Today and this month have spent what instances cost that ended in them; each is billed for a minute at least.")
         .raw("</footer></div>");
     html.into_string()
 }
@@ -54,14 +55,32 @@ fn figures(view: &View, now: Timestamp, html: &mut Html) {
     let reserved = stack.map_or(MicroDollars::default(), |stack| stack.reserved);
     html.raw("<div class=\"figures\">");
     let live = view.live.len();
-    figure(html, live, if live == 1 { "live runner" } else { "live runners" });
+    figure(
+        html,
+        at_least(live, view.is_cut),
+        if live == 1 { "live runner" } else { "live runners" },
+    );
     let waiting = view.waiting.len();
-    figure(html, waiting, if waiting == 1 { "job waiting" } else { "jobs waiting" });
-    figure(html, words::amount(per_hour), "per hour now");
-    figure(html, words::amount(so_far), "cost so far");
+    figure(
+        html,
+        at_least(waiting, view.is_cut),
+        if waiting == 1 { "job waiting" } else { "jobs waiting" },
+    );
+    figure(html, at_least(words::amount(per_hour), view.is_cut), "per hour now");
+    figure(html, at_least(words::amount(so_far), view.is_cut), "cost so far");
+    figure(
+        html,
+        at_least(words::amount(view.today.spent), view.today.is_cut),
+        "spent today",
+    );
     figure(html, words::amount(spent), format_args!("spent in {}", view.month));
     figure(html, words::amount(reserved), "reserved");
     html.raw("</div>");
+}
+
+/// A number of which there may be more.
+fn at_least(number: impl std::fmt::Display, is_cut: bool) -> String {
+    format!("{}{number}", if is_cut { "≥ " } else { "" })
 }
 
 fn figure(html: &mut Html, number: impl std::fmt::Display, name: impl std::fmt::Display) {

@@ -66,6 +66,12 @@ impl Timestamp {
         Self::from_seconds((era * 146_097 + of_era - 719_468) * 86_400)
     }
 
+    /// The midnight in UTC with which its day begins.
+    #[must_use]
+    pub const fn utc_midnight(self) -> Self {
+        Self::from_seconds(self.seconds().div_euclid(86_400) * 86_400)
+    }
+
     /// The time of day in UTC, as `10:32:07`.
     #[must_use]
     pub fn utc_time(self) -> String {
@@ -115,6 +121,11 @@ mod tests {
         ] {
             let moment = Timestamp::from_seconds(seconds);
             assert_eq!((moment.utc_day().as_str(), moment.utc_time().as_str()), (day, time));
+            let midnight = moment.utc_midnight();
+            assert_eq!(
+                (midnight.utc_day().as_str(), midnight.utc_time().as_str()),
+                (day, "00:00:00")
+            );
         }
     }
 

@@ -36,7 +36,7 @@ pub use settlement::{AT_ONCE_TRIES, SETTLED_AT_ONCE, load_ledgers, settle_costs,
 pub use stories::{load_stories, load_story, tell_stories, tell_story_now};
 pub use strays::settle_stray;
 pub use turnstile::{call_to_turnstile, count_living, leave_turnstile, living, look_after_turnstile};
-pub use wake::{sleep_if_quiet, wake_up};
+pub use wake::{Rest, sleep_if_quiet, wake_up};
 pub use who::Who;
 
 /// How often a decision is made anew because somebody else wrote in between, before the event is

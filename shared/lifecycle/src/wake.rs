@@ -46,12 +46,21 @@ pub async fn wake_up<S: Store, C: Schedule>(
     Err(StoreError::Conflict.into())
 }
 
+/// Where the schedule stands after a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// It is on.
+    Awake,
+    /// It was switched off by this look.
+    FellAsleep,
+    /// It was off.
+    Asleep,
+}
+
 /// Switches the schedule off if nothing lives and nothing was launched for a while. A launch at the
 /// same moment writes the switch's record, finds out, and is found out.
 ///
 /// `called` says that the schedule itself has called, so that it is on whatever its record says.
-///
-/// Answers whether it is off.
 ///
 /// # Errors
 /// If the table or the schedule do not answer.
@@ -61,17 +70,17 @@ pub async fn sleep_if_quiet<S: Store, C: Schedule>(
     called: bool,
     now: Timestamp,
     deadlines: &Deadlines,
-) -> Result<bool, FlowError> {
+) -> Result<Rest, FlowError> {
     let known = store.wake().await?;
     let Some(Stored { record: wake, version }) = known.filter(|stored| stored.record.on) else {
-        return if called {
-            own_up(store, schedule, now).await
-        } else {
-            Ok(true)
-        };
+        if called {
+            own_up(store, schedule, now).await?;
+            return Ok(Rest::Awake);
+        }
+        return Ok(Rest::Asleep);
     };
     if now.since(wake.at) < deadlines.quiet || store.anything_lives().await? {
-        return Ok(false);
+        return Ok(Rest::Awake);
     }
     schedule.switch(false).await?;
     match store
@@ -80,12 +89,12 @@ pub async fn sleep_if_quiet<S: Store, C: Schedule>(
     {
         Ok(()) => {
             tracing::info!("nothing lives: switched the minute schedule off");
-            Ok(true)
+            Ok(Rest::FellAsleep)
         }
         Err(error) => {
             schedule.switch(true).await?;
             match error {
-                StoreError::Conflict => Ok(false),
+                StoreError::Conflict => Ok(Rest::Awake),
                 other => Err(other.into()),
             }
         }
@@ -95,14 +104,14 @@ pub async fn sleep_if_quiet<S: Store, C: Schedule>(
 /// The schedule has called and its record, which was lost, or whose writer died, says that it is off:
 /// both are brought to say the same, so that it can be switched off in order. It may have been
 /// switched off since it called.
-async fn own_up<S: Store, C: Schedule>(store: &S, schedule: &C, now: Timestamp) -> Result<bool, FlowError> {
+async fn own_up<S: Store, C: Schedule>(store: &S, schedule: &C, now: Timestamp) -> Result<(), FlowError> {
     let known = store.wake().await?;
     schedule.switch(true).await?;
     match store
         .commit(vec![Change::put(known.as_ref(), Wake { on: true, at: now })])
         .await
     {
-        Ok(()) | Err(StoreError::Conflict) => Ok(false),
+        Ok(()) | Err(StoreError::Conflict) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

@@ -211,4 +211,4 @@ fn waited(stage: Wait, span: Duration) -> Point {
 
 #[cfg(test)]
 #[path = "changes_tests.rs"]
-mod tests;
+pub(crate) mod tests;

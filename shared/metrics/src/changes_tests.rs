@@ -74,7 +74,7 @@ fn enrolled() -> Runner {
     runner
 }
 
-fn busy() -> Runner {
+pub(crate) fn busy() -> Runner {
     let mut runner = enrolled();
     runner.job = Some(runner.wanted_by);
     assert!(runner.take(RunnerStep::StartJob, after(72), &deadlines()));

@@ -10,10 +10,12 @@ mod changes;
 mod document;
 mod metered;
 mod metric;
+mod runners;
 mod tell;
 
 pub use changes::{Moved, Told, of_changes};
 pub use document::document;
 pub use metered::Metered;
-pub use metric::{Bought, ErrorClass, Metric, Outcome, Unit, Wait};
+pub use metric::{Bought, ErrorClass, Metric, Outcome, Standing, Unit, Wait};
+pub use runners::Runners;
 pub use tell::{TARGET, cap_refused, cap_used, github_calls_left, launch_errors, settled};

@@ -10,7 +10,7 @@ use dayfly_core::record::{
     BucketId, Change, Cost, Ledger, Notice, Purpose, Purse, Record, RecordId, Stored, Version, Waiting,
 };
 use dayfly_core::time::Timestamp;
-use dayfly_ports::{Draw, Store, StoreError};
+use dayfly_ports::{Clock, Draw, Store, StoreError};
 
 use crate::changes::{Moved, of_changes};
 use crate::tell;
@@ -22,16 +22,18 @@ const REMEMBERED: usize = 4096;
 /// A table that tells what becomes of the records in it, once a write is answered. It reads nothing for that:
 /// a write names the version that it was decided on, and whoever decided had read it here.
 #[derive(Debug)]
-pub struct Metered<S> {
+pub struct Metered<S, K> {
     store: S,
+    clock: K,
     known: Mutex<HashMap<RecordId, Stored<Record>>>,
 }
 
-impl<S> Metered<S> {
-    /// A table that is told of.
-    pub fn new(store: S) -> Self {
+impl<S, K: Clock> Metered<S, K> {
+    /// A table that is told of. The clock says which month's cap is the current one.
+    pub fn new(store: S, clock: K) -> Self {
         Self {
             store,
+            clock,
             known: Mutex::default(),
         }
     }
@@ -75,8 +77,9 @@ impl<S> Metered<S> {
         for one in told {
             one.tell();
         }
+        let month = Month::of(self.clock.now());
         for change in changes.iter().filter(|change| !change.delete) {
-            tell_money(change);
+            tell_money(change, month);
             self.remember(&Stored {
                 record: change.record.clone(),
                 version: change.expected.map_or(Version::FIRST, Version::next),
@@ -85,8 +88,9 @@ impl<S> Metered<S> {
     }
 }
 
-/// What a change says of money.
-fn tell_money(change: &Change) {
+/// What a change says of money. How much of a cap is used is told of this month's only: what ran over its end
+/// is still settled in the month before.
+fn tell_money(change: &Change, month: Month) {
     match &change.record {
         Record::Cost(cost) if change.expected.is_none() => {
             let wasted = match cost.purpose {
@@ -95,7 +99,7 @@ fn tell_money(change: &Change) {
             };
             tell::settled(cost.total(), cost.saved(), wasted);
         }
-        Record::Ledger(ledger) if ledger.purse == Purse::Stack => {
+        Record::Ledger(ledger) if ledger.purse == Purse::Stack && ledger.month == month => {
             if let Some(cap) = ledger.cap {
                 tell::cap_used(ledger.committed(), cap);
             }
@@ -104,7 +108,7 @@ fn tell_money(change: &Change) {
     }
 }
 
-impl<S: Store> Store for Metered<S> {
+impl<S: Store, K: Clock> Store for Metered<S, K> {
     async fn load(&self, id: &RecordId) -> Result<Option<Stored<Record>>, StoreError> {
         let loaded = self.store.load(id).await?;
         if let Some(stored) = &loaded {

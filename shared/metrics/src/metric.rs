@@ -112,6 +112,16 @@ impl From<InstanceLifecycle> for Bought {
 }
 
 dimension! {
+    /// Where a runner stands.
+    Standing {
+        /// Its instance is asked for, or starts.
+        Launching = "launching",
+        /// Its instance is registered, up to its end.
+        Live = "live",
+    }
+}
+
+dimension! {
     /// What kind of failure EC2 named.
     ErrorClass {
         /// The pools have nothing left.
@@ -157,8 +167,8 @@ pub enum Metric {
     QueueTime(Wait),
     /// Instances that were launched.
     Launches(Bought),
-    /// Signs of life of instances.
-    Heartbeats,
+    /// Runners that there are.
+    Runners(Standing),
     /// Errors that EC2 named.
     LaunchErrors(ErrorClass),
     /// Pools that could not serve.
@@ -189,7 +199,7 @@ impl Metric {
         all.extend(Outcome::ALL.iter().copied().map(Self::Jobs));
         all.extend(Wait::ALL.iter().copied().map(Self::QueueTime));
         all.extend(Bought::ALL.iter().copied().map(Self::Launches));
-        all.push(Self::Heartbeats);
+        all.extend(Standing::ALL.iter().copied().map(Self::Runners));
         all.extend(ErrorClass::ALL.iter().copied().map(Self::LaunchErrors));
         // A messenger's pools are those of an on-demand instance.
         all.extend([Bought::Spot, Bought::OnDemand].map(Self::PoolFailures));
@@ -213,7 +223,7 @@ impl Metric {
             Self::Jobs(_) => "Jobs",
             Self::QueueTime(_) => "QueueTime",
             Self::Launches(_) => "Launches",
-            Self::Heartbeats => "Heartbeats",
+            Self::Runners(_) => "Runners",
             Self::LaunchErrors(_) => "LaunchErrors",
             Self::PoolFailures(_) => "PoolFailures",
             Self::Interruptions => "Interruptions",
@@ -236,7 +246,7 @@ impl Metric {
             Self::Spend | Self::Saved | Self::Wasted => Unit::None,
             Self::Jobs(_)
             | Self::Launches(_)
-            | Self::Heartbeats
+            | Self::Runners(_)
             | Self::LaunchErrors(_)
             | Self::PoolFailures(_)
             | Self::Interruptions
@@ -254,8 +264,8 @@ impl Metric {
             Self::QueueTime(wait) => Some(("Stage", wait.as_str())),
             Self::Launches(bought) | Self::PoolFailures(bought) => Some(("Lifecycle", bought.as_str())),
             Self::LaunchErrors(class) => Some(("Class", class.as_str())),
-            Self::Heartbeats
-            | Self::Interruptions
+            Self::Runners(standing) => Some(("State", standing.as_str())),
+            Self::Interruptions
             | Self::Reruns
             | Self::Spend
             | Self::Saved
@@ -276,14 +286,15 @@ impl Metric {
             }
             Self::QueueTime(_) => {
                 "when the stage ends, for the first runner of a job (`claim`), for each runner that got there \
-                 (`turn`, `launch`, `boot`, `start`), and when a job starts on a runner of ours (`whole`). \
-                 The sum of `launch` and `boot` over a time, divided by that time, is how many instances were on \
-                 their way in it"
+                 (`turn`, `launch`, `boot`, `start`), and when a job starts on a runner of ours (`whole`). One that \
+                 never gets there is seen in `Runners` only"
             }
             Self::Launches(_) => "when the instance that EC2 launched is written down",
-            Self::Heartbeats => {
-                "with each heartbeat, of which a live instance sends one every `HeartbeatSeconds`. Their sum over \
-                 a time, times those seconds, divided by that time, is how many instances lived in it"
+            Self::Runners(_) => {
+                "with each call of the minute schedule while there are any, and once that there are none: those whose \
+                 instance is asked for or starts (`launching`), and those that are registered, up to their end \
+                 (`live`), as far as they are among the first 1,000 records that somebody must look at. What waits for \
+                 its turn is neither"
             }
             Self::LaunchErrors(_) => {
                 "when EC2 answers a call with errors, or not at all: one for each error of the answer"
@@ -297,7 +308,9 @@ impl Metric {
             Self::Saved => "with `Spend`: what on-demand instances would have cost more",
             Self::Wasted => "with `Spend`: the part of it that an interruption made useless",
             Self::CapsRefused => "when a launch is refused because it might pass a cap",
-            Self::CapUsed => "when money is reserved or settled: spent and reserved of the stack's monthly cap",
+            Self::CapUsed => {
+                "when money of this month is reserved or settled: spent and reserved of the stack's monthly cap"
+            }
             Self::GitHubCallsLeft => {
                 "every 5 minutes at most, while less than three quarters of the calls that GitHub takes in an \
                  hour are left to an installation"

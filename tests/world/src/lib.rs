@@ -21,7 +21,7 @@ use dayfly_core::event::Event;
 
 pub use crate::cloud::Cloud;
 pub use crate::hub::{Hub, HubJob, HubRunner, push_to};
-pub use crate::table::{Table, Units};
+pub use crate::table::{Table, Units, byte_days};
 
 /// Everything outside of the functions. Clones share it.
 #[derive(Clone, Default)]

@@ -85,6 +85,33 @@ fn length(record: &impl Serialize) -> usize {
     serde_json::to_vec(record).map_or(0, |text| text.len())
 }
 
+/// What an item takes besides its record: the version, who wrote it last and when it may be forgotten, with their
+/// names, and what DynamoDB adds.
+///
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-indexes-general.html>
+const BESIDES: usize = 100 + 100;
+
+/// How much longer than it has to DynamoDB keeps an item: it speaks of a few days.
+///
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html>
+const LINGERS: Duration = Duration::from_hours(2 * 24);
+
+/// What these records take in the table from `now` until it forgets them, in bytes times days.
+///
+/// # Panics
+/// If one of them is kept for ever.
+pub fn byte_days<'a>(records: impl Iterator<Item = &'a Record>, now: Timestamp) -> u64 {
+    records
+        .map(|record| {
+            let id = record.id();
+            let bytes = size(record) + id.pk().len() + id.sk().len() + BESIDES;
+            let until = record.expires_at().unwrap_or_else(|| panic!("{id} is never forgotten"));
+            let hours = until.after(LINGERS).since(now).as_secs() / 3600;
+            u64::try_from(bytes).unwrap() * hours / 24
+        })
+        .sum()
+}
+
 impl Table {
     /// All records.
     pub fn records(&self) -> impl Iterator<Item = &Record> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dayfly_core::board::{Gauge, JobLink, Live, Look, Outcome, Phase, Placed, Ran, Theme, View, Waiting};
+use dayfly_core::board::{Gauge, JobLink, Live, Look, Outcome, Phase, Placed, Ran, Theme, Today, View, Waiting};
 use dayfly_core::capacity::InstanceLifecycle::{self, OnDemand, Spot};
 use dayfly_core::costs::Tariff;
 use dayfly_core::event::Conclusion;
@@ -36,8 +36,10 @@ pub fn empty(look: Look) -> View {
         look,
         web_url: "https://github.com".to_owned(),
         month: Month::of(NOW),
+        is_cut: false,
         live: Vec::new(),
         waiting: Vec::new(),
+        today: Today::default(),
         purses: Vec::new(),
         ran: Vec::new(),
     }
@@ -51,12 +53,18 @@ pub fn rich(look: Look) -> View {
             Waiting {
                 job: link("octo-org/vision", 7113, 70_031, "train (3.13, cuda-12.8)"),
                 since: before(204),
+                for_its_turn: false,
             },
             Waiting {
                 job: link("octo-org/vision", 7113, 70_032, "train (3.14, cuda-13.0)"),
                 since: before(41),
+                for_its_turn: true,
             },
         ],
+        today: Today {
+            spent: cents(1_012),
+            is_cut: false,
+        },
         purses: purses(),
         ran: ran(),
         ..empty(look)

@@ -1,4 +1,4 @@
-//! Prints a board with all that can be on it, as a page: `board [light|dark] [WIDTH] [empty]`.
+//! Prints a board with all that can be on it, as a page: `board [light|dark] [empty] [WIDTH [JOBS]]`.
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 #![expect(clippy::expect_used, reason = "what it reads is written here")]
 
@@ -14,12 +14,18 @@ fn main() {
         (_, true) => Some(Theme::Dark),
         _ => None,
     };
-    let width = words.iter().find_map(|word| word.parse().ok());
-    let look = Look { theme, width };
-    let view = if has("empty") {
+    let mut numbers = words.iter().filter_map(|word| word.parse::<u32>().ok());
+    let look = Look {
+        theme,
+        width: numbers.next(),
+    };
+    let mut view = if has("empty") {
         fixture::empty(look)
     } else {
         fixture::rich(look)
     };
+    if let Some(jobs) = numbers.next() {
+        view.ran.truncate(usize::try_from(jobs).unwrap_or(usize::MAX));
+    }
     print!("{}", fixture::document(&page(&view, fixture::NOW), theme));
 }

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 pub const MOST_RUNNERS: usize = 40;
 
 /// The most jobs that are shown waiting.
-const MOST_WAITING: usize = 10;
+pub const MOST_WAITING: usize = 10;
 
 pub(super) fn write(view: &View, now: Timestamp, html: &mut Html) {
     html.raw("<h2>Live</h2>");
@@ -25,11 +25,17 @@ pub(super) fn write(view: &View, now: Timestamp, html: &mut Html) {
     html.raw("</div>");
     let besides = view.live.len().saturating_sub(MOST_RUNNERS);
     if besides > 0 {
-        html.raw("<p class=\"soft\">and ")
-            .text(words::counted(besides, "runner"))
-            .raw(" more</p>");
+        more(besides, "runner", view.is_cut, html);
     }
     waiting(view, now, html);
+}
+
+/// That there are others.
+fn more(count: usize, noun: &str, is_cut: bool, html: &mut Html) {
+    html.raw("<p class=\"soft\">and ")
+        .raw(if is_cut { "at least " } else { "" })
+        .text(words::counted(count, noun))
+        .raw(" more</p>");
 }
 
 fn runner(live: &Live, web: &str, now: Timestamp, html: &mut Html) {
@@ -54,7 +60,7 @@ fn runner(live: &Live, web: &str, now: Timestamp, html: &mut Html) {
             placed.instance_type, placed.zone, placed.lifecycle, placed.instance
         ));
     }
-    html.text(&live.runner);
+    html.span("whole", &live.runner);
     if let Some(ending) = &live.ending {
         html.raw(" · ").span("warn", ending);
     }
@@ -108,8 +114,15 @@ fn waiting(view: &View, now: Timestamp, html: &mut Html) {
         return;
     }
     html.raw("<div class=\"waits\">");
-    for Waiting { job: link, since } in view.waiting.iter().take(MOST_WAITING) {
-        html.raw("<div class=\"top\"><div class=\"who\"><span class=\"pill calm\">waits</span>");
+    for waiting in view.waiting.iter().take(MOST_WAITING) {
+        let Waiting {
+            job: link,
+            since,
+            for_its_turn,
+        } = waiting;
+        html.raw("<div class=\"top\"><div class=\"who\"><span class=\"pill calm\">")
+            .raw(if *for_its_turn { "waits for its turn" } else { "waits" })
+            .raw("</span>");
         job(html, &view.web_url, link);
         html.raw(" <span class=\"soft\">");
         place(html, &view.web_url, link);
@@ -120,9 +133,7 @@ fn waiting(view: &View, now: Timestamp, html: &mut Html) {
     html.raw("</div>");
     let besides = view.waiting.len().saturating_sub(MOST_WAITING);
     if besides > 0 {
-        html.raw("<p class=\"soft\">and ")
-            .text(words::counted(besides, "job"))
-            .raw(" more</p>");
+        more(besides, "job", view.is_cut, html);
     }
 }
 

@@ -56,7 +56,7 @@ border:1px solid currentColor}\
 .dayfly .good{color:var(--good)}.dayfly .bad{color:var(--bad)}.dayfly .warned,.dayfly .warn{color:var(--warn)}\
 .dayfly .calm{color:var(--soft)}.dayfly .going{color:var(--link)}\
 .dayfly .lives,.dayfly .waits{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,460px),1fr));gap:14px 32px}\
-.dayfly .live{min-width:0}.dayfly .where{font-size:12px}\
+.dayfly .live{min-width:0}.dayfly .where{font-size:12px}.dayfly .whole{display:inline-block}\
 .dayfly .bar{display:flex;gap:2px;height:8px;margin:6px 0 4px;border-radius:4px;overflow:hidden}\
 .dayfly .bar i{flex:1 1 0;min-width:4px}\
 .dayfly .legend{display:flex;flex-wrap:wrap;gap:0 14px;font-size:12px;color:var(--soft)}\

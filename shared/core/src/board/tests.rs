@@ -4,13 +4,14 @@ use std::time::Duration;
 use super::*;
 use crate::capacity::InstanceLifecycle;
 use crate::checkin::Stage;
-use crate::costs::Tariff;
+use crate::costs::{Compute, Tariff};
 use crate::decide::fixtures::{claimed, now, runner};
 use crate::decide::settlement::{Answered, cost};
 use crate::event::Conclusion;
-use crate::ids::InstanceId;
+use crate::ids::{InstanceId, JobId, JobKey, RunAttempt};
+use crate::month::Month;
 use crate::prices::{Price, PriceSource};
-use crate::record::{Cost, Ending, Job, JobState, Ledger, LedgerId, Purpose, Reservation, Runner, RunnerState};
+use crate::record::{Cost, Ending, Job, JobState, Ledger, LedgerId, Purpose, Reservation, Runner, RunnerState, Turn};
 
 fn after(seconds: u64) -> Timestamp {
     now().after(Duration::from_secs(seconds))
@@ -118,7 +119,7 @@ fn who_has_a_cap_comes_first_and_of_the_others_only_the_large() {
         cap: cap.map(MicroDollars),
         ..Ledger::new(LedgerId {
             purse,
-            month: crate::month::Month::of(now()),
+            month: Month::of(now()),
         })
     };
     let repository = || "octo/gpu".parse().unwrap();
@@ -177,7 +178,7 @@ fn the_instances_of_a_job_are_counted_together_and_the_latest_comes_first() {
         conclusion: Conclusion::Failure,
     };
     let jobs = BTreeMap::from([(job.key, job)]);
-    let all = Ran::all(&[first.clone(), second.clone(), stray], &jobs, 50);
+    let all = Ran::all(&[first.clone(), second.clone(), stray], &jobs);
     let seen: Vec<_> = all
         .iter()
         .map(|ran| (ran.instance.as_str(), ran.outcome, ran.instances))
@@ -192,10 +193,143 @@ fn the_instances_of_a_job_are_counted_together_and_the_latest_comes_first() {
     assert_eq!(all[1].cost, first.total() + second.total());
     assert_eq!(all[1].billed, Duration::from_mins(40));
     assert_eq!(all[0].job, None);
-    assert_eq!(
-        Ran::all(&[first, second], &BTreeMap::new(), 50)[0].outcome,
-        Outcome::Ran
+    assert_eq!(Ran::all(&[first, second], &BTreeMap::new())[0].outcome, Outcome::Ran);
+}
+
+#[test]
+fn a_long_job_that_was_launched_before_many_short_ones_ended_after_them() {
+    let of_job = |id: u64, instance: &str, minutes| {
+        let mut cost = ran(instance, minutes, Ending::JobOver);
+        cost.job = Some(JobKey {
+            job: JobId(id),
+            attempt: RunAttempt(1),
+        });
+        cost.launched_at = after(id);
+        cost
+    };
+    // As the table has them: the last that was launched comes first.
+    let mut costs: Vec<Cost> = (2..100).rev().map(|id| of_job(id, &format!("i-{id}"), id)).collect();
+    costs.push(of_job(1, "i-1", 360));
+    // Two instances of a job are one job, and the idle one of another displaces none.
+    costs.insert(0, of_job(99, "i-idle", 1));
+    let last = Ran::last(&costs, 50);
+    assert_eq!(last.len(), 51);
+    let shown = Ran::all(&last, &BTreeMap::new());
+    let jobs: Vec<u64> = shown.iter().filter_map(|ran| Some(ran.job.as_ref()?.job.0)).collect();
+    let expected: Vec<u64> = [1].into_iter().chain((51..100).rev()).collect();
+    assert_eq!(jobs, expected);
+    assert_eq!((shown[0].instances, shown[1].instances), (1, 2));
+}
+
+#[test]
+fn an_instance_is_billed_for_a_minute_at_least() {
+    let billed = |minutes| Ran::all(&[ran("i-1", minutes, Ending::JobOver)], &BTreeMap::new())[0].billed;
+    assert_eq!(billed(0), Duration::from_mins(1));
+    assert_eq!(billed(2), Duration::from_mins(2));
+    let unused = Ran::all(
+        &[ran("i-1", 0, Ending::Idle), ran("i-2", 2, Ending::JobOver)],
+        &BTreeMap::new(),
     );
+    assert_eq!(unused[0].billed, Duration::from_mins(3));
+}
+
+#[test]
+fn today_has_spent_what_ended_since_midnight_as_far_as_it_is_this_months() {
+    let midnight = now().utc_midnight();
+    let evening = midnight.after(Duration::from_hours(20));
+    let cost = |from: Timestamp, hours: u64| {
+        let to = from.after(Duration::from_hours(hours));
+        let mut cost = ran("i-1", 10, Ending::JobOver);
+        (cost.from, cost.to) = (from, to);
+        cost.amounts = tariff().cost(from, to, &Compute::Flat(MicroDollars(100_000)), false);
+        cost
+    };
+    let day = Duration::from_hours(24);
+    let yesterday = Timestamp::from_millis(midnight.millis() - 7_200_000);
+    let costs = [
+        cost(midnight.after(Duration::from_hours(1)), 1),
+        cost(yesterday, 3),
+        cost(yesterday, 1),
+    ];
+    let of = |costs: &[Cost], oldest| Today::of(costs, oldest, Duration::from_hours(6), evening);
+    let spent = costs[0].total() + costs[1].total();
+    assert_eq!(of(&costs, None), Today { spent, is_cut: false });
+    assert!(of(&costs, Some(yesterday)).is_cut, "there may be another like it");
+    let long_ago = Timestamp::from_millis(midnight.millis() - 7 * 3_600_000);
+    assert!(!of(&costs, Some(long_ago)).is_cut);
+
+    // On the first of a month, what it cost before belongs to the month before.
+    let first = Month::of(now()).ends();
+    let over_the_end = cost(Timestamp::from_millis(first.millis() - 3_600_000), 3);
+    let today = Today::of(
+        std::slice::from_ref(&over_the_end),
+        None,
+        day,
+        first.after(Duration::from_hours(5)),
+    );
+    assert_eq!(today.spent, over_the_end.amounts[1].1.total());
+}
+
+#[test]
+fn a_runner_whose_turn_it_is_not_waits_and_one_that_had_it_waited_until_then() {
+    let (job, _) = claimed(11);
+    let mut it = runner(RunnerState::Requested);
+    it.requested_at = after(3);
+    for (turn, waits) in [
+        (None, false),
+        (Some(Turn::Waits), true),
+        (Some(Turn::Asks), true),
+        (
+            Some(Turn::Has {
+                vcpus: 4,
+                since: after(600),
+            }),
+            false,
+        ),
+    ] {
+        it.turn = turn;
+        assert_eq!(it.waits_for_its_turn(), waits, "{turn:?}");
+    }
+    assert_eq!(began(&it, Some(&job)), [(Phase::Queued, 0), (Phase::Launching, 600)]);
+    assert_eq!(began(&it, None), [(Phase::Queued, 3), (Phase::Launching, 600)]);
+    it.turn = Some(Turn::Waits);
+    let waiting = Waiting::for_its_turn(&it, Some(&job));
+    assert_eq!((waiting.since, waiting.for_its_turn), (job.queued_at, true));
+    assert_eq!(Waiting::for_its_turn(&it, None).since, after(3));
+    it.state = RunnerState::Draining;
+    assert!(!it.waits_for_its_turn(), "it ends, whatever it waited for");
+}
+
+#[test]
+fn where_not_all_is_looked_at_it_is_said() {
+    let shown = |is_cut| {
+        let live: Vec<Live> = (0..MOST_RUNNERS + 2)
+            .map(|_| Live::of(&runner(RunnerState::Busy), None))
+            .collect();
+        let view = View {
+            look: Look::default(),
+            web_url: "https://github.com".to_owned(),
+            month: Month::of(now()),
+            is_cut,
+            live,
+            waiting: Vec::new(),
+            today: Today {
+                spent: MicroDollars(2_340_000),
+                is_cut,
+            },
+            purses: Vec::new(),
+            ran: Vec::new(),
+        };
+        page(&view, now())
+    };
+    let words = ["<b>≥ 42</b>", "and at least 2 runners more", "<b>≥ $2.34</b>"];
+    let (cut, whole) = (shown(true), shown(false));
+    for words in words {
+        assert!(cut.contains(words) && !whole.contains(words), "{words}: {cut}");
+    }
+    for words in ["<b>42</b>", "and 2 runners more", "<b>$2.34</b>"] {
+        assert!(whole.contains(words), "{words}: {whole}");
+    }
 }
 
 #[test]
@@ -209,7 +343,7 @@ fn what_became_of_it_is_told_by_what_its_instances_were_there_for() {
     ] {
         let mut cost = ran("i-1", 10, Ending::JobOver);
         cost.purpose = purpose;
-        assert_eq!(Ran::all(&[cost], &BTreeMap::new(), 50)[0].outcome, outcome);
+        assert_eq!(Ran::all(&[cost], &BTreeMap::new())[0].outcome, outcome);
     }
 }
 
@@ -222,7 +356,7 @@ fn no_more_is_shown_than_is_asked_for() {
             cost
         })
         .collect();
-    let shown: Vec<_> = Ran::all(&costs, &BTreeMap::new(), 3);
+    let shown: Vec<_> = Ran::all(&Ran::last(&costs, 3), &BTreeMap::new());
     let instances: Vec<&str> = shown.iter().map(|ran| ran.instance.as_str()).collect();
     assert_eq!(instances, ["i-8", "i-7", "i-6"]);
 }

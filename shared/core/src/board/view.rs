@@ -1,11 +1,12 @@
 //! What the board shows, as plain values, and how they follow from the records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::capacity::InstanceLifecycle;
 use crate::checkin::Stage;
-use crate::costs::Tariff;
+use crate::costs::{LEAST, Tariff};
+use crate::deadlines::OUTLIVES;
 use crate::event::Conclusion;
 use crate::ids::{InstanceId, InstanceType, JobId, JobKey, Repository, RunId, RunnerName, Zone};
 use crate::money::MicroDollars;
@@ -23,14 +24,42 @@ pub struct View {
     pub web_url: String,
     /// The month whose money is shown.
     pub month: Month,
+    /// Whether there is more that lives or waits than was looked at.
+    pub is_cut: bool,
     /// The runners that live, those that live longest first.
     pub live: Vec<Live>,
-    /// The jobs that have no runner yet, those that wait longest first.
+    /// The jobs for which nothing is launched yet, those that wait longest first.
     pub waiting: Vec<Waiting>,
+    /// What the instances have cost that ended today.
+    pub today: Today,
     /// What is spent and reserved in that month, in the order in which it is shown.
     pub purses: Vec<Gauge>,
     /// What ran last, the latest first.
     pub ran: Vec<Ran>,
+}
+
+/// What the instances have cost that ended since midnight in UTC: as much of it as belongs to this month.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Today {
+    /// All that was looked at.
+    pub spent: MicroDollars,
+    /// Whether there may be more than was looked at.
+    pub is_cut: bool,
+}
+
+impl Today {
+    /// What these costs come to. `oldest` is the launch of the earliest of them if there are others before it,
+    /// and `lifetime` the longest that an instance lives.
+    #[must_use]
+    pub fn of(costs: &[Cost], oldest: Option<Timestamp>, lifetime: Duration, now: Timestamp) -> Self {
+        let (midnight, month) = (now.utc_midnight(), Month::of(now));
+        let ended = costs.iter().filter(|cost| cost.to >= midnight);
+        let of_month = ended.flat_map(|cost| cost.amounts.iter().filter(|(of, _)| *of == month));
+        Self {
+            spent: of_month.map(|(_, amounts)| amounts.total()).sum(),
+            is_cut: oldest.is_some_and(|at| at.after(lifetime + OUTLIVES) >= midnight),
+        }
+    }
 }
 
 /// How the board is to look.
@@ -67,7 +96,7 @@ pub struct JobLink {
 /// What a runner is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// Its job waits, and nothing is under way for it.
+    /// Its job waits, and nothing is under way for it; or it is not its turn.
     Queued,
     /// Its instance is asked for.
     Launching,
@@ -168,12 +197,7 @@ impl Live {
             state: runner.state,
             ending: ending.map(|ending| ending.words().to_owned()),
             is_messenger: runner.message.is_some(),
-            job: JobLink {
-                repository: runner.repository.clone(),
-                run: runner.job_run.unwrap_or(runner.run),
-                job: job_of(runner).job,
-                name: job.map(|job| job.name.clone()),
-            },
+            job: job_link(runner, job),
             placed: Placed::of(runner),
             phases: phases(runner, job),
         }
@@ -194,6 +218,15 @@ pub fn job_of(runner: &Runner) -> JobKey {
     runner.job.unwrap_or(runner.wanted_by)
 }
 
+fn job_link(runner: &Runner, job: Option<&Job>) -> JobLink {
+    JobLink {
+        repository: runner.repository.clone(),
+        run: runner.job_run.unwrap_or(runner.run),
+        job: job_of(runner).job,
+        name: job.map(|job| job.name.clone()),
+    }
+}
+
 /// When each phase began. What an instance says of itself is by its own clock, and nothing begins before
 /// what was before it.
 fn phases(runner: &Runner, job: Option<&Job>) -> Vec<(Phase, Timestamp)> {
@@ -202,9 +235,11 @@ fn phases(runner: &Runner, job: Option<&Job>) -> Vec<(Phase, Timestamp)> {
         found.map(|(_, at)| *at)
     };
     let since = |states: &[RunnerState]| states.contains(&runner.state).then_some(runner.since);
+    let launching = runner.begun_at();
+    let waited = (launching > runner.requested_at).then_some(runner.requested_at);
     let began = [
-        (Phase::Queued, job.map(|job| job.queued_at)),
-        (Phase::Launching, Some(runner.begun_at())),
+        (Phase::Queued, job.map(|job| job.queued_at).or(waited)),
+        (Phase::Launching, Some(launching)),
         (Phase::Booting, runner.launched.as_ref().map(|launched| launched.at)),
         (
             Phase::Idle,
@@ -237,9 +272,21 @@ pub struct Waiting {
     pub job: JobLink,
     /// Since when.
     pub since: Timestamp,
+    /// Whether it has a runner that is to be launched as soon as a limit of the stack policy allows.
+    pub for_its_turn: bool,
 }
 
 impl Waiting {
+    /// The job of a runner that waits for its turn, if more than the runner's record is known of it.
+    #[must_use]
+    pub fn for_its_turn(runner: &Runner, job: Option<&Job>) -> Self {
+        Self {
+            job: job_link(runner, job),
+            since: job.map_or(runner.requested_at, |job| job.queued_at),
+            for_its_turn: true,
+        }
+    }
+
     /// A job, if it waits and nothing is under way for it.
     #[must_use]
     pub fn of(job: &Job) -> Option<Self> {
@@ -251,6 +298,7 @@ impl Waiting {
                 name: Some(job.name.clone()),
             },
             since: job.queued_at,
+            for_its_turn: false,
         })
     }
 }
@@ -351,7 +399,7 @@ pub struct Ran {
     pub lifecycle: InstanceLifecycle,
     /// How many instances there were.
     pub instances: usize,
-    /// For how long they were billed together.
+    /// For how long they were billed together: each for a minute at least.
     pub billed: Duration,
     /// When the last was.
     pub ended_at: Timestamp,
@@ -363,22 +411,42 @@ pub struct Ran {
     pub is_estimated: bool,
 }
 
+/// What an instance was there for: a job, or nothing but itself.
+type ThereFor<'a> = (Option<JobKey>, Option<&'a InstanceId>);
+
+fn there_for(cost: &Cost) -> ThereFor<'_> {
+    (cost.job, cost.job.is_none().then_some(&cost.instance))
+}
+
 impl Ran {
-    /// What the costs of instances come to by jobs, of which `jobs` are known; the latest first, at most
-    /// so many.
+    /// Of these costs, those of the jobs whose last instance ended last, so many of them at most: a long job that
+    /// was launched before many short ones may have ended after them.
     #[must_use]
-    pub fn all(costs: &[Cost], jobs: &BTreeMap<JobKey, Job>, limit: usize) -> Vec<Self> {
-        let mut by_job: BTreeMap<(Option<JobKey>, Option<&InstanceId>), Vec<&Cost>> = BTreeMap::new();
+    pub fn last(costs: &[Cost], limit: usize) -> Vec<Cost> {
+        let mut ends: BTreeMap<ThereFor<'_>, Timestamp> = BTreeMap::new();
         for cost in costs {
-            let apart = cost.job.is_none().then_some(&cost.instance);
-            by_job.entry((cost.job, apart)).or_default().push(cost);
+            let end = ends.entry(there_for(cost)).or_insert(cost.to);
+            *end = cost.to.max(*end);
+        }
+        let mut ends: Vec<_> = ends.into_iter().map(|(of, at)| (std::cmp::Reverse(at), of)).collect();
+        ends.sort_unstable();
+        let last: BTreeSet<_> = ends.into_iter().take(limit).map(|(_, of)| of).collect();
+        let of_those = costs.iter().filter(|cost| last.contains(&there_for(cost)));
+        of_those.cloned().collect()
+    }
+
+    /// What the costs of instances come to by jobs, of which `jobs` are known; the latest first.
+    #[must_use]
+    pub fn all(costs: &[Cost], jobs: &BTreeMap<JobKey, Job>) -> Vec<Self> {
+        let mut by_job: BTreeMap<ThereFor<'_>, Vec<&Cost>> = BTreeMap::new();
+        for cost in costs {
+            by_job.entry(there_for(cost)).or_default().push(cost);
         }
         let mut all: Vec<Self> = by_job
             .into_iter()
             .filter_map(|((key, _), costs)| Self::of(&costs, key.and_then(|key| jobs.get(&key))))
             .collect();
         all.sort_by_key(|ran| (std::cmp::Reverse(ran.ended_at), ran.instance.clone()));
-        all.truncate(limit);
         all
     }
 
@@ -401,7 +469,7 @@ impl Ran {
             zone: last.pool.zone.clone(),
             lifecycle: last.lifecycle,
             instances: costs.len(),
-            billed: costs.iter().map(|cost| cost.to.since(cost.from)).sum(),
+            billed: costs.iter().map(|cost| cost.to.since(cost.from).max(LEAST)).sum(),
             ended_at: last.to,
             cost: costs.iter().map(|cost| cost.total()).sum(),
             saved: costs.iter().map(|cost| cost.saved()).sum(),

@@ -388,6 +388,12 @@ impl Runner {
         self.state != RunnerState::Gone
     }
 
+    /// Whether it waits for its turn: nothing is launched for it until then.
+    #[must_use]
+    pub fn waits_for_its_turn(&self) -> bool {
+        self.state == RunnerState::Requested && matches!(self.turn, Some(Turn::Waits | Turn::Asks))
+    }
+
     /// Whether GitHub may still give it a job although it is to end: until it is removed there.
     #[must_use]
     pub fn may_be_taken(&self) -> bool {

@@ -5,13 +5,14 @@ use std::time::Duration;
 use dayfly_core::event::{Conclusion, Event};
 use dayfly_dashboard::Request;
 
-use crate::stage::{Call, RUN, Stage};
+use crate::stage::{Call, POLICY, RUN, Stage};
 
 /// The board, as somebody sees it who looks now.
 fn board(stage: &Stage) -> String {
     let function = dayfly_dashboard::Function {
         store: stage.world.clone(),
         web_url: "https://github.com".to_owned(),
+        lifetime: Duration::from_hours(6),
     };
     let commits = stage.world.calls("commit");
     let page = stage
@@ -76,6 +77,28 @@ fn a_job_is_shown_in_each_of_its_stages_and_then_with_what_it_cost() {
     for words in [&*link, "success", "ci", "@alice", "<td class=\"c5\"><b>"] {
         assert!(row.contains(words), "{words}: {row}");
     }
+}
+
+#[test]
+fn runners_whose_turn_it_is_not_wait_and_do_not_live() {
+    let stage = Stage::new();
+    let policy = "version: 1\nlimits: {stack: {runners: 1}}\n";
+    stage.world.set_parameter(POLICY, policy);
+    for job in 11..15 {
+        stage.queue(job);
+    }
+    stage.wait(Duration::from_hours(2));
+    let page = board(&stage);
+    for figure in [
+        "<b>1</b><span class=\"soft\">live runner<",
+        "<b>3</b><span class=\"soft\">jobs waiting<",
+    ] {
+        assert!(page.contains(figure), "{figure}: {page}");
+    }
+    let live = between(&page, LIVE, MONEY);
+    assert_eq!(live.matches("waits for its turn").count(), 3, "{live}");
+    assert_eq!(live.matches("<div class=\"num soft\">for 2h 00m").count(), 3, "{live}");
+    assert!(!live.contains("launching <b>2h"), "{live}");
 }
 
 #[test]

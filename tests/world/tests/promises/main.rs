@@ -13,6 +13,7 @@ mod interruptions;
 mod labels;
 mod lifecycle;
 mod limits;
+mod logs;
 mod lost;
 mod messenger;
 mod metrics;

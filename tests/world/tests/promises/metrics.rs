@@ -8,7 +8,9 @@ use std::time::Duration;
 use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::decide::interruption::Word;
 use dayfly_core::event::{Conclusion, Event};
-use dayfly_core::record::{Bucket, BucketId, Change, RecordId};
+use dayfly_core::money::MicroDollars;
+use dayfly_core::month::Month;
+use dayfly_core::record::{Bucket, BucketId, Change, Ledger, Purse, Record, RecordId};
 use dayfly_ports::{FleetErrorKind, Store as _};
 use serde_json::Value;
 use tracing::Dispatch;
@@ -37,21 +39,25 @@ impl io::Write for Lines {
 /// anybody wants the line. That may be another test's thread, which has none.
 static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
 
+/// All that was logged while something happened, as the functions log it.
+pub fn logged(happens: impl FnOnce()) -> Vec<Value> {
+    LazyLock::force(&ANOTHER);
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = dayfly_telemetry::writing_to("gpu", move || writer.clone());
+    tracing::subscriber::with_default(subscriber, happens);
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 /// All that was told of each metric, with the value of its dimension.
 #[derive(Debug, Default, PartialEq)]
 struct Told(BTreeMap<String, Vec<f64>>);
 
 impl Told {
     fn while_it(happens: impl FnOnce()) -> Self {
-        LazyLock::force(&ANOTHER);
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = dayfly_telemetry::writing_to("gpu", move || writer.clone());
-        tracing::subscriber::with_default(subscriber, happens);
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         let mut told = Self::default();
-        for line in text.lines() {
-            let line: Value = serde_json::from_str(line).unwrap();
+        for line in logged(happens) {
             for directive in line["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten() {
                 let dimension = directive["Dimensions"][0][1]
                     .as_str()
@@ -97,7 +103,6 @@ fn job(stage: &Stage) {
 fn a_job_tells_how_long_each_stage_took_and_how_it_ended_and_nothing_else() {
     let told = Told::while_it(|| job(&Stage::new()));
     let expected = [
-        ("Heartbeats", vec![1.0, 1.0]),
         ("Jobs succeeded", vec![1.0]),
         ("Launches spot", vec![1.0]),
         ("QueueTime boot", vec![50_000.0]),
@@ -105,6 +110,9 @@ fn a_job_tells_how_long_each_stage_took_and_how_it_ended_and_nothing_else() {
         ("QueueTime launch", vec![0.0]),
         ("QueueTime start", vec![10_000.0]),
         ("QueueTime whole", vec![60_000.0]),
+        // The minutes after it found none, and then said so.
+        ("Runners launching", vec![0.0]),
+        ("Runners live", vec![0.0]),
         // At the pool's price, against the same on demand. EC2 did not say when it ended: the longest that
         // it can have run is counted.
         ("Saved", vec![0.024_547]),
@@ -112,6 +120,73 @@ fn a_job_tells_how_long_each_stage_took_and_how_it_ended_and_nothing_else() {
     ];
     let expected = expected.map(|(name, values)| (name.to_owned(), values));
     assert_eq!(told.0, BTreeMap::from(expected));
+    // Each of them is billed in the hour in which it is told.
+    assert_eq!(crate::rest::written("job")["metrics"], told.0.len());
+}
+
+#[test]
+fn how_many_runners_there_are_is_told_each_minute_and_once_that_there_are_none() {
+    let stage = Stage::new();
+    let each = Told::while_it(|| {
+        stage.queue(11);
+        stage.minute();
+        let instance = stage.instance();
+        let runner = stage.boot(&instance);
+        stage.start(runner, 11);
+        stage.minutes(2);
+        stage.complete(11, Conclusion::Success);
+        stage.minutes(20);
+    });
+    assert_eq!(stage.left(), [""; 0]);
+    let (launching, live) = (each.of("Runners launching"), each.of("Runners live"));
+    assert_eq!(
+        (&launching[..3], &live[..3]),
+        (&[1.0, 0.0, 0.0][..], &[0.0, 1.0, 1.0][..])
+    );
+    assert_eq!((launching.last(), live.last()), (Some(&0.0), Some(&0.0)));
+    let none = launching.iter().zip(live).filter(|both| *both == (&0.0, &0.0)).count();
+    assert_eq!(none, 1, "{each:?}");
+}
+
+#[test]
+fn an_instance_that_never_boots_is_told_of_as_launching() {
+    let stage = Stage::new();
+    let told = Told::while_it(|| {
+        stage.queue(11);
+        stage.minutes(8);
+    });
+    assert_eq!(told.of("Runners launching"), [1.0; 8]);
+    assert_eq!(told.of("QueueTime boot"), [0.0; 0]);
+}
+
+#[test]
+fn a_patrol_that_finds_nothing_left_says_that_there_are_no_runners() {
+    let stage = Stage::new();
+    job(&stage);
+    stage.queue(12);
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    stage.start(runner, 12);
+    stage.complete(12, Conclusion::Success);
+    // All that is due is done, while the schedule stays on.
+    for _ in 0..10 {
+        stage.wait(Duration::from_mins(1));
+        stage.make(Call::Sweep);
+        stage.deliver();
+        if stage.world.table().live().next().is_none() {
+            break;
+        }
+    }
+    assert!(stage.world.schedule_is_on());
+    stage.wait(Duration::from_mins(3));
+    let told = Told::while_it(|| {
+        stage.make(Call::Patrol);
+    });
+    assert_eq!(
+        (told.of("Runners launching"), told.of("Runners live")),
+        (&[0.0][..], &[0.0][..])
+    );
+    assert!(!stage.world.schedule_is_on());
 }
 
 #[test]
@@ -122,9 +197,10 @@ fn nothing_is_told_while_nobody_tests() {
         for _ in 0..4 {
             stage.wait(Duration::from_mins(15));
             stage.make(Call::Patrol);
-            stage.make(Call::Sweep);
+            stage.minute();
         }
     });
+    assert!(!stage.world.schedule_is_on());
     assert_eq!(told, Told::default());
 }
 
@@ -278,4 +354,53 @@ fn a_refusal_is_told_once_however_often_the_call_beside_it_is_put_off() {
     );
     assert_eq!(stage.instances().len(), 2);
     assert_eq!(told.of("CapsRefused"), [1.0]);
+}
+
+/// How much of the stack's cap is used in a month, in percent to a hundredth.
+#[expect(clippy::cast_precision_loss, reason = "an amount of a test")]
+fn cap_used(stage: &Stage, month: Month) -> f64 {
+    let of_stack = |record: &Record| match record {
+        Record::Ledger(ledger) if ledger.purse == Purse::Stack && ledger.month == month => Some(ledger.clone()),
+        _ => None,
+    };
+    let found: Option<Ledger> = stage.world.table().records().find_map(of_stack);
+    let ledger = found.expect("something is written of the month");
+    let cap = ledger.cap.map_or(u64::MAX, |cap| cap.0);
+    (ledger.committed().0 * 10_000 / cap) as f64 / 100.0
+}
+
+#[test]
+fn how_much_of_a_cap_is_used_is_told_of_this_month_only() {
+    let stage = Stage::new();
+    let cap = MicroDollars(40_000_000);
+    stage
+        .world
+        .set_parameter(POLICY, &format!("version: 1\ncaps: {{stack: {cap}}}\n"));
+    let (before, turn) = (Month::of(stage.now()), Month::of(stage.now()).ends());
+    stage.wait(turn.since(stage.now()).saturating_sub(Duration::from_mins(20)));
+    let told = Told::while_it(|| stage.queue(11));
+    assert_eq!(
+        told.of("CapUsed"),
+        [cap_used(&stage, before)],
+        "it may run into the next"
+    );
+
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    stage.start(runner, 11);
+    for _ in 0..30 {
+        stage.minute();
+        stage.heartbeat(&instance, "running");
+    }
+    let told = Told::while_it(|| {
+        stage.complete(11, Conclusion::Success);
+        stage.minutes(10);
+    });
+    assert_eq!(stage.left(), [""; 0]);
+    let (old, new) = (cap_used(&stage, before), cap_used(&stage, Month::of(stage.now())));
+    assert!(
+        old > 0.0 && new > 0.0 && (old - new).abs() > 0.01,
+        "both months have paid: {old} and {new}"
+    );
+    assert_eq!(told.of("CapUsed"), [new]);
 }

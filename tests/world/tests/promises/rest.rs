@@ -2,9 +2,11 @@
 //! `docs/costs.md` makes dollars.
 
 use dayfly_core::event::{Conclusion, Event};
-use dayfly_world::Units;
+use dayfly_core::ids::{DeliveryId, JobId};
+use dayfly_core::record::{Delivery, Record};
+use dayfly_world::{Units, byte_days};
 
-use crate::stage::{Call, Stage};
+use crate::stage::{Call, RUN, Stage};
 
 /// What was used so far: invocations, events, and units of reading and writing.
 fn used(stage: &Stage) -> [usize; 4] {
@@ -12,12 +14,17 @@ fn used(stage: &Stage) -> [usize; 4] {
     [stage.invocations(), stage.world.calls("publish"), reads, writes]
 }
 
+/// What is written down of an act.
+pub fn written(act: &str) -> serde_json::Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/prices.json");
+    let prices: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    prices["acts"][act].clone()
+}
+
 /// What `act` and these webhooks use is what is written down, or up to a half less. A webhook is an invocation
 /// that looks whether its delivery is known, writes it down, and publishes an event.
 fn is_as_written(name: &str, stage: &Stage, webhooks: usize, act: impl FnOnce(&Stage)) {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/prices.json");
-    let prices: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let written = &prices["acts"][name];
+    let written = written(name);
     let before = used(stage);
     act(stage);
     let after = used(stage);
@@ -44,29 +51,83 @@ fn a_patrol_of_a_stack_at_rest_uses_what_is_written_down() {
     is_as_written("patrol", &stage, 0, |stage| drop(stage.make(Call::Patrol)));
 }
 
+/// How many webhooks a job brings: its own three, and that of its run.
+const WEBHOOKS: usize = 4;
+
+/// A job from its webhook to the end of its instance.
+fn job(stage: &Stage) {
+    stage.world.hub().queue(RUN, JobId(11));
+    stage.make(Call::Launch(Event::JobQueued(stage.job(11))));
+    stage.deliver();
+    let instance = stage.instance();
+    let runner = stage.boot(&instance);
+    for at in ["agent_up", "runner_started"] {
+        let body = serde_json::json!({ "instance": instance, "stage": at, "at": stage.now(), "detail": "" });
+        stage.make(Call::CheckIn(instance.clone(), "progress", body));
+    }
+    stage.start(runner, 11);
+    stage.complete(11, Conclusion::Success);
+    stage.make(Call::Settle(stage.run_completed()));
+    let goodbye = serde_json::json!({ "instance": instance, "reason": "finished" });
+    stage.make(Call::CheckIn(instance.clone(), "goodbye", goodbye));
+    stage.minutes(4);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
 #[test]
 fn a_job_uses_what_is_written_down() {
     let stage = Stage::new();
-    let job = |stage: &Stage| {
-        stage.world.hub().queue(crate::stage::RUN, dayfly_core::ids::JobId(11));
-        stage.make(Call::Launch(Event::JobQueued(stage.job(11))));
-        stage.deliver();
-        let instance = stage.instance();
-        let runner = stage.boot(&instance);
-        for at in ["agent_up", "listening"] {
-            let body = serde_json::json!({ "instance": instance, "stage": at, "at": stage.now(), "detail": "" });
-            stage.make(Call::CheckIn(instance.clone(), "progress", body));
-        }
-        stage.start(runner, 11);
-        stage.complete(11, Conclusion::Success);
-        stage.make(Call::Settle(stage.run_completed()));
-        let goodbye = serde_json::json!({ "instance": instance, "reason": "finished" });
-        stage.make(Call::CheckIn(instance.clone(), "goodbye", goodbye));
-        stage.minutes(4);
-        assert_eq!(stage.left(), Vec::<String>::new());
+    is_as_written("job", &stage, WEBHOOKS, job);
+}
+
+#[test]
+fn what_a_job_leaves_in_the_table_is_as_large_as_is_written_down() {
+    let stage = Stage::new();
+    job(&stage);
+    let delivery = |n: usize| {
+        Record::from(Delivery {
+            delivery: DeliveryId::new(format!("72d3162e-cc78-11e3-81ab-4c9367dc09{n:02}")),
+            at: stage.now(),
+            published: true,
+        })
     };
-    // Its own three, and that of its run.
-    is_as_written("job", &stage, 4, job);
+    let deliveries: Vec<Record> = (0..WEBHOOKS).map(delivery).collect();
+    let table = stage.world.table();
+    let measured = byte_days(
+        table.records().filter(|record| is_of_a_job(record)).chain(&deliveries),
+        stage.now(),
+    );
+    let written = written("job")["byte_days"].as_u64().unwrap();
+    assert!(
+        measured <= written && written <= measured + measured / 5,
+        "{measured} bytes times days are measured, and {written} are in infra/prices.json"
+    );
+}
+
+/// Whether each job brings such a record: the others are there once for many jobs.
+fn is_of_a_job(record: &Record) -> bool {
+    match record {
+        Record::Delivery(_)
+        | Record::Job(_)
+        | Record::Notice(_)
+        | Record::Pull(_)
+        | Record::Runner(_)
+        | Record::FleetCall(_)
+        | Record::Instance(_)
+        | Record::Run(_)
+        | Record::Cost(_) => true,
+        Record::Queue(_)
+        | Record::Waiting(_)
+        | Record::Pools(_)
+        | Record::Bucket(_)
+        | Record::Config(_)
+        | Record::Wake(_)
+        | Record::Watched(_)
+        | Record::Patrol(_)
+        | Record::Turnstile(_)
+        | Record::Ledger(_)
+        | Record::Prices(_) => false,
+    }
 }
 
 #[test]

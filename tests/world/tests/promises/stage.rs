@@ -15,11 +15,14 @@ use dayfly_core::labels::Label;
 use dayfly_core::money::MicroDollars;
 use dayfly_core::record::{Record, RunSum, Runner};
 use dayfly_core::time::Timestamp;
+use dayfly_function::span;
 use dayfly_interruption::Ec2Event;
 use dayfly_lifecycle::{Policies, PriceCache};
 use dayfly_metrics::Metered;
 use dayfly_sweeper::Task;
 use dayfly_world::{Fate, World};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 /// The run of all jobs here.
 pub const RUN: RunId = RunId(500);
@@ -39,6 +42,17 @@ pub enum Call {
 
 /// Where the stack policy lies.
 pub const POLICY: &str = "/dayfly/policy";
+
+/// What each line that a call logs carries, as the functions' processes have it.
+fn span_of(call: &Call) -> Span {
+    match call {
+        Call::Launch(event) | Call::Settle(event) | Call::Report(event) => span::of_event(event, "request"),
+        Call::CountForPull(pull, ..) => tracing::info_span!("pull", pull),
+        Call::Sweep | Call::Patrol => tracing::info_span!("sweeper"),
+        Call::Ec2(instance, _) => tracing::info_span!("event", %instance),
+        Call::CheckIn(..) => tracing::info_span!("checkin", instance = Empty, runner = Empty),
+    }
+}
 
 /// What a call came to.
 #[derive(Debug)]
@@ -94,7 +108,8 @@ impl Stage {
 
     /// Makes a call to its end.
     pub fn make(&self, call: Call) -> Answer {
-        let answer = self.world.run(self.future(call));
+        let span = span_of(&call);
+        let answer = self.world.run(self.future(call).instrument(span));
         if let Answer::Failed(error) = &answer {
             panic!("{error}");
         }
@@ -103,7 +118,8 @@ impl Stage {
 
     /// Makes a call, and lets it fail.
     pub fn make_whatever(&self, call: Call) -> Answer {
-        self.world.run(self.future(call))
+        let span = span_of(&call);
+        self.world.run(self.future(call).instrument(span))
     }
 
     /// Makes several calls at once, in the order that `pick` gives to their steps.
@@ -139,8 +155,8 @@ impl Stage {
                 let counted = reporter.add_to_pull(&repository, pull, installation, above, *sum, now);
                 done(counted.await)
             }
-            Call::Sweep => done(self.sweeper().handle(Task::Sweep, now).await),
-            Call::Patrol => done(self.sweeper().handle(Task::Patrol, now).await),
+            Call::Sweep => self.scheduled(Task::Sweep).await,
+            Call::Patrol => self.scheduled(Task::Patrol).await,
             Call::Ec2(instance, word) => done(
                 self.interruption()
                     .handle(
@@ -159,9 +175,11 @@ impl Stage {
         }
     }
 
-    fn launch(&self) -> dayfly_launch::Function<Metered<World>, World, World, World, World, World, World, World> {
+    fn launch(
+        &self,
+    ) -> dayfly_launch::Function<Metered<World, World>, World, World, World, World, World, World, World> {
         dayfly_launch::Function {
-            store: Metered::new(self.world.clone()),
+            store: Metered::new(self.world.clone(), self.world.clone()),
             github: self.world.clone(),
             fleet: self.world.clone(),
             bus: self.world.clone(),
@@ -179,9 +197,9 @@ impl Stage {
         }
     }
 
-    fn settle(&self) -> dayfly_settle::Function<Metered<World>, World, World, World> {
+    fn settle(&self) -> dayfly_settle::Function<Metered<World, World>, World, World, World> {
         dayfly_settle::Function {
-            store: Metered::new(self.world.clone()),
+            store: Metered::new(self.world.clone(), self.world.clone()),
             github: self.world.clone(),
             fleet: self.world.clone(),
             bus: self.world.clone(),
@@ -206,9 +224,9 @@ impl Stage {
         }
     }
 
-    fn sweeper(&self) -> dayfly_sweeper::Function<Metered<World>, World, World, World, World> {
+    fn sweeper(&self) -> dayfly_sweeper::Function<Metered<World, World>, World, World, World, World> {
         dayfly_sweeper::Function {
-            store: Metered::new(self.world.clone()),
+            store: Metered::new(self.world.clone(), self.world.clone()),
             github: self.world.clone(),
             fleet: self.world.clone(),
             bus: self.world.clone(),
@@ -218,17 +236,27 @@ impl Stage {
         }
     }
 
-    fn interruption(&self) -> dayfly_interruption::Function<Metered<World>, World> {
+    /// What the sweeper does each time that a schedule calls it.
+    async fn scheduled(&self, task: Task) -> Answer {
+        let sweeper = self.sweeper();
+        let swept = sweeper.handle(task, self.now()).await;
+        if let Ok(swept) = &swept {
+            sweeper.tell_runners(task, *swept).await;
+        }
+        done(swept)
+    }
+
+    fn interruption(&self) -> dayfly_interruption::Function<Metered<World, World>, World> {
         dayfly_interruption::Function {
-            store: Metered::new(self.world.clone()),
+            store: Metered::new(self.world.clone(), self.world.clone()),
             bus: self.world.clone(),
             deadlines: Self::deadlines(),
         }
     }
 
-    fn checkin(&self) -> dayfly_checkin::Function<Metered<World>, World, World, World> {
+    fn checkin(&self) -> dayfly_checkin::Function<Metered<World, World>, World, World, World> {
         dayfly_checkin::Function {
-            store: Metered::new(self.world.clone()),
+            store: Metered::new(self.world.clone(), self.world.clone()),
             github: self.world.clone(),
             bus: self.world.clone(),
             parameters: self.world.clone(),
