@@ -299,6 +299,7 @@ pub async fn settle_stray<S: Store, F: Fleet, B: Bus>(
         price_per_hour: None,
         on_demand: None,
         at: settlement::launched_at(runner, &view.instance, view.launched_at),
+        at_by_ec2: true,
     };
     let told = fleet.on_demand_price(&view.instance_type).await?;
     launched.on_demand = told.map(|per_hour| Price {

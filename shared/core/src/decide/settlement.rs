@@ -4,10 +4,11 @@ use crate::capacity::{InstanceLifecycle, Pool};
 use crate::costs::{Compute, Tariff};
 use crate::deadlines::{Deadlines, FREE_HOUR};
 use crate::decide::caps::UNKNOWN_DISK_GIB;
+use crate::decide::settle;
 use crate::ids::{InstanceId, Repository, Zone};
 use crate::money::MicroDollars;
 use crate::prices::{PriceSource, Rates, SpotPrice};
-use crate::record::{Cost, Job, Launched, Purpose, Runner};
+use crate::record::{Cost, Job, JobState, Launched, Purpose, Runner};
 use crate::time::Timestamp;
 
 /// From when to when an instance is billed.
@@ -109,7 +110,7 @@ pub fn cost(runner: &Runner, job: Option<&Job>, answered: &Answered, now: Timest
             ..launched.pool()
         },
         lifecycle: launched.lifecycle,
-        purpose: purpose(runner),
+        purpose: purpose(runner, job),
         launched_at: launched.at,
         from,
         to,
@@ -193,17 +194,26 @@ fn flat(per_hour: MicroDollars, from: Timestamp, to: Timestamp) -> MicroDollars 
     per_hour.per_hour_over(to.max(from.after(crate::costs::LEAST)).since(from))
 }
 
-fn purpose(runner: &Runner) -> Purpose {
-    let interrupted = runner
-        .ending
-        .as_ref()
-        .is_some_and(crate::record::Ending::interrupts_its_job);
+/// What a runner's instance was there for, as far as is known. `job` is the one that it ran, or was launched for.
+#[must_use]
+pub fn purpose(runner: &Runner, job: Option<&Job>) -> Purpose {
     match (&runner.message, runner.job) {
         (Some(_), _) => Purpose::Message,
         (None, None) => Purpose::Idle,
-        (None, Some(_)) if interrupted => Purpose::Interrupted,
+        (None, Some(ran)) if was_interrupted(runner, job.filter(|job| job.key == ran)) => Purpose::Interrupted,
         (None, Some(_)) => Purpose::Job,
     }
+}
+
+/// Whether what a runner did for its job is lost: that ended by itself, should it have come to its end in the time
+/// that EC2 leaves between its notice and the instance's end.
+fn was_interrupted(runner: &Runner, job: Option<&Job>) -> bool {
+    let ending = runner.ending.as_ref();
+    let lost = ending.is_some_and(crate::record::Ending::interrupts_its_job);
+    lost && job.is_none_or(|job| match job.state {
+        JobState::Finished { conclusion } => settle::was_interrupted(conclusion),
+        _ => true,
+    })
 }
 
 #[cfg(test)]
@@ -211,7 +221,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::decide::fixtures::{deadlines, now, runner};
+    use crate::decide::fixtures::{claimed, deadlines, now, runner};
     use crate::record::{Ending, Reservation, RunnerState};
 
     const MINUTE: Duration = Duration::from_mins(1);
@@ -296,6 +306,37 @@ mod tests {
             let cost = cost(&taken, None, &answered, now()).unwrap();
             assert_eq!(cost.purpose, Purpose::Interrupted);
         }
+    }
+
+    #[test]
+    fn a_job_that_came_to_its_end_in_time_was_not_interrupted_whatever_befell_its_instance() {
+        use crate::event::Conclusion::{Cancelled, Failure, Success, TimedOut};
+        let mut taken = ran(20 * MINUTE);
+        taken.interrupted_at = Some(now());
+        let mut job = claimed(11).0;
+        for (ending, conclusion, purpose) in [
+            (Ending::Interrupted, Success, Purpose::Job),
+            (Ending::Interrupted, Cancelled, Purpose::Job),
+            (Ending::Interrupted, Failure, Purpose::Interrupted),
+            (Ending::HeartbeatLost, TimedOut, Purpose::Interrupted),
+            (Ending::Vanished, Success, Purpose::Job),
+            (Ending::JobOver, Failure, Purpose::Job),
+        ] {
+            taken.ending = Some(ending.clone());
+            job.state = JobState::Finished { conclusion };
+            let cost = cost(&taken, Some(&job), &Answered::default(), now()).unwrap();
+            assert_eq!(cost.purpose, purpose, "{ending:?}, {conclusion:?}");
+        }
+        taken.ending = Some(Ending::Interrupted);
+        job.state = JobState::Running { runner: String::new() };
+        assert_eq!(super::purpose(&taken, Some(&job)), Purpose::Interrupted, "as it seems");
+        job.key.job = crate::ids::JobId(12);
+        job.state = JobState::Finished { conclusion: Success };
+        assert_eq!(
+            super::purpose(&taken, Some(&job)),
+            Purpose::Interrupted,
+            "it ran another"
+        );
     }
 
     #[test]

@@ -222,7 +222,7 @@ prop_compose! {
         Launched {
             instance: InstanceId::new(id), instance_type: InstanceType::new("g5.xlarge"),
             zone: Zone::new("eu-west-1a"), lifecycle: if spot { InstanceLifecycle::Spot } else { InstanceLifecycle::OnDemand },
-            price_per_hour: price.map(MicroDollars), at,
+            price_per_hour: price.map(MicroDollars), at, at_by_ec2: spot,
             on_demand: price.map(|price| Price { per_hour: MicroDollars(price), source: PriceSource::Shipped }),
         }
     }
