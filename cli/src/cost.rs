@@ -50,8 +50,9 @@ pub struct Arguments {
 /// By what to sum up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Asked {
-    /// The repository
+    /// The repository; `repo` for short
     #[default]
+    #[value(alias = "repo")]
     Repository,
     /// The workflow
     Workflow,

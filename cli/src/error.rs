@@ -118,6 +118,12 @@ fn choice(live: &str) -> String {
 }
 
 impl Error {
+    /// Whether it is only that nobody reads the results any more, as behind `| head`.
+    #[must_use]
+    pub fn is_want_of_a_reader(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
     /// Without what to do: for where it stands in a line with others.
     pub(crate) fn cause(&self) -> String {
         match self {

@@ -17,7 +17,8 @@ pub fn page() -> String {
 Made by `make docs` of what each command says of itself with `--help`.
 
 Every command ends with 0 if all is done, with 1 if something is left that a person has to look at, which
-it names, and with 2 if it could not be carried out. Results go to standard output, notes and errors to
+it names, and with 2 if it could not be carried out; with 141, and quietly, if nobody reads its results any
+more, as behind `| head`. Results go to standard output, notes and errors to
 standard error; `--json` gives results that programs can read. Colours are for terminals, and go with
 `NO_COLOR`.
 "

@@ -4,7 +4,6 @@ pub(crate) mod which;
 mod words;
 
 use std::io::IsTerminal as _;
-use std::time::Duration;
 
 use clap::Args;
 use dayfly_core::record::Job;
@@ -15,6 +14,7 @@ use crate::output::Output;
 use crate::stack::Stack;
 use crate::stop::Stop;
 use crate::table::Table;
+use crate::watch::{self, Next};
 use crate::words::now;
 use crate::{Ending, Place, aws, screen};
 pub(crate) use which::Which;
@@ -44,9 +44,6 @@ pub struct Arguments {
     json: bool,
 }
 
-/// The pause between two looks.
-const LOOK: Duration = Duration::from_secs(5);
-
 /// Carries the command out.
 ///
 /// # Errors
@@ -57,24 +54,25 @@ pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Resul
     let stack = Stack::find(&aws, &arguments.place).await?;
     let table = Table::new(&aws, stack.output("TableName")?);
     let is_screen = arguments.watch && !arguments.json && std::io::stdout().is_terminal();
-    let mut stop = Stop::on_ctrl_c();
-    loop {
+    let web = stack.web();
+    let links = words::Links {
+        web: &web,
+        region: &stack.region,
+    };
+    let look = async || {
         let job = found(&table, arguments.job, &stack).await?;
         let story = load_story(&table.records, &job, now()).await;
         let story = story.map_err(|error| table.error(error))?;
+        let told = match (arguments.json, arguments.watch) {
+            (true, false) => serde_json::to_string_pretty(&story).map_err(std::io::Error::from)?,
+            (true, true) => serde_json::to_string(&story).map_err(std::io::Error::from)?,
+            (false, _) => words::of(&story, links, screen::width(), now()),
+        };
         let clear = if is_screen { screen::CLEAR } else { "" };
-        match (arguments.json, arguments.watch) {
-            (true, false) => output.json(&story)?,
-            (true, true) => output.result(serde_json::to_string(&story).map_err(std::io::Error::from)?)?,
-            (false, _) => {
-                let words = words::of(&story, &stack.region, screen::width(), now());
-                output.result(format_args!("{clear}{words}"))?;
-            }
-        }
-        if !arguments.watch || story.money.is_final || stop.comes_within(LOOK).await {
-            return Ok(Ending::Done);
-        }
-    }
+        let is_told = !arguments.watch || story.money.is_final;
+        Ok((format!("{clear}{told}"), if is_told { Next::End } else { Next::Look }))
+    };
+    watch::until_told(look, &mut Stop::on_ctrl_c(), output).await
 }
 
 /// The job that is meant.

@@ -24,6 +24,7 @@ mod stop;
 mod table;
 pub mod types;
 pub mod validate;
+mod watch;
 mod words;
 
 use std::io::IsTerminal as _;

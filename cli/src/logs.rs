@@ -23,8 +23,9 @@ use read::Logs;
 
 /// Show what dayfly's functions logged of a job, a runner or an instance, in the order of time.
 ///
-/// The table says when that was; of what it does not know, the last 24 hours are looked through. Times are in
-/// UTC. Of an instance it names the command that shows the end of its console, which EC2 keeps for about an
+/// The table says when that was; of what it does not know, the last 24 hours are looked through. Logs are kept for
+/// as many days as the stack's parameter `LogRetentionDays` says, 14 by default: less long than `dayfly job` knows a
+/// job. Times are in UTC. Of an instance it names the command that shows the end of its console, which EC2 keeps for about an
 /// hour after the instance has ended.
 ///
 /// It needs the rights `cloudformation:DescribeStacks`, `logs:FilterLogEvents` on the functions' log groups,
@@ -60,6 +61,9 @@ pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Resul
     if lines.is_empty() {
         output.note(format_args!("no function logged anything of {}", arguments.id))?;
     }
+    if let Some(remark) = forgotten(about.from, stack.log_days(), now()) {
+        output.note(remark)?;
+    }
     for instance in about.instances() {
         output.note(format_args!(
             "its console: {}",
@@ -67,6 +71,20 @@ pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Resul
         ))?;
     }
     Ok(Ending::Done)
+}
+
+/// What is said where the logs do not reach as far back as what is looked for. `days` is for how long they are kept.
+fn forgotten(from: Timestamp, days: Option<u64>, now: Timestamp) -> Option<String> {
+    const DAY: u64 = 24 * 60 * 60;
+    let days = days?;
+    let ago = now.since(from).as_secs();
+    (ago > days * DAY).then(|| {
+        format!(
+            "that began {} days ago, and the stack keeps its logs for {days}: older lines are gone (LogRetentionDays \
+             of the stack says how long)",
+            ago / DAY
+        )
+    })
 }
 
 /// What shows the end of an instance's console. The command links no client of EC2, which alone takes minutes
@@ -113,4 +131,27 @@ async fn runners(table: &Table, job: &Job) -> Result<Vec<Runner>, Error> {
 /// The moment in front of a line.
 fn clock(at: Timestamp) -> String {
     format!("{} {}.{:03}", at.utc_day(), at.utc_time(), at.millis().rem_euclid(1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_is_older_than_the_logs_is_said() {
+        let from = Timestamp::from_seconds(1_000_000);
+        for (days, kept, told) in [
+            (20, Some(14), true),
+            (13, Some(14), false),
+            (20, Some(30), false),
+            (20, None, false),
+        ] {
+            let now = from.after(Duration::from_hours(24 * days + 1));
+            let said = forgotten(from, kept, now);
+            assert_eq!(said.is_some(), told, "{days}, {kept:?}");
+            assert!(said.is_none_or(|said| said.starts_with("that began 20 days ago, and the stack keeps its logs for 14:")));
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::types::Stack as Described;
+use dayfly_core::notice::pages_of;
 
 use crate::Place;
 use crate::arn::Arn;
@@ -20,6 +21,9 @@ const EVENT_FUNCTIONS: [(&str, &str); 5] = [
     (SWEEPER_OUTPUT, SWEEPER),
     ("ReporterFunctionName", "reporter"),
 ];
+
+/// Where GitHub's API is, unless the stack says otherwise.
+const GITHUB_API: &str = "https://api.github.com";
 
 const SWEEPER_OUTPUT: &str = "SweeperFunctionName";
 const DEAD_LETTERS_OUTPUT: &str = "DeadLettersUrl";
@@ -38,6 +42,8 @@ pub(crate) struct Stack {
     partition: String,
     /// All of them, by name.
     outputs: BTreeMap<String, String>,
+    /// What it was deployed with.
+    parameters: BTreeMap<String, String>,
     /// Real name to what the design calls it.
     functions: BTreeMap<String, &'static str>,
 }
@@ -92,7 +98,23 @@ impl Stack {
                 .into_iter()
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect(),
+            parameters: described
+                .parameters()
+                .iter()
+                .filter_map(|one| Some((one.parameter_key()?.to_owned(), one.parameter_value()?.to_owned())))
+                .collect(),
         })
+    }
+
+    /// Where the pages are of the GitHub whose jobs it runs.
+    pub(crate) fn web(&self) -> String {
+        let api = self.parameters.get("GitHubApiUrl").map(String::as_str);
+        pages_of(api.unwrap_or(GITHUB_API))
+    }
+
+    /// For how many days its functions' logs are kept, if it says so.
+    pub(crate) fn log_days(&self) -> Option<u64> {
+        self.parameters.get("LogRetentionDays")?.parse().ok()
     }
 
     /// An output of the stack.
@@ -135,7 +157,7 @@ fn no_stack(name: &str, region: &str) -> Error {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use aws_sdk_cloudformation::types::Output;
+    use aws_sdk_cloudformation::types::{Output, Parameter};
 
     use super::*;
 
@@ -170,6 +192,26 @@ pub(crate) mod tests {
         let stack = stack();
         assert_eq!(stack.account, "123");
         assert_eq!(stack.dead_letters_url, OUTPUTS[0].1);
+    }
+
+    #[test]
+    fn where_githubs_pages_are_and_how_long_logs_are_kept_follows_from_the_parameters() {
+        assert_eq!(
+            (stack().web().as_str(), stack().log_days()),
+            ("https://github.com", None)
+        );
+        let with = [
+            ("GitHubApiUrl", "https://git.example.com/api/v3"),
+            ("LogRetentionDays", "30"),
+        ];
+        let parameter = |(key, value)| Parameter::builder().parameter_key(key).parameter_value(value).build();
+        let mut described = described(&OUTPUTS);
+        described.parameters = Some(with.map(parameter).to_vec());
+        let stack = Stack::of("dayfly", "eu-west-1", &described).unwrap();
+        assert_eq!(
+            (stack.web().as_str(), stack.log_days()),
+            ("https://git.example.com", Some(30))
+        );
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! `dayfly status`: what lives and what waits, and what an hour of it costs.
 
 use std::io::IsTerminal as _;
-use std::time::Duration;
 
 use clap::Args;
 use dayfly_core::board;
@@ -19,6 +18,7 @@ use crate::output::Output;
 use crate::stack::Stack;
 use crate::stop::Stop;
 use crate::table::Table;
+use crate::watch::{self, Next};
 use crate::{Ending, Place, aws, screen, words};
 
 /// Show the runners that live, the jobs that wait, and what an hour of it costs.
@@ -43,8 +43,12 @@ pub struct Arguments {
     json: bool,
 }
 
-/// The pause between two looks.
-const LOOK: Duration = Duration::from_secs(5);
+/// What stays of the table in a narrow terminal: who it is, on what, and what it has cost.
+const COLUMNS: screen::Columns<'_> = screen::Columns {
+    numbers: &[2, 7, 8],
+    whole: &[0, 3, 4],
+    spare: &[6, 7, 3, 5, 2],
+};
 
 /// Carries the command out.
 ///
@@ -52,12 +56,13 @@ const LOOK: Duration = Duration::from_secs(5);
 /// If there is no such stack, or its table cannot be read.
 pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<Ending, Error> {
     let aws = aws::config(arguments.place.region.as_deref()).await?;
+    output.note(format_args!("looking for the stack `{}` …", arguments.place.stack))?;
     let stack = Stack::find(&aws, &arguments.place).await?;
     let table = Table::new(&aws, stack.output("TableName")?);
     let machines = Machines::embedded()?;
     let is_screen = arguments.watch && !arguments.json && std::io::stdout().is_terminal();
-    let mut stop = Stop::on_ctrl_c();
-    loop {
+    output.note("reading what lives …")?;
+    let look = async || {
         let now = words::now();
         let report = Report::of(&table.live().await?, machines, now);
         let told = if arguments.json {
@@ -65,11 +70,11 @@ pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Resul
         } else {
             report.words(now, screen::width())
         };
-        output.result(format_args!("{}{told}", if is_screen { screen::CLEAR } else { "" }))?;
-        if !arguments.watch || stop.comes_within(LOOK).await {
-            return Ok(Ending::Done);
-        }
-    }
+        let clear = if is_screen { screen::CLEAR } else { "" };
+        let next = if arguments.watch { Next::Look } else { Next::End };
+        Ok((format!("{clear}{told}"), next))
+    };
+    watch::until_told(look, &mut Stop::on_ctrl_c(), output).await
 }
 
 /// What there is.
@@ -221,7 +226,8 @@ impl Report {
                 or_dash(row.so_far.map(MicroDollars::in_cents)),
             ]
         });
-        screen::table(&header, rows, &[2, 7, 8], width)
+        let rows: Vec<Vec<String>> = rows.collect();
+        screen::fitted(&header, &rows, COLUMNS, width)
     }
 }
 

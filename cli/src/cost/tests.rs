@@ -119,3 +119,23 @@ fn as_json_amounts_are_micro_dollars() {
     assert_eq!(told["github_charge"], 60_000);
     assert_eq!(told["caps"][0]["left"], 7_920_000);
 }
+
+#[test]
+fn as_json_a_report_has_what_programs_count_on() {
+    insta::assert_snapshot!(serde_json::to_string_pretty(&report(2_000)).unwrap());
+}
+
+#[test]
+fn a_repository_may_be_asked_for_in_short() {
+    for (text, asked) in [
+        ("repo", Some(Asked::Repository)),
+        ("repository", Some(Asked::Repository)),
+        ("workflow", Some(Asked::Workflow)),
+        ("type", Some(Asked::Type)),
+        ("actor", Some(Asked::Actor)),
+        ("day", Some(Asked::Day)),
+        ("rep", None),
+    ] {
+        assert_eq!(Asked::from_str(text, false).ok(), asked, "{text}");
+    }
+}

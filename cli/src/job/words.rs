@@ -11,14 +11,34 @@ use dayfly_core::time::Timestamp;
 use crate::screen;
 use crate::words::{plain, span, state};
 
-/// Where GitHub's pages are.
-const GITHUB: &str = "https://github.com";
+/// Where the links of a story lead.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Links<'a> {
+    /// Where GitHub's pages are.
+    pub(super) web: &'a str,
+    /// The stack's region.
+    pub(super) region: &'a str,
+}
+
+/// What stays of the runners' table in a narrow terminal: who it was, on what, what it cost and how it ended.
+const RUNNERS: screen::Columns<'_> = screen::Columns {
+    numbers: &[5],
+    whole: &[0, 4],
+    spare: &[2, 5, 3, 1],
+};
+
+/// And of the timeline: all but its bars.
+const TIMELINE: screen::Columns<'_> = screen::Columns {
+    numbers: &[3],
+    whole: &[0, 1, 2, 3, 4],
+    spare: &[4],
+};
 
 /// How long the bar of the longest stage is.
 const BAR: usize = 24;
 
 /// All of it.
-pub(super) fn of(story: &Story, region: &str, width: Option<u16>, now: Timestamp) -> String {
+pub(super) fn of(story: &Story, to: Links<'_>, width: Option<u16>, now: Timestamp) -> String {
     let mut parts = vec![head(story), timeline(&story.stages, now, width)];
     if !story.attempts.is_empty() {
         parts.push(runners(&story.attempts, width));
@@ -32,7 +52,7 @@ pub(super) fn of(story: &Story, region: &str, width: Option<u16>, now: Timestamp
         parts.push(format!("tried:\n{}", tried.join("\n")));
     }
     parts.push(money(story));
-    parts.push(links(story, region));
+    parts.push(links(story, to));
     parts.join("\n\n")
 }
 
@@ -59,12 +79,16 @@ fn head(story: &Story) -> String {
         story.job.attempt,
         story.run,
         of.concat(),
-        stands(&story.state),
+        stands(story),
     )
 }
 
-fn stands(state: &JobState) -> String {
-    match state {
+fn stands(story: &Story) -> String {
+    let told_no = story.given_up.as_deref().filter(|_| !story.state.is_given_up());
+    if let Some(reason) = told_no {
+        return format!("it was given up, and a messenger told it so: {}", plain(reason.trim()));
+    }
+    match &story.state {
         JobState::Queued => "it waits".to_owned(),
         JobState::Launching => "a runner is on its way".to_owned(),
         JobState::Running { runner } => format!("it runs on {}", plain(runner)),
@@ -97,7 +121,8 @@ fn timeline(stages: &[Reached], now: Timestamp, width: Option<u16>) -> String {
         String::new(),
     ];
     let heading: Vec<&str> = heading.iter().map(String::as_str).collect();
-    let lines = screen::table(&heading, rows, &[3], width);
+    let rows: Vec<Vec<String>> = rows.collect();
+    let lines = screen::fitted(&heading, &rows, TIMELINE, width);
     let in_all = stages.last().map_or(now, |last| last.at).since(first.at);
     format!("{lines}\nin all {}", span(in_all))
 }
@@ -123,7 +148,8 @@ fn runners(attempts: &[Attempt], width: Option<u16>) -> String {
             or_dash(attempt.ending.as_deref().map(plain)),
         ]
     });
-    screen::table(&header, rows, &[5], width)
+    let rows: Vec<Vec<String>> = rows.collect();
+    screen::fitted(&header, &rows, RUNNERS, width)
 }
 
 fn role(attempt: &Attempt) -> String {
@@ -186,8 +212,8 @@ fn money(story: &Story) -> String {
         };
         lines.push(("wasted", format!("{wasted} by {times}")));
     }
-    if let (Some(charge), Some(minutes)) = (github_charge, minutes) {
-        let minutes = counted(*minutes, "minute");
+    if let Some(charge) = github_charge {
+        let minutes = minutes.map_or_else(|| "its time".to_owned(), |minutes| counted(minutes, "minute"));
         lines.push(("GitHub", format!("{charge} for {minutes} on a self-hosted runner")));
     }
     if *unknown > 0 {
@@ -197,13 +223,13 @@ fn money(story: &Story) -> String {
     told(&lines)
 }
 
-fn links(story: &Story, region: &str) -> String {
+fn links(story: &Story, to: Links<'_>) -> String {
     let mut lines = vec![
-        ("job", story.url(GITHUB)),
+        ("job", story.url(to.web)),
         ("logs", format!("dayfly logs {}", story.job)),
     ];
     if let Some(instance) = story.instance() {
-        lines.push(("console", crate::logs::console_command(instance, region)));
+        lines.push(("console", crate::logs::console_command(instance, to.region)));
     }
     told(&lines)
 }

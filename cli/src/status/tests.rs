@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use dayfly_core::config::Config;
 use dayfly_core::costs::Tariff;
 use dayfly_core::deadlines::Deadlines;
@@ -53,6 +55,7 @@ fn runner(id: u64, lifecycle: InstanceLifecycle, price: Option<u64>) -> Record {
         price_per_hour: price.map(MicroDollars),
         on_demand: None,
         at: NOON,
+        at_by_ec2: false,
     });
     runner.reserved = Some(Reservation {
         tariff: Tariff {
@@ -91,13 +94,44 @@ fn a_runner_whose_turn_it_is_not_waits_and_does_not_live() {
     held_back.launched = None;
     held_back.turn = Some(Turn::Waits);
     let records = [Record::Runner(held_back), job(13).into()];
+    let report = Report::of(&records, Machines::embedded().unwrap(), NOON);
     assert_eq!(
-        told(&records),
+        report.words(NOON, None),
         "no runner lives, for $0.00/h\n2 jobs wait:\n  octo/gpu job 11, for 1h02m, until its turn comes\n  octo/gpu `train`, for 1h02m"
     );
-    let report = serde_json::to_value(Report::of(&records, Machines::embedded().unwrap(), NOON)).unwrap();
+    let report = serde_json::to_value(report).unwrap();
     assert_eq!(report["waiting"][0]["for_its_turn"], true);
     assert_eq!(report["runners"], serde_json::json!([]));
+}
+
+#[test]
+fn the_runners_fit_the_terminal_with_ids_that_can_be_copied() {
+    let long = |job: u64, lifecycle, price| {
+        let Record::Runner(mut runner) = runner(job, lifecycle, price) else {
+            unreachable!()
+        };
+        runner.repository = "octo-organisation/a-repository-of-theirs".parse().unwrap();
+        runner.launched.as_mut().unwrap().instance = InstanceId::new("i-0123456789abcdef0");
+        Record::from(*runner)
+    };
+    let records = [
+        long(45_678_901_234, InstanceLifecycle::OnDemand, None),
+        long(45_678_901_235, InstanceLifecycle::Spot, Some(158_000)),
+    ];
+    let now = NOON.after(Duration::from_secs(3725));
+    let report = Report::of(&records, Machines::embedded().unwrap(), now);
+    for width in [80, 100, 120, 200] {
+        let told = report.words(now, Some(width));
+        assert!(
+            told.lines().all(|line| line.chars().count() <= usize::from(width)),
+            "{width}:\n{told}"
+        );
+        for id in ["dayfly-45678901234-1-1", "i-0123456789abcdef0", "$0.56"] {
+            assert!(told.contains(id), "{id}, {width}:\n{told}");
+        }
+    }
+    let all = report.words(now, Some(200));
+    assert!(all.contains("octo-organisation/a-repository-of-theirs"), "{all}");
 }
 
 #[test]

@@ -205,6 +205,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             };
             launched.push(Launched {
                 at: view.map_or(now, |view| view.launched_at),
+                at_by_ec2: view.is_some(),
                 instance: one.instance,
                 instance_type: pool.instance_type,
                 zone: pool.zone,
@@ -305,5 +306,6 @@ fn seen(view: InstanceView) -> Launched {
         price_per_hour: None,
         on_demand: None,
         at: view.launched_at,
+        at_by_ec2: true,
     }
 }

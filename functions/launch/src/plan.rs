@@ -6,7 +6,7 @@ use dayfly_core::decide::ladder::{self, Attempt, Ladder, Terms};
 use dayfly_core::decide::rerun;
 use dayfly_core::labels;
 use dayfly_core::machines::Table;
-use dayfly_core::policy::{Asker, Policy};
+use dayfly_core::policy::{Asker, CommentCaps, Policy};
 use dayfly_core::record::{Job, LaunchPlan, PoolMemory, Run, Rung};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{Asked, Hindrance, Who};
@@ -60,6 +60,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let entries = self.entries(job, who, now).await?;
         job.giving_up = entries.giving_up;
         job.reporting = entries.reporting;
+        job.reporting.all_caps = policy.comment_caps == CommentCaps::All;
         job.github_per_minute = policy.github_per_minute;
         if entries.specs.is_empty() {
             return if labels::must_be_ours(&job.labels) {

@@ -2,11 +2,10 @@
 
 use dayfly_core::decide::caps::{purse_of_pull, purses_of};
 use dayfly_core::decide::comment::{self, Ask, Step};
-use dayfly_core::ids::{CommentId, InstallationId, Repository};
-use dayfly_core::money::MicroDollars;
+use dayfly_core::ids::{CommentId, Repository};
 use dayfly_core::month::Month;
 use dayfly_core::notice::{COMMENT_MARKER, comment as render};
-use dayfly_core::record::{BucketId, Change, Ledger, LedgerId, PullReport, RunSum, Stored};
+use dayfly_core::record::{BucketId, Change, Ledger, LedgerId, PullReport, Purse, RunSum, Stored, Wish};
 use dayfly_core::sums::{CapLeft, caps_left};
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, draw};
@@ -32,16 +31,15 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
         &self,
         repository: &Repository,
         pull: u64,
-        installation: InstallationId,
-        above: MicroDollars,
+        wish: Wish,
         run_sum: RunSum,
         now: Timestamp,
     ) -> Result<(), FlowError> {
         for _ in 0..MAX_CONFLICTS {
             let known = self.store.pull(repository, pull).await?;
-            let new = || PullReport::new(repository.clone(), pull, installation, now);
+            let new = || PullReport::new(repository.clone(), pull, wish.installation, now);
             let before = known.as_ref().map_or_else(new, |stored| stored.record.clone());
-            let Some(next) = before.with(run_sum.clone(), installation, above, now) else {
+            let Some(next) = before.with(run_sum.clone(), wish.clone(), now) else {
                 return Ok(());
             };
             let is_due = next.due_at.is_some_and(|at| at <= now);
@@ -102,7 +100,15 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
                     self.record(Change::update(held.version, next)).await?;
                 }
                 Err(error) if matches!(ask, Ask::Update(_)) && error.kind == ApiErrorKind::NotFound => {
-                    return self.comment_removed(repository, pull).await;
+                    // GitHub says so too of what the App may not see any more.
+                    match self.ask_for_comment(&held.record, Ask::Find, now).await? {
+                        Ok(Told::Found(None)) => return self.comment_removed(repository, pull).await,
+                        Ok(Told::Found(found)) if found != before.comment => {
+                            let next = comment::found(&held.record, found, now);
+                            self.record(Change::update(held.version, next)).await?;
+                        }
+                        _ => return self.comment_failed(&before, &held, &error, now).await,
+                    }
                 }
                 Err(error) => return self.comment_failed(&before, &held, &error, now).await,
             }
@@ -143,7 +149,12 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
     async fn caps_of(&self, report: &PullReport, now: Timestamp) -> Result<Vec<CapLeft>, StoreError> {
         let repository = &report.repository;
         let mut purses = purses_of(Some(repository));
+        // What all others spend is not for everybody to read who may read the pull request.
+        purses.retain(|purse| report.all_caps || matches!(purse, Purse::Repository { .. }));
         purses.push(purse_of_pull(repository, report.pull));
+        purses.extend(report.actor.as_ref().map(|login| Purse::Actor {
+            login: login.to_lowercase(),
+        }));
         let mut ledgers: Vec<Ledger> = Vec::new();
         for purse in purses {
             let month = Month::of(now);

@@ -1,11 +1,13 @@
 //! What the jobs of a run attempt went through and what they cost, told by one check run.
 
+use std::time::Duration;
+
 use dayfly_core::decide::notice::{self, Ask, Step};
 use dayfly_core::decide::{story as decide, together};
 use dayfly_core::ids::{JobKey, RunKey};
 use dayfly_core::notice::CheckConclusion;
 use dayfly_core::notice::story::{Place, render};
-use dayfly_core::record::{Change, Job, Notice, Say, Stored};
+use dayfly_core::record::{Change, Job, Notice, Say, Stored, Wish};
 use dayfly_core::story::Story;
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, load_stories};
@@ -32,16 +34,13 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
                 return Ok(Outcome::Nothing);
             };
             let (jobs, stories): (Vec<Job>, Vec<Story>) = self.stories(&before, now).await?.into_iter().unzip();
-            let again = decide::look_again(&stories, now);
             let is_wanted = jobs.iter().any(|job| job.reporting.check);
             if !is_wanted {
-                self.tell_pull(&before, &jobs, &stories, now).await?;
-                let told = Notice {
-                    due_at: again,
-                    ..together::let_go(&before)
+                let due = Stored {
+                    record: before,
+                    version,
                 };
-                self.record(Change::update(version, told)).await?;
-                return Ok(Outcome::Nothing);
+                return self.only_count(due, &jobs, &stories, now).await;
             }
             if ask != Ask::Find
                 && let Err(wait) = self.draw(&before, now).await?
@@ -63,6 +62,7 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
             let held = Stored::over(version, *held);
             match self.ask(&held.record, ask, &check).await {
                 Ok(Told::Said(id)) => {
+                    let again = decide::look_again(&stories, now);
                     self.said(&held, id, &check, again, now).await?;
                     return Ok(Outcome::Said);
                 }
@@ -76,6 +76,37 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
             }
         }
         Ok(Outcome::Postponed)
+    }
+
+    /// Counts what they cost for the comment, where no check run is to tell it. It is held meanwhile as any that is
+    /// told: of two who count, the one whose sum is old could be the last.
+    async fn only_count(
+        &self,
+        due: Stored<Notice>,
+        jobs: &[Job],
+        stories: &[Story],
+        now: Timestamp,
+    ) -> Result<Outcome, FlowError> {
+        let held = together::held(&due.record, now);
+        if !self.record(Change::update(due.version, held.clone())).await? {
+            return Ok(Outcome::Nothing);
+        }
+        let held = Stored::over(due.version, held);
+        self.tell_pull(&held.record, jobs, stories, now).await?;
+        let told = Notice {
+            due_at: decide::look_again(stories, now),
+            ..together::let_go(&held.record)
+        };
+        if self.record(Change::update(held.version, told)).await? {
+            return Ok(Outcome::Nothing);
+        }
+        // Something is new by now, and waits for it to be let go.
+        let newer = self.store.notice(held.record.run, held.record.key).await?;
+        if let Some(newer) = newer.filter(|newer| newer.record.held_until == held.record.held_until) {
+            let due = together::put_off(&newer.record, Duration::ZERO, now);
+            self.record(Change::update(newer.version, due)).await?;
+        }
+        Ok(Outcome::Nothing)
     }
 
     async fn stories(&self, notice: &Notice, now: Timestamp) -> Result<Vec<(Job, Story)>, FlowError> {
@@ -104,8 +135,13 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
             run: notice.run,
             attempt: notice.key.attempt,
         };
+        let wish = Wish {
+            installation: notice.installation,
+            above,
+            all_caps: jobs.iter().any(|job| job.reporting.all_caps),
+            actor: jobs.iter().find_map(|job| job.attribution.actor.clone()),
+        };
         let sum = decide::sum(run, stories);
-        self.add_to_pull(&notice.repository, pull, notice.installation, above, sum, now)
-            .await
+        self.add_to_pull(&notice.repository, pull, wish, sum, now).await
     }
 }

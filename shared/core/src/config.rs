@@ -134,6 +134,7 @@ impl Said {
                 .comment
                 .unwrap_or(default.comment.is_some())
                 .then(|| self.comment_above.or(default.comment).unwrap_or_default()),
+            all_caps: default.all_caps,
         }
     }
 }
@@ -164,6 +165,9 @@ pub struct Reporting {
     /// What the runs of a pull request must have cost more than for it to get its comment; none, if it
     /// gets no comment.
     pub comment: Option<MicroDollars>,
+    /// Whether that tells what is left of the organisation's and the stack's caps too, as the stack policy says.
+    #[serde(default)]
+    pub all_caps: bool,
 }
 
 impl Default for Reporting {
@@ -171,6 +175,7 @@ impl Default for Reporting {
         Self {
             check: true,
             comment: Some(MicroDollars::default()),
+            all_caps: false,
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::record::{Notice, Say};
 
 pub use comment::{COMMENT_MARKER, comment};
 pub use logs::Logs;
-pub use plain::job_log;
+pub use plain::{job_log, reason_of};
 
 /// How a check run is concluded. Neither is a judgement on the commit: a success could stand in for
 /// the job's own, and a cancelled check run stops a merge as a failed one does.
@@ -137,6 +137,16 @@ pub fn tried(say: &Say) -> &[Tried] {
         Say::Queued { .. } | Say::Interrupted { .. } | Say::Again { .. } | Say::Story { .. } | Say::Together { .. } => {
             &[]
         }
+    }
+}
+
+/// Where GitHub's pages are: beside its API, or above it on a server of one's own.
+#[must_use]
+pub fn pages_of(api_url: &str) -> String {
+    match api_url.strip_prefix("https://api.") {
+        // `github.com`, and a `ghe.com` of one's own.
+        Some(host) => format!("https://{host}"),
+        None => api_url.trim_end_matches("/api/v3").to_owned(),
     }
 }
 

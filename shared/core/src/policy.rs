@@ -61,6 +61,8 @@ pub struct Policy {
     /// What GitHub charges for each minute of a job on a self-hosted runner: shown in reports, and no part
     /// of any cap.
     pub github_per_minute: MicroDollars,
+    /// Of which caps the comments of pull requests tell.
+    pub comment_caps: CommentCaps,
     /// Who may use which labels. What no rule names is for everybody.
     pub labels: Vec<LabelRule>,
     /// Whether jobs with code from outside of the repository run.
@@ -94,6 +96,18 @@ pub enum FollowUps {
     Never,
     /// They do.
     Always,
+}
+
+/// Of which caps the comments of pull requests tell what is spent and what is left. Everybody reads those of a
+/// public repository.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CommentCaps {
+    /// Of those of the pull request, its repository and who asks for its jobs.
+    #[default]
+    Own,
+    /// Of those of the organisation and the stack too.
+    All,
 }
 
 /// How much may run at once, in all and by whom.
@@ -285,6 +299,7 @@ impl Default for Policy {
             limits: Limits::default(),
             caps: Caps::default(),
             github_per_minute: MicroDollars::default(),
+            comment_caps: CommentCaps::default(),
             labels: Vec::new(),
             forks: Forks::default(),
             workflow_run: FollowUps::default(),

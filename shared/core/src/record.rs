@@ -32,7 +32,7 @@ pub use notice::{AfterInterruption, MessengerNews, Notice, Say, Told};
 pub use patrol::{Patrol, Watched, WatchedRepository};
 pub use pools::{PoolFailure, PoolInterruption, PoolMemory};
 pub use prices::{Prices, VolumePrices};
-pub use pull::{Costs, OlderRuns, PACE, PullReport, RunSum, TOLD_APART};
+pub use pull::{Costs, OlderRuns, PACE, PullReport, RunSum, TOLD_APART, Wish};
 pub use runner::{Ending, Launched, Message, Reservation, Runner, RunnerState};
 pub use turnstile::{Line, Turn, Turnstile, Waiter};
 
@@ -390,7 +390,7 @@ impl Record {
         match self {
             Self::Delivery(delivery) => Some(delivery.at.after(KEEP_DELIVERY)),
             Self::Job(job) => job.ended_at.map(|at| at.after(KEEP_STORY)),
-            Self::Notice(notice) => notice.due_at.is_none().then(|| notice.since.after(2 * KEEP_ENDED)),
+            Self::Notice(notice) => notice.due_at.is_none().then(|| notice.since.after(KEEP_STORY)),
             Self::Pull(report) => report.due_at.is_none().then(|| report.since.after(KEEP_STORY)),
             Self::Runner(runner) => runner
                 .ended_at
@@ -554,3 +554,7 @@ impl Change {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "record/kept_tests.rs"]
+mod kept_tests;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::ids::{InstanceId, JobKey, Repository, RunId, RunnerName};
 use crate::money::MicroDollars;
+use crate::notice::reason_of;
 use crate::record::{Attribution, Cost, CostId, Job, JobState, Runner};
 use crate::time::Timestamp;
 
@@ -43,6 +44,8 @@ pub struct Story {
     pub attribution: Attribution,
     /// Where it stands.
     pub state: JobState,
+    /// Why it was given up, if it was: a messenger that tells it so has it fail as any job.
+    pub given_up: Option<String>,
     /// What it reached, in the order of time.
     pub stages: Vec<Reached>,
     /// The runners that were launched for it, and the one that ran it, in the order in which they were asked
@@ -100,6 +103,7 @@ impl Story {
             name: job.name.clone(),
             attribution: job.attribution.clone(),
             state: job.state.clone(),
+            given_up: given_up(job, main),
             money: Money::of(job, &attempts, &stages, github_per_minute, now),
             stages,
             attempts,
@@ -127,11 +131,11 @@ impl Story {
         self.attempt()?.instance.as_ref()
     }
 
-    /// How often EC2 gave notice that it takes an instance of it back.
+    /// How often it lost the instance that it ran on, and with it what it had done.
     #[must_use]
     pub fn interruptions(&self) -> usize {
         let of_it = self.attempts.iter().filter(|attempt| attempt.is_of(self.job));
-        of_it.filter(|attempt| attempt.interrupted_at.is_some()).count()
+        of_it.filter(|attempt| attempt.interrupted).count()
     }
 
     /// Where GitHub shows it. `web` is where GitHub's pages are, `https://github.com` say.
@@ -141,6 +145,14 @@ impl Story {
             "{web}/{}/actions/runs/{}/job/{}",
             self.repository, self.run, self.job.job
         )
+    }
+}
+
+/// Why a job was given up, in words for its author.
+fn given_up(job: &Job, main: Option<&Runner>) -> Option<String> {
+    match &job.state {
+        JobState::Refused { reason } | JobState::Unlaunchable { reason } => Some(reason.clone()),
+        _ => stages::message_of(job, main).map(|message| reason_of(&message.text).to_owned()),
     }
 }
 

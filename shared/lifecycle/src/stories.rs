@@ -9,7 +9,13 @@ use dayfly_core::time::Timestamp;
 use dayfly_ports::{Bus, Store, StoreError};
 use futures_util::future::try_join_all;
 
-use crate::{FlowError, MAX_CONFLICTS, announce};
+use crate::{FlowError, announce};
+
+/// How often it is tried to write the notice of a story: whoever meets a conflict has lost to another who has
+/// written, and that is each of the others once, where all jobs of the largest matrix begin at the same moment.
+///
+/// <https://docs.github.com/en/actions/reference/limits>
+const MOST_TELLERS: usize = 256;
 
 /// How many records are loaded at once: each load of more needs a connection of its own.
 const AT_ONCE: usize = 16;
@@ -61,7 +67,7 @@ async fn tell<S: Store>(
     news: &[News<'_>],
     (soon, now): (Timestamp, Timestamp),
 ) -> Result<Option<Notice>, FlowError> {
-    for _ in 0..MAX_CONFLICTS {
+    for _ in 0..MOST_TELLERS {
         let known = store.notice(run.run, JobKey::story_of(run.attempt)).await?;
         let Some(next) = story::due(known.as_ref().map(|known| &known.record), news, soon, now) else {
             return Ok(None);

@@ -75,6 +75,7 @@ async fn ask<S: Store, F: Fleet>(
         price_per_hour: None,
         on_demand: on_demand.ok().flatten(),
         at: id.launched_at,
+        at_by_ec2: true,
     };
     let kind = settlement::volume_kind(runner);
     let mut answered = Answered {

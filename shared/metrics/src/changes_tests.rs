@@ -63,6 +63,7 @@ fn launched(mut runner: Runner) -> Runner {
         price_per_hour: None,
         on_demand: None,
         at: after(5),
+        at_by_ec2: false,
     });
     assert!(runner.take(RunnerStep::Launch, after(6), &deadlines()));
     runner

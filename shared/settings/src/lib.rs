@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dayfly_core::deadlines::Deadlines;
 use dayfly_core::ids::SubnetId;
+use dayfly_core::notice::pages_of;
 
 /// GitHub's own API; GitHub Enterprise Server has another.
 const GITHUB_API_URL: &str = "https://api.github.com";
@@ -50,15 +51,7 @@ impl GitHubSettings {
     /// Where GitHub's pages are: beside its API, or above it on a server of one's own.
     #[must_use]
     pub fn web_url(&self) -> String {
-        web_url(&self.api_url)
-    }
-}
-
-fn web_url(api_url: &str) -> String {
-    match api_url.strip_prefix("https://api.") {
-        // `github.com`, and a `ghe.com` of one's own.
-        Some(host) => format!("https://{host}"),
-        None => api_url.trim_end_matches("/api/v3").to_owned(),
+        pages_of(&self.api_url)
     }
 }
 
@@ -178,7 +171,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
     /// # Errors
     /// If the API's URL is none.
     pub fn web_url(&self) -> Result<String, SettingError> {
-        Ok(web_url(&self.github_api_url()?))
+        Ok(pages_of(&self.github_api_url()?))
     }
 
     /// What EC2 is asked with.

@@ -86,6 +86,7 @@ fn busy(sim: &Rc<Sim>, number: u64, plan: LaunchPlan, due: bool) -> Runner {
         price_per_hour: None,
         on_demand: None,
         at: now,
+        at_by_ec2: false,
     });
     runner.state = RunnerState::Busy;
     runner.job = Some(job.key);

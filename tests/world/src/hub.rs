@@ -507,6 +507,10 @@ impl GitHub for World {
     async fn find_comment(&self, _: &Scope, pull: u64, marker: &str) -> Result<Option<CommentId>, ApiError> {
         self.call("find_comment").await.map_err(down("find_comment"))?;
         let hub = self.hub();
+        if hub.comments_refused == Some(ApiErrorKind::NotFound) {
+            // It says so of all that the App does not see.
+            return Err(not_found("find_comment"));
+        }
         let found = hub
             .comments
             .iter()

@@ -15,6 +15,11 @@ const JOB: JobKey = JobKey {
     attempt: RunAttempt(1),
 };
 
+const LINKS: Links<'_> = Links {
+    web: "https://github.com",
+    region: "eu-west-1",
+};
+
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(1_785_578_400 + seconds)
 }
@@ -67,6 +72,7 @@ fn story() -> Story {
         state: JobState::Finished {
             conclusion: Conclusion::Success,
         },
+        given_up: None,
         stages: stages(),
         attempts: vec![Attempt {
             runner: RunnerName::of(JOB, 1),
@@ -85,6 +91,7 @@ fn story() -> Story {
             on_demand_per_hour: Some(MicroDollars(1_006_000)),
             launched_at: Some(at(4)),
             interrupted_at: None,
+            interrupted: false,
             tried: vec![Tried {
                 lifecycle: InstanceLifecycle::Spot,
                 pool: None,
@@ -118,14 +125,95 @@ fn story() -> Story {
 
 #[test]
 fn a_job_that_ran_is_told_as_a_timeline_with_what_it_cost_and_where_to_look() {
-    insta::assert_snapshot!(of(&story(), "eu-west-1", None, at(1_000)));
+    insta::assert_snapshot!(of(&story(), LINKS, None, at(1_000)));
+}
+
+/// The same with ids as long as GitHub's and EC2's are.
+fn of_long_ids() -> Story {
+    let mut story = story();
+    let job = JobKey {
+        job: JobId(45_678_901_234),
+        attempt: RunAttempt(1),
+    };
+    let attempt = &mut story.attempts[0];
+    attempt.runner = RunnerName::of(job, 1);
+    (attempt.wanted_by, attempt.ran) = (job, Some(job));
+    attempt.instance = Some(InstanceId::new("i-0123456789abcdef0"));
+    attempt.lifecycle = InstanceLifecycle::OnDemand;
+    attempt.pool = Some(Pool {
+        instance_type: InstanceType::new("g6e.48xlarge"),
+        zone: Zone::new("ap-southeast-1a"),
+    });
+    attempt.ending = Some("EC2 takes the instance back".to_owned());
+    let mut messenger = attempt.clone();
+    messenger.messenger = true;
+    story.attempts.push(messenger);
+    (story.job, story.run) = (job, RunId(12_345_678_901));
+    story
 }
 
 #[test]
-fn the_timeline_fits_the_terminal() {
-    let told = of(&story(), "eu-west-1", Some(80), at(1_000));
-    let timeline = told.split("\n\n").nth(1).unwrap();
-    assert!(timeline.lines().all(|line| line.chars().count() <= 80), "{timeline}");
+fn timeline_and_runners_fit_the_terminal_with_ids_that_can_be_copied() {
+    for width in [80, 100, 132] {
+        let told = of(&of_long_ids(), LINKS, Some(width), at(1_000));
+        let parts: Vec<&str> = told.split("\n\n").collect();
+        for part in &parts[1..3] {
+            assert!(
+                part.lines().all(|line| line.chars().count() <= usize::from(width)),
+                "{width}:\n{part}"
+            );
+        }
+        assert!(
+            parts[1].contains("███") && parts[1].contains("running instance"),
+            "{}",
+            parts[1]
+        );
+        for whole in ["dayfly-45678901234-1-1", "i-0123456789abcdef0", "$0.07"] {
+            assert_eq!(parts[2].matches(whole).count(), 2, "{whole}, {width}:\n{}", parts[2]);
+        }
+    }
+    let narrow = of(&of_long_ids(), LINKS, Some(60), at(1_000));
+    let timeline = narrow.split("\n\n").nth(1).unwrap();
+    assert!(timeline.lines().all(|line| line.chars().count() <= 60), "{timeline}");
+    assert!(!timeline.contains('█'), "{timeline}");
+}
+
+#[test]
+fn as_json_a_story_has_what_programs_count_on() {
+    insta::assert_snapshot!(serde_json::to_string_pretty(&story()).unwrap());
+}
+
+#[test]
+fn why_a_job_was_given_up_is_told_after_a_messenger_told_it_so() {
+    let mut story = story();
+    story.state = JobState::Finished {
+        conclusion: Conclusion::Failure,
+    };
+    story.given_up = Some("No subnet has the type.\nAsk for another".to_owned());
+    (story.money.minutes, story.money.on_github) = (None, None);
+    let told = of(&story, LINKS, None, at(1_000));
+    assert!(
+        told.contains("it was given up, and a messenger told it so: No subnet has the type. Ask for another\n"),
+        "{told}"
+    );
+    assert!(!told.contains("GPU runner takes"), "{told}");
+    assert!(
+        told.contains("GitHub   $0.02 for its time on a self-hosted runner"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_job_of_a_github_of_ones_own_leads_there() {
+    let own = Links {
+        web: "https://git.example.com",
+        ..LINKS
+    };
+    let told = of(&story(), own, None, at(1_000));
+    assert!(
+        told.contains("https://git.example.com/octo/gpu/actions/runs/22/job/11"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -134,7 +222,7 @@ fn what_is_not_settled_not_known_or_lost_is_said() {
     story.state = JobState::Running {
         runner: "dayfly-11-1-1-i1".to_owned(),
     };
-    story.attempts[0].interrupted_at = Some(at(600));
+    story.attempts[0].interrupted = true;
     story.money = Money {
         total: MicroDollars(900_000),
         wasted: MicroDollars(900_000),
@@ -144,7 +232,7 @@ fn what_is_not_settled_not_known_or_lost_is_said() {
         on_github: Some(MicroDollars(52_000)),
         ..Money::default()
     };
-    let told = of(&story, "eu-west-1", None, at(1_000));
+    let told = of(&story, LINKS, None, at(1_000));
     for said in [
         "it runs on dayfly-11-1-1-i1",
         "cost     $0.90 so far: machine",

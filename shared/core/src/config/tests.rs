@@ -269,6 +269,7 @@ fn what_is_told_of_costs_and_where_is_the_files_to_say() {
         let meant = Reporting {
             check,
             comment: comment.map(MicroDollars),
+            all_caps: false,
         };
         assert_eq!(said(text).reporting, meant, "{text}");
         assert_eq!(said("").extended_by(said(text)).reporting, meant, "{text}");

@@ -123,7 +123,7 @@ fn a_tariff_has_the_volumes_rate_and_is_no_better_than_whoever_said_it() {
     ] {
         (rung.spec.disk_gib, rung.image_gib) = (gib, image_gib);
         let volume = rates.volume(VolumeType::Gp3, told, "eu-west-1", now());
-        let tariff = tariff(&rung, rates, &volume, price).unwrap();
+        let tariff = tariff(&rung, &rung.spec.instance_types, rates, &volume, price).unwrap();
         assert_eq!(
             (tariff.disk_month, tariff.source),
             (dollars(disk_month), source),
@@ -151,7 +151,7 @@ fn a_refusal_says_of_when_the_prices_are_that_aws_did_not_tell() {
         ),
         (PriceSource::Aws, None),
     ] {
-        let words = over(source).refused(&[]).to_string();
+        let words = over(source).refused(&claimed(11).1.name, &[]).to_string();
         assert_eq!(words.contains("by prices"), said.is_some(), "{words}");
         assert!(words.contains(said.unwrap_or_default()), "{words}");
     }

@@ -2,7 +2,7 @@ use super::*;
 use crate::decide::fixtures::{deadlines, now};
 use crate::ids::{InstallationId, RunAttempt, RunId};
 use crate::money::MicroDollars;
-use crate::record::RunSum;
+use crate::record::{RunSum, Wish};
 
 const COMMENT: CommentId = CommentId(5);
 
@@ -23,7 +23,9 @@ fn sum(run: u64) -> RunSum {
 }
 
 fn with(report: &PullReport, run: u64, at: Timestamp) -> PullReport {
-    report.with(sum(run), InstallationId(7), report.above, at).unwrap()
+    report
+        .with(sum(run), Wish::new(InstallationId(7), report.above), at)
+        .unwrap()
 }
 
 fn report() -> PullReport {

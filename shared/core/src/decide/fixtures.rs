@@ -68,6 +68,7 @@ pub(crate) fn launched(instance: &str) -> Launched {
         price_per_hour: None,
         on_demand: None,
         at: now(),
+        at_by_ec2: false,
     }
 }
 

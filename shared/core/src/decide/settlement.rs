@@ -7,10 +7,11 @@ use crate::config::{Volume, VolumeType};
 use crate::costs::{Compute, Tariff};
 use crate::deadlines::{Deadlines, FREE_HOUR, LONGEST_PAUSE};
 use crate::decide::caps::{self, UNKNOWN_DISK_GIB};
+use crate::decide::settle;
 use crate::ids::{InstanceId, Repository, Zone};
 use crate::money::MicroDollars;
 use crate::prices::{self, Price, PriceSource, Rates, SpotPrice, VolumePrice};
-use crate::record::{Cost, Ending, Job, Launched, LedgerId, Purpose, Runner};
+use crate::record::{Cost, Ending, Job, JobState, Launched, LedgerId, Purpose, Runner};
 use crate::time::Timestamp;
 
 /// How many items DynamoDB writes in one transaction.
@@ -187,7 +188,7 @@ pub fn cost(runner: &Runner, job: Option<&Job>, answered: &Answered, now: Timest
             ..launched.pool()
         },
         lifecycle: launched.lifecycle,
-        purpose: purpose(runner),
+        purpose: purpose(runner, job),
         launched_at: launched.at,
         from,
         to,
@@ -281,17 +282,26 @@ fn flat(per_hour: MicroDollars, from: Timestamp, to: Timestamp) -> MicroDollars 
     per_hour.per_hour_over(to.max(from.after(crate::costs::LEAST)).since(from))
 }
 
-fn purpose(runner: &Runner) -> Purpose {
-    let interrupted = runner
-        .ending
-        .as_ref()
-        .is_some_and(crate::record::Ending::interrupts_its_job);
+/// What a runner's instance was there for, as far as is known. `job` is the one that it ran, or was launched for.
+#[must_use]
+pub fn purpose(runner: &Runner, job: Option<&Job>) -> Purpose {
     match (&runner.message, runner.job) {
         (Some(_), _) => Purpose::Message,
         (None, None) => Purpose::Idle,
-        (None, Some(_)) if interrupted => Purpose::Interrupted,
+        (None, Some(ran)) if was_interrupted(runner, job.filter(|job| job.key == ran)) => Purpose::Interrupted,
         (None, Some(_)) => Purpose::Job,
     }
+}
+
+/// Whether what a runner did for its job is lost: that ended by itself, should it have come to its end in the time
+/// that EC2 leaves between its notice and the instance's end.
+fn was_interrupted(runner: &Runner, job: Option<&Job>) -> bool {
+    let ending = runner.ending.as_ref();
+    let lost = ending.is_some_and(crate::record::Ending::interrupts_its_job);
+    lost && job.is_none_or(|job| match job.state {
+        JobState::Finished { conclusion } => settle::was_interrupted(conclusion),
+        _ => true,
+    })
 }
 
 #[cfg(test)]

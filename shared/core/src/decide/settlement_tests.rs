@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::decide::fixtures::{deadlines, now, rung, runner};
+use crate::decide::fixtures::{claimed, deadlines, now, rung, runner};
 use crate::prices::VolumeRate;
 use crate::record::{LaunchPlan, Purse, Reservation, RunnerState};
 
@@ -87,6 +87,37 @@ fn an_instance_that_ec2_took_in_its_first_hour_costs_nothing_and_any_other_does(
         let cost = cost(&taken, None, &answered, now()).unwrap();
         assert_eq!(cost.purpose, Purpose::Interrupted);
     }
+}
+
+#[test]
+fn a_job_that_came_to_its_end_in_time_was_not_interrupted_whatever_befell_its_instance() {
+    use crate::event::Conclusion::{Cancelled, Failure, Success, TimedOut};
+    let mut taken = ran(20 * MINUTE);
+    taken.interrupted_at = Some(now());
+    let mut job = claimed(11).0;
+    for (ending, conclusion, purpose) in [
+        (Ending::Interrupted, Success, Purpose::Job),
+        (Ending::Interrupted, Cancelled, Purpose::Job),
+        (Ending::Interrupted, Failure, Purpose::Interrupted),
+        (Ending::HeartbeatLost, TimedOut, Purpose::Interrupted),
+        (Ending::Vanished, Success, Purpose::Job),
+        (Ending::JobOver, Failure, Purpose::Job),
+    ] {
+        taken.ending = Some(ending.clone());
+        job.state = JobState::Finished { conclusion };
+        let cost = cost(&taken, Some(&job), &Answered::default(), now()).unwrap();
+        assert_eq!(cost.purpose, purpose, "{ending:?}, {conclusion:?}");
+    }
+    taken.ending = Some(Ending::Interrupted);
+    job.state = JobState::Running { runner: String::new() };
+    assert_eq!(super::purpose(&taken, Some(&job)), Purpose::Interrupted, "as it seems");
+    job.key.job = crate::ids::JobId(12);
+    job.state = JobState::Finished { conclusion: Success };
+    assert_eq!(
+        super::purpose(&taken, Some(&job)),
+        Purpose::Interrupted,
+        "it ran another"
+    );
 }
 
 #[test]

@@ -8,12 +8,16 @@ use std::time::Duration;
 
 use crate::ids::{JobKey, RunKey};
 use crate::record::{Job, Notice, RunSum, Runner, RunnerState, Say};
-use crate::story::{Money, Story};
+use crate::story::{Attempt, Money, Story};
 use crate::time::Timestamp;
 
 /// After what time of running the cost so far is told again for the first time; then after as long again
 /// as it has taken by then.
 const LOOK_AGAIN: Duration = Duration::from_mins(10);
+
+/// After what time it is looked for the first time whether it has been counted what an instance has cost of which
+/// nothing is left.
+const COUNTED: Duration = Duration::from_mins(1);
 
 /// A job of which there is something new to tell.
 #[derive(Clone, Copy, Debug)]
@@ -71,19 +75,27 @@ pub fn due(known: Option<&Notice>, news: &[News<'_>], soon: Timestamp, now: Time
     })
 }
 
-/// When the story is told again though nothing new is heard: while something of it lives and costs.
+/// When the story is told again though nothing new is heard: while something of it lives and costs, and until it
+/// is told what it cost at last. Who counts that announces it first, and may be overtaken by whoever tells it.
 #[must_use]
 pub fn look_again(stories: &[Story], now: Timestamp) -> Option<Timestamp> {
-    let lives = |story: &Story| story.attempts.iter().any(|attempt| attempt.state != RunnerState::Gone);
-    let began = stories
-        .iter()
-        .filter_map(|story| story.stages.first())
-        .map(|first| first.at);
-    let began = began.min()?;
-    stories
-        .iter()
-        .any(lives)
-        .then(|| now.after(now.since(began).max(LOOK_AGAIN)))
+    stories.iter().filter_map(|story| look_again_at(story, now)).min()
+}
+
+fn look_again_at(story: &Story, now: Timestamp) -> Option<Timestamp> {
+    if story.money.is_final {
+        return None;
+    }
+    let ended = |attempt: &Attempt| attempt.ended_at.filter(|_| attempt.state == RunnerState::Gone);
+    let ends: Option<Vec<Timestamp>> = story.attempts.iter().map(ended).collect();
+    let (since, least) = match ends {
+        None => (story.stages.first()?.at, LOOK_AGAIN),
+        // Only the sum is missing, for which its runner is due.
+        Some(ends) if story.state.is_end() => (ends.into_iter().max()?, COUNTED),
+        // Its end will be news.
+        Some(_) => return None,
+    };
+    Some(now.after(now.since(since).max(least)))
 }
 
 /// What the jobs of a run attempt cost, for the comment of its pull request.
@@ -111,7 +123,7 @@ mod tests {
     use crate::decide::fixtures::{claimed, now};
     use crate::decide::notice::{Step, step};
     use crate::notice::CheckConclusion;
-    use crate::record::Message;
+    use crate::record::{JobState, Message};
     use crate::story::tests::{ran, settled, tell};
 
     const MINUTE: Duration = Duration::from_mins(1);
@@ -216,5 +228,25 @@ mod tests {
         let (gone, cost) = settled(&job, runner);
         assert_eq!(look_again(&[tell(&job, &[gone], &[cost], 900)], now()), None);
         assert_eq!(look_again(&[], now()), None);
+    }
+
+    #[test]
+    fn what_is_over_but_not_counted_yet_is_told_again_soon() {
+        let (job, runner) = ran();
+        let gone_at = runner.ended_at.unwrap();
+        let story = tell(&job, &[runner], &[], 900);
+        assert!(!story.money.is_final);
+        for (minutes, next) in [(0, 1), (1, 2), (5, 10)] {
+            let again = look_again(std::slice::from_ref(&story), gone_at.after(minutes * MINUTE));
+            assert_eq!(again, Some(gone_at.after(next * MINUTE)), "{minutes}");
+        }
+    }
+
+    #[test]
+    fn a_job_whose_end_is_not_told_keeps_nobody_awake_once_its_runner_is_gone() {
+        let (mut job, runner) = ran();
+        job.state = JobState::Running { runner: String::new() };
+        let story = tell(&job, &[runner], &[], 900);
+        assert_eq!(look_again(&[story], now()), None);
     }
 }

@@ -72,12 +72,18 @@ pub fn hold(known: Option<&Notice>, member: &Notice, now: Timestamp) -> Option<N
     let at_once = is_urgent(&member.say) && of_all.tries == 0;
     let not_before = of_all.not_before.filter(|_| !at_once);
     let left_alone = of_all.held_until.max(not_before).is_some_and(|until| until > now);
+    (!left_alone).then(|| held(&of_all, now))
+}
+
+/// A notice while somebody is at it.
+#[must_use]
+pub fn held(notice: &Notice, now: Timestamp) -> Notice {
     let until = now.after(SAYING);
-    (!left_alone).then_some(Notice {
+    Notice {
         held_until: Some(until),
         due_at: Some(until),
-        ..of_all
-    })
+        ..notice.clone()
+    }
 }
 
 fn empty(member: &Notice) -> Notice {

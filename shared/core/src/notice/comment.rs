@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::config::CONFIG_PATH;
 use crate::money::MicroDollars;
 use crate::notice::{MAX_TEXT, markdown};
-use crate::record::{Costs, OlderRuns, PullReport, RunSum};
+use crate::record::{Costs, PullReport, RunSum};
 use crate::story::GITHUB_GPU_MINUTE;
 use crate::sums::CapLeft;
 
@@ -79,12 +79,14 @@ fn table(report: &PullReport, web: &str) -> String {
     let mut text = "\n| Run | Workflow | Jobs | Minutes | Cost | Saved |\n|---|---|---:|---:|---:|---:|\n".to_owned();
     for run in report.runs.iter().rev() {
         let name = run.workflow.as_deref().unwrap_or_default();
-        let name = markdown::cell(&markdown::line(name, MAX_NAME));
+        let name = markdown::name(name, MAX_NAME);
         text.push_str(&row(&link(run, report, web), &name, &run.costs(), run.is_final));
     }
-    if let Some(OlderRuns { attempts, costs, .. }) = &report.older {
-        let before = format!("{} before", count(*attempts, "run attempt"));
-        text.push_str(&row(&before, "", costs, true));
+    let (attempts, costs) = report.together();
+    if attempts > 0 {
+        let before = format!("{} before", count(attempts, "run attempt"));
+        let is_final = report.kept.iter().all(|run| run.is_final);
+        text.push_str(&row(&before, "", &costs, is_final));
     }
     text
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::decide::fixtures::now;
 use crate::ids::{InstallationId, RunAttempt, RunId};
-use crate::record::{Purse, TOLD_APART};
+use crate::record::{Purse, TOLD_APART, Wish};
 
 const WEB: &str = "https://github.com";
 
@@ -24,7 +24,8 @@ fn sum(run: u64, attempt: u32) -> RunSum {
 fn report(sums: impl IntoIterator<Item = RunSum>) -> PullReport {
     let new = PullReport::new("octo/gpu".parse().unwrap(), 12, InstallationId(7), now());
     sums.into_iter().fold(new, |report, sum| {
-        report.with(sum, InstallationId(7), report.above, now()).unwrap()
+        let wish = Wish::new(InstallationId(7), MicroDollars(0));
+        report.with(sum, wish, now()).unwrap()
     })
 }
 

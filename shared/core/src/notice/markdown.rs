@@ -20,6 +20,29 @@ pub(super) fn cell(text: &str) -> String {
     escaped(&line(text, MAX_CELL))
 }
 
+/// The name that somebody gave a job or a workflow, of at most so many characters. It leads nowhere: GitHub makes
+/// links of bare addresses too, of what begins with `www.` or a scheme. A backslash does not keep it from that, but
+/// a character's number in its place does.
+///
+/// <https://github.github.com/gfm/#autolinks-extension->
+pub(super) fn name(text: &str, limit: usize) -> String {
+    let escaped = escaped(&line(text, limit));
+    let mut safe = String::with_capacity(escaped.len());
+    for (at, c) in escaped.char_indices() {
+        let before = escaped[..at].to_ascii_lowercase();
+        match c {
+            ':' if escaped[at..].starts_with("://")
+                || ["mailto", "xmpp"].iter().any(|scheme| before.ends_with(scheme)) =>
+            {
+                safe.push_str("&#58;");
+            }
+            '.' if before.ends_with("www") => safe.push_str("&#46;"),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
 /// A text without any Markdown of its own.
 pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len() + 8);
@@ -66,6 +89,32 @@ fn fenced(text: &str) -> String {
     format!("\n\n{fence}text\n{text}\n{fence}\n\n")
 }
 
+/// What is said if rows do not fit.
+fn left_out(rows: usize) -> String {
+    format!("\n{rows} more are left out here.\n")
+}
+
+/// As many of the rows of a table as fit into so many bytes with what stands before and behind them, and how many do
+/// not.
+pub(super) fn fitting(before: &str, rows: &[String], behind: &str, limit: usize) -> String {
+    let all: usize = before.len() + rows.iter().map(String::len).sum::<usize>() + behind.len();
+    let room = if all <= limit {
+        limit
+    } else {
+        limit.saturating_sub(left_out(rows.len()).len())
+    };
+    let mut text = before.to_owned();
+    for (told, row) in rows.iter().enumerate() {
+        if text.len() + row.len() + behind.len() > room {
+            text.push_str(&left_out(rows.len() - told));
+            break;
+        }
+        text.push_str(row);
+    }
+    text.push_str(behind);
+    cut(&text, limit)
+}
+
 /// What is said if a text does not fit.
 const CUT: &str = "…\n\nThis is cut here: it is longer than GitHub takes.";
 
@@ -104,6 +153,32 @@ mod tests {
         ] {
             assert_eq!(reason(text), expected);
         }
+    }
+
+    #[test]
+    fn a_name_leads_nowhere() {
+        for (text, expected) in [
+            ("HTTPS://evil.example", "HTTPS&#58;//evil.example"),
+            ("see Www.evil.example", "see Www&#46;evil.example"),
+            ("mailto:a@b.c", "mailto&#58;a&#64;b.c"),
+            ("ci: www, é.x", "ci: www, é.x"),
+            ("a|b\nc", "a\\|b c"),
+        ] {
+            assert_eq!(name(text, 100), expected);
+        }
+    }
+
+    #[test]
+    fn of_a_table_that_does_not_fit_whole_rows_are_left_out_and_what_stands_behind_it_stays() {
+        let rows: Vec<String> = (0..100).map(|number| format!("| {number:02} |\n")).collect();
+        let all = fitting("head\n", &rows, "\ntail\n", 711);
+        assert_eq!((all.lines().count(), all.len()), (103, 711));
+        let some = fitting("head\n", &rows, "\ntail\n", 300);
+        assert!(
+            some.len() <= 300 && some.ends_with("|\n\n63 more are left out here.\n\ntail\n"),
+            "{some}"
+        );
+        assert_eq!(some.lines().filter(|line| line.starts_with('|')).count(), 37);
     }
 
     #[test]

@@ -16,6 +16,9 @@ const HEADER: [&str; 6] = [
     "what EC2 said",
 ];
 
+/// What stands between the reason and the table.
+const TRIED: &str = "\n\nWhat was tried:\n";
+
 /// The reason, and under it the table of what was tried.
 #[must_use]
 pub fn job_log(reason: &str, tried: &[Tried]) -> String {
@@ -31,7 +34,7 @@ pub fn job_log(reason: &str, tried: &[Tried]) -> String {
             *width = cell.chars().count().max(*width);
         }
     }
-    let mut text = format!("{}\n\nWhat was tried:\n", reason.trim_end());
+    let mut text = format!("{}{TRIED}", reason.trim_end());
     for row in &rows {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
         let line = cells.collect::<Vec<_>>().join("  ");
@@ -40,6 +43,12 @@ pub fn job_log(reason: &str, tried: &[Tried]) -> String {
     }
     text.push('\n');
     text
+}
+
+/// The reason of what [`job_log`] says.
+#[must_use]
+pub fn reason_of(log: &str) -> &str {
+    log.split_once(TRIED).map_or(log, |(reason, _)| reason)
 }
 
 /// A text as a sentence of its own: it begins with a capital letter. One of several lines, as a

@@ -44,7 +44,7 @@ pub fn render(notice: &Notice, stories: &[Story], place: Place<'_>, now: Timesta
         details_url: run_url(notice, place.web),
         conclusion: Some(CheckConclusion::Neutral),
         title: markdown::line(&title(&all, stories.len()), MAX_LINE),
-        summary: markdown::cut(&summary(&all, stories, place.web, now), MAX_TEXT),
+        summary: summary(&all, stories, place.web, now),
         text: Some(text(stories, place, now)),
     }
 }
@@ -85,13 +85,18 @@ fn summary(all: &Money, stories: &[Story], web: &str, now: Timestamp) -> String 
         "\n| Job | Stands | On | Bought as | Price per hour | Until it began | Ran | Cost | Saved |\n\
          |---|---|---|---|---:|---:|---:|---:|---:|\n",
     );
-    for story in stories.iter().take(MOST_ROWS) {
-        summary.push_str(&row(story, web, now));
-    }
-    if let Some(more) = stories.len().checked_sub(MOST_ROWS).filter(|more| *more > 0) {
-        let _ = writeln!(summary, "\n{} more are counted above.", jobs(more));
-    }
-    summary
+    let rows: Vec<String> = stories
+        .iter()
+        .take(MOST_ROWS)
+        .map(|story| row(story, web, now))
+        .collect();
+    let more = stories.len().saturating_sub(MOST_ROWS);
+    let behind = if more > 0 {
+        format!("\n{} more are counted above.\n", jobs(more))
+    } else {
+        String::new()
+    };
+    markdown::fitting(&summary, &rows, &behind, MAX_TEXT)
 }
 
 /// What it cost in all, a line for each thing that there is to say of it.
@@ -146,7 +151,7 @@ fn row(story: &Story, web: &str, now: Timestamp) -> String {
     format!(
         "| {} | {} | {} | {} | {} | {} | {} | {}{} | {} |\n",
         linked(story, web),
-        stands(&story.state),
+        stands(story),
         or_dash(pool.map(|pool| markdown::cell(&pool.to_string()))),
         or_dash(attempt.map(|attempt| attempt.lifecycle.to_string())),
         or_dash(price.map(|price| price.to_string())),
@@ -159,12 +164,13 @@ fn row(story: &Story, web: &str, now: Timestamp) -> String {
 }
 
 fn linked(story: &Story, web: &str) -> String {
-    let name = markdown::cell(&markdown::line(&story.name, MAX_NAME));
+    let name = markdown::name(&story.name, MAX_NAME);
     format!("[{name}]({})", story.url(web))
 }
 
-fn stands(state: &JobState) -> &'static str {
-    match state {
+fn stands(story: &Story) -> &'static str {
+    match &story.state {
+        JobState::Running { .. } | JobState::Finished { .. } if story.given_up.is_some() => "given up",
         JobState::Queued => "waits",
         JobState::Launching => "a runner is on its way",
         JobState::Running { .. } => "runs",

@@ -53,8 +53,10 @@ fn what_a_run_cost_and_went_through_is_told_on_its_commit() {
 #[test]
 fn what_interruptions_have_wasted_and_what_is_not_known_is_said() {
     let (mut job, mut runner) = ran();
-    runner.interrupted_at = Some(at(600));
-    runner.ending = Some(crate::record::Ending::Interrupted);
+    job.state = JobState::Finished {
+        conclusion: crate::event::Conclusion::Failure,
+    };
+    runner.ending = Some(crate::record::Ending::Vanished);
     let (mut settled_runner, cost) = settled(&job, runner);
     let story = tell(&job, &[settled_runner.clone()], &[cost], 900);
     let summary = told(&notice(&[&job]), &[story], 900).summary;
@@ -79,7 +81,7 @@ fn a_story_of_however_many_jobs_is_one_that_github_takes() {
         .map(|number| {
             let (mut job, mut runner) = (job.clone(), runner.clone());
             job.key.job = JobId(1_000_000 + number);
-            job.name = "ü|".repeat(300);
+            job.name = "@".repeat(300);
             runner.job = Some(job.key);
             runner.launched.as_mut().unwrap().instance = InstanceId::new(format!("i-{number:017x}"));
             tell(&job, &[runner], &[], 900)
@@ -88,7 +90,13 @@ fn a_story_of_however_many_jobs_is_one_that_github_takes() {
     let check = told(&notice(&[&job]), &of_many, 900);
     let text = check.text.unwrap();
     assert!(check.summary.len() <= 65_535 && text.len() <= 65_535);
-    assert!(check.summary.contains("\n500 jobs more are counted above.\n"));
+    assert!(check.summary.ends_with("\n500 jobs more are counted above.\n"));
+    assert!(
+        check.summary.contains(" more are left out here.\n"),
+        "their names are too long"
+    );
+    let mut rows = check.summary.lines().filter(|line| line.starts_with("| "));
+    assert!(rows.all(|row| row.ends_with(" |")), "each is whole");
     assert!(
         text.ends_with(" jobs more are left out here.\n"),
         "{}",

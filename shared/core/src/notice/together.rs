@@ -99,6 +99,6 @@ pub(super) fn text(told: &[Told], notice: &Notice, web: &str, limit: usize) -> S
 }
 
 fn line(job: JobId, name: &str, notice: &Notice, web: &str) -> String {
-    let name = markdown::escaped(&markdown::line(name, MAX_NAME));
+    let name = markdown::name(name, MAX_NAME);
     format!("- [{name}]({}/job/{job})\n", run_url(notice, web))
 }

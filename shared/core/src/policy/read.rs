@@ -6,7 +6,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::{Caps, FollowUps, Forks, Glob, Globs, LabelRule, Limit, Limits, MAX_BYTES, Policy, Team, VERSION, digest};
+use super::{
+    Caps, CommentCaps, FollowUps, Forks, Glob, Globs, LabelRule, Limit, Limits, MAX_BYTES, Policy, Team, VERSION,
+    digest,
+};
 use crate::money::MicroDollars;
 
 /// Something wrong with a policy.
@@ -66,6 +69,8 @@ struct Raw {
     #[serde(default)]
     caps: RawCaps,
     github_per_minute: Option<Text>,
+    #[serde(default)]
+    comment_caps: CommentCaps,
     #[serde(default)]
     labels: Vec<RawRule>,
     #[serde(default)]
@@ -194,6 +199,7 @@ impl Reader {
                     "a price per minute, like `$0.002/min`",
                 )
                 .unwrap_or_default(),
+            comment_caps: raw.comment_caps,
             labels: raw.labels.into_iter().map(|rule| self.rule(rule)).collect(),
             forks: raw.forks,
             workflow_run: raw.workflow_run,

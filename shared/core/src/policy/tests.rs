@@ -21,6 +21,7 @@ labels:
   - labels: [dayfly-h100*, dayfly/gpu=h100*]
     teams: [octo-org/ml]
     actors: [alice, 'renovate[bot]']
+comment_caps: all
 forks: approved
 workflow_run: always
 ";
@@ -86,8 +87,8 @@ fn every_key_is_read() {
         (None, Some(128))
     );
     assert_eq!(
-        (policy.forks, policy.workflow_run),
-        (Forks::Approved, FollowUps::Always)
+        (policy.forks, policy.workflow_run, policy.comment_caps),
+        (Forks::Approved, FollowUps::Always, CommentCaps::All)
     );
     let rule = &policy.labels[0];
     assert_eq!(rule.teams[0].to_string(), "octo-org/ml");

@@ -11,6 +11,10 @@ use crate::time::Timestamp;
 /// So many run attempts are told one by one; older ones are told together.
 pub const TOLD_APART: usize = 20;
 
+/// Of so many of those that are told together each is kept, so that it is known again when it comes again. An
+/// item of the table takes 400 KB, and no run's sum more than 300 bytes; who writes more of them pays for each KB.
+const KEPT_APART: usize = 1000;
+
 /// A sum that is not final yet is said no sooner after the last one than this: a comment is no ticker, and
 /// GitHub counts its changes.
 pub const PACE: Duration = Duration::from_mins(5);
@@ -91,6 +95,12 @@ impl RunSum {
         }
     }
 
+    /// As it is kept where it is not told apart: a workflow's name may be long.
+    #[must_use]
+    fn unnamed(self) -> Self {
+        Self { workflow: None, ..self }
+    }
+
     /// What it has cost.
     #[must_use]
     pub fn costs(&self) -> Costs {
@@ -106,15 +116,41 @@ impl RunSum {
     }
 }
 
-/// Run attempts that are not told one by one any more.
+/// Run attempts of which nothing is kept but what they have cost together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OlderRuns {
-    /// The latest of them. What comes again of it, or of one before it, is counted already.
+    /// The latest of them. What comes of it, or of one before it that is not kept, may be counted already.
     pub until: RunKey,
     /// How many attempts they are.
     pub attempts: u64,
     /// What they have cost.
     pub costs: Costs,
+}
+
+/// What the comment of a pull request is to be like, by the word of whoever has last told of its runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The App's installation that sees the repository.
+    pub installation: InstallationId,
+    /// What the runs must have cost more than for there to be one.
+    pub above: MicroDollars,
+    /// Whether it tells of the organisation's and the stack's caps too.
+    pub all_caps: bool,
+    /// Who had the run started, whose cap it tells of.
+    pub actor: Option<String>,
+}
+
+impl Wish {
+    /// One that tells of no more caps than the pull request's own and its repository's.
+    #[must_use]
+    pub fn new(installation: InstallationId, above: MicroDollars) -> Self {
+        Self {
+            installation,
+            above,
+            all_caps: false,
+            actor: None,
+        }
+    }
 }
 
 /// The comment of a pull request: what it is to say, and how far that has come.
@@ -128,9 +164,18 @@ pub struct PullReport {
     pub installation: InstallationId,
     /// What its runs must have cost more than for it to get a comment.
     pub above: MicroDollars,
+    /// Whether it tells of the organisation's and the stack's caps too.
+    #[serde(default)]
+    pub all_caps: bool,
+    /// Who had the run started that was last told of.
+    #[serde(default)]
+    pub actor: Option<String>,
     /// What the newest run attempts have cost, the oldest of them first.
     pub runs: Vec<RunSum>,
-    /// All that were before them.
+    /// What those before them have cost that are told together, the oldest first, without their workflows.
+    #[serde(default)]
+    pub kept: Vec<RunSum>,
+    /// All that were before those.
     pub older: Option<OlderRuns>,
     /// The comment, once it is known.
     pub comment: Option<CommentId>,
@@ -162,7 +207,10 @@ impl PullReport {
             pull,
             installation,
             above: MicroDollars::default(),
+            all_caps: false,
+            actor: None,
             runs: Vec::new(),
+            kept: Vec::new(),
             older: None,
             comment: None,
             // The table may have forgotten that there is one.
@@ -180,11 +228,13 @@ impl PullReport {
     /// With what a run attempt has cost, in place of what was known of it. Nothing if that is known, or
     /// counted among the older ones.
     #[must_use]
-    pub fn with(&self, sum: RunSum, installation: InstallationId, above: MicroDollars, now: Timestamp) -> Option<Self> {
+    pub fn with(&self, sum: RunSum, wish: Wish, now: Timestamp) -> Option<Self> {
         let mut next = self.clone();
-        let worth_it = next.count(sum)? || above != self.above;
-        next.above = above;
-        next.installation = installation;
+        let worth_it = next.count(sum)? || wish.above != self.above;
+        next.installation = wish.installation;
+        next.above = wish.above;
+        next.all_caps = wish.all_caps;
+        next.actor = wish.actor;
         next.since = now;
         next.due_at = next.is_wanted().then(|| self.say_at(worth_it, now));
         Some(next)
@@ -202,30 +252,36 @@ impl PullReport {
     /// Takes a sum in. Answers whether it is to be said at once; nothing if it changes nothing.
     fn count(&mut self, sum: RunSum) -> Option<bool> {
         let key = sum.key();
-        let at_once = match self.runs.iter_mut().find(|known| known.key() == key) {
-            Some(known) if *known == sum => return None,
-            Some(known) => {
-                let ends = sum.is_final;
-                *known = sum;
-                ends
-            }
-            None if self.older.as_ref().is_some_and(|older| key <= older.until) => return None,
-            None => {
-                let place = self.runs.partition_point(|known| known.key() < key);
-                self.runs.insert(place, sum);
-                true
-            }
-        };
+        if let Some(known) = self.runs.iter_mut().find(|known| known.key() == key) {
+            return changed(known, sum);
+        }
+        if let Ok(place) = self.kept.binary_search_by_key(&key, RunSum::key) {
+            return changed(&mut self.kept[place], sum.unnamed());
+        }
+        if self.older.as_ref().is_some_and(|older| key <= older.until) {
+            return None;
+        }
+        let place = self.runs.partition_point(|known| known.key() < key);
+        self.runs.insert(place, sum);
         while self.runs.len() > TOLD_APART {
             self.fold();
         }
-        Some(at_once)
+        while self.kept.len() > KEPT_APART {
+            self.forget();
+        }
+        Some(true)
     }
 
     /// Tells one less apart: the oldest that will not change any more, if there is one.
     fn fold(&mut self) {
-        let place = self.runs.iter().position(|run| run.is_final).unwrap_or_default();
-        let gone = self.runs.remove(place);
+        let gone = self.runs.remove(oldest(&self.runs)).unnamed();
+        let place = self.kept.partition_point(|known| known.key() < gone.key());
+        self.kept.insert(place, gone);
+    }
+
+    /// Keeps one less.
+    fn forget(&mut self) {
+        let gone = self.kept.remove(oldest(&self.kept));
         let older = self.older.take();
         self.older = Some(OlderRuns {
             until: older.as_ref().map_or(gone.key(), |older| older.until.max(gone.key())),
@@ -234,30 +290,54 @@ impl PullReport {
         });
     }
 
+    /// Those that are told together: how many they are, and what they have cost.
+    #[must_use]
+    pub fn together(&self) -> (u64, Costs) {
+        let older = self.older.clone();
+        let (attempts, costs) = older.map_or((0, Costs::default()), |older| (older.attempts, older.costs));
+        let costs = self.kept.iter().fold(costs, |sum, run| sum.and(&run.costs()));
+        (attempts + self.kept.len() as u64, costs)
+    }
+
     /// What all its runs have cost.
     #[must_use]
     pub fn total(&self) -> Costs {
-        let older = self.older.as_ref().map(|older| older.costs.clone()).unwrap_or_default();
-        self.runs.iter().fold(older, |sum, run| sum.and(&run.costs()))
+        self.runs
+            .iter()
+            .fold(self.together().1, |sum, run| sum.and(&run.costs()))
     }
 
     /// How many run attempts it tells of.
     #[must_use]
     pub fn attempts(&self) -> u64 {
-        let older = self.older.as_ref().map_or(0, |older| older.attempts);
-        older + self.runs.len() as u64
+        self.together().0 + self.runs.len() as u64
     }
 
     /// Whether all of that is the end of it.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        self.runs.iter().all(|run| run.is_final)
+        self.runs.iter().chain(&self.kept).all(|run| run.is_final)
     }
 
     /// Whether there is, or is to be, a comment.
     fn is_wanted(&self) -> bool {
         !self.removed && (self.comment.is_some() || self.total().cost > self.above)
     }
+}
+
+/// Puts a sum in the place of what was known. Answers whether it is to be said at once; nothing if it is the same.
+fn changed(known: &mut RunSum, sum: RunSum) -> Option<bool> {
+    if *known == sum {
+        return None;
+    }
+    let ends = sum.is_final;
+    *known = sum;
+    Some(ends)
+}
+
+/// The place of the oldest that will not change any more, if there is one.
+fn oldest(runs: &[RunSum]) -> usize {
+    runs.iter().position(|run| run.is_final).unwrap_or_default()
 }
 
 #[cfg(test)]

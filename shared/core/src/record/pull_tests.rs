@@ -31,7 +31,11 @@ fn sum(run: u64, attempt: u32, cost: u64, is_final: bool) -> RunSum {
 }
 
 fn with(report: &PullReport, sum: RunSum, at: Timestamp) -> Option<PullReport> {
-    report.with(sum, InstallationId(7), report.above, at)
+    report.with(sum, wish(report.above), at)
+}
+
+fn wish(above: MicroDollars) -> Wish {
+    Wish::new(InstallationId(7), above)
 }
 
 /// After these sums, in this order.
@@ -55,7 +59,7 @@ fn a_run_attempt_that_is_told_again_takes_the_place_of_what_was_told_before() {
 #[test]
 fn a_comment_is_due_once_the_runs_have_cost_more_than_was_said_and_stays_then() {
     let above = MicroDollars(1000);
-    let told = |report: &PullReport, sum| report.with(sum, InstallationId(7), above, now()).unwrap();
+    let told = |report: &PullReport, sum| report.with(sum, wish(above), now()).unwrap();
     let at_it = told(&report(), sum(1, 1, 1000, true));
     assert_eq!(at_it.due_at, None);
     let over = told(&at_it, sum(2, 1, 1, true));
@@ -72,10 +76,7 @@ fn a_comment_is_due_once_the_runs_have_cost_more_than_was_said_and_stays_then() 
     };
     assert_eq!(told(&deleted, sum(3, 1, 9000, true)).due_at, None);
     assert_eq!(
-        report()
-            .with(sum(1, 1, 0, true), InstallationId(7), NOTHING, now())
-            .unwrap()
-            .due_at,
+        report().with(sum(1, 1, 0, true), wish(NOTHING), now()).unwrap().due_at,
         None
     );
 }
@@ -130,18 +131,78 @@ fn what_changes_while_somebody_is_at_it_or_github_wants_a_rest_waits_for_that() 
 }
 
 #[test]
-fn the_oldest_that_are_over_are_told_together_and_never_counted_twice() {
+fn the_oldest_that_are_over_are_told_together_and_counted_once_however_they_come() {
     let all: Vec<RunSum> = (1..=25).map(|run| sum(run, 1, run * 1000, run != 3)).collect();
     let report = after_all(&all);
-    let older = report.older.clone().unwrap();
-    assert_eq!((report.runs.len(), older.attempts), (TOLD_APART, 5));
-    assert_eq!(older.until.run, RunId(6), "the third is not over, and still told apart");
-    assert_eq!(report.runs[0].run, RunId(3));
+    assert_eq!((report.runs.len(), report.together().0), (TOLD_APART, 5));
+    assert_eq!(report.runs[0].run, RunId(3), "it is not over, and still told apart");
     assert_eq!((report.attempts(), report.total().cost), (25, MicroDollars(325_000)));
-    assert_eq!(with(&report, sum(5, 1, 99_000, true), now()), None);
-    assert_eq!(with(&report, sum(2, 2, 99_000, true), now()), None);
-    let third = with(&report, sum(3, 1, 4000, true), now()).unwrap();
-    assert_eq!(third.total().cost, MicroDollars(326_000));
+    assert_eq!(with(&report, sum(5, 1, 5000, true), now()), None, "it is known");
+    let cases = [
+        (sum(5, 1, 6000, true), 25, 326_000),
+        (sum(2, 2, 99_000, true), 26, 424_000),
+        (sum(3, 1, 4000, true), 25, 326_000),
+    ];
+    for (sum, attempts, cost) in cases {
+        let next = with(&report, sum.clone(), now()).unwrap();
+        assert_eq!((next.attempts(), next.total().cost.0), (attempts, cost), "{sum:?}");
+        assert_eq!(with(&next, sum, now()), None, "and once only");
+    }
+}
+
+#[test]
+fn what_was_told_together_before_its_end_is_not_the_end_of_it() {
+    let all: Vec<RunSum> = (1..=25).map(|run| sum(run, 1, 1000, false)).collect();
+    let report = after_all(&all);
+    assert!(!report.is_final() && report.kept.iter().all(|run| !run.is_final));
+    let ended: Vec<RunSum> = (1..=25).map(|run| sum(run, 1, 2000, true)).collect();
+    let end = ended
+        .into_iter()
+        .fold(report, |report, sum| with(&report, sum, now()).unwrap());
+    assert!(end.is_final());
+    assert_eq!(end.total().cost, MicroDollars(50_000));
+}
+
+/// More than are kept, each of which has cost the same.
+fn more_than_are_kept() -> PullReport {
+    let longest = "ü".repeat(300);
+    let all = (0..=(TOLD_APART + KEPT_APART) as u64).map(|run| RunSum {
+        workflow: Some(longest.clone()),
+        github_charge: Some(MicroDollars(999_999_999)),
+        ..sum(99_999_990_000 + run, 1, 999_999_998, true)
+    });
+    all.fold(report(), |report, sum| with(&report, sum, now()).unwrap())
+}
+
+#[test]
+fn of_more_than_are_kept_nothing_is_counted_twice_and_the_table_takes_it() {
+    let many = more_than_are_kept();
+    assert_eq!(
+        (many.kept.len(), many.older.as_ref().unwrap().attempts),
+        (KEPT_APART, 1)
+    );
+    assert_eq!(many.attempts(), (TOLD_APART + KEPT_APART + 1) as u64);
+    assert_eq!(
+        with(&many, sum(99_999_990_000, 1, 7, true), now()),
+        None,
+        "it may be counted"
+    );
+    let again = with(&many, sum(99_999_990_001, 2, 7, true), now()).unwrap();
+    assert_eq!(again.total().cost, many.total().cost + MicroDollars(7));
+    let bytes = serde_json::to_vec(&many).unwrap().len();
+    assert!(bytes < 350_000, "{bytes}");
+}
+
+#[test]
+fn what_the_table_has_of_before_those_were_kept_is_read() {
+    let mut stored = serde_json::to_value(after_all(&[sum(1, 1, 1000, true)])).unwrap();
+    stored.as_object_mut().unwrap().remove("kept");
+    stored["older"] = serde_json::json!({
+        "until": {"run": 0, "attempt": 9}, "attempts": 4,
+        "costs": {"jobs": 4, "minutes": 4, "cost": 500, "saved": null, "wasted": 0, "on_github": null, "github_charge": null},
+    });
+    let read: PullReport = serde_json::from_value(stored).unwrap();
+    assert_eq!((read.attempts(), read.total().cost.0), (5, 1500));
 }
 
 fn some_sums() -> impl Strategy<Value = Vec<RunSum>> {
@@ -174,6 +235,16 @@ proptest! {
     }
 
     #[test]
+    fn any_order_counts_all_that_came(order in vec(0u64..60, 0..200)) {
+        let told: Vec<RunSum> = order.iter().map(|run| sum(*run, 1, 1 << run, true)).collect();
+        let report = after_all(&told);
+        let seen = order.iter().fold(0u64, |seen, run| seen | (1 << run));
+        // Each has a bit of its own, so that what is counted twice shows as another's.
+        prop_assert_eq!(report.total().cost.0, seen);
+        prop_assert_eq!(u64::from(seen.count_ones()), report.attempts());
+    }
+
+    #[test]
     fn those_told_together_are_counted_once_however_often_they_come(
         again in vec((0usize..60, any::<prop::sample::Index>()), 0..60),
     ) {
@@ -187,15 +258,5 @@ proptest! {
         let report = after_all(&told);
         prop_assert_eq!(report.total(), total(&sums));
         prop_assert_eq!(report.runs.len(), TOLD_APART);
-    }
-
-    #[test]
-    fn no_order_counts_anything_twice(order in vec(0u64..60, 0..200)) {
-        let told: Vec<RunSum> = order.iter().map(|run| sum(*run, 1, 1 << run, true)).collect();
-        let report = after_all(&told);
-        let seen = order.iter().fold(0u64, |seen, run| seen | (1 << run));
-        // Each has a bit of its own, so that what is counted twice shows as another's.
-        prop_assert_eq!(report.total().cost.0 & !seen, 0);
-        prop_assert_eq!(u64::from(report.total().cost.0.count_ones()), report.attempts());
     }
 }

@@ -36,6 +36,9 @@ pub struct Launched {
     pub on_demand: Option<Price>,
     /// When EC2 launched it, which may be earlier than we learnt of it.
     pub at: Timestamp,
+    /// Whether that is EC2's word. If not, it is when its answer came, by our clock.
+    #[serde(default)]
+    pub at_by_ec2: bool,
 }
 
 impl Launched {

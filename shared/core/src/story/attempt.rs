@@ -40,6 +40,8 @@ pub struct Attempt {
     pub launched_at: Option<Timestamp>,
     /// When EC2 said that it will take it back.
     pub interrupted_at: Option<Timestamp>,
+    /// Whether the job that it ran lost its instance, and with it what it had done.
+    pub interrupted: bool,
     /// What AWS said to the launches that failed.
     pub tried: Vec<Tried>,
     /// Why it ended, or ends, in words.
@@ -75,6 +77,10 @@ pub struct Bill {
 impl Attempt {
     pub(super) fn of(runner: &Runner, job: &Job, costs: &[Cost], now: Timestamp) -> Self {
         let launched = runner.launched.as_ref();
+        let bill = bill(runner, job, costs, now);
+        let purpose = bill
+            .as_ref()
+            .map_or_else(|| settlement::purpose(runner, Some(job)), |bill| bill.purpose);
         Self {
             runner: runner.name.clone(),
             wanted_by: runner.wanted_by,
@@ -92,10 +98,11 @@ impl Attempt {
             on_demand_per_hour: launched.and_then(|launched| Some(launched.on_demand?.per_hour)),
             launched_at: launched.map(|launched| launched.at),
             interrupted_at: runner.interrupted_at,
+            interrupted: purpose == Purpose::Interrupted,
             tried: runner.tried.clone(),
             ending: runner.ending.as_ref().map(|_| runner.why_it_ended()),
             ended_at: runner.ended_at,
-            bill: bill(runner, job, costs, now),
+            bill,
         }
     }
 

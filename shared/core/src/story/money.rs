@@ -48,7 +48,8 @@ pub struct Money {
     pub saved: Option<MicroDollars>,
     /// What was paid for work that interruptions have lost.
     pub wasted: MicroDollars,
-    /// The minutes that it ran, as GitHub bills them, if it is known when it began.
+    /// The minutes that it ran, as GitHub bills them, if it is known when it began. One that a messenger took in
+    /// order to fail it ran none.
     pub minutes: Option<u64>,
     /// What they would have cost on GitHub's own runner with a GPU.
     pub on_github: Option<MicroDollars>,
@@ -80,10 +81,14 @@ impl Money {
         let bills: Vec<&Bill> = own.iter().filter_map(|attempt| attempt.bill.as_ref()).collect();
         let amounts: Amounts = bills.iter().map(|bill| bill.amounts).sum();
         let saved: Vec<MicroDollars> = bills.iter().filter_map(|bill| bill.saved).collect();
-        let minutes = stages::at(stages, Stage::JobStarted).map(|started| {
+        let billed = stages::at(stages, Stage::JobStarted).map(|started| {
             let ended = stages::at(stages, Stage::JobFinished).or(job.ended_at);
             minutes(ended.unwrap_or(now).since(started))
         });
+        let told_no = own
+            .iter()
+            .any(|attempt| attempt.messenger && attempt.ran == Some(job.key));
+        let minutes = billed.filter(|_| !told_no);
         Self {
             total: amounts.total(),
             amounts,
@@ -95,7 +100,8 @@ impl Money {
             wasted: bills.iter().map(|bill| bill.wasted).sum(),
             minutes,
             on_github: minutes.map(|minutes| GITHUB_GPU_MINUTE.times(minutes)),
-            github_charge: minutes
+            // GitHub asks for it whatever the job did with its minutes.
+            github_charge: billed
                 .map(|minutes| github_per_minute.times(minutes))
                 .filter(|charge| *charge > MicroDollars::default()),
         }

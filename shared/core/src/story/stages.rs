@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::checkin::{START_REFUSED, START_UNANSWERED, Stage as Reported};
-use crate::record::{Job, Runner};
+use crate::record::{Job, Message, Runner};
 use crate::time::Timestamp;
 
 /// How far an instance's clock may be off. A time beyond that is none: an instance is hostile ground.
@@ -116,7 +116,9 @@ pub(super) fn at(stages: &[Reached], stage: Stage) -> Option<Timestamp> {
 
 /// The stages of a job, in the order of time. `main` is the runner that ran it, or is to.
 pub(super) fn of(job: &Job, main: Option<&Runner>, runners: &[&Runner], now: Timestamp) -> Vec<Reached> {
-    let decided = runners.iter().filter(|runner| runner.name.job() == Some(job.key));
+    // A messenger is sent once it is decided that there will be none.
+    let meant = |runner: &&&Runner| runner.name.job() == Some(job.key) && runner.message.is_none();
+    let decided = runners.iter().filter(meant);
     let mut found = vec![
         (Stage::Queued, job.created_at, Source::GitHub),
         (Stage::Seen, Some(job.queued_at), Source::Webhook),
@@ -127,7 +129,7 @@ pub(super) fn of(job: &Job, main: Option<&Runner>, runners: &[&Runner], now: Tim
         ),
     ];
     found.extend(main.into_iter().flat_map(|runner| of_runner(runner, now)));
-    found.extend(of_end(job, main, now));
+    found.extend(of_end(job, main, runners, now));
     let mut stages: Vec<Reached> = found
         .into_iter()
         .filter_map(|(stage, at, source)| {
@@ -149,11 +151,13 @@ pub(super) fn of(job: &Job, main: Option<&Runner>, runners: &[&Runner], now: Tim
 type Found = (Stage, Option<Timestamp>, Source);
 
 fn of_runner(runner: &Runner, now: Timestamp) -> [Found; 5] {
+    let launched = runner.launched.as_ref();
+    let by_ec2 = launched.is_some_and(|launched| launched.at_by_ec2);
     [
         (
             Stage::Launched,
-            runner.launched.as_ref().map(|launched| launched.at),
-            Source::Ec2,
+            launched.map(|launched| launched.at),
+            if by_ec2 { Source::Ec2 } else { Source::Dayfly },
         ),
         (Stage::Running, runner.running_at, Source::Ec2),
         (Stage::AgentUp, told(runner, Reported::AgentUp, now), Source::Agent),
@@ -163,7 +167,7 @@ fn of_runner(runner: &Runner, now: Timestamp) -> [Found; 5] {
 }
 
 /// The start and the end: by the instance's word where its runner ran the job, for the webhooks come later.
-fn of_end(job: &Job, main: Option<&Runner>, now: Timestamp) -> [Found; 2] {
+fn of_end(job: &Job, main: Option<&Runner>, runners: &[&Runner], now: Timestamp) -> [Found; 3] {
     let ran = main.filter(|runner| runner.job == Some(job.key) && !kept_from_starting(runner));
     let of_agent = |stage| ran.and_then(|runner| told(runner, stage, now));
     let either = |of_agent: Option<Timestamp>, of_webhook: Option<Timestamp>| match of_agent {
@@ -172,14 +176,31 @@ fn of_end(job: &Job, main: Option<&Runner>, now: Timestamp) -> [Found; 2] {
     };
     let (started, by) = either(of_agent(Reported::JobStarted), job.started_at);
     let started = (Stage::JobStarted, started, by);
-    let Some(ended_at) = job.ended_at else {
-        return [started, (Stage::JobFinished, None, Source::Webhook)];
+    let given_up = (Stage::GivenUp, given_up_at(job, main, runners), Source::Dayfly);
+    let Some(ended_at) = job.ended_at.filter(|_| !job.state.is_given_up()) else {
+        return [started, given_up, (Stage::JobFinished, None, Source::Webhook)];
     };
-    if job.state.is_given_up() {
-        return [started, (Stage::GivenUp, Some(ended_at), Source::Dayfly)];
-    }
     let (finished, by) = either(of_agent(Reported::JobFinished), Some(ended_at));
-    [started, (Stage::JobFinished, finished, by)]
+    [started, given_up, (Stage::JobFinished, finished, by)]
+}
+
+/// When it was given up. One that was told so by a messenger went on as others do: it was when the first of its
+/// messengers was asked for.
+fn given_up_at(job: &Job, main: Option<&Runner>, runners: &[&Runner]) -> Option<Timestamp> {
+    if job.state.is_given_up() {
+        return job.ended_at;
+    }
+    message_of(job, main)?;
+    let sent = runners
+        .iter()
+        .filter(|runner| runner.message.is_some() && runner.name.job() == Some(job.key));
+    sent.map(|runner| runner.requested_at).min()
+}
+
+/// What the messenger told a job that took it.
+pub(super) fn message_of<'a>(job: &Job, main: Option<&'a Runner>) -> Option<&'a Message> {
+    let messenger = main.filter(|runner| runner.job == Some(job.key))?;
+    messenger.message.as_ref().filter(|message| message.job == job.key)
 }
 
 /// Whether what the instance calls a start was none.

@@ -98,7 +98,7 @@ fn a_job_that_ran_is_told_stage_by_stage_with_whose_word_each_is() {
             ("queued", -2, "GitHub"),
             ("seen", 0, "webhook"),
             ("decided", 1, "dayfly"),
-            ("launched", 3, "EC2"),
+            ("launched", 3, "dayfly"),
             ("running instance", 20, "EC2"),
             ("agent up", 60, "agent"),
             ("enrolled", 61, "dayfly"),
@@ -117,6 +117,14 @@ fn a_job_that_ran_is_told_stage_by_stage_with_whose_word_each_is() {
         story.url("https://github.com"),
         "https://github.com/octo/gpu/actions/runs/22/job/11"
     );
+}
+
+#[test]
+fn a_launch_is_told_as_ec2s_word_only_where_it_is() {
+    let (job, mut runner) = ran();
+    runner.launched.as_mut().unwrap().at_by_ec2 = true;
+    let story = tell(&job, &[runner], &[], 1_000);
+    assert_eq!(shown(&story)[3], ("launched", 3, "EC2"));
 }
 
 #[test]
@@ -182,6 +190,7 @@ fn a_job_that_waits_or_was_given_up_is_told_as_far_as_it_came() {
     let story = tell(&refused, &[], &[], 30);
     assert_eq!(shown(&story).last(), Some(&("given up", 5, "dayfly")));
     assert!(story.money.is_final && story.attempt().is_none());
+    assert_eq!(story.given_up.as_deref(), Some("no"));
 }
 
 #[test]
@@ -247,6 +256,46 @@ fn an_interruption_is_told_with_what_it_wasted_and_saves_nothing() {
     let attempt = story.attempt().unwrap();
     assert_eq!(attempt.bill.as_ref().unwrap().purpose, Purpose::Interrupted);
     assert_eq!(attempt.ending.as_deref(), Some("EC2 takes the instance back"));
+}
+
+#[test]
+fn interruptions_are_counted_where_their_waste_is() {
+    let told = |ending, conclusion, settle: bool| {
+        let (mut job, mut runner) = ran();
+        job.state = JobState::Finished { conclusion };
+        runner.ending = Some(ending);
+        let (runner, costs) = if settle {
+            let (runner, cost) = settled(&job, runner);
+            (runner, vec![cost])
+        } else {
+            (runner, Vec::new())
+        };
+        let story = tell(&job, &[runner], &costs, 1_000);
+        (story.interruptions(), story.money.wasted.0)
+    };
+    for settle in [false, true] {
+        for (ending, conclusion, interruptions) in [
+            (Ending::Vanished, Conclusion::Failure, 1),
+            (Ending::HeartbeatLost, Conclusion::Failure, 1),
+            (Ending::Interrupted, Conclusion::Success, 0),
+            (Ending::JobOver, Conclusion::Failure, 0),
+        ] {
+            let (counted, wasted) = told(ending.clone(), conclusion, settle);
+            assert_eq!(counted, interruptions, "{ending:?}, {conclusion:?}");
+            assert_eq!(wasted > 0, interruptions > 0, "{ending:?}, {conclusion:?}");
+        }
+    }
+    // A notice after the end of its job has wasted nothing.
+    let (job, mut runner) = ran();
+    runner.interrupted_at = Some(at(695));
+    assert_eq!(tell(&job, &[runner.clone()], &[], 1_000).interruptions(), 0);
+    // Nobody knows what this one cost.
+    (runner.reserved, runner.ending) = (None, Some(Ending::Vanished));
+    let mut lost = job;
+    lost.state = JobState::Finished {
+        conclusion: Conclusion::Failure,
+    };
+    assert_eq!(tell(&lost, &[runner], &[], 1_000).interruptions(), 1);
 }
 
 #[test]
@@ -323,6 +372,19 @@ fn an_instance_of_which_nobody_knows_the_cost_is_said_and_not_made_up() {
     assert_eq!(story.attempts[0].bill, None);
 }
 
+fn tried() -> Tried {
+    Tried {
+        lifecycle: InstanceLifecycle::Spot,
+        pool: None,
+        kind: FleetErrorKind::Capacity,
+        code: "InsufficientInstanceCapacity".to_owned(),
+        message: "none".to_owned(),
+        times: 2,
+        first: at(1),
+        last: at(2),
+    }
+}
+
 #[test]
 fn what_was_tried_and_prices_from_the_shipped_table_are_told() {
     let (job, mut runner) = ran();
@@ -333,16 +395,7 @@ fn what_was_tried_and_prices_from_the_shipped_table_are_told() {
         per_hour: MicroDollars(526_000),
         source: PriceSource::Shipped,
     });
-    runner.tried = vec![Tried {
-        lifecycle: InstanceLifecycle::Spot,
-        pool: None,
-        kind: FleetErrorKind::Capacity,
-        code: "InsufficientInstanceCapacity".to_owned(),
-        message: "none".to_owned(),
-        times: 2,
-        first: at(1),
-        last: at(2),
-    }];
+    runner.tried = vec![tried()];
     let story = tell(&job, &[runner.clone()], &[], 1_000);
     assert!(story.money.shipped_prices);
     assert_eq!(story.money.saved, Some(MicroDollars::default()));
@@ -354,19 +407,53 @@ fn what_was_tried_and_prices_from_the_shipped_table_are_told() {
 }
 
 #[test]
-fn a_messenger_is_told_as_one_and_saves_nothing() {
+fn a_job_that_a_messenger_took_is_told_as_given_up_and_ran_no_minute() {
     let (mut job, mut runner) = ran();
+    let tried = [tried()];
     runner.message = Some(Message {
         job: job.key,
         run: job.run,
-        text: "no".to_owned(),
+        text: crate::notice::job_log("there is no such machine.", &tried),
     });
     job.messengers = 1;
-    let story = tell(&job, &[runner], &[], 1_000);
+    job.state = JobState::Running {
+        runner: runner.name.to_string(),
+    };
+    (job.ended_at, runner.state) = (None, RunnerState::Busy);
+    let meanwhile = tell(&job, &[runner.clone()], &[], 500);
+    job.state = JobState::Finished {
+        conclusion: Conclusion::Failure,
+    };
+    (job.ended_at, runner.state) = (Some(at(693)), RunnerState::Gone);
+    let story = tell(&job, &[runner.clone()], &[], 1_000);
+    for story in [&meanwhile, &story] {
+        assert_eq!(story.given_up.as_deref(), Some("There is no such machine."));
+        assert_eq!(
+            (story.reached(Stage::Decided), story.reached(Stage::GivenUp)),
+            (None, Some(at(1)))
+        );
+        assert_eq!((story.money.minutes, story.money.on_github), (None, None));
+    }
+    assert_eq!(
+        story.money.github_charge,
+        Some(MicroDollars(20_000)),
+        "it asks for it all the same"
+    );
     let attempt = story.attempt().unwrap();
     assert!(attempt.messenger);
     assert_eq!(attempt.bill.as_ref().unwrap().purpose, Purpose::Message);
     assert_eq!(story.money.saved, Some(MicroDollars::default()));
+
+    // Sent to another, and taken by this one: it is given up no more than any.
+    runner.message.as_mut().unwrap().job.job = JobId(99);
+    let story = tell(&job, &[runner], &[], 1_000);
+    assert_eq!(
+        (
+            story.given_up,
+            story.stages.iter().any(|one| one.stage == Stage::GivenUp)
+        ),
+        (None, false)
+    );
 }
 
 #[test]

@@ -94,7 +94,7 @@ prop_compose! {
             head_sha: "f00d".to_owned(), labels, queued_at, state, launches,
             giving_up: GivingUp { messenger: launches > 3, cancel_run: launches < 3 }, telling: Telling::Due, messengers: launches,
             first_launch: launches / 2, runner, asked: launches, due_at, ended_at,
-            reporting: Reporting { check: launches > 3, comment: (launches < 3).then_some(MicroDollars(run)) },
+            reporting: Reporting { check: launches > 3, comment: (launches < 3).then_some(MicroDollars(run)), all_caps: launches > 1 },
             attribution: attribution(launches),
             ran_on: None, started_at: due_at, created_at: ended_at, github_per_minute: MicroDollars(run),
         }
@@ -233,7 +233,7 @@ prop_compose! {
         Launched {
             instance: InstanceId::new(id), instance_type: InstanceType::new("g5.xlarge"),
             zone: Zone::new("eu-west-1a"), lifecycle: if spot { InstanceLifecycle::Spot } else { InstanceLifecycle::OnDemand },
-            price_per_hour: price.map(MicroDollars), at,
+            price_per_hour: price.map(MicroDollars), at, at_by_ec2: spot,
             on_demand: price.map(|price| Price { per_hour: MicroDollars(price), source: PriceSource::Shipped }),
         }
     }
@@ -431,6 +431,7 @@ prop_compose! {
     ) -> PullReport {
         PullReport {
             repository, pull, installation: InstallationId(pull), above: MicroDollars(u64::from(tries)),
+            all_caps: asked, actor: asked.then(|| "mona".to_owned()), kept: runs.clone(),
             older: until.map(|until| OlderRuns {
                 until, attempts: 3, costs: runs.iter().fold(Costs::default(), |all, run| all.and(&run.costs())),
             }),

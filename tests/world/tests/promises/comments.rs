@@ -9,7 +9,7 @@ use dayfly_core::ids::{InstallationId, JobId, RunAttempt, RunId};
 use dayfly_core::money::MicroDollars;
 use dayfly_core::month::Month;
 use dayfly_core::notice::COMMENT_MARKER;
-use dayfly_core::record::{BucketId, Change, Job, Ledger, LedgerId, Purse, RunSum, Terms};
+use dayfly_core::record::{BucketId, Change, Job, Ledger, LedgerId, Purse, RunSum, Terms, Wish};
 use dayfly_lifecycle::{draw, wake_up};
 use dayfly_ports::{ApiErrorKind, Store};
 
@@ -52,17 +52,18 @@ impl Stage {
         let deadlines = dayfly_core::deadlines::Deadlines::default();
         let awake = wake_up(&self.world, &self.world, self.now(), &deadlines);
         self.world.run(awake).unwrap();
-        Call::CountForPull(PULL, Box::new(sum), MicroDollars(above))
+        let wish = Wish::new(InstallationId(7), MicroDollars(above));
+        Call::CountForPull(PULL, Box::new(sum), wish)
     }
 
     /// What all comments say.
-    fn comments(&self) -> Vec<String> {
+    pub fn comments(&self) -> Vec<String> {
         let hub = self.world.hub();
         hub.comments.values().map(|(_, text)| text.clone()).collect()
     }
 
     /// What the one comment says.
-    fn comment(&self) -> String {
+    pub fn comment(&self) -> String {
         let [comment] = self.comments().try_into().expect("there is one comment");
         comment
     }
@@ -119,26 +120,47 @@ fn there_is_no_comment_until_the_runs_have_cost_more_than_the_repository_says() 
 }
 
 #[test]
-fn what_is_left_of_the_caps_is_told_of_those_that_hold() {
-    let stage = Stage::new();
-    let month = Month::of(stage.now());
-    let ledger = |purse, cap: Option<u64>| Ledger {
-        cap: cap.map(MicroDollars),
-        spent: MicroDollars(1_000_000),
-        ..Ledger::new(LedgerId { purse, month })
-    };
-    let organization = |name: &str| Purse::Organization { name: name.to_owned() };
-    let ledgers = [
-        ledger(Purse::Stack, Some(50_000_000)),
-        ledger(organization("octo"), None),
-        ledger(organization("hexo"), Some(7_000_000)),
-    ];
-    let changes = ledgers.into_iter().map(Change::create).collect();
-    stage.world.run(stage.world.commit(changes)).unwrap();
-    stage.cost(sum(1, 5, true));
-    let comment = stage.comment();
-    assert!(comment.contains("- the stack: **$49.00** of $50.00"), "{comment}");
-    assert!(!comment.contains("hexo") && !comment.contains("- octo"), "{comment}");
+fn what_is_left_of_the_caps_is_told_of_those_that_hold_and_of_others_only_where_the_stack_wants_it() {
+    for all_caps in [false, true] {
+        let stage = Stage::new();
+        let month = Month::of(stage.now());
+        let ledger = |purse, cap: Option<u64>| Ledger {
+            cap: cap.map(MicroDollars),
+            spent: MicroDollars(1_000_000),
+            ..Ledger::new(LedgerId { purse, month })
+        };
+        let organization = |name: &str| Purse::Organization { name: name.to_owned() };
+        let login = "alice".to_owned();
+        let repository = "octo/gpu".parse().unwrap();
+        let ledgers = [
+            ledger(Purse::Stack, Some(50_000_000)),
+            ledger(organization("octo"), None),
+            ledger(organization("hexo"), Some(7_000_000)),
+            ledger(Purse::Repository { repository }, Some(20_000_000)),
+            ledger(Purse::Actor { login }, Some(5_000_000)),
+        ];
+        let changes = ledgers.into_iter().map(Change::create).collect();
+        stage.world.run(stage.world.commit(changes)).unwrap();
+        let Call::CountForPull(pull, sum, wish) = stage.costs(sum(1, 5, true), 0) else {
+            unreachable!()
+        };
+        let actor = Some("Alice".to_owned());
+        stage.make(Call::CountForPull(
+            pull,
+            sum,
+            Wish {
+                all_caps,
+                actor,
+                ..wish
+            },
+        ));
+        let comment = stage.comment();
+        assert!(comment.contains("- octo/gpu: **$19.00** of $20.00"), "{comment}");
+        assert!(comment.contains("- &#64;alice: **$4.00** of $5.00"), "{comment}");
+        assert!(!comment.contains("hexo") && !comment.contains("- octo:"), "{comment}");
+        let told = comment.contains("- the stack: **$49.00** of $50.00");
+        assert_eq!(told, all_caps, "{comment}");
+    }
 }
 
 #[test]
@@ -151,6 +173,22 @@ fn a_comment_that_a_person_deleted_is_not_made_again() {
     stage.minutes(9);
     assert_eq!(stage.comments(), Vec::<String>::new());
     assert_eq!(stage.world.calls("create_comment"), 1);
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_comment_that_the_app_does_not_see_for_a_while_was_not_deleted() {
+    let stage = Stage::new();
+    stage.cost(sum(1, 5, true));
+    stage.world.hub().comments_refused = Some(ApiErrorKind::NotFound);
+    stage.cost(sum(2, 7, true));
+    stage.minutes(3);
+    assert_eq!(stage.left(), Vec::<String>::new());
+    stage.world.hub().comments_refused = None;
+    stage.cost(sum(3, 9, true));
+    assert!(stage.comment_says("$0.21"), "{}", stage.comment());
+    assert_eq!(stage.world.calls("create_comment"), 1);
+    stage.minutes(3);
     assert_eq!(stage.left(), Vec::<String>::new());
 }
 
@@ -236,6 +274,21 @@ fn a_comment_leaves_the_writes_that_github_takes_to_check_runs() {
 }
 
 #[test]
+fn a_run_that_is_run_again_long_after_it_was_told_of_is_counted() {
+    let stage = Stage::new();
+    for run in 1..=25 {
+        stage.cost(sum(run, 1, true));
+    }
+    stage.cost(RunSum {
+        attempt: RunAttempt(2),
+        ..sum(2, 10, true)
+    });
+    stage.minutes(20);
+    assert!(stage.comment_says("$0.35"), "{}", stage.comment());
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
 fn those_who_tell_of_several_runs_at_once_make_one_comment() {
     for seed in 0..40 {
         let stage = Stage::new();
@@ -249,7 +302,7 @@ fn those_who_tell_of_several_runs_at_once_make_one_comment() {
 }
 
 /// A run of a pull request from a branch of the repository's own.
-fn for_pull() -> Origin {
+pub fn for_pull() -> Origin {
     Origin {
         event: "pull_request".to_owned(),
         repository: 1,
@@ -288,6 +341,7 @@ fn a_job_knows_its_pull_request_where_that_gets_a_comment() {
         let job = jobs.into_iter().find(|job| job.key.job == JobId(11)).unwrap();
         assert_eq!(job.attribution.pull, pull, "{said}");
         assert_eq!(job.reporting.comment, comment.map(MicroDollars), "{said}");
+        assert!(!job.reporting.all_caps, "{said}");
         assert!(job.runner.is_some(), "{said}");
     }
 }

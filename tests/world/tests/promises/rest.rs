@@ -126,7 +126,8 @@ fn is_of_a_job(record: &Record) -> bool {
         | Record::Patrol(_)
         | Record::Turnstile(_)
         | Record::Ledger(_)
-        | Record::Prices(_) => false,
+        | Record::Prices(_)
+        | Record::Volumes(_) => false,
     }
 }
 

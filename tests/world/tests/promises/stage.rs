@@ -12,8 +12,7 @@ use dayfly_core::decide::interruption::Word;
 use dayfly_core::event::{Conclusion, Event, JobEvent, RunEvent};
 use dayfly_core::ids::{DeliveryId, InstallationId, InstanceId, JobId, Region, RunAttempt, RunId, RunnerId, SubnetId};
 use dayfly_core::labels::Label;
-use dayfly_core::money::MicroDollars;
-use dayfly_core::record::{Record, RunSum, Runner};
+use dayfly_core::record::{Record, RunSum, Runner, Wish};
 use dayfly_core::time::Timestamp;
 use dayfly_function::span;
 use dayfly_interruption::Ec2Event;
@@ -33,7 +32,7 @@ pub enum Call {
     Launch(Event),
     Settle(Event),
     Report(Event),
-    CountForPull(u64, Box<RunSum>, MicroDollars),
+    CountForPull(u64, Box<RunSum>, Wish),
     Sweep,
     Patrol,
     Ec2(InstanceId, Word),
@@ -149,11 +148,9 @@ impl Stage {
             Call::Launch(event) => done(Box::pin(self.launch().handle(event, now)).await),
             Call::Settle(event) => done(Box::pin(self.settle().handle(event, now)).await),
             Call::Report(event) => done(self.reporter().handle(event, now).await),
-            Call::CountForPull(pull, sum, above) => {
+            Call::CountForPull(pull, sum, wish) => {
                 let repository = "octo/gpu".parse().unwrap();
-                let (reporter, installation) = (self.reporter(), InstallationId(7));
-                let counted = reporter.add_to_pull(&repository, pull, installation, above, *sum, now);
-                done(counted.await)
+                done(self.reporter().add_to_pull(&repository, pull, wish, *sum, now).await)
             }
             Call::Sweep => self.scheduled(Task::Sweep).await,
             Call::Patrol => self.scheduled(Task::Patrol).await,

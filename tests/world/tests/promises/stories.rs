@@ -3,12 +3,16 @@
 
 use std::time::Duration;
 
+use dayfly_core::decide::interruption::Word;
 use dayfly_core::event::{Conclusion, Event, NoticeDue};
-use dayfly_core::ids::{InstanceId, JobKey, RunAttempt};
+use dayfly_core::ids::{InstanceId, JobId, JobKey, RunAttempt};
+use dayfly_core::money::MicroDollars;
 use dayfly_core::notice::{CheckConclusion, CheckRun};
+use dayfly_core::record::{Cost, Purpose};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::ApiErrorKind;
 
+use crate::comments::for_pull;
 use crate::stage::{Call, RUN, Stage};
 
 impl Stage {
@@ -163,6 +167,145 @@ fn what_a_job_cost_is_told_though_whoever_settled_it_died() {
         assert_eq!(stage.left(), Vec::<String>::new(), "after a death before call {fatal}");
     }
     panic!("settle never came to its end");
+}
+
+/// The first of several calls makes so many of its own; then the others are made, then the rest of it.
+fn others_after(steps: usize) -> impl FnMut(usize) -> usize {
+    let mut left = steps;
+    move |open| {
+        let is_firsts = left > 0;
+        left = left.saturating_sub(1);
+        usize::from(!is_firsts && open > 1)
+    }
+}
+
+impl Stage {
+    /// A minute passes, in whose sweep something else is done as well.
+    fn minute_with(&self, calls: impl Fn(Call) -> Vec<Call>, steps: usize) {
+        self.wait(Duration::from_mins(1));
+        self.make_at_once(calls(Call::Sweep), others_after(steps), || {});
+        self.deliver();
+    }
+
+    /// What was settled.
+    fn settled(&self) -> String {
+        let month = dayfly_core::month::Month::of(self.now());
+        let costs = self.world.run(dayfly_ports::Store::costs(&self.world, month)).unwrap();
+        costs.iter().map(Cost::total).sum::<MicroDollars>().in_cents()
+    }
+}
+
+#[test]
+fn what_a_job_cost_is_told_at_last_though_it_was_told_between_its_announcement_and_its_count() {
+    for steps in 0..60 {
+        let stage = Stage::new();
+        stage.world.hub().origins.insert(RUN, for_pull());
+        let instance = stage.at_it();
+        stage.work(&instance, 2);
+        stage.complete(11, Conclusion::Success);
+        for _ in 0..4 {
+            stage.minute_with(|sweep| vec![sweep, telling()], steps);
+        }
+        stage.minutes(6);
+        let (title, comment) = (stage.story().title, stage.comment());
+        assert!(
+            title.starts_with(&format!("{} for", stage.settled())),
+            "after {steps} calls: {title}"
+        );
+        assert!(!comment.contains("so far"), "after {steps} calls: {comment}");
+        assert_eq!(stage.left(), Vec::<String>::new(), "after {steps} calls");
+    }
+}
+
+#[test]
+fn where_only_the_comment_tells_it_an_old_sum_is_not_the_last() {
+    let file = "report: false\nrunners:\n  - {name: gpu, labels: [dayfly-gpu], instance_type: g5.xlarge, machine_image: ami-01234567}\n";
+    for steps in 0..30 {
+        let stage = Stage::new();
+        stage.world.hub().config = Some(file.to_owned());
+        stage.world.hub().origins.insert(RUN, for_pull());
+        let instance = stage.at_it();
+        stage.work(&instance, 2);
+        stage.complete(11, Conclusion::Success);
+        for _ in 0..3 {
+            stage.minute_with(|sweep| vec![telling(), sweep, telling()], steps);
+        }
+        stage.minutes(6);
+        assert_eq!(stage.stories(), []);
+        let comment = stage.comment();
+        assert!(
+            comment.contains(&format!("cost {}\n", stage.settled())),
+            "after {steps} calls: {comment}"
+        );
+        assert_eq!(stage.left(), Vec::<String>::new(), "after {steps} calls");
+    }
+}
+
+/// One makes two calls whenever another has come to its end, so that it loses to each; `ahead` calls before that.
+fn always_losing(ahead: usize) -> impl FnMut(usize) -> usize {
+    let (mut left, mut known) = (ahead, usize::MAX);
+    move |open| {
+        if open < known {
+            known = open;
+            left += 2;
+        }
+        if left > 0 {
+            left -= 1;
+            0
+        } else {
+            open - 1
+        }
+    }
+}
+
+#[test]
+fn all_jobs_of_a_matrix_that_begin_at_the_same_moment_are_told_of() {
+    for ahead in 0..6 {
+        let stage = Stage::new();
+        for job in 11..=30 {
+            stage.queue(job);
+        }
+        let begun = stage.instances().into_iter().zip(11..).map(|(instance, job)| {
+            let runner = stage.boot(&instance);
+            stage.world.hub().assign(runner, JobId(job));
+            Call::Settle(Event::JobInProgress(stage.job(job)))
+        });
+        let begun = begun.collect();
+        stage.make_at_once(begun, always_losing(ahead), || {});
+        stage.deliver();
+        stage.minute();
+        let story = stage.story();
+        assert!(
+            story.title.contains(" for 20 jobs"),
+            "{ahead} calls ahead: {}",
+            story.title
+        );
+    }
+}
+
+#[test]
+fn a_job_that_ends_well_after_a_notice_has_wasted_nothing() {
+    for (conclusion, purpose) in [
+        (Conclusion::Success, Purpose::Job),
+        (Conclusion::Failure, Purpose::Interrupted),
+    ] {
+        let stage = Stage::new();
+        let instance = stage.at_it();
+        stage.work(&instance, 2);
+        stage.make(Call::Ec2(instance, Word::Warning));
+        stage.complete(11, conclusion);
+        stage.minutes(8);
+        let story = stage.story();
+        let wasted = story.summary.contains("- **Wasted:** ") && story.summary.contains(" by 1 interruption\n");
+        assert_eq!(wasted, purpose == Purpose::Interrupted, "{}", story.summary);
+        let month = dayfly_core::month::Month::of(stage.now());
+        let costs = stage
+            .world
+            .run(dayfly_ports::Store::costs(&stage.world, month))
+            .unwrap();
+        assert_eq!(costs[0].purpose, purpose);
+        assert_eq!(stage.left(), Vec::<String>::new(), "{conclusion:?}");
+    }
 }
 
 #[test]
