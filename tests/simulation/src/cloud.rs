@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use dayfly_core::capacity::{Placement, Pool};
+use dayfly_core::capacity::{InstanceLifecycle, Placement, Pool};
 use dayfly_core::ids::{FleetId, InstanceId};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest, InstanceState, InstanceView};
@@ -36,6 +36,14 @@ pub struct Instance {
     pub ended_by_ec2: bool,
     /// Whether the control plane had it ended.
     pub ended_by_us: bool,
+}
+
+impl Instance {
+    /// Whether it was spot capacity that EC2 took back.
+    #[must_use]
+    pub fn was_taken_back(&self) -> bool {
+        self.ended_by_ec2 && self.view.lifecycle == InstanceLifecycle::Spot
+    }
 }
 
 /// Which pools have nothing for a call.

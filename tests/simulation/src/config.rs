@@ -41,7 +41,7 @@ pub struct RepositoryConfig {
 }
 
 /// What it is that costs more, and has as many vCPUs.
-const DEARER: &str = "g6e.xlarge";
+pub(crate) const DEARER: &str = "g6e.xlarge";
 
 const SMALL: &str = "g4dn.xlarge, g5.xlarge, g6.xlarge";
 

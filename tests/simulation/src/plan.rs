@@ -344,6 +344,13 @@ impl Plan {
         }
     }
 
+    /// Whether it has an outage of one of these kinds.
+    #[must_use]
+    pub(crate) fn has_any(&self, kinds: &[Outage]) -> bool {
+        let of_kind = |item: &Item| matches!(item, Item::Outage(kind, ..) if kinds.contains(kind));
+        self.items.iter().any(|(_, item)| of_kind(item))
+    }
+
     /// Its faults.
     #[must_use]
     pub(crate) fn faults(&self) -> Vec<Item> {

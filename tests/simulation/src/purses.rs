@@ -10,6 +10,7 @@ use dayfly_core::record::{Change, Cost, LedgerId, Purpose, Purse, Record, Record
 
 use crate::guards::Guard;
 use crate::money::{CAPPED, RESERVED, SETTLED};
+use crate::promises::GITHUB;
 use crate::sim::Sim;
 use crate::table::{Table, Written};
 
@@ -73,6 +74,14 @@ impl Purses {
 /// What ledgers held before something was written that counts in them.
 type Was = BTreeMap<LedgerId, Held>;
 
+/// The runner of an instance whose cost is counted, as it was before that.
+fn runner_before<'a>(cost: &Cost, written: &'a [Written]) -> Option<&'a Runner> {
+    written.iter().find_map(|one| match &one.before.as_ref()?.record {
+        Record::Runner(runner) if cost.runner.as_ref() == Some(&runner.name) => Some(&**runner),
+        _ => None,
+    })
+}
+
 /// What a runner holds.
 fn reserved_by(record: Option<&Record>) -> Option<&Reservation> {
     match record {
@@ -87,7 +96,7 @@ impl Sim {
     pub(crate) fn purses_hold(&self, written: &[Written]) {
         let mut was = Was::new();
         for one in written {
-            self.counts_in(one, &mut was);
+            self.counts_in(one, written, &mut was);
         }
         if self.promises.borrow().emptied_at.is_some() {
             return;
@@ -101,9 +110,9 @@ impl Sim {
         }
     }
 
-    fn counts_in(&self, written: &Written, was: &mut Was) {
-        let before = written.before.as_ref().map(|kept| &kept.record);
-        let after = written.after.as_ref().map(|kept| &kept.record);
+    fn counts_in(&self, one: &Written, all: &[Written], was: &mut Was) {
+        let before = one.before.as_ref().map(|kept| &kept.record);
+        let after = one.after.as_ref().map(|kept| &kept.record);
         let mut purses = self.purses.borrow_mut();
         if let Some(reserved) = reserved_by(before) {
             purses.hold(was, reserved, MicroDollars::less);
@@ -112,14 +121,21 @@ impl Sim {
             purses.hold(was, reserved, |held, share| held + share);
         }
         if let Some(Record::Cost(cost)) = after.filter(|_| before.is_none()) {
-            let payers = self.payers_for(cost);
+            let payers = self.payers_for(cost, all);
             purses.spend(was, cost, &payers);
             self.heard.borrow_mut().is_settled(&cost.instance, self.now());
         }
     }
 
     /// Who has to pay for what an instance has cost.
-    fn payers_for(&self, cost: &Cost) -> Vec<Purse> {
+    fn payers_for(&self, cost: &Cost, written: &[Written]) -> Vec<Purse> {
+        if cost.purpose == Purpose::Message
+            && self.plan.has_any(GITHUB)
+            && let Some(reserved) = runner_before(cost, written).and_then(|runner| runner.reserved.as_ref())
+        {
+            // It may have stayed untold who asked for it.
+            return reserved.purses.clone();
+        }
         match (&cost.runner, &cost.repository) {
             (Some(runner), _) => self.payers(runner),
             (None, Some(repository)) => vec![
@@ -159,11 +175,9 @@ impl Sim {
             _ => None,
         });
         costs.find_map(|cost| {
-            let released = written.iter().find_map(|one| match &one.before.as_ref()?.record {
-                Record::Runner(runner) if cost.runner.as_ref() == Some(&runner.name) => runner.reserved.clone(),
-                _ => None,
-            })?;
-            let longest = self.plan.lifetime + OUTLIVES;
+            let runner = runner_before(cost, written)?;
+            let released = runner.reserved.as_ref()?;
+            let longest = runner.max_lifetime(&self.deadlines) + OUTLIVES;
             let in_time = cost.to.since(cost.launched_at) <= longest;
             let dearer = cost.amounts.iter().find(|(month, amounts)| {
                 let share = released.shares.iter().find(|(of, _)| of == month);
@@ -190,12 +204,14 @@ impl Sim {
             let reserved = runner.reserved.as_ref()?;
             // What was set aside before a cap was introduced is not looked at again.
             let new = reserved_by(one.before.as_ref().map(|kept| &kept.record)) != Some(reserved);
+            // Nobody waits for GitHub's word on whom a message is for.
+            let untold = runner.message.is_some() && self.plan.has_any(GITHUB);
             let missing = self
                 .payers(&runner.name)
                 .into_iter()
                 .find(|purse| !reserved.purses.contains(purse));
             missing
-                .filter(|_| new)
+                .filter(|_| new && !untold)
                 .map(|purse| format!("{} holds nothing of {purse}", runner.name))
         })
     }

@@ -162,13 +162,8 @@ pub fn cost(runner: &Runner, job: Option<&Job>, answered: &Answered, now: Timest
     let free = answered.ended_by_ec2 && to <= from.after(FREE_HOUR);
     let (compute, source) = match (launched.lifecycle, answered.prices.as_slice(), launched.price_per_hour) {
         (InstanceLifecycle::Spot, prices @ [_, ..], _) => (Compute::Spot(prices), PriceSource::Aws),
-        // The most that it can have been: less would let a cap be passed.
-        (InstanceLifecycle::Spot, [], Some(_)) if answered.untold => {
-            (Compute::Flat(tariff.compute), tariff.source.max(PriceSource::Earlier))
-        }
-        (InstanceLifecycle::Spot, [], Some(price)) => (Compute::Flat(price), PriceSource::Aws),
-        // The most that it can have been, where nobody knows.
-        (InstanceLifecycle::Spot, [], None) => (Compute::Flat(tariff.compute), PriceSource::Shipped),
+        (InstanceLifecycle::Spot, [], Some(price)) if !answered.untold => (Compute::Flat(price), PriceSource::Aws),
+        (InstanceLifecycle::Spot, [], _) => most(tariff, on_demand),
         (InstanceLifecycle::OnDemand, ..) => on_demand
             .map_or((Compute::Flat(tariff.compute), PriceSource::Shipped), |price| {
                 (Compute::Flat(price.per_hour), price.source)
@@ -197,6 +192,19 @@ pub fn cost(runner: &Runner, job: Option<&Job>, answered: &Answered, now: Timest
         free,
         source: source.max(of_disk).max(of_savings(on_demand)),
     })
+}
+
+/// The most that spot capacity can have cost of which nobody tells: no more than on demand. Less, as it was at
+/// the launch say, would let a cap be passed.
+fn most(tariff: Tariff, on_demand: Option<Price>) -> (Compute<'static>, PriceSource) {
+    let dearest = (tariff.compute, PriceSource::Shipped);
+    let (per_hour, source) = on_demand.map_or(dearest, |price| {
+        (
+            price.per_hour.min(tariff.compute),
+            price.source.max(PriceSource::Earlier),
+        )
+    });
+    (Compute::Flat(per_hour), source)
 }
 
 /// Whose word it is what was saved: nobody's, if nothing is said of that.

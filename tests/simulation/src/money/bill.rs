@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dayfly_core::capacity::{InstanceLifecycle, Pool};
-use dayfly_core::ids::{InstanceId, RunnerName};
+use dayfly_core::ids::{InstanceId, InstanceType, RunnerName};
 use dayfly_core::money::MicroDollars;
 use dayfly_core::month::Month;
 use dayfly_core::record::{LedgerId, Purse, Record, RecordId};
@@ -13,6 +13,7 @@ use dayfly_core::time::Timestamp;
 use super::CAPPED;
 use super::market::{ADDRESS_HOUR, GIB_MONTH, on_demand};
 use crate::cloud::Instance;
+use crate::config::DEARER;
 use crate::plan::clock;
 use crate::sim::Sim;
 
@@ -58,12 +59,13 @@ impl Sim {
         if to <= one.running_at {
             return Bill::new();
         }
+        let short = to.millis() - one.running_at.millis() <= HOUR_MILLIS;
         self.billed(
             one,
             Span {
                 from: one.running_at,
                 to,
-                free: one.ended_by_ec2 && to.millis() - one.running_at.millis() <= HOUR_MILLIS,
+                free: one.was_taken_back() && short,
                 dearest: false,
             },
         )
@@ -95,7 +97,8 @@ impl Sim {
         let listed = on_demand(&one.view.instance_type).unwrap_or_default().0;
         match one.view.lifecycle {
             _ if span.free => 0,
-            _ if span.dearest => 2 * listed,
+            // Where nobody knows, twice what the program came with for the dearest type that was asked for.
+            _ if span.dearest => 2 * on_demand(&InstanceType::new(DEARER)).unwrap_or_default().0,
             InstanceLifecycle::OnDemand => listed,
             InstanceLifecycle::Spot => {
                 let pool = Pool {

@@ -55,6 +55,16 @@ impl Bounds {
     }
 }
 
+/// Of two bills this of each month.
+fn each(one: &Bill, other: &Bill, which: impl Fn(u64, u64) -> u64) -> Bill {
+    let months: BTreeSet<Month> = one.keys().chain(other.keys()).copied().collect();
+    let of = |bill: &Bill, month| bill.get(&month).copied().unwrap_or(0);
+    let each = months
+        .into_iter()
+        .map(|month| (month, which(of(one, month), of(other, month))));
+    each.collect()
+}
+
 fn total(bill: &Bill) -> u64 {
     bill.values().sum()
 }
@@ -196,12 +206,13 @@ impl Sim {
         } else {
             settled_at.max(ended_at).after(LONGEST_CALL)
         };
-        let dearest = cost.source != PriceSource::Aws && self.was_untold(settled_at);
-        // EC2 forgets why an instance ended.
-        let known_why = settled_at.since(ended_at) < REMEMBERED;
-        let free = one.ended_by_ec2 && known_why && to.millis() - from.millis() <= HOUR_MILLIS;
+        // EC2 forgets where an instance was, and why it ended.
+        let is_named = settled_at.since(ended_at) < REMEMBERED;
+        let is_lost = cost.pool.zone.is_unknown() && !is_named;
+        let dearest = cost.source != PriceSource::Aws && (is_lost || self.was_untold(settled_at));
+        let free = one.was_taken_back() && is_named && to.millis() - from.millis() <= HOUR_MILLIS;
         let same = from == one.running_at && to == ended_at && !dearest;
-        if same && (free || !one.ended_by_ec2) && !least.is_empty() {
+        if same && (free || !one.was_taken_back()) && !least.is_empty() {
             return Bounds {
                 most: least.clone(),
                 least,
@@ -213,9 +224,11 @@ impl Sim {
             free,
             dearest,
         };
+        // Other hours begin with it, which may cost more or less.
+        let other = self.billed(one, span);
         Bounds {
-            least,
-            most: self.billed(one, span),
+            least: each(&least, &other, u64::min),
+            most: each(&least, &other, u64::max),
         }
     }
 

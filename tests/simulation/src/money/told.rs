@@ -7,14 +7,14 @@ use dayfly_core::money::MicroDollars;
 use dayfly_core::record::LedgerId;
 
 use super::TOLD_ONCE;
-use crate::plan::{Item, Outage};
+use crate::plan::Outage;
 use crate::sim::Sim;
 
 /// How much of a cap must be spent for the owner of the account to be told.
 const PERCENT: [u64; 3] = [50, 80, 100];
 
 /// What makes somebody tell again who has told: he dies, or hears no answer, before that is written down.
-const FORGETS: &[Outage] = &[Outage::LambdaKill, Outage::Table];
+const FORGETS: &[Outage] = &[Outage::LambdaKill, Outage::Table, Outage::Alerts];
 
 impl Sim {
     /// The owner of the account is told something.
@@ -76,8 +76,7 @@ impl Sim {
     }
 
     fn told_twice(&self, told: &BTreeMap<String, u32>) -> Option<String> {
-        let forgets = |item: &Item| matches!(item, Item::Outage(kind, ..) if FORGETS.contains(kind));
-        if self.faults.iter().any(forgets) {
+        if self.plan.has_any(FORGETS) {
             return None;
         }
         let twice = told.iter().find(|(_, times)| **times > 1);
