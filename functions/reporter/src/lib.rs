@@ -191,7 +191,7 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
     }
 
     /// Records that it was said, and when that is told `again` if nothing comes before. If something else is to
-    /// be said by now, that is due at once.
+    /// be said by now, that is due at once, and answered.
     async fn said(
         &self,
         held: &Stored<Notice>,
@@ -199,19 +199,19 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
         check: &CheckRun,
         again: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<(), FlowError> {
+    ) -> Result<Option<Stored<Notice>>, FlowError> {
         tracing::info!(job = %held.record.key, check = %id, title = check.title, "said it on the commit");
         let said = Notice {
             due_at: again,
             ..notice::said(&held.record, id, check.conclusion)
         };
         let mut next = Some((held.version, said));
-        for _ in 0..MAX_CONFLICTS {
+        for tried in 0..MAX_CONFLICTS {
             let Some((version, said)) = next else {
-                return Ok(());
+                return Ok(None);
             };
-            if self.record(Change::update(version, said)).await? {
-                return Ok(());
+            if self.record(Change::update(version, said.clone())).await? {
+                return Ok((tried > 0).then(|| Stored::over(version, said)));
             }
             let newer = self.store.notice(held.record.run, held.record.key).await?;
             next = newer.and_then(|Stored { record, version }| {

@@ -63,8 +63,12 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
             match self.ask(&held.record, ask, &check).await {
                 Ok(Told::Said(id)) => {
                     let again = decide::look_again(&stories, now);
-                    self.said(&held, id, &check, again, now).await?;
-                    return Ok(Outcome::Said);
+                    let newer = self.said(&held, id, &check, again, now).await?;
+                    // Where nothing lives any more nobody is awake to find it later.
+                    let Some(newer) = newer.filter(|_| again.is_none()) else {
+                        return Ok(Outcome::Said);
+                    };
+                    next = Some(newer);
                 }
                 Ok(Told::Found(found)) => {
                     let found = found.map(|view| (view.id, view.concluded));

@@ -180,6 +180,12 @@ impl JobState {
             Self::Finished { .. } | Self::Refused { .. } | Self::Unlaunchable { .. }
         )
     }
+
+    /// Whether somebody else's runner has the job. Its end may never be told, and is nothing to us.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Running { runner } if RunnerName::from_registered(runner).is_none())
+    }
 }
 
 /// Which runner an instance is.

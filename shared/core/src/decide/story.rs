@@ -90,10 +90,9 @@ fn look_again_at(story: &Story, now: Timestamp) -> Option<Timestamp> {
     let ends: Option<Vec<Timestamp>> = story.attempts.iter().map(ended).collect();
     let (since, least) = match ends {
         None => (story.stages.first()?.at, LOOK_AGAIN),
-        // Only the sum is missing, for which its runner is due.
-        Some(ends) if story.state.is_end() => (ends.into_iter().max()?, COUNTED),
-        // Its end will be news.
-        Some(_) => return None,
+        // Its sum is missing, for which its runner is due, or its end, which is asked for. Either is news, but
+        // that may have been told before it was written down.
+        Some(ends) => (ends.into_iter().max()?, COUNTED),
     };
     Some(now.after(now.since(since).max(least)))
 }
@@ -243,10 +242,19 @@ mod tests {
     }
 
     #[test]
-    fn a_job_whose_end_is_not_told_keeps_nobody_awake_once_its_runner_is_gone() {
-        let (mut job, runner) = ran();
-        job.state = JobState::Running { runner: String::new() };
-        let story = tell(&job, &[runner], &[], 900);
-        assert_eq!(look_again(&[story], now()), None);
+    fn a_job_whose_end_is_not_known_yet_is_told_again_and_one_that_runs_elsewhere_is_not() {
+        for (elsewhere, again) in [(false, true), (true, false)] {
+            let (mut job, runner) = ran();
+            let registered = runner.name.registration(runner.instance().unwrap(), 1);
+            let runner_name = if elsewhere {
+                "somebody-elses".to_owned()
+            } else {
+                registered
+            };
+            job.state = JobState::Running { runner: runner_name };
+            let (runner, cost) = settled(&job, runner);
+            let story = tell(&job, &[runner], &[cost], 900);
+            assert_eq!(look_again(&[story], now()).is_some(), again, "elsewhere: {elsewhere}");
+        }
     }
 }

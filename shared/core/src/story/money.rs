@@ -92,7 +92,9 @@ impl Money {
         Self {
             total: amounts.total(),
             amounts,
-            is_final: job.state.is_end() && all_gone && bills.iter().all(|bill| bill.is_final),
+            is_final: (job.state.is_end() || job.state.is_elsewhere())
+                && all_gone
+                && bills.iter().all(|bill| bill.is_final),
             unknown: own.iter().filter(|attempt| attempt.is_unknown()).count(),
             shipped_prices: bills.iter().any(|bill| bill.source == PriceSource::Shipped),
             earlier_prices: bills.iter().any(|bill| bill.source == PriceSource::Earlier),

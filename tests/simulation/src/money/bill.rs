@@ -20,6 +20,9 @@ use crate::sim::Sim;
 /// The volume of every instance: the image's own.
 const GIB: u64 = 60;
 
+/// The one that is reckoned with for an instance of which nobody knows what it was launched for.
+const UNKNOWN_GIB: u64 = 200;
+
 pub(super) const HOUR_MILLIS: i64 = 3_600_000;
 
 /// The least that is billed.
@@ -42,6 +45,8 @@ pub(super) struct Span {
     pub(super) free: bool,
     /// Whether its machine and its volume cost the most that anybody could take them for.
     pub(super) dearest: bool,
+    /// Whether nobody knows how large its volume is.
+    pub(super) stray: bool,
 }
 
 /// What EC2 has billed so far of instances that have ended.
@@ -67,6 +72,7 @@ impl Sim {
                 to,
                 free: one.was_taken_back() && short,
                 dearest: false,
+                stray: false,
             },
         )
     }
@@ -84,7 +90,8 @@ impl Sim {
             let length = i128::try_from(month.length().as_millis()).unwrap_or(i128::MAX);
             let gib_month = if span.dearest { 2 * GIB_MONTH } else { GIB_MONTH };
             let hourly = i128::from(per_hour + ADDRESS_HOUR) * i128::from(until - at) * NANO / i128::from(HOUR_MILLIS);
-            let disk = i128::from(GIB * gib_month) * i128::from(until - at) * NANO / length;
+            let gib = if span.stray { UNKNOWN_GIB } else { GIB };
+            let disk = i128::from(gib * gib_month) * i128::from(until - at) * NANO / length;
             *billed.entry(month).or_default() += hourly + disk;
             at = until;
         }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use dayfly_core::ids::{InstanceId, JobKey};
 use dayfly_core::month::Month;
 use dayfly_core::prices::PriceSource;
-use dayfly_core::record::{Cost, Ledger, LedgerId, Purpose, Record, RecordId, RunnerState};
+use dayfly_core::record::{Cost, Ledger, LedgerId, Purpose, Purse, Record, RecordId, RunnerState};
 use dayfly_core::time::Timestamp;
 
 use super::bill::{Bill, HOUR_MILLIS, Span};
 use super::{RETURNED, SETTLED};
 use crate::cloud::{Instance, REMEMBERED};
 use crate::plan::{Item, Outage, clock};
-use crate::promises::{CONTROL, MINUTE};
+use crate::promises::{CONTROL, GITHUB, MINUTE};
 use crate::sim::Sim;
 
 /// Of less than that a micro-dollar here and there is more than it seems.
@@ -152,20 +152,23 @@ impl Sim {
             wrong = wrong.or_else(|| Some(format!("{settled} are settled in all, and {least} to {most} billed")));
         }
         wrong = wrong.or_else(|| {
-            by.iter().filter(|_| strays == 0).find_map(|(id, bounds)| {
-                let ledger = table.peek(&RecordId::Ledger(id.clone()));
-                let spent = match ledger {
-                    Some(Record::Ledger(ledger)) => ledger.spent.0,
-                    _ => 0,
-                };
-                (!bounds.holds(spent)).then(|| {
-                    let (least, most) = (total(&bounds.least), total(&bounds.most));
-                    format!(
-                        "{} of {} has spent {spent}, and EC2 billed {least} to {most}",
-                        id.purse, id.month
-                    )
+            by.iter()
+                .filter(|_| strays == 0)
+                .filter(|(id, _)| !self.may_be_untold(id))
+                .find_map(|(id, bounds)| {
+                    let ledger = table.peek(&RecordId::Ledger(id.clone()));
+                    let spent = match ledger {
+                        Some(Record::Ledger(ledger)) => ledger.spent.0,
+                        _ => 0,
+                    };
+                    (!bounds.holds(spent)).then(|| {
+                        let (least, most) = (total(&bounds.least), total(&bounds.most));
+                        format!(
+                            "{} of {} has spent {spent}, and EC2 billed {least} to {most}",
+                            id.purse, id.month
+                        )
+                    })
                 })
-            })
         });
         drop(table);
         if let Some(why) = wrong {
@@ -211,7 +214,7 @@ impl Sim {
         let is_lost = cost.pool.zone.is_unknown() && !is_named;
         let dearest = cost.source != PriceSource::Aws && (is_lost || self.was_untold(settled_at));
         let free = one.was_taken_back() && is_named && to.millis() - from.millis() <= HOUR_MILLIS;
-        let same = from == one.running_at && to == ended_at && !dearest;
+        let same = from == one.running_at && to == ended_at && !dearest && cost.runner.is_some();
         if same && (free || !one.was_taken_back()) && !least.is_empty() {
             return Bounds {
                 most: least.clone(),
@@ -223,6 +226,7 @@ impl Sim {
             to: to.max(from),
             free,
             dearest,
+            stray: cost.runner.is_none(),
         };
         // Other hours begin with it, which may cost more or less.
         let other = self.billed(one, span);
@@ -238,6 +242,11 @@ impl Sim {
         self.faults
             .iter()
             .any(|item| matches!(item, Item::Outage(kind, from, ..) if UNTOLD.contains(kind) && *from <= before))
+    }
+
+    /// Whether it may have stayed untold that somebody had to pay for a message.
+    fn may_be_untold(&self, id: &LedgerId) -> bool {
+        matches!(id.purse, Purse::PullRequest { .. } | Purse::Actor { .. }) && self.plan.has_any(GITHUB)
     }
 
     fn unlike(&self, one: &Instance, bounds: &Bounds, cost: Option<&Cost>) -> String {
