@@ -94,9 +94,10 @@ fn a_runner_whose_turn_it_is_not_waits_and_does_not_live() {
     held_back.launched = None;
     held_back.turn = Some(Turn::Waits);
     let records = [Record::Runner(held_back), job(13).into()];
-    let report = Report::of(&records, Machines::embedded().unwrap(), NOON);
+    let now = NOON.after(Duration::from_secs(3725));
+    let report = Report::of(&records, Machines::embedded().unwrap(), now);
     assert_eq!(
-        report.words(NOON, None),
+        report.words(now, None),
         "no runner lives, for $0.00/h\n2 jobs wait:\n  octo/gpu job 11, for 1h02m, until its turn comes\n  octo/gpu `train`, for 1h02m"
     );
     let report = serde_json::to_value(report).unwrap();

@@ -40,7 +40,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     /// Has whoever asked for a job that is refused pay for being told so, if he has a cap of his own. Nobody
     /// waits for that: where GitHub does not say who he is, only the wider caps hold.
     async fn charge_message(&self, job: &mut Job, who: &mut Who<'_>, policy: &Policy, now: Timestamp) {
-        if !policy.caps.ask_who() || job.attribution.actor.is_some() {
+        if !policy.caps.ask_who() {
             return;
         }
         match self.policies.attribution(&self.github, who, now).await {

@@ -377,6 +377,7 @@ mod tests {
             "they run, and in each other's way"
         );
         let broken = run(rush(), &[Guard::Ledgers], false).broken;
-        assert_eq!(broken.map(|broken| broken.promise), Some(CAPPED));
+        let promise = broken.map(|broken| broken.promise);
+        assert!(matches!(promise, Some(CAPPED | RESERVED)), "{promise:?}");
     }
 }

@@ -68,13 +68,13 @@ pub fn unknown(runner: &Runner, now: Timestamp) -> Unknown {
 }
 
 /// Whether EC2 may have ended a runner's instance: it said so, or nobody knows what became of it. EC2 may
-/// take one without a notice, and a notice may be lost.
+/// take one without a notice, and a notice may be lost, as its word that the instance has ended.
 fn may_be_taken_back(runner: &Runner) -> bool {
     let lost = matches!(
         runner.ending,
         Some(Ending::Vanished | Ending::HeartbeatLost | Ending::NeverBooted)
     );
-    runner.interrupted_at.is_some() || lost
+    runner.interrupted_at.is_some() || lost || runner.instance_ended_at.is_none()
 }
 
 /// The type of the volume that a runner's instance had.

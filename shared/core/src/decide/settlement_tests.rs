@@ -254,7 +254,7 @@ fn ec2_may_have_taken_what_it_gave_no_notice_of() {
 }
 
 #[test]
-fn what_ec2_has_not_told_for_an_hour_is_counted_by_what_is_known() {
+fn what_ec2_has_not_told_for_an_hour_is_counted_at_the_most_that_it_can_have_been() {
     let mut runner = ran(30 * MINUTE);
     runner.since = now();
     let at = |minutes: u32| now().after(minutes * MINUTE);
@@ -277,11 +277,15 @@ fn what_ec2_has_not_told_for_an_hour_is_counted_by_what_is_known() {
         untold: true,
         ..Answered::default()
     };
-    let known = cost(&runner, None, &untold, now()).unwrap();
-    assert_eq!((known.total().0, known.source), (503_000, PriceSource::Earlier));
-    runner.launched.as_mut().unwrap().price_per_hour = None;
-    let unknown = cost(&runner, None, &untold, now()).unwrap();
-    assert_eq!((unknown.total().0, unknown.source), (503_000, PriceSource::Shipped));
+    // At the most that it can have been, and not at what it was when it was launched.
+    for (on_demand, micros, source) in [
+        (None, 503_000, PriceSource::Shipped),
+        (Some(on_demand(PriceSource::Aws)), 250_000, PriceSource::Earlier),
+    ] {
+        runner.launched.as_mut().unwrap().on_demand = on_demand;
+        let cost = cost(&runner, None, &untold, now()).unwrap();
+        assert_eq!((cost.total().0, cost.source), (micros, source), "{on_demand:?}");
+    }
 }
 
 #[test]

@@ -321,7 +321,7 @@ fn the_owner_is_told_once_of_each_threshold_and_of_the_first_refusal() {
     stage.queue(13);
     stage.minutes(2);
     assert!(refusal(&stage, 12).is_some() && refusal(&stage, 13).is_some());
-    let refuses = "dayfly dayfly: the cap of $0.546506 of octo/gpu in 2027-01 refuses launches";
+    let refuses = "dayfly dayfly: the cap of $0.536828 of octo/gpu in 2027-01 refuses launches";
     assert_eq!(told(&stage), [refuses]);
     run(&stage, 11, 48);
     stage.minutes(3);
