@@ -1,0 +1,114 @@
+//! The table, as the functions see it.
+
+use dayfly_core::decide::settlement::MOST_CHANGES;
+use dayfly_core::ids::{QueueId, RunKey};
+use dayfly_core::month::Month;
+use dayfly_core::record::{Bucket, BucketId, Change, Cost, Ledger, Notice, Record, RecordId, Stored, Waiting};
+use dayfly_core::time::Timestamp;
+use dayfly_ports::{Draw, Store, StoreError};
+
+use super::{Ports, Service};
+use crate::guards::Guard;
+
+impl Store for Ports {
+    async fn load(&self, id: &RecordId) -> Result<Option<Stored<Record>>, StoreError> {
+        self.make(Service::Table, "load", |sim, _| {
+            if matches!(id, RecordId::Delivery(_)) && !sim.has(Guard::Dedupe) {
+                return None;
+            }
+            sim.table.borrow_mut().load(id)
+        })
+        .await
+        .map_err(StoreError::Unavailable)
+    }
+
+    async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        // As DynamoDB refuses it.
+        if changes.len() > MOST_CHANGES {
+            let refused = format!(
+                "a transaction of {} items, and {MOST_CHANGES} are the most",
+                changes.len()
+            );
+            return Err(StoreError::Unavailable(refused));
+        }
+        self.make(Service::Table, "commit", |sim, dice| sim.commit(changes, dice))
+            .await
+            .map_err(StoreError::Unavailable)?
+            .then_some(())
+            .ok_or(StoreError::Conflict)
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Stored<Record>>, StoreError> {
+        self.make(Service::Table, "due", |sim, _| {
+            let mut due = sim.table.borrow_mut().due(sim.now(), now, limit);
+            due.retain(|one| sim.has(Guard::SayAgain) || !matches!(one.record, Record::Notice(_)));
+            due.retain(|one| sim.has(Guard::ToldLater) || !matches!(one.record, Record::Ledger(_)));
+            due
+        })
+        .await
+        .map_err(StoreError::Unavailable)
+    }
+
+    async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<Waiting>>, StoreError> {
+        self.make(Service::Table, "waiting", |sim, _| {
+            sim.table.borrow_mut().waiting(queue)
+        })
+        .await
+        .map_err(StoreError::Unavailable)
+    }
+
+    async fn notices(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<Notice>>, StoreError> {
+        self.make(Service::Table, "notices", |sim, _| {
+            sim.table.borrow_mut().notices(run, limit)
+        })
+        .await
+        .map_err(StoreError::Unavailable)
+    }
+
+    async fn ledgers(&self, month: Month) -> Result<Vec<Stored<Ledger>>, StoreError> {
+        self.make(Service::Table, "ledgers", |sim, _| {
+            sim.table.borrow_mut().ledgers(month)
+        })
+        .await
+        .map_err(StoreError::Unavailable)
+    }
+
+    async fn costs(&self, month: Month) -> Result<Vec<Cost>, StoreError> {
+        self.make(Service::Table, "costs", |sim, _| {
+            let table = sim.table.borrow();
+            table
+                .costs()
+                .filter(|cost| cost.id().month() == month)
+                .cloned()
+                .collect()
+        })
+        .await
+        .map_err(StoreError::Unavailable)
+    }
+
+    async fn latest_costs(&self, month: Month, limit: usize) -> Result<Vec<Cost>, StoreError> {
+        let mut costs = self.costs(month).await?;
+        costs.reverse();
+        costs.truncate(limit);
+        Ok(costs)
+    }
+
+    async fn draw(&self, id: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError> {
+        self.make(Service::Table, "draw", |sim, _| {
+            if !sim.has(Guard::Buckets) {
+                return Draw::Taken(Bucket::full(id, now));
+            }
+            sim.table.borrow_mut().draw(id, latest, now)
+        })
+        .await
+        .map_err(StoreError::Unavailable)
+    }
+
+    async fn anything_lives(&self) -> Result<bool, StoreError> {
+        self.make(Service::Table, "anything_lives", |sim, _| {
+            sim.table.borrow_mut().anything_lives(sim.now())
+        })
+        .await
+        .map_err(StoreError::Unavailable)
+    }
+}

@@ -1,0 +1,248 @@
+//! How far a cap is used up is told to the owner of the account, each threshold once.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use dayfly_core::decide::interruption::Word;
+use dayfly_core::event::{CapDue, Conclusion, CostDue, Event};
+use dayfly_core::ids::JobId;
+use dayfly_core::money::MicroDollars;
+use dayfly_core::month::Month;
+use dayfly_core::record::{Change, Ledger, LedgerId, Purse, Threshold};
+use dayfly_ports::{Schedule as _, Store as _};
+
+use crate::caps::{WORST, cap_at, capped, instance_of, ledger, refusal, run, told};
+use crate::stage::{Call, RUN, Stage, dice};
+
+#[test]
+fn the_owner_is_told_once_of_each_threshold_and_of_the_first_refusal() {
+    let stage = capped(WORST + 20_000);
+    stage.queue(11);
+    stage.queue(12);
+    stage.queue(13);
+    stage.minutes(2);
+    assert!(refusal(&stage, 12).is_some() && refusal(&stage, 13).is_some());
+    let refuses = "dayfly dayfly: the cap of $0.536828 of octo/gpu in 2027-01 refuses launches";
+    assert_eq!(told(&stage), [refuses]);
+    run(&stage, 11, 48);
+    stage.minutes(3);
+    // 48 minutes at the pool's price are a quarter of the cap.
+    assert_eq!(told(&stage), [refuses]);
+    // With a cap of no more than that, all of it is spent.
+    let spent = ledger(&stage).expect("it is written in").spent;
+    cap_at(&stage, spent.0);
+    stage.queue(14);
+    stage.minutes(3);
+    let of = format!("of its cap of {spent} in 2027-01");
+    let expected = [
+        refuses.to_owned(),
+        format!("dayfly dayfly: octo/gpu has spent 50 % {of}"),
+        format!("dayfly dayfly: octo/gpu has spent 80 % {of}"),
+        format!("dayfly dayfly: octo/gpu has spent 100 % {of}"),
+    ];
+    assert_eq!(told(&stage), expected);
+
+    let half = capped(1_000_000);
+    for job in 11..15 {
+        half.queue(job);
+        if job == 14 {
+            half.world.break_down("alert");
+        }
+        run(&half, job, 48);
+        half.minutes(2);
+        assert!(half.world.cloud().alerts.is_empty(), "{job}");
+    }
+    half.world.mend();
+    half.minutes(12);
+    assert!(
+        told(&half).len() == 1 && told(&half)[0].contains("50 %"),
+        "{:?}",
+        told(&half)
+    );
+    assert_eq!(half.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_cap_that_refuses_stands_in_the_ledger_as_it_is_by_then() {
+    let stage = capped(3 * WORST);
+    stage.queue(11);
+    assert_eq!(
+        ledger(&stage).expect("it is written in").cap,
+        Some(MicroDollars(3 * WORST))
+    );
+    cap_at(&stage, WORST + 1);
+    stage.queue(12);
+    stage.minute();
+    assert!(refusal(&stage, 12).is_some());
+    assert_eq!(
+        ledger(&stage).expect("it is written in").cap,
+        Some(MicroDollars(WORST + 1))
+    );
+}
+
+/// The job's instance has ended, and what it has cost is to be counted: of that nobody hears but by this.
+fn ended(stage: &Stage, job: u64) -> Call {
+    let instance = instance_of(stage, job);
+    let of_job = |runner: &dayfly_core::record::Runner| runner.wanted_by.job == JobId(job);
+    stage.complete(job, Conclusion::Success);
+    stage.make(Call::Ec2(instance, Word::Ended));
+    while stage.world.next_event().is_some() {}
+    let runner = stage.runners().into_iter().find(of_job).expect("it is known");
+    assert!(runner.reserved.is_some(), "it is not counted yet");
+    Call::Settle(Event::CostDue(CostDue { runner: runner.name }))
+}
+
+#[test]
+fn a_refusal_is_told_whoever_else_writes_in_the_ledger_meanwhile() {
+    let mut refused = 0;
+    for first in 0..80 {
+        let stage = capped(WORST + 20_000);
+        stage.queue(11);
+        let instance = instance_of(&stage, 11);
+        stage.make(Call::Ec2(instance.clone(), Word::Running));
+        let runner = stage.boot(&instance);
+        stage.start(runner, 11);
+        stage.wait(Duration::from_mins(1));
+        let counting = ended(&stage, 11);
+        stage.world.hub().queue(RUN, JobId(12));
+        let launching = Call::Launch(Event::JobQueued(stage.job(12)));
+        // After so many steps of the one all those of the other.
+        let steps = Cell::new(0);
+        let pick = |open: usize| {
+            steps.set(steps.get() + 1);
+            usize::from(open > 1 && steps.get() > first)
+        };
+        stage.make_at_once(vec![launching, counting], pick, || {});
+        stage.deliver();
+        stage.minutes(3);
+        let is_refused = refusal(&stage, 12).is_some();
+        refused += usize::from(is_refused);
+        assert_eq!(
+            told(&stage).len(),
+            usize::from(is_refused),
+            "after {first}: {:?}",
+            told(&stage)
+        );
+    }
+    assert!((10..70).contains(&refused), "{refused}");
+}
+
+/// Two thresholds of the repository are to be told, and this tells somebody.
+fn two_to_tell(stage: &Stage) -> Call {
+    let cap = MicroDollars(1_000_000);
+    let id = LedgerId {
+        purse: Purse::Repository {
+            repository: "octo/gpu".parse().unwrap(),
+        },
+        month: Month::of(stage.now()),
+    };
+    let news = vec![(Threshold::Half, cap), (Threshold::FourFifths, cap)];
+    let ledger = Ledger {
+        spent: MicroDollars(850_000),
+        cap: Some(cap),
+        passed: vec![Threshold::Half, Threshold::FourFifths],
+        noted: news.clone(),
+        to_tell: news,
+        due_at: Some(stage.now().after(Duration::from_mins(1))),
+        ..Ledger::new(id.clone())
+    };
+    stage
+        .world
+        .run(stage.world.commit(vec![Change::create(ledger)]))
+        .unwrap();
+    stage.world.run(stage.world.switch(true)).unwrap();
+    let LedgerId { purse, month } = id;
+    Call::Report(Event::CapDue(CapDue { purse, month }))
+}
+
+#[test]
+fn several_who_tell_of_a_cap_at_once_tell_each_threshold_once() {
+    for seed in 0..200 {
+        let stage = capped(1_000_000);
+        let telling = two_to_tell(&stage);
+        let calls = vec![telling.clone(), telling.clone(), telling];
+        stage.make_at_once(calls, dice(seed), || {});
+        stage.minutes(4);
+        assert_eq!(told(&stage).len(), 2, "seed {seed}: {:?}", told(&stage));
+        assert_eq!(stage.left(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_was_told_stays_told_if_the_next_cannot_be() {
+    let stage = capped(1_000_000);
+    let telling = two_to_tell(&stage);
+    let breaks = || {
+        if told(&stage).len() == 1 {
+            stage.world.break_down("alert");
+        }
+    };
+    stage.make_at_once(vec![telling], |_| 0, breaks);
+    stage.world.mend();
+    assert_eq!(told(&stage).len(), 1);
+    stage.minutes(6);
+    let [first, second] = told(&stage).try_into().expect("each once");
+    assert!(first.contains("50 %") && second.contains("80 %"), "{first} {second}");
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+#[test]
+fn only_who_dies_between_telling_and_recording_leaves_it_to_be_told_twice() {
+    let mut twice = 0;
+    for fatal in 0..40 {
+        let stage = capped(1_000_000);
+        let telling = two_to_tell(&stage);
+        let died = stage.make_and_die(telling, fatal);
+        let (sent, open) = (told(&stage).len(), ledger(&stage).expect("it is there").to_tell.len());
+        let unrecorded = sent + open - 2;
+        twice += unrecorded;
+        stage.minutes(6);
+        assert_eq!(
+            told(&stage).len(),
+            2 + unrecorded,
+            "before call {fatal}: {:?}",
+            told(&stage)
+        );
+        assert_eq!(stage.left(), Vec::<String>::new(), "before call {fatal}");
+        if !died {
+            assert_eq!(twice, 2, "once for each threshold");
+            return;
+        }
+    }
+    panic!("it never came to its end");
+}
+
+#[test]
+fn who_sweeps_while_a_threshold_is_on_its_way_does_not_send_it_again() {
+    let on_its_way = |stage: &Stage| {
+        let events = stage.world.events();
+        events.iter().filter(|event| matches!(event, Event::CapDue(_))).count()
+    };
+    for refuses in [true, false] {
+        let stage = capped(1_000_000);
+        stage.queue(11);
+        let cause = if refuses {
+            cap_at(&stage, WORST + 1);
+            stage.world.hub().queue(RUN, JobId(12));
+            Call::Launch(Event::JobQueued(stage.job(12)))
+        } else {
+            let instance = instance_of(&stage, 11);
+            stage.make(Call::Ec2(instance.clone(), Word::Running));
+            let runner = stage.boot(&instance);
+            stage.start(runner, 11);
+            // For longer than it should have.
+            stage.wait(Duration::from_hours(3));
+            ended(&stage, 11)
+        };
+        stage.make(cause);
+        assert_eq!(on_its_way(&stage), 1);
+        stage.make(Call::Sweep);
+        stage.wait(Duration::from_secs(1));
+        stage.make(Call::Sweep);
+        assert_eq!(on_its_way(&stage), 1);
+        stage.deliver();
+        assert_eq!(told(&stage).len(), 1, "{:?}", told(&stage));
+        stage.minutes(5);
+        assert_eq!(told(&stage).len(), 1, "{:?}", told(&stage));
+    }
+}
