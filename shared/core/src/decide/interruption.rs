@@ -79,9 +79,10 @@ pub fn named_no_more(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> 
 }
 
 /// What an interruption is to a runner: nothing to its job, if the instance has said that this had
-/// ended before.
+/// ended before. It says so, too, of a job that it had end because of the notice, and may be heard of
+/// that before it is of the notice.
 fn unless_over(runner: &Runner, interruption: Ending) -> Ending {
-    if runner.job_over_at.is_some() {
+    if runner.job_over_at.is_some() && !runner.had_its_job_end() {
         Ending::JobOver
     } else {
         interruption
@@ -122,6 +123,32 @@ mod tests {
             runner.job_over_at = Some(now());
             let next = heard(&runner, word, now(), now(), &deadlines()).unwrap();
             assert_eq!(next.ending, Some(Ending::JobOver), "{word:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_ended_because_of_the_notice_was_interrupted_whichever_is_heard_first() {
+        use crate::checkin::Stage::{DrainStarted, JobFinished};
+        let second = |n: u64| now().after(std::time::Duration::from_secs(n));
+        for (stages, ending) in [
+            (
+                vec![(DrainStarted, second(1)), (JobFinished, second(3))],
+                Ending::Interrupted,
+            ),
+            (
+                vec![(JobFinished, second(3)), (DrainStarted, second(1))],
+                Ending::Interrupted,
+            ),
+            (
+                vec![(JobFinished, second(1)), (DrainStarted, second(3))],
+                Ending::JobOver,
+            ),
+            (vec![(JobFinished, second(1))], Ending::JobOver),
+        ] {
+            let mut runner = runner(RunnerState::Busy);
+            (runner.job_over_at, runner.stages) = (Some(second(3)), stages);
+            let next = heard(&runner, Word::Warning, second(4), second(4), &deadlines()).unwrap();
+            assert_eq!(next.ending, Some(ending), "{:?}", runner.stages);
         }
     }
 

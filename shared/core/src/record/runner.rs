@@ -509,6 +509,13 @@ impl Runner {
         self.since.after(deadlines.drain)
     }
 
+    /// Whether its instance, by its own clock, had been told to end before its job did.
+    #[must_use]
+    pub fn had_its_job_end(&self) -> bool {
+        let at = |stage: Stage| self.stages.iter().find(|(known, _)| *known == stage).map(|(_, at)| *at);
+        matches!((at(Stage::DrainStarted), at(Stage::JobFinished)), (Some(told), Some(over)) if told <= over)
+    }
+
     /// When it must have left after its instance said that its job had ended; nothing while it
     /// has not.
     #[must_use]
