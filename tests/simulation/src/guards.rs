@@ -64,14 +64,8 @@ pub enum Guard {
     Booking,
     /// A runner whose cost is counted is written over the version of which it was not.
     SettledOnce,
-    /// What an instance has cost is counted of which no record knows.
-    Strays,
     /// A ledger remembers the thresholds that were passed.
     Passed,
-    /// A threshold that nobody was told of is told at a sweep.
-    ToldLater,
-    /// Who goes on to something dearer sets more aside.
-    Rereserve,
 }
 
 impl Guard {
@@ -104,10 +98,7 @@ impl Guard {
         Self::Settlement,
         Self::Booking,
         Self::SettledOnce,
-        Self::Strays,
         Self::Passed,
-        Self::ToldLater,
-        Self::Rereserve,
     ];
 
     /// Whether a promise hangs on it. None does on the webhook's memory of deliveries: every handler
@@ -122,14 +113,7 @@ impl Guard {
     pub fn is_of_money(self) -> bool {
         matches!(
             self,
-            Self::Ledgers
-                | Self::Settlement
-                | Self::Booking
-                | Self::SettledOnce
-                | Self::Strays
-                | Self::Passed
-                | Self::ToldLater
-                | Self::Rereserve
+            Self::Ledgers | Self::Settlement | Self::Booking | Self::SettledOnce | Self::Passed
         )
     }
 
