@@ -3,20 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dayfly_core::config::RerunWhat;
 use dayfly_core::decide::fleet;
-use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{InstanceId, JobId, JobKey, QueueId, RunAttempt, RunId, RunnerName};
+use dayfly_core::ids::{InstanceId, JobId, JobKey, QueueId, RunAttempt, RunnerName};
 use dayfly_core::lifecycle::{JobKind, JobStep, RerunKind, RunStep, Step};
 use dayfly_core::record::{FleetCall, JobState, Record, RecordId, Runner, RunnerState};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{FleetRequest, JobStatus};
 
-use crate::hub::Job;
 use crate::machine::Process;
 use crate::plan::{Item, Outage, clock};
 use crate::sim::Sim;
 use crate::table::Written;
+
+mod reruns;
+mod words;
+
+pub use words::*;
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
@@ -429,114 +431,11 @@ impl Sim {
         }
     }
 
-    /// A job loses its instance, or its runner is told to end, by no fault of its own.
-    pub fn job_loses_its_instance(&self, job: JobId) {
-        let mut hub = self.hub.borrow_mut();
-        let Some(found) = hub.jobs.get_mut(&job).filter(|job| !job.is_over() && !job.cancelled) else {
-            return;
-        };
-        // At the end of its lifetime it is its own fault.
-        let cloud = self.cloud.borrow();
-        let launched_at = found
-            .instance
-            .as_ref()
-            .and_then(|instance| cloud.instances.get(instance));
-        // One that was told of before its lifetime was over loses it to that, whenever it ends.
-        let age = launched_at.map_or(Duration::ZERO, |one| {
-            one.notice_at.unwrap_or(self.now()).since(one.view.launched_at)
-        });
-        if age >= self.plan.lifetime {
-            return;
-        }
-        // Just before it, until an instance that fell silent is given up, either may be taken for the reason.
-        found.interrupted = age + 7 * MINUTE < self.plan.lifetime && !found.refused;
-        let (run, attempt) = (found.run, found.attempt);
-        if let Some(run) = hub.runs.get_mut(&run) {
-            run.interrupted.insert(attempt);
-        }
-    }
-
     /// A job that ran on an instance is over.
     pub fn job_has_ended(&self, job: JobId) {
         let instance = self.hub.borrow().jobs.get(&job).and_then(|job| job.instance.clone());
         if let Some(instance) = instance {
             self.promises.borrow_mut().jobs_over.insert(instance, self.now());
-        }
-    }
-
-    /// Whether an instance was lost after its job had failed by itself, before anybody could tell of
-    /// that, or was to be taken back when it failed: nobody can know which came first, or of which.
-    fn looks_interrupted(&self, job: &Job) -> bool {
-        let key = JobKey {
-            job: job.id,
-            attempt: job.attempt,
-        };
-        let told = self.promises.borrow().settled.get(&key).copied();
-        let cloud = self.cloud.borrow();
-        let ended = job
-            .instance
-            .as_ref()
-            .and_then(|instance| cloud.instances.get(instance)?.ended_at);
-        let machines = self.machines.borrow();
-        let silent = job
-            .instance
-            .as_ref()
-            .and_then(|instance| machines.get(instance))
-            .is_some_and(|machine| machine.cut || machine.frozen);
-        let noticed = job
-            .instance
-            .as_ref()
-            .and_then(|instance| cloud.instances.get(instance)?.notice_at)
-            .is_some_and(|at| job.ended_at.is_some_and(|ended| at <= ended));
-        let lost = silent || noticed || ended.is_some_and(|ended| told.is_none_or(|told| ended < told));
-        job.status == JobStatus::Completed(Conclusion::Failure) && lost
-    }
-
-    /// We had a run run again.
-    pub fn rerun_was_due(&self, run: RunId, ended: Option<Conclusion>) {
-        let hub = self.hub.borrow();
-        let Some(of) = hub.runs.get(&run) else { return };
-        let before = RunAttempt(of.attempt.0 - 1);
-        let mut of_it = hub.jobs.values().filter(|job| job.run == run && job.attempt == before);
-        // While neither the instance nor GitHub gets through, a job that failed by itself cannot be told from
-        // one whose instance was lost, and is rather run again.
-        let untold = of.fails && self.calm_for(&[CONTROL, LAST_WORDS]) < 30 * MINUTE;
-        let lost = of_it.any(|job| self.looks_interrupted(job));
-        let due = of.interrupted.contains(&before) || untold || lost;
-        let (ours, theirs) = (of.our_reruns, of.their_reruns);
-        if of.mistaken {
-            // What a messenger took by mistake is put right, whatever the configuration says.
-            return;
-        }
-        let config = self.plan.config(&of.repository);
-        let newer = hub.newer_than(run).and_then(|newer| hub.runs.get(&newer));
-        // It may have started after we had looked.
-        let moot = newer.filter(|newer| config.concurrency && self.now().since(newer.started_at) > 2 * MINUTE);
-        // What was counted is forgotten with the table.
-        let counted = self.promises.borrow().emptied_at.is_none_or(|at| at < of.started_at);
-        let why_not = if config.rerun.what == RerunWhat::Never {
-            Some("`rerun: never`")
-        } else if counted && of.in_a_row > config.rerun.max {
-            Some("more than `max_reruns`")
-        } else if ended == Some(Conclusion::Cancelled) {
-            Some("it was cancelled")
-        } else {
-            moot.map(|_| "a newer one has made it moot")
-        };
-        drop(hub);
-        if let Some(why) = why_not {
-            self.broken(
-                RERUN,
-                format!("run {run} is run again: {why} ({ours} of ours, {theirs} by people)"),
-            );
-        }
-        if !due {
-            self.broken(
-                RERUN,
-                format!(
-                    "no job of run {run} lost its instance in attempt {before} ({ours} of ours, {theirs} by people)"
-                ),
-            );
         }
     }
 }
@@ -549,48 +448,3 @@ pub(crate) fn claimed_for(runner: &RunnerName) -> Option<JobKey> {
         attempt: RunAttempt(parts.next()?.parse().ok()?),
     })
 }
-
-/// The promises in words.
-pub const LIFETIME: &str = "1: no instance lives past its maximum lifetime and five minutes";
-/// See [`LIFETIME`].
-pub const JOB_OVER: &str = "1: no instance lives ten minutes past its job's end";
-/// See [`LIFETIME`].
-pub const BUSY: &str = "2: no instance is ended while its runner executes a job";
-/// See [`LIFETIME`].
-pub const SERVED: &str = "3: every job ends: run, re-run, refused or failed";
-/// See [`LIFETIME`].
-pub const TWICE: &str = "3: no job starts twice in one attempt";
-/// See [`LIFETIME`].
-pub const RERUN: &str = "3: an interrupted job is run again if that is wanted, as often as is allowed, and no other";
-/// See [`LIFETIME`].
-pub const PERMITTED: &str = "capacity is bought on demand only where that is allowed";
-/// See [`LIFETIME`].
-pub const LADDER: &str = "a job that may run on demand is tried there before it is given up";
-/// See [`LIFETIME`].
-pub const MESSAGE: &str = "a messenger's machine runs no step of any job";
-/// See [`LIFETIME`].
-pub const VISIBLE: &str = "3: a job that is given up is failed visibly";
-/// See [`LIFETIME`].
-pub const STORY: &str = "what a job went through and cost is told on its commit";
-/// See [`LIFETIME`].
-pub const ONE: &str = "4: never two live instances for one job";
-/// See [`LIFETIME`].
-pub const NEEDED: &str = "4: nothing is launched for a job that is known to be over";
-/// See [`LIFETIME`].
-pub const OFFLINE: &str = "5: no registration stays offline for more than twenty minutes";
-/// See [`LIFETIME`].
-pub const NOTHING: &str = "6: nothing is left at the end";
-/// See [`LIFETIME`].
-pub const AT_REST: &str = "6: nothing is called at rest but patrol";
-/// See [`LIFETIME`].
-pub const DUE: &str = "7: what lives is due, and looked at when it is";
-/// See [`LIFETIME`].
-pub const AWAKE: &str = "7: the minute schedule is on while anything lives";
-/// See [`LIFETIME`].
-pub const TABLE: &str = "7: states change by the steps of the lifecycle only";
-/// See [`LIFETIME`].
-pub const TOGETHER: &str = "8: what is launched alike is launched together";
-/// See [`LIFETIME`].
-pub const WITHIN: &str = "what runs at once is within the limits of the stack policy";
-/// See [`LIFETIME`].
-pub const FEW_CALLS: &str = "8: what fails is tried again at growing distances, and GitHub's limits are kept";

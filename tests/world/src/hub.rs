@@ -6,18 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use dayfly_core::config::CONFIG_PATH;
 use dayfly_core::decide::admission::{Head, LabelEvent, Origin, Pull, Review};
 use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{CheckRunId, CommentId, InstallationId, JobId, Repository, RunAttempt, RunId, RunKey, RunnerId};
+use dayfly_core::ids::{CheckRunId, CommentId, InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
 use dayfly_core::labels::Label;
 use dayfly_core::notice::CheckRun;
 use dayfly_core::policy::Team;
 use dayfly_core::time::Timestamp;
 use dayfly_ports::{
-    ApiError, ApiErrorKind, CheckView, ConfigFile, FailedDelivery, GitHub, JitConfig, JobStatus, JobView, Minted,
-    Removal, RerunAnswer, RunView, RunnerView, Scope,
+    ApiError, ApiErrorKind, FailedDelivery, JitConfig, JobStatus, JobView, Minted, RerunAnswer, RunnerView, Scope,
 };
 use secrecy::SecretString;
 
-use crate::World;
+mod calls;
 
 /// A registered runner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +99,7 @@ pub struct Hub {
     pub config: Option<String>,
     /// Other files: of which repository, at which path.
     pub files: BTreeMap<(Repository, String), String>,
-    /// Repositories of whose files GitHub says that the App may not read them.
+    /// Repositories of whose files and runs GitHub says that the App may not read them.
     pub shut: BTreeSet<Repository>,
     /// The repositories, their installations, and when they were pushed to.
     pub repositories: Vec<(InstallationId, Repository, Timestamp)>,
@@ -251,6 +250,17 @@ impl Hub {
         Ok(())
     }
 
+    fn may_read(&self, repository: &Repository, call: &'static str) -> Result<(), ApiError> {
+        if !self.shut.contains(repository) {
+            return Ok(());
+        }
+        Err(ApiError {
+            kind: ApiErrorKind::Forbidden,
+            call,
+            message: "Resource not accessible by integration".to_owned(),
+        })
+    }
+
     fn may_comment(&self, call: &'static str) -> Result<(), ApiError> {
         match self.comments_refused {
             None => Ok(()),
@@ -316,267 +326,6 @@ fn not_found(call: &'static str) -> ApiError {
         kind: ApiErrorKind::NotFound,
         call,
         message: "Not Found".to_owned(),
-    }
-}
-
-impl World {
-    fn asked_for_check(&self, check: &CheckRun) {
-        let now = self.cloud().time();
-        self.hub().checks_asked.push((now, check.external_id.clone()));
-    }
-}
-
-impl GitHub for World {
-    async fn config_file(&self, scope: &Scope, path: &str, etag: Option<&str>) -> Result<ConfigFile, ApiError> {
-        self.call("config_file").await.map_err(down("config_file"))?;
-        let hub = self.hub();
-        if hub.shut.contains(&scope.repository) {
-            return Err(ApiError {
-                kind: ApiErrorKind::Forbidden,
-                call: "config_file",
-                message: "Resource not accessible by integration".to_owned(),
-            });
-        }
-        Ok(match hub.file(&scope.repository, path) {
-            None => ConfigFile::Missing,
-            Some(text) if etag == Some(text) => ConfigFile::NotModified,
-            Some(text) => ConfigFile::Found {
-                etag: Some(text.to_owned()),
-                text: text.to_owned(),
-            },
-        })
-    }
-
-    async fn mint(&self, _: &Scope, name: &str, labels: &[Label]) -> Result<Minted, ApiError> {
-        let result = self.call("mint").await;
-        // A registration that errored may have been made all the same.
-        let minted = self.hub().mint(name, labels);
-        result.map_err(down("mint"))?;
-        Ok(minted)
-    }
-
-    async fn runner_named(&self, _: &Scope, name: &str) -> Result<Option<RunnerView>, ApiError> {
-        self.call("runner_named").await.map_err(down("runner_named"))?;
-        Ok(self
-            .hub()
-            .runners
-            .iter()
-            .find(|(_, runner)| runner.name == name)
-            .map(|(id, runner)| runner.view(*id)))
-    }
-
-    async fn remove_runner(&self, _: &Scope, runner: RunnerId) -> Result<Removal, ApiError> {
-        self.call("remove_runner").await.map_err(down("remove_runner"))?;
-        let mut hub = self.hub();
-        if hub.runners.get(&runner).is_some_and(|runner| runner.job.is_some()) {
-            return Ok(Removal::Busy);
-        }
-        hub.runners.remove(&runner);
-        Ok(Removal::Removed)
-    }
-
-    async fn job(&self, _: &Scope, job: JobId) -> Result<JobView, ApiError> {
-        self.call("job").await.map_err(down("job"))?;
-        let hub = self.hub();
-        let found = hub.jobs.get(&job).ok_or_else(|| not_found("job"))?;
-        Ok(found.view(job))
-    }
-
-    async fn run(&self, _: &Scope, run: RunId) -> Result<RunView, ApiError> {
-        self.call("run").await.map_err(down("run"))?;
-        let hub = self.hub();
-        let attempt = *hub.attempts.get(&run).ok_or_else(|| not_found("run"))?;
-        let completed = hub.run_is_over(run);
-        Ok(RunView {
-            attempt,
-            completed,
-            conclusion: completed.then(|| hub.ended.get(&run).copied().unwrap_or(Conclusion::Failure)),
-        })
-    }
-
-    async fn rerun_job(&self, _: &Scope, job: JobId) -> Result<RerunAnswer, ApiError> {
-        self.call("rerun").await.map_err(down("rerun"))?;
-        let mut hub = self.hub();
-        let run = hub.jobs.get(&job).ok_or_else(|| not_found("rerun_job"))?.run;
-        Ok(hub.rerun(run, Some(job)))
-    }
-
-    async fn rerun_failed_jobs(&self, _: &Scope, run: RunId) -> Result<RerunAnswer, ApiError> {
-        self.call("rerun").await.map_err(down("rerun"))?;
-        Ok(self.hub().rerun(run, None))
-    }
-
-    async fn superseded(&self, _: &Scope, run: RunId) -> Result<Option<RunId>, ApiError> {
-        self.call("superseded").await.map_err(down("superseded"))?;
-        Ok(self.hub().superseded.get(&run).copied())
-    }
-
-    async fn installations(&self) -> Result<Vec<InstallationId>, ApiError> {
-        self.call("installations").await.map_err(down("installations"))?;
-        let hub = self.hub();
-        let all: BTreeSet<InstallationId> = hub.repositories.iter().map(|(its, _, _)| *its).collect();
-        Ok(all.into_iter().collect())
-    }
-
-    async fn pushed_repositories(
-        &self,
-        installation: InstallationId,
-        since: Timestamp,
-    ) -> Result<Vec<Repository>, ApiError> {
-        self.call("pushed_repositories")
-            .await
-            .map_err(down("pushed_repositories"))?;
-        Ok(self.hub().pushed_since(installation, since))
-    }
-
-    async fn open_runs(&self, _: &Scope) -> Result<Vec<RunId>, ApiError> {
-        self.call("open_runs").await.map_err(down("open_runs"))?;
-        Ok(self.hub().open_runs())
-    }
-
-    async fn jobs_of(&self, _: &Scope, run: RunId) -> Result<Vec<JobView>, ApiError> {
-        self.call("jobs_of").await.map_err(down("jobs_of"))?;
-        let hub = self.hub();
-        let latest = *hub.attempts.get(&run).ok_or_else(|| not_found("jobs_of"))?;
-        let of_latest = |job: &HubJob| job.run == run && job.attempt == latest;
-        Ok(hub
-            .jobs
-            .iter()
-            .filter(|(_, job)| of_latest(job))
-            .map(|(id, job)| job.view(*id))
-            .collect())
-    }
-
-    async fn runners(&self, _: &Scope) -> Result<Vec<RunnerView>, ApiError> {
-        self.call("runners").await.map_err(down("runners"))?;
-        Ok(self.hub().runners.iter().map(|(id, runner)| runner.view(*id)).collect())
-    }
-
-    async fn failed_deliveries(&self, after: u64, limit: usize) -> Result<Vec<FailedDelivery>, ApiError> {
-        self.call("failed_deliveries")
-            .await
-            .map_err(down("failed_deliveries"))?;
-        Ok(self.hub().failed_after(after, limit))
-    }
-
-    async fn redeliver(&self, number: u64) -> Result<(), ApiError> {
-        self.call("redeliver").await.map_err(down("redeliver"))?;
-        let mut hub = self.hub();
-        if hub.failed.iter().all(|one| one.number != number) {
-            return Err(not_found("redeliver"));
-        }
-        hub.redelivered.push(number);
-        Ok(())
-    }
-    async fn create_check(&self, _: &Scope, check: &CheckRun) -> Result<CheckRunId, ApiError> {
-        let result = self.call("create_check").await;
-        self.asked_for_check(check);
-        self.hub().may_check("create_check")?;
-        // One that errored may have been made all the same.
-        let id = self.hub().make_check(check);
-        result.map_err(down("create_check"))?;
-        Ok(id)
-    }
-
-    async fn update_check(&self, _: &Scope, id: CheckRunId, check: &CheckRun) -> Result<(), ApiError> {
-        self.call("update_check").await.map_err(down("update_check"))?;
-        self.asked_for_check(check);
-        self.hub().may_check("update_check")?;
-        self.hub().change_check(id, check)
-    }
-
-    async fn find_check(
-        &self,
-        _: &Scope,
-        head_sha: &str,
-        name: &str,
-        external_id: &str,
-    ) -> Result<Option<CheckView>, ApiError> {
-        self.call("find_check").await.map_err(down("find_check"))?;
-        let hub = self.hub();
-        let found = hub
-            .checks
-            .iter()
-            .find(|(_, check)| check.head_sha == head_sha && check.name == name && check.external_id == external_id);
-        Ok(found.map(|(id, check)| CheckView {
-            id: *id,
-            concluded: check.conclusion,
-        }))
-    }
-
-    async fn find_comment(&self, _: &Scope, pull: u64, marker: &str) -> Result<Option<CommentId>, ApiError> {
-        self.call("find_comment").await.map_err(down("find_comment"))?;
-        let hub = self.hub();
-        if hub.comments_refused == Some(ApiErrorKind::NotFound) {
-            // It says so of all that the App does not see.
-            return Err(not_found("find_comment"));
-        }
-        let found = hub
-            .comments
-            .iter()
-            .find(|(_, (of, text))| *of == pull && text.starts_with(marker));
-        Ok(found.map(|(id, _)| *id))
-    }
-
-    async fn create_comment(&self, _: &Scope, pull: u64, text: &str) -> Result<CommentId, ApiError> {
-        let result = self.call("create_comment").await;
-        self.hub().may_comment("create_comment")?;
-        // One that errored may have been made all the same.
-        let id = self.hub().make_comment(pull, text);
-        result.map_err(down("create_comment"))?;
-        Ok(id)
-    }
-
-    async fn update_comment(&self, _: &Scope, comment: CommentId, text: &str) -> Result<(), ApiError> {
-        self.call("update_comment").await.map_err(down("update_comment"))?;
-        let mut hub = self.hub();
-        hub.may_comment("update_comment")?;
-        hub.comments_written += 1;
-        let known = hub
-            .comments
-            .get_mut(&comment)
-            .ok_or_else(|| not_found("update_comment"))?;
-        text.clone_into(&mut known.1);
-        Ok(())
-    }
-
-    async fn cancel_run(&self, _: &Scope, run: RunId) -> Result<(), ApiError> {
-        self.call("cancel_run").await.map_err(down("cancel_run"))?;
-        self.hub().cancelled.push(run);
-        Ok(())
-    }
-
-    async fn run_origin(&self, scope: &Scope, run: RunKey) -> Result<Origin, ApiError> {
-        self.call("run_origin").await.map_err(down("run_origin"))?;
-        let known = self.hub().origins.get(&run.run).cloned();
-        Ok(known.unwrap_or_else(|| push_to(scope)))
-    }
-
-    async fn may_write(&self, _: &Scope, user: &str) -> Result<bool, ApiError> {
-        self.call("may_write").await.map_err(down("may_write"))?;
-        Ok(self.hub().writers.contains(user))
-    }
-
-    async fn is_member(&self, _: &Scope, team: &Team, user: &str) -> Result<bool, ApiError> {
-        self.call("is_member").await.map_err(down("is_member"))?;
-        Ok(self.hub().members.contains(&(team.clone(), user.to_owned())))
-    }
-
-    async fn pulls_from(&self, _: &Scope, owner: &str, branch: &str) -> Result<Vec<Pull>, ApiError> {
-        self.call("pulls_from").await.map_err(down("pulls_from"))?;
-        let hub = self.hub();
-        let from = hub.pulls.iter().filter(|(its, of, _)| its == owner && of == branch);
-        Ok(from.map(|(_, _, pull)| pull.clone()).collect())
-    }
-
-    async fn reviews(&self, _: &Scope, pull: u64) -> Result<Vec<Review>, ApiError> {
-        self.call("reviews").await.map_err(down("reviews"))?;
-        Ok(self.hub().reviews.get(&pull).cloned().unwrap_or_default())
-    }
-
-    async fn label_events(&self, _: &Scope, pull: u64) -> Result<Vec<LabelEvent>, ApiError> {
-        self.call("label_events").await.map_err(down("label_events"))?;
-        Ok(self.hub().label_events.get(&pull).cloned().unwrap_or_default())
     }
 }
 

@@ -4,72 +4,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::capacity::{InstanceLifecycle, Pool, Tried};
+use crate::capacity::{InstanceLifecycle, Tried};
 use crate::checkin::{GoodbyeReason, START_UNANSWERED, Stage};
-use crate::costs::{ByMonth, Tariff};
 use crate::deadlines::{Deadlines, FREE_HOUR, RECLAIM_SLACK, SPOT_NOTICE, TAKE_OVER};
-use crate::ids::{
-    FleetId, InstallationId, InstanceId, InstanceType, JobKey, Repository, RunId, RunKey, RunnerId, RunnerName, Zone,
-};
+use crate::ids::{FleetId, InstallationId, InstanceId, JobKey, Repository, RunId, RunKey, RunnerId, RunnerName};
 use crate::labels::Label;
 use crate::lifecycle::{RunnerStep, Step};
-use crate::money::MicroDollars;
-use crate::prices::Price;
-use crate::record::{Attribution, LaunchPlan, Purse, Turn};
+use crate::record::{Attribution, Ending, LaunchPlan, Launched, Reservation, Turn};
 use crate::time::Timestamp;
-
-/// The instance that came of a launch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Launched {
-    /// The instance.
-    pub instance: InstanceId,
-    /// Its type.
-    pub instance_type: InstanceType,
-    /// Its zone.
-    pub zone: Zone,
-    /// How it was bought.
-    pub lifecycle: InstanceLifecycle,
-    /// What an hour of it costs, if that could be learnt.
-    pub price_per_hour: Option<MicroDollars>,
-    /// What an hour of its type costs on demand, if anybody knows.
-    #[serde(default)]
-    pub on_demand: Option<Price>,
-    /// When EC2 launched it, which may be earlier than we learnt of it.
-    pub at: Timestamp,
-    /// Whether that is EC2's word. If not, it is when its answer came, by our clock.
-    #[serde(default)]
-    pub at_by_ec2: bool,
-}
-
-impl Launched {
-    /// The pool that it came from.
-    #[must_use]
-    pub fn pool(&self) -> Pool {
-        Pool {
-            instance_type: self.instance_type.clone(),
-            zone: self.zone.clone(),
-        }
-    }
-}
-
-/// What a runner's instance can cost at most, set aside in the ledgers of all who pay for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reservation {
-    /// What it costs while it runs, at most.
-    pub tariff: Tariff,
-    /// Who pays.
-    pub purses: Vec<Purse>,
-    /// How much of each month's money.
-    pub shares: ByMonth<MicroDollars>,
-}
-
-impl Reservation {
-    /// All of it.
-    #[must_use]
-    pub fn total(&self) -> MicroDollars {
-        self.shares.iter().map(|(_, share)| *share).sum()
-    }
-}
 
 /// Where a runner stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,82 +33,6 @@ pub enum RunnerState {
     Lost,
     /// Its instance is ended and its registration removed.
     Gone,
-}
-
-/// Why a runner ends.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "is", rename_all = "snake_case")]
-pub enum Ending {
-    /// Its job is over.
-    JobOver,
-    /// The job that it was launched for needs it no more.
-    NotNeeded,
-    /// No job came in time.
-    Idle,
-    /// EC2 takes the instance back.
-    Interrupted,
-    /// EC2 said that it might take the instance back, and no job had come yet.
-    Rebalanced,
-    /// The instance ended and nobody of ours had asked for it.
-    Vanished,
-    /// It never checked in.
-    NeverBooted,
-    /// Its heartbeat stopped.
-    HeartbeatLost,
-    /// It reached its maximum lifetime.
-    Lifetime,
-    /// It was sent to tell another job that it is given up.
-    Mistaken,
-    /// Nobody answered whether its job might run on it.
-    Unanswered,
-    /// It said goodbye.
-    Goodbye {
-        /// For this reason.
-        reason: GoodbyeReason,
-    },
-    /// No instance could be had.
-    Unlaunchable {
-        /// AWS's words.
-        reason: String,
-    },
-}
-
-impl Ending {
-    /// The reason as a person reads it.
-    #[must_use]
-    pub fn words(&self) -> &str {
-        match self {
-            Self::JobOver => "its job is over",
-            Self::NotNeeded => "its job needs it no more",
-            Self::Idle => "no job came in time",
-            Self::Interrupted => "EC2 takes the instance back",
-            Self::Rebalanced => "EC2 said that it might take the instance back, and no job had come yet",
-            Self::Vanished => "its instance ended and nobody had asked for it",
-            Self::NeverBooted => "its instance never checked in",
-            Self::HeartbeatLost => "its instance was not heard of any more",
-            Self::Lifetime => "it reached its maximum lifetime",
-            Self::Mistaken => "it was sent to another job, to tell it that it is given up, and took this one",
-            Self::Unanswered => "nobody could say in time whether the job may run on it",
-            Self::Goodbye { reason } => reason.words(),
-            Self::Unlaunchable { reason } => reason,
-        }
-    }
-
-    /// Whether a job that ran on it has been interrupted by no fault of its own.
-    #[must_use]
-    pub fn interrupts_its_job(&self) -> bool {
-        match self {
-            Self::Interrupted | Self::Vanished | Self::HeartbeatLost | Self::Mistaken | Self::Unanswered => true,
-            Self::Goodbye { reason } => matches!(reason, GoodbyeReason::Unreachable | GoodbyeReason::Interrupted),
-            Self::JobOver
-            | Self::NotNeeded
-            | Self::Idle
-            | Self::Rebalanced
-            | Self::NeverBooted
-            | Self::Lifetime
-            | Self::Unlaunchable { .. } => false,
-        }
-    }
 }
 
 /// What a runner is for that runs no job: to take one that was given up, and to fail it with the
