@@ -10,7 +10,7 @@ use dayfly_core::record::{JobState, Record, RecordId, Say, Telling};
 use dayfly_core::time::Timestamp;
 use dayfly_ports::JobStatus;
 
-use crate::hub::Job;
+use crate::hub::{Hub, Job};
 use crate::plan::{Item, Outage, Trouble, clock};
 use crate::promises::{
     AT_REST, AWAKE, CONTROL, DUE, FEW_CALLS, GITHUB, JOB_OVER, LIFETIME, MINUTE, NOTHING, OFFLINE, RERUN, SERVED,
@@ -83,11 +83,12 @@ impl Sim {
 
     pub(crate) fn registrations_end(&self) {
         let hub = self.hub.borrow();
+        let round = patrol_round(&hub);
         let left = hub.ours().find(|(_, runner)| {
             let since = runner.offline_since.filter(|_| runner.job.is_none());
-            since.is_some_and(|since| self.overdue(self.now().since(since), 20 * MINUTE, &[CONTROL, GITHUB]))
+            since.is_some_and(|since| self.overdue(self.now().since(since), round, &[CONTROL, GITHUB]))
         });
-        let why = left.map(|(id, runner)| format!("{} ({id}) is offline for more than 20 min", runner.name));
+        let why = left.map(|(id, runner)| format!("{} ({id}) is offline for more than {}", runner.name, clock(round)));
         drop(hub);
         if let Some(why) = why {
             self.broken(OFFLINE, why);
@@ -438,6 +439,14 @@ const HARMLESS: &[Outage] = &[
     Outage::Prices,
     Outage::Alerts,
 ];
+
+/// How long patrol needs to come round: it comes each quarter of an hour, and looks at so many repositories of
+/// those that somebody pushed to.
+fn patrol_round(hub: &Hub) -> Duration {
+    const AT_ONCE: usize = 50;
+    let visits = hub.pushed.len().div_ceil(AT_ONCE).max(1);
+    u32::try_from(visits).unwrap_or(u32::MAX) * 15 * MINUTE + 5 * MINUTE
+}
 
 /// Whether a job runs on a runner that is none of ours.
 fn runs_elsewhere(state: &JobState) -> bool {

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dayfly_core::decide::patrol::{self, Listed, Standing};
-use dayfly_core::ids::{JobKey, RunnerName};
+use dayfly_core::ids::{InstallationId, JobKey, Repository, RunnerName};
 use dayfly_core::labels;
 use dayfly_core::time::Timestamp;
 use dayfly_lifecycle::{FlowError, event_of};
-use dayfly_ports::{Bus, Fleet, GitHub, JobStatus, JobView, RunnerView, Schedule, Scope, Store};
+use dayfly_ports::{ApiErrorKind, Bus, Fleet, GitHub, JobStatus, JobView, RunnerView, Schedule, Scope, Store};
 
 use super::record;
 use crate::{Function, Swept};
@@ -20,30 +20,51 @@ const ACTIVE: Duration = Duration::from_secs(24 * 3600);
 /// How many repositories one patrol looks at; the next one goes on with the rest.
 const MAX_REPOSITORIES: usize = 50;
 
+/// After so many repositories one after the other of which GitHub tells nothing, the others are left to the next
+/// patrol.
+const MAX_FAILURES: usize = 3;
+
 /// How many open runs of a repository one patrol looks at; the next ones look at the others.
 const MAX_RUNS: usize = 40;
 
 impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C> {
-    /// Looks through the active repositories, some at a time if there are many.
+    /// Looks through the active repositories, some at a time if there are many. One of which GitHub tells nothing
+    /// holds up none of the others.
     pub(super) async fn patrol_repositories(&self, swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
-        let scopes = self.active_repositories(now).await?;
-        let Some(count) = u64::try_from(scopes.len()).ok().filter(|count| *count > 0) else {
+        let active = self.active_repositories(now).await?;
+        if active.is_empty() {
             return Ok(());
-        };
-        let turn = record(self.store.patrol().await?.as_ref()).turn;
-        let first = usize::try_from(turn % count).unwrap_or(0);
-        let looked_at = scopes.len().min(MAX_REPOSITORIES);
-        for scope in scopes.iter().cycle().skip(first).take(looked_at) {
-            self.patrol_repository(scope, swept, now).await?;
         }
-        if looked_at < scopes.len() {
-            self.remember(|next| next.turn += looked_at as u64).await?;
+        let known = record(self.store.patrol().await?.as_ref());
+        let (mut last, mut failures, mut failed) = (None, 0, Ok(()));
+        for (repository, installation) in patrol::next_behind(&active, known.looked_at.as_ref(), MAX_REPOSITORIES) {
+            let scope = Scope {
+                installation,
+                repository,
+            };
+            match self.patrol_repository(&scope, swept, now).await {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    tracing::warn!(repository = %scope.repository, %error, "a repository is left to a later patrol");
+                    if !is_closed(&error) {
+                        failures += 1;
+                        failed = Err(error);
+                    }
+                }
+            }
+            last = Some(scope.repository);
+            if failures >= MAX_FAILURES {
+                break;
+            }
         }
-        Ok(())
+        if active.len() > MAX_REPOSITORIES {
+            self.remember(|next| next.looked_at.clone_from(&last)).await?;
+        }
+        failed
     }
 
     /// The repositories that were pushed to, or had a job, of late.
-    async fn active_repositories(&self, now: Timestamp) -> Result<Vec<Scope>, FlowError> {
+    async fn active_repositories(&self, now: Timestamp) -> Result<BTreeMap<Repository, InstallationId>, FlowError> {
         let mut found = BTreeMap::new();
         if let Some(watched) = self.store.watched().await? {
             for (repository, watched) in watched.record.repositories {
@@ -56,11 +77,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                 found.insert(repository, installation);
             }
         }
-        let scope = |(repository, installation)| Scope {
-            installation,
-            repository,
-        };
-        Ok(found.into_iter().map(scope).collect())
+        Ok(found)
     }
 
     async fn patrol_repository(&self, scope: &Scope, swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
@@ -121,6 +138,14 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
         }
         Ok(())
     }
+}
+
+/// Whether a repository is not, or no longer, open to the App: its being so is no failure of the patrol.
+fn is_closed(error: &FlowError) -> bool {
+    let FlowError::GitHub(error) = error else {
+        return false;
+    };
+    matches!(error.kind, ApiErrorKind::NotFound | ApiErrorKind::Forbidden)
 }
 
 fn standing(view: &JobView) -> Option<Standing> {

@@ -1,10 +1,11 @@
 //! What was lost, and what nobody owns.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::deadlines::{Deadlines, MAX_REDELIVERIES};
 use crate::decide::settlement;
-use crate::ids::{DeliveryId, InstanceId, RunnerName};
+use crate::ids::{DeliveryId, InstanceId, Repository, RunnerName};
 use crate::record::{Job, JobState, Patrol, Runner};
 use crate::time::Timestamp;
 
@@ -154,6 +155,22 @@ pub fn redeliveries(patrol: &Patrol, mut failed: Vec<Failed>) -> Vec<(Failed, Pa
         asked.push((one.clone(), known.clone()));
     }
     asked
+}
+
+/// The repositories to look at now, where they are too many for one patrol: those behind the one that was looked
+/// at last, by name, and then the first again. Which there are changes from one patrol to the next, and none is
+/// left out for that.
+#[must_use]
+pub fn next_behind<T: Clone>(
+    all: &BTreeMap<Repository, T>,
+    looked_at: Option<&Repository>,
+    most: usize,
+) -> Vec<(Repository, T)> {
+    let is_behind = |name: &Repository| looked_at.is_none_or(|last| name > last);
+    let behind = all.iter().filter(|(name, _)| is_behind(name));
+    let again = all.iter().filter(|(name, _)| !is_behind(name));
+    let next = behind.chain(again).take(most);
+    next.map(|(name, of)| (name.clone(), of.clone())).collect()
 }
 
 /// Some of what there is to look at, where it is too much for one patrol: others with each, so that nothing

@@ -60,8 +60,9 @@ pub struct Patrol {
     pub deliveries_seen: u64,
     /// How often deliveries that failed of late were asked for again.
     pub redelivered: BTreeMap<DeliveryId, u32>,
-    /// How many repositories were looked at in all: where the next round begins.
-    pub turn: u64,
+    /// The repository that was looked at last: the next patrol goes on behind it.
+    #[serde(default)]
+    pub looked_at: Option<Repository>,
 }
 
 #[cfg(test)]

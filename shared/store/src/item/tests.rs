@@ -573,15 +573,15 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
         }),
         (
             any::<u64>(),
-            any::<u64>(),
+            option::of(repository()),
             btree_map("[0-9a-f-]{1,36}", any::<u32>(), 0..4)
         )
-            .prop_map(|(seen, turn, all)| {
+            .prop_map(|(seen, looked_at, all)| {
                 let redelivered = all.into_iter().map(|(id, times)| (DeliveryId::new(id), times));
                 Record::from(Patrol {
                     deliveries_seen: seen,
                     redelivered: redelivered.collect(),
-                    turn,
+                    looked_at,
                 })
             }),
     ]

@@ -83,8 +83,8 @@ fn a_lost_job_is_found_by_patrol_and_runs() {
     assert_eq!(stage.instances().len(), 1, "it is no news any more");
 }
 
-#[test]
-fn a_registration_that_nobody_uses_is_removed_by_patrol() {
+/// A world in which a registration is left over that nobody uses.
+fn left_over() -> Stage {
     let stage = Stage::new();
     stage.queue(11);
     let instance = stage.instance();
@@ -92,14 +92,38 @@ fn a_registration_that_nobody_uses_is_removed_by_patrol() {
     stage.world.table().clear();
     stage.world.cloud().end(&instance);
     stage.world.hub().runners.get_mut(&runner).unwrap().online = false;
-    let repository = "octo/gpu".parse().unwrap();
     stage
-        .world
-        .hub()
-        .repositories
-        .push((InstallationId(7), repository, stage.now()));
+}
+
+/// Somebody pushes to a repository.
+fn push(stage: &Stage, repository: &str) {
+    let pushed = (InstallationId(7), repository.parse().unwrap(), stage.now());
+    stage.world.hub().repositories.push(pushed);
+}
+
+#[test]
+fn a_registration_that_nobody_uses_is_removed_by_patrol() {
+    let stage = left_over();
+    push(&stage, "octo/gpu");
     stage.make(Call::Patrol);
     assert!(stage.world.hub().runners.is_empty());
+}
+
+#[test]
+fn patrol_looks_at_all_repositories_though_some_are_closed_to_it() {
+    let stage = left_over();
+    for number in 0..50 {
+        let shut = format!("octo/a{number}");
+        push(&stage, &shut);
+        stage.world.hub().shut.insert(shut.parse().unwrap());
+    }
+    push(&stage, "octo/gpu");
+    let mut patrols = 0;
+    while !stage.world.hub().runners.is_empty() {
+        stage.make(Call::Patrol);
+        patrols += 1;
+        assert!(patrols <= 2, "it never comes to `octo/gpu`");
+    }
 }
 
 #[test]

@@ -203,3 +203,44 @@ fn what_an_instance_that_ended_has_cost_is_counted_with_its_runner_if_that_does_
         );
     }
 }
+
+#[test]
+fn every_repository_gets_its_turn_though_others_come_and_go() {
+    let name = |number: u32| -> Repository { format!("octo/r{number:03}").parse().unwrap() };
+    let mut all: BTreeMap<Repository, u32> = (0..120).map(|number| (name(number), number)).collect();
+    let (mut looked_at, mut seen) = (None, std::collections::BTreeSet::new());
+    for patrol in 0..3 {
+        let next = next_behind(&all, looked_at.as_ref(), 50);
+        assert_eq!(next.len(), 50);
+        seen.extend(next.iter().map(|(_, number)| *number));
+        looked_at = next.last().map(|(name, _)| name.clone());
+        // Another is pushed to, and one has not been for a day.
+        all.insert(name(200 + patrol), 200 + patrol);
+        all.remove(&name(patrol));
+    }
+    assert!((0..120).all(|number| seen.contains(&number)), "{seen:?}");
+}
+
+#[test]
+fn where_they_are_few_each_is_looked_at_once_with_every_patrol() {
+    let all: BTreeMap<Repository, u32> = ["octo/a", "octo/b", "octo/c"]
+        .map(|name| (name.parse().unwrap(), 1))
+        .into();
+    for last in [
+        None,
+        Some("octo/a"),
+        Some("octo/b"),
+        Some("octo/bb"),
+        Some("octo/c"),
+        Some("octo/z"),
+    ] {
+        let last = last.map(|name| name.parse().unwrap());
+        let mut next: Vec<String> = next_behind(&all, last.as_ref(), 50)
+            .into_iter()
+            .map(|(name, _)| name.to_string())
+            .collect();
+        next.sort();
+        assert_eq!(next, ["octo/a", "octo/b", "octo/c"], "behind {last:?}");
+    }
+    assert!(next_behind(&BTreeMap::<Repository, u32>::new(), None, 50).is_empty());
+}
