@@ -4,9 +4,11 @@
 use dayfly_core::capacity::InstanceLifecycle;
 use dayfly_core::config::{Config, Fallback, RerunOnDemand};
 use dayfly_core::ids::{InstanceId, InstanceType, Repository};
+use dayfly_core::money::MicroDollars;
 use dayfly_core::record::{Job, JobState, Record, RecordId};
 use dayfly_ports::{FleetErrorKind, FleetRequest};
 
+use crate::money::{self, WORST};
 use crate::promises::{LADDER, MESSAGE, PERMITTED};
 use crate::sim::Sim;
 
@@ -28,6 +30,40 @@ impl Sim {
         if on_demand && !for_messages && !self.may_be_on_demand(repository) {
             let why = format!("{} is on demand, which {repository} never allowed", request.fleet);
             self.broken(PERMITTED, why);
+        }
+        self.worst_is_set_aside(request);
+    }
+
+    /// For each runner of a call as much is set aside as the dearest of what it asks for costs on demand, for as
+    /// long as it may live.
+    fn worst_is_set_aside(&self, request: &FleetRequest) {
+        let always_capped = self.plan.caps.any() && self.caps_stay();
+        if !always_capped || self.promises.borrow().emptied_at.is_some() {
+            return;
+        }
+        let table = self.table.borrow();
+        let Some(Record::FleetCall(call)) = table.peek(&RecordId::FleetCall(request.fleet.clone())) else {
+            return;
+        };
+        let types = request.placements.iter().map(|one| &one.pool.instance_type);
+        let runners = call
+            .runners
+            .iter()
+            .filter_map(|name| table.peek(&RecordId::Runner(name.clone())));
+        let mut live = runners.filter_map(|record| match record {
+            Record::Runner(runner) if runner.is_live() => Some(runner),
+            _ => None,
+        });
+        let most = money::most_of_an_hour(types);
+        let short = live.find_map(|runner| {
+            let needed = most.per_hour_over(runner.max_lifetime(&self.deadlines));
+            let shares = runner.reserved.iter().flat_map(|reserved| &reserved.shares);
+            let held: MicroDollars = shares.map(|(_, share)| *share).sum();
+            (held < needed).then(|| format!("{held} is set aside for {}, which may cost {needed}", runner.name))
+        });
+        drop(table);
+        if let Some(why) = short {
+            self.broken(WORST, why);
         }
     }
 

@@ -66,6 +66,10 @@ pub enum Guard {
     SettledOnce,
     /// A ledger remembers the thresholds that were passed.
     Passed,
+    /// A threshold that nobody was told of is told at a sweep.
+    ToldLater,
+    /// Who goes on to something dearer sets more aside.
+    Rereserve,
 }
 
 impl Guard {
@@ -99,6 +103,8 @@ impl Guard {
         Self::Booking,
         Self::SettledOnce,
         Self::Passed,
+        Self::ToldLater,
+        Self::Rereserve,
     ];
 
     /// Whether a promise hangs on it. None does on the webhook's memory of deliveries: every handler
@@ -113,7 +119,7 @@ impl Guard {
     pub fn is_of_money(self) -> bool {
         matches!(
             self,
-            Self::Ledgers | Self::Settlement | Self::Booking | Self::SettledOnce | Self::Passed
+            Self::Ledgers | Self::Settlement | Self::Booking | Self::SettledOnce | Self::Passed | Self::Rereserve
         )
     }
 

@@ -13,10 +13,12 @@ mod told;
 pub(crate) use self::bill::Accrued;
 pub(crate) use self::drawn::{MIDDLE, draw, said, start};
 pub(crate) use self::heard::Heard;
-pub(crate) use self::market::{on_demand, volume_rate};
+pub(crate) use self::market::{most_of_an_hour, on_demand, volume_rate};
 
 /// Told where money is counted.
 pub const CAPPED: &str = "9: what is spent and what is reserved never pass a cap";
+/// See [`CAPPED`].
+pub const WORST: &str = "9: what an instance can cost at most is set aside before it is asked for";
 /// See [`CAPPED`].
 pub const SETTLED: &str = "9: what is settled is what EC2 bills";
 /// See [`CAPPED`].

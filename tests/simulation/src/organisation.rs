@@ -31,7 +31,7 @@ const NIGHTLY: u64 = 2;
 
 /// How likely EC2 takes an instance. Many a one has ended before its moment comes, or has not begun with its
 /// job: of those that run one, about three in a hundred lose it.
-const INTERRUPTED: f64 = 0.07;
+const INTERRUPTED: f64 = 0.09;
 
 /// What the stack, and each repository, may spend at least, and for each job that is queued in the stack, in
 /// micro-dollars. What runs at once counts with the most that it can cost, which is much more than it does.

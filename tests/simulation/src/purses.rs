@@ -281,6 +281,9 @@ impl Sim {
         {
             changes.retain(|change| !matches!(change.record, Record::Ledger(_)));
         }
+        if !self.has(Guard::Rereserve) {
+            hold_as_before(changes, &table);
+        }
         if !self.has(Guard::Passed) {
             for change in changes.iter_mut() {
                 if let Record::Ledger(ledger) = &mut change.record {
@@ -288,6 +291,31 @@ impl Sim {
                     ledger.noted.clear();
                 }
             }
+        }
+    }
+}
+
+/// Has runners for which something is set aside go on without setting aside anything else.
+fn hold_as_before(changes: &mut [Change], table: &Table) {
+    let mut instead = Purses::default();
+    let mut was = Was::new();
+    for change in changes.iter_mut() {
+        let before = reserved_by(table.peek(&change.record.id())).cloned();
+        if let Record::Runner(runner) = &mut change.record
+            && let (Some(before), Some(after)) = (before, runner.reserved.as_mut())
+            && before != *after
+        {
+            // What is more stands for what the ledger had too much.
+            instead.hold(&mut was, after, |held, share| held + share);
+            *after = before;
+        }
+    }
+    for change in changes {
+        if let Record::Ledger(ledger) = &mut change.record
+            && instead.0.contains_key(&ledger.id())
+            && let Some(Record::Ledger(known)) = table.peek(&RecordId::Ledger(ledger.id()))
+        {
+            ledger.reserved = known.reserved;
         }
     }
 }

@@ -29,6 +29,13 @@ pub(crate) fn on_demand(name: &InstanceType) -> Option<MicroDollars> {
     Some(MicroDollars(price.0 * 11 / 10))
 }
 
+/// The most that an hour of an instance costs that is of one of these types, with its address and without its
+/// volume.
+pub(crate) fn most_of_an_hour<'a>(types: impl Iterator<Item = &'a InstanceType>) -> MicroDollars {
+    let dearest = types.filter_map(on_demand).max().unwrap_or_default();
+    dearest + MicroDollars(ADDRESS_HOUR)
+}
+
 /// What AWS's price list says of a type of volume.
 pub(crate) fn volume_rate(kind: VolumeType) -> Option<VolumeRate> {
     let shipped = Rates::embedded().ok()?.of(kind)?;

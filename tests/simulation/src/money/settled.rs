@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use dayfly_core::decide::caps;
 use dayfly_core::ids::{InstanceId, JobKey};
 use dayfly_core::month::Month;
 use dayfly_core::prices::PriceSource;
@@ -49,10 +50,35 @@ impl Bounds {
         })
     }
 
+    fn add(&mut self, other: &Self) {
+        for (month, least, most) in other.months() {
+            self.add_month(month, least, most);
+        }
+    }
+
+    fn add_month(&mut self, month: Month, least: u64, most: u64) {
+        *self.least.entry(month).or_default() += least;
+        *self.most.entry(month).or_default() += most;
+    }
+
     fn holds(&self, settled: u64) -> bool {
         let (least, most) = (total(&self.least), total(&self.most));
         settled + least / 100 + ROUNDING >= least && settled <= most + most / 100 + ROUNDING
     }
+}
+
+/// What comes together while instance after instance is held.
+#[derive(Default)]
+struct Sums {
+    settled: u64,
+    billed: u64,
+    /// How many are settled at one amount and no other.
+    exact: u64,
+    /// By how much the worst of those is off, in hundredths of a percent.
+    most_off: u64,
+    all: Bounds,
+    by: BTreeMap<LedgerId, Bounds>,
+    wrong: Option<String>,
 }
 
 /// Of two bills this of each month.
@@ -107,78 +133,92 @@ impl Sim {
 
     fn costs_are_billed(&self) {
         let table = self.table.borrow();
-        let cloud = self.cloud.borrow();
         let costs: BTreeMap<&InstanceId, &Cost> = table.costs().map(|cost| (&cost.instance, cost)).collect();
-        let mut wrong = twice(table.costs()).or_else(|| self.of_another_job(&costs));
-        let (mut settled, mut billed, mut most_off, mut exact) = (0, 0, 0, 0);
-        let (mut all, mut by) = (Bounds::default(), BTreeMap::<LedgerId, Bounds>::new());
-        for (id, one) in &cloud.instances {
-            let cost = costs.get(id).copied();
-            let bounds = self.bounds(one, cost);
-            let bill = total(&bounds.least);
-            let amount = cost.map_or(0, |cost| cost.total().0);
-            settled += amount;
-            billed += bill;
-            if bounds.least == bounds.most {
-                exact += 1;
-            }
-            if bill >= CENT && bounds.least == bounds.most {
-                most_off = most_off.max(amount.abs_diff(bill) * 10_000 / bill);
-            }
-            if !bounds.holds(amount) {
-                wrong = wrong.or_else(|| Some(self.unlike(one, &bounds, cost)));
-            }
-            add(&mut all, &bounds);
-            for purse in self
-                .runner_of(id)
-                .map(|runner| self.payers(&runner))
-                .unwrap_or_default()
-            {
-                for (month, least, most) in bounds.months() {
-                    let id = LedgerId {
-                        purse: purse.clone(),
-                        month,
-                    };
-                    let of_it = by.entry(id).or_default();
-                    *of_it.least.entry(month).or_default() += least;
-                    *of_it.most.entry(month).or_default() += most;
-                }
-            }
+        let mut sums = Sums::default();
+        for (id, one) in &self.cloud.borrow().instances {
+            self.add_up(&mut sums, one, costs.get(id).copied());
         }
-        drop(cloud);
-        let strays = cloud_strays(&costs);
-        if !all.holds(settled) && strays == 0 {
-            let (least, most) = (total(&all.least), total(&all.most));
-            wrong = wrong.or_else(|| Some(format!("{settled} are settled in all, and {least} to {most} billed")));
-        }
-        wrong = wrong.or_else(|| {
-            by.iter()
-                .filter(|_| strays == 0)
-                .filter(|(id, _)| !self.may_be_untold(id))
-                .find_map(|(id, bounds)| {
-                    let ledger = table.peek(&RecordId::Ledger(id.clone()));
-                    let spent = match ledger {
-                        Some(Record::Ledger(ledger)) => ledger.spent.0,
-                        _ => 0,
-                    };
-                    (!bounds.holds(spent)).then(|| {
-                        let (least, most) = (total(&bounds.least), total(&bounds.most));
-                        format!(
-                            "{} of {} has spent {spent}, and EC2 billed {least} to {most}",
-                            id.purse, id.month
-                        )
-                    })
-                })
-        });
+        let wrong = twice(table.costs())
+            .or_else(|| self.of_another_job(&costs))
+            .or(sums.wrong)
+            .or_else(|| in_all(&sums.all, sums.settled))
+            .or_else(|| sums.by.iter().find_map(|(id, bounds)| self.of_ledger(id, bounds)));
+        drop(costs);
         drop(table);
         if let Some(why) = wrong {
             self.broken(SETTLED, why);
         }
         let mut tally = self.tally.borrow_mut();
-        tally.settled += settled;
-        tally.billed += billed;
-        tally.exact += exact;
-        tally.most_off = tally.most_off.max(most_off);
+        tally.settled += sums.settled;
+        tally.billed += sums.billed;
+        tally.exact += sums.exact;
+        tally.most_off = tally.most_off.max(sums.most_off);
+    }
+
+    /// Holds one instance, and adds it to what it is held with.
+    fn add_up(&self, sums: &mut Sums, one: &Instance, cost: Option<&Cost>) {
+        let bounds = self.bounds(one, cost);
+        let (bill, amount) = (total(&bounds.least), cost.map_or(0, |cost| cost.total().0));
+        sums.settled += amount;
+        sums.billed += bill;
+        if bounds.least == bounds.most {
+            sums.exact += 1;
+            if bill >= CENT {
+                sums.most_off = sums.most_off.max(amount.abs_diff(bill) * 10_000 / bill);
+            }
+        }
+        if !bounds.holds(amount) && sums.wrong.is_none() {
+            sums.wrong = Some(self.unlike(one, &bounds, cost));
+        }
+        sums.all.add(&bounds);
+        for (purse, is_certain) in self.charged(one, cost) {
+            for (month, least, most) in bounds.months() {
+                let id = LedgerId {
+                    purse: purse.clone(),
+                    month,
+                };
+                let least = if is_certain { least } else { 0 };
+                sums.by.entry(id).or_default().add_month(month, least, most);
+            }
+        }
+    }
+
+    /// In whose ledgers an instance is counted, each with whether that is certain.
+    fn charged(&self, one: &Instance, cost: Option<&Cost>) -> Vec<(Purse, bool)> {
+        let is_stray = cost.is_some_and(|cost| cost.runner.is_none());
+        let mut payers = match self.runner_of(&one.view.instance) {
+            Some(runner) => self.payers(&runner),
+            None if is_stray => vec![Purse::Stack],
+            None => Vec::new(),
+        };
+        let tagged = one.view.scope.as_ref().filter(|_| is_stray);
+        for purse in caps::purses_of(tagged.map(|scope| &scope.repository)) {
+            if is_stray && !payers.contains(&purse) {
+                payers.push(purse);
+            }
+        }
+        // It may have stayed untold for whom a message was, and of what no runner owned it may not be known.
+        let is_certain = |purse: &Purse| match purse {
+            Purse::PullRequest { .. } | Purse::Actor { .. } => !is_stray && !self.plan.has_any(GITHUB),
+            Purse::Stack | Purse::Organization { .. } | Purse::Repository { .. } => true,
+        };
+        let certain: Vec<bool> = payers.iter().map(is_certain).collect();
+        payers.into_iter().zip(certain).collect()
+    }
+
+    /// What is wrong with what a ledger says is spent, if something is.
+    fn of_ledger(&self, id: &LedgerId, bounds: &Bounds) -> Option<String> {
+        let spent = match self.table.borrow().peek(&RecordId::Ledger(id.clone())) {
+            Some(Record::Ledger(ledger)) => ledger.spent.0,
+            _ => 0,
+        };
+        let (least, most) = (total(&bounds.least), total(&bounds.most));
+        (!bounds.holds(spent)).then(|| {
+            format!(
+                "{} of {} has spent {spent}, and EC2 billed {least} to {most}",
+                id.purse, id.month
+            )
+        })
     }
 
     /// Between what and what an instance may be settled: what EC2 bills, if the functions were told all that
@@ -244,11 +284,6 @@ impl Sim {
             .any(|item| matches!(item, Item::Outage(kind, from, ..) if UNTOLD.contains(kind) && *from <= before))
     }
 
-    /// Whether it may have stayed untold that somebody had to pay for a message.
-    fn may_be_untold(&self, id: &LedgerId) -> bool {
-        matches!(id.purse, Purse::PullRequest { .. } | Purse::Actor { .. }) && self.plan.has_any(GITHUB)
-    }
-
     fn unlike(&self, one: &Instance, bounds: &Bounds, cost: Option<&Cost>) -> String {
         let heard = self.heard.borrow();
         let id = &one.view.instance;
@@ -291,15 +326,10 @@ impl Sim {
     }
 }
 
-fn cloud_strays(costs: &BTreeMap<&InstanceId, &Cost>) -> usize {
-    costs.values().filter(|cost| cost.runner.is_none()).count()
-}
-
-fn add(to: &mut Bounds, one: &Bounds) {
-    for (month, least, most) in one.months() {
-        *to.least.entry(month).or_default() += least;
-        *to.most.entry(month).or_default() += most;
-    }
+/// What is wrong with all that is settled, if something is.
+fn in_all(all: &Bounds, settled: u64) -> Option<String> {
+    let (least, most) = (total(&all.least), total(&all.most));
+    (!all.holds(settled)).then(|| format!("{settled} are settled in all, and {least} to {most} billed"))
 }
 
 /// An instance that was counted twice, if one was.

@@ -42,6 +42,7 @@ impl Store for Ports {
         self.make(Service::Table, "due", |sim, _| {
             let mut due = sim.table.borrow_mut().due(sim.now(), now, limit);
             due.retain(|one| sim.has(Guard::SayAgain) || !matches!(one.record, Record::Notice(_)));
+            due.retain(|one| sim.has(Guard::ToldLater) || !matches!(one.record, Record::Ledger(_)));
             due
         })
         .await
