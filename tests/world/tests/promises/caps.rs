@@ -80,13 +80,9 @@ pub fn costs(stage: &Stage) -> Vec<Cost> {
     costs.collect()
 }
 
+/// Why a job is refused, if it is.
 pub fn refusal(stage: &Stage, job: u64) -> Option<String> {
-    let table = stage.world.table();
-    let of_job = |record: &Record| match record {
-        Record::Job(found) if found.key.job == JobId(job) => Some(found.state.clone()),
-        _ => None,
-    };
-    match table.records().find_map(of_job)? {
+    match stage.job_state(job)? {
         JobState::Refused { reason } => Some(reason),
         _ => None,
     }
@@ -103,12 +99,18 @@ pub fn instance_of(stage: &Stage, job: u64) -> InstanceId {
         .clone()
 }
 
-/// A job's instance runs for so many minutes and ends with its job, of all of which EC2 tells.
-pub fn run(stage: &Stage, job: u64, minutes: u32) {
+/// The instance that was launched for a job, once it runs it.
+pub fn busy(stage: &Stage, job: u64) -> InstanceId {
     let instance = instance_of(stage, job);
     stage.make(Call::Ec2(instance.clone(), Word::Running));
     let runner = stage.boot(&instance);
     stage.start(runner, job);
+    instance
+}
+
+/// A job's instance runs for so many minutes and ends with its job, of all of which EC2 tells.
+pub fn run(stage: &Stage, job: u64, minutes: u32) {
+    let instance = busy(stage, job);
     for _ in 0..minutes {
         stage.minute();
         stage.heartbeat(&instance, "running");
@@ -212,10 +214,7 @@ fn a_cost_is_counted_once_wherever_whoever_counts_it_dies() {
     for fatal in 0..60 {
         let stage = capped(10 * WORST);
         stage.queue(11);
-        let instance = instance_of(&stage, 11);
-        stage.make(Call::Ec2(instance.clone(), Word::Running));
-        let runner = stage.boot(&instance);
-        stage.start(runner, 11);
+        let instance = busy(&stage, 11);
         stage.wait(Duration::from_mins(1));
         stage.complete(11, Conclusion::Success);
         // The bus has lost it: only that it is due is left.

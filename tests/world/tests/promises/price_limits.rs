@@ -63,14 +63,10 @@ fn reserved(stage: &Stage) -> u64 {
 }
 
 fn given_up(stage: &Stage, job: u64) -> Option<String> {
-    let table = stage.world.table();
-    table.records().find_map(|record| match record {
-        Record::Job(found) if found.key.job == JobId(job) => match &found.state {
-            JobState::Unlaunchable { reason } => Some(reason.clone()),
-            _ => None,
-        },
+    match stage.job_state(job)? {
+        JobState::Unlaunchable { reason } => Some(reason),
         _ => None,
-    })
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use dayfly_core::month::Month;
 use dayfly_core::prices::PriceSource;
 use dayfly_core::record::{JobState, Purpose, Record, RunnerState};
 
-use crate::caps::{FILE, WORST, asked_by, capped, committed, costs, instance_of, ledger, refusal, reserved, run};
+use crate::caps::{FILE, WORST, asked_by, busy, capped, committed, costs, instance_of, ledger, refusal, reserved, run};
 use crate::stage::{Call, POLICY, RUN, Stage};
 
 #[test]
@@ -18,10 +18,7 @@ fn an_instance_that_ec2_takes_in_its_first_hour_costs_its_address_and_volume_onl
     for (by_ec2, compute) in [(true, 0), (false, 15_780)] {
         let stage = capped(10 * WORST);
         stage.queue(11);
-        let instance = instance_of(&stage, 11);
-        stage.make(Call::Ec2(instance.clone(), Word::Running));
-        let runner = stage.boot(&instance);
-        stage.start(runner, 11);
+        let instance = busy(&stage, 11);
         stage.make(Call::Ec2(instance.clone(), Word::Warning));
         stage.wait(Duration::from_mins(6));
         if by_ec2 {
@@ -251,10 +248,7 @@ fn one_of_whom_ec2_does_not_tell_holds_up_no_other_and_is_counted_by_what_is_kno
     let told = instance_of(&stage, 11);
     stage.world.cloud().untold.insert(instance_of(&stage, 12));
     for job in [11, 12] {
-        let instance = instance_of(&stage, job);
-        stage.make(Call::Ec2(instance.clone(), Word::Running));
-        let runner = stage.boot(&instance);
-        stage.start(runner, job);
+        let instance = busy(&stage, job);
         stage.make(Call::Ec2(instance, Word::Warning));
     }
     stage.minutes(2);

@@ -12,7 +12,7 @@ use dayfly_core::decide::interruption::Word;
 use dayfly_core::event::{Conclusion, Event, JobEvent, RunEvent};
 use dayfly_core::ids::{DeliveryId, InstallationId, InstanceId, JobId, Region, RunAttempt, RunId, RunnerId, SubnetId};
 use dayfly_core::labels::Label;
-use dayfly_core::record::{Record, RunSum, Runner, Wish};
+use dayfly_core::record::{JobState, Record, RunSum, Runner, Wish};
 use dayfly_core::time::Timestamp;
 use dayfly_function::span;
 use dayfly_interruption::Ec2Event;
@@ -324,6 +324,14 @@ impl Stage {
         self.world.hub().queue(RUN, JobId(job));
         self.make(Call::Launch(Event::JobQueued(self.job(job))));
         self.deliver();
+    }
+
+    /// Where the table says that a job stands.
+    pub fn job_state(&self, job: u64) -> Option<JobState> {
+        self.world.table().records().find_map(|record| match record {
+            Record::Job(found) if found.key.job == JobId(job) => Some(found.state.clone()),
+            _ => None,
+        })
     }
 
     /// An instance boots, claims, and its runner listens.

@@ -11,7 +11,7 @@ use dayfly_core::month::Month;
 use dayfly_core::record::{Change, Ledger, LedgerId, Purse, Threshold};
 use dayfly_ports::{Schedule as _, Store as _};
 
-use crate::caps::{WORST, cap_at, capped, instance_of, ledger, refusal, run, told};
+use crate::caps::{WORST, busy, cap_at, capped, instance_of, ledger, refusal, run, told};
 use crate::stage::{Call, RUN, Stage, dice};
 
 #[test]
@@ -98,10 +98,7 @@ fn a_refusal_is_told_whoever_else_writes_in_the_ledger_meanwhile() {
     for first in 0..80 {
         let stage = capped(WORST + 20_000);
         stage.queue(11);
-        let instance = instance_of(&stage, 11);
-        stage.make(Call::Ec2(instance.clone(), Word::Running));
-        let runner = stage.boot(&instance);
-        stage.start(runner, 11);
+        busy(&stage, 11);
         stage.wait(Duration::from_mins(1));
         let counting = ended(&stage, 11);
         stage.world.hub().queue(RUN, JobId(12));
@@ -226,10 +223,7 @@ fn who_sweeps_while_a_threshold_is_on_its_way_does_not_send_it_again() {
             stage.world.hub().queue(RUN, JobId(12));
             Call::Launch(Event::JobQueued(stage.job(12)))
         } else {
-            let instance = instance_of(&stage, 11);
-            stage.make(Call::Ec2(instance.clone(), Word::Running));
-            let runner = stage.boot(&instance);
-            stage.start(runner, 11);
+            busy(&stage, 11);
             // For longer than it should have.
             stage.wait(Duration::from_hours(3));
             ended(&stage, 11)
