@@ -7,7 +7,7 @@ use dayfly_core::event::{Event, LaunchDue};
 use dayfly_core::notice;
 use dayfly_core::record::{Change, Job, LaunchPlan, Notice, Rung, Say, Version};
 use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, Hindrance, announce, wake_up};
+use dayfly_lifecycle::{FlowError, Hindrance, announce, living, wake_up};
 use dayfly_ports::{ApiErrorKind, Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
 
 use crate::standing::Standing;
@@ -59,6 +59,12 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 }
             }
         }
+        if let Some(later) = giving_up::hold_back(&job, now)
+            && self.others_wait(&job, now).await?
+        {
+            let outcome = Outcome::Nothing("others wait whom its messenger could take");
+            return self.record_job(later, Some(version), outcome).await;
+        }
         let plan = match self.messenger_plan(now).await {
             Ok(plan) => plan,
             Err(Hindrance::Refused(why)) => return self.cannot_send(job, version, why, now).await,
@@ -77,6 +83,12 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             return self.cannot_send(job, version, why, now).await;
         };
         self.launch(sent, Some(version), messenger, Vec::new(), now).await
+    }
+
+    /// Whether jobs are about to run that a job's messenger could take.
+    async fn others_wait(&self, job: &Job, now: Timestamp) -> Result<bool, FlowError> {
+        let living = living(&self.store, now, &self.deadlines).await?;
+        Ok(living.values().any(|runner| giving_up::would_be_taken(runner, job)))
     }
 
     /// Cancels the run of a job that nobody else can tell that it is given up.

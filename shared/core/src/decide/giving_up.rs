@@ -1,13 +1,22 @@
 //! A job that is given up learns of it: by its check run, and by a messenger, which takes it in order
 //! to fail it with the reason in its log.
 
+use std::time::Duration;
+
 use crate::capacity::Tried;
 use crate::deadlines::Deadlines;
 use crate::decide::launch;
 use crate::event::JobEvent;
 use crate::notice;
-use crate::record::{Job, JobState, LaunchPlan, Message, MessengerNews, Runner, Say, Telling};
+use crate::record::{Job, JobState, LaunchPlan, Message, MessengerNews, Runner, RunnerState, Say, Telling};
 use crate::time::Timestamp;
+
+/// How long a messenger is held back while others would be told in place of its job. GitHub gives it whichever
+/// job waits that asks for no labels but its own.
+const HELD_BACK: Duration = Duration::from_mins(5);
+
+/// How soon it is looked again whether it may go.
+const LOOK_AGAIN: Duration = Duration::from_secs(20);
 
 /// How many messengers are sent to a job at most: one may not boot, or be taken by another job.
 const MOST_MESSENGERS: u32 = 3;
@@ -58,6 +67,30 @@ pub fn reason(job: &Job) -> &str {
         JobState::Refused { reason } | JobState::Unlaunchable { reason } => reason,
         JobState::Queued | JobState::Launching | JobState::Running { .. } | JobState::Finished { .. } => "",
     }
+}
+
+/// Whether a runner's job, which is to run, could be taken by the messenger of a job that is given up: that would
+/// fail it, and it would have to be run again.
+#[must_use]
+pub fn would_be_taken(runner: &Runner, job: &Job) -> bool {
+    let waits = runner.message.is_none() && runner.job.is_none() && runner.wanted_by != job.key;
+    let is_on_its_way = matches!(
+        runner.state,
+        RunnerState::Requested | RunnerState::Launched | RunnerState::Enrolled
+    );
+    let has_its_labels = || runner.labels.iter().all(|label| job.labels.contains(label));
+    waits && is_on_its_way && runner.repository == job.repository && has_its_labels()
+}
+
+/// A job whose messenger waits until those have been served that it could take. Nothing if it has waited long
+/// enough.
+#[must_use]
+pub fn hold_back(job: &Job, now: Timestamp) -> Option<Job> {
+    let given_up = job.ended_at.unwrap_or(now);
+    (now.since(given_up) < HELD_BACK).then(|| Job {
+        due_at: Some(now.after(LOOK_AGAIN)),
+        ..job.clone()
+    })
 }
 
 /// The claim on a messenger: the job's record and that of the runner to come. `tried` is what was
@@ -211,6 +244,53 @@ mod tests {
             assert_eq!(job.due_at, Some(now()));
         }
         assert!(send(job, &[], plan(), now(), &deadlines()).is_none());
+    }
+
+    #[test]
+    fn a_messenger_is_held_back_for_whom_it_could_take_and_for_nobody_else() {
+        let job = given_up(GivingUp::default());
+        let other = || claimed(12).1;
+        let with = |change: &dyn Fn(&mut Runner)| {
+            let mut runner = other();
+            change(&mut runner);
+            would_be_taken(&runner, &job)
+        };
+        for state in [RunnerState::Requested, RunnerState::Launched, RunnerState::Enrolled] {
+            assert!(with(&|runner| runner.state = state), "{state:?}");
+        }
+        for state in [
+            RunnerState::Draining,
+            RunnerState::Done,
+            RunnerState::Lost,
+            RunnerState::Gone,
+        ] {
+            assert!(!with(&|runner| runner.state = state), "{state:?}");
+        }
+        assert!(!with(&|runner| runner.job = Some(runner.wanted_by)), "it is served");
+        assert!(!with(&|runner| runner.repository = "octo/other".parse().unwrap()));
+        assert!(!with(&|runner| runner.labels.push(crate::labels::Label::new("large"))));
+        assert!(with(&|runner| runner.labels.truncate(0)), "it asks for less");
+        assert!(!would_be_taken(&claimed(11).1, &job), "its own");
+        let messenger = send(given_up(GivingUp::default()), &[], plan(), now(), &deadlines())
+            .unwrap()
+            .1;
+        let job = Job {
+            key: other().wanted_by,
+            ..job.clone()
+        };
+        assert!(!would_be_taken(&messenger, &job), "that one is to be failed too");
+    }
+
+    #[test]
+    fn a_messenger_is_not_held_back_for_ever() {
+        let job = given_up(GivingUp::default());
+        let later = hold_back(&job, now()).unwrap();
+        assert_eq!(
+            (later.due_at, later.telling),
+            (Some(now().after(LOOK_AGAIN)), Telling::Due)
+        );
+        assert!(hold_back(&job, now().after(LOOK_AGAIN)).is_some());
+        assert_eq!(hold_back(&job, now().after(HELD_BACK)), None);
     }
 
     #[test]

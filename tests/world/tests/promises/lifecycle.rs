@@ -18,14 +18,7 @@ fn order(answer: &Answer) -> String {
 }
 
 pub(crate) fn state_of(stage: &Stage, job: u64) -> JobState {
-    let table = stage.world.table();
-    table
-        .records()
-        .find_map(|record| match record {
-            Record::Job(found) if found.key.job == JobId(job) => Some(found.state.clone()),
-            _ => None,
-        })
-        .unwrap()
+    stage.job_state(job).unwrap()
 }
 
 /// The instance powers off, as it does after its goodbye.

@@ -30,16 +30,42 @@ fn a_job_that_is_given_up_is_failed_with_the_reason_and_nothing_is_left() {
     let stage = Stage::new();
     given_up(&stage);
     assert!(matches!(said(&stage, 11), Say::GivenUp { .. }));
-    let types: Vec<String> = {
-        let cloud = stage.world.cloud();
-        let asked = cloud.asked().last().unwrap().placements.iter();
-        asked.map(|one| one.pool.instance_type.to_string()).collect()
-    };
-    assert_eq!(types, ["t4g.nano"]);
+    assert_eq!(asked_last(&stage), ["t4g.nano"]);
     fail_by_messenger(&stage, 11);
     assert!(matches!(state_of(&stage, 11), JobState::Finished { .. }));
     assert_eq!(stage.left(), Vec::<String>::new());
     assert_eq!(stage.world.hub().reruns, [], "it was to fail");
+}
+
+/// The types that EC2 was asked for last.
+fn asked_last(stage: &Stage) -> Vec<String> {
+    let cloud = stage.world.cloud();
+    let asked = cloud.asked().last().unwrap().placements.iter();
+    asked.map(|one| one.pool.instance_type.to_string()).collect()
+}
+
+#[test]
+fn a_messenger_is_sent_once_those_are_served_that_it_could_take() {
+    let stage = Stage::new();
+    stage.queue(12);
+    given_up(&stage);
+    stage.minute();
+    assert_ne!(asked_last(&stage), ["t4g.nano"], "it could take job 12");
+    let runner = stage.boot(&stage.instance());
+    stage.start(runner, 12);
+    stage.minute();
+    assert_eq!(asked_last(&stage), ["t4g.nano"]);
+}
+
+#[test]
+fn a_messenger_is_sent_in_the_end_though_others_are_still_waited_for() {
+    let stage = Stage::new();
+    stage.queue(12);
+    given_up(&stage);
+    stage.minutes(4);
+    assert_ne!(asked_last(&stage), ["t4g.nano"]);
+    stage.minutes(2);
+    assert_eq!(asked_last(&stage), ["t4g.nano"]);
 }
 
 #[test]
