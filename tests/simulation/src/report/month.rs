@@ -207,9 +207,10 @@ fn percent(part: u64, of: u64) -> String {
     format!("{} %", tenths(part * 1000, of))
 }
 
-/// So many tenths, for each of some.
+/// So many tenths, for each of some, to the nearest.
 fn tenths(count: u64, of: u64) -> String {
-    let count = count / of.max(1);
+    let of = of.max(1);
+    let count = (count + of / 2) / of;
     format!("{}.{}", count / 10, count % 10)
 }
 
