@@ -33,33 +33,31 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
             let Step::Ask(held, ask) = notice::step(&before, Some(CheckConclusion::Neutral), now) else {
                 return Ok(Outcome::Nothing);
             };
+            // Before the stories are read, which takes a while where they are many: every news of a job is written
+            // into this record, and what is new after this is told again.
+            if !self.record(Change::update(version, (*held).clone())).await? {
+                next = self.store.notice(before.run, before.key).await?;
+                continue;
+            }
+            let held = Stored::over(version, *held);
             let (jobs, stories): (Vec<Job>, Vec<Story>) = self.stories(&before, now).await?.into_iter().unzip();
             let is_wanted = jobs.iter().any(|job| job.reporting.check);
             if !is_wanted {
-                let due = Stored {
-                    record: before,
-                    version,
-                };
-                return self.only_count(due, &jobs, &stories, now).await;
+                return self.only_count((&before, &held), &jobs, &stories, now).await;
             }
             if ask != Ask::Find
                 && let Err(wait) = self.draw(&before, now).await?
             {
                 let later = together::put_off(&before, wait, now);
-                self.record(Change::update(version, later)).await?;
+                self.let_go(&held, later, wait, now).await?;
                 return Ok(Outcome::Postponed);
             }
-            // Whatever is new by now is told again.
-            if !self.record(Change::update(version, (*held).clone())).await? {
-                return Ok(Outcome::Nothing);
-            }
-            self.tell_pull(&held, &jobs, &stories, now).await?;
+            self.tell_pull(&held.record, &jobs, &stories, now).await?;
             let place = Place {
                 web: &self.web_url,
                 logs: &self.logs,
             };
-            let check = render(&held, &stories, place, now);
-            let held = Stored::over(version, *held);
+            let check = render(&held.record, &stories, place, now);
             match self.ask(&held.record, ask, &check).await {
                 Ok(Told::Said(id)) => {
                     let again = decide::look_again(&stories, now);
@@ -86,31 +84,37 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
     /// told: of two who count, the one whose sum is old could be the last.
     async fn only_count(
         &self,
-        due: Stored<Notice>,
+        (before, held): (&Notice, &Stored<Notice>),
         jobs: &[Job],
         stories: &[Story],
         now: Timestamp,
     ) -> Result<Outcome, FlowError> {
-        let held = together::held(&due.record, now);
-        if !self.record(Change::update(due.version, held.clone())).await? {
-            return Ok(Outcome::Nothing);
-        }
-        let held = Stored::over(due.version, held);
         self.tell_pull(&held.record, jobs, stories, now).await?;
         let told = Notice {
             due_at: decide::look_again(stories, now),
-            ..together::let_go(&held.record)
+            ..together::let_go(before)
         };
-        if self.record(Change::update(held.version, told)).await? {
-            return Ok(Outcome::Nothing);
+        self.let_go(held, told, Duration::ZERO, now).await?;
+        Ok(Outcome::Nothing)
+    }
+
+    /// Lets go of a notice that was held. If something is new by now, that waits for it, and is due after so long.
+    async fn let_go(
+        &self,
+        held: &Stored<Notice>,
+        then: Notice,
+        wait: Duration,
+        now: Timestamp,
+    ) -> Result<(), FlowError> {
+        if self.record(Change::update(held.version, then)).await? {
+            return Ok(());
         }
-        // Something is new by now, and waits for it to be let go.
         let newer = self.store.notice(held.record.run, held.record.key).await?;
         if let Some(newer) = newer.filter(|newer| newer.record.held_until == held.record.held_until) {
-            let due = together::put_off(&newer.record, Duration::ZERO, now);
+            let due = together::put_off(&newer.record, wait, now);
             self.record(Change::update(newer.version, due)).await?;
         }
-        Ok(Outcome::Nothing)
+        Ok(())
     }
 
     async fn stories(&self, notice: &Notice, now: Timestamp) -> Result<Vec<(Job, Story)>, FlowError> {

@@ -76,8 +76,7 @@ pub fn hold(known: Option<&Notice>, member: &Notice, now: Timestamp) -> Option<N
 }
 
 /// A notice while somebody is at it.
-#[must_use]
-pub fn held(notice: &Notice, now: Timestamp) -> Notice {
+fn held(notice: &Notice, now: Timestamp) -> Notice {
     let until = now.after(SAYING);
     Notice {
         held_until: Some(until),

@@ -319,3 +319,26 @@ fn an_app_that_may_not_make_check_runs_runs_its_jobs_and_nothing_stays_awake() {
     assert_eq!(stage.stories(), []);
     assert_eq!(stage.left(), Vec::<String>::new());
 }
+
+#[test]
+fn a_story_is_told_though_news_of_its_jobs_come_while_they_are_read() {
+    for steps in 0..30 {
+        let stage = Stage::new();
+        stage.queue(11);
+        stage.queue(12);
+        let begun = stage.instances().into_iter().zip(11..).map(|(instance, job)| {
+            let runner = stage.boot(&instance);
+            stage.world.hub().assign(runner, JobId(job));
+            Call::Settle(Event::JobInProgress(stage.job(job)))
+        });
+        let mut begun: Vec<Call> = begun.collect();
+        let news = begun.remove(1);
+        stage.make(begun.remove(0));
+        stage.wait(Duration::from_mins(1));
+        stage.make_at_once(vec![telling(), news], others_after(steps), || {});
+        assert_eq!(stage.stories().len(), 1, "after {steps} calls");
+        stage.deliver();
+        stage.minute();
+        assert!(stage.story().title.contains(" for 2 jobs"), "after {steps} calls");
+    }
+}
