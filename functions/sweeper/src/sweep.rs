@@ -22,15 +22,13 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
     pub(crate) async fn sweep(&self, task: Task, swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
         let due = self.store.due(now, AT_ONCE).await?;
         swept.due = due.len();
+        // All news of jobs are written into records of what is to be told: one that was read some time ago could
+        // not be written any more, with each sweep anew.
+        let (to_tell, due): (Vec<_>, Vec<_>) = due.into_iter().partition(|stored| is_to_be_told(&stored.record));
+        self.sweep_each(to_tell, swept, now).await;
         let (gone, due) = gone(due, now, &self.deadlines);
         self.settle_all(gone, swept, now).await;
-        for stored in due {
-            let id = stored.record.id();
-            if let Err(error) = self.sweep_one(stored, now).await {
-                tracing::warn!(record = %id, %error, "a record that is due stays due");
-                swept.failed += 1;
-            }
-        }
+        self.sweep_each(due, swept, now).await;
         // What was done now may have left something due that the index does not show yet.
         if swept.due == 0 {
             let called = task == Task::Sweep;
@@ -39,6 +37,16 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
             swept.fell_asleep = rest == Rest::FellAsleep;
         }
         Ok(())
+    }
+
+    async fn sweep_each(&self, due: Vec<Stored<Record>>, swept: &mut Swept, now: Timestamp) {
+        for stored in due {
+            let id = stored.record.id();
+            if let Err(error) = self.sweep_one(stored, now).await {
+                tracing::warn!(record = %id, %error, "a record that is due stays due");
+                swept.failed += 1;
+            }
+        }
     }
 
     /// Counts what those have cost of whom nothing is left, some at a time.
@@ -208,6 +216,11 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether a record is of something that people are to be told.
+fn is_to_be_told(record: &Record) -> bool {
+    matches!(record, Record::Notice(_) | Record::Pull(_) | Record::Ledger(_))
 }
 
 /// Those of what is due of whom nothing is left but what they cost, and the rest.

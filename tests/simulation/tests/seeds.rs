@@ -32,6 +32,10 @@ const FOUND: &[(u64, &str)] = &[
         "what ran on into a month of which nothing was set aside was never settled",
     ),
     (8304, "a lost job was hidden behind forty runs that were stuck"),
+    (
+        4773,
+        "a sweep came to what was to be told after news had been written there, each time anew",
+    ),
 ];
 
 /// Says something that is shown even if all is well: what is printed is not.

@@ -342,3 +342,28 @@ fn a_story_is_told_though_news_of_its_jobs_come_while_they_are_read() {
         assert!(stage.story().title.contains(" for 2 jobs"), "after {steps} calls");
     }
 }
+
+#[test]
+fn a_sweep_has_a_story_told_though_news_of_its_jobs_come_while_it_sees_to_the_rest() {
+    // As soon as it has read what is due, has written that it tells it, and has told it.
+    for steps in 3..40 {
+        let stage = Stage::new();
+        for job in 11..=13 {
+            stage.queue(job);
+        }
+        let instances = stage.instances();
+        let runners: Vec<_> = instances.iter().map(|instance| stage.boot(instance)).collect();
+        stage.start(runners[0], 11);
+        stage.minute();
+        stage.wait(Duration::from_mins(4));
+        stage.start(runners[1], 12);
+        let told = stage.told_at().len();
+        // The first is silent for so long now that it is given up, and that is due earlier.
+        stage.wait(Duration::from_mins(1));
+        stage.world.hub().assign(runners[2], JobId(13));
+        let news = Call::Settle(Event::JobInProgress(stage.job(13)));
+        stage.make_at_once(vec![Call::Sweep, news], others_after(steps), || {});
+        stage.deliver();
+        assert!(stage.told_at().len() > told, "after {steps} calls");
+    }
+}
