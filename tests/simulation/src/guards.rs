@@ -64,6 +64,8 @@ pub enum Guard {
     Booking,
     /// A runner whose cost is counted is written over the version of which it was not.
     SettledOnce,
+    /// What an instance has cost is counted of which no record knows.
+    Strays,
     /// A ledger remembers the thresholds that were passed.
     Passed,
     /// A threshold that nobody was told of is told at a sweep.
@@ -102,6 +104,7 @@ impl Guard {
         Self::Settlement,
         Self::Booking,
         Self::SettledOnce,
+        Self::Strays,
         Self::Passed,
         Self::ToldLater,
         Self::Rereserve,
@@ -119,7 +122,13 @@ impl Guard {
     pub fn is_of_money(self) -> bool {
         matches!(
             self,
-            Self::Ledgers | Self::Settlement | Self::Booking | Self::SettledOnce | Self::Passed | Self::Rereserve
+            Self::Ledgers
+                | Self::Settlement
+                | Self::Booking
+                | Self::SettledOnce
+                | Self::Strays
+                | Self::Passed
+                | Self::Rereserve
         )
     }
 

@@ -281,6 +281,13 @@ impl Sim {
         {
             changes.retain(|change| !matches!(change.record, Record::Ledger(_)));
         }
+        if !self.has(Guard::Strays) {
+            let stray =
+                |change: &Change| matches!(&change.record, Record::Cost(cost) if cost.purpose == Purpose::Stray);
+            if changes.iter().any(stray) {
+                changes.clear();
+            }
+        }
         if !self.has(Guard::Rereserve) {
             hold_as_before(changes, &table);
         }

@@ -47,6 +47,8 @@ pub(super) struct Span {
     pub(super) dearest: bool,
     /// Whether nobody knows how large its volume is.
     pub(super) stray: bool,
+    /// Whether spot capacity costs as much as on-demand capacity, of which nobody knows what it cost.
+    pub(super) untold: bool,
 }
 
 /// What EC2 has billed so far of instances that have ended.
@@ -73,6 +75,7 @@ impl Sim {
                 free: one.was_taken_back() && short,
                 dearest: false,
                 stray: false,
+                untold: false,
             },
         )
     }
@@ -107,6 +110,7 @@ impl Sim {
             // Where nobody knows, twice what the program came with for the dearest type that was asked for.
             _ if span.dearest => 2 * on_demand(&InstanceType::new(DEARER)).unwrap_or_default().0,
             InstanceLifecycle::OnDemand => listed,
+            InstanceLifecycle::Spot if span.untold => listed,
             InstanceLifecycle::Spot => {
                 let pool = Pool {
                     instance_type: one.view.instance_type.clone(),

@@ -267,6 +267,8 @@ impl Sim {
             free,
             dearest,
             stray: cost.runner.is_none(),
+            // Nobody asks a second time.
+            untold: cost.runner.is_none() && self.was_untold(settled_at),
         };
         // Other hours begin with it, which may cost more or less.
         let other = self.billed(one, span);
