@@ -80,6 +80,7 @@ async fn of_two_hundred_claims_at_once_as_many_are_launched_as_the_cap_has_room_
     // No runner ends before all are decided on, however slow the machine is: the job of one that is given up
     // comes again while its money is still set aside.
     let lab = start_with(|config| {
+        config.minute = Duration::from_secs(10);
         let deadlines = &mut config.deadlines;
         deadlines.idle = 840;
         deadlines.lifetime = 840;
@@ -87,6 +88,11 @@ async fn of_two_hundred_claims_at_once_as_many_are_launched_as_the_cap_has_room_
         deadlines.heartbeat = 600;
         deadlines.unreachable = 600;
         deadlines.launch_give_up = 600;
+        // Nor do many others keep the functions from what is to be seen: what is on its way is left alone for
+        // longer than the lab has it elsewhere, and no instance says each second that it is there.
+        deadlines.retry = 10;
+        deadlines.webhook = 120;
+        deadlines.heartbeat_every = 15;
     })
     .await;
     let policy = format!("version: 1\ncaps: {{repository: {cap}}}\n");
