@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use dayfly_core::decide::interruption::Word;
-use dayfly_core::event::{Conclusion, Event, NoticeDue};
+use dayfly_core::event::{Conclusion, Event, JobEvent, NoticeDue};
 use dayfly_core::ids::{InstanceId, JobId, JobKey, RunAttempt};
 use dayfly_core::money::MicroDollars;
 use dayfly_core::notice::{CheckConclusion, CheckRun};
@@ -366,4 +366,26 @@ fn a_sweep_has_a_story_told_though_news_of_its_jobs_come_while_it_sees_to_the_re
         stage.deliver();
         assert!(stage.told_at().len() > told, "after {steps} calls");
     }
+}
+
+#[test]
+fn a_job_that_github_lists_again_in_the_next_attempt_costs_nothing_there() {
+    let stage = Stage::new();
+    stage.world.hub().origins.insert(RUN, for_pull());
+    let instance = stage.at_it();
+    stage.work(&instance, 2);
+    stage.complete(11, Conclusion::Success);
+    stage.minutes(3);
+    let told = (stage.story(), stage.comment());
+    let again = JobEvent {
+        job: JobId(12),
+        attempt: RunAttempt(2),
+        conclusion: Some(Conclusion::Success),
+        ..stage.job(11)
+    };
+    assert!(again.runner_name.is_some());
+    stage.make(Call::Settle(Event::JobCompleted(again)));
+    stage.minutes(3);
+    assert_eq!((stage.story(), stage.comment()), told);
+    assert_eq!(stage.left(), Vec::<String>::new());
 }
