@@ -34,6 +34,17 @@ const NANO: i128 = 1_000_000_000;
 /// In micro-dollars, by month.
 pub(super) type Bill = BTreeMap<Month, u64>;
 
+/// What is known of prices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Everything.
+    All,
+    /// Not what spot capacity cost: as much as on-demand capacity.
+    Listed,
+    /// Nothing: they cost the most that anybody could take them for.
+    Nothing,
+}
+
 /// What is billed of an instance.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
@@ -43,12 +54,10 @@ pub(super) struct Span {
     pub(super) to: Timestamp,
     /// Whether its machine costs nothing.
     pub(super) free: bool,
-    /// Whether its machine and its volume cost the most that anybody could take them for.
-    pub(super) dearest: bool,
+    /// What is known of its prices.
+    pub(super) known: Known,
     /// Whether nobody knows how large its volume is.
     pub(super) stray: bool,
-    /// Whether spot capacity costs as much as on-demand capacity, of which nobody knows what it cost.
-    pub(super) untold: bool,
 }
 
 /// What EC2 has billed so far of instances that have ended.
@@ -73,9 +82,8 @@ impl Sim {
                 from: one.running_at,
                 to,
                 free: one.was_taken_back() && short,
-                dearest: false,
+                known: Known::All,
                 stray: false,
-                untold: false,
             },
         )
     }
@@ -91,7 +99,11 @@ impl Sim {
             let until = end.min(hour + HOUR_MILLIS).min(month.ends().millis());
             let per_hour = self.hour_of(one, span, Timestamp::from_millis(hour));
             let length = i128::try_from(month.length().as_millis()).unwrap_or(i128::MAX);
-            let gib_month = if span.dearest { 2 * GIB_MONTH } else { GIB_MONTH };
+            let gib_month = if span.known == Known::Nothing {
+                2 * GIB_MONTH
+            } else {
+                GIB_MONTH
+            };
             let hourly = i128::from(per_hour + ADDRESS_HOUR) * i128::from(until - at) * NANO / i128::from(HOUR_MILLIS);
             let gib = if span.stray { UNKNOWN_GIB } else { GIB };
             let disk = i128::from(gib * gib_month) * i128::from(until - at) * NANO / length;
@@ -108,10 +120,8 @@ impl Sim {
         match one.view.lifecycle {
             _ if span.free => 0,
             // Where nobody knows, twice what the program came with for the dearest type that was asked for.
-            _ if span.dearest => 2 * on_demand(&InstanceType::new(DEARER)).unwrap_or_default().0,
-            InstanceLifecycle::OnDemand => listed,
-            InstanceLifecycle::Spot if span.untold => listed,
-            InstanceLifecycle::Spot => {
+            _ if span.known == Known::Nothing => 2 * on_demand(&InstanceType::new(DEARER)).unwrap_or_default().0,
+            InstanceLifecycle::Spot if span.known == Known::All => {
                 let pool = Pool {
                     instance_type: one.view.instance_type.clone(),
                     zone: one.view.zone.clone(),
@@ -119,6 +129,7 @@ impl Sim {
                 let prices = self.spot_prices(&pool, began, began);
                 prices.last().map_or(0, |price| price.per_hour.0)
             }
+            InstanceLifecycle::OnDemand | InstanceLifecycle::Spot => listed,
         }
     }
 

@@ -11,7 +11,7 @@ use dayfly_core::prices::PriceSource;
 use dayfly_core::record::{Cost, Ledger, LedgerId, Purpose, Purse, Record, RecordId, RunnerState};
 use dayfly_core::time::Timestamp;
 
-use super::bill::{Bill, HOUR_MILLIS, Span};
+use super::bill::{Bill, HOUR_MILLIS, Known, Span};
 use super::{RETURNED, SETTLED};
 use crate::cloud::{Instance, REMEMBERED};
 use crate::plan::{Item, Outage, clock};
@@ -261,14 +261,20 @@ impl Sim {
                 least,
             };
         }
+        // Of a stray nobody asks a second time.
+        let known = if dearest {
+            Known::Nothing
+        } else if cost.runner.is_none() && self.was_untold(settled_at) {
+            Known::Listed
+        } else {
+            Known::All
+        };
         let span = Span {
             from,
             to: to.max(from),
             free,
-            dearest,
+            known,
             stray: cost.runner.is_none(),
-            // Nobody asks a second time.
-            untold: cost.runner.is_none() && self.was_untold(settled_at),
         };
         // Other hours begin with it, which may cost more or less.
         let other = self.billed(one, span);
