@@ -155,12 +155,13 @@ impl Demo {
         }
     }
 
-    /// How long dayfly may take afterwards until nothing is left.
+    /// How long dayfly may take afterwards until nothing is left. A story that was told just before what it cost was
+    /// counted is told again after a minute, for which the schedule stays on.
     #[must_use]
     pub fn settled_within(self) -> Duration {
         match self {
             Self::Matrix => matrix::SETTLED_WITHIN,
-            _ => Duration::from_secs(60),
+            _ => Duration::from_secs(120),
         }
     }
 
