@@ -28,10 +28,11 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
     async fn record_completed(&self, event: &JobEvent, now: Timestamp) -> Result<Vec<RunnerName>, FlowError> {
         for _ in 0..MAX_CONFLICTS {
             let loaded = Loaded::load(&self.store, event).await?;
-            if loaded.is_carried_over(event) {
+            let known = loaded.known();
+            if settle::is_carried_over(&known, event) {
                 return Ok(Vec::new());
             }
-            let after = settle::completed(loaded.known(), event, now, &self.deadlines);
+            let after = settle::completed(known, event, now, &self.deadlines);
             let over = self.said_to_be_over(event, now).await?;
             let news = after.job.as_ref().map(|job| News::of(job, after.taken.as_ref()));
             let lives = after.taken.as_ref().is_some_and(Runner::is_live);

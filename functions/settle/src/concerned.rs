@@ -45,16 +45,6 @@ impl Loaded {
         self.job.is_none() && self.taken.is_none()
     }
 
-    /// Whether the job is one of an earlier attempt that ended well, which GitHub lists again in this one under
-    /// another number, with the runner that ran it then, and tells of its end once more.
-    pub fn is_carried_over(&self, event: &JobEvent) -> bool {
-        let Some(taken) = self.taken.as_ref().filter(|_| self.job.is_none()) else {
-            return false;
-        };
-        let ran_before = |ran: JobKey| ran.attempt < event.attempt;
-        taken.record.job_run == Some(event.run) && taken.record.job.is_some_and(ran_before)
-    }
-
     /// What is known of them.
     pub fn known(&self) -> Concerned {
         Concerned {

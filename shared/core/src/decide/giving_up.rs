@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::capacity::Tried;
 use crate::deadlines::Deadlines;
-use crate::decide::launch;
+use crate::decide::{launch, settle};
 use crate::event::JobEvent;
 use crate::notice;
-use crate::record::{Job, JobState, LaunchPlan, Message, MessengerNews, Runner, RunnerState, Say, Telling};
+use crate::record::{Job, JobState, LaunchPlan, Message, MessengerNews, Runner, Say, Telling};
 use crate::time::Timestamp;
 
 /// How long a messenger is held back while others would be told in place of its job. GitHub gives it whichever
@@ -73,13 +73,9 @@ pub fn reason(job: &Job) -> &str {
 /// fail it, and it would have to be run again.
 #[must_use]
 pub fn would_be_taken(runner: &Runner, job: &Job) -> bool {
-    let waits = runner.message.is_none() && runner.job.is_none() && runner.wanted_by != job.key;
-    let is_on_its_way = matches!(
-        runner.state,
-        RunnerState::Requested | RunnerState::Launched | RunnerState::Enrolled
-    );
     let has_its_labels = || runner.labels.iter().all(|label| job.labels.contains(label));
-    waits && is_on_its_way && runner.repository == job.repository && has_its_labels()
+    let is_anothers = runner.message.is_none() && runner.wanted_by != job.key;
+    is_anothers && settle::is_free(runner) && runner.repository == job.repository && has_its_labels()
 }
 
 /// A job whose messenger waits until those have been served that it could take. Nothing if it has waited long
@@ -207,6 +203,7 @@ mod tests {
     use super::*;
     use crate::config::GivingUp;
     use crate::decide::fixtures::{claimed, deadlines, event, now, plan};
+    use crate::record::RunnerState;
 
     fn given_up(giving_up: GivingUp) -> Job {
         let job = Job {

@@ -145,12 +145,22 @@ fn is_unbound(runner: &Runner) -> bool {
 }
 
 /// Whether a runner is on its way to, or open for, a job.
-fn is_free(runner: &Runner) -> bool {
+pub(super) fn is_free(runner: &Runner) -> bool {
     runner.job.is_none()
         && matches!(
             runner.state,
             RunnerState::Requested | RunnerState::Launched | RunnerState::Enrolled
         )
+}
+
+/// Whether a job that is said to be over is one of an earlier attempt that ended well, which GitHub lists again
+/// in this one under another number, with the runner that ran it then.
+#[must_use]
+pub fn is_carried_over(known: &Concerned, event: &JobEvent) -> bool {
+    let Some(taken) = known.taken.as_ref().filter(|_| known.job.is_none()) else {
+        return false;
+    };
+    taken.job_run == Some(event.run) && taken.job.is_some_and(|ran| ran.attempt < event.attempt)
 }
 
 /// Ends the job, the runner that ran it, and the one that it needs no more. A job that was never
@@ -221,7 +231,7 @@ mod tests {
     use super::*;
     use crate::checkin::Stage;
     use crate::decide::fixtures::{claimed, deadlines, event, launched, now, plan, runner};
-    use crate::ids::JobId;
+    use crate::ids::{JobId, RunAttempt, RunId};
 
     fn enrolled(job: u64, instance: &str) -> (Job, Runner) {
         let (job, mut runner) = claimed(job);
@@ -261,6 +271,38 @@ mod tests {
         let waits = completed(known, &event(13), now(), &deadlines()).robbed.unwrap();
         assert_eq!(waits.runner, Some(of_third.name));
         assert_eq!((waits.state, waits.due_at), (JobState::Launching, None));
+    }
+
+    #[test]
+    fn a_job_is_carried_over_whose_runner_has_run_another_in_an_earlier_attempt() {
+        let (job, runner) = enrolled(11, "i-1");
+        let known = Concerned {
+            job: Some(job.clone()),
+            taken: Some(runner.clone()),
+            ..Concerned::default()
+        };
+        let ran = started(known, &event(11), now(), &deadlines()).unwrap().taken;
+        let run = event(11).run;
+        for (name, job, taken, run, attempt, expected) in [
+            ("listed again", None, ran.clone(), run, 2, true),
+            ("of the same attempt", None, ran.clone(), run, 1, false),
+            ("of another run", None, ran.clone(), RunId(run.0 + 1), 2, false),
+            ("it was queued", Some(job), ran, run, 2, false),
+            ("on a runner that has run nothing", None, Some(runner), run, 2, false),
+            ("on a runner of others", None, None, run, 2, false),
+        ] {
+            let known = Concerned {
+                job,
+                taken,
+                ..Concerned::default()
+            };
+            let event = JobEvent {
+                run,
+                attempt: RunAttempt(attempt),
+                ..event(21)
+            };
+            assert_eq!(is_carried_over(&known, &event), expected, "{name}");
+        }
     }
 
     #[test]

@@ -386,6 +386,7 @@ fn a_job_that_github_lists_again_in_the_next_attempt_costs_nothing_there() {
     assert!(again.runner_name.is_some());
     stage.make(Call::Settle(Event::JobCompleted(again)));
     stage.minutes(3);
+    assert_eq!(stage.runners()[0].job, Some(stage.job(11).key()));
     assert_eq!((stage.story(), stage.comment()), told);
     assert_eq!(stage.left(), Vec::<String>::new());
 }
