@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use dayfly_core::deadlines::OUTLIVES;
+use dayfly_core::ids::Repository;
 use dayfly_core::money::MicroDollars;
 use dayfly_core::month::Month;
 use dayfly_core::record::{Change, Cost, LedgerId, Purpose, Purse, Record, RecordId, Reservation, Runner};
@@ -82,6 +83,20 @@ fn runner_before<'a>(cost: &Cost, written: &'a [Written]) -> Option<&'a Runner> 
     })
 }
 
+/// Who pays for an instance that no runner owned: the stack, and whoever its tags name.
+pub(crate) fn payers_of_stray(repository: Option<&Repository>) -> Vec<Purse> {
+    let mut payers = vec![Purse::Stack];
+    if let Some(repository) = repository {
+        payers.push(Purse::Organization {
+            name: repository.owner().to_owned(),
+        });
+        payers.push(Purse::Repository {
+            repository: repository.clone(),
+        });
+    }
+    payers
+}
+
 /// What a runner holds.
 fn reserved_by(record: Option<&Record>) -> Option<&Reservation> {
     match record {
@@ -136,18 +151,9 @@ impl Sim {
             // It may have stayed untold who asked for it.
             return reserved.purses.clone();
         }
-        match (&cost.runner, &cost.repository) {
-            (Some(runner), _) => self.payers(runner),
-            (None, Some(repository)) => vec![
-                Purse::Stack,
-                Purse::Organization {
-                    name: repository.owner().to_owned(),
-                },
-                Purse::Repository {
-                    repository: repository.clone(),
-                },
-            ],
-            (None, None) => vec![Purse::Stack],
+        match &cost.runner {
+            Some(runner) => self.payers(runner),
+            None => payers_of_stray(cost.repository.as_ref()),
         }
     }
 

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dayfly_core::decide::caps;
 use dayfly_core::ids::{InstanceId, JobKey};
 use dayfly_core::month::Month;
 use dayfly_core::prices::PriceSource;
@@ -16,6 +15,7 @@ use super::{RETURNED, SETTLED};
 use crate::cloud::{Instance, REMEMBERED};
 use crate::plan::{Item, Outage, clock};
 use crate::promises::{CONTROL, GITHUB, MINUTE};
+use crate::purses::payers_of_stray;
 use crate::sim::Sim;
 
 /// Of less than that a micro-dollar here and there is more than it seems.
@@ -186,16 +186,13 @@ impl Sim {
     /// In whose ledgers an instance is counted, each with whether that is certain.
     fn charged(&self, one: &Instance, cost: Option<&Cost>) -> Vec<(Purse, bool)> {
         let is_stray = cost.is_some_and(|cost| cost.runner.is_none());
-        let mut payers = match self.runner_of(&one.view.instance) {
-            Some(runner) => self.payers(&runner),
-            None if is_stray => vec![Purse::Stack],
-            None => Vec::new(),
-        };
-        let tagged = one.view.scope.as_ref().filter(|_| is_stray);
-        for purse in caps::purses_of(tagged.map(|scope| &scope.repository)) {
-            if is_stray && !payers.contains(&purse) {
-                payers.push(purse);
-            }
+        let owner = self.runner_of(&one.view.instance);
+        let mut payers = owner.map(|runner| self.payers(&runner)).unwrap_or_default();
+        if is_stray {
+            let tagged = one.view.scope.as_ref().map(|scope| &scope.repository);
+            let mut others = payers_of_stray(tagged);
+            others.retain(|purse| !payers.contains(purse));
+            payers.extend(others);
         }
         // It may have stayed untold for whom a message was, and of what no runner owned it may not be known.
         let is_certain = |purse: &Purse| match purse {
