@@ -76,14 +76,14 @@ fmt: ## Format the code, and put user-data.sh and dashboard.json into the templa
 .PHONY: docs
 docs: ## Make docs/lifecycle.md from the tables of steps, the picture of a check run from its words, docs/metrics.md from all metrics, what it costs from the template, the configuration's schema and page from its keys
 	@mkdir -p docs schema
-	cargo run --quiet -p dayfly-core --example lifecycle >docs/lifecycle.md
-	cargo run --quiet -p dayfly-core --example picture >docs/no-capacity.svg
+	cargo run --quiet -p dayfly-records --example lifecycle >docs/lifecycle.md
+	cargo run --quiet -p dayfly-report --example picture >docs/no-capacity.svg
 	cargo run --quiet -p dayfly-metrics --example metrics >docs/metrics.md
 	cargo run --quiet -p dayfly-cli --example help >docs/cli.md
 	@tools/install check
 	.tools/check/bin/python -B infra/costs
-	cargo run --quiet -p dayfly-core --features schema --example schema >schema/dayfly.schema.json
-	cargo run --quiet -p dayfly-core --features schema --example schema docs >docs/configuration.md
+	cargo run --quiet -p dayfly-config --features schema --example schema >schema/dayfly.schema.json
+	cargo run --quiet -p dayfly-config --features schema --example schema docs >docs/configuration.md
 
 .PHONY: pictures
 pictures: ## Take the README's pictures of the board, and of the dashboard with what demos come to, with Chromium
@@ -95,7 +95,7 @@ bench: ## Start-up, latency, memory and size of every function, and launches of 
 	@tools/prerequisites bench
 	cargo build --release $(FUNCTIONS:%=-p dayfly-%) -p dayfly-bench --bins
 	@$(TARGET)/release/dayfly-bench
-	cargo run --release --quiet -p dayfly-core --example reading
+	cargo run --release --quiet -p dayfly-config --example reading
 
 # The corpus is where it begins, and what the tests run; what else it tries stays in the target folder. The
 # sanitizer's checks are for `unsafe` code, of which there is none; without it the stable compiler will do.

@@ -6,11 +6,10 @@ use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use bytes::Bytes;
+use dayfly_types::checkin::Refusal;
 use http::{Request, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-use dayfly_core::checkin::Refusal;
 
 use crate::credentials::CachedCredentials;
 use crate::imds::{Imds, ImdsError};
@@ -202,7 +201,7 @@ fn signed(
 
 #[cfg(test)]
 mod tests {
-    use dayfly_core::checkin::{Order, OrderAnswer};
+    use dayfly_types::checkin::{Order, OrderAnswer};
 
     use super::*;
 

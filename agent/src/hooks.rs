@@ -18,12 +18,11 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dayfly_types::checkin::JobMessage;
+use dayfly_types::ids::{RunAttempt, RunId};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use tokio::net::unix::pipe;
-
-use dayfly_core::checkin::JobMessage;
-use dayfly_core::ids::{RunAttempt, RunId};
 
 use crate::machine::Event;
 use crate::messenger;

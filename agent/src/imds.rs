@@ -6,10 +6,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use dayfly_types::checkin::InterruptionNotice;
 use http::{Method, Request, StatusCode};
 use serde::Deserialize;
-
-use dayfly_core::checkin::InterruptionNotice;
 
 use crate::transport::{self, HttpError};
 

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use dayfly_core::checkin::{
+use dayfly_types::checkin::{
     GoodbyeReason, InterruptionNotice, MESSAGE_MISTAKEN, MESSAGE_TOLD, Order, Phase, START_REFUSED, START_UNANSWERED,
     Stage,
 };
-use dayfly_core::deadlines::RECLAIM_SLACK;
+use dayfly_types::deadlines::RECLAIM_SLACK;
 
 mod startup;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use dayfly_core::checkin::JobMessage;
+use dayfly_types::checkin::JobMessage;
 
 use crate::hooks::quoted;
 
@@ -67,7 +67,7 @@ fn token() -> String {
 mod tests {
     use std::process::Command;
 
-    use dayfly_core::ids::{RunAttempt, RunId};
+    use dayfly_types::ids::{RunAttempt, RunId};
 
     use super::*;
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
-use dayfly_core::checkin::InterruptionNotice;
-use dayfly_core::deadlines::SPOT_NOTICE;
-use dayfly_core::time::Timestamp;
+use dayfly_types::checkin::InterruptionNotice;
+use dayfly_types::deadlines::SPOT_NOTICE;
+use dayfly_types::time::Timestamp;
 
 /// How long `notice` leaves from `now`. No more than EC2 ever does, for the clock may be behind; all
 /// of that if it cannot be read, for it is looked for every few seconds.

@@ -7,6 +7,12 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use dayfly_types::checkin::{
+    ClaimAnswer, ClaimRequest, GoodbyeReason, GoodbyeRequest, HeartbeatRequest, JobMessage, OrderAnswer,
+    ProgressRequest, Stage, StartAnswer, StartRequest,
+};
+use dayfly_types::ids::{InstanceId, RunAttempt, RunId};
+use dayfly_types::time::Timestamp;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
@@ -14,13 +20,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-
-use dayfly_core::checkin::{
-    ClaimAnswer, ClaimRequest, GoodbyeReason, GoodbyeRequest, HeartbeatRequest, JobMessage, OrderAnswer,
-    ProgressRequest, Stage, StartAnswer, StartRequest,
-};
-use dayfly_core::ids::{InstanceId, RunAttempt, RunId};
-use dayfly_core::time::Timestamp;
 
 use crate::checkin::{Checkin, CheckinError};
 use crate::imds::{Imds, ImdsError};

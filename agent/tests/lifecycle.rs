@@ -6,11 +6,11 @@ mod support;
 use std::fs;
 use std::time::Duration;
 
+use dayfly_agent::processes;
+use dayfly_types::checkin::{MESSAGE_MISTAKEN, MESSAGE_TOLD, START_REFUSED, START_UNANSWERED};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use dayfly_agent::processes;
-use dayfly_core::checkin::{MESSAGE_MISTAKEN, MESSAGE_TOLD, START_REFUSED, START_UNANSWERED};
 use support::{INSTANCE, JIT_CONFIG, PATIENT_LISTENER, SECRET_KEY, SESSION_TOKEN, WORKING_LISTENER, World, claim};
 
 fn stage(name: &'static str) -> impl Fn(&Value) -> bool {

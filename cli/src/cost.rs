@@ -4,11 +4,11 @@ mod csv;
 mod words;
 
 use clap::{Args, ValueEnum};
-use dayfly_core::money::MicroDollars;
-use dayfly_core::month::Month;
-use dayfly_core::record::{Cost, Ledger};
-use dayfly_core::sums::{self, By, CapLeft, Row, Sums};
 use dayfly_ports::Store as _;
+use dayfly_records::{Cost, Ledger};
+use dayfly_report::sums::{self, By, CapLeft, Row, Sums};
+use dayfly_types::money::MicroDollars;
+use dayfly_types::month::Month;
 use serde::Serialize;
 
 use crate::error::Error;

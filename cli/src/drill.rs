@@ -14,7 +14,7 @@ mod timeline;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use dayfly_core::ids::RunnerName;
+use dayfly_types::ids::RunnerName;
 
 use crate::error::Error;
 use crate::output::Output;

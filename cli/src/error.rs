@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use dayfly_aws::Failure;
-use dayfly_core::machines::{TableError, WantsError};
+use dayfly_config::machines::{TableError, WantsError};
 use dayfly_ports::StoreError;
 
 use crate::drill::Refusal;

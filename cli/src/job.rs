@@ -6,8 +6,8 @@ mod words;
 use std::io::IsTerminal as _;
 
 use clap::Args;
-use dayfly_core::record::Job;
-use dayfly_lifecycle::load_story;
+use dayfly_flows::load_story;
+use dayfly_records::Job;
 
 use crate::error::Error;
 use crate::output::Output;

@@ -30,7 +30,7 @@ mod words;
 use std::io::IsTerminal as _;
 
 use clap::{Args, Parser, Subcommand};
-use dayfly_core::config::Look;
+use dayfly_config::Look;
 
 pub use error::Error;
 

@@ -5,11 +5,11 @@ mod line;
 mod read;
 
 use clap::Args;
-use dayfly_core::ids::InstanceId;
-use dayfly_core::record::{Job, Runner};
-use dayfly_core::story::runners_of;
-use dayfly_core::time::Timestamp;
 use dayfly_ports::Store as _;
+use dayfly_records::{Job, Runner};
+use dayfly_report::story::runners_of;
+use dayfly_types::ids::InstanceId;
+use dayfly_types::time::Timestamp;
 
 use crate::error::Error;
 use crate::job;

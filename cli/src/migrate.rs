@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dayfly_core::config::cirun::{Migrated, migrate};
-use dayfly_core::config::{self, Finding, Look, Severity};
+use dayfly_config::cirun::{Migrated, migrate};
+use dayfly_config::{Finding, Look, Severity};
 use serde::Serialize;
 
 use crate::output::Output;
@@ -64,7 +64,7 @@ pub fn run(arguments: &Arguments, look: Look, output: &mut Output<'_>) -> Result
             .ok_or_else(|| Error::NothingToMigrate(arguments.file.clone()));
     }
     if !reading.findings.is_empty() {
-        output.note(config::rendered(&reading.findings, &text, look))?;
+        output.note(dayfly_config::rendered(&reading.findings, &text, look))?;
         output.note("")?;
     }
     let Some(written) = written else {
@@ -102,6 +102,6 @@ mod tests {
             "{out}"
         );
         assert!(notes.contains("launches on AWS only"), "{notes}");
-        assert!(config::Config::parse(&out).is_ok(), "{out}");
+        assert!(dayfly_config::Config::parse(&out).is_ok(), "{out}");
     }
 }

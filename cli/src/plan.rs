@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use dayfly_core::config::{Config, ConfigError, Context};
-use dayfly_core::decide::entries::{self, Entries, NoEntry};
-use dayfly_core::decide::ladder::{self, Terms};
-use dayfly_core::ids::{Region, Repository};
-use dayfly_core::labels::{self, Label};
-use dayfly_core::machines::Table;
-use dayfly_core::policy::{Asker, Policy, PolicyErrors};
-use dayfly_core::record::PoolMemory;
-use dayfly_core::time::Timestamp;
+use dayfly_config::labels::{self, Label};
+use dayfly_config::machines::Table;
+use dayfly_config::{Config, ConfigError, Context};
+use dayfly_engine::entries::{self, Entries, NoEntry};
+use dayfly_engine::ladder::{self, Terms};
+use dayfly_policy::{Asker, Policy, PolicyErrors};
+use dayfly_records::PoolMemory;
+use dayfly_types::ids::{Region, Repository};
+use dayfly_types::time::Timestamp;
 
 use crate::output::Output;
 use crate::validate::{counting, text_of};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use aws_config::SdkConfig;
 use clap::{Args, Subcommand};
-use dayfly_core::policy::Policy;
+use dayfly_policy::Policy;
 use serde::Serialize;
 
 use crate::error::Error;

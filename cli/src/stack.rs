@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::types::Stack as Described;
-use dayfly_core::notice::pages_of;
+use dayfly_report::notice::pages_of;
 
 use crate::Place;
 use crate::arn::Arn;

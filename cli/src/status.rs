@@ -3,14 +3,14 @@
 use std::io::IsTerminal as _;
 
 use clap::Args;
-use dayfly_core::board;
-use dayfly_core::capacity::InstanceLifecycle;
-use dayfly_core::decide::settlement::{self, Answered};
-use dayfly_core::ids::{InstanceId, InstanceType, JobKey, Repository, RunnerName, Zone};
-use dayfly_core::machines::Table as Machines;
-use dayfly_core::money::MicroDollars;
-use dayfly_core::record::{Record, Runner, RunnerState};
-use dayfly_core::time::Timestamp;
+use dayfly_config::machines::Table as Machines;
+use dayfly_engine::settlement::{self, Answered};
+use dayfly_records::{Record, Runner, RunnerState};
+use dayfly_report::board;
+use dayfly_types::capacity::InstanceLifecycle;
+use dayfly_types::ids::{InstanceId, InstanceType, JobKey, Repository, RunnerName, Zone};
+use dayfly_types::money::MicroDollars;
+use dayfly_types::time::Timestamp;
 use serde::Serialize;
 
 use crate::error::Error;

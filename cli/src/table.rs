@@ -1,10 +1,10 @@
 //! The stack's table. Nothing is ever written.
 
 use aws_config::SdkConfig;
-use dayfly_core::record::Record;
-use dayfly_core::time::Timestamp;
 use dayfly_ports::{Store as _, StoreError};
+use dayfly_records::Record;
 use dayfly_store::DynamoTable;
+use dayfly_types::time::Timestamp;
 
 use crate::error::Error;
 

@@ -3,9 +3,9 @@
 use clap::Args;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table as Lines};
-use dayfly_core::ids::InstanceType;
-use dayfly_core::machines::{Arch, MachineType, NoMatch, Table, Wants, WantsError};
-use dayfly_core::money::MicroDollars;
+use dayfly_config::machines::{Arch, MachineType, NoMatch, Table, Wants, WantsError};
+use dayfly_types::ids::InstanceType;
+use dayfly_types::money::MicroDollars;
 use serde::Serialize;
 
 use crate::Ending;

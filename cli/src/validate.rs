@@ -4,8 +4,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use dayfly_core::config::{self, Context, Finding, Look, Reading, Severity};
-use dayfly_core::ids::Region;
+use dayfly_config::{Context, Finding, Look, Reading, Severity};
+use dayfly_types::ids::Region;
 use serde::Serialize;
 
 use crate::output::Output;
@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments, look: Look, output: &mut Output<'_>) -> Result
         Some(path) => {
             let text = text_of(path)?;
             let name = path.to_string_lossy();
-            let reading = config::read(&name, &text, context);
+            let reading = dayfly_config::read(&name, &text, context);
             tell(&name, &text, &reading)?;
             reading.config
         }
@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments, look: Look, output: &mut Output<'_>) -> Result
     for path in &files {
         let text = text_of(path)?;
         let name = path.to_string_lossy();
-        let mut reading = config::read(&name, &text, context);
+        let mut reading = dayfly_config::read(&name, &text, context);
         if let Some(base) = &base {
             reading.look_at_base(&name, &text, base);
         }
@@ -122,7 +122,7 @@ fn words(name: &str, text: &str, reading: &Reading, look: Look) -> String {
     if counts.is_empty() {
         return format!("{name}: nothing is wrong");
     }
-    let shown = config::rendered(&reading.findings, text, look);
+    let shown = dayfly_config::rendered(&reading.findings, text, look);
     format!("{shown}\n\n{name}: {}", counts.join(", "))
 }
 
@@ -136,12 +136,12 @@ pub(crate) fn files(named: &[PathBuf], output: &mut Output<'_>) -> Result<Vec<Pa
 
 /// The file that counts in the current folder, if there is any.
 pub(crate) fn counting(output: &mut Output<'_>) -> Result<Option<PathBuf>, Error> {
-    let present: Vec<&str> = config::PATHS
+    let present: Vec<&str> = dayfly_config::PATHS
         .into_iter()
         .filter(|path| Path::new(path).is_file())
         .collect();
-    let chosen = config::choose(&present);
-    if let Some(warning) = chosen.as_ref().and_then(config::Choice::warning) {
+    let chosen = dayfly_config::choose(&present);
+    if let Some(warning) = chosen.as_ref().and_then(dayfly_config::Choice::warning) {
         output.note(format!("warning: {warning}"))?;
     }
     Ok(chosen.map(|chosen| PathBuf::from(chosen.path)))
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     fn told(name: &str, text: &str) -> (String, bool, bool) {
-        let reading = config::read(name, text, Context::default());
+        let reading = dayfly_config::read(name, text, Context::default());
         (
             words(name, text, &reading, Look::Plain),
             holds(&reading, false),
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn as_json_each_finding_has_its_place() {
-        let reading = config::read(".dayfly.yml", "messenger: maybe\n", Context::default());
+        let reading = dayfly_config::read(".dayfly.yml", "messenger: maybe\n", Context::default());
         let said: serde_json::Value = serde_json::from_str(&json(".dayfly.yml", &reading, false).unwrap()).unwrap();
         assert_eq!(said["valid"], false);
         let first = &said["findings"][0];

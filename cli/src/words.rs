@@ -2,9 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use dayfly_core::record::RunnerState;
-pub(crate) use dayfly_core::story::words::span;
-use dayfly_core::time::Timestamp;
+use dayfly_records::RunnerState;
+pub(crate) use dayfly_report::story::words::span;
+use dayfly_types::time::Timestamp;
 
 /// A runner's state.
 pub(crate) fn state(state: RunnerState) -> &'static str {

@@ -47,7 +47,7 @@ def product(name, dollars, unit="Hrs"):
     )
 
 
-GPUS = json.loads((ROOT / "shared/core/data/gpus.json").read_text(encoding="utf-8"))
+GPUS = json.loads((ROOT / "shared/config/data/gpus.json").read_text(encoding="utf-8"))
 
 
 class Table(unittest.TestCase):

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dayfly_core::checkin::{GoodbyeReason, Stage};
+use dayfly_types::checkin::{GoodbyeReason, Stage};
 
 use super::{Action, End, JitConfig, Life, Moment, State};
 

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use dayfly_core::checkin::{GoodbyeReason, InterruptionNotice, Order, Phase, Stage};
-use dayfly_core::ids::{RunAttempt, RunId};
+use dayfly_types::checkin::{GoodbyeReason, InterruptionNotice, Order, Phase, Stage};
+use dayfly_types::ids::{RunAttempt, RunId};
 
 #[cfg(doc)]
 use super::{State, decide};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dayfly_core::money::MicroDollars;
+use dayfly_types::money::MicroDollars;
 
 use super::Report;
 

@@ -1,11 +1,12 @@
 use std::time::Duration;
 
-use dayfly_core::capacity::{InstanceLifecycle, Pool};
-use dayfly_core::costs::Amounts;
-use dayfly_core::ids::{InstanceId, InstanceType, JobId, JobKey, RunAttempt, RunId, Zone};
-use dayfly_core::prices::PriceSource;
-use dayfly_core::record::{Attribution, LedgerId, Purpose, Purse};
-use dayfly_core::time::Timestamp;
+use dayfly_records::costs::Amounts;
+use dayfly_records::prices::PriceSource;
+use dayfly_records::{Attribution, LedgerId, Purpose};
+use dayfly_types::capacity::{InstanceLifecycle, Pool};
+use dayfly_types::ids::{InstanceId, InstanceType, JobId, JobKey, RunAttempt, RunId, Zone};
+use dayfly_types::purse::Purse;
+use dayfly_types::time::Timestamp;
 
 use super::*;
 

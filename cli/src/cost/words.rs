@@ -1,8 +1,8 @@
 //! The report for a person.
 
-use dayfly_core::money::MicroDollars;
-use dayfly_core::prices;
-use dayfly_core::sums::{By, CapLeft, Sums};
+use dayfly_records::prices;
+use dayfly_report::sums::{By, CapLeft, Sums};
+use dayfly_types::money::MicroDollars;
 
 use super::Report;
 use crate::screen;

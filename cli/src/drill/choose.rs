@@ -1,6 +1,6 @@
 //! Whether a runner can be interrupted: a function of what is known of it, and of nothing else.
 
-use dayfly_core::record::RunnerState;
+use dayfly_records::RunnerState;
 
 use super::seen::{Placed, Seen};
 

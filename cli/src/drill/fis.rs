@@ -8,7 +8,7 @@ use aws_sdk_fis::types::{
     CreateExperimentTemplateActionInput, CreateExperimentTemplateStopConditionInput,
     CreateExperimentTemplateTargetInput, ExperimentState, ExperimentStatus,
 };
-use dayfly_core::ids::RunnerName;
+use dayfly_types::ids::RunnerName;
 
 use super::seen::Placed;
 use crate::error::Error;

@@ -1,8 +1,8 @@
 //! The stack's table, as far as the drill reads it.
 
-use dayfly_core::ids::RunnerName;
-use dayfly_core::record::Record;
 use dayfly_ports::Store as _;
+use dayfly_records::Record;
+use dayfly_types::ids::RunnerName;
 
 use super::seen::{Again, Seen, Watched};
 use crate::error::Error;

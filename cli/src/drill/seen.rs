@@ -2,10 +2,10 @@
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use dayfly_core::capacity::InstanceLifecycle;
-use dayfly_core::ids::{InstanceId, InstanceType, JobKey, RunKey, RunnerName, Zone};
-use dayfly_core::record::{Rerun, Run, Runner, RunnerState};
-use dayfly_core::time::Timestamp;
+use dayfly_records::{Rerun, Run, Runner, RunnerState};
+use dayfly_types::capacity::InstanceLifecycle;
+use dayfly_types::ids::{InstanceId, InstanceType, JobKey, RunKey, RunnerName, Zone};
+use dayfly_types::time::Timestamp;
 use serde::Serialize;
 
 use crate::words;

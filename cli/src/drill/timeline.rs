@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dayfly_core::time::Timestamp;
+use dayfly_types::time::Timestamp;
 
 use super::seen::{Again, Watched};
 

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use dayfly_core::ids::{JobId, JobKey, RunAttempt};
-use dayfly_core::record::Job;
+use dayfly_records::Job;
+use dayfly_types::ids::{JobId, JobKey, RunAttempt};
 
 /// A job as a person names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

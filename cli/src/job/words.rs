@@ -1,12 +1,12 @@
 //! The story of a job for a person: a timeline, its runners, what it cost, and where to look further.
 
-use dayfly_core::capacity::Tried;
-use dayfly_core::costs::Amounts;
-use dayfly_core::prices;
-use dayfly_core::record::JobState;
-use dayfly_core::story::words::{against_github, bar, counted, exact, longest};
-use dayfly_core::story::{Attempt, Money, Reached, Story};
-use dayfly_core::time::Timestamp;
+use dayfly_records::JobState;
+use dayfly_records::costs::Amounts;
+use dayfly_records::prices;
+use dayfly_report::story::words::{against_github, bar, counted, exact, longest};
+use dayfly_report::story::{Attempt, Money, Reached, Story};
+use dayfly_types::capacity::Tried;
+use dayfly_types::time::Timestamp;
 
 use crate::screen;
 use crate::words::{plain, span, state};

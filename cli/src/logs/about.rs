@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use dayfly_core::ids::{InstanceId, RunnerName};
-use dayfly_core::record::{Job, Runner};
-use dayfly_core::time::Timestamp;
+use dayfly_records::{Job, Runner};
+use dayfly_types::ids::{InstanceId, RunnerName};
+use dayfly_types::time::Timestamp;
 use serde_json::Value;
 
 use crate::job::Which;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dayfly_core::time::Timestamp;
+use dayfly_types::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::words::plain;

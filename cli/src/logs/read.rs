@@ -4,7 +4,7 @@ use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::error::ProvideErrorMetadata as _;
 use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
-use dayfly_core::time::Timestamp;
+use dayfly_types::time::Timestamp;
 
 use super::about::About;
 use super::line::Line;

@@ -1,13 +1,13 @@
 //! What `dayfly plan` tells.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table as Lines, presets::NOTHING};
-use dayfly_core::capacity::InstanceLifecycle;
-use dayfly_core::decide::ladder::{Attempt, Ladder};
-use dayfly_core::ids::InstanceType;
-use dayfly_core::labels::Label;
-use dayfly_core::machines::Table;
-use dayfly_core::money::MicroDollars;
-use dayfly_core::policy::{Policy, Refused, whom};
+use dayfly_config::labels::Label;
+use dayfly_config::machines::Table;
+use dayfly_engine::ladder::{Attempt, Ladder};
+use dayfly_policy::{Policy, Refused, whom};
+use dayfly_types::capacity::InstanceLifecycle;
+use dayfly_types::ids::InstanceType;
+use dayfly_types::money::MicroDollars;
 use serde::Serialize;
 
 use crate::error::Error;

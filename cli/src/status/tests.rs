@@ -1,13 +1,13 @@
 use std::time::Duration;
 
-use dayfly_core::config::Config;
-use dayfly_core::costs::Tariff;
-use dayfly_core::deadlines::Deadlines;
-use dayfly_core::decide::launch;
-use dayfly_core::event::JobEvent;
-use dayfly_core::ids::{DeliveryId, ImageId, InstallationId, JobId, RunAttempt, RunId};
-use dayfly_core::prices::PriceSource;
-use dayfly_core::record::{Job, LaunchPlan, Launched, Reservation, Rung, Turn};
+use dayfly_config::Config;
+use dayfly_engine::launch;
+use dayfly_records::costs::Tariff;
+use dayfly_records::event::JobEvent;
+use dayfly_records::prices::PriceSource;
+use dayfly_records::{Job, LaunchPlan, Launched, Reservation, Rung, Turn};
+use dayfly_types::deadlines::Deadlines;
+use dayfly_types::ids::{DeliveryId, ImageId, InstallationId, JobId, RunAttempt, RunId};
 
 use super::*;
 

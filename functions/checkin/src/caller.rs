@@ -1,7 +1,7 @@
 //! Who signed the call.
 
 use aws_lambda_events::lambda_function_urls::LambdaFunctionUrlRequest;
-use dayfly_core::ids::InstanceId;
+use dayfly_types::ids::InstanceId;
 
 /// The instance that signed the call. EC2 names the role session of an instance after it, so the
 /// `userId` of its credentials is `AROA…:i-…`.

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dayfly_core::checkin::{ClaimAnswer, JobMessage};
-use dayfly_core::decide::checkin::{self, Claim};
-use dayfly_core::decide::registration::{self, Turn};
-use dayfly_core::ids::{InstanceId, RunnerId};
-use dayfly_core::record::{Change, Runner, Stored, Version};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{MAX_CONFLICTS, draw};
+use dayfly_engine::checkin::{self, Claim};
+use dayfly_engine::registration::{self, Turn};
+use dayfly_flows::{MAX_CONFLICTS, draw};
 use dayfly_ports::{ApiError, Bus, GitHub, JitConfig, Minted, Parameters, Scope, Store, StoreError};
+use dayfly_records::{Change, Runner, Stored, Version};
+use dayfly_types::checkin::{ClaimAnswer, JobMessage};
+use dayfly_types::ids::{InstanceId, RunnerId};
+use dayfly_types::time::Timestamp;
 use secrecy::ExposeSecret as _;
 
 use crate::{Denied, Function};

@@ -11,17 +11,17 @@ use std::time::Duration;
 use aws_lambda_events::lambda_function_urls::{LambdaFunctionUrlRequest, LambdaFunctionUrlResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dayfly_core::checkin::{
+use dayfly_engine::checkin;
+use dayfly_flows::{FlowError, MAX_CONFLICTS, Policies, follow_up};
+use dayfly_ports::{Bus, GitHub, Parameters, Store, StoreError};
+use dayfly_records::{Change, Runner, RunnerState, Stored};
+use dayfly_runtime::answer;
+use dayfly_types::checkin::{
     ClaimRequest, GoodbyeRequest, HeartbeatRequest, Order, ProgressRequest, Refusal, StartRequest,
 };
-use dayfly_core::deadlines::Deadlines;
-use dayfly_core::decide::checkin;
-use dayfly_core::ids::InstanceId;
-use dayfly_core::record::{Change, Runner, RunnerState, Stored};
-use dayfly_core::time::Timestamp;
-use dayfly_function::answer;
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, Policies, follow_up};
-use dayfly_ports::{Bus, GitHub, Parameters, Store, StoreError};
+use dayfly_types::deadlines::Deadlines;
+use dayfly_types::ids::InstanceId;
+use dayfly_types::time::Timestamp;
 use serde::de::DeserializeOwned;
 
 /// No message of an agent is longer.

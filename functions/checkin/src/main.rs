@@ -2,13 +2,13 @@
 // The futures of the SDK lie so deep within each other.
 #![recursion_limit = "256"]
 
-use dayfly_bus::EventBus;
+use dayfly_aws::bus::EventBus;
+use dayfly_aws::parameters::SsmParameters;
 use dayfly_checkin::Function;
-use dayfly_function::clock::{self, SystemClock};
+use dayfly_flows::Policies;
 use dayfly_github::GitHubApp;
-use dayfly_lifecycle::Policies;
 use dayfly_metrics::Metered;
-use dayfly_parameters::SsmParameters;
+use dayfly_runtime::clock::{self, SystemClock};
 use dayfly_settings::Environment;
 use dayfly_store::DynamoTable;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
@@ -17,7 +17,7 @@ use tracing::field::Empty;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    dayfly_telemetry::init();
+    dayfly_runtime::telemetry::init();
     let environment = Environment::of_process();
     let aws = dayfly_aws::config()?;
     let function = &Function {

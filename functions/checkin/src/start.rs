@@ -1,13 +1,13 @@
 //! The start of a job: a runner is pinned to no job, so the one that took it may be another than the one
 //! that it was launched for, and one that may not run here.
 
-use dayfly_core::checkin::{StartAnswer, StartRequest};
-use dayfly_core::decide::{entries, rerun};
-use dayfly_core::ids::{InstanceId, RunKey};
-use dayfly_core::record::{Runner, Stored};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{Asked, Hindrance, Who, attempt_before, load_files};
+use dayfly_engine::{entries, rerun};
+use dayfly_flows::{Asked, Hindrance, Who, attempt_before, load_files};
 use dayfly_ports::{ApiErrorKind, Bus, GitHub, Parameters, Store};
+use dayfly_records::{Runner, Stored};
+use dayfly_types::checkin::{StartAnswer, StartRequest};
+use dayfly_types::ids::{InstanceId, RunKey};
+use dayfly_types::time::Timestamp;
 
 use crate::claim::scope;
 use crate::{Denied, Function, UNRECORDED};

@@ -8,12 +8,12 @@ pub use request::{Context, Request};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dayfly_core::board::{self, Gauge, Live, Ran, Today, View, Waiting};
-use dayfly_core::ids::JobKey;
-use dayfly_core::month::Month;
-use dayfly_core::record::{Cost, Job, Record, Runner};
-use dayfly_core::time::Timestamp;
 use dayfly_ports::{Store, StoreError};
+use dayfly_records::{Cost, Job, Record, Runner};
+use dayfly_report::board::{self, Gauge, Live, Ran, Today, View, Waiting};
+use dayfly_types::ids::JobKey;
+use dayfly_types::month::Month;
+use dayfly_types::time::Timestamp;
 use futures_util::future::{try_join_all, try_join3};
 
 /// What the function answers if it is asked what it is.

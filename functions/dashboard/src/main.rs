@@ -3,7 +3,7 @@
 #![recursion_limit = "256"]
 
 use dayfly_dashboard::{Function, Request};
-use dayfly_function::clock;
+use dayfly_runtime::clock;
 use dayfly_settings::Environment;
 use dayfly_store::DynamoTable;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    dayfly_telemetry::init();
+    dayfly_runtime::telemetry::init();
     let environment = Environment::of_process();
     let aws = dayfly_aws::config()?;
     let function = &Function {

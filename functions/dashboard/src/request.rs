@@ -2,7 +2,7 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_about.html>
 
-use dayfly_core::board::{Look, Theme};
+use dayfly_report::board::{Look, Theme};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 

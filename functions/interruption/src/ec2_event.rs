@@ -3,10 +3,10 @@
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/monitoring-instance-state-changes.html>
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html>
 
-use dayfly_core::decide::interruption::Word;
-use dayfly_core::ids::InstanceId;
-use dayfly_core::time::Timestamp;
-use dayfly_function::bus_event::Envelope;
+use dayfly_engine::interruption::Word;
+use dayfly_runtime::bus_event::Envelope;
+use dayfly_types::ids::InstanceId;
+use dayfly_types::time::Timestamp;
 use serde::Deserialize;
 
 /// What EC2 said of one instance.

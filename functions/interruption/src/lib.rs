@@ -4,12 +4,12 @@
 
 mod ec2_event;
 
-use dayfly_core::deadlines::Deadlines;
-use dayfly_core::decide::interruption;
-use dayfly_core::record::{Change, Stored};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, follow_up, settle_soon};
+use dayfly_engine::interruption;
+use dayfly_flows::{FlowError, MAX_CONFLICTS, follow_up, settle_soon};
 use dayfly_ports::{Bus, Store, StoreError};
+use dayfly_records::{Change, Stored};
+use dayfly_types::deadlines::Deadlines;
+use dayfly_types::time::Timestamp;
 
 pub use crate::ec2_event::{Ec2Event, NotUnderstood};
 

@@ -2,11 +2,11 @@
 // The futures of the SDK lie so deep within each other.
 #![recursion_limit = "256"]
 
-use dayfly_bus::EventBus;
-use dayfly_function::bus_event::Envelope;
-use dayfly_function::clock::{self, SystemClock};
+use dayfly_aws::bus::EventBus;
 use dayfly_interruption::{Ec2Event, Function};
 use dayfly_metrics::Metered;
+use dayfly_runtime::bus_event::Envelope;
+use dayfly_runtime::clock::{self, SystemClock};
 use dayfly_settings::Environment;
 use dayfly_store::DynamoTable;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
@@ -14,7 +14,7 @@ use tracing::Instrument as _;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    dayfly_telemetry::init();
+    dayfly_runtime::telemetry::init();
     let environment = Environment::of_process();
     let aws = dayfly_aws::config()?;
     let function = &Function {

@@ -1,11 +1,11 @@
 //! A job of a run that was run again: what the attempt before says of it.
 
-use dayfly_core::capacity::InstanceLifecycle;
-use dayfly_core::decide::news;
-use dayfly_core::record::{Change, Job, Notice, Run};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::attempt_before;
+use dayfly_engine::news;
+use dayfly_flows::attempt_before;
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
+use dayfly_records::{Change, Job, Notice, Run};
+use dayfly_types::capacity::InstanceLifecycle;
+use dayfly_types::time::Timestamp;
 
 use crate::Function;
 

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use dayfly_core::config::{Files, RunnerSpec};
-use dayfly_core::decide::entries::{self, Entries, NoEntry};
-use dayfly_core::labels;
-use dayfly_core::record::Job;
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{Hindrance, Who, load_files};
+use dayfly_config::labels;
+use dayfly_config::{Files, RunnerSpec};
+use dayfly_engine::entries::{self, Entries, NoEntry};
+use dayfly_flows::{Hindrance, Who, load_files};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store};
+use dayfly_records::Job;
+use dayfly_types::time::Timestamp;
 
 use crate::Function;
 
@@ -90,7 +90,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
 pub(crate) fn no_such_label(job: &Job) -> Hindrance {
     Hindrance::Refused(format!(
         "no runner in `{path}` of the default branch of {repository} has all of the labels {labels}: add one, or mend the job's `runs-on`",
-        path = dayfly_core::config::CONFIG_PATH,
+        path = dayfly_config::CONFIG_PATH,
         repository = job.repository,
         labels = labels::listed(&job.labels),
     ))

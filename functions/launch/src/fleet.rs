@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use dayfly_core::capacity::{FleetError, FleetErrorKind, InstanceLifecycle, Placement, Pool};
-use dayfly_core::decide::fleet::{self, Assigned};
-use dayfly_core::decide::{outcome::Attempted, pools};
-use dayfly_core::ids::{InstanceId, InstanceType, QueueId, RunnerName, Zone};
-use dayfly_core::record::{Change, FleetCall, Launched, Runner, Stored};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{Effort, FlowError};
+use dayfly_engine::fleet::{self, Assigned};
+use dayfly_engine::outcome::Attempted;
+use dayfly_engine::pools;
+use dayfly_flows::{Effort, FlowError};
 use dayfly_ports::{
     Bus, Clock, Fleet, FleetAnswer, FleetInstance, FleetRequest, GitHub, InstanceView, Parameters, Quotas, Schedule,
     Scope, Store, StoreError, Surroundings,
 };
+use dayfly_records::{Change, FleetCall, Launched, Runner, Stored};
+use dayfly_types::capacity::{FleetError, FleetErrorKind, InstanceLifecycle, Placement, Pool};
+use dayfly_types::ids::{InstanceId, InstanceType, QueueId, RunnerName, Zone};
+use dayfly_types::time::Timestamp;
 use tracing::{Instrument as _, Span};
 
 use crate::queue::Begun;
@@ -96,7 +97,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let span = span_of(&call.record);
         span.in_scope(|| dayfly_metrics::launch_errors(call.record.rung.lifecycle, &answer.errors));
         memory::remember(&self.store, call.record.rung.lifecycle, &answer.errors, now).await;
-        let repeated = call.version != dayfly_core::record::Version::FIRST;
+        let repeated = call.version != dayfly_records::Version::FIRST;
         let is_unplaced = answer.instances.iter().any(|one| one.zone.is_none());
         let views = if !answer.instances.is_empty() && (repeated || is_unplaced) {
             self.views_of(&call.record).await

@@ -1,14 +1,14 @@
 //! A job that is given up: said on its commit, and by a messenger in its own log.
 
-use dayfly_core::capacity::InstanceLifecycle;
-use dayfly_core::config::Config;
-use dayfly_core::decide::{giving_up, launch};
-use dayfly_core::event::{Event, LaunchDue};
-use dayfly_core::notice;
-use dayfly_core::record::{Change, Job, LaunchPlan, Notice, Rung, Say, Version};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, Hindrance, announce, living, wake_up};
+use dayfly_config::Config;
+use dayfly_engine::{giving_up, launch};
+use dayfly_flows::{FlowError, Hindrance, announce, living, wake_up};
 use dayfly_ports::{ApiErrorKind, Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
+use dayfly_records::event::{Event, LaunchDue};
+use dayfly_records::{Change, Job, LaunchPlan, Notice, Rung, Say, Version};
+use dayfly_report::notice;
+use dayfly_types::capacity::InstanceLifecycle;
+use dayfly_types::time::Timestamp;
 
 use crate::standing::Standing;
 use crate::{Function, Outcome, scope};
@@ -78,7 +78,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let tried = said
             .as_ref()
             .map_or(&[][..], |stored| notice::tried(&stored.record.say));
-        let Some((sent, messenger)) = giving_up::send(job.clone(), tried, plan, now, &self.deadlines) else {
+        let text = notice::job_log(giving_up::reason(&job), tried);
+        let Some((sent, messenger)) = giving_up::send(job.clone(), text, plan, now, &self.deadlines) else {
             let why = "several were sent and none of them took the job".to_owned();
             return self.cannot_send(job, version, why, now).await;
         };

@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use dayfly_core::config::MachineImage;
-use dayfly_core::ids::ImageId;
-use dayfly_core::machines::Arch;
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::Hindrance;
+use dayfly_config::MachineImage;
+use dayfly_config::machines::Arch;
+use dayfly_flows::Hindrance;
 use dayfly_ports::{Fleet, FleetError, FleetErrorKind, Image, ParameterError, Parameters};
+use dayfly_types::ids::ImageId;
+use dayfly_types::time::Timestamp;
 use secrecy::ExposeSecret as _;
 
 /// Where the template lets the stack read parameters that hold an image.

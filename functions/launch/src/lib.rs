@@ -18,15 +18,15 @@ mod turnstile;
 mod watch;
 mod zones;
 
-use dayfly_core::deadlines::Deadlines;
-use dayfly_core::decide::fleet::queue_of;
-use dayfly_core::decide::launch::{self, Need};
-use dayfly_core::event::{Event, JobEvent, LaunchDue, QueueDue};
-use dayfly_core::ids::{Region, SubnetId};
-use dayfly_core::record::{Change, Job, Runner, Stored, Version, Waiting};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, Hindrance, Policies, PriceCache, wake_up};
+use dayfly_engine::fleet::queue_of;
+use dayfly_engine::launch::{self, Need};
+use dayfly_flows::{FlowError, Hindrance, Policies, PriceCache, wake_up};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Scope, Store, StoreError};
+use dayfly_records::event::{Event, JobEvent, LaunchDue, QueueDue};
+use dayfly_records::{Change, Job, Runner, Stored, Version, Waiting};
+use dayfly_types::deadlines::Deadlines;
+use dayfly_types::ids::{Region, SubnetId};
+use dayfly_types::time::Timestamp;
 
 pub use crate::image::ImageCache;
 pub use crate::zones::ZoneCache;

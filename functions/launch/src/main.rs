@@ -2,27 +2,27 @@
 // The futures of the SDK lie so deep within each other.
 #![recursion_limit = "256"]
 
-use dayfly_bus::EventBus;
-use dayfly_core::ids::Region;
+use dayfly_aws::bus::EventBus;
+use dayfly_aws::parameters::SsmParameters;
+use dayfly_aws::quotas::ServiceQuotas;
+use dayfly_aws::schedule::MinuteSchedule;
 use dayfly_ec2::Ec2Fleet;
-use dayfly_function::bus_event::Envelope;
-use dayfly_function::clock::{self, SystemClock};
-use dayfly_function::span;
+use dayfly_flows::{Policies, PriceCache};
 use dayfly_github::GitHubApp;
 use dayfly_launch::{Function, ImageCache, ZoneCache};
-use dayfly_lifecycle::{Policies, PriceCache};
 use dayfly_metrics::Metered;
-use dayfly_parameters::SsmParameters;
-use dayfly_quotas::ServiceQuotas;
-use dayfly_schedule::MinuteSchedule;
+use dayfly_runtime::bus_event::Envelope;
+use dayfly_runtime::clock::{self, SystemClock};
+use dayfly_runtime::span;
 use dayfly_settings::Environment;
 use dayfly_store::DynamoTable;
+use dayfly_types::ids::Region;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use tracing::Instrument as _;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    dayfly_telemetry::init();
+    dayfly_runtime::telemetry::init();
     let environment = Environment::of_process();
     let aws = dayfly_aws::config()?;
     let region = Region::new(aws.region().map(ToString::to_string).unwrap_or_default());

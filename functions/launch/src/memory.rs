@@ -1,11 +1,11 @@
 //! What befell the pools of late, in the table.
 
-use dayfly_core::capacity::{FleetError, InstanceLifecycle};
-use dayfly_core::decide::pools;
-use dayfly_core::record::PoolMemory;
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::remember_of_pools;
+use dayfly_engine::pools;
+use dayfly_flows::remember_of_pools;
 use dayfly_ports::Store;
+use dayfly_records::PoolMemory;
+use dayfly_types::capacity::{FleetError, InstanceLifecycle};
+use dayfly_types::time::Timestamp;
 
 /// What is remembered. Should the table not say, a launch goes on without.
 pub async fn recall<S: Store>(store: &S) -> PoolMemory {

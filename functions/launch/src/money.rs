@@ -3,19 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dayfly_core::capacity::{FleetError, FleetErrorKind, InstanceLifecycle};
-use dayfly_core::costs::Tariff;
-use dayfly_core::decide::caps::{self, Holder, Ledgers, OverCap};
-use dayfly_core::decide::outcome::Attempted;
-use dayfly_core::decide::{fleet, price_limit, thresholds};
-use dayfly_core::ids::{InstanceType, RunnerName};
-use dayfly_core::money::MicroDollars;
-use dayfly_core::policy::{Caps, Refused};
-use dayfly_core::prices::{self, Price, PriceSource, Rates, RatesError, VolumePrice};
-use dayfly_core::record::{Change, LedgerId, Reservation, Rung, Runner, Stored};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{Effort, FlowError, MAX_CONFLICTS, PriceUnknown, living, load_ledgers, tell_caps};
+use dayfly_engine::caps::{self, Holder, Ledgers, OverCap};
+use dayfly_engine::outcome::Attempted;
+use dayfly_engine::{fleet, price_limit, thresholds};
+use dayfly_flows::{Effort, FlowError, MAX_CONFLICTS, PriceUnknown, living, load_ledgers, tell_caps};
+use dayfly_policy::{Caps, Refused};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
+use dayfly_records::costs::Tariff;
+use dayfly_records::prices::{self, Price, PriceSource, Rates, RatesError, VolumePrice};
+use dayfly_records::{Change, LedgerId, Reservation, Rung, Runner, Stored};
+use dayfly_types::capacity::{FleetError, FleetErrorKind, InstanceLifecycle};
+use dayfly_types::ids::{InstanceType, RunnerName};
+use dayfly_types::money::MicroDollars;
+use dayfly_types::time::Timestamp;
 use futures_util::future::{join, join_all};
 
 use crate::Function;

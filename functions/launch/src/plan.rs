@@ -1,16 +1,16 @@
 //! What to launch for a job: the ladder of attempts that its labels stand for, if the stack policy lets
 //! it run at all.
 
-use dayfly_core::decide::entries::Entries;
-use dayfly_core::decide::ladder::{self, Attempt, Ladder, Terms};
-use dayfly_core::decide::rerun;
-use dayfly_core::labels;
-use dayfly_core::machines::Table;
-use dayfly_core::policy::{Asker, CommentCaps, Policy};
-use dayfly_core::record::{Job, LaunchPlan, PoolMemory, Run, Rung};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{Asked, Hindrance, Who};
+use dayfly_config::labels;
+use dayfly_config::machines::Table;
+use dayfly_engine::entries::Entries;
+use dayfly_engine::ladder::{self, Attempt, Ladder, Terms};
+use dayfly_engine::rerun;
+use dayfly_flows::{Asked, Hindrance, Who};
+use dayfly_policy::{Asker, CommentCaps, Policy};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store};
+use dayfly_records::{Job, LaunchPlan, PoolMemory, Run, Rung};
+use dayfly_types::time::Timestamp;
 
 use crate::entries::no_such_label;
 use crate::{Function, memory, scope};

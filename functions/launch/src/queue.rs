@@ -11,13 +11,13 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use dayfly_core::decide::fleet;
-use dayfly_core::event::{Event, QueueDue};
-use dayfly_core::ids::{QueueId, RunnerName};
-use dayfly_core::record::{BucketId, Change, FleetCall, LaunchQueue, Runner, Stored, Version, Waiting};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, bucket_with_one_taken};
+use dayfly_engine::fleet;
+use dayfly_flows::{FlowError, bucket_with_one_taken};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
+use dayfly_records::event::{Event, QueueDue};
+use dayfly_records::{BucketId, Change, FleetCall, LaunchQueue, Runner, Stored, Version, Waiting};
+use dayfly_types::ids::{QueueId, RunnerName};
+use dayfly_types::time::Timestamp;
 use futures_util::future::try_join_all;
 
 use crate::Function;

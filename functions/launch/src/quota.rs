@@ -1,10 +1,11 @@
 //! Which quota stands in the way, told with EC2's own words.
 
-use dayfly_core::capacity::{FleetError, FleetErrorKind, InstanceLifecycle};
-use dayfly_core::ids::InstanceType;
-use dayfly_core::quota::{self, Quota};
-use dayfly_core::record::FleetCall;
+use dayfly_config::quota::{self, Quota};
 use dayfly_ports::Quotas;
+use dayfly_records::FleetCall;
+use dayfly_report::quota as report;
+use dayfly_types::capacity::{FleetError, FleetErrorKind, InstanceLifecycle};
+use dayfly_types::ids::InstanceType;
 
 /// The errors of a call, those of quotas with what is known of the quota. One that does not allow even
 /// one such instance is no matter of waiting.
@@ -35,7 +36,7 @@ async fn words<Q: Quotas>(
     lifecycle: InstanceLifecycle,
 ) -> (String, bool) {
     let Some(of) = Quota::of(instance_type, lifecycle) else {
-        return (quota::words_without_quota(instance_type, lifecycle, region), false);
+        return (report::words_without_quota(instance_type, lifecycle, region), false);
     };
     let value = match quotas.value(of.code).await {
         Ok(value) => value,
@@ -46,5 +47,5 @@ async fn words<Q: Quotas>(
     };
     let needed = quota::vcpus(instance_type);
     let too_small = value.zip(needed).is_some_and(|(value, needed)| value < needed);
-    (quota::words(of, value, needed, region), too_small)
+    (report::words(of, value, needed, region), too_small)
 }

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use dayfly_core::decide::outcome::{self, Attempted, Next};
-use dayfly_core::decide::{fleet, turnstile};
-use dayfly_core::event::{Event, LaunchDue};
-use dayfly_core::ids::{FleetId, JobKey, QueueId, RunnerName};
-use dayfly_core::record::{Change, Notice, Runner, Say, Stored, Waiting};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, announce, bid_farewell};
+use dayfly_engine::outcome::{self, Attempted, Next};
+use dayfly_engine::{fleet, turnstile};
+use dayfly_flows::{FlowError, MAX_CONFLICTS, announce, bid_farewell};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
+use dayfly_records::event::{Event, LaunchDue};
+use dayfly_records::{Change, Notice, Runner, Say, Stored, Waiting};
+use dayfly_types::ids::{FleetId, JobKey, QueueId, RunnerName};
+use dayfly_types::time::Timestamp;
 
 use crate::Function;
 
@@ -223,7 +223,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
 
     /// The entry of a runner in its queue, over one that was left there.
     pub(crate) async fn waiting(&self, waiting: Waiting) -> Result<Change, StoreError> {
-        let id = dayfly_core::record::RecordId::Waiting(waiting.queue.clone(), waiting.runner.clone());
+        let id = dayfly_records::RecordId::Waiting(waiting.queue.clone(), waiting.runner.clone());
         let known = self.store.load(&id).await?;
         Ok(Change {
             expected: known.map(|stored| stored.version),

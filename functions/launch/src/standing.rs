@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use dayfly_core::decide::launch;
-use dayfly_core::event::Event;
-use dayfly_core::record::{Change, Job, Runner, Stored, Version};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, event_of, wake_up};
+use dayfly_engine::launch;
+use dayfly_flows::{FlowError, event_of, wake_up};
 use dayfly_ports::{
     ApiError, ApiErrorKind, Bus, Clock, Fleet, GitHub, JobStatus, Parameters, Quotas, Schedule, Store, StoreError,
 };
+use dayfly_records::event::Event;
+use dayfly_records::{Change, Job, Runner, Stored, Version};
+use dayfly_types::time::Timestamp;
 
 use crate::{Function, Outcome, scope};
 

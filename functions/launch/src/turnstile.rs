@@ -3,16 +3,16 @@
 
 use std::time::Duration;
 
-use dayfly_core::decide::caps::OverCap;
-use dayfly_core::decide::fleet;
-use dayfly_core::decide::outcome::Attempted;
-use dayfly_core::decide::turnstile::{self, Passed};
-use dayfly_core::ids::{QueueId, RunnerName};
-use dayfly_core::policy::Limits;
-use dayfly_core::record::{Change, Runner, Stored, Turnstile};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, call_to_turnstile, count_living};
+use dayfly_engine::caps::OverCap;
+use dayfly_engine::fleet;
+use dayfly_engine::outcome::Attempted;
+use dayfly_engine::turnstile::{self, Passed};
+use dayfly_flows::{FlowError, call_to_turnstile, count_living};
+use dayfly_policy::Limits;
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store};
+use dayfly_records::{Change, Runner, Stored, Turnstile};
+use dayfly_types::ids::{QueueId, RunnerName};
+use dayfly_types::time::Timestamp;
 
 use crate::Function;
 

@@ -1,8 +1,8 @@
 //! Which repositories have jobs, for patrol to look there.
 
-use dayfly_core::record::{Change, Job, Watched};
-use dayfly_core::time::Timestamp;
 use dayfly_ports::{Store, StoreError};
+use dayfly_records::{Change, Job, Watched};
+use dayfly_types::time::Timestamp;
 
 /// Writes down that the job's repository has jobs, if that was not done of late.
 pub async fn note<S: Store>(store: &S, job: &Job, now: Timestamp) {

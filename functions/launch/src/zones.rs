@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use dayfly_core::capacity::{Placement, Pool};
-use dayfly_core::ids::{InstanceType, SubnetId, Zone};
 use dayfly_ports::{Fleet, FleetError, FleetErrorKind};
+use dayfly_types::capacity::{Placement, Pool};
+use dayfly_types::ids::{InstanceType, SubnetId, Zone};
 
 /// The zones of subnets.
 #[derive(Debug, Default)]

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use dayfly_core::decide::thresholds::{self, Claim};
-use dayfly_core::event::CapDue;
-use dayfly_core::record::{Change, Ledger, LedgerId, Stored};
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS};
+use dayfly_engine::thresholds::{self, Claim};
+use dayfly_flows::{FlowError, MAX_CONFLICTS};
 use dayfly_ports::{Alerts, Clock, GitHub, Store, StoreError};
+use dayfly_records::event::CapDue;
+use dayfly_records::{Change, Ledger, LedgerId, Stored};
 
 use crate::{Function, Outcome};
 

@@ -1,15 +1,16 @@
 //! The comment of a pull request: what its runs have cost.
 
-use dayfly_core::decide::caps::{purse_of_pull, purses_of};
-use dayfly_core::decide::comment::{self, Ask, Step};
-use dayfly_core::ids::{CommentId, Repository};
-use dayfly_core::month::Month;
-use dayfly_core::notice::{COMMENT_MARKER, comment as render};
-use dayfly_core::record::{BucketId, Change, Ledger, LedgerId, PullReport, Purse, RunSum, Stored, Wish};
-use dayfly_core::sums::{CapLeft, caps_left};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, draw};
+use dayfly_engine::caps::{purse_of_pull, purses_of};
+use dayfly_engine::comment::{self, Ask, Step};
+use dayfly_flows::{FlowError, MAX_CONFLICTS, draw};
 use dayfly_ports::{Alerts, ApiError, ApiErrorKind, Clock, GitHub, Scope, Store, StoreError};
+use dayfly_records::{BucketId, Change, Ledger, LedgerId, PullReport, RunSum, Stored, Wish};
+use dayfly_report::notice::{COMMENT_MARKER, comment as render};
+use dayfly_report::sums::{CapLeft, caps_left};
+use dayfly_types::ids::{CommentId, Repository};
+use dayfly_types::month::Month;
+use dayfly_types::purse::Purse;
+use dayfly_types::time::Timestamp;
 
 use crate::{Function, Outcome, trouble};
 

@@ -7,18 +7,18 @@ mod comment;
 mod story;
 mod together;
 
-use dayfly_core::deadlines::Deadlines;
 use std::time::Duration;
 
-use dayfly_core::decide::notice::{self, Ask, Step, Trouble};
-use dayfly_core::decide::together as decide;
-use dayfly_core::event::{Event, NoticeDue};
-use dayfly_core::ids::{CheckRunId, RunKey};
-use dayfly_core::notice::{CheckRun, Logs, render};
-use dayfly_core::record::{BucketId, Change, Notice, Stored};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, draw};
+use dayfly_engine::notice::{self, Ask, Step, Trouble};
+use dayfly_engine::together as decide;
+use dayfly_flows::{FlowError, MAX_CONFLICTS, draw};
 use dayfly_ports::{Alerts, ApiError, ApiErrorKind, CheckView, Clock, GitHub, Scope, Store, StoreError};
+use dayfly_records::event::{Event, NoticeDue};
+use dayfly_records::{BucketId, Change, Notice, Stored};
+use dayfly_report::notice::{CheckRun, Logs, render};
+use dayfly_types::deadlines::Deadlines;
+use dayfly_types::ids::{CheckRunId, RunKey};
+use dayfly_types::time::Timestamp;
 
 /// What came of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

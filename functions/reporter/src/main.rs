@@ -2,14 +2,14 @@
 // The futures of the SDK lie so deep within each other.
 #![recursion_limit = "256"]
 
-use dayfly_alerts::SnsTopic;
-use dayfly_core::notice::Logs;
-use dayfly_function::bus_event::Envelope;
-use dayfly_function::clock::{self, SystemClock};
-use dayfly_function::span;
+use dayfly_aws::alerts::SnsTopic;
+use dayfly_aws::parameters::SsmParameters;
 use dayfly_github::GitHubApp;
-use dayfly_parameters::SsmParameters;
+use dayfly_report::notice::Logs;
 use dayfly_reporter::Function;
+use dayfly_runtime::bus_event::Envelope;
+use dayfly_runtime::clock::{self, SystemClock};
+use dayfly_runtime::span;
 use dayfly_settings::Environment;
 use dayfly_store::DynamoTable;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    dayfly_telemetry::init();
+    dayfly_runtime::telemetry::init();
     let environment = Environment::of_process();
     let aws = dayfly_aws::config()?;
     let github = environment.github()?;

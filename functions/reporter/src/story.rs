@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use dayfly_core::decide::notice::{self, Ask, Step};
-use dayfly_core::decide::{story as decide, together};
-use dayfly_core::ids::{JobKey, RunKey};
-use dayfly_core::notice::CheckConclusion;
-use dayfly_core::notice::story::{Place, render};
-use dayfly_core::record::{Change, Job, Notice, Say, Stored, Wish};
-use dayfly_core::story::Story;
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, load_stories};
+use dayfly_engine::notice::{self, Ask, Step};
+use dayfly_engine::together;
+use dayfly_flows::{FlowError, load_stories};
 use dayfly_ports::{Alerts, Clock, GitHub, Store};
+use dayfly_records::CheckConclusion;
+use dayfly_records::{Change, Job, Notice, Say, Stored, Wish};
+use dayfly_report::notice::story::{Place, render};
+use dayfly_report::story::Story;
+use dayfly_report::story_due as decide;
+use dayfly_types::ids::{JobKey, RunKey};
+use dayfly_types::time::Timestamp;
 
 use crate::{Function, Outcome, Told};
 

@@ -1,13 +1,13 @@
 //! Many jobs of one run attempt, told by one check run.
 
-use dayfly_core::decide::notice::{self, Ask, Step};
-use dayfly_core::decide::together as decide;
-use dayfly_core::ids::{JobKey, RunKey};
-use dayfly_core::notice::render;
-use dayfly_core::record::{Change, Notice, Stored, Version};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::FlowError;
+use dayfly_engine::notice::{self, Ask, Step};
+use dayfly_engine::together as decide;
+use dayfly_flows::FlowError;
 use dayfly_ports::{Alerts, Clock, GitHub, Store, StoreError};
+use dayfly_records::{Change, Notice, Stored, Version};
+use dayfly_report::notice::render;
+use dayfly_types::ids::{JobKey, RunKey};
+use dayfly_types::time::Timestamp;
 
 use crate::{Function, Outcome, Told};
 

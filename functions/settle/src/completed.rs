@@ -1,13 +1,13 @@
 //! A job is over.
 
-use dayfly_core::decide::settle;
-use dayfly_core::decide::story::News;
-use dayfly_core::event::{Event, JobEvent, LaunchDue};
-use dayfly_core::ids::RunnerName;
-use dayfly_core::record::{Change, Ending, Record, Runner, RunnerState, Stored};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, announce, follow_up, reap, tell_stories, tell_story_now};
+use dayfly_engine::settle;
+use dayfly_flows::{FlowError, MAX_CONFLICTS, announce, follow_up, reap, tell_stories, tell_story_now};
 use dayfly_ports::{Bus, Fleet, GitHub, Store, StoreError};
+use dayfly_records::event::{Event, JobEvent, LaunchDue};
+use dayfly_records::{Change, Ending, Record, Runner, RunnerState, Stored};
+use dayfly_report::story_due::News;
+use dayfly_types::ids::RunnerName;
+use dayfly_types::time::Timestamp;
 
 use crate::Function;
 use crate::concerned::{Loaded, asks_anew, waits_again};

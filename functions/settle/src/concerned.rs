@@ -1,12 +1,12 @@
 //! Those whom the start or the end of a job concerns: loaded, and written if they changed.
 
-use dayfly_core::decide::settle::Concerned;
-use dayfly_core::decide::turnstile;
-use dayfly_core::event::{JobEvent, LaunchDue};
-use dayfly_core::ids::{JobKey, RunnerName};
-use dayfly_core::record::{Change, Job, JobState, Record, Runner, Stored, Telling};
-use dayfly_core::time::Timestamp;
+use dayfly_engine::settle::Concerned;
+use dayfly_engine::turnstile;
 use dayfly_ports::{Store, StoreError};
+use dayfly_records::event::{JobEvent, LaunchDue};
+use dayfly_records::{Change, Job, JobState, Record, Runner, Stored, Telling};
+use dayfly_types::ids::{JobKey, RunnerName};
+use dayfly_types::time::Timestamp;
 
 /// Them, as they lie in the table.
 pub struct Loaded {

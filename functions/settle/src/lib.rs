@@ -6,14 +6,14 @@ mod completed;
 mod concerned;
 mod started;
 
-use dayfly_core::deadlines::Deadlines;
-use dayfly_core::decide::rerun;
-use dayfly_core::event::{CostDue, Event, RunEvent};
-use dayfly_core::ids::RunKey;
-use dayfly_core::record::{Change, Stored};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{AT_ONCE_TRIES, FlowError, MAX_CONFLICTS, PriceCache, settle_costs, settle_run};
+use dayfly_engine::rerun;
+use dayfly_flows::{AT_ONCE_TRIES, FlowError, MAX_CONFLICTS, PriceCache, settle_costs, settle_run};
 use dayfly_ports::{Bus, Fleet, GitHub, Store, StoreError};
+use dayfly_records::event::{CostDue, Event, RunEvent};
+use dayfly_records::{Change, Stored};
+use dayfly_types::deadlines::Deadlines;
+use dayfly_types::ids::RunKey;
+use dayfly_types::time::Timestamp;
 
 /// The settle function.
 pub struct Function<S, G, F, B> {

@@ -1,12 +1,12 @@
 //! A job has started.
 
-use dayfly_core::decide::settle::{self, Concerned};
-use dayfly_core::decide::story::News;
-use dayfly_core::event::{Event, JobEvent, LaunchDue};
-use dayfly_core::record::{Change, Ending, Record, Stored};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, MAX_CONFLICTS, announce, follow_up, tell_stories};
+use dayfly_engine::settle::{self, Concerned};
+use dayfly_flows::{FlowError, MAX_CONFLICTS, announce, follow_up, tell_stories};
 use dayfly_ports::{Bus, Fleet, GitHub, Store, StoreError};
+use dayfly_records::event::{Event, JobEvent, LaunchDue};
+use dayfly_records::{Change, Ending, Record, Stored};
+use dayfly_report::story_due::News;
+use dayfly_types::time::Timestamp;
 
 use crate::Function;
 use crate::concerned::{Loaded, asks_anew, waits_again};

@@ -1,11 +1,11 @@
 //! What nobody told us, asked of GitHub: its answer goes the way of the webhook that was lost.
 
-use dayfly_core::decide::{launch, sweep};
-use dayfly_core::event::{Event, LaunchDue};
-use dayfly_core::record::{Change, Job, Runner, Stored, Version};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, event_of};
+use dayfly_engine::{launch, sweep};
+use dayfly_flows::{FlowError, event_of};
 use dayfly_ports::{ApiErrorKind, Bus, Fleet, GitHub, JobStatus, Schedule, Scope, Store};
+use dayfly_records::event::{Event, LaunchDue};
+use dayfly_records::{Change, Job, Runner, Stored, Version};
+use dayfly_types::time::Timestamp;
 
 use crate::Function;
 

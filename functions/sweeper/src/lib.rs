@@ -6,11 +6,11 @@ mod ask;
 mod patrol;
 mod sweep;
 
-use dayfly_core::deadlines::Deadlines;
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, PriceCache};
+use dayfly_flows::{FlowError, PriceCache};
 use dayfly_metrics::Runners;
 use dayfly_ports::{Bus, Fleet, GitHub, Schedule, Store};
+use dayfly_types::deadlines::Deadlines;
+use dayfly_types::time::Timestamp;
 use serde::Deserialize;
 
 /// What the schedules ask for.

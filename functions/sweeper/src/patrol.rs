@@ -6,10 +6,10 @@ mod deliveries;
 mod instances;
 mod repositories;
 
-use dayfly_core::record::{Change, Patrol, Stored};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, wake_up};
+use dayfly_flows::{FlowError, wake_up};
 use dayfly_ports::{Bus, Fleet, GitHub, Schedule, Store};
+use dayfly_records::{Change, Patrol, Stored};
+use dayfly_types::time::Timestamp;
 
 use crate::{Function, Swept};
 

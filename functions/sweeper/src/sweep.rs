@@ -1,16 +1,16 @@
 //! What is due.
 
-use dayfly_core::deadlines::Deadlines;
-use dayfly_core::decide::sweep::{self, JobLook, Look};
-use dayfly_core::decide::{comment, notice, thresholds};
-use dayfly_core::event::{CapDue, CommentDue, Event, LaunchDue, NoticeDue, QueueDue};
-use dayfly_core::record::{Change, Ending, Job, Record, Runner, Stored};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{
+use dayfly_engine::sweep::{self, JobLook, Look};
+use dayfly_engine::{comment, notice, thresholds};
+use dayfly_flows::{
     FlowError, MAX_CONFLICTS, Rest, SETTLED_AT_ONCE, look_after_turnstile, reap, settle_costs, settle_run,
     sleep_if_quiet,
 };
 use dayfly_ports::{Bus, Fleet, GitHub, Schedule, Store, StoreError};
+use dayfly_records::event::{CapDue, CommentDue, Event, LaunchDue, NoticeDue, QueueDue};
+use dayfly_records::{Change, Ending, Job, Record, Runner, Stored};
+use dayfly_types::deadlines::Deadlines;
+use dayfly_types::time::Timestamp;
 
 use crate::{Function, Swept, Task};
 

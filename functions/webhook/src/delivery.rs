@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use dayfly_core::event::Event;
-use dayfly_core::ids::DeliveryId;
-use dayfly_core::record::{Change, Delivery, Stored, Version};
-use dayfly_core::time::Timestamp;
 use dayfly_ports::{Bus, BusError, Store, StoreError};
+use dayfly_records::event::Event;
+use dayfly_records::{Change, Delivery, Stored, Version};
+use dayfly_types::ids::DeliveryId;
+use dayfly_types::time::Timestamp;
 
 /// How long a delivery that was taken in and not yet published is left to whoever took it: longer
 /// than the function may run.

@@ -9,9 +9,9 @@ mod secret;
 mod signature;
 
 use aws_lambda_events::lambda_function_urls::{LambdaFunctionUrlRequest, LambdaFunctionUrlResponse};
-use dayfly_core::time::Timestamp;
-use dayfly_function::answer;
 use dayfly_ports::{Bus, Parameters, Store};
+use dayfly_runtime::answer;
+use dayfly_types::time::Timestamp;
 
 use crate::delivery::Taken;
 use crate::payload::Meaning;

@@ -2,9 +2,9 @@
 // The futures of the SDK lie so deep within each other.
 #![recursion_limit = "256"]
 
-use dayfly_bus::EventBus;
-use dayfly_function::clock;
-use dayfly_parameters::SsmParameters;
+use dayfly_aws::bus::EventBus;
+use dayfly_aws::parameters::SsmParameters;
+use dayfly_runtime::clock;
 use dayfly_settings::Environment;
 use dayfly_store::DynamoTable;
 use dayfly_webhook::Function;
@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    dayfly_telemetry::init();
+    dayfly_runtime::telemetry::init();
     let environment = Environment::of_process();
     let aws = dayfly_aws::config()?;
     let function = &Function::new(

@@ -2,10 +2,10 @@
 //!
 //! <https://docs.github.com/en/webhooks/webhook-events-and-payloads>
 
-use dayfly_core::event::{Conclusion, Event, JobEvent, RunEvent};
-use dayfly_core::ids::{InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
-use dayfly_core::labels::{self, Label};
-use dayfly_core::time::Timestamp;
+use dayfly_config::labels::{self, Label};
+use dayfly_records::event::{Conclusion, Event, JobEvent, RunEvent};
+use dayfly_types::ids::{InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
+use dayfly_types::time::Timestamp;
 use serde::Deserialize;
 
 use crate::request::Webhook;

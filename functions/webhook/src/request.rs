@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use aws_lambda_events::lambda_function_urls::LambdaFunctionUrlRequest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dayfly_core::ids::DeliveryId;
+use dayfly_types::ids::DeliveryId;
 
 use crate::Reply;
 

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use dayfly_core::time::Timestamp;
 use dayfly_ports::{ParameterError, Parameters};
+use dayfly_types::time::Timestamp;
 use secrecy::SecretString;
 
 /// A secret that was read is read again for a signature that does not fit only so often: a

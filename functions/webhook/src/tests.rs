@@ -1,8 +1,8 @@
 use aws_lambda_events::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dayfly_core::event::Event;
-use dayfly_core::record::Record;
+use dayfly_records::Record;
+use dayfly_records::event::Event;
 use dayfly_world::{Fate, World};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use proptest::prelude::*;

@@ -5,10 +5,20 @@
 //! for nothing.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+#[cfg(feature = "alerts")]
+pub mod alerts;
+#[cfg(feature = "bus")]
+pub mod bus;
 mod endpoints;
 mod error;
 mod http;
+#[cfg(feature = "parameters")]
+pub mod parameters;
+#[cfg(feature = "quotas")]
+pub mod quotas;
 mod roots;
+#[cfg(feature = "schedule")]
+pub mod schedule;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -5,9 +5,9 @@ use aws_sdk_ec2::types::{
     CreateFleetError, CreateFleetInstance, FleetLaunchTemplateOverrides, InstanceLifecycle as SdkLifecycle,
     InstanceType as SdkInstanceType, LaunchTemplateAndOverridesResponse,
 };
-use dayfly_core::capacity::{InstanceLifecycle, Pool};
-use dayfly_core::ids::{InstanceId, InstanceType, Zone};
 use dayfly_ports::{FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest};
+use dayfly_types::capacity::{InstanceLifecycle, Pool};
+use dayfly_types::ids::{InstanceId, InstanceType, Zone};
 
 use crate::kind::kind_of;
 

@@ -16,11 +16,11 @@ use aws_sdk_ec2::types::{
     SpotAllocationStrategy, SpotInstanceInterruptionBehavior, SpotOptionsRequest, Tag, TagSpecification,
     TargetCapacitySpecificationRequest, VolumeType,
 };
-use dayfly_core::capacity::{InstanceLifecycle, Placement};
-use dayfly_core::config::{self, AllocationStrategy};
-use dayfly_core::money::MicroDollars;
+use dayfly_config::AllocationStrategy;
 use dayfly_ports::FleetRequest;
 use dayfly_settings::Ec2Settings;
+use dayfly_types::capacity::{InstanceLifecycle, Placement};
+use dayfly_types::money::MicroDollars;
 
 use crate::variants::Template;
 use crate::{TAG_FLEET, TAG_INSTALLATION, TAG_MANAGED, TAG_NAME, TAG_REPOSITORY, TAG_STACK};
@@ -160,7 +160,9 @@ const TEMPLATE_DEVICE: &str = "/dev/sda1";
 /// template maps, that one is taken out: there would be two volumes else.
 fn volumes(request: &FleetRequest) -> Vec<FleetBlockDeviceMappingRequest> {
     let volume = FleetEbsBlockDeviceRequest::builder()
-        .volume_type(volume_type(request.volume.kind.unwrap_or(config::VolumeType::Gp3)))
+        .volume_type(volume_type(
+            request.volume.kind.unwrap_or(dayfly_config::VolumeType::Gp3),
+        ))
         .set_iops(request.volume.iops.and_then(|iops| i32::try_from(iops).ok()))
         .set_throughput(request.volume.throughput.and_then(|rate| i32::try_from(rate).ok()))
         .encrypted(true)
@@ -180,12 +182,12 @@ fn volumes(request: &FleetRequest) -> Vec<FleetBlockDeviceMappingRequest> {
     std::iter::once(root).chain(unused).collect()
 }
 
-fn volume_type(kind: config::VolumeType) -> VolumeType {
+fn volume_type(kind: dayfly_config::VolumeType) -> VolumeType {
     match kind {
-        config::VolumeType::Gp3 => VolumeType::Gp3,
-        config::VolumeType::Gp2 => VolumeType::Gp2,
-        config::VolumeType::Io1 => VolumeType::Io1,
-        config::VolumeType::Io2 => VolumeType::Io2,
+        dayfly_config::VolumeType::Gp3 => VolumeType::Gp3,
+        dayfly_config::VolumeType::Gp2 => VolumeType::Gp2,
+        dayfly_config::VolumeType::Io1 => VolumeType::Io1,
+        dayfly_config::VolumeType::Io2 => VolumeType::Io2,
     }
 }
 

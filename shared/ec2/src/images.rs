@@ -1,10 +1,10 @@
 //! Images, by their id and by their name.
 
 use aws_sdk_ec2::types::Image as SdkImage;
-use dayfly_core::config::ImageName;
-use dayfly_core::ids::ImageId;
-use dayfly_core::machines::Arch;
+use dayfly_config::ImageName;
+use dayfly_config::machines::Arch;
 use dayfly_ports::{FleetError, FleetErrorKind, Image};
+use dayfly_types::ids::ImageId;
 
 use crate::{Ec2Fleet, filter, refused};
 

@@ -8,11 +8,11 @@ use aws_sdk_pricing::Client;
 use aws_sdk_pricing::config::Region;
 use aws_sdk_pricing::types::{Filter, FilterType};
 use dayfly_aws::{SdkConfig, failure};
-use dayfly_core::config::VolumeType;
-use dayfly_core::ids::InstanceType;
-use dayfly_core::money::MicroDollars;
-use dayfly_core::prices::VolumeRate;
+use dayfly_config::VolumeType;
 use dayfly_ports::{FleetError, FleetErrorKind};
+use dayfly_records::prices::VolumeRate;
+use dayfly_types::ids::InstanceType;
+use dayfly_types::money::MicroDollars;
 use serde::Deserialize;
 
 use crate::{Ec2Fleet, unexpected};

@@ -3,12 +3,12 @@
 use aws_sdk_ec2::error::ProvideErrorMetadata as _;
 use aws_sdk_ec2::primitives::DateTime;
 use aws_sdk_ec2::types::{InstanceType as SdkInstanceType, Reservation, SpotPrice as SdkSpotPrice};
-use dayfly_core::capacity::Pool;
-use dayfly_core::ids::InstanceId;
-use dayfly_core::money::MicroDollars;
-use dayfly_core::prices::SpotPrice;
-use dayfly_core::time::Timestamp;
 use dayfly_ports::FleetError;
+use dayfly_records::prices::SpotPrice;
+use dayfly_types::capacity::Pool;
+use dayfly_types::ids::InstanceId;
+use dayfly_types::money::MicroDollars;
+use dayfly_types::time::Timestamp;
 
 use crate::{Ec2Fleet, refused, unexpected};
 

@@ -1,7 +1,7 @@
 //! Where subnets lie.
 
-use dayfly_core::ids::{SubnetId, Zone};
 use dayfly_ports::{FleetError, FleetErrorKind};
+use dayfly_types::ids::{SubnetId, Zone};
 
 use crate::{Ec2Fleet, filter, refused};
 

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use aws_sdk_ec2::error::SdkError;
 use aws_sdk_ec2::operation::terminate_instances::TerminateInstancesError;
 use aws_sdk_ec2::types::Reservation;
-use dayfly_core::ids::InstanceId;
 use dayfly_ports::{FleetError, FleetErrorKind};
+use dayfly_types::ids::InstanceId;
 
 use crate::{Ec2Fleet, TAG_STACK, filter, refused, view};
 

@@ -15,8 +15,8 @@ use aws_sdk_ec2::types::{
     LaunchTemplateTagSpecificationRequest, LaunchTemplateVersion, LaunchTemplatesMonitoringRequest,
     RequestLaunchTemplateData, ResponseLaunchTemplateData,
 };
-use dayfly_core::ids::SecurityGroupId;
 use dayfly_ports::{FleetError, FleetErrorKind, Surroundings};
+use dayfly_types::ids::SecurityGroupId;
 use sha2::{Digest as _, Sha256};
 
 use crate::{Ec2Fleet, refused, unexpected};

@@ -2,10 +2,10 @@
 
 use aws_sdk_ec2::primitives::{DateTime, DateTimeFormat as Format};
 use aws_sdk_ec2::types::{Instance, InstanceLifecycleType, InstanceStateName, InstanceType as SdkInstanceType};
-use dayfly_core::capacity::InstanceLifecycle;
-use dayfly_core::ids::{FleetId, InstallationId, InstanceId, InstanceType, Zone};
-use dayfly_core::time::Timestamp;
 use dayfly_ports::{FleetError, InstanceState, InstanceView, Scope};
+use dayfly_types::capacity::InstanceLifecycle;
+use dayfly_types::ids::{FleetId, InstallationId, InstanceId, InstanceType, Zone};
+use dayfly_types::time::Timestamp;
 
 use crate::{TAG_FLEET, TAG_INSTALLATION, TAG_REPOSITORY, unexpected};
 

@@ -1,9 +1,9 @@
 //! What an admission asks: where a run comes from, who may write, and who has approved what.
 
-use dayfly_core::decide::admission::{Head, LabelEvent, Origin, Pull, PullHead, Review, ReviewState};
-use dayfly_core::ids::RunKey;
-use dayfly_core::policy::Team;
+use dayfly_engine::admission::{Head, LabelEvent, Origin, Pull, PullHead, Review, ReviewState};
+use dayfly_policy::Team;
 use dayfly_ports::{Parameters, Scope};
+use dayfly_types::ids::RunKey;
 use http::StatusCode;
 use serde::Deserialize;
 

@@ -1,12 +1,12 @@
 //! GitHub's answers, as far as they are read. Fields that it may leave out one day are optional where
 //! we can do without.
 
-use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{CheckRunId, CommentId, DeliveryId, InstallationId, JobId, RunAttempt, RunId, RunnerId};
-use dayfly_core::labels::Label;
-use dayfly_core::notice::CheckConclusion;
-use dayfly_core::time::Timestamp;
+use dayfly_config::labels::Label;
 use dayfly_ports::{CheckView, FailedDelivery, JobStatus, JobView, RunnerView};
+use dayfly_records::CheckConclusion;
+use dayfly_records::event::Conclusion;
+use dayfly_types::ids::{CheckRunId, CommentId, DeliveryId, InstallationId, JobId, RunAttempt, RunId, RunnerId};
+use dayfly_types::time::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 

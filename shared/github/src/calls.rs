@@ -1,15 +1,17 @@
 //! The calls, each as GitHub describes it.
 
-use dayfly_core::decide::admission::{LabelEvent, Origin, Pull, Review};
-use dayfly_core::ids::{CheckRunId, CommentId, InstallationId, JobId, Repository, RunAttempt, RunId, RunKey, RunnerId};
-use dayfly_core::labels::Label;
-use dayfly_core::notice::CheckRun;
-use dayfly_core::policy::Team;
-use dayfly_core::time::Timestamp;
+use dayfly_config::labels::Label;
+use dayfly_engine::admission::{LabelEvent, Origin, Pull, Review};
+use dayfly_policy::Team;
 use dayfly_ports::{
     ApiError, CheckView, ConfigFile, FailedDelivery, GitHub, JitConfig, JobView, Minted, Parameters, Removal,
     RerunAnswer, RunView, RunnerView, Scope,
 };
+use dayfly_report::notice::CheckRun;
+use dayfly_types::ids::{
+    CheckRunId, CommentId, InstallationId, JobId, Repository, RunAttempt, RunId, RunKey, RunnerId,
+};
+use dayfly_types::time::Timestamp;
 use http::StatusCode;
 
 use crate::call::Call;

@@ -1,8 +1,9 @@
 //! Check runs: what is said on a commit.
 
-use dayfly_core::ids::CheckRunId;
-use dayfly_core::notice::{CheckConclusion, CheckRun};
 use dayfly_ports::{CheckView, Parameters, Scope};
+use dayfly_records::CheckConclusion;
+use dayfly_report::notice::CheckRun;
+use dayfly_types::ids::CheckRunId;
 use serde::Serialize;
 
 use crate::GitHubApp;

@@ -1,7 +1,7 @@
 //! Comments on pull requests, which GitHub treats as issues here.
 
-use dayfly_core::ids::CommentId;
 use dayfly_ports::{Parameters, Scope};
+use dayfly_types::ids::CommentId;
 use serde_json::json;
 
 use crate::GitHubApp;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use dayfly_core::ids::RunId;
 use dayfly_ports::{Parameters, Scope};
+use dayfly_types::ids::RunId;
 use http::StatusCode;
 use serde::Deserialize;
 use serde::de::IgnoredAny;

@@ -76,7 +76,7 @@ fn take(entries: &mut VecDeque<Entry>, identity: Identity, path: &str) -> Option
 
 #[cfg(test)]
 mod tests {
-    use dayfly_core::ids::InstallationId;
+    use dayfly_types::ids::InstallationId;
 
     use super::*;
 

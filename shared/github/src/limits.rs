@@ -7,8 +7,8 @@ use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use dayfly_core::ids::InstallationId;
 use dayfly_ports::Scope;
+use dayfly_types::ids::InstallationId;
 use http::{HeaderMap, StatusCode};
 
 use crate::locked;

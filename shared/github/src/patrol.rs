@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dayfly_core::ids::{InstallationId, Repository, RunId};
-use dayfly_core::time::Timestamp;
 use dayfly_ports::{FailedDelivery, JobView, Parameters, RunnerView, Scope};
+use dayfly_types::ids::{InstallationId, Repository, RunId};
+use dayfly_types::time::Timestamp;
 use http::header::LINK;
 
 use crate::answers::{Delivery, Installation, Jobs, ListedRepository, Repositories, Runners, Runs, moment};

@@ -8,8 +8,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use dayfly_core::ids::InstallationId;
 use dayfly_ports::{ApiError, ApiErrorKind, Parameters};
+use dayfly_types::ids::InstallationId;
 use http::StatusCode;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::{ExposeSecret, SecretString};

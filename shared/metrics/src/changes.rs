@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use dayfly_core::decide::{news, settle};
-use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{JobKey, RunnerName};
-use dayfly_core::lifecycle::RunnerStep;
-use dayfly_core::record::{Ending, Job, JobState, Record, RecordId, Rerun, Run, Runner, RunnerState};
+use dayfly_engine::{news, settle};
+use dayfly_records::event::Conclusion;
+use dayfly_records::lifecycle::RunnerStep;
+use dayfly_records::{Ending, Job, JobState, Record, RecordId, Rerun, Run, Runner, RunnerState};
+use dayfly_types::ids::{JobKey, RunnerName};
 
 use crate::{Bought, Metric, Outcome, Wait};
 

@@ -1,13 +1,15 @@
-use dayfly_core::capacity::InstanceLifecycle;
-use dayfly_core::config::Config;
-use dayfly_core::deadlines::Deadlines;
-use dayfly_core::decide::interruption::{self, Word};
-use dayfly_core::decide::launch;
-use dayfly_core::event::JobEvent;
-use dayfly_core::ids::{DeliveryId, ImageId, InstallationId, InstanceId, InstanceType, JobId, RunAttempt, RunId, Zone};
-use dayfly_core::labels::Label;
-use dayfly_core::record::{LaunchPlan, Launched, Message, Rung};
-use dayfly_core::time::Timestamp;
+use dayfly_config::Config;
+use dayfly_config::labels::Label;
+use dayfly_engine::interruption::{self, Word};
+use dayfly_engine::launch;
+use dayfly_records::event::JobEvent;
+use dayfly_records::{LaunchPlan, Launched, Message, Rung};
+use dayfly_types::capacity::InstanceLifecycle;
+use dayfly_types::deadlines::Deadlines;
+use dayfly_types::ids::{
+    DeliveryId, ImageId, InstallationId, InstanceId, InstanceType, JobId, RunAttempt, RunId, Zone,
+};
+use dayfly_types::time::Timestamp;
 
 use super::*;
 
@@ -139,7 +141,7 @@ fn each_stage_that_a_runner_ends_is_told_with_how_long_it_took() {
 #[test]
 fn what_was_waited_for_a_turn_is_no_part_of_the_launch() {
     let mut runner = claimed().1;
-    runner.turn = Some(dayfly_core::record::Turn::Has {
+    runner.turn = Some(dayfly_records::Turn::Has {
         vcpus: 4,
         since: after(4),
     });

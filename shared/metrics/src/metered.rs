@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use dayfly_core::ids::{QueueId, RunKey};
-use dayfly_core::money::MicroDollars;
-use dayfly_core::month::Month;
-use dayfly_core::record::{
-    BucketId, Change, Cost, Ledger, Notice, Purpose, Purse, Record, RecordId, Stored, Version, Waiting,
-};
-use dayfly_core::time::Timestamp;
 use dayfly_ports::{Clock, Draw, Store, StoreError};
+use dayfly_records::{BucketId, Change, Cost, Ledger, Notice, Purpose, Record, RecordId, Stored, Version, Waiting};
+use dayfly_types::ids::{QueueId, RunKey};
+use dayfly_types::money::MicroDollars;
+use dayfly_types::month::Month;
+use dayfly_types::purse::Purse;
+use dayfly_types::time::Timestamp;
 
 use crate::changes::{Moved, of_changes};
 use crate::tell;

@@ -1,7 +1,7 @@
 //! All metrics there are: a closed list, and with each at most one dimension whose values are a closed list
 //! too. CloudWatch bills each value of it as a metric, while it is told.
 
-use dayfly_core::capacity::{FleetErrorKind, InstanceLifecycle};
+use dayfly_types::capacity::{FleetErrorKind, InstanceLifecycle};
 
 /// What a metric is measured in, as CloudWatch names it.
 ///

@@ -1,6 +1,6 @@
 //! How many runners there are.
 
-use dayfly_core::record::{Record, Runner, RunnerState};
+use dayfly_records::{Record, Runner, RunnerState};
 
 use crate::{Metric, Standing};
 
@@ -51,7 +51,7 @@ fn standing(runner: &Runner) -> Option<Standing> {
 
 #[cfg(test)]
 mod tests {
-    use dayfly_core::record::Turn;
+    use dayfly_records::Turn;
 
     use super::*;
     use crate::changes::tests::busy;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use dayfly_core::capacity::{FleetError, InstanceLifecycle};
-use dayfly_core::money::MicroDollars;
-use dayfly_core::record::RecordId;
+use dayfly_records::RecordId;
+use dayfly_types::capacity::{FleetError, InstanceLifecycle};
+use dayfly_types::money::MicroDollars;
 
 use crate::{Bought, Metric, Told};
 

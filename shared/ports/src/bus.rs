@@ -1,6 +1,6 @@
 //! The dayfly bus.
 
-use dayfly_core::event::Event;
+use dayfly_records::event::Event;
 
 /// An event that the bus did not take.
 #[derive(Debug, thiserror::Error)]

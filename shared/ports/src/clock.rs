@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dayfly_core::time::Timestamp;
+use dayfly_types::time::Timestamp;
 
 /// A clock. Decisions get the time as a value; only a shell that waits asks for it again.
 pub trait Clock {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use dayfly_core::capacity::{FleetError, InstanceLifecycle, Placement, Pool};
-use dayfly_core::config::{AllocationStrategy, ImageName, Volume, VolumeType};
-use dayfly_core::ids::{FleetId, ImageId, InstanceId, InstanceType, SecurityGroupId, SubnetId, Zone};
-use dayfly_core::machines::Arch;
-use dayfly_core::money::MicroDollars;
-use dayfly_core::prices::{SpotPrice, VolumeRate};
-use dayfly_core::time::Timestamp;
+use dayfly_config::machines::Arch;
+use dayfly_config::{AllocationStrategy, ImageName, Volume, VolumeType};
+use dayfly_records::prices::{SpotPrice, VolumeRate};
+use dayfly_types::capacity::{FleetError, InstanceLifecycle, Placement, Pool};
+use dayfly_types::ids::{FleetId, ImageId, InstanceId, InstanceType, SecurityGroupId, SubnetId, Zone};
+use dayfly_types::money::MicroDollars;
+use dayfly_types::time::Timestamp;
 
 use crate::Scope;
 

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use dayfly_core::decide::admission::{LabelEvent, Origin, Pull, Review};
-use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{
+use dayfly_config::labels::Label;
+use dayfly_engine::admission::{LabelEvent, Origin, Pull, Review};
+use dayfly_policy::Team;
+use dayfly_records::CheckConclusion;
+use dayfly_records::event::Conclusion;
+use dayfly_report::notice::CheckRun;
+use dayfly_types::ids::{
     CheckRunId, CommentId, DeliveryId, InstallationId, JobId, Repository, RunAttempt, RunId, RunKey, RunnerId,
 };
-use dayfly_core::labels::Label;
-use dayfly_core::notice::{CheckConclusion, CheckRun};
-use dayfly_core::policy::Team;
-use dayfly_core::time::Timestamp;
+use dayfly_types::time::Timestamp;
 use secrecy::SecretString;
 
 /// Where a call goes: a repository, as one installation of the App.

@@ -18,7 +18,7 @@ mod store;
 pub use alerts::{AlertError, Alerts};
 pub use bus::{Bus, BusError};
 pub use clock::Clock;
-pub use dayfly_core::capacity::{FleetError, FleetErrorKind};
+pub use dayfly_types::capacity::{FleetError, FleetErrorKind};
 pub use fleet::{Fleet, FleetAnswer, FleetInstance, FleetRequest, Image, InstanceState, InstanceView, Surroundings};
 pub use github::{
     ApiError, ApiErrorKind, CheckView, ConfigFile, FailedDelivery, GitHub, JitConfig, JobStatus, JobView, Minted,

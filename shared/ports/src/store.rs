@@ -1,15 +1,15 @@
 //! The table.
 
-use dayfly_core::ids::{
-    DeliveryId, FleetId, InstanceId, InstanceType, JobKey, QueueId, Repository, RunId, RunKey, RunnerName,
-};
-use dayfly_core::month::Month;
-use dayfly_core::record::{
+use dayfly_records::{
     Bucket, BucketId, CachedConfig, Change, Cost, CostId, Delivery, FleetCall, Instance, Job, LaunchQueue, Ledger,
     LedgerId, Notice, Patrol, PoolMemory, Prices, PullReport, Record, RecordId, Run, Runner, Stored, Turnstile,
     VolumePrices, Waiting, Wake, Watched, WrongKind,
 };
-use dayfly_core::time::Timestamp;
+use dayfly_types::ids::{
+    DeliveryId, FleetId, InstanceId, InstanceType, JobKey, QueueId, Repository, RunId, RunKey, RunnerName,
+};
+use dayfly_types::month::Month;
+use dayfly_types::time::Timestamp;
 
 /// Why the table did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ pub trait Store {
 
     /// Writes all of the changes, or none: [`StoreError::Conflict`] if any of the records is no
     /// longer at the version that it names. A record that is new gets
-    /// [`Version::FIRST`](dayfly_core::record::Version::FIRST), every other the next one.
+    /// [`Version::FIRST`](dayfly_records::Version::FIRST), every other the next one.
     async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError>;
 
     /// The records that are due at `now`, earliest first, at most `limit`. The answer may lag

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use dayfly_core::deadlines::Deadlines;
-use dayfly_core::ids::SubnetId;
-use dayfly_core::notice::pages_of;
+use dayfly_report::notice::pages_of;
+use dayfly_types::deadlines::Deadlines;
+use dayfly_types::ids::SubnetId;
 
 /// GitHub's own API; GitHub Enterprise Server has another.
 const GITHUB_API_URL: &str = "https://api.github.com";

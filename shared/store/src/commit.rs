@@ -8,8 +8,8 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::error::TransactionCanceledException;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use dayfly_aws::failure;
-use dayfly_core::record::{Change, Version};
 use dayfly_ports::StoreError;
+use dayfly_records::{Change, Version};
 use uuid::Uuid;
 
 use crate::DynamoTable;

@@ -6,9 +6,9 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use dayfly_aws::failure;
-use dayfly_core::record::{Bucket, BucketId, Record, RecordId, Version};
-use dayfly_core::time::Timestamp;
 use dayfly_ports::{Draw, Store, StoreError};
+use dayfly_records::{Bucket, BucketId, Record, RecordId, Version};
+use dayfly_types::time::Timestamp;
 use uuid::Uuid;
 
 use crate::DynamoTable;

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dayfly_core::record::{
+use dayfly_ports::StoreError;
+use dayfly_records::{
     Bucket, CachedConfig, Cost, Delivery, FleetCall, Instance, Job, LaunchQueue, Ledger, Notice, Patrol, PoolMemory,
     Prices, PullReport, Record, Run, Runner, Stored, Turnstile, Version, VolumePrices, Waiting, Wake, Watched,
 };
-use dayfly_ports::StoreError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

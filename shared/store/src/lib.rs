@@ -14,11 +14,11 @@ use aws_sdk_dynamodb::operation::RequestId;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use dayfly_aws::{SdkConfig, failure};
-use dayfly_core::ids::{JobId, QueueId, RunKey};
-use dayfly_core::month::Month;
-use dayfly_core::record::{BucketId, Change, Cost, Job, Ledger, Notice, Record, RecordId, Stored, Waiting, WrongKind};
-use dayfly_core::time::Timestamp;
 use dayfly_ports::{Draw, Store, StoreError};
+use dayfly_records::{BucketId, Change, Cost, Job, Ledger, Notice, Record, RecordId, Stored, Waiting, WrongKind};
+use dayfly_types::ids::{JobId, QueueId, RunKey};
+use dayfly_types::month::Month;
+use dayfly_types::time::Timestamp;
 
 use item::Item;
 

@@ -3,12 +3,12 @@
 
 mod support;
 
-use dayfly_core::ids::{DeliveryId, InstallationId, JobId, JobKey, RunAttempt, RunId, RunKey};
-use dayfly_core::record::{
+use dayfly_ports::{Draw, Store, StoreError};
+use dayfly_records::{
     Bucket, BucketId, Change, Delivery, Job, Notice, Record, RecordId, Say, Stored, Terms, Version, Wake,
 };
-use dayfly_core::time::Timestamp;
-use dayfly_ports::{Draw, Store, StoreError};
+use dayfly_types::ids::{DeliveryId, InstallationId, JobId, JobKey, RunAttempt, RunId, RunKey};
+use dayfly_types::time::Timestamp;
 use futures_util::future::join_all;
 use serde_json::json;
 

@@ -8,9 +8,9 @@
 
 mod webhook;
 
-use dayfly_core::config::cirun::{access as rules, migrate};
-use dayfly_core::config::{Config, Look, rendered};
-use dayfly_core::labels::{self, inline};
+use dayfly_config::cirun::{access as rules, migrate};
+use dayfly_config::labels::{self, inline};
+use dayfly_config::{Config, Look, rendered};
 
 pub use crate::webhook::webhook;
 

@@ -2,7 +2,7 @@
 
 use aws_lambda_events::http::{HeaderMap, HeaderValue};
 use aws_lambda_events::lambda_function_urls::LambdaFunctionUrlRequest;
-use dayfly_core::time::Timestamp;
+use dayfly_types::time::Timestamp;
 use dayfly_webhook::Function;
 use dayfly_world::World;
 use hmac::{Hmac, KeyInit as _, Mac as _};

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use dayfly_agent::hooks;
 use dayfly_agent::processes::{self, Process};
-use dayfly_core::checkin::JobMessage;
-use dayfly_core::ids::{RunAttempt, RunId};
 use dayfly_host::lay_out_runner;
 use dayfly_twin::{Conclusion, Job, RepoId, SHUTDOWN_ANNOTATION, Status, Twin, TwinConfig};
+use dayfly_types::checkin::JobMessage;
+use dayfly_types::ids::{RunAttempt, RunId};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;

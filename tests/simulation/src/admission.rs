@@ -1,8 +1,8 @@
 //! Where runs come from.
 
-use dayfly_core::decide::admission::{Head, Origin, PullHead};
-use dayfly_core::ids::{RunId, RunKey};
+use dayfly_engine::admission::{Head, Origin, PullHead};
 use dayfly_ports::Scope;
+use dayfly_types::ids::{RunId, RunKey};
 
 use crate::sim::Sim;
 

@@ -1,12 +1,12 @@
 //! Promises on what instances are bought for: on-demand capacity where it is allowed, before a job is
 //! given up, and a messenger's for its message alone.
 
-use dayfly_core::capacity::InstanceLifecycle;
-use dayfly_core::config::{Config, Fallback, RerunOnDemand};
-use dayfly_core::ids::{InstanceId, InstanceType, Repository};
-use dayfly_core::money::MicroDollars;
-use dayfly_core::record::{Job, JobState, Record, RecordId};
+use dayfly_config::{Config, Fallback, RerunOnDemand};
 use dayfly_ports::{FleetErrorKind, FleetRequest};
+use dayfly_records::{Job, JobState, Record, RecordId};
+use dayfly_types::capacity::InstanceLifecycle;
+use dayfly_types::ids::{InstanceId, InstanceType, Repository};
+use dayfly_types::money::MicroDollars;
 
 use crate::money::{self, WORST};
 use crate::promises::{LADDER, MESSAGE, PERMITTED};

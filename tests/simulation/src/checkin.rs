@@ -4,12 +4,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use dayfly_agent::machine::{Event, JitConfig};
-use dayfly_core::checkin::{
+use dayfly_types::checkin::{
     ClaimAnswer, ClaimRequest, GoodbyeReason, GoodbyeRequest, HeartbeatRequest, InterruptionNotice, Order, OrderAnswer,
     Phase, ProgressRequest, Refusal, Stage, StartAnswer, StartRequest,
 };
-use dayfly_core::ids::{InstanceId, RunAttempt, RunId};
-use dayfly_core::time::Timestamp;
+use dayfly_types::ids::{InstanceId, RunAttempt, RunId};
+use dayfly_types::time::Timestamp;
 
 use crate::guards::Guard;
 use crate::machine::NEVER;

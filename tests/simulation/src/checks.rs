@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dayfly_core::ids::{CheckRunId, JobKey, Repository};
-use dayfly_core::notice::{CheckConclusion, CheckRun};
-use dayfly_core::time::Timestamp;
+use dayfly_records::CheckConclusion;
+use dayfly_report::notice::CheckRun;
+use dayfly_types::ids::{CheckRunId, JobKey, Repository};
+use dayfly_types::time::Timestamp;
 
 /// A check run that we made.
 #[derive(Clone, Debug)]

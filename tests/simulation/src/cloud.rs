@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use dayfly_core::capacity::{InstanceLifecycle, Placement, Pool};
-use dayfly_core::ids::{FleetId, InstanceId};
-use dayfly_core::time::Timestamp;
 use dayfly_ports::{FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest, InstanceState, InstanceView};
+use dayfly_types::capacity::{InstanceLifecycle, Placement, Pool};
+use dayfly_types::ids::{FleetId, InstanceId};
+use dayfly_types::time::Timestamp;
 
 use crate::dice::Dice;
 

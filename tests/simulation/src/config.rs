@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use dayfly_core::config::{Breaker, Fallback, GivingUp, Rebalance, RerunOnDemand, RerunPolicy, RerunWhat};
-use dayfly_core::ids::Repository;
+use dayfly_config::{Breaker, Fallback, GivingUp, Rebalance, RerunOnDemand, RerunPolicy, RerunWhat};
+use dayfly_types::ids::Repository;
 
 use crate::dice::Dice;
 use crate::plan::Plan;
@@ -181,7 +181,7 @@ runners:
 
 #[cfg(test)]
 mod tests {
-    use dayfly_core::config::Config;
+    use dayfly_config::Config;
 
     use super::*;
     use crate::hub::repository;

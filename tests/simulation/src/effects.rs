@@ -3,16 +3,16 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use dayfly_core::capacity::InstanceLifecycle;
-use dayfly_core::decide::interruption::Word;
-use dayfly_core::ids::{CheckRunId, CommentId, DeliveryId, InstanceId, JobId, RunId, RunnerId};
-use dayfly_core::labels::Label;
-use dayfly_core::notice::{self, CheckRun};
-use dayfly_core::record::{Change, Record};
+use dayfly_config::labels::Label;
+use dayfly_engine::interruption::Word;
 use dayfly_ports::{
     FailedDelivery, FleetAnswer, FleetError, FleetErrorKind, FleetRequest, JitConfig, JobView, Minted, Removal,
     RerunAnswer, RunnerView, Scope,
 };
+use dayfly_records::{Change, Record};
+use dayfly_report::notice::{self, CheckRun};
+use dayfly_types::capacity::InstanceLifecycle;
+use dayfly_types::ids::{CheckRunId, CommentId, DeliveryId, InstanceId, JobId, RunId, RunnerId};
 use secrecy::SecretString;
 
 use crate::checks::Check;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use aws_lambda_events::http::HeaderMap;
 use aws_lambda_events::lambda_function_urls::LambdaFunctionUrlRequest;
-use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{JobId, Repository, RunId, RunnerId};
-use dayfly_core::time::Timestamp;
 use dayfly_ports::JobStatus;
+use dayfly_records::event::Conclusion;
+use dayfly_types::ids::{JobId, Repository, RunId, RunnerId};
+use dayfly_types::time::Timestamp;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use dayfly_core::deadlines::Deadlines;
+use dayfly_types::deadlines::Deadlines;
 
 /// Something that keeps a promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]

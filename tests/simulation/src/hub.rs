@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{
+use dayfly_config::labels::Label;
+use dayfly_ports::{JobStatus, JobView, Scope};
+use dayfly_records::event::Conclusion;
+use dayfly_types::ids::{
     CommentId, InstallationId, InstanceId, JobId, Repository, RunAttempt, RunId, RunnerId, RunnerName,
 };
-use dayfly_core::labels::Label;
-use dayfly_core::time::Timestamp;
-use dayfly_ports::{JobStatus, JobView, Scope};
+use dayfly_types::time::Timestamp;
 
 use crate::checks::{Check, Checks};
 use crate::limits::Calls;

@@ -3,12 +3,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use dayfly_core::config::RerunWhat;
-use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{JobKey, RunnerName};
-use dayfly_core::record::{JobState, Record, RecordId, Say, Telling};
-use dayfly_core::time::Timestamp;
+use dayfly_config::RerunWhat;
 use dayfly_ports::JobStatus;
+use dayfly_records::event::Conclusion;
+use dayfly_records::{JobState, Record, RecordId, Say, Telling};
+use dayfly_types::ids::{JobKey, RunnerName};
+use dayfly_types::time::Timestamp;
 
 use crate::hub::{Hub, Job};
 use crate::plan::{Item, Outage, Trouble, clock};

@@ -8,13 +8,13 @@ use aws_lambda_events::lambda_function_urls::{
     LambdaFunctionUrlRequest, LambdaFunctionUrlRequestContextAuthorizerDescription,
     LambdaFunctionUrlRequestContextAuthorizerIamDescription, LambdaFunctionUrlResponse,
 };
-use dayfly_core::decide::interruption::Word;
-use dayfly_core::event::Event;
-use dayfly_core::ids::{InstanceId, Region, SubnetId};
-use dayfly_core::time::Timestamp;
+use dayfly_engine::interruption::Word;
+use dayfly_flows::{Policies, PriceCache};
 use dayfly_interruption::Ec2Event;
-use dayfly_lifecycle::{Policies, PriceCache};
+use dayfly_records::event::Event;
 use dayfly_sweeper::Task;
+use dayfly_types::ids::{InstanceId, Region, SubnetId};
+use dayfly_types::time::Timestamp;
 
 use crate::checkin::CheckIn;
 use crate::engine::TaskId;
@@ -285,7 +285,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
                 alerts: ports,
                 stack: "dayfly".to_owned(),
                 web_url: "https://github.com".to_owned(),
-                logs: dayfly_core::notice::Logs {
+                logs: dayfly_report::notice::Logs {
                     region: "eu-west-1".to_owned(),
                     stack: "dayfly".to_owned(),
                 },

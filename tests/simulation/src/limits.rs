@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use dayfly_core::time::Timestamp;
+use dayfly_types::time::Timestamp;
 
 use crate::promises::{FEW_CALLS, MINUTE};
 use crate::sim::Sim;

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use dayfly_agent::machine::{Action, Event, JitConfig, State, decide};
-use dayfly_core::checkin::Stage;
-use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{InstanceId, JobId, RunnerId};
-use dayfly_core::time::Timestamp;
+use dayfly_records::event::Conclusion;
+use dayfly_types::checkin::Stage;
+use dayfly_types::ids::{InstanceId, JobId, RunnerId};
+use dayfly_types::time::Timestamp;
 
 use crate::checkin::What;
 use crate::guards::Guard;

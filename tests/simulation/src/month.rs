@@ -3,12 +3,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use dayfly_core::event::Conclusion;
-use dayfly_core::ids::JobKey;
-use dayfly_core::money::MicroDollars;
-use dayfly_core::record::{Cost, Ledger};
-use dayfly_core::story::{GITHUB_GPU_MINUTE, minutes};
 use dayfly_ports::JobStatus;
+use dayfly_records::event::Conclusion;
+use dayfly_records::{Cost, Ledger};
+use dayfly_report::story::{GITHUB_GPU_MINUTE, minutes};
+use dayfly_types::ids::JobKey;
+use dayfly_types::money::MicroDollars;
 
 use crate::hub::Job;
 use crate::plan::Plan;
@@ -155,7 +155,7 @@ fn key(job: &Job) -> JobKey {
 
 #[cfg(test)]
 mod tests {
-    use dayfly_core::sums::Sums;
+    use dayfly_report::sums::Sums;
 
     use super::*;
 
@@ -182,7 +182,7 @@ mod tests {
         let stack = month
             .ledgers
             .iter()
-            .filter(|ledger| ledger.purse == dayfly_core::record::Purse::Stack);
+            .filter(|ledger| ledger.purse == dayfly_types::purse::Purse::Stack);
         assert_eq!(stack.map(|ledger| ledger.spent).sum::<MicroDollars>(), sums.total);
     }
 }

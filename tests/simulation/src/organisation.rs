@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use dayfly_core::money::MicroDollars;
-use dayfly_core::month::Month;
-use dayfly_core::policy::{Caps, Limits};
-use dayfly_core::time::Timestamp;
+use dayfly_policy::{Caps, Limits};
+use dayfly_types::money::MicroDollars;
+use dayfly_types::month::Month;
+use dayfly_types::time::Timestamp;
 
 use crate::config::Ways;
 use crate::dice::Dice;

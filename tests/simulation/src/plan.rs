@@ -4,8 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use dayfly_core::policy::{Caps, Limits};
-use dayfly_core::time::Timestamp;
+use dayfly_policy::{Caps, Limits};
+use dayfly_types::time::Timestamp;
 
 use crate::config::Ways;
 use crate::dice::Dice;

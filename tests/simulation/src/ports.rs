@@ -10,8 +10,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use dayfly_core::time::Timestamp;
 use dayfly_ports::{ApiError, ApiErrorKind, Clock, FleetError, FleetErrorKind};
+use dayfly_types::time::Timestamp;
 
 use crate::cloud;
 use crate::dice::Dice;

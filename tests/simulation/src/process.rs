@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use dayfly_agent::machine::Event;
-use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{InstanceId, JobId, JobKey, RunnerId, RunnerName};
+use dayfly_records::event::Conclusion;
+use dayfly_types::ids::{InstanceId, JobId, JobKey, RunnerId, RunnerName};
 
 use crate::machine::Process;
 use crate::plan::Trouble;

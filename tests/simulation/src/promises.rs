@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dayfly_core::decide::fleet;
-use dayfly_core::ids::{InstanceId, JobId, JobKey, QueueId, RunAttempt, RunnerName};
-use dayfly_core::lifecycle::{JobKind, JobStep, RerunKind, RunStep, Step};
-use dayfly_core::record::{FleetCall, JobState, Record, RecordId, Runner, RunnerState};
-use dayfly_core::time::Timestamp;
+use dayfly_engine::fleet;
 use dayfly_ports::{FleetRequest, JobStatus};
+use dayfly_records::lifecycle::{JobKind, JobStep, RerunKind, RunStep, Step};
+use dayfly_records::{FleetCall, JobState, Record, RecordId, Runner, RunnerState};
+use dayfly_types::ids::{InstanceId, JobId, JobKey, QueueId, RunAttempt, RunnerName};
+use dayfly_types::time::Timestamp;
 
 use crate::machine::Process;
 use crate::plan::{Item, Outage, clock};

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use dayfly_core::deadlines::OUTLIVES;
-use dayfly_core::ids::Repository;
-use dayfly_core::money::MicroDollars;
-use dayfly_core::month::Month;
-use dayfly_core::record::{Change, Cost, LedgerId, Purpose, Purse, Record, RecordId, Reservation, Runner};
+use dayfly_records::{Change, Cost, LedgerId, Purpose, Record, RecordId, Reservation, Runner};
+use dayfly_types::deadlines::OUTLIVES;
+use dayfly_types::ids::Repository;
+use dayfly_types::money::MicroDollars;
+use dayfly_types::month::Month;
+use dayfly_types::purse::Purse;
 
 use crate::guards::Guard;
 use crate::money::{CAPPED, RESERVED, SETTLED};
@@ -353,7 +354,7 @@ fn settles(change: &Change, table: &Table) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use dayfly_core::policy::Caps;
+    use dayfly_policy::Caps;
 
     use super::*;
     use crate::plan::{Item, Plan, PlannedRun};

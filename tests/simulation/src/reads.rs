@@ -3,13 +3,13 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use dayfly_core::capacity::InstanceLifecycle;
-use dayfly_core::config::Config;
-use dayfly_core::decide::launch;
-use dayfly_core::event::JobEvent;
-use dayfly_core::ids::{DeliveryId, ImageId, InstanceId, InstanceType, JobId, RunAttempt, RunId, Zone};
-use dayfly_core::record::{Change, LaunchPlan, Launched, Rung, Runner, RunnerState};
+use dayfly_config::Config;
+use dayfly_engine::launch;
+use dayfly_records::event::JobEvent;
+use dayfly_records::{Change, LaunchPlan, Launched, Rung, Runner, RunnerState};
 use dayfly_sweeper::Task;
+use dayfly_types::capacity::InstanceLifecycle;
+use dayfly_types::ids::{DeliveryId, ImageId, InstanceId, InstanceType, JobId, RunAttempt, RunId, Zone};
 
 use crate::engine::Stepped;
 use crate::hub::{self, INSTALLATION};

@@ -8,7 +8,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table};
-use dayfly_core::money::MicroDollars;
+use dayfly_types::money::MicroDollars;
 use simulation::{Broken, Guard, Many, Plan, Tally, clock, run, sweep_reads};
 
 pub use month::month;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use dayfly_core::deadlines::Deadlines;
-use dayfly_core::event::Event;
-use dayfly_core::ids::{InstanceId, JobId, RunId, RunnerId};
-use dayfly_core::time::Timestamp;
+use dayfly_records::event::Event;
 use dayfly_sweeper::Task;
+use dayfly_types::deadlines::Deadlines;
+use dayfly_types::ids::{InstanceId, JobId, RunId, RunnerId};
+use dayfly_types::time::Timestamp;
 
 use crate::checkin::CheckIn;
 use crate::cloud::Cloud;
@@ -92,7 +92,7 @@ pub enum Happening {
     /// The operating system is off.
     PoweredOff(InstanceId, &'static str),
     /// EC2 tells of an instance.
-    Ec2Tells(InstanceId, dayfly_core::decide::interruption::Word, Timestamp),
+    Ec2Tells(InstanceId, dayfly_engine::interruption::Word, Timestamp),
     /// Everything in the table is gone.
     TableEmptied,
     /// People cancel what was given up and still waits.
@@ -339,7 +339,7 @@ impl Sim {
             Happening::RunStarts(run) => self.run_starts(run),
             Happening::Cancelled(run) => self.cancelled(run),
             Happening::TakenElsewhere(run) => self.taken_elsewhere(run),
-            Happening::EndsElsewhere(job) => self.job_ends(job, dayfly_core::event::Conclusion::Success),
+            Happening::EndsElsewhere(job) => self.job_ends(job, dayfly_records::event::Conclusion::Success),
             Happening::RerunByPerson(run, after) => self.rerun_by_person(run, after),
             Happening::Given(runner, job) => self.given(runner, job),
             Happening::NotTaken(job) => self.not_taken(job),

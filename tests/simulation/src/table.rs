@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use dayfly_core::ids::{JobId, JobKey, QueueId, RunKey};
-use dayfly_core::month::Month;
-use dayfly_core::record::{Bucket, BucketId, Change, Cost, Ledger, Notice, Record, RecordId, Stored, Version, Waiting};
-use dayfly_core::time::Timestamp;
 use dayfly_ports::Draw;
+use dayfly_records::{Bucket, BucketId, Change, Cost, Ledger, Notice, Record, RecordId, Stored, Version, Waiting};
+use dayfly_types::ids::{JobId, JobKey, QueueId, RunKey};
+use dayfly_types::month::Month;
+use dayfly_types::time::Timestamp;
 
 /// A record as it lies in the table.
 pub type Kept = Rc<Stored<Record>>;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dayfly_core::lifecycle::{JobStep, RunStep, RunnerStep, Step};
+use dayfly_records::lifecycle::{JobStep, RunStep, RunnerStep, Step};
 
 use crate::lambda::Function;
 use crate::plan::{Outage, Trouble};

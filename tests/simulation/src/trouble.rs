@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use dayfly_agent::machine::Event;
-use dayfly_core::checkin::{GoodbyeReason, InterruptionNotice};
-use dayfly_core::decide::interruption::Word;
-use dayfly_core::ids::InstanceId;
+use dayfly_engine::interruption::Word;
+use dayfly_types::checkin::{GoodbyeReason, InterruptionNotice};
+use dayfly_types::ids::InstanceId;
 
 use crate::checkin::What;
 use crate::machine::Process;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use dayfly_core::decide::turnstile;
-use dayfly_core::ids::{JobKey, Repository};
-use dayfly_core::policy::{Limit, Limits};
-use dayfly_core::record::{Record, RecordId};
+use dayfly_engine::turnstile;
+use dayfly_policy::{Limit, Limits};
+use dayfly_records::{Record, RecordId};
+use dayfly_types::ids::{JobKey, Repository};
 
 use crate::bought::messenger_types;
 use crate::cloud::Instance;
@@ -192,7 +192,7 @@ impl Sim {
 
 #[cfg(test)]
 mod tests {
-    use dayfly_core::policy::Policy;
+    use dayfly_policy::Policy;
 
     use super::*;
 

@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use dayfly_core::capacity::{InstanceLifecycle, Pool};
-use dayfly_core::config::{ImageName, VolumeType};
-use dayfly_core::ids::{FleetId, ImageId, InstanceId, InstanceType, SubnetId, Zone};
-use dayfly_core::machines::{Arch, Table};
-use dayfly_core::money::MicroDollars;
-use dayfly_core::prices::{SpotPrice, VolumeRate};
-use dayfly_core::time::Timestamp;
+use dayfly_config::machines::{Arch, Table};
+use dayfly_config::{ImageName, VolumeType};
 use dayfly_ports::{
     AlertError, Alerts, Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetInstance, FleetRequest, Image,
     InstanceState, InstanceView, QuotaError, Quotas,
 };
+use dayfly_records::prices::{SpotPrice, VolumeRate};
+use dayfly_types::capacity::{InstanceLifecycle, Pool};
+use dayfly_types::ids::{FleetId, ImageId, InstanceId, InstanceType, SubnetId, Zone};
+use dayfly_types::money::MicroDollars;
+use dayfly_types::time::Timestamp;
 
 use crate::World;
 

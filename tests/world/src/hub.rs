@@ -3,17 +3,17 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use dayfly_core::config::CONFIG_PATH;
-use dayfly_core::decide::admission::{Head, LabelEvent, Origin, Pull, Review};
-use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{CheckRunId, CommentId, InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
-use dayfly_core::labels::Label;
-use dayfly_core::notice::CheckRun;
-use dayfly_core::policy::Team;
-use dayfly_core::time::Timestamp;
+use dayfly_config::CONFIG_PATH;
+use dayfly_config::labels::Label;
+use dayfly_engine::admission::{Head, LabelEvent, Origin, Pull, Review};
+use dayfly_policy::Team;
 use dayfly_ports::{
     ApiError, ApiErrorKind, FailedDelivery, JitConfig, JobStatus, JobView, Minted, RerunAnswer, RunnerView, Scope,
 };
+use dayfly_records::event::Conclusion;
+use dayfly_report::notice::CheckRun;
+use dayfly_types::ids::{CheckRunId, CommentId, InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
+use dayfly_types::time::Timestamp;
 use secrecy::SecretString;
 
 mod calls;

@@ -17,7 +17,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use dayfly_core::event::Event;
+use dayfly_records::event::Event;
 
 pub use crate::cloud::Cloud;
 pub use crate::hub::{Hub, HubJob, HubRunner, push_to};

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dayfly_core::decide::settlement::MOST_CHANGES;
-use dayfly_core::event::Event;
-use dayfly_core::ids::{QueueId, RunKey};
-use dayfly_core::month::Month;
-use dayfly_core::record::{Bucket, BucketId, Change, Cost, Ledger, Notice, Record, RecordId, Stored, Version, Waiting};
-use dayfly_core::time::Timestamp;
+use dayfly_engine::settlement::MOST_CHANGES;
 use dayfly_ports::{
     Bus, BusError, Clock, Draw, ParameterError, Parameters, Schedule, ScheduleError, Store, StoreError,
 };
+use dayfly_records::event::Event;
+use dayfly_records::{Bucket, BucketId, Change, Cost, Ledger, Notice, Record, RecordId, Stored, Version, Waiting};
+use dayfly_types::ids::{QueueId, RunKey};
+use dayfly_types::month::Month;
+use dayfly_types::time::Timestamp;
 use secrecy::SecretString;
 use serde::Serialize;
 

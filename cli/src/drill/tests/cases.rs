@@ -1,9 +1,9 @@
 //! What is decided and told: tables of cases.
 
 use aws_sdk_fis::types::{ExperimentState, ExperimentStatus};
-use dayfly_core::ids::{InstanceId, InstanceType, JobId, JobKey, RunAttempt, RunId, RunKey, RunnerName, Zone};
-use dayfly_core::record::RunnerState;
-use dayfly_core::time::Timestamp;
+use dayfly_records::RunnerState;
+use dayfly_types::ids::{InstanceId, InstanceType, JobId, JobKey, RunAttempt, RunId, RunKey, RunnerName, Zone};
+use dayfly_types::time::Timestamp;
 
 use super::super::choose::{Refusal, choose};
 use super::super::fis::Experiment;

@@ -8,8 +8,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use dayfly_aws::Failure;
-use dayfly_core::ids::RunnerName;
-use dayfly_core::record::RunnerState;
+use dayfly_records::RunnerState;
+use dayfly_types::ids::RunnerName;
 
 use super::super::fis::{Experiment, Injector, Order};
 use super::super::records::Records;

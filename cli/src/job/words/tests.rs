@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-use dayfly_core::capacity::{FleetErrorKind, InstanceLifecycle, Pool};
-use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{InstanceId, InstanceType, JobId, JobKey, RunAttempt, RunId, RunnerName, Zone};
-use dayfly_core::money::MicroDollars;
-use dayfly_core::prices::PriceSource;
-use dayfly_core::record::{Attribution, Purpose, RunnerState};
-use dayfly_core::story::{Bill, Source, Stage};
+use dayfly_records::event::Conclusion;
+use dayfly_records::prices::PriceSource;
+use dayfly_records::{Attribution, Purpose, RunnerState};
+use dayfly_report::story::{Bill, Source, Stage};
+use dayfly_types::capacity::{FleetErrorKind, InstanceLifecycle, Pool};
+use dayfly_types::ids::{InstanceId, InstanceType, JobId, JobKey, RunAttempt, RunId, RunnerName, Zone};
+use dayfly_types::money::MicroDollars;
 
 use super::*;
 

@@ -1,11 +1,12 @@
-use dayfly_core::config::Config;
-use dayfly_core::deadlines::Deadlines;
-use dayfly_core::decide::launch;
-use dayfly_core::event::JobEvent;
-use dayfly_core::ids::{DeliveryId, ImageId, InstallationId, JobId, RunAttempt, RunId};
-use dayfly_core::labels::Label;
-use dayfly_core::month::Month;
-use dayfly_core::record::{LaunchPlan, Ledger, Purse, Record, Rung, Version};
+use dayfly_config::Config;
+use dayfly_config::labels::Label;
+use dayfly_engine::launch;
+use dayfly_records::event::JobEvent;
+use dayfly_records::{LaunchPlan, Ledger, Record, Rung, Version};
+use dayfly_types::deadlines::Deadlines;
+use dayfly_types::ids::{DeliveryId, ImageId, InstallationId, JobId, RunAttempt, RunId};
+use dayfly_types::month::Month;
+use dayfly_types::purse::Purse;
 
 use super::*;
 

@@ -1,9 +1,9 @@
 //! Webhooks that did not reach us.
 
-use dayfly_core::decide::patrol::{Failed, redeliveries};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::FlowError;
+use dayfly_engine::patrol::{Failed, redeliveries};
+use dayfly_flows::FlowError;
 use dayfly_ports::{Bus, Fleet, GitHub, Schedule, Store};
+use dayfly_types::time::Timestamp;
 
 use super::record;
 use crate::{Function, Swept};

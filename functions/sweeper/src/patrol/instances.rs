@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use dayfly_core::decide::interruption;
-use dayfly_core::decide::patrol::{self, Stray};
-use dayfly_core::ids::{InstanceId, RunnerName};
-use dayfly_core::record::{Change, Record, Runner, Stored};
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, follow_up, settle_stray};
+use dayfly_engine::interruption;
+use dayfly_engine::patrol::{self, Stray};
+use dayfly_flows::{FlowError, follow_up, settle_stray};
 use dayfly_ports::{ApiError, Bus, Fleet, GitHub, InstanceView, Removal, Schedule, Store, StoreError};
+use dayfly_records::{Change, Record, Runner, Stored};
+use dayfly_types::ids::{InstanceId, RunnerName};
+use dayfly_types::time::Timestamp;
 
 use crate::{Function, Swept};
 

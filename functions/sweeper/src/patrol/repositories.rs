@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dayfly_core::decide::patrol::{self, Listed, Standing};
-use dayfly_core::ids::{InstallationId, JobKey, Repository, RunnerName};
-use dayfly_core::labels;
-use dayfly_core::time::Timestamp;
-use dayfly_lifecycle::{FlowError, event_of};
+use dayfly_config::labels;
+use dayfly_engine::patrol::{self, Listed, Standing};
+use dayfly_flows::{FlowError, event_of};
 use dayfly_ports::{ApiErrorKind, Bus, Fleet, GitHub, JobStatus, JobView, RunnerView, Schedule, Scope, Store};
+use dayfly_types::ids::{InstallationId, JobKey, Repository, RunnerName};
+use dayfly_types::time::Timestamp;
 
 use super::record;
 use crate::{Function, Swept};

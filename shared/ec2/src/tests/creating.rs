@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
-use dayfly_core::capacity::{InstanceLifecycle, Placement, Pool};
-use dayfly_core::config::{AllocationStrategy, Volume, VolumeType};
-use dayfly_core::ids::{FleetId, ImageId, InstallationId, InstanceId, InstanceType, SubnetId, Zone};
-use dayfly_core::money::MicroDollars;
+use dayfly_config::{AllocationStrategy, Volume, VolumeType};
 use dayfly_ports::{Fleet, FleetAnswer, FleetErrorKind, FleetInstance, FleetRequest, Scope, Surroundings};
+use dayfly_types::capacity::{InstanceLifecycle, Placement, Pool};
+use dayfly_types::ids::{FleetId, ImageId, InstallationId, InstanceId, InstanceType, SubnetId, Zone};
+use dayfly_types::money::MicroDollars;
 
 use super::support::{Ec2, fleet_at};
 

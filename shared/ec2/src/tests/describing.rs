@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-use dayfly_core::capacity::{InstanceLifecycle, Pool};
-use dayfly_core::config::ImageName;
-use dayfly_core::ids::{FleetId, ImageId, InstallationId, InstanceId, InstanceType, SubnetId, Zone};
-use dayfly_core::machines::Arch;
-use dayfly_core::prices::SpotPrice;
-use dayfly_core::time::Timestamp;
+use dayfly_config::ImageName;
+use dayfly_config::machines::Arch;
 use dayfly_ports::{Fleet, FleetErrorKind, Image, InstanceState, InstanceView, Scope};
+use dayfly_records::prices::SpotPrice;
+use dayfly_types::capacity::{InstanceLifecycle, Pool};
+use dayfly_types::ids::{FleetId, ImageId, InstallationId, InstanceId, InstanceType, SubnetId, Zone};
+use dayfly_types::time::Timestamp;
 
 use super::support::{Ec2, described, page};
 

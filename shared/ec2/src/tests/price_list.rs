@@ -1,8 +1,8 @@
-use dayfly_core::config::VolumeType;
-use dayfly_core::ids::InstanceType;
-use dayfly_core::money::MicroDollars;
-use dayfly_core::prices::VolumeRate;
+use dayfly_config::VolumeType;
 use dayfly_ports::Fleet;
+use dayfly_records::prices::VolumeRate;
+use dayfly_types::ids::InstanceType;
+use dayfly_types::money::MicroDollars;
 use serde_json::{Value, json};
 use wiremock::matchers::header;
 use wiremock::{Mock, ResponseTemplate};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dayfly_core::ids::InstanceId;
+use dayfly_types::ids::InstanceId;
 use wiremock::matchers::body_string_contains;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use dayfly_core::ids::SecurityGroupId;
 use dayfly_ports::{Fleet, FleetErrorKind, FleetRequest, Surroundings};
+use dayfly_types::ids::SecurityGroupId;
 
 use super::creating::{LAUNCHED, request};
 use super::support::{Ec2, fleet_at_with};

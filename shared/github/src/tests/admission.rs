@@ -1,9 +1,9 @@
 //! What an admission asks, and what GitHub's answers mean.
 
-use dayfly_core::decide::admission::{Head, LabelEvent, Origin, Pull, PullHead, Review, ReviewState};
-use dayfly_core::ids::{RunAttempt, RunId, RunKey};
-use dayfly_core::policy::Team;
+use dayfly_engine::admission::{Head, LabelEvent, Origin, Pull, PullHead, Review, ReviewState};
+use dayfly_policy::Team;
 use dayfly_ports::{ApiErrorKind, GitHub};
+use dayfly_types::ids::{RunAttempt, RunId, RunKey};
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path, query_param};
 use wiremock::{Mock, ResponseTemplate};

@@ -1,10 +1,10 @@
-use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{JobId, RunAttempt, RunId, RunnerId};
-use dayfly_core::labels::Label;
-use dayfly_core::time::Timestamp;
+use dayfly_config::labels::Label;
 use dayfly_ports::{
     ApiErrorKind, ConfigFile, GitHub, JobStatus, JobView, Minted, Removal, RerunAnswer, RunView, RunnerView,
 };
+use dayfly_records::event::Conclusion;
+use dayfly_types::ids::{JobId, RunAttempt, RunId, RunnerId};
+use dayfly_types::time::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use wiremock::matchers::{body_json, header, header_exists, method, path, query_param};

@@ -1,6 +1,7 @@
-use dayfly_core::ids::{CheckRunId, RunId};
-use dayfly_core::notice::{CheckConclusion, CheckRun};
 use dayfly_ports::{ApiErrorKind, CheckView, GitHub};
+use dayfly_records::CheckConclusion;
+use dayfly_report::notice::CheckRun;
+use dayfly_types::ids::{CheckRunId, RunId};
 use serde_json::{Value, json};
 use wiremock::matchers::{body_json, method, path, query_param};
 use wiremock::{Mock, ResponseTemplate};

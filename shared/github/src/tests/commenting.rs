@@ -1,5 +1,5 @@
-use dayfly_core::ids::CommentId;
 use dayfly_ports::{ApiErrorKind, GitHub};
+use dayfly_types::ids::CommentId;
 use serde_json::{Value, json};
 use wiremock::matchers::{body_json, method, path, query_param};
 use wiremock::{Mock, ResponseTemplate};

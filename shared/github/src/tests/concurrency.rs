@@ -1,5 +1,5 @@
-use dayfly_core::ids::RunId;
 use dayfly_ports::{ApiErrorKind, GitHub};
+use dayfly_types::ids::RunId;
 use serde_json::{Value, json};
 use wiremock::matchers::{header, method, path, query_param};
 use wiremock::{Mock, ResponseTemplate};

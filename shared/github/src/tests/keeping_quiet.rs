@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use dayfly_core::ids::{InstallationId, RunId, RunnerId};
 use dayfly_ports::{ApiErrorKind, GitHub, Scope};
+use dayfly_types::ids::{InstallationId, RunId, RunnerId};
 use serde_json::json;
 use wiremock::ResponseTemplate;
 

@@ -1,8 +1,8 @@
 //! The lists that a patrol reads, and what it asks for then.
 
-use dayfly_core::ids::{DeliveryId, InstallationId, JobId, RunAttempt, RunId, RunnerId};
-use dayfly_core::time::Timestamp;
 use dayfly_ports::{ApiErrorKind, FailedDelivery, GitHub, RunnerView};
+use dayfly_types::ids::{DeliveryId, InstallationId, JobId, RunAttempt, RunId, RunnerId};
+use dayfly_types::time::Timestamp;
 use jiff::{SignedDuration, ToSpan};
 use serde_json::{Value, json};
 use wiremock::matchers::{header, method, path, query_param, query_param_is_missing};

@@ -1,7 +1,7 @@
 //! Answers of last time, while GitHub says that they are the same.
 
-use dayfly_core::ids::{InstallationId, JobId, RunId};
 use dayfly_ports::{ApiErrorKind, GitHub, Scope};
+use dayfly_types::ids::{InstallationId, JobId, RunId};
 use serde_json::{Value, json};
 use wiremock::matchers::{header, header_exists, method, path};
 use wiremock::{Mock, ResponseTemplate};

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use dayfly_core::ids::{RunId, RunnerId};
 use dayfly_ports::{ApiErrorKind, GitHub, Removal};
+use dayfly_types::ids::{RunId, RunnerId};
 use serde_json::json;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, ResponseTemplate};

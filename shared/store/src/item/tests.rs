@@ -1,31 +1,32 @@
 use std::time::Duration;
 
-use dayfly_core::capacity::{FleetErrorKind, InstanceLifecycle, Placement, Pool, Tried};
-use dayfly_core::checkin::{GoodbyeReason, Stage};
-use dayfly_core::config::{
+use dayfly_config::labels::Label;
+use dayfly_config::machines::Wants;
+use dayfly_config::{
     AllocationStrategy, Breaker, Fallback, GivingUp, MachineImage, Rebalance, Reporting, RerunOnDemand, RerunPolicy,
     RerunWhat, RunnerSpec, Volume, VolumeType,
 };
-use dayfly_core::costs::{Amounts, Tariff};
-use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{
+use dayfly_policy::{Limit, Limits};
+use dayfly_records::CheckConclusion;
+use dayfly_records::costs::{Amounts, Tariff};
+use dayfly_records::event::Conclusion;
+use dayfly_records::lifecycle::{RunnerStep, Step as _};
+use dayfly_records::prices::{self, Price, PriceSource, VolumeRate};
+use dayfly_records::{
+    AfterInterruption, Attribution, BucketId, Cost, Costs, Ending, JobState, LaunchPlan, Launched, Ledger, Line,
+    Message, MessengerNews, OlderRuns, PoolFailure, PoolInterruption, Prices, Purpose, RecordId, Rerun, Reservation,
+    RunEnd, RunSum, Rung, RunnerState, Say, Telling, Threshold, Told, Turn, Waiter, WatchedRepository,
+};
+use dayfly_types::capacity::{FleetErrorKind, InstanceLifecycle, Placement, Pool, Tried};
+use dayfly_types::checkin::{GoodbyeReason, Stage};
+use dayfly_types::ids::{
     CheckRunId, CommentId, DeliveryId, FleetId, ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey,
     QueueId, Region, Repository, RunAttempt, RunId, RunKey, RunnerId, RunnerName, SubnetId, Zone,
 };
-use dayfly_core::labels::Label;
-use dayfly_core::lifecycle::{RunnerStep, Step as _};
-use dayfly_core::machines::Wants;
-use dayfly_core::money::MicroDollars;
-use dayfly_core::month::Month;
-use dayfly_core::notice::CheckConclusion;
-use dayfly_core::policy::{Limit, Limits};
-use dayfly_core::prices::{self, Price, PriceSource, VolumeRate};
-use dayfly_core::record::{
-    AfterInterruption, Attribution, BucketId, Cost, Costs, Ending, JobState, LaunchPlan, Launched, Ledger, Line,
-    Message, MessengerNews, OlderRuns, PoolFailure, PoolInterruption, Prices, Purpose, Purse, RecordId, Rerun,
-    Reservation, RunEnd, RunSum, Rung, RunnerState, Say, Telling, Threshold, Told, Turn, Waiter, WatchedRepository,
-};
-use dayfly_core::time::Timestamp;
+use dayfly_types::money::MicroDollars;
+use dayfly_types::month::Month;
+use dayfly_types::purse::Purse;
+use dayfly_types::time::Timestamp;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;

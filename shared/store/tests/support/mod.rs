@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dayfly_core::ids::{InstallationId, JobId, JobKey, RunAttempt, RunId};
-use dayfly_core::labels::Label;
-use dayfly_core::record::{Job, JobState};
-use dayfly_core::time::Timestamp;
+use dayfly_config::labels::Label;
+use dayfly_records::{Job, JobState};
 use dayfly_store::DynamoTable;
+use dayfly_types::ids::{InstallationId, JobId, JobKey, RunAttempt, RunId};
+use dayfly_types::time::Timestamp;
 use dynoxide::Database;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -144,9 +144,9 @@ pub fn now() -> Timestamp {
 /// A job that waits, and must be looked at by `due_at`.
 pub fn job(id: u64, attempt: u32, due_at: Option<Timestamp>) -> Job {
     Job {
-        giving_up: dayfly_core::config::GivingUp::default(),
-        reporting: dayfly_core::config::Reporting::default(),
-        telling: dayfly_core::record::Telling::Nothing,
+        giving_up: dayfly_config::GivingUp::default(),
+        reporting: dayfly_config::Reporting::default(),
+        telling: dayfly_records::Telling::Nothing,
         messengers: 0,
         key: JobKey {
             job: JobId(id),
@@ -165,11 +165,11 @@ pub fn job(id: u64, attempt: u32, due_at: Option<Timestamp>) -> Job {
         runner: None,
         asked: 0,
         due_at,
-        attribution: dayfly_core::record::Attribution::default(),
+        attribution: dayfly_records::Attribution::default(),
         created_at: Some(now()),
         ran_on: None,
         started_at: None,
         ended_at: None,
-        github_per_minute: dayfly_core::money::MicroDollars::default(),
+        github_per_minute: dayfly_types::money::MicroDollars::default(),
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dayfly_core::config::Volume;
-use dayfly_core::costs::Tariff;
-use dayfly_core::deadlines::OUTLIVES;
-use dayfly_core::money::MicroDollars;
-use dayfly_core::prices::{PriceSource, Rates, VolumeRate};
-use dayfly_core::time::Timestamp;
+use dayfly_config::Volume;
 use dayfly_lab::lab::Lab;
+use dayfly_records::costs::Tariff;
+use dayfly_records::prices::{PriceSource, Rates, VolumeRate};
 use dayfly_twin::Status;
+use dayfly_types::deadlines::OUTLIVES;
+use dayfly_types::money::MicroDollars;
+use dayfly_types::time::Timestamp;
 use serde_json::Value;
 
 use crate::whole::{LOOK, PATIENCE, assert_nothing_left, start_with, what_was_said};

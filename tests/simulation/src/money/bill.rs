@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dayfly_core::capacity::{InstanceLifecycle, Pool};
-use dayfly_core::ids::{InstanceId, InstanceType, RunnerName};
-use dayfly_core::money::MicroDollars;
-use dayfly_core::month::Month;
-use dayfly_core::record::{LedgerId, Purse, Record, RecordId};
-use dayfly_core::time::Timestamp;
+use dayfly_records::{LedgerId, Record, RecordId};
+use dayfly_types::capacity::{InstanceLifecycle, Pool};
+use dayfly_types::ids::{InstanceId, InstanceType, RunnerName};
+use dayfly_types::money::MicroDollars;
+use dayfly_types::month::Month;
+use dayfly_types::purse::Purse;
+use dayfly_types::time::Timestamp;
 
 use super::CAPPED;
 use super::market::{ADDRESS_HOUR, GIB_MONTH, on_demand};

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use dayfly_core::money::MicroDollars;
-use dayfly_core::month::Month;
-use dayfly_core::policy::Caps;
-use dayfly_core::record::Purse;
-use dayfly_core::time::Timestamp;
+use dayfly_policy::Caps;
+use dayfly_types::money::MicroDollars;
+use dayfly_types::month::Month;
+use dayfly_types::purse::Purse;
+use dayfly_types::time::Timestamp;
 
 use crate::dice::Dice;
 use crate::plan::Plan;

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dayfly_core::decide::interruption::Word;
-use dayfly_core::ids::InstanceId;
-use dayfly_core::time::Timestamp;
+use dayfly_engine::interruption::Word;
+use dayfly_records::RecordId;
+use dayfly_types::ids::InstanceId;
+use dayfly_types::time::Timestamp;
 
 use crate::lambda::Caller;
 use crate::sim::Sim;
-use dayfly_core::record::RecordId;
 
 /// What was heard of instances.
 #[derive(Debug, Default)]

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use dayfly_core::capacity::Pool;
-use dayfly_core::config::VolumeType;
-use dayfly_core::ids::InstanceType;
-use dayfly_core::machines::Table;
-use dayfly_core::money::MicroDollars;
-use dayfly_core::prices::{Rates, SpotPrice, VolumeRate};
-use dayfly_core::time::Timestamp;
+use dayfly_config::VolumeType;
+use dayfly_config::machines::Table;
+use dayfly_records::prices::{Rates, SpotPrice, VolumeRate};
+use dayfly_types::capacity::Pool;
+use dayfly_types::ids::InstanceType;
+use dayfly_types::money::MicroDollars;
+use dayfly_types::time::Timestamp;
 
 use crate::dice::Dice;
 use crate::sim::Sim;

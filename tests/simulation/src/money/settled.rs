@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dayfly_core::ids::{InstanceId, JobKey};
-use dayfly_core::month::Month;
-use dayfly_core::prices::PriceSource;
-use dayfly_core::record::{Cost, Ledger, LedgerId, Purpose, Purse, Record, RecordId, RunnerState};
-use dayfly_core::time::Timestamp;
+use dayfly_records::prices::PriceSource;
+use dayfly_records::{Cost, Ledger, LedgerId, Purpose, Record, RecordId, RunnerState};
+use dayfly_types::ids::{InstanceId, JobKey};
+use dayfly_types::month::Month;
+use dayfly_types::purse::Purse;
+use dayfly_types::time::Timestamp;
 
 use super::bill::{Bill, HOUR_MILLIS, Known, Span};
 use super::{RETURNED, SETTLED};

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use dayfly_core::money::MicroDollars;
-use dayfly_core::record::LedgerId;
+use dayfly_records::LedgerId;
+use dayfly_types::money::MicroDollars;
 
 use super::TOLD_ONCE;
 use crate::plan::Outage;

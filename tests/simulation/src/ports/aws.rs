@@ -1,9 +1,9 @@
 //! What else of AWS the functions ask: the bus, schedules, parameters, quotas, and whom to tell.
 
-use dayfly_core::event::Event;
 use dayfly_ports::{
     AlertError, Alerts, Bus, BusError, ParameterError, Parameters, QuotaError, Quotas, Schedule, ScheduleError,
 };
+use dayfly_records::event::Event;
 use secrecy::SecretString;
 
 use super::{Ports, Service, WEBHOOK_SECRET, WEBHOOK_SECRET_PARAMETER};

@@ -1,13 +1,13 @@
 //! EC2, as the functions see it.
 
-use dayfly_core::capacity::Pool;
-use dayfly_core::config::{ImageName, VolumeType};
-use dayfly_core::ids::{FleetId, ImageId, InstanceId, InstanceType, SubnetId, Zone};
-use dayfly_core::machines::Arch;
-use dayfly_core::money::MicroDollars;
-use dayfly_core::prices::{SpotPrice, VolumeRate};
-use dayfly_core::time::Timestamp;
+use dayfly_config::machines::Arch;
+use dayfly_config::{ImageName, VolumeType};
 use dayfly_ports::{Fleet, FleetAnswer, FleetError, FleetErrorKind, FleetRequest, Image, InstanceView};
+use dayfly_records::prices::{SpotPrice, VolumeRate};
+use dayfly_types::capacity::Pool;
+use dayfly_types::ids::{FleetId, ImageId, InstanceId, InstanceType, SubnetId, Zone};
+use dayfly_types::money::MicroDollars;
+use dayfly_types::time::Timestamp;
 
 use super::Ports;
 use crate::guards::Guard;

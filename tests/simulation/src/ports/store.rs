@@ -1,11 +1,11 @@
 //! The table, as the functions see it.
 
-use dayfly_core::decide::settlement::MOST_CHANGES;
-use dayfly_core::ids::{QueueId, RunKey};
-use dayfly_core::month::Month;
-use dayfly_core::record::{Bucket, BucketId, Change, Cost, Ledger, Notice, Record, RecordId, Stored, Waiting};
-use dayfly_core::time::Timestamp;
+use dayfly_engine::settlement::MOST_CHANGES;
 use dayfly_ports::{Draw, Store, StoreError};
+use dayfly_records::{Bucket, BucketId, Change, Cost, Ledger, Notice, Record, RecordId, Stored, Waiting};
+use dayfly_types::ids::{QueueId, RunKey};
+use dayfly_types::month::Month;
+use dayfly_types::time::Timestamp;
 
 use super::{Ports, Service};
 use crate::guards::Guard;

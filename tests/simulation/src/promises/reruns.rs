@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use dayfly_core::config::RerunWhat;
-use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{JobId, JobKey, RunAttempt, RunId};
+use dayfly_config::RerunWhat;
 use dayfly_ports::JobStatus;
+use dayfly_records::event::Conclusion;
+use dayfly_types::ids::{JobId, JobKey, RunAttempt, RunId};
 
 use super::{CONTROL, LAST_WORDS, MINUTE, RERUN};
 use crate::hub::Job;

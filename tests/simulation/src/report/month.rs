@@ -4,9 +4,9 @@ use std::io::Write;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
-use dayfly_core::money::MicroDollars;
-use dayfly_core::record::{Cost, Purpose};
-use dayfly_core::sums::{By, Sums, caps_left, rows};
+use dayfly_records::{Cost, Purpose};
+use dayfly_report::sums::{By, Sums, caps_left, rows};
+use dayfly_types::money::MicroDollars;
 use simulation::{Ends, Month, REPOSITORIES, Tally};
 
 use super::WIDTH;

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use dayfly_core::decide::admission::{LabelEvent, Origin, Pull, Review};
-use dayfly_core::event::Conclusion;
-use dayfly_core::ids::{CheckRunId, CommentId, InstallationId, JobId, Repository, RunId, RunKey, RunnerId};
-use dayfly_core::labels::Label;
-use dayfly_core::notice::CheckRun;
-use dayfly_core::policy::Team;
-use dayfly_core::time::Timestamp;
+use dayfly_config::labels::Label;
+use dayfly_engine::admission::{LabelEvent, Origin, Pull, Review};
+use dayfly_policy::Team;
 use dayfly_ports::{
     ApiError, ApiErrorKind, CheckView, ConfigFile, FailedDelivery, GitHub, JobView, Minted, Removal, RerunAnswer,
     RunView, RunnerView, Scope,
 };
+use dayfly_records::event::Conclusion;
+use dayfly_report::notice::CheckRun;
+use dayfly_types::ids::{CheckRunId, CommentId, InstallationId, JobId, Repository, RunId, RunKey, RunnerId};
+use dayfly_types::time::Timestamp;
 
 use super::{HubJob, down, not_found, push_to};
 use crate::World;

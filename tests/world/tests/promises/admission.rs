@@ -1,16 +1,16 @@
 //! A runner is pinned to no job: whichever job it takes, no step of it runs before it is known that the
 //! job may run there.
 
-use dayfly_core::checkin::{START_REFUSED, START_UNANSWERED};
-use dayfly_core::deadlines::CONFIG_FRESH;
-use dayfly_core::decide::admission::{Head, Origin, Pull, Review, ReviewState};
-use dayfly_core::event::{Conclusion, Event, JobEvent};
-use dayfly_core::ids::{InstallationId, InstanceId, JobId, RunAttempt, RunId, RunKey};
-use dayfly_core::labels::Label;
-use dayfly_core::policy::{FRESH, Policy};
-use dayfly_core::record::{Ending, JobState, Rerun};
-use dayfly_lifecycle::{Asked, Policies, Who};
+use dayfly_config::labels::Label;
+use dayfly_engine::admission::{Head, Origin, Pull, Review, ReviewState};
+use dayfly_flows::{Asked, Policies, Who};
+use dayfly_policy::{FRESH, Policy};
 use dayfly_ports::{Scope, Store};
+use dayfly_records::event::{Conclusion, Event, JobEvent};
+use dayfly_records::{Ending, JobState, Rerun};
+use dayfly_types::checkin::{START_REFUSED, START_UNANSWERED};
+use dayfly_types::deadlines::CONFIG_FRESH;
+use dayfly_types::ids::{InstallationId, InstanceId, JobId, RunAttempt, RunId, RunKey};
 use dayfly_world::push_to;
 
 use crate::stage::{Answer, Call, POLICY, Stage};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use dayfly_core::event::{Conclusion, Event};
 use dayfly_dashboard::Request;
+use dayfly_records::event::{Conclusion, Event};
 
 use crate::stage::{Call, POLICY, RUN, Stage};
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use dayfly_core::capacity::InstanceLifecycle;
-use dayfly_core::event::{Conclusion, Event, QueueDue};
-use dayfly_core::record::{Change, JobState, LaunchQueue, Record, Say, Stored, Waiting};
 use dayfly_ports::Store as _;
+use dayfly_records::event::{Conclusion, Event, QueueDue};
+use dayfly_records::{Change, JobState, LaunchQueue, Record, Say, Stored, Waiting};
+use dayfly_types::capacity::InstanceLifecycle;
 
 use crate::lifecycle::state_of;
 use crate::stage::{Call, RUN, Stage};

@@ -3,13 +3,14 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use dayfly_core::decide::admission::{Head, Origin, PullHead};
-use dayfly_core::decide::interruption::Word;
-use dayfly_core::event::{Conclusion, CostDue, Event};
-use dayfly_core::ids::{InstanceId, JobId};
-use dayfly_core::money::MicroDollars;
-use dayfly_core::month::Month;
-use dayfly_core::record::{Cost, JobState, Ledger, Purpose, Purse, Record, RunnerState};
+use dayfly_engine::admission::{Head, Origin, PullHead};
+use dayfly_engine::interruption::Word;
+use dayfly_records::event::{Conclusion, CostDue, Event};
+use dayfly_records::{Cost, JobState, Ledger, Purpose, Record, RunnerState};
+use dayfly_types::ids::{InstanceId, JobId};
+use dayfly_types::money::MicroDollars;
+use dayfly_types::month::Month;
+use dayfly_types::purse::Purse;
 
 use crate::stage::{Call, POLICY, RUN, Stage, dice};
 

@@ -3,15 +3,16 @@
 
 use std::time::Duration;
 
-use dayfly_core::decide::admission::{Head, Origin, PullHead};
-use dayfly_core::event::{CommentDue, Event};
-use dayfly_core::ids::{InstallationId, JobId, RunAttempt, RunId};
-use dayfly_core::money::MicroDollars;
-use dayfly_core::month::Month;
-use dayfly_core::notice::COMMENT_MARKER;
-use dayfly_core::record::{BucketId, Change, Job, Ledger, LedgerId, Purse, RunSum, Terms, Wish};
-use dayfly_lifecycle::{draw, wake_up};
+use dayfly_engine::admission::{Head, Origin, PullHead};
+use dayfly_flows::{draw, wake_up};
 use dayfly_ports::{ApiErrorKind, Store};
+use dayfly_records::event::{CommentDue, Event};
+use dayfly_records::{BucketId, Change, Job, Ledger, LedgerId, RunSum, Terms, Wish};
+use dayfly_report::notice::COMMENT_MARKER;
+use dayfly_types::ids::{InstallationId, JobId, RunAttempt, RunId};
+use dayfly_types::money::MicroDollars;
+use dayfly_types::month::Month;
+use dayfly_types::purse::Purse;
 
 use crate::stage::{Call, RUN, Stage};
 
@@ -49,7 +50,7 @@ impl Stage {
 
     /// The same, of which something lives still, as of each whose cost is told.
     fn costs(&self, sum: RunSum, above: u64) -> Call {
-        let deadlines = dayfly_core::deadlines::Deadlines::default();
+        let deadlines = dayfly_types::deadlines::Deadlines::default();
         let awake = wake_up(&self.world, &self.world, self.now(), &deadlines);
         self.world.run(awake).unwrap();
         let wish = Wish::new(InstallationId(7), MicroDollars(above));

@@ -1,9 +1,9 @@
 //! Each function dies between any two of its calls and is run again: there is one runner at most
 //! for a job in its attempt, and in the end nothing is left.
 
-use dayfly_core::decide::interruption::Word;
-use dayfly_core::event::{Conclusion, Event};
-use dayfly_core::ids::{InstanceId, JobId};
+use dayfly_engine::interruption::Word;
+use dayfly_records::event::{Conclusion, Event};
+use dayfly_types::ids::{InstanceId, JobId};
 
 use crate::stage::{Answer, Call, RUN, Stage};
 
@@ -67,9 +67,9 @@ fn launch_on_a_retry() {
                 .refuse([(dayfly_ports::FleetErrorKind::Capacity, "InsufficientInstanceCapacity")]);
             stage.make(Call::Launch(queued(stage)));
             stage.wait(std::time::Duration::from_mins(1));
-            Call::Launch(Event::LaunchDue(dayfly_core::event::LaunchDue {
+            Call::Launch(Event::LaunchDue(dayfly_records::event::LaunchDue {
                 key: stage.job(11).key(),
-                runner: Some(dayfly_core::ids::RunnerName::of(stage.job(11).key(), 1)),
+                runner: Some(dayfly_types::ids::RunnerName::of(stage.job(11).key(), 1)),
             }))
         },
         run_to_the_end,

@@ -1,14 +1,14 @@
 //! What other files than the repository's own say: the one that it extends, its organisation's for Cirun,
 //! and who may use what they bring.
 
-use dayfly_core::deadlines::CONFIG_FRESH;
-use dayfly_core::decide::admission::Origin;
-use dayfly_core::event::{Event, JobEvent};
-use dayfly_core::ids::JobId;
-use dayfly_core::labels::Label;
-use dayfly_core::policy::Team;
-use dayfly_core::record::JobState;
+use dayfly_config::labels::Label;
+use dayfly_engine::admission::Origin;
+use dayfly_policy::Team;
 use dayfly_ports::Scope;
+use dayfly_records::JobState;
+use dayfly_records::event::{Event, JobEvent};
+use dayfly_types::deadlines::CONFIG_FRESH;
+use dayfly_types::ids::JobId;
 use dayfly_world::push_to;
 
 use crate::lifecycle::state_of;

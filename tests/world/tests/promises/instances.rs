@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dayfly_core::config::{ImageName, Volume, VolumeType};
-use dayfly_core::deadlines::{Deadlines, MAX_LAUNCHES};
-use dayfly_core::ids::{ImageId, InstanceId, SecurityGroupId, SubnetId};
-use dayfly_core::machines::Arch;
-use dayfly_core::record::{JobState, RunnerState};
+use dayfly_config::machines::Arch;
+use dayfly_config::{ImageName, Volume, VolumeType};
 use dayfly_ports::{FleetRequest, Surroundings};
+use dayfly_records::{JobState, RunnerState};
+use dayfly_types::deadlines::{Deadlines, MAX_LAUNCHES};
+use dayfly_types::ids::{ImageId, InstanceId, SecurityGroupId, SubnetId};
 use serde_json::{Value, json};
 
 use crate::lifecycle::state_of;

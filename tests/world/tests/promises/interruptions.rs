@@ -1,12 +1,12 @@
 //! Interruptions and what follows from them: another instance, another attempt, or neither, and what is
 //! said of it.
 
-use dayfly_core::capacity::InstanceLifecycle;
-use dayfly_core::decide::interruption::Word;
-use dayfly_core::decide::{news, rerun};
-use dayfly_core::event::{Conclusion, Event, JobEvent, RunEvent};
-use dayfly_core::ids::{InstanceId, JobId, JobKey, RunAttempt, RunId, RunKey};
-use dayfly_core::record::{AfterInterruption, Notice, Record, Rerun, Run, RunnerState, Say};
+use dayfly_engine::interruption::Word;
+use dayfly_engine::{news, rerun};
+use dayfly_records::event::{Conclusion, Event, JobEvent, RunEvent};
+use dayfly_records::{AfterInterruption, Notice, Record, Rerun, Run, RunnerState, Say};
+use dayfly_types::capacity::InstanceLifecycle;
+use dayfly_types::ids::{InstanceId, JobId, JobKey, RunAttempt, RunId, RunKey};
 
 use crate::stage::{Call, RUN, Stage};
 
@@ -229,7 +229,7 @@ fn a_run_is_run_again_as_often_as_allowed_and_the_last_time_on_demand() {
         attempt: RunAttempt(2),
         ..stage.job(12)
     };
-    let job = dayfly_core::decide::launch::new_job(&second);
+    let job = dayfly_engine::launch::new_job(&second);
     let say = news::again(&record_of_run(&stage, 1), &job, InstanceLifecycle::Spot);
     assert!(matches!(say, Some(Say::Again { of: RunAttempt(1), .. })), "{say:?}");
     stage.minutes(5);

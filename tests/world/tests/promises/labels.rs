@@ -1,9 +1,9 @@
 //! A job that says in its label what it needs gets that, with no file or beside one.
 
-use dayfly_core::event::{Event, JobEvent};
-use dayfly_core::ids::JobId;
-use dayfly_core::labels::Label;
-use dayfly_core::record::JobState;
+use dayfly_config::labels::Label;
+use dayfly_records::JobState;
+use dayfly_records::event::{Event, JobEvent};
+use dayfly_types::ids::JobId;
 
 use crate::lifecycle::state_of;
 use crate::stage::{Call, RUN, Stage};

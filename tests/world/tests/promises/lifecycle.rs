@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use dayfly_core::decide::interruption::Word;
-use dayfly_core::event::{Conclusion, Event};
-use dayfly_core::ids::{InstanceId, JobId};
-use dayfly_core::record::{Ending, JobState, Record, RunnerState};
+use dayfly_engine::interruption::Word;
 use dayfly_ports::FleetErrorKind;
+use dayfly_records::event::{Conclusion, Event};
+use dayfly_records::{Ending, JobState, Record, RunnerState};
+use dayfly_types::ids::{InstanceId, JobId};
 
 use crate::stage::{Answer, Call, RUN, Stage};
 
@@ -443,7 +443,7 @@ fn a_registration_that_errored_and_yet_was_made_leaves_nothing() {
 fn a_job_that_asks_for_labels_that_nobody_has_is_refused_in_words() {
     let stage = Stage::new();
     let mut event = stage.job(11);
-    event.labels = vec![dayfly_core::labels::Label::new("dayfly-tpu")];
+    event.labels = vec![dayfly_config::labels::Label::new("dayfly-tpu")];
     stage.make(Call::Launch(Event::JobQueued(event)));
     let JobState::Refused { reason } = state_of(&stage, 11) else {
         panic!()
@@ -462,8 +462,8 @@ fn a_job_meant_for_somebody_elses_runners_is_left_alone() {
     let stage = Stage::new();
     let mut event = stage.job(11);
     event.labels = vec![
-        dayfly_core::labels::Label::new("self-hosted"),
-        dayfly_core::labels::Label::new("theirs"),
+        dayfly_config::labels::Label::new("self-hosted"),
+        dayfly_config::labels::Label::new("theirs"),
     ];
     stage.make(Call::Launch(Event::JobQueued(event)));
     assert_eq!(

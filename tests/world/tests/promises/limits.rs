@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dayfly_core::ids::InstanceId;
-use dayfly_core::time::Timestamp;
+use dayfly_types::ids::InstanceId;
+use dayfly_types::time::Timestamp;
 
 use crate::stage::{Answer, Stage};
 

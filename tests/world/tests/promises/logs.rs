@@ -1,8 +1,8 @@
 //! Whoever looks for the number of a job in the logs finds all that was done for it.
 
-use dayfly_core::event::{Conclusion, Event};
-use dayfly_core::ids::JobId;
 use dayfly_ports::FleetErrorKind;
+use dayfly_records::event::{Conclusion, Event};
+use dayfly_types::ids::JobId;
 use serde_json::Value;
 
 use crate::metrics::logged;

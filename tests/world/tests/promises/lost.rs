@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use dayfly_core::decide::interruption::Word;
-use dayfly_core::event::{Conclusion, Event};
-use dayfly_core::ids::{InstallationId, JobId};
-use dayfly_core::record::JobState;
+use dayfly_engine::interruption::Word;
 use dayfly_ports::FleetErrorKind;
+use dayfly_records::JobState;
+use dayfly_records::event::{Conclusion, Event};
+use dayfly_types::ids::{InstallationId, JobId};
 
 use crate::lifecycle::state_of;
 use crate::stage::{Call, RUN, Stage};

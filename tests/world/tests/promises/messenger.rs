@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use dayfly_core::event::{Conclusion, Event};
-use dayfly_core::ids::JobId;
-use dayfly_core::record::{JobState, Say};
 use dayfly_ports::{FleetErrorKind, Store as _};
+use dayfly_records::event::{Conclusion, Event};
+use dayfly_records::{JobState, Say};
+use dayfly_types::ids::JobId;
 
 use crate::lifecycle::{fail_by_messenger, state_of};
 use crate::stage::{Call, RUN, Stage};

@@ -5,13 +5,14 @@ use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use dayfly_core::capacity::InstanceLifecycle;
-use dayfly_core::decide::interruption::Word;
-use dayfly_core::event::{Conclusion, Event};
-use dayfly_core::money::MicroDollars;
-use dayfly_core::month::Month;
-use dayfly_core::record::{Bucket, BucketId, Change, Ledger, Purse, Record, RecordId};
+use dayfly_engine::interruption::Word;
 use dayfly_ports::{FleetErrorKind, Store as _};
+use dayfly_records::event::{Conclusion, Event};
+use dayfly_records::{Bucket, BucketId, Change, Ledger, Record, RecordId};
+use dayfly_types::capacity::InstanceLifecycle;
+use dayfly_types::money::MicroDollars;
+use dayfly_types::month::Month;
+use dayfly_types::purse::Purse;
 use serde_json::Value;
 use tracing::Dispatch;
 use tracing::subscriber::NoSubscriber;
@@ -44,7 +45,7 @@ pub fn logged(happens: impl FnOnce()) -> Vec<Value> {
     LazyLock::force(&ANOTHER);
     let lines = Lines::default();
     let writer = lines.clone();
-    let subscriber = dayfly_telemetry::writing_to("gpu", move || writer.clone());
+    let subscriber = dayfly_runtime::telemetry::writing_to("gpu", move || writer.clone());
     tracing::subscriber::with_default(subscriber, happens);
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -1,10 +1,10 @@
 //! On-demand capacity that costs more than its price limit is not asked for, and what is costs no more than
 //! was set aside.
 
-use dayfly_core::capacity::InstanceLifecycle;
-use dayfly_core::event::Event;
-use dayfly_core::ids::JobId;
-use dayfly_core::record::{JobState, Record};
+use dayfly_records::event::Event;
+use dayfly_records::{JobState, Record};
+use dayfly_types::capacity::InstanceLifecycle;
+use dayfly_types::ids::JobId;
 
 use crate::stage::{Call, POLICY, RUN, Stage};
 
@@ -56,7 +56,7 @@ fn asked(stage: &Stage) -> Vec<String> {
 fn reserved(stage: &Stage) -> u64 {
     let table = stage.world.table();
     let of_stack = table.records().find_map(|record| match record {
-        Record::Ledger(ledger) if ledger.purse == dayfly_core::record::Purse::Stack => Some(ledger.reserved.0),
+        Record::Ledger(ledger) if ledger.purse == dayfly_types::purse::Purse::Stack => Some(ledger.reserved.0),
         _ => None,
     });
     of_stack.unwrap_or(0)

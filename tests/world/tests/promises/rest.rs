@@ -1,9 +1,9 @@
 //! What the functions use while nothing happens, and for a job: `infra/prices.json` has the numbers, of which
 //! `docs/costs.md` makes dollars.
 
-use dayfly_core::event::{Conclusion, Event};
-use dayfly_core::ids::{DeliveryId, JobId};
-use dayfly_core::record::{Delivery, Record};
+use dayfly_records::event::{Conclusion, Event};
+use dayfly_records::{Delivery, Record};
+use dayfly_types::ids::{DeliveryId, JobId};
 use dayfly_world::{Units, byte_days};
 
 use crate::stage::{Call, RUN, Stage};

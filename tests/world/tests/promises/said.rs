@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use dayfly_core::capacity::{FleetError, FleetErrorKind, InstanceLifecycle, note};
-use dayfly_core::decide::launch;
-use dayfly_core::event::{Event, NoticeDue};
-use dayfly_core::notice::{CheckConclusion, CheckRun};
-use dayfly_core::record::{Change, MessengerNews, Notice, Say};
-use dayfly_lifecycle::{announce, wake_up};
+use dayfly_engine::launch;
+use dayfly_flows::{announce, wake_up};
 use dayfly_ports::{ApiErrorKind, Store};
+use dayfly_records::CheckConclusion;
+use dayfly_records::event::{Event, NoticeDue};
+use dayfly_records::{Change, MessengerNews, Notice, Say};
+use dayfly_report::notice::CheckRun;
+use dayfly_types::capacity::{FleetError, FleetErrorKind, InstanceLifecycle, note};
 
 use crate::stage::{Call, RUN, Stage};
 
@@ -25,7 +26,7 @@ impl Stage {
                 &self.world,
                 &self.world,
                 self.now(),
-                &dayfly_core::deadlines::Deadlines::default(),
+                &dayfly_types::deadlines::Deadlines::default(),
             )
             .await
             .unwrap();

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use dayfly_core::decide::interruption::Word;
-use dayfly_core::event::{Conclusion, Event};
-use dayfly_core::ids::{InstanceId, InstanceType, JobId};
-use dayfly_core::money::MicroDollars;
-use dayfly_core::month::Month;
-use dayfly_core::prices::PriceSource;
-use dayfly_core::record::{JobState, Purpose, Record, RunnerState};
+use dayfly_engine::interruption::Word;
+use dayfly_records::event::{Conclusion, Event};
+use dayfly_records::prices::PriceSource;
+use dayfly_records::{JobState, Purpose, Record, RunnerState};
+use dayfly_types::ids::{InstanceId, InstanceType, JobId};
+use dayfly_types::money::MicroDollars;
+use dayfly_types::month::Month;
 
 use crate::caps::{FILE, WORST, asked_by, busy, capped, committed, costs, instance_of, ledger, refusal, reserved, run};
 use crate::stage::{Call, POLICY, RUN, Stage};
@@ -131,8 +131,8 @@ fn left_alone(stage: &Stage) -> InstanceId {
     instance
 }
 
-fn runner_id(runner: &dayfly_core::record::Runner) -> dayfly_core::record::RecordId {
-    dayfly_core::record::RecordId::Runner(runner.name.clone())
+fn runner_id(runner: &dayfly_records::Runner) -> dayfly_records::RecordId {
+    dayfly_records::RecordId::Runner(runner.name.clone())
 }
 
 #[test]

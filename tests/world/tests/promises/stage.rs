@@ -7,18 +7,18 @@ use aws_lambda_events::lambda_function_urls::{
     LambdaFunctionUrlRequest, LambdaFunctionUrlRequestContextAuthorizerDescription,
     LambdaFunctionUrlRequestContextAuthorizerIamDescription, LambdaFunctionUrlResponse,
 };
-use dayfly_core::deadlines::Deadlines;
-use dayfly_core::decide::interruption::Word;
-use dayfly_core::event::{Conclusion, Event, JobEvent, RunEvent};
-use dayfly_core::ids::{DeliveryId, InstallationId, InstanceId, JobId, Region, RunAttempt, RunId, RunnerId, SubnetId};
-use dayfly_core::labels::Label;
-use dayfly_core::record::{JobState, Record, RunSum, Runner, Wish};
-use dayfly_core::time::Timestamp;
-use dayfly_function::span;
+use dayfly_config::labels::Label;
+use dayfly_engine::interruption::Word;
+use dayfly_flows::{Policies, PriceCache};
 use dayfly_interruption::Ec2Event;
-use dayfly_lifecycle::{Policies, PriceCache};
 use dayfly_metrics::Metered;
+use dayfly_records::event::{Conclusion, Event, JobEvent, RunEvent};
+use dayfly_records::{JobState, Record, RunSum, Runner, Wish};
+use dayfly_runtime::span;
 use dayfly_sweeper::Task;
+use dayfly_types::deadlines::Deadlines;
+use dayfly_types::ids::{DeliveryId, InstallationId, InstanceId, JobId, Region, RunAttempt, RunId, RunnerId, SubnetId};
+use dayfly_types::time::Timestamp;
 use dayfly_world::{Fate, World};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
@@ -213,7 +213,7 @@ impl Stage {
             alerts: self.world.clone(),
             stack: "dayfly".to_owned(),
             web_url: "https://github.com".to_owned(),
-            logs: dayfly_core::notice::Logs {
+            logs: dayfly_report::notice::Logs {
                 region: "eu-west-1".to_owned(),
                 stack: "dayfly".to_owned(),
             },

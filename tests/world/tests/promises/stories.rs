@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use dayfly_core::decide::interruption::Word;
-use dayfly_core::event::{Conclusion, Event, JobEvent, NoticeDue};
-use dayfly_core::ids::{InstanceId, JobId, JobKey, RunAttempt};
-use dayfly_core::money::MicroDollars;
-use dayfly_core::notice::{CheckConclusion, CheckRun};
-use dayfly_core::record::{Cost, Purpose};
-use dayfly_core::time::Timestamp;
+use dayfly_engine::interruption::Word;
 use dayfly_ports::ApiErrorKind;
+use dayfly_records::CheckConclusion;
+use dayfly_records::event::{Conclusion, Event, JobEvent, NoticeDue};
+use dayfly_records::{Cost, Purpose};
+use dayfly_report::notice::CheckRun;
+use dayfly_types::ids::{InstanceId, JobId, JobKey, RunAttempt};
+use dayfly_types::money::MicroDollars;
+use dayfly_types::time::Timestamp;
 
 use crate::comments::for_pull;
 use crate::stage::{Call, RUN, Stage};
@@ -86,7 +87,7 @@ fn a_job_is_told_with_its_cost_so_far_and_at_last_with_what_it_cost() {
     let last = stage.story();
     assert!(last.title.contains(" for 1 job, 2 minutes: "), "{}", last.title);
     let cost = stage.world.run(async {
-        let month = dayfly_core::month::Month::of(stage.now());
+        let month = dayfly_types::month::Month::of(stage.now());
         dayfly_ports::Store::costs(&stage.world, month).await.unwrap()
     });
     let total = cost[0].total().in_cents();
@@ -189,7 +190,7 @@ impl Stage {
 
     /// What was settled.
     fn settled(&self) -> String {
-        let month = dayfly_core::month::Month::of(self.now());
+        let month = dayfly_types::month::Month::of(self.now());
         let costs = self.world.run(dayfly_ports::Store::costs(&self.world, month)).unwrap();
         costs.iter().map(Cost::total).sum::<MicroDollars>().in_cents()
     }
@@ -298,7 +299,7 @@ fn a_job_that_ends_well_after_a_notice_has_wasted_nothing() {
         let story = stage.story();
         let wasted = story.summary.contains("- **Wasted:** ") && story.summary.contains(" by 1 interruption\n");
         assert_eq!(wasted, purpose == Purpose::Interrupted, "{}", story.summary);
-        let month = dayfly_core::month::Month::of(stage.now());
+        let month = dayfly_types::month::Month::of(stage.now());
         let costs = stage
             .world
             .run(dayfly_ports::Store::costs(&stage.world, month))

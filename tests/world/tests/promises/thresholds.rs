@@ -3,13 +3,14 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use dayfly_core::decide::interruption::Word;
-use dayfly_core::event::{CapDue, Conclusion, CostDue, Event};
-use dayfly_core::ids::JobId;
-use dayfly_core::money::MicroDollars;
-use dayfly_core::month::Month;
-use dayfly_core::record::{Change, Ledger, LedgerId, Purse, Threshold};
+use dayfly_engine::interruption::Word;
 use dayfly_ports::{Schedule as _, Store as _};
+use dayfly_records::event::{CapDue, Conclusion, CostDue, Event};
+use dayfly_records::{Change, Ledger, LedgerId, Threshold};
+use dayfly_types::ids::JobId;
+use dayfly_types::money::MicroDollars;
+use dayfly_types::month::Month;
+use dayfly_types::purse::Purse;
 
 use crate::caps::{WORST, busy, cap_at, capped, instance_of, ledger, refusal, run, told};
 use crate::stage::{Call, RUN, Stage, dice};
@@ -83,7 +84,7 @@ fn a_cap_that_refuses_stands_in_the_ledger_as_it_is_by_then() {
 /// The job's instance has ended, and what it has cost is to be counted: of that nobody hears but by this.
 fn ended(stage: &Stage, job: u64) -> Call {
     let instance = instance_of(stage, job);
-    let of_job = |runner: &dayfly_core::record::Runner| runner.wanted_by.job == JobId(job);
+    let of_job = |runner: &dayfly_records::Runner| runner.wanted_by.job == JobId(job);
     stage.complete(job, Conclusion::Success);
     stage.make(Call::Ec2(instance, Word::Ended));
     while stage.world.next_event().is_some() {}

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use dayfly_core::decide::launch;
-use dayfly_core::event::{Event, JobEvent, NoticeDue};
-use dayfly_core::ids::{JobId, RunId};
-use dayfly_core::notice::{CheckConclusion, CheckRun, job_of};
-use dayfly_core::record::{Change, MessengerNews, Notice, Say};
-use dayfly_lifecycle::{announce, wake_up};
+use dayfly_engine::launch;
+use dayfly_flows::{announce, wake_up};
 use dayfly_ports::{ApiErrorKind, Store as _};
+use dayfly_records::CheckConclusion;
+use dayfly_records::event::{Event, JobEvent, NoticeDue};
+use dayfly_records::{Change, MessengerNews, Notice, Say};
+use dayfly_report::notice::{CheckRun, job_of};
+use dayfly_types::ids::{JobId, RunId};
 
 use crate::limits::{MATRIX, most_within};
 use crate::stage::{Call, RUN, Stage};
@@ -39,7 +40,7 @@ impl Stage {
             notice
         };
         self.world.run(async {
-            let deadlines = dayfly_core::deadlines::Deadlines::default();
+            let deadlines = dayfly_types::deadlines::Deadlines::default();
             wake_up(&self.world, &self.world, self.now(), &deadlines).await.unwrap();
             let mut notices = Vec::new();
             for job in jobs {

@@ -7,11 +7,11 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dayfly_core::event::{Conclusion, Event, JobEvent};
-use dayfly_core::ids::{InstanceId, JobId, RunId};
-use dayfly_core::notice::CheckRun;
-use dayfly_core::record::{Job, JobState, Runner, RunnerState, Turn, Turnstile};
 use dayfly_ports::{FleetErrorKind, Store as _};
+use dayfly_records::event::{Conclusion, Event, JobEvent};
+use dayfly_records::{Job, JobState, Runner, RunnerState, Turn, Turnstile};
+use dayfly_report::notice::CheckRun;
+use dayfly_types::ids::{InstanceId, JobId, RunId};
 
 use crate::stage::{Call, POLICY, Stage, dice};
 

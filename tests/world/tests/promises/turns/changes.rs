@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dayfly_core::ids::RunnerName;
-use dayfly_core::policy::Policy;
-use dayfly_core::record::{Change, Line, Turnstile, Waiter};
+use dayfly_policy::Policy;
 use dayfly_ports::Store as _;
+use dayfly_records::{Change, Line, Turnstile, Waiter};
+use dayfly_types::ids::RunnerName;
 
 use super::{MATRIX, SINGLE};
 use crate::stage::{Call, POLICY, Stage};

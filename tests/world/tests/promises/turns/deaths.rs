@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dayfly_core::event::{Event, LaunchDue};
+use dayfly_records::event::{Event, LaunchDue};
 
 use super::{MATRIX, SINGLE};
 use crate::stage::{Call, Stage};

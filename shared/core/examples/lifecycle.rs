@@ -1,6 +1,0 @@
-//! Prints `docs/lifecycle.md`.
-#![expect(clippy::print_stdout, reason = "printing is what it is for")]
-
-fn main() {
-    print!("{}", dayfly_core::lifecycle::document());
-}

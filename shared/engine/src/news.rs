@@ -1,0 +1,201 @@
+//! What is said of an interruption, and of what followed from it.
+
+use dayfly_records::{AfterInterruption, Ending, Job, Launched, Notice, Rerun, Run, Runner, Say};
+use dayfly_types::capacity::{InstanceLifecycle, Pool};
+use dayfly_types::ids::RunAttempt;
+use dayfly_types::time::Timestamp;
+
+use crate::rerun;
+
+/// What is said of a job whose runner was interrupted.
+#[must_use]
+pub fn interrupted(runner: &Runner, next: AfterInterruption, now: Timestamp) -> Say {
+    Say::Interrupted {
+        at: runner.interrupted_at.unwrap_or(now),
+        what: what_happened(runner),
+        ran_on: runner.launched.as_ref().map(ran_on),
+        next,
+    }
+}
+
+fn ran_on(launched: &Launched) -> (Pool, InstanceLifecycle) {
+    (launched.pool(), launched.lifecycle)
+}
+
+/// What happened to a runner, in words that begin a sentence, with the times that are known.
+fn what_happened(runner: &Runner) -> String {
+    let heard = runner.heartbeat_at.map_or_else(String::new, |at| {
+        format!("; it was last heard of at {} UTC", at.utc_time())
+    });
+    let recommended = runner.rebalance_at.map_or_else(String::new, |at| {
+        format!(", after a rebalance recommendation at {} UTC", at.utc_time())
+    });
+    match (&runner.ending, runner.interrupted_at) {
+        (_, Some(at)) => format!(
+            "EC2 gave notice at {} UTC that it takes the instance back{recommended}",
+            at.utc_time()
+        ),
+        (Some(Ending::Vanished), None) => {
+            format!("the instance ended without a notice, and nobody had asked for it{recommended}{heard}")
+        }
+        (Some(Ending::HeartbeatLost), None) => format!("the instance was not heard of any more{recommended}{heard}"),
+        (ending, None) => {
+            let words = ending.as_ref().map_or("the instance was lost", Ending::words);
+            format!("{words}{recommended}{heard}")
+        }
+    }
+}
+
+/// Whether the end of a runner that had no job is an interruption, which is worth saying.
+#[must_use]
+pub fn is_interruption(runner: &Runner) -> bool {
+    let by_ec2 = |ending: &Ending| matches!(ending, Ending::Interrupted | Ending::Vanished | Ending::Rebalanced);
+    runner.launched.is_some() && runner.ending.as_ref().is_some_and(by_ec2)
+}
+
+/// What a run that was decided on means for the check run of a job that was interrupted in it; nothing
+/// if that says so already.
+#[must_use]
+pub fn of_run(known: Option<&Notice>, job: &Job, run: &Run, now: Timestamp) -> Option<Notice> {
+    let then = match &run.rerun {
+        Rerun::NotYet | Rerun::Intended => AfterInterruption::WhenRunIsOver,
+        Rerun::Accepted => AfterInterruption::RunAgain {
+            attempt: RunAttempt(run.key.attempt.0 + 1),
+            with_failed: run.with_failed,
+        },
+        Rerun::Declined { reason } => AfterInterruption::Not { reason: reason.clone() },
+    };
+    let say = match known.map(|known| &known.say) {
+        Some(Say::Interrupted { next, .. }) if *next == then => return None,
+        Some(Say::Interrupted { at, what, ran_on, .. }) => Say::Interrupted {
+            at: *at,
+            what: what.clone(),
+            ran_on: ran_on.clone(),
+            next: then,
+        },
+        _ => Say::Interrupted {
+            at: run.at,
+            what: "the instance was lost".to_owned(),
+            ran_on: None,
+            next: then,
+        },
+    };
+    Some(Notice::of(known.cloned(), job, say, now))
+}
+
+/// What is said of a job of the attempt after `previous` that is bought so; nothing unless we had it run
+/// again because of this job.
+#[must_use]
+pub fn again(previous: &Run, job: &Job, lifecycle: InstanceLifecycle) -> Option<Say> {
+    let is_it = rerun::ours(previous).is_some() && previous.names.contains(&job.name);
+    is_it.then_some(Say::Again {
+        of: previous.key.attempt,
+        lifecycle,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ending;
+    use crate::fixtures::{claimed, now, runner};
+    use dayfly_records::RunnerState;
+    use dayfly_types::ids::RunKey;
+
+    fn lost(ending: Ending) -> Runner {
+        Runner {
+            ending: Some(ending),
+            ..runner(RunnerState::Busy)
+        }
+    }
+
+    fn run() -> Run {
+        let runner = lost(Ending::Interrupted);
+        let key = RunKey {
+            run: runner.run,
+            attempt: RunAttempt(1),
+        };
+        ending::interrupt(None, None, &runner, (runner.wanted_by, Some("test")), key, now()).unwrap()
+    }
+
+    #[test]
+    fn what_happened_is_told_with_its_times_and_pool() {
+        let mut noticed = lost(Ending::Interrupted);
+        noticed.interrupted_at = Some(now());
+        let mut warned = lost(Ending::Vanished);
+        warned.rebalance_at = Some(now());
+        warned.heartbeat_at = Some(now());
+        for (runner, words) in [
+            (
+                noticed,
+                "EC2 gave notice at 08:00:00 UTC that it takes the instance back",
+            ),
+            (
+                warned,
+                "the instance ended without a notice, and nobody had asked for it, after a rebalance recommendation \
+                 at 08:00:00 UTC; it was last heard of at 08:00:00 UTC",
+            ),
+            (lost(Ending::HeartbeatLost), "the instance was not heard of any more"),
+        ] {
+            let say = interrupted(&runner, AfterInterruption::WhenRunIsOver, now());
+            let Say::Interrupted { what, ran_on, .. } = say else {
+                panic!("{say:?}")
+            };
+            let (pool, lifecycle) = ran_on.unwrap();
+            assert_eq!(what, words);
+            assert_eq!(
+                (pool.to_string().as_str(), lifecycle),
+                ("g5.xlarge in eu-west-1a", InstanceLifecycle::Spot)
+            );
+        }
+    }
+
+    #[test]
+    fn what_follows_is_added_to_what_was_said_and_said_once() {
+        let job = claimed(11).0;
+        let say = interrupted(&lost(Ending::Vanished), AfterInterruption::WhenRunIsOver, now());
+        let first = Notice::of(None, &job, say, now());
+        assert_eq!(of_run(Some(&first), &job, &run(), now()), None, "it waits still");
+        let accepted = Run {
+            with_failed: true,
+            ..rerun::accepted(&run())
+        };
+        let second = of_run(Some(&first), &job, &accepted, now()).unwrap();
+        let Say::Interrupted { ran_on, next, .. } = &second.say else {
+            panic!("{second:?}")
+        };
+        let again = AfterInterruption::RunAgain {
+            attempt: RunAttempt(2),
+            with_failed: true,
+        };
+        assert_eq!((next, ran_on.is_some()), (&again, true));
+        assert_eq!(of_run(Some(&second), &job, &accepted, now()), None);
+        let moot = rerun::moot(&run(), dayfly_types::ids::RunId(77));
+        let third = of_run(None, &job, &moot, now()).unwrap();
+        assert!(matches!(
+            third.say,
+            Say::Interrupted {
+                next: AfterInterruption::Not { .. },
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn only_the_re_run_of_the_interrupted_job_is_told_as_one() {
+        let job = claimed(12).0;
+        let other = Job {
+            name: "other".to_owned(),
+            ..job.clone()
+        };
+        let accepted = rerun::accepted(&run());
+        let say = again(&accepted, &job, InstanceLifecycle::OnDemand);
+        assert!(matches!(say, Some(Say::Again { of: RunAttempt(1), .. })));
+        assert_eq!(again(&accepted, &other, InstanceLifecycle::Spot), None);
+        assert_eq!(
+            again(&run(), &job, InstanceLifecycle::Spot),
+            None,
+            "a person ran it again"
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! Interrupted jobs are run again once their run is over, all with one call, and their check runs say so.
+
+use std::collections::BTreeMap;
+
+use dayfly_engine::news;
+use dayfly_engine::rerun::{self, Ask, Jobs, Next, Seen};
+use dayfly_ports::{GitHub, JobStatus, JobView, RerunAnswer, Scope, Store, StoreError};
+use dayfly_records::event::Conclusion;
+use dayfly_records::{Change, JobState, Run, Stored, Version};
+use dayfly_types::ids::{JobId, RunKey};
+use dayfly_types::time::Timestamp;
+
+use crate::{FlowError, MAX_CONFLICTS};
+
+/// So many notices are written at once: a transaction takes a hundred items.
+///
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
+const NOTICES_AT_ONCE: usize = 50;
+
+/// Runs the interrupted jobs of a run again, if it is over and they need it.
+///
+/// # Errors
+/// If table or GitHub do not answer. The record stays due.
+pub async fn settle_run<S: Store, G: GitHub>(
+    store: &S,
+    github: &G,
+    key: RunKey,
+    now: Timestamp,
+) -> Result<(), FlowError> {
+    for _ in 0..MAX_CONFLICTS {
+        let Some(Stored { record: run, version }) = store.run(key).await? else {
+            return Ok(());
+        };
+        let scope = Scope {
+            installation: run.installation,
+            repository: run.repository.clone(),
+        };
+        let Some((next, ask)) = decide(store, github, &scope, &run, now).await? else {
+            return Ok(());
+        };
+        match record(store, &run, version, &next, now).await {
+            Err(StoreError::Conflict) => continue,
+            done => done?,
+        }
+        tracing::info!(run = %key, rerun = ?next.rerun, ?ask, interrupted = run.interrupted.len(), "looked at an interrupted run");
+        return match ask {
+            None => Ok(()),
+            Some(ask) => act(store, github, &scope, Stored::over(version, next), ask, now).await,
+        };
+    }
+    Err(StoreError::Conflict.into())
+}
+
+/// What becomes of a run, as GitHub describes it now, and what is to be asked for; nothing if nothing
+/// does.
+async fn decide<S: Store, G: GitHub>(
+    store: &S,
+    github: &G,
+    scope: &Scope,
+    run: &Run,
+    now: Timestamp,
+) -> Result<Option<(Run, Option<Ask>)>, FlowError> {
+    let view = github.run(scope, run.key.run).await?;
+    let seen = Seen {
+        attempt: view.attempt,
+        completed: view.completed,
+        conclusion: view.conclusion,
+    };
+    let jobs = if seen.completed && seen.attempt == run.key.attempt && rerun::is_open(run) {
+        let views = github.jobs_of(scope, run.key.run).await?;
+        jobs(store, run, views).await?
+    } else {
+        Jobs::default()
+    };
+    Ok(match rerun::decide(run, seen, &jobs, now) {
+        Next::Settled => None,
+        Next::Record(next) => Some((next, None)),
+        Next::Ask(next, ask) => Some(match github.superseded(scope, run.key.run).await? {
+            Some(newer) => (rerun::moot(run, newer), None),
+            None => (next, Some(ask)),
+        }),
+    })
+}
+
+/// The jobs of a run that is over, as GitHub says that they ended.
+async fn jobs<S: Store>(store: &S, run: &Run, views: Vec<JobView>) -> Result<Jobs, StoreError> {
+    let mut ended: BTreeMap<JobId, (String, Conclusion)> = views
+        .into_iter()
+        .filter_map(|view| match view.status {
+            JobStatus::Completed(conclusion) => Some((view.job, (view.name, conclusion))),
+            JobStatus::Queued | JobStatus::Waiting | JobStatus::InProgress => None,
+        })
+        .collect();
+    let mut interrupted = Vec::new();
+    for key in &run.interrupted {
+        let seen = ended.remove(&key.job);
+        let Some(Stored { record: mut job, .. }) = store.job(*key).await? else {
+            continue;
+        };
+        if let Some((_, conclusion)) = seen.filter(|_| !job.state.is_end()) {
+            job.state = JobState::Finished { conclusion };
+        }
+        interrupted.push(job);
+    }
+    Ok(Jobs {
+        interrupted,
+        others: ended.into_values().collect(),
+    })
+}
+
+/// Writes what was decided on a run, and with it what is said of its interrupted jobs if that is
+/// something else now. Of very many jobs, some are told before: done again, that does nothing.
+async fn record<S: Store>(
+    store: &S,
+    before: &Run,
+    version: Version,
+    next: &Run,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut changes = if before.rerun == next.rerun {
+        Vec::new()
+    } else {
+        told(store, next, now).await?
+    };
+    while changes.len() > NOTICES_AT_ONCE {
+        let rest = changes.split_off(NOTICES_AT_ONCE);
+        store.commit(changes).await?;
+        changes = rest;
+    }
+    changes.push(Change::update(version, next.clone()));
+    store.commit(changes).await
+}
+
+async fn told<S: Store>(store: &S, run: &Run, now: Timestamp) -> Result<Vec<Change>, StoreError> {
+    let mut changes = Vec::new();
+    for key in &run.interrupted {
+        let Some(Stored { record: job, .. }) = store.job(*key).await? else {
+            continue;
+        };
+        let known = store.notice(run.key.run, *key).await?;
+        let notice = news::of_run(known.as_ref().map(|stored| &stored.record), &job, run, now);
+        changes.extend(notice.map(|notice| Change::put(known.as_ref(), notice)));
+    }
+    Ok(changes)
+}
+
+async fn act<S: Store, G: GitHub>(
+    store: &S,
+    github: &G,
+    scope: &Scope,
+    run: Stored<Run>,
+    ask: Ask,
+    now: Timestamp,
+) -> Result<(), FlowError> {
+    let Stored { record: run, version } = run;
+    let answer = match ask {
+        Ask::Job(job) => github.rerun_job(scope, job).await?,
+        Ask::FailedJobs => github.rerun_failed_jobs(scope, run.key.run).await?,
+    };
+    match answer {
+        RerunAnswer::Accepted => {
+            tracing::info!(run = %run.key, with_failed = run.with_failed, "GitHub runs the interrupted jobs again");
+            match record(store, &run, version, &rerun::accepted(&run), now).await {
+                // The record is due, and the next look finds the new attempt.
+                Err(StoreError::Conflict) => Ok(()),
+                done => Ok(done?),
+            }
+        }
+        RerunAnswer::StillRunning => {
+            tracing::info!(run = %run.key, "a job of the run is still running; the re-run is asked for again");
+            Ok(())
+        }
+    }
+}

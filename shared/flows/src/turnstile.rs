@@ -1,0 +1,147 @@
+//! The turnstile in the table: whoever is gone leaves it, and it is looked after.
+
+use std::collections::BTreeMap;
+
+use dayfly_engine::turnstile::{self, Seen};
+use dayfly_ports::{Bus, Store, StoreError};
+use dayfly_records::event::{Event, LaunchDue};
+use dayfly_records::{Change, Record, Runner, Stored, Turnstile};
+use dayfly_types::deadlines::{Deadlines, QUEUE_LIMIT};
+use dayfly_types::ids::RunnerName;
+use dayfly_types::time::Timestamp;
+
+use crate::{FlowError, MAX_CONFLICTS};
+
+/// How many live records are looked at: more runners than have a place, with what belongs to them.
+const MAX_LIVE: usize = 20_000;
+
+/// How many records are looked up one by one at a time: what is left over is looked up the next time.
+const MAX_LOOKUPS: usize = 100;
+
+/// Takes a runner out that is gone, and calls those whose turn it is then. What fails is left to whoever
+/// looks after the turnstile.
+pub async fn leave_turnstile<S: Store, B: Bus>(store: &S, bus: &B, runner: &Runner, now: Timestamp) {
+    if runner.turn.is_none() {
+        return;
+    }
+    match leave(store, runner, now).await {
+        Ok(next) => call_to_turnstile(bus, next).await,
+        Err(error) => {
+            tracing::warn!(runner = %runner.name, %error, "a runner that is gone keeps its place until the turnstile is looked after");
+        }
+    }
+}
+
+async fn leave<S: Store>(store: &S, runner: &Runner, now: Timestamp) -> Result<Vec<RunnerName>, StoreError> {
+    for _ in 0..MAX_CONFLICTS {
+        let Some(Stored { record, version }) = store.turnstile().await? else {
+            return Ok(Vec::new());
+        };
+        let Some((next, call)) = turnstile::leave(&record, &runner.name, now) else {
+            return Ok(Vec::new());
+        };
+        match store.commit(vec![Change::update(version, next)]).await {
+            Err(StoreError::Conflict) => {}
+            done => return done.map(|()| call),
+        }
+    }
+    Err(StoreError::Conflict)
+}
+
+/// Tells those who were called that it may be their turn. One that is not reached is called again.
+pub async fn call_to_turnstile<B: Bus>(bus: &B, called: Vec<RunnerName>) {
+    for runner in called {
+        let Some(key) = runner.job() else { continue };
+        let due = LaunchDue {
+            key,
+            runner: Some(runner),
+        };
+        if let Err(error) = bus.publish(&Event::LaunchDue(due)).await {
+            tracing::warn!(job = %key, %error, "a job whose turn it is learns of it when the turnstile is looked after");
+        }
+    }
+}
+
+/// The runners that live, as far as the index of what is due shows them, which may lag behind.
+///
+/// # Errors
+/// If the table does not answer.
+pub async fn count_living<S: Store>(store: &S, now: Timestamp, deadlines: &Deadlines) -> Result<Vec<Seen>, StoreError> {
+    let living = living(store, now, deadlines).await?;
+    Ok(living.values().filter_map(turnstile::seen).collect())
+}
+
+/// The runners that live, or have lived and are not settled, as far as the index of what is due shows them.
+///
+/// # Errors
+/// If the table does not answer.
+pub async fn living<S: Store>(
+    store: &S,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Result<BTreeMap<RunnerName, Runner>, StoreError> {
+    // Whatever lives is due one day.
+    let one_day = now.after(2 * deadlines.lifetime + QUEUE_LIMIT);
+    let live = store.due(one_day, MAX_LIVE).await?;
+    let runners = live.into_iter().filter_map(|stored| match stored.record {
+        Record::Runner(runner) => Some((runner.name.clone(), *runner)),
+        _ => None,
+    });
+    Ok(runners.collect())
+}
+
+/// Looks after the turnstile: compares it with the runners' records, and calls those whose turn it is.
+///
+/// # Errors
+/// If the table does not answer. It stays due.
+pub async fn look_after_turnstile<S: Store, B: Bus>(
+    store: &S,
+    bus: &B,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Result<(), FlowError> {
+    let Some(Stored { record, version }) = store.turnstile().await? else {
+        return Ok(());
+    };
+    let index = living(store, now, deadlines).await?;
+    let (mut stale, mut living) = (Vec::new(), Vec::new());
+    for suspect in suspects(&record, &index).into_iter().take(MAX_LOOKUPS) {
+        let runner = store.runner(&suspect).await?.map(|stored| stored.record);
+        if turnstile::is_stale(runner.as_ref()) {
+            stale.push(suspect);
+        } else {
+            living.extend(runner.as_ref().and_then(turnstile::seen));
+        }
+    }
+    let has_place = |one: &Seen| place_of(&record, &one.name).is_some();
+    living.extend(index.values().filter_map(turnstile::seen).filter(has_place));
+    living.retain(|one| !stale.contains(&one.name));
+    let (next, call) = turnstile::look_after(&record, &stale, &living, now);
+    match store.commit(vec![Change::update(version, next)]).await {
+        // Somebody has just passed. It is due still.
+        Err(StoreError::Conflict) => return Ok(()),
+        done => done?,
+    }
+    tracing::info!(?stale, ?call, "looked after the turnstile");
+    call_to_turnstile(bus, call).await;
+    Ok(())
+}
+
+/// Those of whom the index says something else than the turnstile. It may lag behind.
+fn suspects(turnstile: &Turnstile, index: &BTreeMap<RunnerName, Runner>) -> Vec<RunnerName> {
+    let there = turnstile::names(turnstile)
+        .into_iter()
+        .filter(|name| turnstile::is_stale(index.get(*name)))
+        .cloned();
+    let missing = index
+        .values()
+        .filter_map(turnstile::seen)
+        .filter(|one| place_of(turnstile, &one.name).is_none())
+        .map(|one| one.name);
+    there.chain(missing).collect()
+}
+
+fn place_of(turnstile: &Turnstile, runner: &RunnerName) -> Option<u32> {
+    let lines = turnstile.lines.values();
+    lines.filter_map(|line| line.places.get(runner)).copied().next()
+}

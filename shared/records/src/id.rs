@@ -1,0 +1,172 @@
+//! The table's keys.
+
+use std::fmt;
+
+use dayfly_types::ids::{
+    DeliveryId, FleetId, InstanceId, InstanceType, JobId, JobKey, QueueId, Repository, RunAttempt, RunId, RunKey,
+    RunnerName,
+};
+use dayfly_types::month::Month;
+use dayfly_types::purse::Purse;
+
+use crate::{BucketId, CostId, LedgerId};
+
+/// Where a record lies.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RecordId {
+    /// A webhook.
+    Delivery(DeliveryId),
+    /// A job.
+    Job(JobKey),
+    /// What a job's check run is to say.
+    Notice(RunId, JobKey),
+    /// What a pull request's comment is to say.
+    Pull(Repository, u64),
+    /// A runner.
+    Runner(RunnerName),
+    /// A call to EC2.
+    FleetCall(FleetId),
+    /// Who launches what waits in a queue.
+    Queue(QueueId),
+    /// A runner that waits in a queue.
+    Waiting(QueueId, RunnerName),
+    /// What befell the pools.
+    Pools,
+    /// How many calls may be made.
+    Bucket(BucketId),
+    /// An instance.
+    Instance(InstanceId),
+    /// A run.
+    Run(RunKey),
+    /// A configuration, or the file of this name.
+    Config(Repository, Option<String>),
+    /// The schedule's switch.
+    Wake,
+    /// The repositories that had jobs.
+    Watched,
+    /// How far patrol has come.
+    Patrol,
+    /// Who has a place, and who waits for one.
+    Turnstile,
+    /// What was spent and is reserved in a month.
+    Ledger(LedgerId),
+    /// What an instance has cost.
+    Cost(CostId),
+    /// What a type costs.
+    Prices(InstanceType),
+    /// What volumes cost.
+    Volumes,
+}
+
+impl RecordId {
+    /// The partition key.
+    #[must_use]
+    pub fn pk(&self) -> String {
+        match self {
+            Self::Delivery(id) => format!("DELIVERY#{id}"),
+            Self::Job(key) => Self::jobs_of(key.job),
+            Self::Notice(run, _) => Self::notices_of(*run),
+            Self::Pull(repository, pull) => format!("PULL#{repository}#{pull}"),
+            Self::Runner(name) => format!("RUNNER#{name}"),
+            Self::FleetCall(id) => format!("FLEET#{id}"),
+            Self::Queue(id) => format!("QUEUE#{id}"),
+            Self::Waiting(queue, _) => Self::waiting_in(queue),
+            Self::Pools => "POOLS".to_owned(),
+            Self::Bucket(id) => format!("BUCKET#{id}"),
+            Self::Instance(id) => format!("INSTANCE#{id}"),
+            Self::Run(key) => format!("RUN#{}", key.run),
+            Self::Config(repository, _) => format!("CONFIG#{repository}"),
+            Self::Wake => "WAKE".to_owned(),
+            Self::Watched => "WATCHED".to_owned(),
+            Self::Patrol => "PATROL".to_owned(),
+            Self::Turnstile => "TURNSTILE".to_owned(),
+            Self::Ledger(id) => Self::ledgers_of(id.month),
+            Self::Cost(id) => Self::costs_of(id.month()),
+            Self::Prices(instance_type) => format!("PRICES#{instance_type}"),
+            Self::Volumes => "VOLUMES".to_owned(),
+        }
+    }
+
+    /// The partition of a month's ledgers.
+    #[must_use]
+    pub fn ledgers_of(month: Month) -> String {
+        format!("LEDGER#{month}")
+    }
+
+    /// The partition of what the instances of a month have cost.
+    #[must_use]
+    pub fn costs_of(month: Month) -> String {
+        format!("COST#{month}")
+    }
+
+    /// The partition of a job in all attempts of its run.
+    #[must_use]
+    pub fn jobs_of(job: JobId) -> String {
+        format!("JOB#{job}")
+    }
+
+    /// The partition of what is said of a run's jobs.
+    #[must_use]
+    pub fn notices_of(run: RunId) -> String {
+        format!("NOTICE#{run}")
+    }
+
+    /// What the sort keys begin with of what is said of the jobs of an attempt.
+    #[must_use]
+    pub fn notices_in(attempt: RunAttempt) -> String {
+        format!("ATTEMPT#{attempt}#JOB#")
+    }
+
+    /// The partition of those who wait in a queue.
+    #[must_use]
+    pub fn waiting_in(queue: &QueueId) -> String {
+        format!("WAITING#{queue}")
+    }
+
+    /// The sort key.
+    #[must_use]
+    pub fn sk(&self) -> String {
+        match self {
+            Self::Delivery(_) => "DELIVERY".to_owned(),
+            Self::Job(key) => format!("ATTEMPT#{}", key.attempt),
+            Self::Notice(_, key) if key.is_story() => format!("ATTEMPT#{}#STORY", key.attempt),
+            Self::Notice(_, key) => format!("{}{}", Self::notices_in(key.attempt), key.job),
+            Self::Pull(..) => "PULL".to_owned(),
+            Self::Runner(_) => "RUNNER".to_owned(),
+            Self::FleetCall(_) => "FLEET".to_owned(),
+            Self::Queue(_) => "QUEUE".to_owned(),
+            Self::Waiting(_, runner) => format!("RUNNER#{runner}"),
+            Self::Pools => "POOLS".to_owned(),
+            Self::Bucket(_) => "BUCKET".to_owned(),
+            Self::Instance(_) => "INSTANCE".to_owned(),
+            Self::Run(key) => format!("ATTEMPT#{}", key.attempt),
+            Self::Config(_, None) => "CONFIG".to_owned(),
+            Self::Config(_, Some(file)) => format!("FILE#{file}"),
+            Self::Wake => "WAKE".to_owned(),
+            Self::Watched => "WATCHED".to_owned(),
+            Self::Patrol => "PATROL".to_owned(),
+            Self::Turnstile => "TURNSTILE".to_owned(),
+            Self::Ledger(id) => purse(&id.purse),
+            // As many digits as the last moment of the year 9999 has, so that their order is that of time.
+            Self::Cost(id) => format!("{:015}#{}", id.launched_at.millis(), id.instance),
+            Self::Prices(_) => "PRICES".to_owned(),
+            Self::Volumes => "VOLUMES".to_owned(),
+        }
+    }
+}
+
+fn purse(purse: &Purse) -> String {
+    match purse {
+        Purse::Stack => "STACK".to_owned(),
+        Purse::Organization { name } => format!("ORGANIZATION#{name}"),
+        Purse::Repository { repository } => format!("REPOSITORY#{repository}"),
+        Purse::PullRequest { repository, number } => format!("PULL#{repository}#{number}"),
+        Purse::Actor { login } => format!("ACTOR#{login}"),
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.pk(), self.sk())
+    }
+}
