@@ -10,7 +10,7 @@ SCENARIO ?= main
 FUZZ ?= access cirun config labels webhook
 SECONDS ?= 60
 SCENARIOS := main cap cirun fair fork idle inline interruption lifetime lost-webhook matrix no-capacity partition quota
-FUNCTIONS := webhook launch checkin settle sweeper interruption reporter dashboard
+FUNCTIONS := webhook launch checkin job-events sweeper interruption reporter dashboard
 AGENT_TARGETS := x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 BUILD_PATH := $(CURDIR)/.tools/build/bin:$(PATH)
 

@@ -10,8 +10,8 @@ use dayfly_config::labels::{self, Label};
 use dayfly_config::machines::Table;
 use dayfly_config::{Config, ConfigError, Context};
 use dayfly_engine::entries::{self, Entries, NoEntry};
-use dayfly_engine::ladder::{self, Terms};
-use dayfly_policy::{Asker, Policy, PolicyErrors};
+use dayfly_engine::fallback_chain::{self, ChainTerms};
+use dayfly_policy::{LaunchRequest, Policy, PolicyErrors};
 use dayfly_records::PoolMemory;
 use dayfly_types::ids::{Region, Repository};
 use dayfly_types::time::Timestamp;
@@ -130,9 +130,9 @@ fn planned(
     if entries.specs.is_empty() {
         return Err(no_runner(name, &labels));
     }
-    let terms = Terms {
+    let terms = ChainTerms {
         policy: &policy,
-        asker: Asker {
+        request: LaunchRequest {
             repository: &arguments.repo,
             region: region.as_str(),
         },
@@ -141,9 +141,9 @@ fn planned(
         machines: table,
     };
     // Nothing is remembered of any pool, so the moment makes no difference.
-    let ladder = ladder::ladder(&entries.specs, &terms, Timestamp::from_seconds(0));
+    let fallback_chain = fallback_chain::fallback_chain(&entries.specs, &terms, Timestamp::from_seconds(0));
     let Entries { passed, .. } = entries;
-    Ok(Report::of(ladder, passed, &policy, &labels, table))
+    Ok(Report::of(fallback_chain, passed, &policy, &labels, table))
 }
 
 fn no_runner(file: &str, labels: &[Label]) -> Nothing {

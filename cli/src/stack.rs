@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::types::Stack as Described;
-use dayfly_report::notice::pages_of;
+use dayfly_types::web::pages_of;
 
 use crate::Place;
 use crate::arn::Arn;
@@ -16,7 +16,7 @@ use crate::error::Error;
 /// stand in for.
 const EVENT_FUNCTIONS: [(&str, &str); 5] = [
     ("LaunchFunctionName", "launch"),
-    ("SettleFunctionName", "settle"),
+    ("JobEventsFunctionName", "job-events"),
     ("InterruptionFunctionName", "interruption"),
     (SWEEPER_OUTPUT, SWEEPER),
     ("ReporterFunctionName", "reporter"),
@@ -174,7 +174,7 @@ pub(crate) mod tests {
     const OUTPUTS: [(&str, &str); 8] = [
         ("DeadLettersUrl", "https://sqs.eu-west-1.amazonaws.com/123/dead"),
         ("LaunchFunctionName", "dayfly-Launch-1"),
-        ("SettleFunctionName", "dayfly-Settle-1"),
+        ("JobEventsFunctionName", "dayfly-JobEvents-1"),
         ("InterruptionFunctionName", "dayfly-Interruption-1"),
         ("SweeperFunctionName", "dayfly-Sweeper-1"),
         ("ReporterFunctionName", "dayfly-Reporter-1"),

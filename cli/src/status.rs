@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use clap::Args;
 use dayfly_config::machines::Table as Machines;
-use dayfly_engine::settlement::{self, Answered};
+use dayfly_engine::costing::{self, Answered};
 use dayfly_records::{Record, Runner, RunnerState};
 use dayfly_report::board;
 use dayfly_types::capacity::InstanceLifecycle;
@@ -253,7 +253,7 @@ impl Row {
             since: runner.since,
             repository: runner.repository.clone(),
             job: runner.job,
-            so_far: settlement::cost(runner, None, &Answered::default(), now).map(|cost| cost.total()),
+            so_far: costing::cost(runner, None, &Answered::default(), now).map(|cost| cost.total()),
             instance,
         }
     }

@@ -10,7 +10,7 @@ from test_costs import costs
 INFRA = Path(__file__).resolve().parent.parent
 TEMPLATE = INFRA / "template.yaml"
 
-FUNCTIONS = ("Webhook", "Launch", "Checkin", "Settle", "Interruption", "Sweeper", "Reporter", "Dashboard")
+FUNCTIONS = ("Webhook", "Launch", "Checkin", "JobEvents", "Interruption", "Sweeper", "Reporter", "Dashboard")
 
 
 def as_list(value):
@@ -88,7 +88,7 @@ class Template(unittest.TestCase):
         terminates = {r for r in self.of_type("AWS::IAM::Role") if "ec2:TerminateInstances" in self.actions(r)}
         launches = {r for r in self.of_type("AWS::IAM::Role") if "ec2:RunInstances" in self.actions(r)}
         passes = {r for r in self.of_type("AWS::IAM::Role") if "iam:PassRole" in self.actions(r)}
-        self.assertEqual(terminates, {"SettleRole", "SweeperRole"})
+        self.assertEqual(terminates, {"JobEventsRole", "SweeperRole"})
         # Whoever settles what an instance has cost, and whoever reserves it, asks for all prices.
         for action in ("pricing:GetProducts", "ec2:DescribeSpotPriceHistory"):
             self.assertEqual({r for r in self.of_type("AWS::IAM::Role") if action in self.actions(r)},
@@ -121,7 +121,7 @@ class Template(unittest.TestCase):
 
     def test_only_our_own_instances_can_be_ended(self):
         ours = {"StringEquals": {"aws:ResourceTag/dayfly:stack": {"Ref": "AWS::StackName"}}}
-        for role in ("SettleRole", "SweeperRole"):
+        for role in ("JobEventsRole", "SweeperRole"):
             for statement in self.statements(role):
                 if "ec2:TerminateInstances" in as_list(statement["Action"]):
                     self.assertEqual(statement["Condition"], ours)
@@ -205,7 +205,7 @@ class Template(unittest.TestCase):
         kept = {v["FunctionName"]["Ref"]: v["DestinationConfig"]["OnFailure"]["Destination"]
                 for v in self.of_type("AWS::Lambda::EventInvokeConfig").values()}
         dead = {"Fn::GetAtt": ["DeadLetters", "Arn"]}
-        asynchronous = ("Launch", "Settle", "Interruption", "Sweeper", "Reporter")
+        asynchronous = ("Launch", "JobEvents", "Interruption", "Sweeper", "Reporter")
         self.assertEqual(kept, {f"{name}Function": dead for name in asynchronous})
         for name in asynchronous:
             self.assertIn("sqs:SendMessage", self.actions(f"{name}Role"))

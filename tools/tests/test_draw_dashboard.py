@@ -63,7 +63,7 @@ class Drawing(unittest.TestCase):
     def test_reports_of_lambda_are_drawn_as_durations_and_errors(self):
         report = "2026-11-23T10:00:{:02}.5Z {} REPORT RequestId: 1-2\tDuration: {} ms\tBilled Duration: 1 ms{}\n"
         page = self.draw([report.format(0, "launch", 262, ""), report.format(40, "launch", "90.5", "\tStatus: error"),
-                          report.format(59, "settle", 7, "")], "--period", "30")
+                          report.format(59, "job-events", 7, "")], "--period", "30")
         durations, errors = (section(page, title) for title in ("Function durations, p95 in ms", "Function errors"))
         self.assertEqual((durations.count("<circle"), errors.count("<circle")), (3, 3))
         self.assertIn(">262</text>", durations)

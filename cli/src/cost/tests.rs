@@ -3,9 +3,9 @@ use std::time::Duration;
 use dayfly_records::costs::Amounts;
 use dayfly_records::prices::PriceSource;
 use dayfly_records::{Attribution, LedgerId, Purpose};
+use dayfly_types::budget::Budget;
 use dayfly_types::capacity::{InstanceLifecycle, Pool};
 use dayfly_types::ids::{InstanceId, InstanceType, JobId, JobKey, RunAttempt, RunId, Zone};
-use dayfly_types::purse::Purse;
 use dayfly_types::time::Timestamp;
 
 use super::*;
@@ -58,7 +58,7 @@ fn cost(job: u64, workflow: &str, micros: u64) -> Cost {
 
 fn ledger() -> Ledger {
     let mut ledger = Ledger::new(LedgerId {
-        purse: Purse::Stack,
+        budget: Budget::Stack,
         month: month(),
     });
     (ledger.spent, ledger.reserved) = (MicroDollars(1_580_000), MicroDollars(500_000));

@@ -105,7 +105,7 @@ fn remarks(report: &Report) -> Option<String> {
 fn caps(caps: &[CapLeft], width: Option<u16>) -> String {
     let rows = caps.iter().map(|cap| {
         vec![
-            plain(&cap.purse.to_string()),
+            plain(&cap.budget.to_string()),
             cap.cap.in_cents(),
             cap.spent.in_cents(),
             cap.reserved.in_cents(),

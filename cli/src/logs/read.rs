@@ -16,7 +16,7 @@ const FUNCTIONS: [&str; 8] = [
     "webhook",
     "launch",
     "checkin",
-    "settle",
+    "job-events",
     "interruption",
     "sweeper",
     "reporter",

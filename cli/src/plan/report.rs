@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table as Lines, presets::NOTHING};
 use dayfly_config::labels::Label;
 use dayfly_config::machines::Table;
-use dayfly_engine::ladder::{Attempt, Ladder};
+use dayfly_engine::fallback_chain::{Attempt, FallbackChain};
 use dayfly_policy::{Policy, Refused, whom};
 use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::ids::InstanceType;
@@ -104,23 +104,27 @@ impl Row {
 
 impl Report {
     pub(super) fn of(
-        ladder: Ladder,
+        fallback_chain: FallbackChain,
         passed_over: Vec<String>,
         policy: &Policy,
         labels: &[Label],
         table: &Table,
     ) -> Self {
-        let whole = ladder
+        let whole = fallback_chain
             .forbidden
             .iter()
             .map(|one| Forbidden::new(&one.entry, one.lifecycle, None, &one.refused));
-        let types = ladder.attempts.iter().flat_map(|attempt| {
+        let types = fallback_chain.attempts.iter().flat_map(|attempt| {
             attempt.without.iter().map(|(name, refused)| {
                 Forbidden::new(&attempt.spec.name, attempt.lifecycle, Some(name.clone()), refused)
             })
         });
         let forbidden: Vec<Forbidden> = whole.chain(types).collect();
-        let attempts: Vec<Row> = ladder.attempts.into_iter().map(|one| Row::new(one, table)).collect();
+        let attempts: Vec<Row> = fallback_chain
+            .attempts
+            .into_iter()
+            .map(|one| Row::new(one, table))
+            .collect();
         let nothing = attempts.is_empty().then(|| {
             let why = forbidden.first().map(|one| one.why.clone());
             why.unwrap_or_else(|| "nothing is left to be tried".to_owned())
@@ -135,7 +139,7 @@ impl Report {
             attempts,
             forbidden,
             passed_over,
-            left_out: ladder.left_out,
+            left_out: fallback_chain.left_out,
             rules: rules.collect(),
             nothing,
             prices: prices(table),

@@ -5,7 +5,7 @@ use dayfly_engine::launch;
 use dayfly_records::costs::Tariff;
 use dayfly_records::event::JobEvent;
 use dayfly_records::prices::PriceSource;
-use dayfly_records::{Job, LaunchPlan, Launched, Reservation, Rung, Turn};
+use dayfly_records::{Job, LaunchOption, LaunchPlan, Launched, Reservation, Turn};
 use dayfly_types::deadlines::Deadlines;
 use dayfly_types::ids::{DeliveryId, ImageId, InstallationId, JobId, RunAttempt, RunId};
 
@@ -37,14 +37,14 @@ fn job(id: u64) -> Job {
 /// A runner on an instance bought like this, as launch and check-in make it.
 fn runner(id: u64, lifecycle: InstanceLifecycle, price: Option<u64>) -> Record {
     let spec = Config::built_in().unwrap().runners.remove(0);
-    let rung = Rung {
+    let option = LaunchOption {
         spec,
         image: ImageId::new("ami-01234567"),
         root_device: "/dev/sda1".to_owned(),
         image_gib: None,
         lifecycle,
     };
-    let plan = LaunchPlan::new(rung, Vec::new());
+    let plan = LaunchPlan::new(option, Vec::new());
     let (_, mut runner) = launch::claim(job(id), plan, NOON, &Deadlines::default());
     runner.state = RunnerState::Busy;
     runner.launched = Some(Launched {
@@ -64,7 +64,7 @@ fn runner(id: u64, lifecycle: InstanceLifecycle, price: Option<u64>) -> Record {
             address: MicroDollars(5_000),
             source: PriceSource::Aws,
         },
-        purses: Vec::new(),
+        budgets: Vec::new(),
         shares: Vec::new(),
     });
     runner.into()

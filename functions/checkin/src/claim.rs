@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dayfly_engine::checkin::{self, Claim};
 use dayfly_engine::registration::{self, Turn};
-use dayfly_flows::{MAX_CONFLICTS, draw};
+use dayfly_flows::{MAX_CONFLICTS, acquire};
 use dayfly_ports::{ApiError, Bus, GitHub, JitConfig, Minted, Parameters, Scope, Store, StoreError};
 use dayfly_records::{Change, Runner, Stored, Version};
 use dayfly_types::checkin::{ClaimAnswer, JobMessage};
@@ -87,7 +87,7 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
             Turn::None => {}
         }
         let (bucket, terms) = registration::wanted(runner);
-        let turn = match draw(&self.store, bucket, terms, now).await? {
+        let turn = match acquire(&self.store, bucket, terms, now).await? {
             Ok(turn) if turn <= now => return Ok(None),
             Ok(turn) => turn,
             Err(wait) => return Ok(Some(wait.max(LONGEST_WAIT))),

@@ -1,4 +1,4 @@
-//! The only thing an instance may call. Who calls is the instance id in the role session that
+//! The only thing an instance may call. RequesterLookup calls is the instance id in the role session that
 //! signed the call; the body is believed about what the instance does, never about which it is.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

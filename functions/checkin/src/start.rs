@@ -2,7 +2,7 @@
 //! that it was launched for, and one that may not run here.
 
 use dayfly_engine::{entries, rerun};
-use dayfly_flows::{Asked, Hindrance, Who, attempt_before, load_files};
+use dayfly_flows::{Asked, Blocked, RequesterLookup, attempt_before, load_files};
 use dayfly_ports::{ApiErrorKind, Bus, GitHub, Parameters, Store};
 use dayfly_records::{Runner, Stored};
 use dayfly_types::checkin::{StartAnswer, StartRequest};
@@ -28,50 +28,57 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
             run: request.run,
             attempt: request.attempt,
         };
-        // Who launched it has judged that attempt.
+        // RequesterLookup launched it has judged that attempt.
         if runner.was_launched_for(run) {
             return Ok(StartAnswer::default());
         }
         let refusal = match self.may_start(&runner, run, now).await {
             Ok(()) => None,
-            Err(Hindrance::Refused(why)) => Some(why),
-            Err(Hindrance::Unavailable(error, wait)) => return Err(Denied::Unavailable(error, wait)),
+            Err(Blocked::Denied(why)) => Some(why),
+            Err(Blocked::Unavailable(error, wait)) => return Err(Denied::Unavailable(error, wait)),
         };
         tracing::info!(%run, launched_for = %runner.run, refusal, "another run's job starts on the runner");
         Ok(StartAnswer { refusal })
     }
 
     /// Whether the policy and the repository's files let a job of the run have the runner.
-    async fn may_start(&self, runner: &Runner, run: RunKey, now: Timestamp) -> Result<(), Hindrance> {
+    async fn may_start(&self, runner: &Runner, run: RunKey, now: Timestamp) -> Result<(), Blocked> {
         let policy = self.policies.current(&self.parameters, now).await?;
-        let before = attempt_before(&self.store, run).await.map_err(Hindrance::unavailable)?;
+        let before = attempt_before(&self.store, run).await.map_err(Blocked::unavailable)?;
         let scope = scope(runner);
-        let mut who = Who::of(Asked {
+        let mut requester = RequesterLookup::of(Asked {
             scope: &scope,
             run,
             labels: &runner.labels,
             ours: before.as_ref().is_some_and(rerun::is_ours),
         });
-        match self.policies.admit(&self.github, &policy, &mut who, now).await {
-            Err(error) if error.kind == ApiErrorKind::NotFound => return Err(Hindrance::refused(NO_SUCH_RUN)),
-            judged => judged?.map_err(Hindrance::refused)?,
+        match self.policies.admit(&self.github, &policy, &mut requester, now).await {
+            Err(error) if error.kind == ApiErrorKind::NotFound => return Err(Blocked::denied(NO_SUCH_RUN)),
+            judged => judged?.map_err(Blocked::denied)?,
         }
-        self.may_use(runner, &mut who, now).await
+        self.may_use(runner, &mut requester, now).await
     }
 
     /// Whether the repository's files let whoever asks use the runner.
-    async fn may_use(&self, runner: &Runner, who: &mut Who<'_>, now: Timestamp) -> Result<(), Hindrance> {
+    async fn may_use(
+        &self,
+        runner: &Runner,
+        requester: &mut RequesterLookup<'_>,
+        now: Timestamp,
+    ) -> Result<(), Blocked> {
         let is_inline = matches!(entries::inline(&runner.labels), Ok(Some(_)));
-        let files = match load_files(&self.store, &self.github, who.asked.scope, None, now).await {
+        let files = match load_files(&self.store, &self.github, requester.asked.scope, None, now).await {
             // What is wrong with a file that the job does not ask for is none of its concern.
-            Err(Hindrance::Refused(_)) if is_inline => return Ok(()),
+            Err(Blocked::Denied(_)) if is_inline => return Ok(()),
             files => files?,
         };
-        who.may_ask(&self.github, &files).await?;
+        requester.may_ask(&self.github, &files).await?;
         if is_inline {
             return Ok(());
         }
-        let used = who.may_use(&self.github, &files, &runner.plan.spec().name).await?;
-        used.map_err(Hindrance::Refused)
+        let used = requester
+            .may_use(&self.github, &files, &runner.plan.spec().name)
+            .await?;
+        used.map_err(Blocked::Denied)
     }
 }

@@ -105,7 +105,7 @@ impl<S: Store> Function<S> {
             live: runners.iter().map(|runner| Live::of(runner, job(runner))).collect(),
             waiting,
             today,
-            purses: Gauge::all(&ledgers),
+            budgets: Gauge::all(&ledgers),
             ran: Ran::all(&costs, &jobs),
         })
     }

@@ -5,7 +5,7 @@
 mod ec2_event;
 
 use dayfly_engine::interruption;
-use dayfly_flows::{FlowError, MAX_CONFLICTS, follow_up, settle_soon};
+use dayfly_flows::{FlowError, MAX_CONFLICTS, cost_soon, follow_up};
 use dayfly_ports::{Bus, Store, StoreError};
 use dayfly_records::{Change, Stored};
 use dayfly_types::deadlines::Deadlines;
@@ -49,7 +49,7 @@ impl<S: Store, B: Bus> Function<S, B> {
                 }
                 tracing::info!(runner = %runner.name, instance = %event.instance, ?word, state = ?next.state, "heard from EC2");
                 follow_up(&self.store, &self.bus, &next, now).await?;
-                settle_soon(&self.bus, &next, now, &self.deadlines).await;
+                cost_soon(&self.bus, &next, now, &self.deadlines).await;
             } else {
                 // Said before; what follows from it may not have been done.
                 follow_up(&self.store, &self.bus, &runner, now).await?;

@@ -3,7 +3,7 @@
 use dayfly_engine::news;
 use dayfly_flows::attempt_before;
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
-use dayfly_records::{Change, Job, Notice, Run};
+use dayfly_records::{Change, CheckRun, Job, Run};
 use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::time::Timestamp;
 
@@ -25,11 +25,11 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         now: Timestamp,
     ) -> Result<Vec<Change>, StoreError> {
         let previous = self.attempt_before(job).await?;
-        let Some(say) = previous.and_then(|previous| news::again(&previous, job, lifecycle)) else {
+        let Some(content) = previous.and_then(|previous| news::again(&previous, job, lifecycle)) else {
             return Ok(Vec::new());
         };
-        let known = self.store.notice(job.run, job.key).await?;
-        let notice = Notice::of(known.as_ref().map(|stored| stored.record.clone()), job, say, now);
-        Ok(vec![Change::put(known.as_ref(), notice)])
+        let known = self.store.check_run(job.run, job.key).await?;
+        let check_run = CheckRun::of(known.as_ref().map(|stored| stored.record.clone()), job, content, now);
+        Ok(vec![Change::put(known.as_ref(), check_run)])
     }
 }

@@ -29,14 +29,14 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         types: &[InstanceType],
         now: Timestamp,
     ) -> Result<Vec<Placement>, FlowError> {
-        let rung = runner.plan.rung();
-        let subnets = match rung.spec.subnets.as_slice() {
+        let option = runner.plan.option();
+        let subnets = match option.spec.subnets.as_slice() {
             [] => &self.subnets,
             own => own,
         };
         let all = self.zones.placements(&self.fleet, subnets, types).await?;
         let memory = memory::recall(&self.store).await;
-        Ok(pools::steer(all, rung.lifecycle, &memory, now))
+        Ok(pools::steer(all, option.lifecycle, &memory, now))
     }
 
     /// Makes a call that is recorded, and records what comes of it. Answers in which queues somebody
@@ -52,7 +52,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         match answer {
             Ok(answer) => self.answered(call, runners, answer, now).await,
             Err(error) if is_unclear(&error) => {
-                let lifecycle = call.record.rung.lifecycle;
+                let lifecycle = call.record.option.lifecycle;
                 span.in_scope(|| dayfly_metrics::launch_errors(lifecycle, std::slice::from_ref(&error)));
                 self.unclear(call, runners, error, now).await
             }
@@ -95,8 +95,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     ) -> Result<Vec<QueueId>, FlowError> {
         answer.errors = quota::explained(&self.quotas, self.region.as_str(), &call.record, answer.errors).await;
         let span = span_of(&call.record);
-        span.in_scope(|| dayfly_metrics::launch_errors(call.record.rung.lifecycle, &answer.errors));
-        memory::remember(&self.store, call.record.rung.lifecycle, &answer.errors, now).await;
+        span.in_scope(|| dayfly_metrics::launch_errors(call.record.option.lifecycle, &answer.errors));
+        memory::remember(&self.store, call.record.option.lifecycle, &answer.errors, now).await;
         let repeated = call.version != dayfly_records::Version::FIRST;
         let is_unplaced = answer.instances.iter().any(|one| one.zone.is_none());
         let views = if !answer.instances.is_empty() && (repeated || is_unplaced) {
@@ -251,7 +251,7 @@ fn span_of(call: &FleetCall) -> Span {
 }
 
 fn request(call: &FleetCall) -> FleetRequest {
-    let spec = &call.rung.spec;
+    let spec = &call.option.spec;
     FleetRequest {
         fleet: call.id.clone(),
         scope: Scope {
@@ -260,8 +260,8 @@ fn request(call: &FleetCall) -> FleetRequest {
         },
         count: u32::try_from(call.runners.len()).unwrap_or(u32::MAX),
         placements: call.placements.clone(),
-        image: call.rung.image.clone(),
-        root_device: call.rung.root_device.clone(),
+        image: call.option.image.clone(),
+        root_device: call.option.root_device.clone(),
         disk_gib: spec.disk_gib,
         volume: spec.volume,
         tags: spec.tags.clone(),
@@ -269,7 +269,7 @@ fn request(call: &FleetCall) -> FleetRequest {
             security_groups: spec.security_groups.clone(),
             instance_profile: spec.instance_profile.clone(),
         },
-        lifecycle: call.rung.lifecycle,
+        lifecycle: call.option.lifecycle,
         strategy: spec.allocation_strategy,
         max_price: spec.max_price,
     }

@@ -2,11 +2,11 @@
 
 use dayfly_config::Config;
 use dayfly_engine::{giving_up, launch};
-use dayfly_flows::{FlowError, Hindrance, announce, living, wake_up};
+use dayfly_flows::{Blocked, FlowError, announce, living, wake_up};
 use dayfly_ports::{ApiErrorKind, Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
 use dayfly_records::event::{Event, LaunchDue};
-use dayfly_records::{Change, Job, LaunchPlan, Notice, Rung, Say, Version};
-use dayfly_report::notice;
+use dayfly_records::{Change, CheckContent, CheckRun, Job, LaunchOption, LaunchPlan, Version};
+use dayfly_report::check_run;
 use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::time::Timestamp;
 
@@ -26,8 +26,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     ) -> Result<Outcome, FlowError> {
         tracing::warn!(job = %job.key, reason, "refused the job");
         wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
-        let (job, say) = giving_up::refuse(job, reason, now);
-        self.tell(job, version, say, Outcome::Refused, now).await
+        let (job, content) = giving_up::refuse(job, reason, now);
+        self.tell(job, version, content, Outcome::Refused, now).await
     }
 
     /// Sends a messenger to a job that was given up.
@@ -67,18 +67,18 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         }
         let plan = match self.messenger_plan(now).await {
             Ok(plan) => plan,
-            Err(Hindrance::Refused(why)) => return self.cannot_send(job, version, why, now).await,
+            Err(Blocked::Denied(why)) => return self.cannot_send(job, version, why, now).await,
             // It stays due.
-            Err(Hindrance::Unavailable(why, _)) => {
+            Err(Blocked::Unavailable(why, _)) => {
                 tracing::warn!(job = %job.key, why, "a messenger could not be planned yet");
                 return Ok(Outcome::Postponed);
             }
         };
-        let said = self.store.notice(job.run, job.key).await?;
+        let said = self.store.check_run(job.run, job.key).await?;
         let tried = said
             .as_ref()
-            .map_or(&[][..], |stored| notice::tried(&stored.record.say));
-        let text = notice::job_log(giving_up::reason(&job), tried);
+            .map_or(&[][..], |stored| check_run::tried(&stored.record.content));
+        let text = check_run::job_log(giving_up::reason(&job), tried);
         let Some((sent, messenger)) = giving_up::send(job.clone(), text, plan, now, &self.deadlines) else {
             let why = "several were sent and none of them took the job".to_owned();
             return self.cannot_send(job, version, why, now).await;
@@ -108,8 +108,8 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
 
     async fn cannot_send(&self, job: Job, version: Version, why: String, now: Timestamp) -> Result<Outcome, FlowError> {
         tracing::warn!(job = %job.key, why, "no messenger can be sent");
-        let (job, say) = giving_up::cannot_send(job, why, Vec::new(), now);
-        self.tell(job, Some(version), say, Outcome::Refused, now).await
+        let (job, content) = giving_up::cannot_send(job, why, Vec::new(), now);
+        self.tell(job, Some(version), content, Outcome::Refused, now).await
     }
 
     /// Records what becomes of a job together with what is to be said of it.
@@ -117,12 +117,12 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         &self,
         job: Job,
         version: Option<Version>,
-        say: Say,
+        content: CheckContent,
         outcome: Outcome,
         now: Timestamp,
     ) -> Result<Outcome, FlowError> {
-        let known = self.store.notice(job.run, job.key).await?;
-        let notice = Notice::of(known.as_ref().map(|stored| stored.record.clone()), &job, say, now);
+        let known = self.store.check_run(job.run, job.key).await?;
+        let check_run = CheckRun::of(known.as_ref().map(|stored| stored.record.clone()), &job, content, now);
         let (key, due) = (job.key, job.due_at.is_some());
         let changes = vec![
             Change {
@@ -130,32 +130,32 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 expected: version,
                 delete: false,
             },
-            Change::put(known.as_ref(), notice.clone()),
+            Change::put(known.as_ref(), check_run.clone()),
         ];
         match self.store.commit(changes).await {
             Err(StoreError::Conflict) => return Ok(Outcome::Nothing("another call holds the job")),
             done => done?,
         }
-        announce(&self.bus, &notice).await;
+        announce(&self.bus, &check_run).await;
         if due {
             self.bus.publish(&Event::LaunchDue(LaunchDue::of_job(key))).await?;
         }
         Ok(outcome)
     }
 
-    async fn messenger_plan(&self, now: Timestamp) -> Result<LaunchPlan, Hindrance> {
-        let spec = Config::messenger().map_err(Hindrance::refused)?;
+    async fn messenger_plan(&self, now: Timestamp) -> Result<LaunchPlan, Blocked> {
+        let spec = Config::messenger().map_err(Blocked::denied)?;
         let image = self
             .images
             .find(&self.parameters, &self.fleet, &spec.image, now)
             .await?;
-        let rung = Rung {
+        let option = LaunchOption {
             spec,
             image: image.image,
             root_device: image.root_device,
             image_gib: image.gib,
             lifecycle: InstanceLifecycle::OnDemand,
         };
-        Ok(LaunchPlan::new(rung, Vec::new()))
+        Ok(LaunchPlan::new(option, Vec::new()))
     }
 }

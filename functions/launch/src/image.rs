@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dayfly_config::MachineImage;
 use dayfly_config::machines::Arch;
-use dayfly_flows::Hindrance;
+use dayfly_flows::Blocked;
 use dayfly_ports::{Fleet, FleetError, FleetErrorKind, Image, ParameterError, Parameters};
 use dayfly_types::ids::ImageId;
 use dayfly_types::time::Timestamp;
@@ -32,7 +32,7 @@ impl ImageCache {
         fleet: &F,
         wanted: &MachineImage,
         now: Timestamp,
-    ) -> Result<Image, Hindrance> {
+    ) -> Result<Image, Blocked> {
         let name = wanted.written();
         let arch = match wanted {
             MachineImage::Newest { arch: Some(arch), .. } => *arch,
@@ -57,7 +57,7 @@ impl ImageCache {
             }
             // Whoever knows the machine has chosen one.
             MachineImage::Fitting => {
-                return Err(Hindrance::Refused(
+                return Err(Blocked::Denied(
                     "it is not known which image fits the machine: name a `machine_image`".to_owned(),
                 ));
             }
@@ -67,33 +67,33 @@ impl ImageCache {
     }
 }
 
-async fn looked_up<F: Fleet>(fleet: &F, id: &ImageId, name: &str) -> Result<Image, Hindrance> {
+async fn looked_up<F: Fleet>(fleet: &F, id: &ImageId, name: &str) -> Result<Image, Blocked> {
     let found = fleet.image(id).await;
     found.map_err(|error| not_found(&error, &format!("the image {id}"), name))
 }
 
-fn not_found(error: &FleetError, what: &str, name: &str) -> Hindrance {
+fn not_found(error: &FleetError, what: &str, name: &str) -> Blocked {
     match error.kind {
-        FleetErrorKind::BadRequest => Hindrance::Refused(format!(
+        FleetErrorKind::BadRequest => Blocked::Denied(format!(
             "{what} (`machine_image: {name}`) cannot be used in this account and region; EC2 says {error}"
         )),
-        _ => Hindrance::Unavailable(format!("{what} could not be looked up; EC2 says {error}"), None),
+        _ => Blocked::Unavailable(format!("{what} could not be looked up; EC2 says {error}"), None),
     }
 }
 
-async fn resolve<P: Parameters>(parameters: &P, path: &str) -> Result<ImageId, Hindrance> {
+async fn resolve<P: Parameters>(parameters: &P, path: &str) -> Result<ImageId, Blocked> {
     let value = parameters.read(path).await.map_err(|error| match error {
-        ParameterError::Missing(_) => Hindrance::Refused(format!(
+        ParameterError::Missing(_) => Blocked::Denied(format!(
             "`machine_image: ssm:{path}`: there is no such SSM parameter in this region"
         )),
-        ParameterError::Forbidden { .. } => Hindrance::Refused(format!(
+        ParameterError::Forbidden { .. } => Blocked::Denied(format!(
             "`machine_image: ssm:{path}`: the stack reads SSM parameters below `{IMAGE_PARAMETERS}` and AWS's own below `/aws/service/` only: put the AMI's id into one of them"
         )),
-        ParameterError::Unavailable { .. } => Hindrance::unavailable(error),
+        ParameterError::Unavailable { .. } => Blocked::unavailable(error),
     })?;
     let value = value.expose_secret().trim();
     if !is_image_id(value) {
-        return Err(Hindrance::Refused(format!(
+        return Err(Blocked::Denied(format!(
             "`machine_image: ssm:{path}`: the SSM parameter does not hold an AMI id, `ami-…`"
         )));
     }

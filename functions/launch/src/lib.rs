@@ -5,6 +5,7 @@
 mod again;
 mod entries;
 mod fleet;
+mod gate;
 mod giving_up;
 mod image;
 mod memory;
@@ -14,13 +15,12 @@ mod queue;
 mod quota;
 mod record;
 mod standing;
-mod turnstile;
 mod watch;
 mod zones;
 
 use dayfly_engine::fleet::queue_of;
 use dayfly_engine::launch::{self, Need};
-use dayfly_flows::{FlowError, Hindrance, Policies, PriceCache, wake_up};
+use dayfly_flows::{Blocked, FlowError, Policies, PriceCache, wake_up};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Scope, Store, StoreError};
 use dayfly_records::event::{Event, JobEvent, LaunchDue, QueueDue};
 use dayfly_records::{Change, Job, Runner, Stored, Version, Waiting};
@@ -94,7 +94,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             Event::JobInProgress(_)
             | Event::JobCompleted(_)
             | Event::RunCompleted(_)
-            | Event::NoticeDue(_)
+            | Event::CheckRunDue(_)
             | Event::CommentDue(_)
             | Event::CapDue(_)
             | Event::CostDue(_) => Outcome::Nothing("the event is for another function"),
@@ -160,13 +160,13 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let plan = match self.plan(&mut job, now).await {
             Ok(Some(plan)) => plan,
             Ok(None) => return Ok(Outcome::Nothing("no runner of the configuration has its labels")),
-            Err(Hindrance::Refused(reason)) => return self.refuse(job, version, reason, now).await,
-            Err(Hindrance::Unavailable(why, wait)) => {
+            Err(Blocked::Denied(reason)) => return self.refuse(job, version, reason, now).await,
+            Err(Blocked::Unavailable(why, wait)) => {
                 return self.postpone(job, version, why, wait, now).await;
             }
         };
         let (job, runner) = launch::claim(job, plan, now, &self.deadlines);
-        let again = self.again(&job, runner.plan.rung().lifecycle, now).await?;
+        let again = self.again(&job, runner.plan.option().lifecycle, now).await?;
         self.launch(job, version, runner, again, now).await
     }
 

@@ -11,7 +11,7 @@ use dayfly_policy::{Caps, Refused};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
 use dayfly_records::costs::Tariff;
 use dayfly_records::prices::{self, Price, PriceSource, Rates, RatesError, VolumePrice};
-use dayfly_records::{Change, LedgerId, Reservation, Rung, Runner, Stored};
+use dayfly_records::{Change, LaunchOption, LedgerId, Reservation, Runner, Stored};
 use dayfly_types::capacity::{FleetError, FleetErrorKind, InstanceLifecycle};
 use dayfly_types::ids::{InstanceType, RunnerName};
 use dayfly_types::money::MicroDollars;
@@ -106,27 +106,27 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         caps: &Caps,
         now: Timestamp,
     ) -> Result<(Tariff, Vec<InstanceType>), Attempted> {
-        let rung = runner.plan.rung();
-        let has_limit = rung.lifecycle == InstanceLifecycle::OnDemand && rung.spec.max_price.is_some();
+        let option = runner.plan.option();
+        let has_limit = option.lifecycle == InstanceLifecycle::OnDemand && option.spec.max_price.is_some();
         let effort = if caps.any() || has_limit {
             Effort::Ask
         } else {
             Effort::Recall
         };
         let ends = (&self.store, &self.fleet);
-        let types = join_all(rung.spec.instance_types.iter().map(async |name| {
+        let types = join_all(option.spec.instance_types.iter().map(async |name| {
             let price = self.prices.on_demand(ends, name, effort, now).await;
             (name, price)
         }));
-        let kind = prices::kind_of(rung.spec.volume);
+        let kind = prices::kind_of(option.spec.volume);
         // Nobody waits for one after the other.
         let (told, volume) = join(types, self.prices.volume(ends, kind, effort, now)).await;
         let unreadable =
             |error: RatesError| Attempted::Unaffordable(Refused::untold(&error.to_string(), "another release"));
         let (rates, volume) = (Rates::embedded().map_err(unreadable)?, volume.map_err(unreadable)?);
-        let types = price_limit::within(rung, |name| price_of(&told, name))
+        let types = price_limit::within(option, |name| price_of(&told, name))
             .map_err(|error| Attempted::Failed { errors: vec![error] })?;
-        Ok((tariff_of(rung, &types, (rates, &volume), caps, &told)?, types))
+        Ok((tariff_of(option, &types, (rates, &volume), caps, &told)?, types))
     }
 
     /// Says of those who are refused who holds the money.
@@ -196,20 +196,20 @@ fn price_of(told: &[Told<'_>], name: &InstanceType) -> Option<Price> {
 /// What an instance of an attempt costs at most while it runs, whichever of these types it is. Without caps
 /// nothing depends on it but what reports say, and nobody waits for a price that is not known.
 fn tariff_of(
-    rung: &Rung,
+    option: &LaunchOption,
     types: &[InstanceType],
     (rates, volume): (&Rates, &VolumePrice),
     caps: &Caps,
     told: &[Told<'_>],
 ) -> Result<Tariff, Attempted> {
-    let unpriced = match caps::tariff(rung, types, rates, volume, |name| price_of(told, name)) {
+    let unpriced = match caps::tariff(option, types, rates, volume, |name| price_of(told, name)) {
         Ok(tariff) => return Ok(tariff),
         Err(name) => name,
     };
     if !caps.any() {
         return Ok(Tariff {
             compute: MicroDollars::default(),
-            disk_month: caps::disk_month(rung, rates, &volume.rate),
+            disk_month: caps::disk_month(option, rates, &volume.rate),
             address: rates.address(),
             source: PriceSource::Shipped,
         });

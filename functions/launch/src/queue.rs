@@ -6,7 +6,7 @@
 //! runners that are, for the sweeper to find.
 //!
 //! In a stack whose policy has limits, whoever begins a call first passes with its runners through the
-//! [turnstile](crate::turnstile), in the same transaction.
+//! [gate](crate::gate), in the same transaction.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use dayfly_types::time::Timestamp;
 use futures_util::future::try_join_all;
 
 use crate::Function;
-use crate::turnstile::{self, Away, Gate};
+use crate::gate::{self, Away, Passage};
 
 /// How long one call of the function begins new calls to EC2: with the longest of those behind it,
 /// it still ends in time.
@@ -53,7 +53,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         if !fleet::comes_alone(known.as_ref().map(|stored| &stored.record), now) {
             return Ok(None);
         }
-        let Some(Gate { mut go, change, away }) = self.gate_alone(runner, now).await? else {
+        let Some(Passage { mut go, change, away }) = self.pass_gate_alone(runner, now).await? else {
             return Ok(None);
         };
         let affordable = Box::pin(self.affordable(go.clone(), now)).await?;
@@ -100,13 +100,13 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
 
     /// Lets a runner in that comes alone. Nothing if that cannot be told: it is claimed all the same, and
     /// waits.
-    async fn gate_alone(&self, runner: &Runner, now: Timestamp) -> Result<Option<Gate>, FlowError> {
+    async fn pass_gate_alone(&self, runner: &Runner, now: Timestamp) -> Result<Option<Passage>, FlowError> {
         let alone = Stored {
             record: runner.clone(),
             version: Version::FIRST,
         };
         match self.limits(now).await {
-            Ok(limits) => self.gate(&limits, vec![alone], now).await.map(Some),
+            Ok(limits) => self.pass_gate(&limits, vec![alone], now).await.map(Some),
             Err(error) => {
                 tracing::warn!(runner = %runner.name, %error, "it is not known how much may run at once");
                 Ok(None)
@@ -218,7 +218,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let now = self.clock.now();
         let limits = self.limits(now).await?;
         waiting.sort_by_key(|stored| stored.record.since);
-        waiting.truncate(turnstile::most_asking(&limits));
+        waiting.truncate(gate::most_asking(&limits));
         let known = self.store.queue(queue).await?;
         let loads = waiting.iter().map(|stored| self.store.runner(&stored.record.runner));
         let mut wanted: Vec<Stored<Runner>> = try_join_all(loads).await?.into_iter().flatten().collect();
@@ -226,11 +226,11 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         let here: BTreeSet<RunnerName> = wanted.iter().map(|stored| stored.record.name.clone()).collect();
         let mut affordable = Box::pin(self.affordable(wanted, now)).await?;
         let asking = std::mem::take(&mut affordable.runners);
-        let Gate {
+        let Passage {
             mut go,
             change,
             mut away,
-        } = self.gate(&limits, asking, now).await?;
+        } = self.pass_gate(&limits, asking, now).await?;
         let booked = affordable.book(&mut go, now);
         away.add(std::mem::take(&mut affordable.away), affordable.take_news());
         let (wanted, versions): (Vec<Runner>, Vec<Version>) =
@@ -288,7 +288,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
     ) -> Result<Beginning, FlowError> {
         if let Some(change) = change {
             match self.store.commit(vec![change]).await {
-                Err(StoreError::Conflict) => return Ok(Beginning::Later(turnstile::jitter(queue, now))),
+                Err(StoreError::Conflict) => return Ok(Beginning::Later(gate::jitter(queue, now))),
                 done => done?,
             }
         }
@@ -341,7 +341,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
 enum Beginning {
     /// It is recorded, and is to be made.
     Begun(Box<Begun>, Box<Away>),
-    /// EC2 takes no more calls for so long, or too many are at the turnstile or in the ledgers.
+    /// EC2 takes no more calls for so long, or too many are at the gate or in the ledgers.
     Later(Duration),
     /// None: all were turned away, to wait in these queues if anywhere.
     Away(Vec<QueueId>),
@@ -353,10 +353,10 @@ enum Beginning {
 
 /// What follows when others were faster at what a call is recorded with: a queue that still is ours is looked
 /// at again, not at once with all those others. They write in the stack's ledger, and pass through one
-/// turnstile.
+/// gate.
 fn after_conflict(queue: &QueueId, is_ours: bool, now: Timestamp) -> Beginning {
     if is_ours {
-        Beginning::Later(turnstile::jitter(queue, now))
+        Beginning::Later(gate::jitter(queue, now))
     } else {
         Beginning::Lost
     }

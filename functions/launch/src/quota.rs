@@ -17,10 +17,10 @@ pub async fn explained<Q: Quotas>(
 ) -> Vec<FleetError> {
     for error in errors.iter_mut().filter(|error| error.kind == FleetErrorKind::Quota) {
         let asked = error.pool.as_ref().map(|pool| &pool.instance_type);
-        let Some(instance_type) = asked.or_else(|| call.rung.spec.instance_types.first()) else {
+        let Some(instance_type) = asked.or_else(|| call.option.spec.instance_types.first()) else {
             continue;
         };
-        let (words, too_small) = words(quotas, region, instance_type, call.rung.lifecycle).await;
+        let (words, too_small) = words(quotas, region, instance_type, call.option.lifecycle).await;
         error.message = format!("{}; {words}", error.message);
         if too_small {
             error.kind = FleetErrorKind::QuotaTooSmall;

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use dayfly_engine::outcome::{self, Attempted, Next};
-use dayfly_engine::{fleet, turnstile};
-use dayfly_flows::{FlowError, MAX_CONFLICTS, announce, bid_farewell};
+use dayfly_engine::{fleet, gate};
+use dayfly_flows::{FlowError, MAX_CONFLICTS, announce, part_with};
 use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store, StoreError};
 use dayfly_records::event::{Event, LaunchDue};
-use dayfly_records::{Change, Notice, Runner, Say, Stored, Waiting};
+use dayfly_records::{Change, CheckContent, CheckRun, Runner, Stored, Waiting};
 use dayfly_types::ids::{FleetId, JobKey, QueueId, RunnerName};
 use dayfly_types::time::Timestamp;
 
@@ -24,7 +24,7 @@ struct Outcome {
     changes: Vec<Change>,
     queue: Option<QueueId>,
     /// What is to be said.
-    notice: Option<Notice>,
+    check_run: Option<CheckRun>,
     /// The job, if it is given up and is to be told so.
     due: Option<JobKey>,
     /// The runner as it is written, if its life is over.
@@ -129,10 +129,10 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         }
         if let Some(gone) = outcome.gone {
             let ends = (&self.store, &self.fleet, &self.bus, &self.prices);
-            bid_farewell(ends, gone, now, &self.deadlines).await;
+            part_with(ends, gone, now, &self.deadlines).await;
         }
-        if let Some(notice) = &outcome.notice {
-            announce(&self.bus, notice).await;
+        if let Some(check_run) = &outcome.check_run {
+            announce(&self.bus, check_run).await;
         }
         if let Some(key) = outcome.due {
             self.bus.publish(&Event::LaunchDue(LaunchDue::of_job(key))).await?;
@@ -158,7 +158,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             attempted: attempted.clone(),
             changes: Vec::new(),
             queue: None,
-            notice: None,
+            check_run: None,
             due: None,
             gone: None,
             over_cap: false,
@@ -180,20 +180,20 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             now,
             &self.deadlines,
         );
-        if let (Some(say), Some(job)) = (recorded.say, &job) {
-            let known = self.store.notice(job.record.run, job.record.key).await?;
+        if let (Some(content), Some(job)) = (recorded.content, &job) {
+            let known = self.store.check_run(job.record.run, job.record.key).await?;
             // That all is well is news only where it was said that it is not.
             let before = known.as_ref().map(|stored| &stored.record);
-            let is_news = known.is_some() || !matches!(say, Say::Launched { .. });
-            if is_news && turnstile::is_news(before, &say, now) {
-                let notice = Notice::of(
+            let is_news = known.is_some() || !matches!(content, CheckContent::Launched { .. });
+            if is_news && gate::is_news(before, &content, now) {
+                let check_run = CheckRun::of(
                     known.as_ref().map(|stored| stored.record.clone()),
                     &job.record,
-                    say,
+                    content,
                     now,
                 );
-                outcome.changes.push(Change::put(known.as_ref(), notice.clone()));
-                outcome.notice = Some(notice);
+                outcome.changes.push(Change::put(known.as_ref(), check_run.clone()));
+                outcome.check_run = Some(check_run);
             }
         }
         if let Some(instance) = recorded.instance {

@@ -21,7 +21,7 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
     /// recorded after. Only whoever dies, or is not answered, in between leaves it to be told twice.
     pub(crate) async fn tell_cap(&self, due: CapDue) -> Result<Outcome, FlowError> {
         let id = LedgerId {
-            purse: due.purse,
+            budget: due.budget,
             month: due.month,
         };
         let mut outcome = Outcome::Nothing;
@@ -39,7 +39,7 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
             let told = self.alerts.tell(&subject, &text).await;
             let held = Stored::over(version, ledger);
             if let Err(error) = told {
-                tracing::warn!(purse = %id.purse, %error, "what there is to tell of a cap is told later");
+                tracing::warn!(budget = %id.budget, %error, "what there is to tell of a cap is told later");
                 let now = self.clock.now();
                 self.told_or_not(held, |ledger| thresholds::untold(ledger, until, now, &self.deadlines))
                     .await?;

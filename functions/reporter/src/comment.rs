@@ -1,15 +1,15 @@
 //! The comment of a pull request: what its runs have cost.
 
-use dayfly_engine::caps::{purse_of_pull, purses_of};
+use dayfly_engine::caps::{budget_of_pull, budgets_of};
 use dayfly_engine::comment::{self, Ask, Step};
-use dayfly_flows::{FlowError, MAX_CONFLICTS, draw};
+use dayfly_flows::{FlowError, MAX_CONFLICTS, acquire};
 use dayfly_ports::{Alerts, ApiError, ApiErrorKind, Clock, GitHub, Scope, Store, StoreError};
 use dayfly_records::{BucketId, Change, Ledger, LedgerId, PullReport, RunSum, Stored, Wish};
-use dayfly_report::notice::{COMMENT_MARKER, comment as render};
+use dayfly_report::check_run::{COMMENT_MARKER, comment as render};
 use dayfly_report::sums::{CapLeft, caps_left};
+use dayfly_types::budget::Budget;
 use dayfly_types::ids::{CommentId, Repository};
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 use dayfly_types::time::Timestamp;
 
 use crate::{Function, Outcome, trouble};
@@ -79,7 +79,7 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
             };
             if ask != Ask::Find && !may_write {
                 let bucket = BucketId::ContentWrites(before.installation);
-                if let Err(wait) = draw(&self.store, bucket, comment::terms(), now).await? {
+                if let Err(wait) = acquire(&self.store, bucket, comment::terms(), now).await? {
                     let later = comment::put_off(&before, wait, now);
                     self.record(Change::update(version, later)).await?;
                     return Ok(Outcome::Postponed);
@@ -149,17 +149,17 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
     /// What is left this month of the caps that the jobs of a pull request are counted under.
     async fn caps_of(&self, report: &PullReport, now: Timestamp) -> Result<Vec<CapLeft>, StoreError> {
         let repository = &report.repository;
-        let mut purses = purses_of(Some(repository));
+        let mut budgets = budgets_of(Some(repository));
         // What all others spend is not for everybody to read who may read the pull request.
-        purses.retain(|purse| report.all_caps || matches!(purse, Purse::Repository { .. }));
-        purses.push(purse_of_pull(repository, report.pull));
-        purses.extend(report.actor.as_ref().map(|login| Purse::Actor {
+        budgets.retain(|budget| report.all_caps || matches!(budget, Budget::Repository { .. }));
+        budgets.push(budget_of_pull(repository, report.pull));
+        budgets.extend(report.actor.as_ref().map(|login| Budget::Actor {
             login: login.to_lowercase(),
         }));
         let mut ledgers: Vec<Ledger> = Vec::new();
-        for purse in purses {
+        for budget in budgets {
             let month = Month::of(now);
-            let known = self.store.ledger(&LedgerId { purse, month }).await?;
+            let known = self.store.ledger(&LedgerId { budget, month }).await?;
             ledgers.extend(known.map(|stored| stored.record));
         }
         Ok(caps_left(&ledgers))

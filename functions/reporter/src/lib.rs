@@ -3,19 +3,19 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod caps;
+mod combined;
 mod comment;
 mod story;
-mod together;
 
 use std::time::Duration;
 
-use dayfly_engine::notice::{self, Ask, Step, Trouble};
-use dayfly_engine::together as decide;
-use dayfly_flows::{FlowError, MAX_CONFLICTS, draw};
+use dayfly_engine::check_run::{self, Ask, Step, Trouble};
+use dayfly_engine::combined as decide;
+use dayfly_flows::{FlowError, MAX_CONFLICTS, acquire};
 use dayfly_ports::{Alerts, ApiError, ApiErrorKind, CheckView, Clock, GitHub, Scope, Store, StoreError};
-use dayfly_records::event::{Event, NoticeDue};
-use dayfly_records::{BucketId, Change, Notice, Stored};
-use dayfly_report::notice::{CheckRun, Logs, render};
+use dayfly_records::event::{CheckRunDue, Event};
+use dayfly_records::{BucketId, Change, CheckRun, Stored};
+use dayfly_report::check_run::{CheckRunBody, Logs, render};
 use dayfly_types::deadlines::Deadlines;
 use dayfly_types::ids::{CheckRunId, RunKey};
 use dayfly_types::time::Timestamp;
@@ -65,10 +65,10 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
     /// Handles one event.
     ///
     /// # Errors
-    /// If the table did not answer: the event comes again, and the notice is due.
+    /// If the table did not answer: the event comes again, and the check run is due.
     pub async fn handle(&self, event: Event, now: Timestamp) -> Result<Outcome, FlowError> {
         let outcome = match event {
-            Event::NoticeDue(due) => self.say(due, now).await?,
+            Event::CheckRunDue(due) => self.say(due, now).await?,
             Event::CommentDue(due) => self.say_comment(&due.repository, due.pull, now).await?,
             Event::CapDue(due) => self.tell_cap(due).await?,
             Event::JobQueued(_)
@@ -83,16 +83,16 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
         Ok(outcome)
     }
 
-    /// Says a notice, and what is to be said in its place by then; or all of its run attempt, if they
+    /// Says a check run, and what is to be said in its place by then; or all of its run attempt, if they
     /// are many.
-    async fn say(&self, due: NoticeDue, now: Timestamp) -> Result<Outcome, FlowError> {
+    async fn say(&self, due: CheckRunDue, now: Timestamp) -> Result<Outcome, FlowError> {
         let mut outcome = Outcome::Nothing;
         let mut may_write = false;
         for _ in 0..MAX_CONFLICTS {
             let Some(Stored {
                 record: before,
                 version,
-            }) = self.store.notice(due.run, due.key).await?
+            }) = self.store.check_run(due.run, due.key).await?
             else {
                 return Ok(Outcome::Nothing);
             };
@@ -108,7 +108,7 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
                     .await;
             }
             let check = render(&before, &self.web_url);
-            let (held, ask) = match notice::step(&before, check.conclusion, now) {
+            let (held, ask) = match check_run::step(&before, check.conclusion, now) {
                 Step::Nothing => return Ok(outcome),
                 Step::Ask(held, ask) => (*held, ask),
             };
@@ -116,7 +116,7 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
                 return self.say_together(&before).await;
             }
             if ask != Ask::Find && !may_write {
-                if let Err(wait) = self.draw(&before, now).await? {
+                if let Err(wait) = self.acquire(&before, now).await? {
                     let later = decide::put_off(&before, wait, now);
                     self.record(Change::update(version, later)).await?;
                     return Ok(Outcome::Postponed);
@@ -137,7 +137,7 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
                 }
                 Ok(Told::Found(found)) => {
                     let found = found.map(|view| (view.id, view.concluded));
-                    let next = notice::found(&held.record, found, now);
+                    let next = check_run::found(&held.record, found, now);
                     self.record(Change::update(held.version, next)).await?;
                 }
                 Err(error) => return self.failed(&before, &held, &error, now).await,
@@ -146,33 +146,33 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
         Err(StoreError::Conflict.into())
     }
 
-    /// Whether a notice is told by a check run of its own.
-    async fn is_apart(&self, notice: &Notice) -> Result<bool, StoreError> {
-        if decide::has_its_own(notice) {
+    /// Whether a check run is told by a check run of its own.
+    async fn is_apart(&self, check_run: &CheckRun) -> Result<bool, StoreError> {
+        if decide::has_its_own(check_run) {
             return Ok(true);
         }
         let run = RunKey {
-            run: notice.run,
-            attempt: notice.key.attempt,
+            run: check_run.run,
+            attempt: check_run.key.attempt,
         };
-        Ok(self.store.notices(run, decide::APART + 1).await?.len() <= decide::APART)
+        Ok(self.store.check_runs(run, decide::APART + 1).await?.len() <= decide::APART)
     }
 
     /// Takes a write of content out of what GitHub allows the installation; or how long to wait for one.
-    async fn draw(&self, notice: &Notice, now: Timestamp) -> Result<Result<(), Duration>, StoreError> {
-        let bucket = BucketId::ContentWrites(notice.installation);
-        let turn = draw(&self.store, bucket, decide::terms(&notice.say), now).await?;
+    async fn acquire(&self, check_run: &CheckRun, now: Timestamp) -> Result<Result<(), Duration>, StoreError> {
+        let bucket = BucketId::ContentWrites(check_run.installation);
+        let turn = acquire(&self.store, bucket, decide::terms(&check_run.content), now).await?;
         if let Err(wait) = turn {
-            tracing::info!(job = %notice.key, run = %notice.run, seconds = wait.as_secs(),
+            tracing::info!(job = %check_run.key, run = %check_run.run, seconds = wait.as_secs(),
                 "GitHub takes what else there is to say first");
         }
         Ok(turn.map(drop))
     }
 
-    async fn ask(&self, notice: &Notice, ask: Ask, check: &CheckRun) -> Result<Told, ApiError> {
+    async fn ask(&self, check_run: &CheckRun, ask: Ask, check: &CheckRunBody) -> Result<Told, ApiError> {
         let scope = Scope {
-            installation: notice.installation,
-            repository: notice.repository.clone(),
+            installation: check_run.installation,
+            repository: check_run.repository.clone(),
         };
         match ask {
             Ask::Find => {
@@ -194,16 +194,16 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
     /// be said by now, that is due at once, and answered.
     async fn said(
         &self,
-        held: &Stored<Notice>,
+        held: &Stored<CheckRun>,
         id: CheckRunId,
-        check: &CheckRun,
+        check: &CheckRunBody,
         again: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<Option<Stored<Notice>>, FlowError> {
+    ) -> Result<Option<Stored<CheckRun>>, FlowError> {
         tracing::info!(job = %held.record.key, check = %id, title = check.title, "said it on the commit");
-        let said = Notice {
+        let said = CheckRun {
             due_at: again,
-            ..notice::said(&held.record, id, check.conclusion)
+            ..check_run::said(&held.record, id, check.conclusion)
         };
         let mut next = Some((held.version, said));
         for tried in 0..MAX_CONFLICTS {
@@ -213,9 +213,9 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
             if self.record(Change::update(version, said.clone())).await? {
                 return Ok((tried > 0).then(|| Stored::over(version, said)));
             }
-            let newer = self.store.notice(held.record.run, held.record.key).await?;
+            let newer = self.store.check_run(held.record.run, held.record.key).await?;
             next = newer.and_then(|Stored { record, version }| {
-                let then = notice::said_meanwhile(&record, &held.record, id, check.conclusion, now)?;
+                let then = check_run::said_meanwhile(&record, &held.record, id, check.conclusion, now)?;
                 Some((version, then))
             });
         }
@@ -224,13 +224,13 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
 
     async fn failed(
         &self,
-        before: &Notice,
-        held: &Stored<Notice>,
+        before: &CheckRun,
+        held: &Stored<CheckRun>,
         error: &ApiError,
         now: Timestamp,
     ) -> Result<Outcome, FlowError> {
         let trouble = trouble(error);
-        let next = notice::failed(before, &held.record, trouble, now, &self.deadlines);
+        let next = check_run::failed(before, &held.record, trouble, now, &self.deadlines);
         let given_up = next.due_at.is_none();
         if given_up {
             tracing::warn!(job = %next.key, repository = %next.repository, %error, mend = mend(error),

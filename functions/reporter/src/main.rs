@@ -5,7 +5,7 @@
 use dayfly_aws::alerts::SnsTopic;
 use dayfly_aws::parameters::SsmParameters;
 use dayfly_github::GitHubApp;
-use dayfly_report::notice::Logs;
+use dayfly_report::check_run::Logs;
 use dayfly_reporter::Function;
 use dayfly_runtime::bus_event::Envelope;
 use dayfly_runtime::clock::{self, SystemClock};

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use dayfly_engine::notice::{self, Ask, Step};
-use dayfly_engine::together;
+use dayfly_engine::check_run::{self, Ask, Step};
+use dayfly_engine::combined;
 use dayfly_flows::{FlowError, load_stories};
 use dayfly_ports::{Alerts, Clock, GitHub, Store};
 use dayfly_records::CheckConclusion;
-use dayfly_records::{Change, Job, Notice, Say, Stored, Wish};
-use dayfly_report::notice::story::{Place, render};
+use dayfly_records::{Change, CheckContent, CheckRun, Job, Stored, Wish};
+use dayfly_report::check_run::story::{Place, render};
 use dayfly_report::story::Story;
 use dayfly_report::story_due as decide;
 use dayfly_types::ids::{JobKey, RunKey};
@@ -21,7 +21,7 @@ const ROUNDS: usize = 3;
 
 impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
     /// Tells the story of a run attempt as it stands.
-    pub(crate) async fn tell_story(&self, due: Stored<Notice>, now: Timestamp) -> Result<Outcome, FlowError> {
+    pub(crate) async fn tell_story(&self, due: Stored<CheckRun>, now: Timestamp) -> Result<Outcome, FlowError> {
         let mut next = Some(due);
         for _ in 0..ROUNDS {
             let Some(Stored {
@@ -31,13 +31,13 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
             else {
                 return Ok(Outcome::Nothing);
             };
-            let Step::Ask(held, ask) = notice::step(&before, Some(CheckConclusion::Neutral), now) else {
+            let Step::Ask(held, ask) = check_run::step(&before, Some(CheckConclusion::Neutral), now) else {
                 return Ok(Outcome::Nothing);
             };
             // Before the stories are read, which takes a while where they are many: every news of a job is written
             // into this record, and what is new after this is told again.
             if !self.record(Change::update(version, (*held).clone())).await? {
-                next = self.store.notice(before.run, before.key).await?;
+                next = self.store.check_run(before.run, before.key).await?;
                 continue;
             }
             let held = Stored::over(version, *held);
@@ -47,9 +47,9 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
                 return self.only_count((&before, &held), &jobs, &stories, now).await;
             }
             if ask != Ask::Find
-                && let Err(wait) = self.draw(&before, now).await?
+                && let Err(wait) = self.acquire(&before, now).await?
             {
-                let later = together::put_off(&before, wait, now);
+                let later = combined::put_off(&before, wait, now);
                 self.let_go(&held, later, wait, now).await?;
                 return Ok(Outcome::Postponed);
             }
@@ -71,9 +71,9 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
                 }
                 Ok(Told::Found(found)) => {
                     let found = found.map(|view| (view.id, view.concluded));
-                    let then = notice::found(&held.record, found, now);
+                    let then = check_run::found(&held.record, found, now);
                     self.record(Change::update(held.version, then)).await?;
-                    next = self.store.notice(before.run, before.key).await?;
+                    next = self.store.check_run(before.run, before.key).await?;
                 }
                 Err(error) => return self.failed(&before, &held, &error, now).await,
             }
@@ -85,44 +85,44 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
     /// told: of two who count, the one whose sum is old could be the last.
     async fn only_count(
         &self,
-        (before, held): (&Notice, &Stored<Notice>),
+        (before, held): (&CheckRun, &Stored<CheckRun>),
         jobs: &[Job],
         stories: &[Story],
         now: Timestamp,
     ) -> Result<Outcome, FlowError> {
         self.tell_pull(&held.record, jobs, stories, now).await?;
-        let told = Notice {
+        let told = CheckRun {
             due_at: decide::look_again(stories, now),
-            ..together::let_go(before)
+            ..combined::let_go(before)
         };
         self.let_go(held, told, Duration::ZERO, now).await?;
         Ok(Outcome::Nothing)
     }
 
-    /// Lets go of a notice that was held. If something is new by now, that waits for it, and is due after so long.
+    /// Lets go of a check run that was held. If something is new by now, that waits for it, and is due after so long.
     async fn let_go(
         &self,
-        held: &Stored<Notice>,
-        then: Notice,
+        held: &Stored<CheckRun>,
+        then: CheckRun,
         wait: Duration,
         now: Timestamp,
     ) -> Result<(), FlowError> {
         if self.record(Change::update(held.version, then)).await? {
             return Ok(());
         }
-        let newer = self.store.notice(held.record.run, held.record.key).await?;
+        let newer = self.store.check_run(held.record.run, held.record.key).await?;
         if let Some(newer) = newer.filter(|newer| newer.record.held_until == held.record.held_until) {
-            let due = together::put_off(&newer.record, wait, now);
+            let due = combined::put_off(&newer.record, wait, now);
             self.record(Change::update(newer.version, due)).await?;
         }
         Ok(())
     }
 
-    async fn stories(&self, notice: &Notice, now: Timestamp) -> Result<Vec<(Job, Story)>, FlowError> {
-        let Say::Story { jobs } = &notice.say else {
+    async fn stories(&self, check_run: &CheckRun, now: Timestamp) -> Result<Vec<(Job, Story)>, FlowError> {
+        let CheckContent::Story { jobs } = &check_run.content else {
             return Ok(Vec::new());
         };
-        let attempt = notice.key.attempt;
+        let attempt = check_run.key.attempt;
         let keys: Vec<JobKey> = jobs.iter().map(|job| JobKey { job: *job, attempt }).collect();
         Ok(load_stories(&self.store, &keys, now).await?)
     }
@@ -130,7 +130,7 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
     /// Counts what they cost for the comment of their pull request, where there is to be one.
     async fn tell_pull(
         &self,
-        notice: &Notice,
+        check_run: &CheckRun,
         jobs: &[Job],
         stories: &[Story],
         now: Timestamp,
@@ -141,16 +141,16 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
             return Ok(());
         };
         let run = RunKey {
-            run: notice.run,
-            attempt: notice.key.attempt,
+            run: check_run.run,
+            attempt: check_run.key.attempt,
         };
         let wish = Wish {
-            installation: notice.installation,
+            installation: check_run.installation,
             above,
             all_caps: jobs.iter().any(|job| job.reporting.all_caps),
             actor: jobs.iter().find_map(|job| job.attribution.actor.clone()),
         };
         let sum = decide::sum(run, stories);
-        self.add_to_pull(&notice.repository, pull, wish, sum, now).await
+        self.add_to_pull(&check_run.repository, pull, wish, sum, now).await
     }
 }

@@ -53,7 +53,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
             return Ok(());
         }
         let key = job.key;
-        if let Some(waits) = sweep::was_robbed(&job, runner, now)
+        if let Some(waits) = sweep::was_displaced(&job, runner, now)
             && self.record(Change::update(version, waits)).await?
         {
             self.bus.publish(&Event::LaunchDue(LaunchDue::of_job(key))).await?;

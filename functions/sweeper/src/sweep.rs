@@ -1,13 +1,13 @@
 //! What is due.
 
 use dayfly_engine::sweep::{self, JobLook, Look};
-use dayfly_engine::{comment, notice, thresholds};
+use dayfly_engine::{check_run, comment, thresholds};
 use dayfly_flows::{
-    FlowError, MAX_CONFLICTS, Rest, SETTLED_AT_ONCE, look_after_turnstile, reap, settle_costs, settle_run,
+    FlowError, MAX_CONFLICTS, Rest, SETTLED_AT_ONCE, cost_ended_runners, look_after_gate, reap, settle_run,
     sleep_if_quiet,
 };
 use dayfly_ports::{Bus, Fleet, GitHub, Schedule, Store, StoreError};
-use dayfly_records::event::{CapDue, CommentDue, Event, LaunchDue, NoticeDue, QueueDue};
+use dayfly_records::event::{CapDue, CheckRunDue, CommentDue, Event, LaunchDue, QueueDue};
 use dayfly_records::{Change, Ending, Job, Record, Runner, Stored};
 use dayfly_types::deadlines::Deadlines;
 use dayfly_types::time::Timestamp;
@@ -55,7 +55,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
             let some: Vec<_> = gone.drain(..gone.len().min(SETTLED_AT_ONCE)).collect();
             let count = some.len();
             let ends = (&self.store, &self.fleet, &self.bus, &self.prices);
-            match settle_costs(ends, some, MAX_CONFLICTS, now, &self.deadlines).await {
+            match cost_ended_runners(ends, some, MAX_CONFLICTS, now, &self.deadlines).await {
                 Ok(untold) => swept.failed += untold,
                 Err(error) => {
                     tracing::warn!(count, %error, "what runners have cost could not be counted; they stay due");
@@ -87,14 +87,14 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                 };
                 Ok(self.bus.publish(&Event::QueueDue(due)).await?)
             }
-            Record::Notice(notice) => {
-                let due = NoticeDue {
-                    run: notice.run,
-                    key: notice.key,
+            Record::CheckRun(check_run) => {
+                let due = CheckRunDue {
+                    run: check_run.run,
+                    key: check_run.key,
                 };
-                let told = notice::told(*notice, now, &self.deadlines);
+                let told = check_run::told(*check_run, now, &self.deadlines);
                 if self.record(Change::update(version, told)).await? {
-                    self.bus.publish(&Event::NoticeDue(due)).await?;
+                    self.bus.publish(&Event::CheckRunDue(due)).await?;
                 }
                 Ok(())
             }
@@ -111,7 +111,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
             }
             Record::Ledger(ledger) => {
                 let due = CapDue {
-                    purse: ledger.purse.clone(),
+                    budget: ledger.budget.clone(),
                     month: ledger.month,
                 };
                 let told = thresholds::tell_again(ledger, now, &self.deadlines);
@@ -120,7 +120,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                 }
                 Ok(())
             }
-            Record::Turnstile(_) => look_after_turnstile(&self.store, &self.bus, now, &self.deadlines).await,
+            Record::Gate(_) => look_after_gate(&self.store, &self.bus, now, &self.deadlines).await,
             Record::Queue(_)
             | Record::Waiting(_)
             | Record::Pools(_)
@@ -220,7 +220,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
 
 /// Whether a record is of something that people are to be told.
 fn is_to_be_told(record: &Record) -> bool {
-    matches!(record, Record::Notice(_) | Record::Pull(_) | Record::Ledger(_))
+    matches!(record, Record::CheckRun(_) | Record::Pull(_) | Record::Ledger(_))
 }
 
 /// Those of what is due of whom nothing is left but what they cost, and the rest.

@@ -1,6 +1,6 @@
 //! `.cirun.yml`, and an organisation's `.cirun.global.yml`, as they are.
 //!
-//! An entry is a ladder of attempts: the *i*-th values of its lists belong together, and a single value is
+//! An entry is a fallback chain of attempts: the *i*-th values of its lists belong together, and a single value is
 //! that of each attempt. What cannot be launched is passed over by name, and the next is tried.
 //!
 //! <https://docs.cirun.io/reference/yaml>

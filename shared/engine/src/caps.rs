@@ -7,13 +7,13 @@ use dayfly_config::RunnerSpec;
 use dayfly_policy::{Caps, Refused};
 use dayfly_records::costs::{Amounts, ByMonth, Tariff};
 use dayfly_records::prices::{self, Price, PriceSource, Rates, VolumePrice, VolumeRate};
-use dayfly_records::{Attribution, Change, Ledger, LedgerId, Reservation, Rung, Runner, Stored, Threshold};
+use dayfly_records::{Attribution, Change, LaunchOption, Ledger, LedgerId, Reservation, Runner, Stored, Threshold};
+use dayfly_types::budget::Budget;
 use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::deadlines::{Deadlines, OUTLIVES};
 use dayfly_types::ids::{InstanceType, Repository, RunnerName};
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 use dayfly_types::time::Timestamp;
 
 use crate::thresholds;
@@ -24,9 +24,9 @@ pub(super) const UNKNOWN_DISK_GIB: u32 = 200;
 /// What a month of an attempt's root volume costs at a rate. Of one whose size nobody knows a large one is
 /// reckoned with.
 #[must_use]
-pub fn disk_month(rung: &Rung, rates: &Rates, rate: &VolumeRate) -> MicroDollars {
-    let gib = rung.spec.disk_gib.or(rung.image_gib).unwrap_or(UNKNOWN_DISK_GIB);
-    rates.month_of(rung.spec.volume, gib, rate)
+pub fn disk_month(option: &LaunchOption, rates: &Rates, rate: &VolumeRate) -> MicroDollars {
+    let gib = option.spec.disk_gib.or(option.image_gib).unwrap_or(UNKNOWN_DISK_GIB);
+    rates.month_of(option.spec.volume, gib, rate)
 }
 
 /// What an instance of an attempt costs at most while it runs, whichever of these types it is, with a volume
@@ -35,23 +35,23 @@ pub fn disk_month(rung: &Rung, rates: &Rates, rate: &VolumeRate) -> MicroDollars
 /// # Errors
 /// The type of which nobody knows what it costs.
 pub fn tariff(
-    rung: &Rung,
+    option: &LaunchOption,
     types: &[InstanceType],
     rates: &Rates,
     volume: &VolumePrice,
     price: impl Fn(&InstanceType) -> Option<Price>,
 ) -> Result<Tariff, InstanceType> {
-    let spec = &rung.spec;
+    let spec = &option.spec;
     let mut compute = MicroDollars::default();
     let mut source = volume.source;
     for instance_type in types {
-        let most = dearest(spec, rung.lifecycle, price(instance_type)).ok_or_else(|| instance_type.clone())?;
+        let most = dearest(spec, option.lifecycle, price(instance_type)).ok_or_else(|| instance_type.clone())?;
         compute = compute.max(most.per_hour);
         source = source.max(most.source);
     }
     Ok(Tariff {
         compute,
-        disk_month: disk_month(rung, rates, &volume.rate),
+        disk_month: disk_month(option, rates, &volume.rate),
         address: rates.address(),
         source,
     })
@@ -74,21 +74,21 @@ fn dearest(spec: &RunnerSpec, lifecycle: InstanceLifecycle, price: Option<Price>
 /// Who pays for whatever is launched for a repository; nobody but the stack, if it is not known for which.
 /// However its name is written, they are the same.
 #[must_use]
-pub fn purses_of(repository: Option<&Repository>) -> Vec<Purse> {
-    let mut purses = vec![Purse::Stack];
+pub fn budgets_of(repository: Option<&Repository>) -> Vec<Budget> {
+    let mut budgets = vec![Budget::Stack];
     if let Some(repository) = repository.map(Repository::lowercase) {
-        purses.push(Purse::Organization {
+        budgets.push(Budget::Organization {
             name: repository.owner().to_owned(),
         });
-        purses.push(Purse::Repository { repository });
+        budgets.push(Budget::Repository { repository });
     }
-    purses
+    budgets
 }
 
 /// A pull request's money.
 #[must_use]
-pub fn purse_of_pull(repository: &Repository, number: u64) -> Purse {
-    Purse::PullRequest {
+pub fn budget_of_pull(repository: &Repository, number: u64) -> Budget {
+    Budget::PullRequest {
         repository: repository.lowercase(),
         number,
     }
@@ -96,21 +96,21 @@ pub fn purse_of_pull(repository: &Repository, number: u64) -> Purse {
 
 /// Who pays for a runner.
 #[must_use]
-pub fn purses(runner: &Runner, caps: &Caps) -> Vec<Purse> {
-    let own = own_purses(runner).into_iter().filter(|purse| match purse {
-        Purse::PullRequest { .. } => caps.pull_request.is_some(),
+pub fn budgets(runner: &Runner, caps: &Caps) -> Vec<Budget> {
+    let own = own_budgets(runner).into_iter().filter(|budget| match budget {
+        Budget::PullRequest { .. } => caps.pull_request.is_some(),
         _ => caps.actor.is_some(),
     });
-    purses_of(Some(&runner.repository)).into_iter().chain(own).collect()
+    budgets_of(Some(&runner.repository)).into_iter().chain(own).collect()
 }
 
 /// The pull request and the user for whom a runner is. These are many, and what they spend is kept only
 /// where it is asked for.
 #[must_use]
-pub fn own_purses(runner: &Runner) -> Vec<Purse> {
+pub fn own_budgets(runner: &Runner) -> Vec<Budget> {
     let Attribution { actor, pull, .. } = &runner.attribution;
-    let pull = pull.map(|number| purse_of_pull(&runner.repository, number));
-    let actor = actor.as_ref().map(|login| Purse::Actor {
+    let pull = pull.map(|number| budget_of_pull(&runner.repository, number));
+    let actor = actor.as_ref().map(|login| Budget::Actor {
         login: login.to_lowercase(),
     });
     pull.into_iter().chain(actor).collect()
@@ -131,7 +131,7 @@ pub fn reservation(runner: &Runner, tariff: Tariff, caps: &Caps, now: Timestamp,
     }
     Reservation {
         tariff,
-        purses: purses(runner, caps),
+        budgets: budgets(runner, caps),
         shares,
     }
 }
@@ -139,13 +139,13 @@ pub fn reservation(runner: &Runner, tariff: Tariff, caps: &Caps, now: Timestamp,
 /// The ledgers that a reservation is in.
 pub fn ledgers_of(reservation: &Reservation) -> impl Iterator<Item = LedgerId> {
     let months = reservation.shares.iter().map(|(month, _)| *month);
-    months.flat_map(|month| ledgers_in(&reservation.purses, month))
+    months.flat_map(|month| ledgers_in(&reservation.budgets, month))
 }
 
 /// The ledgers of those who pay in a month.
-pub fn ledgers_in(purses: &[Purse], month: Month) -> impl Iterator<Item = LedgerId> {
-    purses.iter().map(move |purse| LedgerId {
-        purse: purse.clone(),
+pub fn ledgers_in(budgets: &[Budget], month: Month) -> impl Iterator<Item = LedgerId> {
+    budgets.iter().map(move |budget| LedgerId {
+        budget: budget.clone(),
         month,
     })
 }
@@ -154,7 +154,7 @@ pub fn ledgers_in(purses: &[Purse], month: Month) -> impl Iterator<Item = Ledger
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverCap {
     /// Whose.
-    pub purse: Purse,
+    pub budget: Budget,
     /// In which month.
     pub month: Month,
     /// The cap.
@@ -174,7 +174,7 @@ impl OverCap {
     #[must_use]
     pub fn ledger(&self) -> LedgerId {
         LedgerId {
-            purse: self.purse.clone(),
+            budget: self.budget.clone(),
             month: self.month,
         }
     }
@@ -212,9 +212,9 @@ impl OverCap {
     #[must_use]
     pub fn refused(&self, asks: &RunnerName, holders: &[Holder]) -> Refused {
         let resets = self.month.ends();
-        let who = match &self.purse {
-            Purse::PullRequest { .. } => format!("the pull request {}", self.purse),
-            _ => self.purse.to_string(),
+        let who = match &self.budget {
+            Budget::PullRequest { .. } => format!("the pull request {}", self.budget),
+            _ => self.budget.to_string(),
         };
         let words = format!(
             "{who} may spend {} in {}; {} are spent and {} reserved{}, and this job could cost up to {}{}. \
@@ -238,13 +238,13 @@ impl OverCap {
             },
             resets.utc_day(),
         );
-        Refused::new(Caps::key(&self.purse), words)
+        Refused::new(Caps::key(&self.budget), words)
     }
 
     fn by_whom(&self, asks: &RunnerName, holders: &[Holder]) -> String {
         let mut held: Vec<(MicroDollars, &Holder)> = holders
             .iter()
-            .filter(|holder| holder.runner != *asks && holder.reserved.purses.contains(&self.purse))
+            .filter(|holder| holder.runner != *asks && holder.reserved.budgets.contains(&self.budget))
             .filter_map(|holder| {
                 let share = holder.reserved.shares.iter().find(|(month, _)| *month == self.month);
                 share.map(|(_, share)| (*share, holder))
@@ -323,20 +323,20 @@ impl Ledgers {
             next.release(before);
         }
         for (month, share) in &wanted.shares {
-            for purse in &wanted.purses {
+            for budget in &wanted.budgets {
                 let id = LedgerId {
-                    purse: purse.clone(),
+                    budget: budget.clone(),
                     month: *month,
                 };
                 let mut ledger = next.get(&id);
-                thresholds::measure(&mut ledger, caps.of(purse), now);
+                thresholds::measure(&mut ledger, caps.of(budget), now);
                 let held = before.map_or(MicroDollars::default(), |before| share_of(before, &id));
-                let over = caps.of(purse).filter(|cap| ledger.committed() + *share > *cap);
+                let over = caps.of(budget).filter(|cap| ledger.committed() + *share > *cap);
                 // Less than it holds already never passes anything.
                 if let Some(cap) = over.filter(|_| *share > held) {
                     let standing = self.get(&id);
                     return Err(Box::new(OverCap {
-                        purse: purse.clone(),
+                        budget: budget.clone(),
                         month: *month,
                         cap,
                         spent: standing.spent,
@@ -356,9 +356,9 @@ impl Ledgers {
     /// Gives back what was set aside.
     pub fn release(&mut self, reserved: &Reservation) {
         for (month, share) in &reserved.shares {
-            for purse in &reserved.purses {
+            for budget in &reserved.budgets {
                 let mut ledger = self.get(&LedgerId {
-                    purse: purse.clone(),
+                    budget: budget.clone(),
                     month: *month,
                 });
                 ledger.reserved = ledger.reserved.less(*share);
@@ -369,11 +369,11 @@ impl Ledgers {
 
     /// Counts what an instance has cost, and notes the thresholds that are passed by it. They are `due` then, if
     /// they are not told before.
-    pub fn spend(&mut self, purses: &[Purse], amounts: &ByMonth<Amounts>, due: Timestamp) {
+    pub fn spend(&mut self, budgets: &[Budget], amounts: &ByMonth<Amounts>, due: Timestamp) {
         for (month, amount) in amounts {
-            for purse in purses {
+            for budget in budgets {
                 let mut ledger = self.get(&LedgerId {
-                    purse: purse.clone(),
+                    budget: budget.clone(),
                     month: *month,
                 });
                 ledger.spent = ledger.spent + amount.total();
@@ -416,7 +416,7 @@ impl Ledgers {
 }
 
 fn share_of(reserved: &Reservation, id: &LedgerId) -> MicroDollars {
-    let pays = reserved.purses.contains(&id.purse);
+    let pays = reserved.budgets.contains(&id.budget);
     let shares = reserved.shares.iter().filter(|(month, _)| pays && *month == id.month);
     shares.map(|(_, share)| *share).sum()
 }

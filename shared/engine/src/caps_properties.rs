@@ -23,7 +23,7 @@ enum Act {
     /// Nothing came of what a runner had asked for.
     Release(usize),
     /// An instance that nobody owned has cost so much, in the month before or after the turn.
-    Stray(usize, u64, bool),
+    Orphan(usize, u64, bool),
 }
 
 fn caps_drawn() -> impl Strategy<Value = [Option<u64>; 5]> {
@@ -38,7 +38,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         6 => (who.clone(), 1u64..5_000_000).prop_map(|(who, per_hour)| Act::Reserve(who, per_hour)),
         4 => (who.clone(), 0u64..=370, 0u64..=30).prop_map(|(who, ran, late)| Act::Settle(who, ran, late)),
         1 => who.clone().prop_map(Act::Release),
-        1 => (who, 1u64..9_000_000, any::<bool>()).prop_map(|(who, cost, next)| Act::Stray(who, cost, next)),
+        1 => (who, 1u64..9_000_000, any::<bool>()).prop_map(|(who, cost, next)| Act::Orphan(who, cost, next)),
     ];
     proptest::collection::vec(act, 1..80)
 }
@@ -84,11 +84,11 @@ impl Books {
     fn ids() -> Vec<LedgerId> {
         let all = caps_of([Some(1); 5]);
         let mut ids: Vec<LedgerId> = (0..RUNNERS)
-            .flat_map(|who| purses(&runner(who), &all))
-            .flat_map(|purse| {
+            .flat_map(|who| budgets(&runner(who), &all))
+            .flat_map(|budget| {
                 let month = Month::of(now());
                 [month, month.next()].map(|month| LedgerId {
-                    purse: purse.clone(),
+                    budget: budget.clone(),
                     month,
                 })
             })
@@ -113,22 +113,22 @@ impl Books {
                     .tariff
                     .cost(from, from.after(Duration::from_mins(ran)), &compute, false);
                 self.ledgers.release(&reserved);
-                self.ledgers.spend(&reserved.purses, &cost, self.now);
+                self.ledgers.spend(&reserved.budgets, &cost, self.now);
             }
             Act::Release(who) => {
                 if let Some((reserved, _)) = self.held[who].take() {
                     self.ledgers.release(&reserved);
                 }
             }
-            Act::Stray(who, cost, next) => {
+            Act::Orphan(who, cost, next) => {
                 let month = Month::of(now());
                 let month = if next { month.next() } else { month };
                 let amounts = Amounts {
                     compute: MicroDollars(cost),
                     ..Amounts::default()
                 };
-                let purses = purses_of(Some(&runner(who).repository));
-                self.ledgers.spend(&purses, &vec![(month, amounts)], self.now);
+                let budgets = budgets_of(Some(&runner(who).repository));
+                self.ledgers.spend(&budgets, &vec![(month, amounts)], self.now);
             }
         }
     }
@@ -162,11 +162,11 @@ impl Books {
         let grew = after.committed() > before.committed();
         match act {
             Act::Reserve(..) => {
-                let over = self.caps.of(&id.purse).is_some_and(|cap| after.committed() > cap);
+                let over = self.caps.of(&id.budget).is_some_and(|cap| after.committed() > cap);
                 assert!(!(grew && over), "{act:?}: {before:?} became {after:?}");
             }
             // Nobody has asked a cap about what nobody owned.
-            Act::Stray(..) => {}
+            Act::Orphan(..) => {}
             Act::Settle(..) | Act::Release(..) | Act::Caps(_) | Act::Wait(_) => {
                 assert!(!grew, "{act:?}: {before:?} became {after:?}");
             }

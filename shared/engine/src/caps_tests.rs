@@ -1,10 +1,10 @@
 use dayfly_config::VolumeType;
-use dayfly_records::prices::ToldRate;
+use dayfly_records::prices::DatedRate;
 use dayfly_records::{RunnerState, Version};
 use dayfly_types::ids::InstanceType;
 
 use super::*;
-use crate::fixtures::{claimed, deadlines, now, rung, runner};
+use crate::fixtures::{claimed, deadlines, now, option, runner};
 
 fn dollars(text: &str) -> MicroDollars {
     MicroDollars::from_decimal(text).unwrap()
@@ -18,12 +18,12 @@ fn price(per_hour: &str, source: PriceSource) -> Price {
 }
 
 /// What a volume costs, as AWS has just told.
-fn volume_told() -> ToldRate {
+fn volume_told() -> DatedRate {
     let rate = VolumeRate {
         gib_month: dollars("0.088"),
         ..VolumeRate::default()
     };
-    ToldRate { rate, at: now() }
+    DatedRate { rate, at: now() }
 }
 
 fn flat(per_hour: &str) -> Tariff {
@@ -52,8 +52,8 @@ fn month() -> Month {
     Month::of(now())
 }
 
-fn ledger(purse: Purse) -> LedgerId {
-    LedgerId { purse, month: month() }
+fn ledger(budget: Budget) -> LedgerId {
+    LedgerId { budget, month: month() }
 }
 
 #[test]
@@ -90,11 +90,11 @@ fn an_attempt_costs_at_most_what_its_dearest_type_does_on_demand_or_the_limit_of
         (&["g99.huge"], Some("2"), InstanceLifecycle::OnDemand, None),
         (&["g99.huge"], None, InstanceLifecycle::Spot, None),
     ] {
-        let mut rung = rung(lifecycle);
-        rung.spec.instance_types = types.iter().map(|name| InstanceType::new(*name)).collect();
-        rung.spec.max_price = limit.map(dollars);
+        let mut option = option(lifecycle);
+        option.spec.instance_types = types.iter().map(|name| InstanceType::new(*name)).collect();
+        option.spec.max_price = limit.map(dollars);
         let volume = rates.volume(VolumeType::Gp3, Some(&volume_told()), "us-east-1", now());
-        let found = tariff(&rung, &rung.spec.instance_types, rates, &volume, told);
+        let found = tariff(&option, &option.spec.instance_types, rates, &volume, told);
         assert_eq!(
             found.clone().ok().map(|tariff| tariff.compute),
             expected.map(dollars),
@@ -114,7 +114,7 @@ fn an_attempt_costs_at_most_what_its_dearest_type_does_on_demand_or_the_limit_of
 fn a_tariff_has_the_volumes_rate_and_is_no_better_than_whoever_said_it() {
     let rates = Rates::embedded().unwrap();
     let price = |_: &InstanceType| Some(price("0.526", PriceSource::Aws));
-    let mut rung = rung(InstanceLifecycle::Spot);
+    let mut option = option(InstanceLifecycle::Spot);
     let told = volume_told();
     for (gib, image_gib, told, disk_month, source) in [
         (Some(100), Some(60), Some(&told), "8.80", PriceSource::Aws),
@@ -122,9 +122,9 @@ fn a_tariff_has_the_volumes_rate_and_is_no_better_than_whoever_said_it() {
         (None, None, Some(&told), "17.60", PriceSource::Aws),
         (Some(100), None, None, "16", PriceSource::Shipped),
     ] {
-        (rung.spec.disk_gib, rung.image_gib) = (gib, image_gib);
+        (option.spec.disk_gib, option.image_gib) = (gib, image_gib);
         let volume = rates.volume(VolumeType::Gp3, told, "eu-west-1", now());
-        let tariff = tariff(&rung, &rung.spec.instance_types, rates, &volume, price).unwrap();
+        let tariff = tariff(&option, &option.spec.instance_types, rates, &volume, price).unwrap();
         assert_eq!(
             (tariff.disk_month, tariff.source),
             (dollars(disk_month), source),
@@ -136,7 +136,7 @@ fn a_tariff_has_the_volumes_rate_and_is_no_better_than_whoever_said_it() {
 #[test]
 fn a_refusal_says_of_when_the_prices_are_that_aws_did_not_tell() {
     let over = |source| OverCap {
-        purse: Purse::Stack,
+        budget: Budget::Stack,
         month: month(),
         cap: dollars("1"),
         spent: dollars("0"),
@@ -193,7 +193,7 @@ fn another_attempt_sets_aside_what_it_costs_in_place_of_what_the_last_one_did() 
     let mut ledgers = Ledgers::default();
     let spot = wanted(1, &caps);
     ledgers.reserve(None, &spot, &caps, now()).unwrap();
-    let stack = ledger(Purse::Stack);
+    let stack = ledger(Budget::Stack);
     assert_eq!(ledgers.get(&stack).reserved, spot.total());
     let dearer = reservation(&claimed(1).1, flat("1.5"), &caps, now(), &deadlines());
     ledgers.reserve(Some(&spot), &dearer, &caps, now()).unwrap();
@@ -226,7 +226,7 @@ fn those_who_pay_are_the_stack_and_its_parts_and_others_where_they_have_a_cap() 
     let mut runner = runner(RunnerState::Requested);
     runner.attribution.actor = Some("Alice".to_owned());
     runner.attribution.pull = Some(12);
-    let names = |caps: &Caps| purses(&runner, caps).iter().map(Purse::to_string).collect::<Vec<_>>();
+    let names = |caps: &Caps| budgets(&runner, caps).iter().map(Budget::to_string).collect::<Vec<_>>();
     assert_eq!(names(&Caps::default()), ["the stack", "octo", "octo/gpu"]);
     let many = Caps {
         pull_request: Some(dollars("5")),
@@ -246,13 +246,13 @@ fn a_repository_has_one_ledger_however_its_name_is_written() {
         actor: Some(dollars("20")),
         ..Caps::default()
     };
-    let small = purses(&runner, &caps);
+    let small = budgets(&runner, &caps);
     runner.repository = "Octo/GPU".parse().unwrap();
     runner.attribution.actor = Some("Alice".to_owned());
-    assert_eq!(purses(&runner, &caps), small);
+    assert_eq!(budgets(&runner, &caps), small);
     let repository = "octo/gpu".parse().unwrap();
-    assert_eq!(purses_of(Some(&runner.repository)), purses_of(Some(&repository)));
-    assert_eq!(small[3], purse_of_pull(&runner.repository, 12));
+    assert_eq!(budgets_of(Some(&runner.repository)), budgets_of(Some(&repository)));
+    assert_eq!(small[3], budget_of_pull(&runner.repository, 12));
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn a_cap_that_refuses_is_noted_once_and_stands_in_the_ledger() {
     ledgers
         .reserve(None, &wanted(1, &lowered), &caps("100", "100"), now())
         .unwrap();
-    let stack = ledger(Purse::Stack);
+    let stack = ledger(Budget::Stack);
     assert_eq!(ledgers.get(&stack).cap, Some(dollars("100")));
     let over = ledgers
         .reserve(None, &wanted(2, &lowered), &lowered, now())
@@ -332,7 +332,7 @@ fn a_refusal_says_the_amounts_who_holds_them_and_when_the_count_begins_anew() {
 #[test]
 fn what_is_written_names_the_versions_that_were_read() {
     let caps = caps("100", "100");
-    let id = ledger(Purse::Stack);
+    let id = ledger(Budget::Stack);
     let known = Stored {
         record: Ledger::new(id.clone()),
         version: Version(7),

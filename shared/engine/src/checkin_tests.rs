@@ -256,9 +256,9 @@ fn a_goodbye_makes_the_runner_due_and_keeps_the_first_reason() {
 /// A runner that is enrolled now and has a startup script.
 fn preparing() -> Runner {
     let mut runner = runner(RunnerState::Enrolled);
-    let mut rung = runner.plan.rung().clone();
-    rung.spec.startup_script = Some("make ready".to_owned());
-    runner.plan = dayfly_records::LaunchPlan::new(rung, Vec::new());
+    let mut option = runner.plan.option().clone();
+    option.spec.startup_script = Some("make ready".to_owned());
+    runner.plan = dayfly_records::LaunchPlan::new(option, Vec::new());
     runner
 }
 

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use dayfly_records::{PullReport, Terms};
+use dayfly_records::{PullReport, TokenTerms};
 use dayfly_types::deadlines::{Deadlines, QUEUE_LIMIT, SAYING};
 use dayfly_types::ids::CommentId;
 use dayfly_types::time::Timestamp;
 
-use crate::notice::Trouble;
+use crate::check_run::Trouble;
 
 /// How many writes of content a comment leaves to check runs: somebody may wait for what they say.
 const LEFT_TO_CHECKS: u32 = 50;
@@ -60,8 +60,8 @@ pub fn step(report: &PullReport, now: Timestamp) -> Step {
 
 /// On what terms a comment is written.
 #[must_use]
-pub fn terms() -> Terms {
-    Terms::Now {
+pub fn terms() -> TokenTerms {
+    TokenTerms::Now {
         leaving: LEFT_TO_CHECKS,
     }
 }

@@ -4,7 +4,7 @@ use dayfly_config::Config;
 use dayfly_config::labels::Label;
 use dayfly_engine::launch;
 use dayfly_records::event::JobEvent;
-use dayfly_records::{Job, LaunchPlan, Launched, Rung, Runner, RunnerState};
+use dayfly_records::{Job, LaunchOption, LaunchPlan, Launched, Runner, RunnerState};
 use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::deadlines::Deadlines;
 use dayfly_types::ids::{
@@ -42,12 +42,12 @@ pub(crate) fn event(job: u64) -> JobEvent {
 }
 
 pub(crate) fn plan() -> LaunchPlan {
-    LaunchPlan::new(rung(InstanceLifecycle::Spot), Vec::new())
+    LaunchPlan::new(option(InstanceLifecycle::Spot), Vec::new())
 }
 
 /// An attempt with the built-in entry.
-pub(crate) fn rung(lifecycle: InstanceLifecycle) -> Rung {
-    Rung {
+pub(crate) fn option(lifecycle: InstanceLifecycle) -> LaunchOption {
+    LaunchOption {
         spec: Config::built_in().unwrap().runners.remove(0),
         image: ImageId::new("ami-01234567"),
         root_device: "/dev/sda1".into(),

@@ -18,7 +18,7 @@ pub const MOST: usize = 80;
 pub const MOST_LEDGERS: usize = TRANSACTION - MOST - 4;
 
 /// How many items DynamoDB takes in a transaction. Besides its runners and the ledgers these are the
-/// call, its queue, the bucket that it is drawn from, and the turnstile.
+/// call, its queue, the bucket that it is drawn from, and the gate.
 ///
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html>
 const TRANSACTION: usize = 100;
@@ -35,8 +35,8 @@ pub const HOLD: Duration = TAKE_OVER;
 /// Where a runner waits: with those of the same repository whose next attempt is the same.
 #[must_use]
 pub fn queue_of(runner: &Runner) -> QueueId {
-    let rung = runner.plan.rung();
-    let said = serde_json::to_vec(&(&runner.repository, runner.installation, rung)).unwrap_or_default();
+    let option = runner.plan.option();
+    let said = serde_json::to_vec(&(&runner.repository, runner.installation, option)).unwrap_or_default();
     let digest = Sha256::digest(&said);
     let short = digest
         .iter()
@@ -44,7 +44,7 @@ pub fn queue_of(runner: &Runner) -> QueueId {
         .fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
     QueueId::new(format!(
         "{}/{}/{}/{short:016x}",
-        runner.repository, rung.spec.name, rung.lifecycle
+        runner.repository, option.spec.name, option.lifecycle
     ))
 }
 
@@ -95,7 +95,7 @@ pub fn open(
         id: FleetId::new(format!("{}-t{}", first.name, first.plan.calls + 1)),
         installation: first.installation,
         repository: first.repository.clone(),
-        rung: first.plan.rung().clone(),
+        option: first.plan.option().clone(),
         placements,
         runners: runners.iter().map(|runner| runner.name.clone()).collect(),
         unclear: 0,

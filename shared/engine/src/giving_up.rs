@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use dayfly_records::event::JobEvent;
-use dayfly_records::{Job, JobState, LaunchPlan, Message, MessengerNews, Runner, Say, Telling};
+use dayfly_records::{CheckContent, Job, JobState, LaunchPlan, Message, MessengerNews, MessengerState, Runner};
 use dayfly_types::capacity::Tried;
 use dayfly_types::deadlines::Deadlines;
 use dayfly_types::time::Timestamp;
 
-use crate::{launch, settle};
+use crate::{job_events, launch};
 
 /// How long a messenger is held back while others would be told in place of its job. GitHub gives it whichever
 /// job waits that asks for no labels but its own.
@@ -23,33 +23,33 @@ const MOST_MESSENGERS: u32 = 3;
 
 /// A job that asks for something that it cannot have.
 #[must_use]
-pub fn refuse(job: Job, reason: String, now: Timestamp) -> (Job, Say) {
+pub fn refuse(job: Job, reason: String, now: Timestamp) -> (Job, CheckContent) {
     give_up(job, JobState::Refused { reason }, Vec::new(), now)
 }
 
 /// A job for which no instance can be had, or none that took it.
 #[must_use]
-pub fn unlaunchable(job: Job, reason: String, tried: Vec<Tried>, now: Timestamp) -> (Job, Say) {
+pub fn unlaunchable(job: Job, reason: String, tried: Vec<Tried>, now: Timestamp) -> (Job, CheckContent) {
     give_up(job, JobState::Unlaunchable { reason }, tried, now)
 }
 
-fn give_up(mut job: Job, state: JobState, tried: Vec<Tried>, now: Timestamp) -> (Job, Say) {
+fn give_up(mut job: Job, state: JobState, tried: Vec<Tried>, now: Timestamp) -> (Job, CheckContent) {
     job.state = state;
     job.ended_at = Some(now);
-    job.telling = if job.giving_up.messenger {
-        Telling::Due
+    job.messenger_state = if job.giving_up.messenger {
+        MessengerState::Due
     } else {
-        Telling::Over
+        MessengerState::Over
     };
     job.due_at = job.giving_up.messenger.then_some(now);
-    let say = said(&job, tried);
-    (job, say)
+    let content = said(&job, tried);
+    (job, content)
 }
 
 /// What is said of a job that was given up just now.
 #[must_use]
-pub fn said(job: &Job, tried: Vec<Tried>) -> Say {
-    Say::GivenUp {
+pub fn said(job: &Job, tried: Vec<Tried>) -> CheckContent {
+    CheckContent::GivenUp {
         reason: reason(job).to_owned(),
         tried,
         messenger: if job.giving_up.messenger {
@@ -75,7 +75,7 @@ pub fn reason(job: &Job) -> &str {
 pub fn would_be_taken(runner: &Runner, job: &Job) -> bool {
     let has_its_labels = || runner.labels.iter().all(|label| job.labels.contains(label));
     let is_anothers = runner.message.is_none() && runner.wanted_by != job.key;
-    is_anothers && settle::is_free(runner) && runner.repository == job.repository && has_its_labels()
+    is_anothers && job_events::is_free(runner) && runner.repository == job.repository && has_its_labels()
 }
 
 /// A job whose messenger waits until those have been served that it could take. Nothing if it has waited long
@@ -105,7 +105,7 @@ pub fn send(job: Job, text: String, plan: LaunchPlan, now: Timestamp, deadlines:
     let (mut job, mut runner) = launch::claim(job, plan, now, deadlines);
     job.state = state;
     job.ended_at = ended_at;
-    job.telling = Telling::Sent;
+    job.messenger_state = MessengerState::Sent;
     job.messengers += 1;
     runner.message = Some(message);
     Some((job, runner))
@@ -113,11 +113,15 @@ pub fn send(job: Job, text: String, plan: LaunchPlan, now: Timestamp, deadlines:
 
 /// A job to which no messenger can be sent: its run is cancelled, if that is wanted.
 #[must_use]
-pub fn cannot_send(mut job: Job, why: String, tried: Vec<Tried>, now: Timestamp) -> (Job, Say) {
+pub fn cannot_send(mut job: Job, why: String, tried: Vec<Tried>, now: Timestamp) -> (Job, CheckContent) {
     let cancel = job.giving_up.cancel_run;
-    job.telling = if cancel { Telling::Cancel } else { Telling::Over };
+    job.messenger_state = if cancel {
+        MessengerState::Cancel
+    } else {
+        MessengerState::Over
+    };
     job.due_at = cancel.then_some(now);
-    let say = Say::GivenUp {
+    let content = CheckContent::GivenUp {
         reason: reason(&job).to_owned(),
         tried,
         messenger: MessengerNews::Failed {
@@ -125,13 +129,13 @@ pub fn cannot_send(mut job: Job, why: String, tried: Vec<Tried>, now: Timestamp)
             cancelled: cancel,
         },
     };
-    (job, say)
+    (job, content)
 }
 
 /// A job whose run was cancelled.
 #[must_use]
 pub fn cancelled(mut job: Job) -> Job {
-    job.telling = Telling::Over;
+    job.messenger_state = MessengerState::Over;
     job.due_at = None;
     job
 }
@@ -141,11 +145,11 @@ pub fn cancelled(mut job: Job) -> Job {
 #[must_use]
 pub fn lost(job: &Job, messenger: &Runner, now: Timestamp) -> Option<Job> {
     let waits = job.state.is_given_up()
-        && job.telling == Telling::Sent
+        && job.messenger_state == MessengerState::Sent
         && job.runner.as_ref() == Some(&messenger.name)
         && messenger.message.is_some();
     waits.then(|| Job {
-        telling: Telling::Due,
+        messenger_state: MessengerState::Due,
         due_at: Some(now),
         ..job.clone()
     })
@@ -210,7 +214,7 @@ mod tests {
     #[test]
     fn a_job_that_is_given_up_is_sent_a_messenger_with_the_reason() {
         let job = given_up(GivingUp::default());
-        assert_eq!((job.telling, job.due_at), (Telling::Due, Some(now())));
+        assert_eq!((job.messenger_state, job.due_at), (MessengerState::Due, Some(now())));
         let (job, messenger) = send(job, "No capacity".to_owned(), plan(), now(), &deadlines()).unwrap();
         let message = messenger.message.clone().unwrap();
         assert_eq!((message.job, message.text.as_str()), (job.key, "No capacity"));
@@ -285,8 +289,8 @@ mod tests {
         let job = given_up(GivingUp::default());
         let later = hold_back(&job, now()).unwrap();
         assert_eq!(
-            (later.due_at, later.telling),
-            (Some(now().after(LOOK_AGAIN)), Telling::Due)
+            (later.due_at, later.messenger_state),
+            (Some(now().after(LOOK_AGAIN)), MessengerState::Due)
         );
         assert!(hold_back(&job, now().after(LOOK_AGAIN)).is_some());
         assert_eq!(hold_back(&job, now().after(HELD_BACK)), None);
@@ -298,17 +302,20 @@ mod tests {
             messenger: false,
             cancel_run: true,
         });
-        assert_eq!((off.telling, off.due_at), (Telling::Over, None));
-        for (cancel_run, telling) in [(true, Telling::Cancel), (false, Telling::Over)] {
+        assert_eq!((off.messenger_state, off.due_at), (MessengerState::Over, None));
+        for (cancel_run, messenger_state) in [(true, MessengerState::Cancel), (false, MessengerState::Over)] {
             let job = given_up(GivingUp {
                 messenger: true,
                 cancel_run,
             });
-            let (job, say) = cannot_send(job, "no t4g.nano".to_owned(), Vec::new(), now());
-            assert_eq!((job.telling, job.due_at.is_some()), (telling, cancel_run));
+            let (job, content) = cannot_send(job, "no t4g.nano".to_owned(), Vec::new(), now());
+            assert_eq!(
+                (job.messenger_state, job.due_at.is_some()),
+                (messenger_state, cancel_run)
+            );
             assert!(matches!(
-                say,
-                Say::GivenUp { messenger: MessengerNews::Failed { cancelled, .. }, .. } if cancelled == cancel_run
+                content,
+                CheckContent::GivenUp { messenger: MessengerNews::Failed { cancelled, .. }, .. } if cancelled == cancel_run
             ));
             assert_eq!(cancelled(job).due_at, None);
         }

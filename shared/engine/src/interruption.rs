@@ -92,7 +92,7 @@ fn unless_over(runner: &Runner, interruption: Ending) -> Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures::{deadlines, now, rung, runner};
+    use crate::fixtures::{deadlines, now, option, runner};
     use dayfly_records::LaunchPlan;
     use dayfly_types::capacity::InstanceLifecycle;
 
@@ -188,9 +188,9 @@ mod tests {
         use RunnerState::{Busy, Done, Draining, Enrolled, Launched};
         for (before, after) in [(Launched, Done), (Enrolled, Done), (Busy, Busy), (Draining, Draining)] {
             let mut runner = runner(before);
-            let mut rung = rung(InstanceLifecycle::Spot);
-            rung.spec.rebalance = Rebalance::DrainIfIdle;
-            runner.plan = LaunchPlan::new(rung, Vec::new());
+            let mut option = option(InstanceLifecycle::Spot);
+            option.spec.rebalance = Rebalance::DrainIfIdle;
+            runner.plan = LaunchPlan::new(option, Vec::new());
             let heard = heard(&runner, Word::Rebalance, now(), now(), &deadlines()).unwrap();
             assert_eq!((heard.state, heard.rebalance_at), (after, Some(now())), "{before:?}");
             let ended = after == Done;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dayfly_config::{GivingUp, Reporting};
 use dayfly_records::event::{Conclusion, JobEvent};
 use dayfly_records::lifecycle::RunnerStep;
-use dayfly_records::{Attribution, Ending, Job, JobState, LaunchPlan, Runner, RunnerState, Telling, Turn};
+use dayfly_records::{Attribution, Ending, Job, JobState, LaunchPlan, MessengerState, Runner, RunnerState, Turn};
 use dayfly_types::deadlines::{Deadlines, QUEUE_LIMIT};
 use dayfly_types::ids::RunnerName;
 use dayfly_types::money::MicroDollars;
@@ -62,10 +62,10 @@ pub fn on_job_due(job: &Job) -> Need {
     match job.state {
         // Much may have happened since it was said to wait.
         JobState::Queued => Need::ClaimIfWaiting,
-        JobState::Refused { .. } | JobState::Unlaunchable { .. } => match job.telling {
-            Telling::Due => Need::Messenger,
-            Telling::Cancel => Need::CancelRun,
-            Telling::Nothing | Telling::Sent | Telling::Over => on_queued_again(job),
+        JobState::Refused { .. } | JobState::Unlaunchable { .. } => match job.messenger_state {
+            MessengerState::Due => Need::Messenger,
+            MessengerState::Cancel => Need::CancelRun,
+            MessengerState::Nothing | MessengerState::Sent | MessengerState::Over => on_queued_again(job),
         },
         JobState::Launching | JobState::Running { .. } | JobState::Finished { .. } => on_queued_again(job),
     }
@@ -97,7 +97,7 @@ fn is_of(runner: &Runner, job: &Job) -> bool {
 /// Whether a job still waits for what a runner is to do: to run it, or to tell it that it will not be.
 fn awaits(job: &Job, runner: &Runner) -> bool {
     if runner.message.is_some() {
-        job.state.is_given_up() && job.telling == Telling::Sent
+        job.state.is_given_up() && job.messenger_state == MessengerState::Sent
     } else {
         job.state == JobState::Launching
     }
@@ -131,7 +131,7 @@ pub fn new_job(event: &JobEvent) -> Job {
         state: JobState::Queued,
         giving_up: GivingUp::default(),
         reporting: Reporting::default(),
-        telling: Telling::Nothing,
+        messenger_state: MessengerState::Nothing,
         messengers: 0,
         launches: 0,
         first_launch: first_launch(event),

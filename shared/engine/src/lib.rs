@@ -10,30 +10,30 @@ extern crate self as dayfly_engine;
 
 pub mod admission;
 pub mod caps;
+pub mod check_run;
 pub mod checkin;
+pub mod combined;
 pub mod comment;
+pub mod costing;
 pub mod ending;
 pub mod entries;
+pub mod fallback_chain;
 pub mod fleet;
+pub mod gate;
 pub mod giving_up;
 pub mod interruption;
-pub mod ladder;
+pub mod job_events;
 pub mod launch;
 pub mod news;
-pub mod notice;
 pub mod outcome;
 pub mod patrol;
 pub mod pools;
 pub mod price_limit;
 pub mod registration;
 pub mod rerun;
-pub mod settle;
-pub mod settlement;
 pub mod sweep;
 pub mod thresholds;
-pub mod together;
 pub mod turns;
-pub mod turnstile;
 pub mod usage;
 
 #[cfg(test)]

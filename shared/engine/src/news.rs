@@ -1,6 +1,6 @@
 //! What is said of an interruption, and of what followed from it.
 
-use dayfly_records::{AfterInterruption, Ending, Job, Launched, Notice, Rerun, Run, Runner, Say};
+use dayfly_records::{AfterInterruption, CheckContent, CheckRun, Ending, Job, Launched, Rerun, Run, Runner};
 use dayfly_types::capacity::{InstanceLifecycle, Pool};
 use dayfly_types::ids::RunAttempt;
 use dayfly_types::time::Timestamp;
@@ -9,8 +9,8 @@ use crate::rerun;
 
 /// What is said of a job whose runner was interrupted.
 #[must_use]
-pub fn interrupted(runner: &Runner, next: AfterInterruption, now: Timestamp) -> Say {
-    Say::Interrupted {
+pub fn interrupted(runner: &Runner, next: AfterInterruption, now: Timestamp) -> CheckContent {
+    CheckContent::Interrupted {
         at: runner.interrupted_at.unwrap_or(now),
         what: what_happened(runner),
         ran_on: runner.launched.as_ref().map(ran_on),
@@ -32,11 +32,11 @@ fn what_happened(runner: &Runner) -> String {
     });
     match (&runner.ending, runner.interrupted_at) {
         (_, Some(at)) => format!(
-            "EC2 gave notice at {} UTC that it takes the instance back{recommended}",
+            "EC2 gave check_run at {} UTC that it takes the instance back{recommended}",
             at.utc_time()
         ),
         (Some(Ending::Vanished), None) => {
-            format!("the instance ended without a notice, and nobody had asked for it{recommended}{heard}")
+            format!("the instance ended without a check_run, and nobody had asked for it{recommended}{heard}")
         }
         (Some(Ending::HeartbeatLost), None) => format!("the instance was not heard of any more{recommended}{heard}"),
         (ending, None) => {
@@ -56,7 +56,7 @@ pub fn is_interruption(runner: &Runner) -> bool {
 /// What a run that was decided on means for the check run of a job that was interrupted in it; nothing
 /// if that says so already.
 #[must_use]
-pub fn of_run(known: Option<&Notice>, job: &Job, run: &Run, now: Timestamp) -> Option<Notice> {
+pub fn of_run(known: Option<&CheckRun>, job: &Job, run: &Run, now: Timestamp) -> Option<CheckRun> {
     let then = match &run.rerun {
         Rerun::NotYet | Rerun::Intended => AfterInterruption::WhenRunIsOver,
         Rerun::Accepted => AfterInterruption::RunAgain {
@@ -65,30 +65,30 @@ pub fn of_run(known: Option<&Notice>, job: &Job, run: &Run, now: Timestamp) -> O
         },
         Rerun::Declined { reason } => AfterInterruption::Not { reason: reason.clone() },
     };
-    let say = match known.map(|known| &known.say) {
-        Some(Say::Interrupted { next, .. }) if *next == then => return None,
-        Some(Say::Interrupted { at, what, ran_on, .. }) => Say::Interrupted {
+    let content = match known.map(|known| &known.content) {
+        Some(CheckContent::Interrupted { next, .. }) if *next == then => return None,
+        Some(CheckContent::Interrupted { at, what, ran_on, .. }) => CheckContent::Interrupted {
             at: *at,
             what: what.clone(),
             ran_on: ran_on.clone(),
             next: then,
         },
-        _ => Say::Interrupted {
+        _ => CheckContent::Interrupted {
             at: run.at,
             what: "the instance was lost".to_owned(),
             ran_on: None,
             next: then,
         },
     };
-    Some(Notice::of(known.cloned(), job, say, now))
+    Some(CheckRun::of(known.cloned(), job, content, now))
 }
 
 /// What is said of a job of the attempt after `previous` that is bought so; nothing unless we had it run
 /// again because of this job.
 #[must_use]
-pub fn again(previous: &Run, job: &Job, lifecycle: InstanceLifecycle) -> Option<Say> {
+pub fn again(previous: &Run, job: &Job, lifecycle: InstanceLifecycle) -> Option<CheckContent> {
     let is_it = rerun::ours(previous).is_some() && previous.names.contains(&job.name);
-    is_it.then_some(Say::Again {
+    is_it.then_some(CheckContent::Again {
         of: previous.key.attempt,
         lifecycle,
     })
@@ -128,18 +128,18 @@ mod tests {
         for (runner, words) in [
             (
                 noticed,
-                "EC2 gave notice at 08:00:00 UTC that it takes the instance back",
+                "EC2 gave check_run at 08:00:00 UTC that it takes the instance back",
             ),
             (
                 warned,
-                "the instance ended without a notice, and nobody had asked for it, after a rebalance recommendation \
+                "the instance ended without a check_run, and nobody had asked for it, after a rebalance recommendation \
                  at 08:00:00 UTC; it was last heard of at 08:00:00 UTC",
             ),
             (lost(Ending::HeartbeatLost), "the instance was not heard of any more"),
         ] {
-            let say = interrupted(&runner, AfterInterruption::WhenRunIsOver, now());
-            let Say::Interrupted { what, ran_on, .. } = say else {
-                panic!("{say:?}")
+            let content = interrupted(&runner, AfterInterruption::WhenRunIsOver, now());
+            let CheckContent::Interrupted { what, ran_on, .. } = content else {
+                panic!("{content:?}")
             };
             let (pool, lifecycle) = ran_on.unwrap();
             assert_eq!(what, words);
@@ -153,15 +153,15 @@ mod tests {
     #[test]
     fn what_follows_is_added_to_what_was_said_and_said_once() {
         let job = claimed(11).0;
-        let say = interrupted(&lost(Ending::Vanished), AfterInterruption::WhenRunIsOver, now());
-        let first = Notice::of(None, &job, say, now());
+        let content = interrupted(&lost(Ending::Vanished), AfterInterruption::WhenRunIsOver, now());
+        let first = CheckRun::of(None, &job, content, now());
         assert_eq!(of_run(Some(&first), &job, &run(), now()), None, "it waits still");
         let accepted = Run {
             with_failed: true,
             ..rerun::accepted(&run())
         };
         let second = of_run(Some(&first), &job, &accepted, now()).unwrap();
-        let Say::Interrupted { ran_on, next, .. } = &second.say else {
+        let CheckContent::Interrupted { ran_on, next, .. } = &second.content else {
             panic!("{second:?}")
         };
         let again = AfterInterruption::RunAgain {
@@ -173,8 +173,8 @@ mod tests {
         let moot = rerun::moot(&run(), dayfly_types::ids::RunId(77));
         let third = of_run(None, &job, &moot, now()).unwrap();
         assert!(matches!(
-            third.say,
-            Say::Interrupted {
+            third.content,
+            CheckContent::Interrupted {
                 next: AfterInterruption::Not { .. },
                 ..
             }
@@ -189,8 +189,8 @@ mod tests {
             ..job.clone()
         };
         let accepted = rerun::accepted(&run());
-        let say = again(&accepted, &job, InstanceLifecycle::OnDemand);
-        assert!(matches!(say, Some(Say::Again { of: RunAttempt(1), .. })));
+        let content = again(&accepted, &job, InstanceLifecycle::OnDemand);
+        assert!(matches!(content, Some(CheckContent::Again { of: RunAttempt(1), .. })));
         assert_eq!(again(&accepted, &other, InstanceLifecycle::Spot), None);
         assert_eq!(
             again(&run(), &job, InstanceLifecycle::Spot),

@@ -2,14 +2,14 @@
 
 use dayfly_policy::Refused;
 use dayfly_records::lifecycle::RunnerStep;
-use dayfly_records::{Ending, Instance, Job, JobState, Launched, Runner, RunnerState, Say};
+use dayfly_records::{CheckContent, Ending, Instance, Job, JobState, Launched, Runner, RunnerState};
 use dayfly_types::capacity::{self, FleetError, FleetErrorKind, Tried};
 use dayfly_types::deadlines::Deadlines;
 use dayfly_types::ids::{InstanceType, RunnerName};
 use dayfly_types::time::Timestamp;
 
 use crate::turns::Queued;
-use crate::{giving_up, turnstile};
+use crate::{gate, giving_up};
 
 /// How an attempt went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub struct Recorded {
     /// The job, if it is given up.
     pub job: Option<Job>,
     /// What there is to say about the job now.
-    pub say: Option<Say>,
+    pub content: Option<CheckContent>,
     /// What follows.
     pub next: Next,
 }
@@ -64,7 +64,7 @@ impl Recorded {
             runner,
             instance: None,
             job: None,
-            say: None,
+            content: None,
             next: Next::Nothing,
         }
     }
@@ -85,13 +85,13 @@ pub fn record(
         Attempted::Failed { errors } => failed(runner, job, &errors, now, deadlines),
         Attempted::NeverAnswered { error } => {
             let mut runner = runner;
-            capacity::note(&mut runner.tried, runner.plan.rung().lifecycle, &error, now);
+            capacity::note(&mut runner.tried, runner.plan.option().lifecycle, &error, now);
             // What it may have come to is found by its tag.
             give_up(runner, job, RunnerStep::DropNeed, now, deadlines)
         }
-        Attempted::Queued(queued) => turnstile::wait(runner, &queued, now, deadlines),
+        Attempted::Queued(queued) => gate::wait(runner, &queued, now, deadlines),
         // It has moved on since it asked.
-        Attempted::Refused(_) if !turnstile::needs_place(&runner) => Recorded::of(runner),
+        Attempted::Refused(_) if !gate::needs_place(&runner) => Recorded::of(runner),
         Attempted::Refused(refused) | Attempted::Unaffordable(refused) => refuse(runner, job, &refused, now, deadlines),
     }
 }
@@ -112,10 +112,10 @@ fn refuse(mut runner: Runner, job: Option<Job>, refused: &Refused, now: Timestam
             (Some(_), true) => Some(giving_up::cannot_send(job, reason, Vec::new(), now)),
             _ => None,
         });
-    let (job, say) = told.unzip();
+    let (job, content) = told.unzip();
     Recorded {
         job,
-        say,
+        content,
         ..Recorded::of(runner)
     }
 }
@@ -126,7 +126,7 @@ fn got(mut runner: Runner, launched: Launched, now: Timestamp, deadlines: &Deadl
         runner: runner.name.clone(),
         at: launched.at,
     };
-    let say = Say::Launched {
+    let content = CheckContent::Launched {
         pool: launched.pool(),
         lifecycle: launched.lifecycle,
         tried: runner.tried.clone(),
@@ -141,7 +141,7 @@ fn got(mut runner: Runner, launched: Launched, now: Timestamp, deadlines: &Deadl
     }
     Recorded {
         instance: Some(instance),
-        say: (runner.state == RunnerState::Launched).then_some(say),
+        content: (runner.state == RunnerState::Launched).then_some(content),
         ..Recorded::of(runner)
     }
 }
@@ -154,7 +154,7 @@ fn failed(
     deadlines: &Deadlines,
 ) -> Recorded {
     for error in errors {
-        capacity::note(&mut runner.tried, runner.plan.rung().lifecycle, error, now);
+        capacity::note(&mut runner.tried, runner.plan.option().lifecycle, error, now);
     }
     runner.fleet = None;
     if runner.state != RunnerState::Requested {
@@ -178,12 +178,12 @@ fn failed(
     runner.plan.begin_again();
     runner.launch_due = next;
     runner.due_at = runner.next_look(deadlines);
-    let say = Say::Waiting {
+    let content = CheckContent::Waiting {
         next_at: next,
         tried: runner.tried.clone(),
     };
     Recorded {
-        say: Some(say),
+        content: Some(content),
         ..Recorded::of(runner)
     }
 }
@@ -208,17 +208,17 @@ fn give_up(mut runner: Runner, job: Option<Job>, step: RunnerStep, now: Timestam
     let told = job
         .filter(|job| job.runner.as_ref() == Some(&runner.name))
         .and_then(|job| tell(job, &runner, reason, now));
-    let (job, say) = told.unzip();
+    let (job, content) = told.unzip();
     Recorded {
         job,
-        say,
+        content,
         ..Recorded::of(runner)
     }
 }
 
 /// What follows for the job: it is given up; or, if a messenger could not be launched, there is nobody
 /// to tell it.
-fn tell(job: Job, runner: &Runner, reason: String, now: Timestamp) -> Option<(Job, Say)> {
+fn tell(job: Job, runner: &Runner, reason: String, now: Timestamp) -> Option<(Job, CheckContent)> {
     match (&runner.message, job.state.is_given_up()) {
         // One that another's runner took meanwhile needs none.
         (None, _) if job.state == JobState::Launching => {
@@ -232,9 +232,9 @@ fn tell(job: Job, runner: &Runner, reason: String, now: Timestamp) -> Option<(Jo
 /// Why no instance could be had, in words for the job's author, with what to do about it.
 fn why(runner: &Runner) -> String {
     let mut asked: Vec<String> = Vec::new();
-    for rung in runner.plan.rungs() {
-        let types: Vec<&str> = rung.spec.instance_types.iter().map(InstanceType::as_str).collect();
-        asked.push(format!("{} {}", rung.lifecycle, types.join(", ")));
+    for option in runner.plan.options() {
+        let types: Vec<&str> = option.spec.instance_types.iter().map(InstanceType::as_str).collect();
+        asked.push(format!("{} {}", option.lifecycle, types.join(", ")));
     }
     let rounds = match runner.plan.round {
         1 => "one round".to_owned(),

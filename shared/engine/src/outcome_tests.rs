@@ -1,9 +1,9 @@
-use dayfly_records::{LaunchPlan, Rung};
+use dayfly_records::{LaunchOption, LaunchPlan};
 use dayfly_types::capacity::{InstanceLifecycle, Pool};
 use dayfly_types::ids::{InstanceType, Zone};
 
 use super::*;
-use crate::fixtures::{claimed, deadlines, launched, now, plan, rung};
+use crate::fixtures::{claimed, deadlines, launched, now, option, plan};
 use crate::{fleet, launch};
 
 fn error(kind: FleetErrorKind, code: &str) -> FleetError {
@@ -24,18 +24,18 @@ fn failed_with(kind: FleetErrorKind, code: &str) -> Attempted {
     }
 }
 
-/// The ladder of an entry that falls back on on-demand, and of another behind it.
-fn ladder() -> LaunchPlan {
-    let other = Rung {
+/// The fallback chain of an entry that falls back on on-demand, and of another behind it.
+fn fallback_chain() -> LaunchPlan {
+    let other = LaunchOption {
         spec: dayfly_config::RunnerSpec {
             name: "other".to_owned(),
-            ..rung(InstanceLifecycle::Spot).spec
+            ..option(InstanceLifecycle::Spot).spec
         },
-        ..rung(InstanceLifecycle::Spot)
+        ..option(InstanceLifecycle::Spot)
     };
     LaunchPlan::new(
-        rung(InstanceLifecycle::Spot),
-        vec![rung(InstanceLifecycle::OnDemand), other],
+        option(InstanceLifecycle::Spot),
+        vec![option(InstanceLifecycle::OnDemand), other],
     )
 }
 
@@ -48,8 +48,8 @@ fn asked_for(plan: LaunchPlan) -> (Job, Runner) {
 
 #[test]
 fn the_next_attempt_follows_at_once_and_in_order() {
-    let (job, runner) = asked_for(ladder());
-    let mut seen = vec![(runner.plan.spec().name.clone(), runner.plan.rung().lifecycle)];
+    let (job, runner) = asked_for(fallback_chain());
+    let mut seen = vec![(runner.plan.spec().name.clone(), runner.plan.option().lifecycle)];
     let mut runner = runner;
     loop {
         let attempted = failed_with(FleetErrorKind::Capacity, "InsufficientInstanceCapacity");
@@ -59,7 +59,7 @@ fn the_next_attempt_follows_at_once_and_in_order() {
         if recorded.next == Next::Nothing {
             break;
         }
-        seen.push((runner.plan.spec().name.clone(), runner.plan.rung().lifecycle));
+        seen.push((runner.plan.spec().name.clone(), runner.plan.option().lifecycle));
     }
     let expected = [
         ("gpu", InstanceLifecycle::Spot),
@@ -75,7 +75,7 @@ fn the_next_attempt_follows_at_once_and_in_order() {
 
 #[test]
 fn what_can_never_succeed_is_not_tried_in_another_way_but_the_next_entry_is() {
-    let (job, runner) = asked_for(ladder());
+    let (job, runner) = asked_for(fallback_chain());
     let attempted = failed_with(FleetErrorKind::BadRequest, "InvalidAMIID.NotFound");
     let recorded = record(runner, Some(job.clone()), attempted.clone(), now(), &deadlines());
     assert_eq!(recorded.runner.plan.spec().name, "other");
@@ -86,11 +86,11 @@ fn what_can_never_succeed_is_not_tried_in_another_way_but_the_next_entry_is() {
 
 #[test]
 fn a_quota_that_is_too_small_for_one_is_given_up_once_nothing_else_is_left() {
-    let (job, runner) = asked_for(ladder());
+    let (job, runner) = asked_for(fallback_chain());
     let too_small = failed_with(FleetErrorKind::QuotaTooSmall, "MaxSpotInstanceCountExceeded");
     let recorded = record(runner, Some(job.clone()), too_small.clone(), now(), &deadlines());
     assert_eq!(
-        recorded.runner.plan.rung().lifecycle,
+        recorded.runner.plan.option().lifecycle,
         InstanceLifecycle::OnDemand,
         "which has another"
     );
@@ -118,7 +118,10 @@ fn every_kind_of_failure_goes_on_to_the_next_attempt_and_none_is_dropped() {
         let (job, runner) = asked_for(plan());
         let recorded = record(runner, Some(job), failed_with(kind, "X"), now(), &deadlines());
         assert!(recorded.job.is_none(), "{kind:?}");
-        assert!(matches!(recorded.say, Some(Say::Waiting { .. })), "{kind:?}");
+        assert!(
+            matches!(recorded.content, Some(CheckContent::Waiting { .. })),
+            "{kind:?}"
+        );
         assert_eq!(
             recorded.runner.due_at,
             Some(now().after(deadlines().retry(1))),
@@ -129,7 +132,7 @@ fn every_kind_of_failure_goes_on_to_the_next_attempt_and_none_is_dropped() {
 
 #[test]
 fn a_launch_that_failed_is_retried_and_then_given_up_in_ec2s_words() {
-    let (job, mut runner) = asked_for(ladder());
+    let (job, mut runner) = asked_for(fallback_chain());
     let mut now = now();
     let mut rounds = 1;
     loop {
@@ -203,7 +206,7 @@ fn a_job_that_another_runner_took_meanwhile_is_not_given_up() {
     };
     let never = failed_with(FleetErrorKind::BadRequest, "InvalidAMIID.NotFound");
     let recorded = record(runner, Some(job), never, now(), &deadlines());
-    assert_eq!((recorded.job, recorded.say), (None, None));
+    assert_eq!((recorded.job, recorded.content), (None, None));
     assert_eq!(recorded.runner.state, RunnerState::Gone);
 }
 
@@ -221,14 +224,14 @@ fn too_dear(words: &str) -> Attempted {
 
 #[test]
 fn what_is_too_dear_is_passed_over_and_given_up_once_nothing_else_is_left() {
-    let other = Rung {
+    let other = LaunchOption {
         spec: dayfly_config::RunnerSpec {
             name: "other".to_owned(),
-            ..rung(InstanceLifecycle::OnDemand).spec
+            ..option(InstanceLifecycle::OnDemand).spec
         },
-        ..rung(InstanceLifecycle::OnDemand)
+        ..option(InstanceLifecycle::OnDemand)
     };
-    let (job, runner) = asked_for(LaunchPlan::new(rung(InstanceLifecycle::OnDemand), vec![other]));
+    let (job, runner) = asked_for(LaunchPlan::new(option(InstanceLifecycle::OnDemand), vec![other]));
     let recorded = record(runner, Some(job.clone()), too_dear("one costs $2"), now(), &deadlines());
     assert_eq!(
         (recorded.next, recorded.runner.plan.spec().name.as_str()),
@@ -252,7 +255,10 @@ fn what_is_too_dear_is_passed_over_and_given_up_once_nothing_else_is_left() {
 
 #[test]
 fn what_may_be_had_later_is_waited_for_though_another_way_is_too_dear() {
-    let plan = LaunchPlan::new(rung(InstanceLifecycle::Spot), vec![rung(InstanceLifecycle::OnDemand)]);
+    let plan = LaunchPlan::new(
+        option(InstanceLifecycle::Spot),
+        vec![option(InstanceLifecycle::OnDemand)],
+    );
     let (job, runner) = asked_for(plan);
     let empty = failed_with(FleetErrorKind::Capacity, "InsufficientInstanceCapacity");
     let recorded = record(runner, Some(job.clone()), empty, now(), &deadlines());
@@ -263,7 +269,7 @@ fn what_may_be_had_later_is_waited_for_though_another_way_is_too_dear() {
         now(),
         &deadlines(),
     );
-    assert!(recorded.job.is_none() && matches!(recorded.say, Some(Say::Waiting { .. })));
+    assert!(recorded.job.is_none() && matches!(recorded.content, Some(CheckContent::Waiting { .. })));
     let words = why(&recorded.runner);
     for part in [
         "EC2 said: InsufficientInstanceCapacity",

@@ -8,14 +8,14 @@ use dayfly_types::deadlines::{Deadlines, MAX_REDELIVERIES};
 use dayfly_types::ids::{DeliveryId, InstanceId, Repository, RunnerName};
 use dayfly_types::time::Timestamp;
 
-use crate::settlement;
+use crate::costing;
 
 /// How often patrol comes, as the template has it.
 const PATROL_EVERY: Duration = Duration::from_mins(15);
 
 /// What to do with an instance that carries this stack's tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stray {
+pub enum Orphan {
     /// A live runner owns it, or may come to own it.
     Owned,
     /// End it.
@@ -27,27 +27,27 @@ pub enum Stray {
 /// Looks at an instance of ours. `runner` is the record that its tag leads to, and `registered`
 /// whether its tags say where that is registered.
 #[must_use]
-pub fn stray(
+pub fn orphan(
     runner: Option<&Runner>,
     instance: &InstanceId,
     registered: bool,
     age: Duration,
     deadlines: &Deadlines,
-) -> Stray {
+) -> Orphan {
     // Its launch may be under way, and what it came to not yet recorded.
     let settled = age >= 2 * deadlines.absence;
     match runner {
         Some(runner) if runner.instance() == Some(instance) => {
             if runner.is_live() {
-                Stray::Owned
+                Orphan::Owned
             } else {
-                Stray::End
+                Orphan::End
             }
         }
-        _ if !settled => Stray::Owned,
-        None if registered && age < deadlines.lifetime => Stray::AskGitHub,
+        _ if !settled => Orphan::Owned,
+        None if registered && age < deadlines.lifetime => Orphan::AskGitHub,
         // Its runner has, or had, another instance: this one never got a JIT config.
-        Some(_) | None => Stray::End,
+        Some(_) | None => Orphan::End,
     }
 }
 
@@ -57,7 +57,7 @@ pub fn stray(
 pub fn is_nobodys_cost(runner: Option<&Runner>, instance: &InstanceId, age: Duration, deadlines: &Deadlines) -> bool {
     match runner {
         Some(runner) if runner.instance() == Some(instance) => {
-            !runner.is_live() && !settlement::is_counted_with(runner, instance)
+            !runner.is_live() && !costing::is_counted_with(runner, instance)
         }
         Some(_) | None => age >= 2 * deadlines.absence,
     }

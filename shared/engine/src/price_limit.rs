@@ -1,6 +1,6 @@
 //! Which types of an attempt keep its price limit.
 
-use dayfly_records::Rung;
+use dayfly_records::LaunchOption;
 use dayfly_records::prices::{Price, PriceSource};
 use dayfly_types::capacity::{FleetError, FleetErrorKind, InstanceLifecycle};
 use dayfly_types::ids::InstanceType;
@@ -12,9 +12,12 @@ use dayfly_types::ids::InstanceType;
 ///
 /// # Errors
 /// None is left: in words, with the prices and the limit.
-pub fn within(rung: &Rung, price: impl Fn(&InstanceType) -> Option<Price>) -> Result<Vec<InstanceType>, FleetError> {
-    let types = &rung.spec.instance_types;
-    let limit = match (rung.lifecycle, rung.spec.max_price) {
+pub fn within(
+    option: &LaunchOption,
+    price: impl Fn(&InstanceType) -> Option<Price>,
+) -> Result<Vec<InstanceType>, FleetError> {
+    let types = &option.spec.instance_types;
+    let limit = match (option.lifecycle, option.spec.max_price) {
         (InstanceLifecycle::OnDemand, Some(limit)) => limit,
         (InstanceLifecycle::OnDemand, None) | (InstanceLifecycle::Spot, _) => return Ok(types.clone()),
     };
@@ -47,7 +50,7 @@ pub fn within(rung: &Rung, price: impl Fn(&InstanceType) -> Option<Price>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures::rung;
+    use crate::fixtures::option;
     use dayfly_types::money::MicroDollars;
 
     fn dollars(text: &str) -> MicroDollars {
@@ -69,10 +72,10 @@ mod tests {
     }
 
     fn asked(types: &[&str], limit: Option<&str>, lifecycle: InstanceLifecycle) -> Result<Vec<String>, FleetError> {
-        let mut rung = rung(lifecycle);
-        rung.spec.instance_types = types.iter().map(|name| InstanceType::new(*name)).collect();
-        rung.spec.max_price = limit.map(dollars);
-        let within = within(&rung, price)?;
+        let mut option = option(lifecycle);
+        option.spec.instance_types = types.iter().map(|name| InstanceType::new(*name)).collect();
+        option.spec.max_price = limit.map(dollars);
+        let within = within(&option, price)?;
         Ok(within.iter().map(ToString::to_string).collect())
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use dayfly_records::{BucketId, Runner, Terms};
+use dayfly_records::{BucketId, Runner, TokenTerms};
 use dayfly_types::deadlines::Deadlines;
 use dayfly_types::time::Timestamp;
 
@@ -27,8 +27,11 @@ pub enum Turn {
 
 /// Whose calls a registration is one of, and on what terms it is wanted.
 #[must_use]
-pub fn wanted(runner: &Runner) -> (BucketId, Terms) {
-    (BucketId::Registrations(runner.installation), Terms::Within(FARTHEST))
+pub fn wanted(runner: &Runner) -> (BucketId, TokenTerms) {
+    (
+        BucketId::Registrations(runner.installation),
+        TokenTerms::Within(FARTHEST),
+    )
 }
 
 /// Whether it is a runner's turn.

@@ -9,7 +9,7 @@ use dayfly_types::deadlines::{LONGEST_PAUSE, RERUN_RETRY};
 use dayfly_types::ids::{JobId, RunAttempt, RunId};
 use dayfly_types::time::Timestamp;
 
-use crate::settle;
+use crate::job_events;
 
 /// The run once GitHub has said that it is over; nothing if that changes nothing.
 #[must_use]
@@ -155,7 +155,7 @@ fn took_others_with_it(job: &Job, others: &[(String, Conclusion)]) -> bool {
         .filter(|(name, _)| self::matrix(name) == Some(matrix))
         .map(|(_, conclusion)| *conclusion)
         .collect();
-    let failed_by_itself = beside.iter().any(|conclusion| settle::was_interrupted(*conclusion));
+    let failed_by_itself = beside.iter().any(|conclusion| job_events::was_interrupted(*conclusion));
     beside.contains(&Conclusion::Cancelled) && !failed_by_itself
 }
 
@@ -169,7 +169,7 @@ fn matrix(name: &str) -> Option<&str> {
 fn any_failed(others: &[(String, Conclusion)]) -> bool {
     others
         .iter()
-        .any(|(_, conclusion)| settle::was_interrupted(*conclusion))
+        .any(|(_, conclusion)| job_events::was_interrupted(*conclusion))
 }
 
 /// Its end comes by webhook; a run that is long over and was not said to be is looked at seldom.
@@ -179,7 +179,7 @@ fn until_next_look(run: &Run, now: Timestamp) -> Duration {
 
 fn needs_another_go(job: &Job) -> bool {
     match &job.state {
-        JobState::Finished { conclusion } => settle::was_interrupted(*conclusion),
+        JobState::Finished { conclusion } => job_events::was_interrupted(*conclusion),
         // The run is over, so the job is; its own end was not told to us yet.
         JobState::Queued | JobState::Launching | JobState::Running { .. } => true,
         JobState::Refused { .. } | JobState::Unlaunchable { .. } => false,

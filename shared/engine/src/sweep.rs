@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dayfly_records::lifecycle::{RunnerStep, Step as _};
-use dayfly_records::{Ending, Job, JobState, Runner, RunnerState, Telling};
+use dayfly_records::{Ending, Job, JobState, MessengerState, Runner, RunnerState};
 use dayfly_types::deadlines::{Deadlines, LONGEST_CALL};
 use dayfly_types::time::Timestamp;
 
@@ -176,7 +176,7 @@ pub fn after_end(
 /// A job that GitHub says still waits although the runner that was launched for it is busy: it waits
 /// for another. Nothing if it has another already.
 #[must_use]
-pub fn was_robbed(job: &Job, runner: &Runner, now: Timestamp) -> Option<Job> {
+pub fn was_displaced(job: &Job, runner: &Runner, now: Timestamp) -> Option<Job> {
     let waits = job.state == JobState::Launching && job.runner.as_ref() == Some(&runner.name);
     waits.then(|| Job {
         state: JobState::Queued,
@@ -203,7 +203,7 @@ pub fn look_at_job(job: &Job) -> JobLook {
         JobState::Queued => JobLook::Launch,
         JobState::Running { .. } => JobLook::Ask,
         JobState::Refused { .. } | JobState::Unlaunchable { .. }
-            if matches!(job.telling, Telling::Due | Telling::Cancel) =>
+            if matches!(job.messenger_state, MessengerState::Due | MessengerState::Cancel) =>
         {
             JobLook::Launch
         }
@@ -372,9 +372,9 @@ mod tests {
             assert_eq!(until.is_some(), expected, "{step:?}");
         }
         let mut short = left.clone();
-        let mut rung = crate::fixtures::rung(InstanceLifecycle::Spot);
-        rung.spec.max_lifetime = Some(Duration::from_mins(11));
-        short.plan = dayfly_records::LaunchPlan::new(rung, Vec::new());
+        let mut option = crate::fixtures::option(InstanceLifecycle::Spot);
+        option.spec.max_lifetime = Some(Duration::from_mins(11));
+        short.plan = dayfly_records::LaunchPlan::new(option, Vec::new());
         let end = short.lifetime_deadline(&limits);
         assert_eq!(short.left_to_ec2_until(noticed, &limits), Some(end));
         assert_eq!(short.left_to_ec2_until(end, &limits), None);

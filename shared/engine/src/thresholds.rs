@@ -78,12 +78,12 @@ pub struct Claim {
 #[must_use]
 pub fn claim(ledger: &Ledger, now: Timestamp) -> Option<Claim> {
     let news = *ledger.to_tell.first()?;
-    if ledger.telling_until.is_some_and(|until| until > now) {
+    if ledger.publishing_until.is_some_and(|until| until > now) {
         return None;
     }
     let until = now.after(SAYING);
     let ledger = Ledger {
-        telling_until: Some(until),
+        publishing_until: Some(until),
         due_at: Some(until),
         ..ledger.clone()
     };
@@ -99,8 +99,8 @@ pub fn told(mut ledger: Ledger, news: (Threshold, MicroDollars), until: Timestam
     if is_over {
         ledger.due_at = None;
     }
-    if is_over || ledger.telling_until == Some(until) {
-        ledger.telling_until = None;
+    if is_over || ledger.publishing_until == Some(until) {
+        ledger.publishing_until = None;
     }
     ledger
 }
@@ -108,8 +108,8 @@ pub fn told(mut ledger: Ledger, news: (Threshold, MicroDollars), until: Timestam
 /// A ledger of which something could not be told, by whoever had claimed it until then: it is due again later.
 #[must_use]
 pub fn untold(mut ledger: Ledger, until: Timestamp, now: Timestamp, deadlines: &Deadlines) -> Ledger {
-    if ledger.telling_until == Some(until) {
-        ledger.telling_until = None;
+    if ledger.publishing_until == Some(until) {
+        ledger.publishing_until = None;
         ledger.due_at = Some(due_again(now, deadlines));
     }
     ledger
@@ -119,15 +119,15 @@ pub fn untold(mut ledger: Ledger, until: Timestamp, now: Timestamp, deadlines: &
 #[must_use]
 pub fn words(ledger: &Ledger, (threshold, cap): (Threshold, MicroDollars), stack: &str) -> (String, String) {
     let Ledger {
-        purse,
+        budget,
         month,
         spent,
         reserved,
         ..
     } = ledger;
     let subject = match threshold.percent() {
-        Some(percent) => format!("dayfly {stack}: {purse} has spent {percent} % of its cap of {cap} in {month}"),
-        None => format!("dayfly {stack}: the cap of {cap} of {purse} in {month} refuses launches"),
+        Some(percent) => format!("dayfly {stack}: {budget} has spent {percent} % of its cap of {cap} in {month}"),
+        None => format!("dayfly {stack}: the cap of {cap} of {budget} in {month} refuses launches"),
     };
     let what = match threshold {
         Threshold::Half | Threshold::FourFifths => "Jobs go on to run.",
@@ -138,10 +138,10 @@ pub fn words(ledger: &Ledger, (threshold, cap): (Threshold, MicroDollars), stack
         }
     };
     let text = format!(
-        "{purse} may spend {cap} in {month}: {spent} are spent, and at most {reserved} reserved for what runs now.\n\n{what} The count begins anew \
+        "{budget} may spend {cap} in {month}: {spent} are spent, and at most {reserved} reserved for what runs now.\n\n{what} The count begins anew \
          on {} 00:00 UTC. `dayfly cost` shows what the money was spent on; the cap is `{}` in the stack policy.\n",
         month.ends().utc_day(),
-        Caps::key(purse),
+        Caps::key(budget),
     );
     let plain = |c: char| if c.is_ascii() && !c.is_control() { c } else { '?' };
     (subject.chars().map(plain).take(LONGEST_SUBJECT).collect(), text)

@@ -1,7 +1,7 @@
 use Threshold::{All, FourFifths, Half, Refused};
 use dayfly_records::LedgerId;
+use dayfly_types::budget::Budget;
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 
 use super::*;
 use crate::fixtures::{deadlines, now};
@@ -12,7 +12,7 @@ fn dollars(amount: u64) -> MicroDollars {
 
 fn empty() -> Ledger {
     Ledger::new(LedgerId {
-        purse: Purse::Repository {
+        budget: Budget::Repository {
             repository: "octo/gpu".parse().unwrap(),
         },
         month: Month::of(now()),
@@ -145,11 +145,11 @@ fn while_some_go_by_the_old_policy_and_some_by_the_new_nothing_is_told_again() {
 #[test]
 fn a_ledger_that_was_written_before_refusals_had_words_of_their_own_is_read() {
     let before = serde_json::json!({
-        "purse": {"of": "stack"}, "month": "2027-01", "spent": 10_000_000, "reserved": 0, "cap": 100_000_000,
+        "budget": {"of": "stack"}, "month": "2027-01", "spent": 10_000_000, "reserved": 0, "cap": 100_000_000,
         "passed": ["all"], "to_tell": [["all", 100_000_000]], "due_at": null,
     });
     let mut ledger: Ledger = serde_json::from_value(before).unwrap();
-    assert_eq!((&ledger.noted[..], ledger.telling_until), (&[][..], None));
+    assert_eq!((&ledger.noted[..], ledger.publishing_until), (&[][..], None));
     ledger = told_all(ledger);
     // It was noted for a refusal.
     ledger.spent = dollars(100);
@@ -175,14 +175,17 @@ fn what_is_claimed_is_left_alone_until_it_is_told_or_its_time_is_over() {
     let second = claim(&next, now()).unwrap();
     assert_eq!(second.news, (FourFifths, dollars(100)));
     let over = told(second.ledger, second.news, second.until);
-    assert_eq!((over.to_tell.len(), over.due_at, over.telling_until), (0, None, None));
+    assert_eq!(
+        (over.to_tell.len(), over.due_at, over.publishing_until),
+        (0, None, None)
+    );
     assert_eq!(claim(&over, now()), None);
 
     // Somebody else has claimed it since, who was given the time that was over.
     let late = now().after(2 * SAYING);
     let others = claim(&first.ledger, late).unwrap();
     let recorded = told(others.ledger.clone(), first.news, first.until);
-    assert_eq!(recorded.telling_until, Some(others.until));
+    assert_eq!(recorded.publishing_until, Some(others.until));
     assert_eq!(
         untold(others.ledger.clone(), first.until, late, &deadlines()),
         others.ledger
@@ -197,7 +200,7 @@ fn what_could_not_be_told_is_due_again_later_and_nothing_of_it_is_lost() {
     let later = untold(second.ledger, second.until, now(), &deadlines());
     assert_eq!(news(&later), [(FourFifths, 100)]);
     assert_eq!(
-        (later.telling_until, later.due_at),
+        (later.publishing_until, later.due_at),
         (None, Some(due_again(now(), &deadlines())))
     );
     assert!(claim(&later, now()).is_some());
@@ -249,7 +252,7 @@ fn a_refusal_has_other_words_than_a_cap_that_is_spent() {
 #[test]
 fn sns_takes_the_subject_whatever_the_names() {
     let mut ledger = ledger(80, 100);
-    ledger.purse = Purse::Actor {
+    ledger.budget = Budget::Actor {
         login: "ä\n\u{7f}".repeat(50),
     };
     let (subject, _) = words(&ledger, (Half, dollars(100)), "gpu");

@@ -12,7 +12,7 @@ use super::admission::{Known, Origin, Question};
 
 /// The attempt of a run that asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asker<'a> {
+pub struct Requester<'a> {
     /// Its repository.
     pub repository: &'a Repository,
     /// Whether we had GitHub run it again. Then it stands for whoever started the run.
@@ -32,16 +32,16 @@ pub enum Usage {
 
 /// Whether a file takes jobs of whoever asks.
 #[must_use]
-pub fn of_file(actors: &Actors, place: &Place, asker: Asker<'_>, known: &Known) -> Usage {
+pub fn of_file(actors: &Actors, place: &Place, requester: Requester<'_>, known: &Known) -> Usage {
     let Some(origin) = &known.origin else {
         return Usage::Ask(Question::Origin);
     };
-    let user = origin.asker(asker.ours);
+    let user = origin.asker(requester.ours);
     if let Some(user) = user {
         if actors.has(user) {
             return Usage::Allowed;
         }
-        match is_in(&actors.teams, user, asker.repository, known) {
+        match is_in(&actors.teams, user, requester.repository, known) {
             Ok(true) => return Usage::Allowed,
             Ok(false) => {}
             Err(question) => return Usage::Ask(question),
@@ -50,15 +50,15 @@ pub fn of_file(actors: &Actors, place: &Place, asker: Asker<'_>, known: &Known) 
     Usage::Refused(format!(
         "{} may not use the runners of {}: {} in {place} takes the jobs of {actors} only. One of them can run the job again",
         named(user),
-        asker.repository,
+        requester.repository,
         keys(actors, place)
     ))
 }
 
 /// Whether the rules of an organisation let whoever asks use one of its runners.
 #[must_use]
-pub fn of_runner(access: &Access, place: &Place, runner: &str, asker: Asker<'_>, known: &Known) -> Usage {
-    let repository = asker.repository;
+pub fn of_runner(access: &Access, place: &Place, runner: &str, requester: Requester<'_>, known: &Known) -> Usage {
+    let repository = requester.repository;
     let Some(rules) = access.rules.get(runner).filter(|rules| !rules.is_empty()) else {
         return Usage::Refused(format!(
             "{place} has no rule for the runner `{runner}`, so nobody may use it: name it under `access_control`"
@@ -73,7 +73,7 @@ pub fn of_runner(access: &Access, place: &Place, runner: &str, asker: Asker<'_>,
     let Some(origin) = &known.origin else {
         return Usage::Ask(Question::Origin);
     };
-    let user = origin.asker(asker.ours);
+    let user = origin.asker(requester.ours);
     if let Some(user) = user {
         for rule in &here {
             match lets(rule, origin, user, repository, known) {

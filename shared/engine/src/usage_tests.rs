@@ -55,8 +55,8 @@ fn repository() -> Repository {
     "octo/gpu".parse().unwrap()
 }
 
-fn asker(ours: bool, repository: &Repository) -> Asker<'_> {
-    Asker { repository, ours }
+fn asker(ours: bool, repository: &Repository) -> Requester<'_> {
+    Requester { repository, ours }
 }
 
 #[test]

@@ -12,8 +12,8 @@ use dayfly_types::ids::{Repository, RunKey};
 use dayfly_types::time::Timestamp;
 use secrecy::ExposeSecret as _;
 
-use crate::hindrance::Hindrance;
-use crate::who::Who;
+use crate::blocked::Blocked;
+use crate::requester::RequesterLookup;
 
 /// More than any judgement asks.
 const MOST_QUESTIONS: usize = 64;
@@ -127,15 +127,15 @@ impl Policies {
     pub async fn attribution<G: GitHub>(
         &self,
         github: &G,
-        who: &mut Who<'_>,
+        requester: &mut RequesterLookup<'_>,
         now: Timestamp,
-    ) -> Result<(Option<String>, Option<u64>), Hindrance> {
-        let key = (who.asked.scope.repository.clone(), who.asked.run);
+    ) -> Result<(Option<String>, Option<u64>), Blocked> {
+        let key = (requester.asked.scope.repository.clone(), requester.asked.run);
         let known = self.attributed.borrow().get(&key).cloned();
         if let Some((told, _)) = known.filter(|(_, at)| now.since(*at) < FRESH) {
             return Ok(told);
         }
-        let told = who.attribution(github).await?;
+        let told = requester.attribution(github).await?;
         let mut attributed = self.attributed.borrow_mut();
         if attributed.len() >= MOST_REMEMBERED {
             attributed.clear();
@@ -153,17 +153,17 @@ impl Policies {
         &self,
         github: &G,
         policy: &Policy,
-        who: &mut Who<'_>,
+        requester: &mut RequesterLookup<'_>,
         now: Timestamp,
     ) -> Result<Result<(), Refused>, ApiError> {
-        let asked = who.asked;
+        let asked = requester.asked;
         let kinds: Vec<&str> = asked.labels.iter().map(Label::kind).collect();
         let key = (asked.scope.repository.clone(), asked.run, kinds.join(" "));
         let known = self.admitted.borrow().get(&key).copied();
         if known.is_some_and(|at| now.since(at) < FRESH) {
             return Ok(Ok(()));
         }
-        let judged = admit(github, policy, who).await?;
+        let judged = admit(github, policy, requester).await?;
         if judged.is_ok() {
             let mut admitted = self.admitted.borrow_mut();
             if admitted.len() >= MOST_REMEMBERED {
@@ -175,8 +175,12 @@ impl Policies {
     }
 }
 
-async fn admit<G: GitHub>(github: &G, policy: &Policy, who: &mut Who<'_>) -> Result<Result<(), Refused>, ApiError> {
-    let asked = who.asked;
+async fn admit<G: GitHub>(
+    github: &G,
+    policy: &Policy,
+    requester: &mut RequesterLookup<'_>,
+) -> Result<Result<(), Refused>, ApiError> {
+    let asked = requester.asked;
     let attempt = Attempt {
         repository: &asked.scope.repository,
         labels: asked.labels,
@@ -187,7 +191,7 @@ async fn admit<G: GitHub>(github: &G, policy: &Policy, who: &mut Who<'_>) -> Res
         Judgement::Refused(refused) => Ok(Err(refused)),
         Judgement::Ask(question) => Err(question),
     };
-    match ask_until(github, asked, &mut who.known, judge).await {
+    match ask_until(github, asked, &mut requester.known, judge).await {
         Ok(judged) => Ok(judged),
         Err(Untold::Forbidden(error, needed)) => Ok(Err(Refused::untold(&error.to_string(), needed))),
         Err(Untold::TooMuch) => Ok(Err(Refused::untold(

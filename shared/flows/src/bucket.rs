@@ -3,14 +3,14 @@
 //! Where few make calls and each is recorded anyway, the two are one transaction:
 //! [`bucket_with_one_taken`]. Where very many come at once, as the instances of a burst do to register,
 //! all of them would write one item over the same version, and all but one in vain, again and again. They
-//! [`draw`]: the table itself counts, in one conditional write without a read, and hands each a turn of
+//! [`acquire`]: the table itself counts, in one conditional write without a read, and hands each a turn of
 //! its own, some of them in the future. Whoever has a turn comes back for it and does not draw again, so
 //! that a burst of N is N writes and a queue, however many there are.
 
 use std::time::Duration;
 
-use dayfly_ports::{Draw, Store, StoreError};
-use dayfly_records::{Bucket, BucketId, Change, Terms};
+use dayfly_ports::{Acquired, Store, StoreError};
+use dayfly_records::{Bucket, BucketId, Change, TokenTerms};
 use dayfly_types::time::Timestamp;
 
 /// A bucket with one call taken out of it, to be written together with what records the call; or how
@@ -27,7 +27,7 @@ pub async fn bucket_with_one_taken<S: Store>(
     let bucket = known
         .as_ref()
         .map_or_else(|| Bucket::full(id, now), |stored| stored.record);
-    let taken = bucket.take(Terms::Now { leaving: 0 }, now);
+    let taken = bucket.take(TokenTerms::Now { leaving: 0 }, now);
     Ok(taken.map(|taken| Change::put(known.as_ref(), taken)))
 }
 
@@ -35,15 +35,15 @@ pub async fn bucket_with_one_taken<S: Store>(
 ///
 /// # Errors
 /// If the table does not answer. A call may have been taken all the same; nobody makes it.
-pub async fn draw<S: Store>(
+pub async fn acquire<S: Store>(
     store: &S,
     id: BucketId,
-    terms: Terms,
+    terms: TokenTerms,
     now: Timestamp,
 ) -> Result<Result<Timestamp, Duration>, StoreError> {
     let latest = Bucket::latest(id, terms, now);
-    Ok(match store.draw(id, latest, now).await? {
-        Draw::Taken(bucket) => Ok(bucket.turn(now)),
-        Draw::Short(bucket) => Err(bucket.full_at.since(latest)),
+    Ok(match store.acquire(id, latest, now).await? {
+        Acquired::Taken(bucket) => Ok(bucket.turn(now)),
+        Acquired::Short(bucket) => Err(bucket.full_at.since(latest)),
     })
 }

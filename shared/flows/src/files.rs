@@ -10,7 +10,7 @@ use dayfly_records::CachedConfig;
 use dayfly_types::ids::{Region, Repository};
 use dayfly_types::time::Timestamp;
 
-use crate::hindrance::Hindrance;
+use crate::blocked::Blocked;
 use kept::Kept;
 
 /// Loads what is said on the default branches, for a stack in `region` if that makes a difference.
@@ -23,7 +23,7 @@ pub async fn load_files<S: Store, G: GitHub>(
     scope: &Scope,
     region: Option<&Region>,
     now: Timestamp,
-) -> Result<Files, Hindrance> {
+) -> Result<Files, Blocked> {
     let kept = Kept {
         store,
         github,
@@ -35,10 +35,10 @@ pub async fn load_files<S: Store, G: GitHub>(
     let own = kept.configuration(&scope.repository).await?;
     let files = match file(own) {
         Some((place, text)) => {
-            let config = Config::of_file(&place.path, &text, context).map_err(Hindrance::refused)?;
+            let config = Config::of_file(&place.path, &text, context).map_err(Blocked::denied)?;
             Files::new(Some(place), config)
         }
-        None => Files::new(None, Config::built_in().map_err(Hindrance::refused)?),
+        None => Files::new(None, Config::built_in().map_err(Blocked::denied)?),
     };
     if files.config.extends.is_some() {
         extended(&kept, files, context).await
@@ -47,7 +47,7 @@ pub async fn load_files<S: Store, G: GitHub>(
             Ok(Some((place, config, access))) => Ok(files.with_global(place, config, access)),
             Ok(None) => Ok(files),
             // It takes nothing from those whom the repository's own file serves.
-            Err(Hindrance::Refused(why)) => Ok(Files {
+            Err(Blocked::Denied(why)) => Ok(Files {
                 trouble: Some(why),
                 ..files
             }),
@@ -63,18 +63,18 @@ async fn extended<S: Store, G: GitHub>(
     kept: &Kept<'_, S, G>,
     files: Files,
     context: Context<'_>,
-) -> Result<Files, Hindrance> {
-    let Some((from, base)) = files.base().map_err(Hindrance::refused)? else {
+) -> Result<Files, Blocked> {
+    let Some((from, base)) = files.base().map_err(Blocked::denied)? else {
         return Ok(files);
     };
     let Some((place, text)) = file(kept.configuration(base).await?) else {
-        return Err(Hindrance::refused(ExtendsError::Missing {
+        return Err(Blocked::denied(ExtendsError::Missing {
             from: from.clone(),
             base: base.clone(),
         }));
     };
-    let config = place.read(&text, context).map_err(Hindrance::refused)?;
-    files.extend(place, config).map_err(Hindrance::refused)
+    let config = place.read(&text, context).map_err(Blocked::denied)?;
+    files.extend(place, config).map_err(Blocked::denied)
 }
 
 /// An organisation's `.cirun.global.yml`, where it lies, and who may use its runners.
@@ -85,17 +85,14 @@ async fn global<S: Store, G: GitHub>(
     kept: &Kept<'_, S, G>,
     repository: &Repository,
     context: Context<'_>,
-) -> Result<Option<Global>, Hindrance> {
+) -> Result<Option<Global>, Blocked> {
     let organization = repository.beside(cirun::REPOSITORY);
     let Some((place, text)) = file(kept.file(&organization, cirun::GLOBAL_PATH).await?) else {
         return Ok(None);
     };
-    let config = place.read(&text, context).map_err(Hindrance::refused)?;
+    let config = place.read(&text, context).map_err(Blocked::denied)?;
     let access = match file(kept.file(&organization, access::PATH).await?) {
-        Some((place, text)) => Some((
-            access::of_file(&place.long(), &text).map_err(Hindrance::refused)?,
-            place,
-        )),
+        Some((place, text)) => Some((access::of_file(&place.long(), &text).map_err(Blocked::denied)?, place)),
         None => None,
     };
     Ok(Some((place, config, access)))

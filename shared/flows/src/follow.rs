@@ -4,7 +4,7 @@ use dayfly_engine::ending::{self, Follows};
 use dayfly_engine::{giving_up, news};
 use dayfly_ports::{Bus, Store, StoreError};
 use dayfly_records::event::{Event, LaunchDue};
-use dayfly_records::{AfterInterruption, Change, Job, JobState, Notice, Run, Runner, Say};
+use dayfly_records::{AfterInterruption, Change, CheckContent, CheckRun, Job, JobState, Run, Runner};
 use dayfly_types::ids::{JobKey, RunKey};
 use dayfly_types::time::Timestamp;
 
@@ -53,8 +53,8 @@ async fn interrupted<S: Store>(
         };
         let mut changes = vec![Change::put(known.as_ref(), run)];
         if let Some(job) = record {
-            let say = news::interrupted(runner, AfterInterruption::WhenRunIsOver, now);
-            changes.push(notice(store, &job, say, now).await?);
+            let content = news::interrupted(runner, AfterInterruption::WhenRunIsOver, now);
+            changes.push(check_run(store, &job, content, now).await?);
         }
         match store.commit(changes).await {
             Err(StoreError::Conflict) => {}
@@ -80,10 +80,15 @@ pub async fn attempt_before<S: Store>(store: &S, key: RunKey) -> Result<Option<R
 }
 
 /// What a job's check run is to say from now on.
-async fn notice<S: Store>(store: &S, job: &Job, say: Say, now: Timestamp) -> Result<Change, StoreError> {
-    let known = store.notice(job.run, job.key).await?;
+async fn check_run<S: Store>(
+    store: &S,
+    job: &Job,
+    content: CheckContent,
+    now: Timestamp,
+) -> Result<Change, StoreError> {
+    let known = store.check_run(job.run, job.key).await?;
     let before = known.as_ref().map(|stored| stored.record.clone());
-    Ok(Change::put(known.as_ref(), Notice::of(before, job, say, now)))
+    Ok(Change::put(known.as_ref(), CheckRun::of(before, job, content, now)))
 }
 
 async fn may_wait<S: Store, B: Bus>(
@@ -104,11 +109,11 @@ async fn may_wait<S: Store, B: Bus>(
         let due = job.due_at.is_some_and(|at| at <= now);
         let mut changes = Vec::new();
         if waits && news::is_interruption(runner) {
-            let say = news::interrupted(runner, AfterInterruption::AnotherInstance, now);
-            changes.push(notice(store, &job, say, now).await?);
+            let content = news::interrupted(runner, AfterInterruption::AnotherInstance, now);
+            changes.push(check_run(store, &job, content, now).await?);
         } else if job.state.is_given_up() && !stored.record.state.is_given_up() {
-            let say = giving_up::said(&job, runner.tried.clone());
-            changes.push(notice(store, &job, say, now).await?);
+            let content = giving_up::said(&job, runner.tried.clone());
+            changes.push(check_run(store, &job, content, now).await?);
         }
         changes.push(Change::update(stored.version, job));
         match store.commit(changes).await {

@@ -4,40 +4,40 @@
 mod admission;
 mod announce;
 mod ask;
+mod blocked;
 mod bucket;
+mod costing;
 mod files;
 mod follow;
-mod hindrance;
+mod gate;
+mod orphans;
 mod pools;
 mod prices;
 mod reap;
+mod requester;
 mod rerun;
-mod settlement;
 mod stories;
-mod strays;
-mod turnstile;
 mod wake;
-mod who;
 
 use dayfly_ports::{ApiError, BusError, FleetError, ScheduleError, StoreError};
 
 pub use admission::{Asked, NoPolicy, Policies};
 pub use announce::announce;
 pub use ask::event_of;
-pub use bucket::{bucket_with_one_taken, draw};
+pub use blocked::Blocked;
+pub use bucket::{acquire, bucket_with_one_taken};
+pub use costing::{AT_ONCE_TRIES, SETTLED_AT_ONCE, cost_ended_runners, cost_soon, load_ledgers, tell_caps};
 pub use files::load_files;
 pub use follow::{attempt_before, follow_up};
-pub use hindrance::Hindrance;
+pub use gate::{call_to_gate, count_living, leave_gate, living, look_after_gate};
+pub use orphans::cost_orphan;
 pub use pools::remember_of_pools;
 pub use prices::{Effort, PriceCache, PriceUnknown};
-pub use reap::{Reaped, bid_farewell, reap};
+pub use reap::{Reaped, part_with, reap};
+pub use requester::RequesterLookup;
 pub use rerun::settle_run;
-pub use settlement::{AT_ONCE_TRIES, SETTLED_AT_ONCE, load_ledgers, settle_costs, settle_soon, tell_caps};
 pub use stories::{load_stories, load_story, tell_stories, tell_story_now};
-pub use strays::settle_stray;
-pub use turnstile::{call_to_turnstile, count_living, leave_turnstile, living, look_after_turnstile};
 pub use wake::{Rest, sleep_if_quiet, wake_up};
-pub use who::Who;
 
 /// How often a decision is made anew because somebody else wrote in between, before the event is
 /// left to be delivered again.

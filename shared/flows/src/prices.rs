@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use dayfly_config::VolumeType;
 use dayfly_ports::{Fleet, FleetError, Store};
-use dayfly_records::prices::{self, LISTED_FRESH, Price, Rates, RatesError, SPOT_FRESH, Told, ToldRate, VolumePrice};
+use dayfly_records::prices::{
+    self, DatedPrice, DatedRate, LISTED_FRESH, Price, Rates, RatesError, SPOT_FRESH, VolumePrice,
+};
 use dayfly_records::{Change, Prices, Stored, VolumePrices};
 use dayfly_types::capacity::Pool;
 use dayfly_types::ids::{InstanceType, Region};
@@ -96,7 +98,7 @@ impl PriceCache {
         name: &InstanceType,
         effort: Effort,
         now: Timestamp,
-    ) -> Option<Told> {
+    ) -> Option<DatedPrice> {
         let is_fresh = |prices: &Prices| prices.on_demand.is_some_and(|told| told.is_fresh(LISTED_FRESH, now));
         let known = self.recall(store, name, is_fresh).await;
         let listed = Listed::OnDemand(name.clone());
@@ -106,7 +108,7 @@ impl PriceCache {
         let Some(per_hour) = self.heard(listed, fleet.on_demand_price(name).await, now) else {
             return known.on_demand;
         };
-        let told = Told { per_hour, at: now };
+        let told = DatedPrice { per_hour, at: now };
         self.remember(store, name, |prices| prices.on_demand = Some(told)).await;
         Some(told)
     }
@@ -134,15 +136,15 @@ impl PriceCache {
         kind: VolumeType,
         effort: Effort,
         now: Timestamp,
-    ) -> Option<ToldRate> {
-        let in_process = self.volumes.borrow().told.get(&kind).copied();
+    ) -> Option<DatedRate> {
+        let in_process = self.volumes.borrow().rates.get(&kind).copied();
         if in_process.is_some_and(|told| told.is_fresh(now)) {
             return in_process;
         }
         let stored = self.stored_volumes(store).await;
         let known = stored
             .as_ref()
-            .and_then(|stored| stored.record.told.get(&kind).copied());
+            .and_then(|stored| stored.record.rates.get(&kind).copied());
         let known = known.or(in_process);
         let listed = Listed::Volume(kind);
         if known.is_some_and(|told| told.is_fresh(now)) || effort == Effort::Recall || self.was_asked(&listed, now) {
@@ -151,9 +153,9 @@ impl PriceCache {
         let Some(rate) = self.heard(listed, fleet.volume_rate(kind).await, now) else {
             return known;
         };
-        let told = ToldRate { rate, at: now };
+        let told = DatedRate { rate, at: now };
         let mut next = stored.as_ref().map(|stored| stored.record.clone()).unwrap_or_default();
-        next.told.insert(kind, told);
+        next.rates.insert(kind, told);
         *self.volumes.borrow_mut() = next.clone();
         if let Err(error) = store.commit(vec![Change::put(stored.as_ref(), next)]).await {
             tracing::info!(?kind, %error, "what volumes cost could not be written down");
@@ -230,7 +232,7 @@ impl PriceCache {
             }
         };
         let per_hour = prices.last()?.per_hour;
-        let told = Told { per_hour, at: now };
+        let told = DatedPrice { per_hour, at: now };
         self.remember(store, &pool.instance_type, |prices| {
             prices.spot.insert(pool.zone.clone(), told);
         })

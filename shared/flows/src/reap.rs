@@ -7,8 +7,8 @@ use dayfly_types::deadlines::Deadlines;
 use dayfly_types::ids::InstanceId;
 use dayfly_types::time::Timestamp;
 
-use crate::settlement::AT_ONCE_TRIES;
-use crate::{FlowError, MAX_CONFLICTS, PriceCache, follow_up, leave_turnstile, settle_costs};
+use crate::costing::AT_ONCE_TRIES;
+use crate::{FlowError, MAX_CONFLICTS, PriceCache, cost_ended_runners, follow_up, leave_gate};
 
 /// How far the end of a runner has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,23 +52,23 @@ pub async fn reap<S: Store, G: GitHub, F: Fleet, B: Bus>(
     let gone = record(store, known, &end, now, deadlines).await?;
     let reaped = if gone.is_some() { Reaped::Gone } else { Reaped::Later };
     if let Some(runner) = gone {
-        bid_farewell((store, fleet, bus, prices), runner, now, deadlines).await;
+        part_with((store, fleet, bus, prices), runner, now, deadlines).await;
     }
     Ok(reaped)
 }
 
-/// A runner is gone: it leaves the turnstile, and what it has cost is counted. What cannot be done now is
-/// done by whoever looks after the turnstile, and by the next sweep.
-pub async fn bid_farewell<S: Store, F: Fleet, B: Bus>(
+/// A runner is gone: it leaves the gate, and what it has cost is counted. What cannot be done now is
+/// done by whoever looks after the gate, and by the next sweep.
+pub async fn part_with<S: Store, F: Fleet, B: Bus>(
     (store, fleet, bus, prices): (&S, &F, &B, &PriceCache),
     runner: Stored<Runner>,
     now: Timestamp,
     deadlines: &Deadlines,
 ) {
-    leave_turnstile(store, bus, &runner.record, now).await;
+    leave_gate(store, bus, &runner.record, now).await;
     let name = runner.record.name.clone();
     // Its future lies deep within those of all who call this.
-    let settled = Box::pin(settle_costs(
+    let settled = Box::pin(cost_ended_runners(
         (store, fleet, bus, prices),
         vec![runner],
         AT_ONCE_TRIES,

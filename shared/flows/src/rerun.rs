@@ -12,10 +12,10 @@ use dayfly_types::time::Timestamp;
 
 use crate::{FlowError, MAX_CONFLICTS};
 
-/// So many notices are written at once: a transaction takes a hundred items.
+/// So many check runs are written at once: a transaction takes a hundred items.
 ///
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
-const NOTICES_AT_ONCE: usize = 50;
+const CHECK_RUNS_AT_ONCE: usize = 50;
 
 /// Runs the interrupted jobs of a run again, if it is over and they need it.
 ///
@@ -122,8 +122,8 @@ async fn record<S: Store>(
     } else {
         told(store, next, now).await?
     };
-    while changes.len() > NOTICES_AT_ONCE {
-        let rest = changes.split_off(NOTICES_AT_ONCE);
+    while changes.len() > CHECK_RUNS_AT_ONCE {
+        let rest = changes.split_off(CHECK_RUNS_AT_ONCE);
         store.commit(changes).await?;
         changes = rest;
     }
@@ -137,9 +137,9 @@ async fn told<S: Store>(store: &S, run: &Run, now: Timestamp) -> Result<Vec<Chan
         let Some(Stored { record: job, .. }) = store.job(*key).await? else {
             continue;
         };
-        let known = store.notice(run.key.run, *key).await?;
-        let notice = news::of_run(known.as_ref().map(|stored| &stored.record), &job, run, now);
-        changes.extend(notice.map(|notice| Change::put(known.as_ref(), notice)));
+        let known = store.check_run(run.key.run, *key).await?;
+        let check_run = news::of_run(known.as_ref().map(|stored| &stored.record), &job, run, now);
+        changes.extend(check_run.map(|check_run| Change::put(known.as_ref(), check_run)));
     }
     Ok(changes)
 }

@@ -1,7 +1,7 @@
 //! The story of a run attempt's jobs, told anew whenever something happens to one of them.
 
 use dayfly_ports::{Bus, Store, StoreError};
-use dayfly_records::{Change, Job, Notice};
+use dayfly_records::{Change, CheckRun, Job};
 use dayfly_report::story::{Known, Story, cost_of, runners_of};
 use dayfly_report::story_due::{self, News};
 use dayfly_types::deadlines::Deadlines;
@@ -11,7 +11,7 @@ use futures_util::future::try_join_all;
 
 use crate::{FlowError, announce};
 
-/// How often it is tried to write the notice of a story: whoever meets a conflict has lost to another who has
+/// How often it is tried to write the check run of a story: whoever meets a conflict has lost to another who has
 /// written, and that is each of the others once, where all jobs of the largest matrix begin at the same moment.
 ///
 /// <https://docs.github.com/en/actions/reference/limits>
@@ -54,9 +54,9 @@ pub async fn tell_story_now<S: Store, B: Bus>(
     now: Timestamp,
 ) -> Result<(), FlowError> {
     if news.job.reporting.is_any()
-        && let Some(notice) = tell(store, news.job.run_key(), &[news], (now, now)).await?
+        && let Some(check_run) = tell(store, news.job.run_key(), &[news], (now, now)).await?
     {
-        announce(bus, &notice).await;
+        announce(bus, &check_run).await;
     }
     Ok(())
 }
@@ -66,9 +66,9 @@ async fn tell<S: Store>(
     run: RunKey,
     news: &[News<'_>],
     (soon, now): (Timestamp, Timestamp),
-) -> Result<Option<Notice>, FlowError> {
+) -> Result<Option<CheckRun>, FlowError> {
     for _ in 0..MOST_TELLERS {
-        let known = store.notice(run.run, JobKey::story_of(run.attempt)).await?;
+        let known = store.check_run(run.run, JobKey::story_of(run.attempt)).await?;
         let Some(next) = story_due::due(known.as_ref().map(|known| &known.record), news, soon, now) else {
             return Ok(None);
         };

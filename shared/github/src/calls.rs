@@ -7,7 +7,7 @@ use dayfly_ports::{
     ApiError, CheckView, ConfigFile, FailedDelivery, GitHub, JitConfig, JobView, Minted, Parameters, Removal,
     RerunAnswer, RunView, RunnerView, Scope,
 };
-use dayfly_report::notice::CheckRun;
+use dayfly_report::check_run::CheckRunBody;
 use dayfly_types::ids::{
     CheckRunId, CommentId, InstallationId, JobId, Repository, RunAttempt, RunId, RunKey, RunnerId,
 };
@@ -187,12 +187,12 @@ impl<P: Parameters> GitHub for GitHubApp<P> {
             Err(refused) => Err(refused.error),
         }
     }
-    async fn create_check(&self, scope: &Scope, check: &CheckRun) -> Result<CheckRunId, ApiError> {
+    async fn create_check(&self, scope: &Scope, check: &CheckRunBody) -> Result<CheckRunId, ApiError> {
         let made = self.make_check(scope, check).await;
         made.map_err(|refused| refused.error)
     }
 
-    async fn update_check(&self, scope: &Scope, id: CheckRunId, check: &CheckRun) -> Result<(), ApiError> {
+    async fn update_check(&self, scope: &Scope, id: CheckRunId, check: &CheckRunBody) -> Result<(), ApiError> {
         let changed = self.change_check(scope, id, check).await;
         changed.map_err(|refused| refused.error)
     }

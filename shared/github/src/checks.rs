@@ -2,7 +2,7 @@
 
 use dayfly_ports::{CheckView, Parameters, Scope};
 use dayfly_records::CheckConclusion;
-use dayfly_report::notice::CheckRun;
+use dayfly_report::check_run::CheckRunBody;
 use dayfly_types::ids::CheckRunId;
 use serde::Serialize;
 
@@ -36,7 +36,7 @@ struct Output<'a> {
 }
 
 impl<'a> Body<'a> {
-    fn of(check: &'a CheckRun, head_sha: Option<&'a str>) -> Self {
+    fn of(check: &'a CheckRunBody, head_sha: Option<&'a str>) -> Self {
         Self {
             name: &check.name,
             head_sha,
@@ -61,14 +61,19 @@ fn json(what: &'static str, body: &Body<'_>) -> Result<serde_json::Value, Failur
 }
 
 impl<P: Parameters> GitHubApp<P> {
-    pub(crate) async fn make_check(&self, scope: &Scope, check: &CheckRun) -> Result<CheckRunId, Failure> {
+    pub(crate) async fn make_check(&self, scope: &Scope, check: &CheckRunBody) -> Result<CheckRunId, Failure> {
         const WHAT: &str = "make a check run";
         let body = json(WHAT, &Body::of(check, Some(&check.head_sha)))?;
         let call = Call::post(WHAT, path(scope, "check-runs"), Some(body));
         self.read::<Check>(scope, call).await.map(|made| made.id)
     }
 
-    pub(crate) async fn change_check(&self, scope: &Scope, id: CheckRunId, check: &CheckRun) -> Result<(), Failure> {
+    pub(crate) async fn change_check(
+        &self,
+        scope: &Scope,
+        id: CheckRunId,
+        check: &CheckRunBody,
+    ) -> Result<(), Failure> {
         const WHAT: &str = "change a check run";
         let body = json(WHAT, &Body::of(check, None))?;
         let call = Call::patch(WHAT, path(scope, &format!("check-runs/{id}")), body);

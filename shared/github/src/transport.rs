@@ -53,7 +53,7 @@ pub(crate) struct Transport {
     octocrab: OnceLock<Octocrab>,
     etags: Etags,
     waits: Waits,
-    last_told: LastTold,
+    last_known_at: LastTold,
 }
 
 impl Transport {
@@ -64,7 +64,7 @@ impl Transport {
             octocrab: OnceLock::new(),
             etags: Etags::default(),
             waits: Waits::default(),
-            last_told: LastTold::default(),
+            last_known_at: LastTold::default(),
         }
     }
 
@@ -134,7 +134,7 @@ impl Transport {
         }
         if let (Identity::Installation(_), Ok(answer)) = (identity, tried)
             && let Some(left) = limits::running_out(&answer.headers)
-            && self.last_told.is_due(Instant::now())
+            && self.last_known_at.is_due(Instant::now())
         {
             dayfly_metrics::github_calls_left(left);
         }

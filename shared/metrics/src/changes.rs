@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dayfly_engine::{news, settle};
+use dayfly_engine::{job_events, news};
 use dayfly_records::event::Conclusion;
 use dayfly_records::lifecycle::RunnerStep;
 use dayfly_records::{Ending, Job, JobState, Record, RecordId, Rerun, Run, Runner, RunnerState};
@@ -134,7 +134,7 @@ impl<K: Fn(&RecordId) -> Option<Record>> Together<'_, K> {
 /// How a job ended, as it is counted; nothing if it never wanted to run.
 fn outcome(conclusion: Conclusion, runner: Option<&Runner>) -> Option<Outcome> {
     let ending = runner.and_then(|runner| runner.ending.as_ref());
-    if settle::was_interrupted(conclusion) && ending.is_some_and(Ending::interrupts_its_job) {
+    if job_events::was_interrupted(conclusion) && ending.is_some_and(Ending::interrupts_its_job) {
         return Some(Outcome::Interrupted);
     }
     match conclusion {

@@ -3,7 +3,7 @@ use dayfly_config::labels::Label;
 use dayfly_engine::interruption::{self, Word};
 use dayfly_engine::launch;
 use dayfly_records::event::JobEvent;
-use dayfly_records::{LaunchPlan, Launched, Message, Rung};
+use dayfly_records::{LaunchOption, LaunchPlan, Launched, Message};
 use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::deadlines::Deadlines;
 use dayfly_types::ids::{
@@ -46,14 +46,14 @@ fn queued() -> Job {
 
 /// The job, claimed two seconds after it was heard of, and its runner.
 fn claimed() -> (Job, Runner) {
-    let rung = Rung {
+    let option = LaunchOption {
         spec: Config::built_in().unwrap().runners.remove(0),
         image: ImageId::new("ami-01234567"),
         root_device: "/dev/sda1".into(),
         image_gib: None,
         lifecycle: InstanceLifecycle::Spot,
     };
-    launch::claim(queued(), LaunchPlan::new(rung, Vec::new()), after(2), &deadlines())
+    launch::claim(queued(), LaunchPlan::new(option, Vec::new()), after(2), &deadlines())
 }
 
 fn launched(mut runner: Runner) -> Runner {

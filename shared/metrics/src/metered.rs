@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use dayfly_ports::{Clock, Draw, Store, StoreError};
-use dayfly_records::{BucketId, Change, Cost, Ledger, Notice, Purpose, Record, RecordId, Stored, Version, Waiting};
+use dayfly_ports::{Acquired, Clock, Store, StoreError};
+use dayfly_records::{BucketId, Change, CheckRun, Cost, Ledger, Purpose, Record, RecordId, Stored, Version, Waiting};
+use dayfly_types::budget::Budget;
 use dayfly_types::ids::{QueueId, RunKey};
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 use dayfly_types::time::Timestamp;
 
 use crate::changes::{Moved, of_changes};
@@ -94,11 +94,11 @@ fn tell_money(change: &Change, month: Month) {
         Record::Cost(cost) if change.expected.is_none() => {
             let wasted = match cost.purpose {
                 Purpose::Interrupted => cost.total(),
-                Purpose::Job | Purpose::Idle | Purpose::Message | Purpose::Stray => MicroDollars::default(),
+                Purpose::Job | Purpose::Idle | Purpose::Message | Purpose::Orphan => MicroDollars::default(),
             };
             tell::settled(cost.total(), cost.saved(), wasted);
         }
-        Record::Ledger(ledger) if ledger.purse == Purse::Stack && ledger.month == month => {
+        Record::Ledger(ledger) if ledger.budget == Budget::Stack && ledger.month == month => {
             if let Some(cap) = ledger.cap {
                 tell::cap_used(ledger.committed(), cap);
             }
@@ -143,8 +143,8 @@ impl<S: Store, K: Clock> Store for Metered<S, K> {
         self.store.latest_costs(month, limit).await
     }
 
-    async fn draw(&self, bucket: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError> {
-        self.store.draw(bucket, latest, now).await
+    async fn acquire(&self, bucket: BucketId, latest: Timestamp, now: Timestamp) -> Result<Acquired, StoreError> {
+        self.store.acquire(bucket, latest, now).await
     }
 
     async fn anything_lives(&self) -> Result<bool, StoreError> {
@@ -155,7 +155,7 @@ impl<S: Store, K: Clock> Store for Metered<S, K> {
         self.store.waiting(queue).await
     }
 
-    async fn notices(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<Notice>>, StoreError> {
-        self.store.notices(run, limit).await
+    async fn check_runs(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<CheckRun>>, StoreError> {
+        self.store.check_runs(run, limit).await
     }
 }

@@ -301,7 +301,7 @@ impl Metric {
             }
             Self::PoolFailures(_) => "with the errors that name a pool",
             Self::Interruptions => {
-                "when a runner that is needed loses its instance: EC2 gave notice, or it ended and nobody had asked for it"
+                "when a runner that is needed loses its instance: EC2 gave check_run, or it ended and nobody had asked for it"
             }
             Self::Reruns => "when GitHub has taken the re-run of a run in which jobs were interrupted",
             Self::Spend => "when a job's cost is settled: all of it, in dollars",

@@ -15,10 +15,10 @@ pub use self::globs::{Glob, Globs};
 pub use self::read::{PolicyError, PolicyErrors};
 use dayfly_config::RunnerSpec;
 use dayfly_config::labels::Label;
+use dayfly_types::budget::Budget;
 use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::ids::{InstanceType, Repository, SecurityGroupId, SubnetId};
 use dayfly_types::money::MicroDollars;
-use dayfly_types::purse::Purse;
 
 /// The version of the policy's shape. A reader refuses one that it doesn't know.
 pub const VERSION: u32 = 1;
@@ -168,27 +168,27 @@ impl Caps {
         self.pull_request.is_some() || self.actor.is_some()
     }
 
-    /// The cap of a purse, if it has one.
+    /// The cap of a budget, if it has one.
     #[must_use]
-    pub fn of(&self, purse: &Purse) -> Option<MicroDollars> {
-        match purse {
-            Purse::Stack => self.stack,
-            Purse::Organization { .. } => self.organization,
-            Purse::Repository { .. } => self.repository,
-            Purse::PullRequest { .. } => self.pull_request,
-            Purse::Actor { .. } => self.actor,
+    pub fn of(&self, budget: &Budget) -> Option<MicroDollars> {
+        match budget {
+            Budget::Stack => self.stack,
+            Budget::Organization { .. } => self.organization,
+            Budget::Repository { .. } => self.repository,
+            Budget::PullRequest { .. } => self.pull_request,
+            Budget::Actor { .. } => self.actor,
         }
     }
 
-    /// The key of the cap of a purse.
+    /// The key of the cap of a budget.
     #[must_use]
-    pub fn key(purse: &Purse) -> &'static str {
-        match purse {
-            Purse::Stack => "caps.stack",
-            Purse::Organization { .. } => "caps.organization",
-            Purse::Repository { .. } => "caps.repository",
-            Purse::PullRequest { .. } => "caps.pull_request",
-            Purse::Actor { .. } => "caps.actor",
+    pub fn key(budget: &Budget) -> &'static str {
+        match budget {
+            Budget::Stack => "caps.stack",
+            Budget::Organization { .. } => "caps.organization",
+            Budget::Repository { .. } => "caps.repository",
+            Budget::PullRequest { .. } => "caps.pull_request",
+            Budget::Actor { .. } => "caps.actor",
         }
     }
 }
@@ -259,7 +259,7 @@ impl Refused {
 
 /// Who wants something launched, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asker<'a> {
+pub struct LaunchRequest<'a> {
     /// The job's repository.
     pub repository: &'a Repository,
     /// The region that it would be launched in.
@@ -327,13 +327,13 @@ impl Policy {
     /// The first rule that refuses, if nothing is left.
     pub fn admit(
         &self,
-        asker: Asker<'_>,
+        request: LaunchRequest<'_>,
         spec: &RunnerSpec,
         lifecycle: InstanceLifecycle,
         machine: impl Fn(&InstanceType) -> Option<Machine>,
     ) -> Result<Admitted, Refused> {
-        self.admit_repository(asker.repository)?;
-        self.admit_region(asker.region)?;
+        self.admit_repository(request.repository)?;
+        self.admit_region(request.region)?;
         self.admit_surroundings(spec)?;
         let mut spec = self.narrowed(spec);
         let mut without = Vec::new();

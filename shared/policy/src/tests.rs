@@ -52,11 +52,11 @@ fn spec(types: &[&str]) -> RunnerSpec {
 
 fn admit(policy: &Policy, whose: &str, types: &[&str], lifecycle: InstanceLifecycle) -> Result<Admitted, Refused> {
     let repository = repository(whose);
-    let asker = Asker {
+    let request = LaunchRequest {
         repository: &repository,
         region: "eu-west-1",
     };
-    policy.admit(asker, &spec(types), lifecycle, machine)
+    policy.admit(request, &spec(types), lifecycle, machine)
 }
 
 fn types(admitted: &Admitted) -> Vec<&str> {
@@ -150,11 +150,13 @@ fn the_first_rule_that_refuses_is_named_with_what_to_do() {
         assert_eq!(refused.to_string(), expected);
     }
     let repository = repository("octo-org/x");
-    let asker = Asker {
+    let request = LaunchRequest {
         repository: &repository,
         region: "us-east-1",
     };
-    let refused = policy.admit(asker, &spec(&["g4dn.xlarge"]), Spot, machine).unwrap_err();
+    let refused = policy
+        .admit(request, &spec(&["g4dn.xlarge"]), Spot, machine)
+        .unwrap_err();
     assert_eq!(refused.rule, "regions");
 }
 
@@ -203,13 +205,13 @@ fn what_an_instance_has_of_the_accounts_must_be_listed_by_name() {
         assert_eq!(rule(&default).as_deref(), by_default, "{spec:?}");
     }
     let repository = repository("octo-org/x");
-    let asker = Asker {
+    let request = LaunchRequest {
         repository: &repository,
         region: "eu-west-1",
     };
     let wanted = with(&[], &[], Some("admin"));
     let refused = listed
-        .admit(asker, &wanted, InstanceLifecycle::Spot, machine)
+        .admit(request, &wanted, InstanceLifecycle::Spot, machine)
         .unwrap_err();
     assert_eq!(
         refused.to_string(),

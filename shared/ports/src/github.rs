@@ -7,7 +7,7 @@ use dayfly_engine::admission::{LabelEvent, Origin, Pull, Review};
 use dayfly_policy::Team;
 use dayfly_records::CheckConclusion;
 use dayfly_records::event::Conclusion;
-use dayfly_report::notice::CheckRun;
+use dayfly_report::check_run::CheckRunBody;
 use dayfly_types::ids::{
     CheckRunId, CommentId, DeliveryId, InstallationId, JobId, Repository, RunAttempt, RunId, RunKey, RunnerId,
 };
@@ -257,10 +257,10 @@ pub trait GitHub {
     async fn redeliver(&self, number: u64) -> Result<(), ApiError>;
 
     /// Makes a check run. One that failed may have been made all the same.
-    async fn create_check(&self, scope: &Scope, check: &CheckRun) -> Result<CheckRunId, ApiError>;
+    async fn create_check(&self, scope: &Scope, check: &CheckRunBody) -> Result<CheckRunId, ApiError>;
 
     /// Has a check run say something else. GitHub leaves a conclusion as it is once it has one.
-    async fn update_check(&self, scope: &Scope, id: CheckRunId, check: &CheckRun) -> Result<(), ApiError>;
+    async fn update_check(&self, scope: &Scope, id: CheckRunId, check: &CheckRunBody) -> Result<(), ApiError>;
 
     /// The App's check run of that name and external id on a commit.
     async fn find_check(

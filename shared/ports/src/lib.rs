@@ -27,4 +27,4 @@ pub use github::{
 pub use parameters::{ParameterError, Parameters};
 pub use quotas::{QuotaError, Quotas};
 pub use schedule::{Schedule, ScheduleError};
-pub use store::{Draw, Store, StoreError};
+pub use store::{Acquired, Store, StoreError};

@@ -1,8 +1,8 @@
 //! The table.
 
 use dayfly_records::{
-    Bucket, BucketId, CachedConfig, Change, Cost, CostId, Delivery, FleetCall, Instance, Job, LaunchQueue, Ledger,
-    LedgerId, Notice, Patrol, PoolMemory, Prices, PullReport, Record, RecordId, Run, Runner, Stored, Turnstile,
+    Bucket, BucketId, CachedConfig, Change, CheckRun, Cost, CostId, Delivery, FleetCall, Gate, Instance, Job,
+    LaunchQueue, Ledger, LedgerId, Patrol, PoolMemory, Prices, PullReport, Record, RecordId, Run, Runner, Stored,
     VolumePrices, Waiting, Wake, Watched, WrongKind,
 };
 use dayfly_types::ids::{
@@ -33,7 +33,7 @@ impl From<WrongKind> for StoreError {
 
 /// What asking a bucket for a call came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Draw {
+pub enum Acquired {
     /// Here is one; the bucket without it.
     Taken(Bucket),
     /// There is none; the bucket as it stands.
@@ -59,7 +59,7 @@ pub trait Store {
     ///
     /// One write that nobody has to have read it for: of however many who ask at once each gets a call
     /// of its own, or none, and nobody has to ask again because another was faster.
-    async fn draw(&self, bucket: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError>;
+    async fn acquire(&self, bucket: BucketId, latest: Timestamp, now: Timestamp) -> Result<Acquired, StoreError>;
 
     /// What was spent and is reserved in a month, by all who pay.
     async fn ledgers(&self, month: Month) -> Result<Vec<Stored<Ledger>>, StoreError>;
@@ -107,13 +107,13 @@ pub trait Store {
     }
 
     /// What a job's check run is to say.
-    async fn notice(&self, run: RunId, key: JobKey) -> Result<Option<Stored<Notice>>, StoreError> {
-        typed(self.load(&RecordId::Notice(run, key)).await?)
+    async fn check_run(&self, run: RunId, key: JobKey) -> Result<Option<Stored<CheckRun>>, StoreError> {
+        typed(self.load(&RecordId::CheckRun(run, key)).await?)
     }
 
     /// What the check runs of the jobs of an attempt are to say, of at most so many, as the table has it
     /// now: none whose write was answered is left out.
-    async fn notices(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<Notice>>, StoreError>;
+    async fn check_runs(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<CheckRun>>, StoreError>;
 
     /// What a pull request's comment is to say.
     async fn pull(&self, repository: &Repository, pull: u64) -> Result<Option<Stored<PullReport>>, StoreError> {
@@ -136,8 +136,8 @@ pub trait Store {
     }
 
     /// Who has a place, and who waits for one.
-    async fn turnstile(&self) -> Result<Option<Stored<Turnstile>>, StoreError> {
-        typed(self.load(&RecordId::Turnstile).await?)
+    async fn gate(&self) -> Result<Option<Stored<Gate>>, StoreError> {
+        typed(self.load(&RecordId::Gate).await?)
     }
 
     /// What was spent and is reserved in a month, by one who pays.

@@ -56,7 +56,7 @@ impl BucketId {
 
 /// On what terms a call is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Terms {
+pub enum TokenTerms {
     /// Now, if so many are left to others then.
     Now {
         /// How many.
@@ -86,11 +86,11 @@ impl Bucket {
 
     /// The latest that the bucket may be full at for a call to be had on these terms.
     #[must_use]
-    pub fn latest(id: BucketId, terms: Terms, now: Timestamp) -> Timestamp {
+    pub fn latest(id: BucketId, terms: TokenTerms, now: Timestamp) -> Timestamp {
         let (size, every) = id.limits();
         match terms {
-            Terms::Now { leaving } => now.after(every * size.saturating_sub(1 + leaving)),
-            Terms::Within(span) => now.after(every * (size - 1)).after(span),
+            TokenTerms::Now { leaving } => now.after(every * size.saturating_sub(1 + leaving)),
+            TokenTerms::Within(span) => now.after(every * (size - 1)).after(span),
         }
     }
 
@@ -98,7 +98,7 @@ impl Bucket {
     ///
     /// # Errors
     /// How long to wait, if none can be had.
-    pub fn take(self, terms: Terms, now: Timestamp) -> Result<Self, Duration> {
+    pub fn take(self, terms: TokenTerms, now: Timestamp) -> Result<Self, Duration> {
         let latest = Self::latest(self.id, terms, now);
         self.drawn(latest, now).ok_or_else(|| self.full_at.since(latest))
     }
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ALONE: Terms = Terms::Now { leaving: 0 };
+    const ALONE: TokenTerms = TokenTerms::Now { leaving: 0 };
     const REGISTRATIONS: BucketId = BucketId::Registrations(InstallationId(7));
     const WRITES: BucketId = BucketId::ContentWrites(InstallationId(7));
 
@@ -154,13 +154,13 @@ mod tests {
         let now = start();
         let mut bucket = Bucket::full(WRITES, now);
         let mut given = 0;
-        while let Ok(next) = bucket.take(Terms::Now { leaving: 40 }, now) {
+        while let Ok(next) = bucket.take(TokenTerms::Now { leaving: 40 }, now) {
             bucket = next;
             given += 1;
         }
         assert_eq!(given, 30);
         assert!(bucket.take(ALONE, now).is_ok());
-        let all = Terms::Now { leaving: 100 };
+        let all = TokenTerms::Now { leaving: 100 };
         assert!(
             Bucket::full(WRITES, now).take(all, now).is_ok(),
             "a full one has room for one"
@@ -172,7 +172,7 @@ mod tests {
         let now = start();
         let mut bucket = Bucket::full(REGISTRATIONS, now);
         let mut turns = Vec::new();
-        while let Ok(next) = bucket.take(Terms::Within(Duration::from_mins(2)), now) {
+        while let Ok(next) = bucket.take(TokenTerms::Within(Duration::from_mins(2)), now) {
             bucket = next;
             turns.push(bucket.turn(now).since(now));
         }

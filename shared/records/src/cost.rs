@@ -40,7 +40,7 @@ pub enum Purpose {
     /// It was a messenger.
     Message,
     /// No runner's record named it.
-    Stray,
+    Orphan,
 }
 
 /// Who a job is counted for, besides its repository.
@@ -127,7 +127,7 @@ impl Cost {
     pub fn wasted(&self) -> MicroDollars {
         match self.purpose {
             Purpose::Interrupted => self.total(),
-            Purpose::Job | Purpose::Idle | Purpose::Message | Purpose::Stray => MicroDollars::default(),
+            Purpose::Job | Purpose::Idle | Purpose::Message | Purpose::Orphan => MicroDollars::default(),
         }
     }
 }

@@ -2,12 +2,12 @@
 //! sees GitHub's JSON.
 
 use dayfly_config::labels::Label;
+use dayfly_types::budget::Budget;
 use dayfly_types::ids::{
     DeliveryId, FleetId, InstallationId, JobId, JobKey, QueueId, Repository, RunAttempt, RunId, RunKey, RunnerId,
     RunnerName,
 };
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 use dayfly_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -178,7 +178,7 @@ pub struct QueueDue {
 
 /// Something is to be said of this job on its commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NoticeDue {
+pub struct CheckRunDue {
     /// Its run.
     pub run: RunId,
     /// The job, or all of its attempt.
@@ -205,7 +205,7 @@ pub struct CostDue {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapDue {
     /// Whose.
-    pub purse: Purse,
+    pub budget: Budget,
     /// Of which month.
     pub month: Month,
 }
@@ -225,8 +225,8 @@ pub enum Event {
     LaunchDue(LaunchDue),
     /// Those who wait in a queue are due, or a call of theirs.
     QueueDue(QueueDue),
-    /// A notice is due.
-    NoticeDue(NoticeDue),
+    /// A check run is due.
+    CheckRunDue(CheckRunDue),
     /// A pull request's comment is due.
     CommentDue(CommentDue),
     /// A threshold of a cap was passed.
@@ -265,7 +265,7 @@ impl Event {
             Self::RunCompleted(_) => "run.completed",
             Self::LaunchDue(_) => "launch.due",
             Self::QueueDue(_) => "queue.due",
-            Self::NoticeDue(_) => "notice.due",
+            Self::CheckRunDue(_) => "check_run.due",
             Self::CommentDue(_) => "comment.due",
             Self::CapDue(_) => "cap.due",
             Self::CostDue(_) => "cost.due",
@@ -282,7 +282,7 @@ impl Event {
             Self::RunCompleted(run) => serde_json::to_value(run)?,
             Self::LaunchDue(due) => serde_json::to_value(due)?,
             Self::QueueDue(due) => serde_json::to_value(due)?,
-            Self::NoticeDue(due) => serde_json::to_value(due)?,
+            Self::CheckRunDue(due) => serde_json::to_value(due)?,
             Self::CommentDue(due) => serde_json::to_value(due)?,
             Self::CapDue(due) => serde_json::to_value(due)?,
             Self::CostDue(due) => serde_json::to_value(due)?,
@@ -313,7 +313,7 @@ impl Event {
             "run.completed" => shape(kind, detail).map(Self::RunCompleted),
             "launch.due" => shape(kind, detail).map(Self::LaunchDue),
             "queue.due" => shape(kind, detail).map(Self::QueueDue),
-            "notice.due" => shape(kind, detail).map(Self::NoticeDue),
+            "check_run.due" => shape(kind, detail).map(Self::CheckRunDue),
             "comment.due" => shape(kind, detail).map(Self::CommentDue),
             "cap.due" => shape(kind, detail).map(Self::CapDue),
             "cost.due" => shape(kind, detail).map(Self::CostDue),
@@ -371,7 +371,7 @@ mod tests {
                 queue: QueueId::new("octo/gpu/gpu/spot/1"),
                 fleet: Some(FleetId::new("dayfly-11-1-1-t1")),
             }),
-            Event::NoticeDue(NoticeDue {
+            Event::CheckRunDue(CheckRunDue {
                 run: job().run,
                 key: job().key(),
             }),
@@ -383,7 +383,7 @@ mod tests {
                 pull: 12,
             }),
             Event::CapDue(CapDue {
-                purse: Purse::Repository {
+                budget: Budget::Repository {
                     repository: job().repository,
                 },
                 month: Month::of(Timestamp::from_seconds(1)),

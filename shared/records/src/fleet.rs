@@ -1,4 +1,4 @@
-//! What is launched: the ladder of attempts of a runner, the queue of those that are launched alike,
+//! What is launched: the fallback chain of attempts of a runner, the queue of those that are launched alike,
 //! and the call that launches them together.
 
 use dayfly_config::RunnerSpec;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// One attempt to get an instance: an entry of the configuration, bought in one way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rung {
+pub struct LaunchOption {
     /// The configuration's entry.
     pub spec: RunnerSpec,
     /// The image, resolved.
@@ -26,8 +26,8 @@ pub struct Rung {
 /// The attempts to get an instance for a runner, in their order, and how far they have come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaunchPlan {
-    first: Rung,
-    rest: Vec<Rung>,
+    first: LaunchOption,
+    rest: Vec<LaunchOption>,
     at: usize,
     /// How often all of them were gone through, from 1.
     pub round: u32,
@@ -40,7 +40,7 @@ pub struct LaunchPlan {
 impl LaunchPlan {
     /// A plan that nobody has begun.
     #[must_use]
-    pub fn new(first: Rung, rest: Vec<Rung>) -> Self {
+    pub fn new(first: LaunchOption, rest: Vec<LaunchOption>) -> Self {
         Self {
             first,
             rest,
@@ -53,7 +53,7 @@ impl LaunchPlan {
 
     /// The attempt that is to be made, or was made last.
     #[must_use]
-    pub fn rung(&self) -> &Rung {
+    pub fn option(&self) -> &LaunchOption {
         match self.at {
             0 => &self.first,
             at => self.rest.get(at - 1).unwrap_or(&self.first),
@@ -63,11 +63,11 @@ impl LaunchPlan {
     /// The configuration's entry of that attempt.
     #[must_use]
     pub fn spec(&self) -> &RunnerSpec {
-        &self.rung().spec
+        &self.option().spec
     }
 
     /// All attempts, in their order.
-    pub fn rungs(&self) -> impl Iterator<Item = &Rung> {
+    pub fn options(&self) -> impl Iterator<Item = &LaunchOption> {
         std::iter::once(&self.first).chain(&self.rest)
     }
 
@@ -83,10 +83,10 @@ impl LaunchPlan {
     pub fn next(&mut self, past_entry: bool) -> bool {
         let entry = self.spec().name.clone();
         let next = self
-            .rungs()
+            .options()
             .enumerate()
             .skip(self.at + 1)
-            .find(|(_, rung)| !past_entry || rung.spec.name != entry)
+            .find(|(_, option)| !past_entry || option.spec.name != entry)
             .map(|(index, _)| index);
         self.at = next.unwrap_or(0);
         next.is_some()
@@ -126,7 +126,7 @@ pub struct FleetCall {
     /// The repository of all its runners.
     pub repository: Repository,
     /// What is asked for.
-    pub rung: Rung,
+    pub option: LaunchOption,
     /// The pools that will do.
     pub placements: Vec<Placement>,
     /// The runners that it launches, one instance each.

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use dayfly_types::budget::Budget;
 use dayfly_types::ids::{
     DeliveryId, FleetId, InstanceId, InstanceType, JobId, JobKey, QueueId, Repository, RunAttempt, RunId, RunKey,
     RunnerName,
 };
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 
 use crate::{BucketId, CostId, LedgerId};
 
@@ -19,7 +19,7 @@ pub enum RecordId {
     /// A job.
     Job(JobKey),
     /// What a job's check run is to say.
-    Notice(RunId, JobKey),
+    CheckRun(RunId, JobKey),
     /// What a pull request's comment is to say.
     Pull(Repository, u64),
     /// A runner.
@@ -47,7 +47,7 @@ pub enum RecordId {
     /// How far patrol has come.
     Patrol,
     /// Who has a place, and who waits for one.
-    Turnstile,
+    Gate,
     /// What was spent and is reserved in a month.
     Ledger(LedgerId),
     /// What an instance has cost.
@@ -65,7 +65,7 @@ impl RecordId {
         match self {
             Self::Delivery(id) => format!("DELIVERY#{id}"),
             Self::Job(key) => Self::jobs_of(key.job),
-            Self::Notice(run, _) => Self::notices_of(*run),
+            Self::CheckRun(run, _) => Self::check_runs_of(*run),
             Self::Pull(repository, pull) => format!("PULL#{repository}#{pull}"),
             Self::Runner(name) => format!("RUNNER#{name}"),
             Self::FleetCall(id) => format!("FLEET#{id}"),
@@ -79,7 +79,7 @@ impl RecordId {
             Self::Wake => "WAKE".to_owned(),
             Self::Watched => "WATCHED".to_owned(),
             Self::Patrol => "PATROL".to_owned(),
-            Self::Turnstile => "TURNSTILE".to_owned(),
+            Self::Gate => "GATE".to_owned(),
             Self::Ledger(id) => Self::ledgers_of(id.month),
             Self::Cost(id) => Self::costs_of(id.month()),
             Self::Prices(instance_type) => format!("PRICES#{instance_type}"),
@@ -107,13 +107,13 @@ impl RecordId {
 
     /// The partition of what is said of a run's jobs.
     #[must_use]
-    pub fn notices_of(run: RunId) -> String {
-        format!("NOTICE#{run}")
+    pub fn check_runs_of(run: RunId) -> String {
+        format!("CHECK_RUN#{run}")
     }
 
     /// What the sort keys begin with of what is said of the jobs of an attempt.
     #[must_use]
-    pub fn notices_in(attempt: RunAttempt) -> String {
+    pub fn check_runs_in(attempt: RunAttempt) -> String {
         format!("ATTEMPT#{attempt}#JOB#")
     }
 
@@ -129,8 +129,8 @@ impl RecordId {
         match self {
             Self::Delivery(_) => "DELIVERY".to_owned(),
             Self::Job(key) => format!("ATTEMPT#{}", key.attempt),
-            Self::Notice(_, key) if key.is_story() => format!("ATTEMPT#{}#STORY", key.attempt),
-            Self::Notice(_, key) => format!("{}{}", Self::notices_in(key.attempt), key.job),
+            Self::CheckRun(_, key) if key.is_story() => format!("ATTEMPT#{}#STORY", key.attempt),
+            Self::CheckRun(_, key) => format!("{}{}", Self::check_runs_in(key.attempt), key.job),
             Self::Pull(..) => "PULL".to_owned(),
             Self::Runner(_) => "RUNNER".to_owned(),
             Self::FleetCall(_) => "FLEET".to_owned(),
@@ -145,8 +145,8 @@ impl RecordId {
             Self::Wake => "WAKE".to_owned(),
             Self::Watched => "WATCHED".to_owned(),
             Self::Patrol => "PATROL".to_owned(),
-            Self::Turnstile => "TURNSTILE".to_owned(),
-            Self::Ledger(id) => purse(&id.purse),
+            Self::Gate => "GATE".to_owned(),
+            Self::Ledger(id) => budget(&id.budget),
             // As many digits as the last moment of the year 9999 has, so that their order is that of time.
             Self::Cost(id) => format!("{:015}#{}", id.launched_at.millis(), id.instance),
             Self::Prices(_) => "PRICES".to_owned(),
@@ -155,13 +155,13 @@ impl RecordId {
     }
 }
 
-fn purse(purse: &Purse) -> String {
-    match purse {
-        Purse::Stack => "STACK".to_owned(),
-        Purse::Organization { name } => format!("ORGANIZATION#{name}"),
-        Purse::Repository { repository } => format!("REPOSITORY#{repository}"),
-        Purse::PullRequest { repository, number } => format!("PULL#{repository}#{number}"),
-        Purse::Actor { login } => format!("ACTOR#{login}"),
+fn budget(budget: &Budget) -> String {
+    match budget {
+        Budget::Stack => "STACK".to_owned(),
+        Budget::Organization { name } => format!("ORGANIZATION#{name}"),
+        Budget::Repository { repository } => format!("REPOSITORY#{repository}"),
+        Budget::PullRequest { repository, number } => format!("PULL#{repository}#{number}"),
+        Budget::Actor { login } => format!("ACTOR#{login}"),
     }
 }
 

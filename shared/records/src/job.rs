@@ -43,7 +43,7 @@ pub struct Job {
     #[serde(default)]
     pub reporting: Reporting,
     /// How far that has come.
-    pub telling: Telling,
+    pub messenger_state: MessengerState,
     /// How many messengers were sent to it.
     pub messengers: u32,
     /// How many runners were launched for it.
@@ -114,7 +114,7 @@ pub enum JobState {
 /// How far a job that is given up has been told of it in its own log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Telling {
+pub enum MessengerState {
     /// There is nothing to tell.
     #[default]
     Nothing,

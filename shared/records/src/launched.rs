@@ -1,9 +1,9 @@
 //! What came of a runner's launch, and what was set aside for it.
 
+use dayfly_types::budget::Budget;
 use dayfly_types::capacity::{InstanceLifecycle, Pool};
 use dayfly_types::ids::{InstanceId, InstanceType, Zone};
 use dayfly_types::money::MicroDollars;
-use dayfly_types::purse::Purse;
 use dayfly_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +50,7 @@ pub struct Reservation {
     /// What it costs while it runs, at most.
     pub tariff: Tariff,
     /// Who pays.
-    pub purses: Vec<Purse>,
+    pub budgets: Vec<Budget>,
     /// How much of each month's money.
     pub shares: ByMonth<MicroDollars>,
 }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use dayfly_types::budget::Budget;
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 use dayfly_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LedgerId {
     /// Whose.
-    pub purse: Purse,
+    pub budget: Budget,
     /// Of which month.
     pub month: Month,
 }
@@ -69,7 +69,7 @@ impl fmt::Display for Threshold {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// Whose.
-    pub purse: Purse,
+    pub budget: Budget,
     /// Of which month.
     pub month: Month,
     /// What ended instances have cost.
@@ -93,7 +93,7 @@ pub struct Ledger {
     pub due_at: Option<Timestamp>,
     /// Until when it is left to somebody to tell one of them.
     #[serde(default)]
-    pub telling_until: Option<Timestamp>,
+    pub publishing_until: Option<Timestamp>,
 }
 
 impl Ledger {
@@ -101,7 +101,7 @@ impl Ledger {
     #[must_use]
     pub fn new(id: LedgerId) -> Self {
         Self {
-            purse: id.purse,
+            budget: id.budget,
             month: id.month,
             spent: MicroDollars::default(),
             reserved: MicroDollars::default(),
@@ -110,7 +110,7 @@ impl Ledger {
             noted: Vec::new(),
             to_tell: Vec::new(),
             due_at: None,
-            telling_until: None,
+            publishing_until: None,
         }
     }
 
@@ -118,7 +118,7 @@ impl Ledger {
     #[must_use]
     pub fn id(&self) -> LedgerId {
         LedgerId {
-            purse: self.purse.clone(),
+            budget: self.budget.clone(),
             month: self.month,
         }
     }

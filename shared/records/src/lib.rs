@@ -11,40 +11,40 @@ use serde::{Deserialize, Serialize};
 use crate::event::Conclusion;
 
 mod bucket;
+mod check_run;
 mod cost;
 pub mod costs;
 mod ending;
 pub mod event;
 mod fleet;
+mod gate;
 mod id;
 mod job;
 mod launched;
 mod ledger;
 pub mod lifecycle;
-mod notice;
 mod patrol;
 mod pools;
 mod price_record;
 pub mod prices;
 mod pull;
 mod runner;
-mod turnstile;
 
-pub use bucket::{Bucket, BucketId, Terms};
+pub use bucket::{Bucket, BucketId, TokenTerms};
+pub use check_run::{AfterInterruption, CheckConclusion, CheckContent, CheckRun, CombinedPart, MessengerNews};
 pub use cost::{Attribution, Cost, CostId, Purpose};
 pub use ending::Ending;
-pub use fleet::{FleetCall, LaunchPlan, LaunchQueue, Rung, Waiting};
+pub use fleet::{FleetCall, LaunchOption, LaunchPlan, LaunchQueue, Waiting};
+pub use gate::{Gate, Line, Turn, Waiter};
 pub use id::RecordId;
-pub use job::{Job, JobState, Telling};
+pub use job::{Job, JobState, MessengerState};
 pub use launched::{Launched, Reservation};
 pub use ledger::{Ledger, LedgerId, Threshold};
-pub use notice::{AfterInterruption, CheckConclusion, MessengerNews, Notice, Say, Told};
 pub use patrol::{Patrol, Watched, WatchedRepository};
 pub use pools::{PoolFailure, PoolInterruption, PoolMemory};
 pub use price_record::{Prices, VolumePrices};
 pub use pull::{Costs, OlderRuns, PACE, PullReport, RunSum, TOLD_APART, Wish};
 pub use runner::{Message, Runner, RunnerState};
-pub use turnstile::{Line, Turn, Turnstile, Waiter};
 
 /// A webhook that came in, so that the same one does nothing when it comes again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,7 +163,7 @@ pub enum Record {
     /// A job.
     Job(Box<Job>),
     /// What a job's check run is to say.
-    Notice(Box<Notice>),
+    CheckRun(Box<CheckRun>),
     /// What a pull request's comment is to say.
     Pull(Box<PullReport>),
     /// A runner.
@@ -191,7 +191,7 @@ pub enum Record {
     /// How far patrol has come.
     Patrol(Patrol),
     /// Who has a place, and who waits for one.
-    Turnstile(Turnstile),
+    Gate(Gate),
     /// What was spent and is reserved in a month.
     Ledger(Ledger),
     /// What an instance has cost.
@@ -209,7 +209,7 @@ impl Record {
         match self {
             Self::Delivery(delivery) => RecordId::Delivery(delivery.delivery.clone()),
             Self::Job(job) => RecordId::Job(job.key),
-            Self::Notice(notice) => RecordId::Notice(notice.run, notice.key),
+            Self::CheckRun(check_run) => RecordId::CheckRun(check_run.run, check_run.key),
             Self::Pull(report) => RecordId::Pull(report.repository.clone(), report.pull),
             Self::Runner(runner) => RecordId::Runner(runner.name.clone()),
             Self::FleetCall(call) => RecordId::FleetCall(call.id.clone()),
@@ -223,7 +223,7 @@ impl Record {
             Self::Wake(_) => RecordId::Wake,
             Self::Watched(_) => RecordId::Watched,
             Self::Patrol(_) => RecordId::Patrol,
-            Self::Turnstile(_) => RecordId::Turnstile,
+            Self::Gate(_) => RecordId::Gate,
             Self::Ledger(ledger) => RecordId::Ledger(ledger.id()),
             Self::Cost(cost) => RecordId::Cost(cost.id()),
             Self::Prices(prices) => RecordId::Prices(prices.instance_type.clone()),
@@ -236,12 +236,12 @@ impl Record {
     pub fn due_at(&self) -> Option<Timestamp> {
         match self {
             Self::Job(job) => job.due_at,
-            Self::Notice(notice) => notice.due_at,
+            Self::CheckRun(check_run) => check_run.due_at,
             Self::Pull(report) => report.due_at,
             Self::Runner(runner) => runner.due_at,
             Self::Run(run) => run.due_at,
             Self::FleetCall(call) => call.due_at,
-            Self::Turnstile(turnstile) => turnstile.due_at,
+            Self::Gate(gate) => gate.due_at,
             Self::Ledger(ledger) => ledger.due_at,
             Self::Delivery(_)
             | Self::Queue(_)
@@ -265,7 +265,7 @@ impl Record {
         match self {
             Self::Delivery(delivery) => Some(delivery.at.after(KEEP_DELIVERY)),
             Self::Job(job) => job.ended_at.map(|at| at.after(KEEP_STORY)),
-            Self::Notice(notice) => notice.due_at.is_none().then(|| notice.since.after(KEEP_STORY)),
+            Self::CheckRun(check_run) => check_run.due_at.is_none().then(|| check_run.since.after(KEEP_STORY)),
             Self::Pull(report) => report.due_at.is_none().then(|| report.since.after(KEEP_STORY)),
             Self::Runner(runner) => runner
                 .ended_at
@@ -279,14 +279,11 @@ impl Record {
             Self::Run(run) => run.due_at.is_none().then(|| run.at.after(KEEP_ENDED + KEEP_ENDED)),
             Self::Ledger(ledger) => ledger.due_at.is_none().then(|| ledger.month.ends().after(KEEP_COSTS)),
             Self::Cost(cost) => Some(cost.to.after(KEEP_COSTS)),
-            Self::Prices(prices) => prices.last_told().map(|at| at.after(KEEP_ENDED)),
-            Self::Volumes(volumes) => volumes.last_told().map(|at| at.after(KEEP_ENDED)),
-            Self::Config(_)
-            | Self::Wake(_)
-            | Self::Watched(_)
-            | Self::Patrol(_)
-            | Self::Pools(_)
-            | Self::Turnstile(_) => None,
+            Self::Prices(prices) => prices.last_known_at().map(|at| at.after(KEEP_ENDED)),
+            Self::Volumes(volumes) => volumes.last_known_at().map(|at| at.after(KEEP_ENDED)),
+            Self::Config(_) | Self::Wake(_) | Self::Watched(_) | Self::Patrol(_) | Self::Pools(_) | Self::Gate(_) => {
+                None
+            }
         }
     }
 }
@@ -317,7 +314,7 @@ macro_rules! record_kind {
 
 record_kind!(Delivery, Delivery, |value| value, |inner| inner);
 record_kind!(Job, Job, |value| Box::new(value), |inner| *inner);
-record_kind!(Notice, Notice, |value| Box::new(value), |inner| *inner);
+record_kind!(CheckRun, CheckRun, |value| Box::new(value), |inner| *inner);
 record_kind!(PullReport, Pull, |value| Box::new(value), |inner| *inner);
 record_kind!(Runner, Runner, |value| Box::new(value), |inner| *inner);
 record_kind!(FleetCall, FleetCall, |value| Box::new(value), |inner| *inner);
@@ -331,7 +328,7 @@ record_kind!(CachedConfig, Config, |value| value, |inner| inner);
 record_kind!(Wake, Wake, |value| value, |inner| inner);
 record_kind!(Watched, Watched, |value| value, |inner| inner);
 record_kind!(Patrol, Patrol, |value| value, |inner| inner);
-record_kind!(Turnstile, Turnstile, |value| value, |inner| inner);
+record_kind!(Gate, Gate, |value| value, |inner| inner);
 record_kind!(Ledger, Ledger, |value| value, |inner| inner);
 record_kind!(Cost, Cost, |value| Box::new(value), |inner| *inner);
 record_kind!(Prices, Prices, |value| value, |inner| inner);

@@ -7,7 +7,7 @@ use dayfly_types::ids::{InstanceType, Zone};
 use dayfly_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::prices::{Told, ToldRate};
+use crate::prices::{DatedPrice, DatedRate};
 
 /// The prices of an instance type in the stack's region.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,9 +15,9 @@ pub struct Prices {
     /// The type.
     pub instance_type: InstanceType,
     /// On demand.
-    pub on_demand: Option<Told>,
+    pub on_demand: Option<DatedPrice>,
     /// Spot, in each zone that was asked for.
-    pub spot: BTreeMap<Zone, Told>,
+    pub spot: BTreeMap<Zone, DatedPrice>,
 }
 
 impl Prices {
@@ -33,7 +33,7 @@ impl Prices {
 
     /// When any of them was last told.
     #[must_use]
-    pub fn last_told(&self) -> Option<Timestamp> {
+    pub fn last_known_at(&self) -> Option<Timestamp> {
         self.on_demand
             .iter()
             .chain(self.spot.values())
@@ -46,13 +46,13 @@ impl Prices {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumePrices {
     /// Of each type that was asked for.
-    pub told: BTreeMap<VolumeType, ToldRate>,
+    pub rates: BTreeMap<VolumeType, DatedRate>,
 }
 
 impl VolumePrices {
     /// When any of them was last told.
     #[must_use]
-    pub fn last_told(&self) -> Option<Timestamp> {
-        self.told.values().map(|told| told.at).max()
+    pub fn last_known_at(&self) -> Option<Timestamp> {
+        self.rates.values().map(|told| told.at).max()
     }
 }

@@ -72,7 +72,7 @@ pub struct VolumePrice {
 
 /// What a volume costs as AWS told it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToldRate {
+pub struct DatedRate {
     /// What a month of it costs.
     pub rate: VolumeRate,
     /// When it was asked for.
@@ -88,7 +88,7 @@ fn source_of(at: Timestamp, fresh: Duration, now: Timestamp) -> PriceSource {
     }
 }
 
-impl ToldRate {
+impl DatedRate {
     /// Whether it is used without asking again.
     #[must_use]
     pub fn is_fresh(&self, now: Timestamp) -> bool {
@@ -98,14 +98,14 @@ impl ToldRate {
 
 /// A price as AWS told it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct DatedPrice {
     /// What an hour costs.
     pub per_hour: MicroDollars,
     /// When it was asked for.
     pub at: Timestamp,
 }
 
-impl Told {
+impl DatedPrice {
     /// Whether it is used without asking again, if it is fresh for so long.
     #[must_use]
     pub fn is_fresh(&self, fresh: Duration, now: Timestamp) -> bool {
@@ -125,7 +125,12 @@ pub struct SpotPrice {
 /// What an hour of a type costs on demand in a region: what AWS told of it, or else the program's own
 /// table. Nothing if neither has it.
 #[must_use]
-pub fn on_demand(instance_type: &InstanceType, told: Option<&Told>, region: &str, now: Timestamp) -> Option<Price> {
+pub fn on_demand(
+    instance_type: &InstanceType,
+    told: Option<&DatedPrice>,
+    region: &str,
+    now: Timestamp,
+) -> Option<Price> {
     if let Some(told) = told {
         return Some(Price {
             per_hour: told.per_hour,
@@ -288,7 +293,7 @@ impl Rates {
     ///
     /// <https://aws.amazon.com/ebs/pricing/>
     #[must_use]
-    pub fn volume(&self, kind: VolumeType, told: Option<&ToldRate>, region: &str, now: Timestamp) -> VolumePrice {
+    pub fn volume(&self, kind: VolumeType, told: Option<&DatedRate>, region: &str, now: Timestamp) -> VolumePrice {
         if let Some(told) = told {
             return VolumePrice {
                 rate: told.rate,
@@ -337,7 +342,7 @@ mod tests {
     #[test]
     fn what_aws_tells_goes_before_what_the_program_came_with_and_is_said_to_be_old_after_a_day() {
         let g4dn = InstanceType::new("g4dn.xlarge");
-        let told = Told {
+        let told = DatedPrice {
             per_hour: MicroDollars(587_000),
             at: at(0),
         };
@@ -396,7 +401,7 @@ mod tests {
     #[test]
     fn a_volume_costs_what_aws_tells_of_its_region() {
         let rates = Rates::embedded().unwrap();
-        let told = ToldRate {
+        let told = DatedRate {
             rate: VolumeRate {
                 gib_month: MicroDollars(88_000),
                 iops_month: MicroDollars(5_500),

@@ -83,7 +83,7 @@ pub struct Runner {
     pub launch_due: Timestamp,
     /// When it was first asked for.
     pub requested_at: Timestamp,
-    /// How it stands at the turnstile, if the stack policy limits how much runs at once.
+    /// How it stands at the gate, if the stack policy limits how much runs at once.
     #[serde(default)]
     pub turn: Option<Turn>,
     /// What is set aside for it, from the call that asks for its instance until its cost is known.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use dayfly_engine::launch::new_job;
 use dayfly_records::CheckConclusion;
 use dayfly_records::event::JobEvent;
-use dayfly_records::{MessengerNews, Notice, Say};
-use dayfly_report::notice::{CheckRun, render};
+use dayfly_records::{CheckContent, CheckRun, MessengerNews};
+use dayfly_report::check_run::{CheckRunBody, render};
 use dayfly_types::capacity::{FleetErrorKind, InstanceLifecycle, Pool, Tried};
 use dayfly_types::ids::{DeliveryId, InstallationId, InstanceType, JobId, RunAttempt, RunId, Zone};
 use dayfly_types::time::Timestamp;
@@ -54,7 +54,7 @@ fn picture() -> String {
     )
 }
 
-fn section(check: &CheckRun) -> String {
+fn section(check: &CheckRunBody) -> String {
     let (class, sign, state) = match check.conclusion {
         None => ("in-progress", "●", "In progress"),
         Some(CheckConclusion::Failure) => ("failure", "✕", "Failure"),
@@ -78,23 +78,23 @@ fn html_of(markdown: &str) -> String {
     html
 }
 
-fn waits() -> CheckRun {
+fn waits() -> CheckRunBody {
     let next_at = QUEUED.after(Duration::from_secs(185));
-    shown(Say::Waiting {
+    shown(CheckContent::Waiting {
         next_at,
         tried: tried(2, 62),
     })
 }
 
-fn given_up() -> CheckRun {
-    shown(Say::GivenUp {
+fn given_up() -> CheckRunBody {
+    shown(CheckContent::GivenUp {
         reason: "No instance could be had for 15 minutes.".to_owned(),
         tried: tried(6, SECONDS_WAITED),
         messenger: MessengerNews::OnItsWay,
     })
 }
 
-fn shown(say: Say) -> CheckRun {
+fn shown(content: CheckContent) -> CheckRunBody {
     let job = new_job(&JobEvent {
         delivery: DeliveryId::new("1"),
         received_at: QUEUED,
@@ -113,7 +113,7 @@ fn shown(say: Say) -> CheckRun {
         runner_id: None,
         conclusion: None,
     });
-    render(&Notice::of(None, &job, say, QUEUED), "https://github.com")
+    render(&CheckRun::of(None, &job, content, QUEUED), "https://github.com")
 }
 
 fn tried(times: u32, seconds: u64) -> Vec<Tried> {

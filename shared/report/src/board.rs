@@ -4,9 +4,9 @@
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_about.html>,
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_security.html>
 
+mod budgets;
 mod html;
 mod live;
-mod purses;
 mod ran;
 mod style;
 mod view;
@@ -16,8 +16,8 @@ pub use view::{Gauge, JobLink, Live, Look, Outcome, Phase, Placed, Ran, Theme, T
 
 pub use live::{MOST_RUNNERS, MOST_WAITING};
 
+use dayfly_types::budget::Budget;
 use dayfly_types::money::MicroDollars;
-use dayfly_types::purse::Purse;
 use dayfly_types::time::Timestamp;
 
 use html::{Html, Url};
@@ -33,7 +33,7 @@ pub fn page(view: &View, now: Timestamp) -> String {
     html.raw("</style>");
     figures(view, now, &mut html);
     live::write(view, now, &mut html);
-    purses::write(view, &mut html);
+    budgets::write(view, &mut html);
     ran::write(view, now, &mut html);
     html.raw("<footer>As of ")
         .text(now.utc_day())
@@ -50,7 +50,7 @@ fn figures(view: &View, now: Timestamp, html: &mut Html) {
     let placed = || view.live.iter().filter_map(|live| live.placed.as_ref());
     let per_hour: MicroDollars = placed().filter_map(|placed| placed.per_hour).sum();
     let so_far: MicroDollars = placed().filter_map(|placed| placed.so_far(now)).sum();
-    let stack = view.purses.iter().find(|gauge| gauge.purse == Purse::Stack);
+    let stack = view.budgets.iter().find(|gauge| gauge.budget == Budget::Stack);
     let spent = stack.map_or(MicroDollars::default(), |stack| stack.spent);
     let reserved = stack.map_or(MicroDollars::default(), |stack| stack.reserved);
     html.raw("<div class=\"figures\">");

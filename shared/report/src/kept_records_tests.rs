@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use dayfly_records::{Notice, Record, Runner, Say};
+use dayfly_records::{CheckContent, CheckRun, Record, Runner};
 use dayfly_types::time::Timestamp;
 
 use crate::fixtures::{claimed, now};
@@ -18,12 +18,12 @@ fn a_story_is_kept_for_90_days_and_what_it_cost_for_400() {
     let (job, runner) = ran();
     let (gone, cost) = settled(&job, runner);
     let gone = Runner { due_at: None, ..gone };
-    let notice = Notice {
+    let check_run = CheckRun {
         due_at: None,
-        ..Notice::of(
+        ..CheckRun::of(
             None,
             &job,
-            Say::Story {
+            CheckContent::Story {
                 jobs: vec![job.key.job],
             },
             now(),
@@ -32,23 +32,23 @@ fn a_story_is_kept_for_90_days_and_what_it_cost_for_400() {
     let (ended, gone_at, billed) = (job.ended_at.unwrap(), gone.ended_at.unwrap(), cost.to);
     assert_eq!(kept(job, ended), Some(90));
     assert_eq!(kept(gone, gone_at), Some(90));
-    assert_eq!(kept(notice, now()), Some(90));
+    assert_eq!(kept(check_run, now()), Some(90));
     assert_eq!(kept(cost, billed), Some(400));
 }
 
 #[test]
 fn what_somebody_has_to_look_at_is_not_forgotten() {
     let (job, runner) = claimed(11);
-    let notice = Notice::of(
+    let check_run = CheckRun::of(
         None,
         &job,
-        Say::Story {
+        CheckContent::Story {
             jobs: vec![job.key.job],
         },
         now(),
     );
     assert_eq!(
-        (kept(job, now()), kept(runner, now()), kept(notice, now())),
+        (kept(job, now()), kept(runner, now()), kept(check_run, now())),
         (None, None, None)
     );
 }

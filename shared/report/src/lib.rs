@@ -3,7 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::format_push_string))]
 
 pub mod board;
-pub mod notice;
+pub mod check_run;
 pub mod quota;
 pub mod story;
 pub mod story_due;

@@ -12,7 +12,7 @@ use dayfly_types::money::MicroDollars;
 use dayfly_types::time::Timestamp;
 use serde::Serialize;
 
-use crate::notice::reason_of;
+use crate::check_run::reason_of;
 
 pub use attempt::{Attempt, Bill};
 pub use money::{GITHUB_GPU_MINUTE, Money, minutes};

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use dayfly_records::{Job, Notice, RunSum, Runner, RunnerState, Say};
+use dayfly_records::{CheckContent, CheckRun, Job, RunSum, Runner, RunnerState};
 use dayfly_types::ids::{JobKey, RunKey};
 use dayfly_types::time::Timestamp;
 
@@ -42,12 +42,12 @@ impl<'a> News<'a> {
     }
 }
 
-/// The notice by which something new about these jobs of one run attempt will be told by `soon`. Nothing if it
+/// The check run by which something new about these jobs of one run attempt will be told by `soon`. Nothing if it
 /// is told by then anyway, or there is none among them.
 #[must_use]
-pub fn due(known: Option<&Notice>, news: &[News<'_>], soon: Timestamp, now: Timestamp) -> Option<Notice> {
-    let mut of = match known.map(|known| &known.say) {
-        Some(Say::Story { jobs }) => jobs.clone(),
+pub fn due(known: Option<&CheckRun>, news: &[News<'_>], soon: Timestamp, now: Timestamp) -> Option<CheckRun> {
+    let mut of = match known.map(|known| &known.content) {
+        Some(CheckContent::Story { jobs }) => jobs.clone(),
         _ => Vec::new(),
     };
     let before = of.len();
@@ -59,16 +59,17 @@ pub fn due(known: Option<&Notice>, news: &[News<'_>], soon: Timestamp, now: Time
             of.push(job.key.job);
         }
     }
-    let told_soon =
-        |known: &Notice| known.held_until.is_none() && known.due_at.is_some_and(|at| at <= soon) && of.len() == before;
+    let told_soon = |known: &CheckRun| {
+        known.held_until.is_none() && known.due_at.is_some_and(|at| at <= soon) && of.len() == before
+    };
     if known.is_some_and(told_soon) {
         return None;
     }
-    let next = Notice::of(known.cloned(), first, Say::Story { jobs: of }, now);
+    let next = CheckRun::of(known.cloned(), first, CheckContent::Story { jobs: of }, now);
     let due_at = known
         .and_then(|known| known.due_at)
         .map_or(soon, |due_at| due_at.min(soon));
-    Some(Notice {
+    Some(CheckRun {
         key: JobKey::story_of(first.key.attempt),
         job_name: String::new(),
         due_at: next.held_until.max(Some(due_at)),
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
     use crate::fixtures::{claimed, now};
     use crate::story::tests::{ran, settled, tell};
-    use dayfly_engine::notice::{Step, step};
+    use dayfly_engine::check_run::{Step, step};
     use dayfly_records::CheckConclusion;
     use dayfly_records::{JobState, Message};
 
@@ -137,17 +138,17 @@ mod tests {
         jobs.iter().map(of).collect()
     }
 
-    fn of(jobs: &[&Job]) -> Notice {
+    fn of(jobs: &[&Job]) -> CheckRun {
         due(None, &news(jobs), now().after(GATHER), now()).unwrap()
     }
 
-    fn later(known: &Notice, jobs: &[&Job], now: Timestamp) -> Option<Notice> {
+    fn later(known: &CheckRun, jobs: &[&Job], now: Timestamp) -> Option<CheckRun> {
         due(Some(known), &news(jobs), now.after(GATHER), now)
     }
 
-    fn told(notice: &Notice) -> Vec<u64> {
-        match &notice.say {
-            Say::Story { jobs } => jobs.iter().map(|job| job.0).collect(),
+    fn told(check_run: &CheckRun) -> Vec<u64> {
+        match &check_run.content {
+            CheckContent::Story { jobs } => jobs.iter().map(|job| job.0).collect(),
             other => panic!("{other:?}"),
         }
     }
@@ -203,7 +204,7 @@ mod tests {
     #[test]
     fn what_is_to_be_told_again_much_later_is_told_as_soon_as_there_is_news() {
         let job = claimed(11).0;
-        let again = Notice {
+        let again = CheckRun {
             due_at: Some(now().after(40 * MINUTE)),
             ..of(&[&job])
         };

@@ -6,10 +6,10 @@ use std::time::Duration;
 use dayfly_records::costs::Amounts;
 use dayfly_records::prices::PriceSource;
 use dayfly_records::{Cost, Ledger, Purpose};
+use dayfly_types::budget::Budget;
 use dayfly_types::ids::{JobKey, RunId};
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 use serde::Serialize;
 
 use crate::story::minutes;
@@ -142,7 +142,7 @@ pub fn rows(costs: &[Cost], by: By) -> Vec<Row> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CapLeft {
     /// Whose.
-    pub purse: Purse,
+    pub budget: Budget,
     /// The month.
     pub month: Month,
     /// The cap that held when something was last reserved.
@@ -161,7 +161,7 @@ pub fn caps_left(ledgers: &[Ledger]) -> Vec<CapLeft> {
     let capped = ledgers.iter().filter_map(|ledger| {
         let cap = ledger.cap?;
         Some(CapLeft {
-            purse: ledger.purse.clone(),
+            budget: ledger.budget.clone(),
             month: ledger.month,
             cap,
             spent: ledger.spent,
@@ -170,7 +170,11 @@ pub fn caps_left(ledgers: &[Ledger]) -> Vec<CapLeft> {
         })
     });
     let mut caps: Vec<CapLeft> = capped.collect();
-    caps.sort_by(|one, other| share(other).cmp(&share(one)).then_with(|| one.purse.cmp(&other.purse)));
+    caps.sort_by(|one, other| {
+        share(other)
+            .cmp(&share(one))
+            .then_with(|| one.budget.cmp(&other.budget))
+    });
     caps
 }
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use dayfly_report::board::{JobLink, Look, MOST_RUNNERS, Theme, View, page};
+use dayfly_types::budget::Budget;
 use dayfly_types::ids::{InstanceId, InstanceType, Zone};
-use dayfly_types::purse::Purse;
 use proptest::prelude::*;
 
 use fixture::{NOW, document, empty, rich};
@@ -257,8 +257,8 @@ fn rename(view: &mut View, name: &str) {
     for waiting in &mut view.waiting {
         rename_job(&mut waiting.job);
     }
-    for gauge in &mut view.purses {
-        if let Purse::Organization { name: of } = &mut gauge.purse {
+    for gauge in &mut view.budgets {
+        if let Budget::Organization { name: of } = &mut gauge.budget {
             name.clone_into(of);
         }
     }

@@ -1,6 +1,6 @@
 //! What every log line of a handled event carries.
 
-use dayfly_records::event::{Event, LaunchDue, NoticeDue};
+use dayfly_records::event::{CheckRunDue, Event, LaunchDue};
 use tracing::Span;
 use tracing::field::Empty;
 
@@ -47,7 +47,7 @@ pub fn of_event(event: &Event, request: &str) -> Span {
             span.record("job", key.job.0);
             span.record("attempt", key.attempt.0);
         }
-        Event::NoticeDue(NoticeDue { run, key }) => {
+        Event::CheckRunDue(CheckRunDue { run, key }) => {
             span.record("run", run.0);
             span.record("attempt", key.attempt.0);
             if !key.is_of_all() && !key.is_story() {

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use dayfly_report::notice::pages_of;
 use dayfly_types::deadlines::Deadlines;
 use dayfly_types::ids::SubnetId;
+use dayfly_types::web::pages_of;
 
 /// GitHub's own API; GitHub Enterprise Server has another.
 const GITHUB_API_URL: &str = "https://api.github.com";
@@ -225,7 +225,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
             quiet: self.seconds("QUIET_SECONDS", default.quiet)?,
             webhook: self.seconds("WEBHOOK_SECONDS", default.webhook)?,
             absence: self.seconds("ABSENCE_SECONDS", default.absence)?,
-            settle: self.seconds("SETTLE_SECONDS", default.settle)?,
+            costing: self.seconds("COSTING_SECONDS", default.costing)?,
             retries: self.retries("RETRY_SECONDS", default.retries)?,
         };
         if deadlines.heartbeat_lost <= deadlines.heartbeat {

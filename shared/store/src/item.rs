@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dayfly_ports::StoreError;
 use dayfly_records::{
-    Bucket, CachedConfig, Cost, Delivery, FleetCall, Instance, Job, LaunchQueue, Ledger, Notice, Patrol, PoolMemory,
-    Prices, PullReport, Record, Run, Runner, Stored, Turnstile, Version, VolumePrices, Waiting, Wake, Watched,
+    Bucket, CachedConfig, CheckRun, Cost, Delivery, FleetCall, Gate, Instance, Job, LaunchQueue, Ledger, Patrol,
+    PoolMemory, Prices, PullReport, Record, Run, Runner, Stored, Version, VolumePrices, Waiting, Wake, Watched,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -46,7 +46,7 @@ pub fn write(record: &Record, version: Version, commit: &str) -> Result<Item, St
         Record::Config(config) => attributes(config),
         Record::Wake(wake) => attributes(wake),
         Record::Watched(watched) => attributes(watched),
-        Record::Notice(notice) => attributes(notice),
+        Record::CheckRun(check_run) => attributes(check_run),
         Record::Pull(report) => attributes(report),
         Record::FleetCall(call) => attributes(call),
         Record::Queue(queue) => attributes(queue),
@@ -54,7 +54,7 @@ pub fn write(record: &Record, version: Version, commit: &str) -> Result<Item, St
         Record::Pools(pools) => attributes(pools),
         Record::Bucket(bucket) => attributes(bucket),
         Record::Patrol(patrol) => attributes(patrol),
-        Record::Turnstile(turnstile) => attributes(turnstile),
+        Record::Gate(gate) => attributes(gate),
         Record::Ledger(ledger) => attributes(ledger),
         Record::Cost(cost) => attributes(cost),
         Record::Prices(prices) => attributes(prices),
@@ -98,7 +98,7 @@ pub fn read(item: Item) -> Result<Stored<Record>, StoreError> {
         "WAITING" => record::<Waiting>(item),
         "POOLS" => record::<PoolMemory>(item),
         "BUCKET" => record::<Bucket>(item),
-        "NOTICE" => record::<Notice>(item),
+        "CHECK_RUN" => record::<CheckRun>(item),
         "PULL" => record::<PullReport>(item),
         "RUNNER" => record::<Runner>(item),
         "INSTANCE" => record::<Instance>(item),
@@ -107,7 +107,7 @@ pub fn read(item: Item) -> Result<Stored<Record>, StoreError> {
         "WAKE" => record::<Wake>(item),
         "WATCHED" => record::<Watched>(item),
         "PATROL" => record::<Patrol>(item),
-        "TURNSTILE" => record::<Turnstile>(item),
+        "GATE" => record::<Gate>(item),
         "LEDGER" => record::<Ledger>(item),
         "COST" => record::<Cost>(item),
         "PRICES" => record::<Prices>(item),

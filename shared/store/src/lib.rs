@@ -5,8 +5,8 @@
 //! time-to-live need; see [`item`].
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod acquire;
 mod commit;
-mod draw;
 pub mod item;
 
 use aws_sdk_dynamodb::Client;
@@ -14,8 +14,8 @@ use aws_sdk_dynamodb::operation::RequestId;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use dayfly_aws::{SdkConfig, failure};
-use dayfly_ports::{Draw, Store, StoreError};
-use dayfly_records::{BucketId, Change, Cost, Job, Ledger, Notice, Record, RecordId, Stored, Waiting, WrongKind};
+use dayfly_ports::{Acquired, Store, StoreError};
+use dayfly_records::{BucketId, Change, CheckRun, Cost, Job, Ledger, Record, RecordId, Stored, Waiting, WrongKind};
 use dayfly_types::ids::{JobId, QueueId, RunKey};
 use dayfly_types::month::Month;
 use dayfly_types::time::Timestamp;
@@ -134,7 +134,7 @@ impl Store for DynamoTable {
         self.partition(RecordId::waiting_in(queue)).await
     }
 
-    async fn notices(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<Notice>>, StoreError> {
+    async fn check_runs(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<CheckRun>>, StoreError> {
         let of_attempt = self
             .client
             .query()
@@ -142,8 +142,8 @@ impl Store for DynamoTable {
             .key_condition_expression("#pk = :pk AND begins_with(#sk, :sk)")
             .expression_attribute_names("#pk", item::PK)
             .expression_attribute_names("#sk", item::SK)
-            .expression_attribute_values(":pk", AttributeValue::S(RecordId::notices_of(run.run)))
-            .expression_attribute_values(":sk", AttributeValue::S(RecordId::notices_in(run.attempt)))
+            .expression_attribute_values(":pk", AttributeValue::S(RecordId::check_runs_of(run.run)))
+            .expression_attribute_values(":sk", AttributeValue::S(RecordId::check_runs_in(run.attempt)))
             .consistent_read(true)
             .limit(i32::try_from(limit).unwrap_or(i32::MAX));
         records(of_attempt, limit).await
@@ -167,7 +167,7 @@ impl Store for DynamoTable {
         Ok(found.into_iter().map(|stored| stored.record).collect())
     }
 
-    async fn draw(&self, bucket: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError> {
+    async fn acquire(&self, bucket: BucketId, latest: Timestamp, now: Timestamp) -> Result<Acquired, StoreError> {
         self.take(bucket, latest, now).await
     }
 

@@ -3,9 +3,10 @@
 
 mod support;
 
-use dayfly_ports::{Draw, Store, StoreError};
+use dayfly_ports::{Acquired, Store, StoreError};
 use dayfly_records::{
-    Bucket, BucketId, Change, Delivery, Job, Notice, Record, RecordId, Say, Stored, Terms, Version, Wake,
+    Bucket, BucketId, Change, CheckContent, CheckRun, Delivery, Job, Record, RecordId, Stored, TokenTerms, Version,
+    Wake,
 };
 use dayfly_types::ids::{DeliveryId, InstallationId, JobId, JobKey, RunAttempt, RunId, RunKey};
 use dayfly_types::time::Timestamp;
@@ -279,13 +280,13 @@ async fn however_many_draw_at_once_each_gets_a_turn_of_its_own_and_no_more_than_
     let table = engine.table();
     let id = BucketId::Registrations(InstallationId(7));
     let (size, every) = id.limits();
-    let latest = Bucket::latest(id, Terms::Within(every * 10), now());
-    let draws = (0..size + 20).map(|_| table.draw(id, latest, now()));
+    let latest = Bucket::latest(id, TokenTerms::Within(every * 10), now());
+    let draws = (0..size + 20).map(|_| table.acquire(id, latest, now()));
     let mut turns = Vec::new();
     for draw in join_all(draws).await {
         match draw.unwrap() {
-            Draw::Taken(bucket) => turns.push(bucket.turn(now()).since(now())),
-            Draw::Short(bucket) => assert!(bucket.full_at > latest),
+            Acquired::Taken(bucket) => turns.push(bucket.turn(now()).since(now())),
+            Acquired::Short(bucket) => assert!(bucket.full_at > latest),
         }
     }
     turns.sort();
@@ -295,17 +296,17 @@ async fn however_many_draw_at_once_each_gets_a_turn_of_its_own_and_no_more_than_
     assert_eq!(turns, expected);
 
     let later = now().after(every * 3);
-    let latest = Bucket::latest(id, Terms::Now { leaving: 0 }, later);
+    let latest = Bucket::latest(id, TokenTerms::Now { leaving: 0 }, later);
     assert!(
-        matches!(table.draw(id, latest, later).await.unwrap(), Draw::Short(_)),
+        matches!(table.acquire(id, latest, later).await.unwrap(), Acquired::Short(_)),
         "others come first"
     );
     let much_later = now().after(every * 1000);
-    let latest = Bucket::latest(id, Terms::Now { leaving: size - 1 }, much_later);
-    let full = table.draw(id, latest, much_later).await.unwrap();
+    let latest = Bucket::latest(id, TokenTerms::Now { leaving: size - 1 }, much_later);
+    let full = table.acquire(id, latest, much_later).await.unwrap();
     assert_eq!(
         full,
-        Draw::Taken(Bucket {
+        Acquired::Taken(Bucket {
             id,
             full_at: much_later.after(every)
         }),
@@ -317,23 +318,24 @@ async fn however_many_draw_at_once_each_gets_a_turn_of_its_own_and_no_more_than_
 async fn what_is_said_of_an_attempts_jobs_is_found_together_and_that_of_others_is_not() {
     let engine = Engine::start().await;
     let table = engine.table();
-    let say = Say::Over { tried: Vec::new() };
+    let content = CheckContent::Over { tried: Vec::new() };
     for (number, attempt, run) in [(11, 1, 500), (12, 1, 500), (13, 1, 500), (11, 10, 500), (14, 1, 5000)] {
         let of = Job {
             run: RunId(run),
             ..job(number, attempt, None)
         };
-        let notice = Notice::of(None, &of, say.clone(), now());
-        table.commit(vec![Change::create(notice)]).await.unwrap();
+        let check_run = CheckRun::of(None, &of, content.clone(), now());
+        table.commit(vec![Change::create(check_run)]).await.unwrap();
     }
     let run = RunKey {
         run: RunId(500),
         attempt: RunAttempt(1),
     };
-    let found = |notices: Vec<Stored<Notice>>| notices.iter().map(|one| one.record.key.job.0).collect::<Vec<_>>();
-    assert_eq!(found(table.notices(run, 100).await.unwrap()), [11, 12, 13]);
-    assert_eq!(found(table.notices(run, 2).await.unwrap()), [11, 12]);
-    let one = table.notices(run, 100).await.unwrap().remove(0);
-    let same = table.notice(run.run, one.record.key).await.unwrap();
+    let found =
+        |check_runs: Vec<Stored<CheckRun>>| check_runs.iter().map(|one| one.record.key.job.0).collect::<Vec<_>>();
+    assert_eq!(found(table.check_runs(run, 100).await.unwrap()), [11, 12, 13]);
+    assert_eq!(found(table.check_runs(run, 2).await.unwrap()), [11, 12]);
+    let one = table.check_runs(run, 100).await.unwrap().remove(0);
+    let same = table.check_run(run.run, one.record.key).await.unwrap();
     assert_eq!(same, Some(one));
 }

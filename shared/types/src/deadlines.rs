@@ -30,7 +30,7 @@ pub struct Deadlines {
     pub absence: Duration,
     /// For EC2 to tell what is asked of it about a runner of which nothing is left, before what it has cost
     /// is counted by what is known.
-    pub settle: Duration,
+    pub costing: Duration,
     /// After the first, second … failure of a launch or an end, before it is tried again; after
     /// the last of them, the last again.
     pub retries: [Duration; 5],
@@ -83,7 +83,7 @@ impl Default for Deadlines {
             quiet: minutes(2),
             webhook: minutes(2),
             absence: minutes(5),
-            settle: minutes(60),
+            costing: minutes(60),
             retries: [minutes(1), minutes(2), minutes(5), minutes(10), minutes(20)],
         }
     }

@@ -2,11 +2,12 @@
 //! and the control plane.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::format_push_string))]
 
+pub mod budget;
 pub mod capacity;
 pub mod checkin;
 pub mod deadlines;
 pub mod ids;
 pub mod money;
 pub mod month;
-pub mod purse;
 pub mod time;
+pub mod web;

@@ -20,7 +20,7 @@ pub const ROWS: [&str; 9] = [
     "checkin heartbeat",
     "sweeper",
     "interruption",
-    "settle",
+    "job-events",
     "reporter",
 ];
 
@@ -100,7 +100,7 @@ impl Journey<'_> {
         self.drive("webhook", &jobs.collect::<Vec<_>>(), succeeded).await?;
         let queued = self.take_events("job.queued", events)?;
         self.drive("launch", &queued, |_| Ok(())).await?;
-        let due = self.take_events("notice.due", events)?;
+        let due = self.take_events("check_run.due", events)?;
         self.step("reporter", &due, |_| Ok(())).await?;
         let said = self.cloud.state().github.check_count();
         ensure!(
@@ -113,17 +113,17 @@ impl Journey<'_> {
 
     /// The jobs on these instances begin and end.
     async fn finish(&mut self, instances: &[Machine]) -> anyhow::Result<()> {
-        if self.is_over("settle") {
+        if self.is_over("job-events") {
             return Ok(());
         }
         let jobs = self.jobs_on(instances)?;
         let webhooks = |action| jobs.iter().map(|job| job.webhook(action)).collect::<Vec<_>>();
         self.drive("webhook", &webhooks("in_progress"), succeeded).await?;
         let begun = self.take_events("job.in_progress", jobs.len())?;
-        self.drive("settle", &begun, |_| Ok(())).await?;
+        self.drive("job-events", &begun, |_| Ok(())).await?;
         self.drive("webhook", &webhooks("completed"), succeeded).await?;
         let ended = self.take_events("job.completed", jobs.len())?;
-        self.step("settle", &ended, |_| Ok(())).await?;
+        self.step("job-events", &ended, |_| Ok(())).await?;
         let state = self.cloud.state();
         let left = instances.iter().filter(|it| state.ec2.is_alive(&it.id)).count();
         ensure!(

@@ -21,7 +21,7 @@ pub enum Function {
     /// Speaks with instances.
     Checkin,
     /// Ends what is over.
-    Settle,
+    JobEvents,
     /// Hears EC2 take instances back.
     Interruption,
     /// Acts on deadlines.
@@ -38,7 +38,7 @@ impl Function {
         Self::Webhook,
         Self::Launch,
         Self::Checkin,
-        Self::Settle,
+        Self::JobEvents,
         Self::Interruption,
         Self::Sweeper,
         Self::Reporter,
@@ -52,7 +52,7 @@ impl Function {
             Self::Webhook => "webhook",
             Self::Launch => "launch",
             Self::Checkin => "checkin",
-            Self::Settle => "settle",
+            Self::JobEvents => "job-events",
             Self::Interruption => "interruption",
             Self::Sweeper => "sweeper",
             Self::Reporter => "reporter",
@@ -67,7 +67,7 @@ impl Function {
             Self::Webhook => "Webhook",
             Self::Launch => "Launch",
             Self::Checkin => "Checkin",
-            Self::Settle => "Settle",
+            Self::JobEvents => "JobEvents",
             Self::Interruption => "Interruption",
             Self::Sweeper => "Sweeper",
             Self::Reporter => "Reporter",

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::functions::Function;
 
 /// The functions that heal.
-pub const HEALERS: [Function; 3] = [Function::Settle, Function::Interruption, Function::Sweeper];
+pub const HEALERS: [Function; 3] = [Function::JobEvents, Function::Interruption, Function::Sweeper];
 
 /// The stage and the words of a log line, if it tells of healing.
 #[must_use]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dayfly_records::CheckConclusion;
-use dayfly_report::notice::CheckRun;
+use dayfly_report::check_run::CheckRunBody;
 use dayfly_types::ids::{CheckRunId, JobKey, Repository};
 use dayfly_types::time::Timestamp;
 
@@ -15,7 +15,7 @@ pub struct Check {
     /// Its repository.
     pub repository: Repository,
     /// What it says.
-    pub said: CheckRun,
+    pub said: CheckRunBody,
     /// When it was made.
     pub made_at: Timestamp,
     /// When it last said something else.
@@ -45,12 +45,12 @@ impl Checks {
     }
 
     /// Has one say something else, as far as GitHub lets it. Answers whether it is there.
-    pub fn change(&mut self, id: CheckRunId, check: &CheckRun, now: Timestamp) -> bool {
+    pub fn change(&mut self, id: CheckRunId, check: &CheckRunBody, now: Timestamp) -> bool {
         let Some(known) = self.all.get_mut(&id) else {
             return false;
         };
         let renamed = known.said.external_id != check.external_id;
-        known.said = CheckRun {
+        known.said = CheckRunBody {
             head_sha: known.said.head_sha.clone(),
             conclusion: known.said.conclusion.or(check.conclusion),
             ..check.clone()
@@ -83,6 +83,6 @@ impl Checks {
 }
 
 /// GitHub leaves a conclusion as it is, so that what failed once has failed.
-fn is_failure(check: &CheckRun) -> bool {
+fn is_failure(check: &CheckRunBody) -> bool {
     check.conclusion == Some(CheckConclusion::Failure)
 }

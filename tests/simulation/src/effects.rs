@@ -10,7 +10,7 @@ use dayfly_ports::{
     RerunAnswer, RunnerView, Scope,
 };
 use dayfly_records::{Change, Record};
-use dayfly_report::notice::{self, CheckRun};
+use dayfly_report::check_run::{self, CheckRunBody};
 use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::ids::{CheckRunId, CommentId, DeliveryId, InstanceId, JobId, RunId, RunnerId};
 use secrecy::SecretString;
@@ -42,7 +42,7 @@ impl Sim {
         for one in &written {
             self.record_written(one);
         }
-        self.purses_hold(&written);
+        self.budgets_hold(&written);
         true
     }
 
@@ -57,10 +57,10 @@ impl Sim {
                 !(tombstone && change.expected.is_none())
             });
         }
-        if !self.has(Guard::Turnstile) {
+        if !self.has(Guard::Gate) {
             let table = self.table.borrow();
             for change in &mut changes {
-                if matches!(change.record, Record::Turnstile(_)) {
+                if matches!(change.record, Record::Gate(_)) {
                     change.expected = table.version(&change.record.id());
                 }
             }
@@ -275,9 +275,9 @@ impl Sim {
     }
 
     /// Makes a check run.
-    pub fn make_check(self: &Rc<Self>, scope: &Scope, check: &CheckRun) -> CheckRunId {
+    pub fn make_check(self: &Rc<Self>, scope: &Scope, check: &CheckRunBody) -> CheckRunId {
         let made = Check {
-            job: notice::job_of(&check.external_id),
+            job: check_run::job_of(&check.external_id),
             repository: scope.repository.clone(),
             said: check.clone(),
             made_at: self.now(),
@@ -295,7 +295,7 @@ impl Sim {
     }
 
     /// Has a check run say something else, as far as GitHub lets it. Answers whether it is there.
-    pub fn change_check(self: &Rc<Self>, id: CheckRunId, check: &CheckRun) -> bool {
+    pub fn change_check(self: &Rc<Self>, id: CheckRunId, check: &CheckRunBody) -> bool {
         self.writes_content();
         if !self.hub.borrow_mut().checks.change(id, check, self.now()) {
             return false;

@@ -54,18 +54,18 @@ pub enum Guard {
     SayAgain,
     /// The buckets that several functions draw on before they call GitHub.
     Buckets,
-    /// Who passes the turnstile names the version that it was read at.
-    Turnstile,
+    /// Who passes the gate names the version that it was read at.
+    Gate,
     /// What is written into a ledger names the version that it was decided on.
     Ledgers,
     /// What was reserved for an instance is given back when its cost is counted.
-    Settlement,
+    Costing,
     /// What a launch may cost is set aside with the record of its call.
     Booking,
     /// A runner whose cost is counted is written over the version of which it was not.
     SettledOnce,
     /// What an instance has cost is counted of which no record knows.
-    Strays,
+    Orphans,
     /// A ledger remembers the thresholds that were passed.
     Passed,
     /// A threshold that nobody was told of is told at a sweep.
@@ -99,12 +99,12 @@ impl Guard {
         Self::Message,
         Self::SayAgain,
         Self::Buckets,
-        Self::Turnstile,
+        Self::Gate,
         Self::Ledgers,
-        Self::Settlement,
+        Self::Costing,
         Self::Booking,
         Self::SettledOnce,
-        Self::Strays,
+        Self::Orphans,
         Self::Passed,
         Self::ToldLater,
         Self::Rereserve,
@@ -123,10 +123,10 @@ impl Guard {
         matches!(
             self,
             Self::Ledgers
-                | Self::Settlement
+                | Self::Costing
                 | Self::Booking
                 | Self::SettledOnce
-                | Self::Strays
+                | Self::Orphans
                 | Self::Passed
                 | Self::Rereserve
         )

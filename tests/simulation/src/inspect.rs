@@ -6,7 +6,7 @@ use std::time::Duration;
 use dayfly_config::RerunWhat;
 use dayfly_ports::JobStatus;
 use dayfly_records::event::Conclusion;
-use dayfly_records::{JobState, Record, RecordId, Say, Telling};
+use dayfly_records::{CheckContent, JobState, MessengerState, Record, RecordId};
 use dayfly_types::ids::{JobKey, RunnerName};
 use dayfly_types::time::Timestamp;
 
@@ -167,7 +167,7 @@ impl Sim {
             attempt: job.attempt,
         };
         let over = match self.table.borrow().peek(&RecordId::Job(key)) {
-            Some(Record::Job(job)) => job.telling == Telling::Over,
+            Some(Record::Job(job)) => job.messenger_state == MessengerState::Over,
             _ => false,
         };
         over && self.is_given_up(job)
@@ -318,9 +318,9 @@ impl Sim {
             let runner = ran_on.and_then(|name| table.peek(&RecordId::Runner(name)));
             let ran = matches!(runner, Some(Record::Runner(runner)) if runner.message.is_none());
             let id = format!("story-{}/{}", job.run, job.attempt);
-            let notice = table.peek(&RecordId::Notice(job.run, JobKey::story_of(job.attempt)));
-            let is_part = matches!(notice, Some(Record::Notice(notice))
-                if matches!(&notice.say, Say::Story { jobs } if jobs.contains(&job.id)));
+            let check_run = table.peek(&RecordId::CheckRun(job.run, JobKey::story_of(job.attempt)));
+            let is_part = matches!(check_run, Some(Record::CheckRun(check_run))
+                if matches!(&check_run.content, CheckContent::Story { jobs } if jobs.contains(&job.id)));
             let told = hub
                 .checks
                 .of(&id)

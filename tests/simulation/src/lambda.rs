@@ -48,7 +48,7 @@ pub enum Function {
     /// Answers instances.
     Checkin,
     /// Follows GitHub's word.
-    Settle,
+    JobEvents,
     /// Hears EC2's.
     Interruption,
     /// Looks at what is due.
@@ -62,7 +62,7 @@ impl Function {
     fn limit(self) -> Duration {
         Duration::from_secs(match self {
             Self::Webhook => 10,
-            Self::Launch | Self::Settle => 60,
+            Self::Launch | Self::JobEvents => 60,
             Self::Checkin | Self::Interruption | Self::Reporter => 30,
             Self::Sweeper => 120,
         })
@@ -77,9 +77,9 @@ impl Caller {
             Self::Bus(event) => match **event {
                 Event::JobQueued(_) | Event::LaunchDue(_) | Event::QueueDue(_) => Function::Launch,
                 Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) | Event::CostDue(_) => {
-                    Function::Settle
+                    Function::JobEvents
                 }
-                Event::NoticeDue(_) | Event::CommentDue(_) | Event::CapDue(_) => Function::Reporter,
+                Event::CheckRunDue(_) | Event::CommentDue(_) | Event::CapDue(_) => Function::Reporter,
             },
             Self::Schedule(_) => Function::Sweeper,
             Self::Ec2(..) => Function::Interruption,
@@ -96,10 +96,10 @@ impl Caller {
                 }
                 Event::LaunchDue(due) => format!("{} {}", event.kind(), due.key),
                 Event::QueueDue(due) => format!("{} {}", event.kind(), due.queue),
-                Event::NoticeDue(due) => format!("{} {}", event.kind(), due.key),
+                Event::CheckRunDue(due) => format!("{} {}", event.kind(), due.key),
                 Event::CommentDue(due) => format!("{} {}#{}", event.kind(), due.repository, due.pull),
                 Event::CostDue(due) => format!("{} {}", event.kind(), due.runner),
-                Event::CapDue(due) => format!("{} {}", event.kind(), due.purse),
+                Event::CapDue(due) => format!("{} {}", event.kind(), due.budget),
                 Event::RunCompleted(run) => format!("{} {}/{}", event.kind(), run.run, run.attempt),
             },
             Self::Schedule(task) => format!("{task:?}"),
@@ -285,7 +285,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
                 alerts: ports,
                 stack: "dayfly".to_owned(),
                 web_url: "https://github.com".to_owned(),
-                logs: dayfly_report::notice::Logs {
+                logs: dayfly_report::check_run::Logs {
                     region: "eu-west-1".to_owned(),
                     stack: "dayfly".to_owned(),
                 },
@@ -294,7 +294,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
             done(Box::pin(function.handle(*event, now)).await)
         }
         (_, Caller::Bus(event)) => {
-            let function = dayfly_settle::Function {
+            let function = dayfly_job_events::Function {
                 store: ports.clone(),
                 github: ports.clone(),
                 fleet: ports.clone(),

@@ -4,6 +4,7 @@
 
 mod admission;
 mod bought;
+mod budgets;
 mod checkin;
 mod checks;
 mod cloud;
@@ -26,7 +27,6 @@ mod plan;
 mod ports;
 mod process;
 mod promises;
-mod purses;
 mod reads;
 mod shrink;
 mod sim;

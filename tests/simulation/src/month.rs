@@ -182,7 +182,7 @@ mod tests {
         let stack = month
             .ledgers
             .iter()
-            .filter(|ledger| ledger.purse == dayfly_types::purse::Purse::Stack);
+            .filter(|ledger| ledger.budget == dayfly_types::budget::Budget::Stack);
         assert_eq!(stack.map(|ledger| ledger.spent).sum::<MicroDollars>(), sums.total);
     }
 }

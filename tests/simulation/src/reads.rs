@@ -6,7 +6,7 @@ use std::time::Duration;
 use dayfly_config::Config;
 use dayfly_engine::launch;
 use dayfly_records::event::JobEvent;
-use dayfly_records::{Change, LaunchPlan, Launched, Rung, Runner, RunnerState};
+use dayfly_records::{Change, LaunchOption, LaunchPlan, Launched, Runner, RunnerState};
 use dayfly_sweeper::Task;
 use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::ids::{DeliveryId, ImageId, InstanceId, InstanceType, JobId, RunAttempt, RunId, Zone};
@@ -33,7 +33,7 @@ pub fn sweep_reads(live: u64, due: u64) -> u64 {
                 &sim,
                 number,
                 LaunchPlan::new(
-                    Rung {
+                    LaunchOption {
                         spec: spec.clone(),
                         image: ImageId::new("ami-0123456789abcdef0"),
                         root_device: "/dev/sda1".to_owned(),

@@ -11,6 +11,7 @@ use dayfly_types::deadlines::Deadlines;
 use dayfly_types::ids::{InstanceId, JobId, RunId, RunnerId};
 use dayfly_types::time::Timestamp;
 
+use crate::budgets::Budgets;
 use crate::checkin::CheckIn;
 use crate::cloud::Cloud;
 use crate::dice::{Dice, Hash};
@@ -22,7 +23,6 @@ use crate::machine::Machine;
 use crate::money::{Accrued, Heard};
 use crate::plan::{Item, Outage, Plan, PlannedRun, Trouble};
 use crate::promises::Promises;
-use crate::purses::Purses;
 use crate::table::Table;
 use crate::tally::Tally;
 
@@ -128,7 +128,7 @@ pub struct Sim {
     /// What must hold.
     pub promises: RefCell<Promises>,
     /// What the ledgers should hold.
-    pub purses: RefCell<Purses>,
+    pub budgets: RefCell<Budgets>,
     /// What EC2 has billed.
     pub accrued: RefCell<Accrued>,
     /// What was heard of instances.
@@ -186,7 +186,7 @@ impl Sim {
             lambda: RefCell::default(),
             schedule_on: Cell::new(false),
             promises: RefCell::default(),
-            purses: RefCell::default(),
+            budgets: RefCell::default(),
             accrued: RefCell::default(),
             heard: RefCell::default(),
             tally: RefCell::default(),
@@ -382,7 +382,7 @@ impl Sim {
     fn table_emptied(&self) {
         self.note("table emptied", "", String::new);
         self.table.borrow_mut().clear();
-        self.purses.borrow_mut().clear();
+        self.budgets.borrow_mut().clear();
         self.heard.borrow_mut().clear();
         self.promises.borrow_mut().table_emptied(self.now());
     }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use dayfly_ports::Draw;
-use dayfly_records::{Bucket, BucketId, Change, Cost, Ledger, Notice, Record, RecordId, Stored, Version, Waiting};
+use dayfly_ports::Acquired;
+use dayfly_records::{Bucket, BucketId, Change, CheckRun, Cost, Ledger, Record, RecordId, Stored, Version, Waiting};
 use dayfly_types::ids::{JobId, JobKey, QueueId, RunKey};
 use dayfly_types::month::Month;
 use dayfly_types::time::Timestamp;
@@ -137,9 +137,9 @@ impl Table {
     }
 
     /// What is to be said of the jobs of an attempt.
-    pub fn notices(&mut self, run: RunKey, limit: usize) -> Vec<Stored<Notice>> {
+    pub fn check_runs(&mut self, run: RunKey, limit: usize) -> Vec<Stored<CheckRun>> {
         let key = |job| {
-            RecordId::Notice(
+            RecordId::CheckRun(
                 run.run,
                 JobKey {
                     job,
@@ -150,10 +150,12 @@ impl Table {
         let of_run = self.records.range(key(JobId(0))..=key(JobId(u64::MAX)));
         let found: Vec<_> = of_run
             .filter_map(|(_, kept)| match &kept.record {
-                Record::Notice(notice) if notice.key.attempt == run.attempt && !notice.key.is_story() => Some(Stored {
-                    record: Notice::clone(notice),
-                    version: kept.version,
-                }),
+                Record::CheckRun(check_run) if check_run.key.attempt == run.attempt && !check_run.key.is_story() => {
+                    Some(Stored {
+                        record: CheckRun::clone(check_run),
+                        version: kept.version,
+                    })
+                }
                 _ => None,
             })
             .take(limit)
@@ -197,7 +199,7 @@ impl Table {
     }
 
     /// Takes a call out of a bucket, if there is one on these terms.
-    pub fn draw(&mut self, id: BucketId, latest: Timestamp, now: Timestamp) -> Draw {
+    pub fn acquire(&mut self, id: BucketId, latest: Timestamp, now: Timestamp) -> Acquired {
         self.reads += 1;
         let key = RecordId::Bucket(id);
         let known = match self.peek(&key) {
@@ -205,10 +207,10 @@ impl Table {
             _ => Bucket::full(id, now),
         };
         let Some(bucket) = known.drawn(latest, now) else {
-            return Draw::Short(known);
+            return Acquired::Short(known);
         };
         self.write(Change::create(bucket), now);
-        Draw::Taken(bucket)
+        Acquired::Taken(bucket)
     }
 
     /// Those who wait in a queue.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dayfly_engine::turnstile;
+use dayfly_engine::gate;
 use dayfly_policy::{Limit, Limits};
 use dayfly_records::{Record, RecordId};
 use dayfly_types::ids::{JobKey, Repository};
@@ -184,7 +184,7 @@ impl Sim {
             _ => None,
         };
         match name.and_then(|name| table.peek(&RecordId::Runner(name))) {
-            Some(Record::Runner(runner)) => turnstile::is_at_it(runner) || runner.turn.is_some() && runner.is_live(),
+            Some(Record::Runner(runner)) => gate::is_at_it(runner) || runner.turn.is_some() && runner.is_live(),
             _ => false,
         }
     }

@@ -11,7 +11,7 @@ use dayfly_ports::{
     ApiError, ApiErrorKind, FailedDelivery, JitConfig, JobStatus, JobView, Minted, RerunAnswer, RunnerView, Scope,
 };
 use dayfly_records::event::Conclusion;
-use dayfly_report::notice::CheckRun;
+use dayfly_report::check_run::CheckRunBody;
 use dayfly_types::ids::{CheckRunId, CommentId, InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
 use dayfly_types::time::Timestamp;
 use secrecy::SecretString;
@@ -108,7 +108,7 @@ pub struct Hub {
     /// The deliveries that were asked for again, by their numbers.
     pub redelivered: Vec<u64>,
     /// The check runs, as they stand.
-    pub checks: BTreeMap<CheckRunId, CheckRun>,
+    pub checks: BTreeMap<CheckRunId, CheckRunBody>,
     /// When somebody asked to have one made or changed, and by what external id.
     pub checks_asked: Vec<(Timestamp, String)>,
     /// How GitHub refuses to make or change check runs, if it does.
@@ -232,7 +232,7 @@ impl Hub {
         RerunAnswer::Accepted
     }
 
-    fn make_check(&mut self, check: &CheckRun) -> CheckRunId {
+    fn make_check(&mut self, check: &CheckRunBody) -> CheckRunId {
         self.next_check += 1;
         let id = CheckRunId(self.next_check);
         self.checks.insert(id, check.clone());
@@ -240,9 +240,9 @@ impl Hub {
     }
 
     /// As GitHub does it: a conclusion stays.
-    fn change_check(&mut self, id: CheckRunId, check: &CheckRun) -> Result<(), ApiError> {
+    fn change_check(&mut self, id: CheckRunId, check: &CheckRunBody) -> Result<(), ApiError> {
         let known = self.checks.get_mut(&id).ok_or_else(|| not_found("update_check"))?;
-        *known = CheckRun {
+        *known = CheckRunBody {
             head_sha: known.head_sha.clone(),
             conclusion: known.conclusion.or(check.conclusion),
             ..check.clone()

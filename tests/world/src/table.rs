@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dayfly_engine::settlement::MOST_CHANGES;
+use dayfly_engine::costing::MOST_CHANGES;
 use dayfly_ports::{
-    Bus, BusError, Clock, Draw, ParameterError, Parameters, Schedule, ScheduleError, Store, StoreError,
+    Acquired, Bus, BusError, Clock, ParameterError, Parameters, Schedule, ScheduleError, Store, StoreError,
 };
 use dayfly_records::event::Event;
-use dayfly_records::{Bucket, BucketId, Change, Cost, Ledger, Notice, Record, RecordId, Stored, Version, Waiting};
+use dayfly_records::{Bucket, BucketId, Change, CheckRun, Cost, Ledger, Record, RecordId, Stored, Version, Waiting};
 use dayfly_types::ids::{QueueId, RunKey};
 use dayfly_types::month::Month;
 use dayfly_types::time::Timestamp;
@@ -59,7 +59,7 @@ fn size(record: &Record) -> usize {
     match record {
         Record::Delivery(record) => length(record),
         Record::Job(record) => length(record),
-        Record::Notice(record) => length(record),
+        Record::CheckRun(record) => length(record),
         Record::Pull(record) => length(record),
         Record::Runner(record) => length(record),
         Record::FleetCall(record) => length(record),
@@ -73,7 +73,7 @@ fn size(record: &Record) -> usize {
         Record::Wake(record) => length(record),
         Record::Watched(record) => length(record),
         Record::Patrol(record) => length(record),
-        Record::Turnstile(record) => length(record),
+        Record::Gate(record) => length(record),
         Record::Ledger(record) => length(record),
         Record::Cost(record) => length(record),
         Record::Prices(record) => length(record),
@@ -151,14 +151,14 @@ impl Table {
         self.records.clear();
     }
 
-    fn draw(&mut self, id: BucketId, latest: Timestamp, now: Timestamp) -> Draw {
+    fn acquire(&mut self, id: BucketId, latest: Timestamp, now: Timestamp) -> Acquired {
         let key = RecordId::Bucket(id);
         let known = match self.records.get(&key).map(|stored| &stored.record) {
             Some(Record::Bucket(bucket)) => *bucket,
             _ => Bucket::full(id, now),
         };
         let Some(bucket) = known.drawn(latest, now) else {
-            return Draw::Short(known);
+            return Acquired::Short(known);
         };
         let stored = Stored {
             record: bucket.into(),
@@ -166,7 +166,7 @@ impl Table {
         };
         self.used.writes += 1;
         self.records.insert(key, stored);
-        Draw::Taken(bucket)
+        Acquired::Taken(bucket)
     }
 
     fn commit(&mut self, changes: Vec<Change>) -> Result<(), StoreError> {
@@ -241,16 +241,16 @@ impl Store for World {
         Ok(there.collect())
     }
 
-    async fn notices(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<Notice>>, StoreError> {
-        self.call("notices").await.map_err(StoreError::Unavailable)?;
+    async fn check_runs(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<CheckRun>>, StoreError> {
+        self.call("check_runs").await.map_err(StoreError::Unavailable)?;
         let mut table = self.table();
         table.used.query(std::iter::empty());
         let there = table.records.values().filter_map(|stored| match &stored.record {
-            Record::Notice(notice)
-                if notice.run == run.run && notice.key.attempt == run.attempt && !notice.key.is_story() =>
+            Record::CheckRun(check_run)
+                if check_run.run == run.run && check_run.key.attempt == run.attempt && !check_run.key.is_story() =>
             {
                 Some(Stored {
-                    record: Notice::clone(notice),
+                    record: CheckRun::clone(check_run),
                     version: stored.version,
                 })
             }
@@ -289,9 +289,9 @@ impl Store for World {
         Ok(costs)
     }
 
-    async fn draw(&self, id: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError> {
+    async fn acquire(&self, id: BucketId, latest: Timestamp, now: Timestamp) -> Result<Acquired, StoreError> {
         self.call("draw").await.map_err(StoreError::Unavailable)?;
-        Ok(self.table().draw(id, latest, now))
+        Ok(self.table().acquire(id, latest, now))
     }
 
     async fn anything_lives(&self) -> Result<bool, StoreError> {

@@ -2,11 +2,11 @@ use dayfly_config::Config;
 use dayfly_config::labels::Label;
 use dayfly_engine::launch;
 use dayfly_records::event::JobEvent;
-use dayfly_records::{LaunchPlan, Ledger, Record, Rung, Version};
+use dayfly_records::{LaunchOption, LaunchPlan, Ledger, Record, Version};
+use dayfly_types::budget::Budget;
 use dayfly_types::deadlines::Deadlines;
 use dayfly_types::ids::{DeliveryId, ImageId, InstallationId, JobId, RunAttempt, RunId};
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 
 use super::*;
 
@@ -25,7 +25,7 @@ fn dollars(amount: u64) -> Reservation {
             address: MicroDollars(0),
             source: PriceSource::Aws,
         },
-        purses: vec![Purse::Stack],
+        budgets: vec![Budget::Stack],
         shares: vec![(Month::of(now()), MicroDollars(amount * DOLLAR))],
     }
 }
@@ -50,14 +50,14 @@ fn runner(job: u64, held: Option<u64>) -> Stored<Runner> {
         runner_id: None,
         conclusion: None,
     };
-    let rung = Rung {
+    let option = LaunchOption {
         spec: Config::built_in().unwrap().runners.remove(0),
         image: ImageId::new("ami-01234567"),
         root_device: "/dev/sda1".into(),
         image_gib: None,
         lifecycle: InstanceLifecycle::Spot,
     };
-    let plan = LaunchPlan::new(rung, Vec::new());
+    let plan = LaunchPlan::new(option, Vec::new());
     let (_, mut record) = launch::claim(launch::new_job(&event), plan, now(), &Deadlines::default());
     record.reserved = held.map(dollars);
     Stored {
@@ -69,7 +69,7 @@ fn runner(job: u64, held: Option<u64>) -> Stored<Runner> {
 /// The stack's ledger with so many dollars reserved.
 fn ledgers(reserved: u64) -> Ledgers {
     let id = LedgerId {
-        purse: Purse::Stack,
+        budget: Budget::Stack,
         month: Month::of(now()),
     };
     let ledger = Ledger {
@@ -118,8 +118,8 @@ fn reserved(changes: &[Change]) -> Option<u64> {
 fn what_aws_has_not_told_yet_is_waited_for_and_what_it_has_no_price_for_is_refused() {
     let rates = Rates::embedded().unwrap();
     let record = runner(1, None).record;
-    let rung = record.plan.rung();
-    let volume = rates.volume(prices::kind_of(rung.spec.volume), None, "eu-west-1", now());
+    let option = record.plan.option();
+    let volume = rates.volume(prices::kind_of(option.spec.volume), None, "eu-west-1", now());
     let capped = Caps {
         stack: Some(MicroDollars(DOLLAR)),
         ..Caps::default()
@@ -129,9 +129,9 @@ fn what_aws_has_not_told_yet_is_waited_for_and_what_it_has_no_price_for_is_refus
         source: PriceSource::Aws,
     };
     let of = |caps: &Caps, price: Result<Option<Price>, PriceUnknown>| {
-        let types = rung.spec.instance_types.iter();
+        let types = option.spec.instance_types.iter();
         let told: Vec<Told<'_>> = types.map(|name| (name, price.clone())).collect();
-        tariff_of(rung, &rung.spec.instance_types, (rates, &volume), caps, &told)
+        tariff_of(option, &option.spec.instance_types, (rates, &volume), caps, &told)
     };
     let silent = || Err(PriceUnknown("a time-out".to_owned()));
     assert_eq!(of(&capped, Ok(Some(price))).unwrap().compute, price.per_hour);

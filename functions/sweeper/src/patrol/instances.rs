@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use dayfly_engine::interruption;
-use dayfly_engine::patrol::{self, Stray};
-use dayfly_flows::{FlowError, follow_up, settle_stray};
+use dayfly_engine::patrol::{self, Orphan};
+use dayfly_flows::{FlowError, cost_orphan, follow_up};
 use dayfly_ports::{ApiError, Bus, Fleet, GitHub, InstanceView, Removal, Schedule, Store, StoreError};
 use dayfly_records::{Change, Record, Runner, Stored};
 use dayfly_types::ids::{InstanceId, RunnerName};
@@ -26,16 +26,16 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                 continue;
             }
             let age = now.since(view.launched_at);
-            let end = match patrol::stray(
+            let end = match patrol::orphan(
                 runner.as_ref(),
                 &view.instance,
                 view.scope.is_some(),
                 age,
                 &self.deadlines,
             ) {
-                Stray::Owned => false,
-                Stray::End => true,
-                Stray::AskGitHub => self.let_go(view).await?,
+                Orphan::Owned => false,
+                Orphan::End => true,
+                Orphan::AskGitHub => self.let_go(view).await?,
             };
             if end {
                 tracing::warn!(instance = %view.instance, fleet = view.fleet.as_ref().map(tracing::field::display),
@@ -44,7 +44,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
                     .terminate(std::slice::from_ref(&view.instance), false)
                     .await?;
                 swept.orphans += 1;
-                self.count_stray(view, runner.as_ref(), swept, now).await;
+                self.count_orphan(view, runner.as_ref(), swept, now).await;
             }
         }
         self.count_ended(&ended, swept, now).await?;
@@ -61,15 +61,15 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
             }
             let age = now.since(view.launched_at);
             if patrol::is_nobodys_cost(runner.as_ref(), &view.instance, age, &self.deadlines) {
-                self.count_stray(view, runner.as_ref(), swept, now).await;
+                self.count_orphan(view, runner.as_ref(), swept, now).await;
             }
         }
         Ok(())
     }
 
-    async fn count_stray(&self, view: &InstanceView, runner: Option<&Runner>, swept: &mut Swept, now: Timestamp) {
+    async fn count_orphan(&self, view: &InstanceView, runner: Option<&Runner>, swept: &mut Swept, now: Timestamp) {
         let ends = (&self.store, &self.fleet, &self.bus, &self.prices);
-        if let Err(error) = Box::pin(settle_stray(ends, view, runner, now, &self.deadlines)).await {
+        if let Err(error) = Box::pin(cost_orphan(ends, view, runner, now, &self.deadlines)).await {
             tracing::error!(instance = %view.instance, %error, "the next patrol counts what it has cost");
             swept.uncounted += 1;
         }

@@ -164,14 +164,16 @@ fn attempts(fields: &Fields<'_>, labels: &[Label], findings: &mut Findings<'_>) 
     let Ok(alike) = alike(fields, findings) else {
         return vec![Err(findings.last().to_owned())];
     };
-    let ladder = Ladder::of(fields, findings);
-    if let Err(why) = &ladder {
+    let fallback_chain = FallbackChain::of(fields, findings);
+    if let Err(why) = &fallback_chain {
         return vec![Err(why.clone())];
     }
-    let Ok(ladder) = ladder else { return Vec::new() };
-    (0..ladder.attempts)
+    let Ok(fallback_chain) = fallback_chain else {
+        return Vec::new();
+    };
+    (0..fallback_chain.attempts)
         .map(|number| {
-            let attempt = ladder.attempt(number, labels, &alike, findings);
+            let attempt = fallback_chain.attempt(number, labels, &alike, findings);
             attempt.ok_or_else(|| findings.last().to_owned())
         })
         .collect()
@@ -226,13 +228,13 @@ fn idle_timeout(fields: &Fields<'_>, findings: &mut Findings<'_>) -> Option<Dura
 }
 
 /// The lists of an entry, which belong together value by value.
-struct Ladder<'n> {
+struct FallbackChain<'n> {
     fields: &'n Fields<'n>,
     lists: Vec<(&'static str, Vec<&'n Rc<Node>>)>,
     attempts: usize,
 }
 
-impl<'n> Ladder<'n> {
+impl<'n> FallbackChain<'n> {
     fn of(fields: &'n Fields<'n>, findings: &mut Findings<'_>) -> Result<Self, String> {
         let lists: Vec<(&'static str, Vec<&Rc<Node>>)> = LISTS
             .into_iter()

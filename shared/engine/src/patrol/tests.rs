@@ -7,7 +7,7 @@ use crate::launch::new_job;
 
 #[test]
 fn an_instance_is_ended_when_no_live_runner_owns_it_and_github_is_asked_when_no_record_knows_it() {
-    use Stray::{AskGitHub, End, Owned};
+    use Orphan::{AskGitHub, End, Owned};
     let (mine, other) = (InstanceId::new("i-1"), InstanceId::new("i-2"));
     let young = Duration::from_secs(10);
     let old = 2 * deadlines().absence;
@@ -24,7 +24,7 @@ fn an_instance_is_ended_when_no_live_runner_owns_it_and_github_is_asked_when_no_
         (None, &mine, true, ancient, End),
     ] {
         assert_eq!(
-            stray(runner.as_ref(), instance, registered, age, &deadlines()),
+            orphan(runner.as_ref(), instance, registered, age, &deadlines()),
             expected,
             "{runner:?} {instance} {age:?}"
         );
@@ -181,7 +181,7 @@ fn what_an_instance_that_ended_has_cost_is_counted_with_its_runner_if_that_does_
                 address: dayfly_types::money::MicroDollars(1),
                 source: dayfly_records::prices::PriceSource::Aws,
             },
-            purses: Vec::new(),
+            budgets: Vec::new(),
             shares: Vec::new(),
         }),
         ..gone.clone()

@@ -8,7 +8,7 @@ use dayfly_types::ids::{InstallationId, Repository};
 use dayfly_types::time::Timestamp;
 use futures_util::future::join_all;
 
-use super::{Hindrance, PATHS};
+use super::{Blocked, PATHS};
 
 /// The table, and GitHub as an installation of the App.
 pub(super) struct Kept<'a, S, G> {
@@ -28,21 +28,21 @@ struct Found {
 
 impl<S: Store, G: GitHub> Kept<'_, S, G> {
     /// A repository's configuration: the first file that counts.
-    pub(super) async fn configuration(&self, repository: &Repository) -> Result<CachedConfig, Hindrance> {
+    pub(super) async fn configuration(&self, repository: &Repository) -> Result<CachedConfig, Blocked> {
         self.get(repository, None).await
     }
 
     /// A file of a repository.
-    pub(super) async fn file(&self, repository: &Repository, path: &str) -> Result<CachedConfig, Hindrance> {
+    pub(super) async fn file(&self, repository: &Repository, path: &str) -> Result<CachedConfig, Blocked> {
         self.get(repository, Some(path)).await
     }
 
-    async fn get(&self, repository: &Repository, file: Option<&str>) -> Result<CachedConfig, Hindrance> {
+    async fn get(&self, repository: &Repository, file: Option<&str>) -> Result<CachedConfig, Blocked> {
         let known = self
             .store
             .config(repository, file)
             .await
-            .map_err(Hindrance::unavailable)?;
+            .map_err(Blocked::unavailable)?;
         match known {
             Some(Stored { record, .. }) if self.now.since(record.checked_at) < CONFIG_FRESH => Ok(record),
             known => self.ask(repository, file, known).await,
@@ -55,7 +55,7 @@ impl<S: Store, G: GitHub> Kept<'_, S, G> {
         repository: &Repository,
         file: Option<&str>,
         known: Option<Stored<CachedConfig>>,
-    ) -> Result<CachedConfig, Hindrance> {
+    ) -> Result<CachedConfig, Blocked> {
         let scope = Scope {
             installation: self.installation,
             repository: repository.clone(),
@@ -66,7 +66,7 @@ impl<S: Store, G: GitHub> Kept<'_, S, G> {
             None => self.first(&scope, &PATHS, before).await,
         };
         let Found { path, etag, text } = found.map_err(|error| match error.kind {
-            ApiErrorKind::Forbidden => Hindrance::Refused(format!(
+            ApiErrorKind::Forbidden => Blocked::Denied(format!(
                 "{error}: give the GitHub App the permission `contents: read` in {repository}"
             )),
             ApiErrorKind::NotFound

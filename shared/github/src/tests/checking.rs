@@ -1,6 +1,6 @@
 use dayfly_ports::{ApiErrorKind, CheckView, GitHub};
 use dayfly_records::CheckConclusion;
-use dayfly_report::notice::CheckRun;
+use dayfly_report::check_run::CheckRunBody;
 use dayfly_types::ids::{CheckRunId, RunId};
 use serde_json::{Value, json};
 use wiremock::matchers::{body_json, method, path, query_param};
@@ -13,8 +13,8 @@ const CHECK: &str = "/repos/octo/gpu/check-runs/5";
 const LIST: &str = "/repos/octo/gpu/commits/f00d/check-runs";
 const CANCEL: &str = "/repos/octo/gpu/actions/runs/22/cancel";
 
-fn check(conclusion: Option<CheckConclusion>, text: Option<&str>) -> CheckRun {
-    CheckRun {
+fn check(conclusion: Option<CheckConclusion>, text: Option<&str>) -> CheckRunBody {
+    CheckRunBody {
         head_sha: "f00d".to_owned(),
         name: "dayfly / test (a&b)".to_owned(),
         external_id: "11/1".to_owned(),

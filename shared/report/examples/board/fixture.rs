@@ -7,11 +7,11 @@ use dayfly_records::costs::Tariff;
 use dayfly_records::event::Conclusion;
 use dayfly_records::prices::PriceSource;
 use dayfly_report::board::{Gauge, JobLink, Live, Look, Outcome, Phase, Placed, Ran, Theme, Today, View, Waiting};
+use dayfly_types::budget::Budget;
 use dayfly_types::capacity::InstanceLifecycle::{self, OnDemand, Spot};
 use dayfly_types::ids::{InstanceId, InstanceType, JobId, JobKey, Repository, RunAttempt, RunId, RunnerName, Zone};
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 use dayfly_types::time::Timestamp;
 
 /// 2026-09-14, 10:31:02 UTC.
@@ -41,7 +41,7 @@ pub fn empty(look: Look) -> View {
         live: Vec::new(),
         waiting: Vec::new(),
         today: Today::default(),
-        purses: Vec::new(),
+        budgets: Vec::new(),
         ran: Vec::new(),
     }
 }
@@ -66,7 +66,7 @@ pub fn rich(look: Look) -> View {
             spent: cents(1_012),
             is_cut: false,
         },
-        purses: purses(),
+        budgets: budgets(),
         ran: ran(),
         ..empty(look)
     }
@@ -181,19 +181,19 @@ fn live() -> Vec<Live> {
     vec![trains, drains, boots, asked_for]
 }
 
-fn purses() -> Vec<Gauge> {
-    let one = |purse, spent, reserved, cap: Option<u64>| Gauge {
-        purse,
+fn budgets() -> Vec<Gauge> {
+    let one = |budget, spent, reserved, cap: Option<u64>| Gauge {
+        budget,
         spent: cents(spent),
         reserved: cents(reserved),
         cap: cap.map(cents),
     };
-    let organization = |name: &str| Purse::Organization { name: name.to_owned() };
-    let of = |name: &str| Purse::Repository {
+    let organization = |name: &str| Budget::Organization { name: name.to_owned() };
+    let of = |name: &str| Budget::Repository {
         repository: repository(name),
     };
     vec![
-        one(Purse::Stack, 14_218, 3_020, Some(40_000)),
+        one(Budget::Stack, 14_218, 3_020, Some(40_000)),
         one(organization("octo-org"), 12_877, 2_712, Some(20_000)),
         one(of("octo-org/vision"), 7_806, 1_494, Some(10_000)),
         one(of("octo-org/kernels"), 2_500, 0, Some(2_500)),
@@ -241,10 +241,10 @@ const KINDS: [Kind; 5] = [
 
 fn ran() -> Vec<Ran> {
     let mut all: Vec<Ran> = (0..49).map(one_that_ran).collect();
-    let mut stray = one_that_ran(49);
-    stray.job = None;
-    stray.outcome = Outcome::Stray;
-    all.push(stray);
+    let mut orphan = one_that_ran(49);
+    orphan.job = None;
+    orphan.outcome = Outcome::Orphan;
+    all.push(orphan);
     all
 }
 

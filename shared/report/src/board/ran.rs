@@ -123,6 +123,6 @@ fn outcome(outcome: Outcome) -> (&'static str, &'static str) {
         Outcome::Interrupted => ("warned", "interrupted"),
         Outcome::Unused => ("calm", "unused"),
         Outcome::Told => ("bad", "given up"),
-        Outcome::Stray => ("warned", "stray"),
+        Outcome::Orphan => ("warned", "orphan"),
     }
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dayfly_engine::settlement::{Answered, cost};
+use dayfly_engine::costing::{Answered, cost};
 use dayfly_records::costs::{Compute, Tariff};
 use dayfly_records::event::Conclusion;
 use dayfly_records::prices::{Price, PriceSource};
@@ -80,7 +80,7 @@ fn what_a_runner_has_cost_so_far_is_by_its_own_price_with_its_address() {
         it.running_at = Some(after(10));
         it.reserved = Some(Reservation {
             tariff: tariff(),
-            purses: Vec::new(),
+            budgets: Vec::new(),
             shares: Vec::new(),
         });
         let launched = it.launched.as_mut().unwrap();
@@ -115,23 +115,23 @@ fn only_a_job_for_which_nothing_is_under_way_waits() {
 
 #[test]
 fn who_has_a_cap_comes_first_and_of_the_others_only_the_large() {
-    let ledger = |purse, spent, cap: Option<u64>| Ledger {
+    let ledger = |budget, spent, cap: Option<u64>| Ledger {
         spent: MicroDollars(spent),
         cap: cap.map(MicroDollars),
         ..Ledger::new(LedgerId {
-            purse,
+            budget,
             month: Month::of(now()),
         })
     };
     let repository = || "octo/gpu".parse().unwrap();
-    let pull = |number| Purse::PullRequest {
+    let pull = |number| Budget::PullRequest {
         repository: repository(),
         number,
     };
-    let actor = Purse::Actor {
+    let actor = Budget::Actor {
         login: "mona".to_owned(),
     };
-    let organization = |name: &str| Purse::Organization { name: name.to_owned() };
+    let organization = |name: &str| Budget::Organization { name: name.to_owned() };
     let ledgers = [
         ledger(pull(1), 9, None),
         ledger(pull(2), 1, Some(5)),
@@ -140,15 +140,15 @@ fn who_has_a_cap_comes_first_and_of_the_others_only_the_large() {
         ledger(organization("a"), 4, None),
         ledger(organization("c"), 4, None),
         ledger(
-            Purse::Repository {
+            Budget::Repository {
                 repository: repository(),
             },
             9,
             Some(10),
         ),
-        ledger(Purse::Stack, 0, None),
+        ledger(Budget::Stack, 0, None),
     ];
-    let shown: Vec<String> = Gauge::all(&ledgers).iter().map(|it| it.purse.to_string()).collect();
+    let shown: Vec<String> = Gauge::all(&ledgers).iter().map(|it| it.budget.to_string()).collect();
     assert_eq!(shown, ["b", "octo/gpu", "octo/gpu#2", "the stack", "a", "c"]);
 }
 
@@ -156,7 +156,7 @@ fn ran(instance: &str, minutes: u64, ending: Ending) -> Cost {
     let mut it = runner(RunnerState::Gone);
     it.reserved = Some(Reservation {
         tariff: tariff(),
-        purses: Vec::new(),
+        budgets: Vec::new(),
         shares: Vec::new(),
     });
     let launched = it.launched.as_mut().unwrap();
@@ -172,14 +172,14 @@ fn ran(instance: &str, minutes: u64, ending: Ending) -> Cost {
 fn the_instances_of_a_job_are_counted_together_and_the_latest_comes_first() {
     let first = ran("i-1", 10, Ending::Interrupted);
     let second = ran("i-2", 30, Ending::JobOver);
-    let mut stray = ran("i-3", 40, Ending::JobOver);
-    (stray.job, stray.purpose) = (None, Purpose::Stray);
+    let mut orphan = ran("i-3", 40, Ending::JobOver);
+    (orphan.job, orphan.purpose) = (None, Purpose::Orphan);
     let (mut job, _) = claimed(11);
     job.state = JobState::Finished {
         conclusion: Conclusion::Failure,
     };
     let jobs = BTreeMap::from([(job.key, job)]);
-    let all = Ran::all(&[first.clone(), second.clone(), stray], &jobs);
+    let all = Ran::all(&[first.clone(), second.clone(), orphan], &jobs);
     let seen: Vec<_> = all
         .iter()
         .map(|ran| (ran.instance.as_str(), ran.outcome, ran.instances))
@@ -187,7 +187,7 @@ fn the_instances_of_a_job_are_counted_together_and_the_latest_comes_first() {
     assert_eq!(
         seen,
         [
-            ("i-3", Outcome::Stray, 1),
+            ("i-3", Outcome::Orphan, 1),
             ("i-2", Outcome::Ended(Conclusion::Failure), 2)
         ]
     );
@@ -318,7 +318,7 @@ fn where_not_all_is_looked_at_it_is_said() {
                 spent: MicroDollars(2_340_000),
                 is_cut,
             },
-            purses: Vec::new(),
+            budgets: Vec::new(),
             ran: Vec::new(),
         };
         page(&view, now())
@@ -339,7 +339,7 @@ fn what_became_of_it_is_told_by_what_its_instances_were_there_for() {
         (Purpose::Interrupted, Outcome::Interrupted),
         (Purpose::Message, Outcome::Told),
         (Purpose::Idle, Outcome::Unused),
-        (Purpose::Stray, Outcome::Stray),
+        (Purpose::Orphan, Outcome::Orphan),
         (Purpose::Job, Outcome::Ran),
     ] {
         let mut cost = ran("i-1", 10, Ending::JobOver);

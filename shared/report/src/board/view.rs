@@ -7,13 +7,13 @@ use dayfly_records::costs::{LEAST, Tariff};
 use dayfly_records::event::Conclusion;
 use dayfly_records::prices::PriceSource;
 use dayfly_records::{Cost, Job, JobState, Ledger, Purpose, Runner, RunnerState};
+use dayfly_types::budget::Budget;
 use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::checkin::Stage;
 use dayfly_types::deadlines::OUTLIVES;
 use dayfly_types::ids::{InstanceId, InstanceType, JobId, JobKey, Repository, RunId, RunnerName, Zone};
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 use dayfly_types::time::Timestamp;
 
 /// All that is shown.
@@ -34,7 +34,7 @@ pub struct View {
     /// What the instances have cost that ended today.
     pub today: Today,
     /// What is spent and reserved in that month, in the order in which it is shown.
-    pub purses: Vec<Gauge>,
+    pub budgets: Vec<Gauge>,
     /// What ran last, the latest first.
     pub ran: Vec<Ran>,
 }
@@ -308,7 +308,7 @@ impl Waiting {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gauge {
     /// Who.
-    pub purse: Purse,
+    pub budget: Budget,
     /// What ended instances have cost.
     pub spent: MicroDollars,
     /// What those that live can still cost.
@@ -323,7 +323,7 @@ impl Gauge {
     #[must_use]
     pub fn all(ledgers: &[Ledger]) -> Vec<Self> {
         let shown = |ledger: &&Ledger| {
-            let is_large = !matches!(ledger.purse, Purse::PullRequest { .. } | Purse::Actor { .. });
+            let is_large = !matches!(ledger.budget, Budget::PullRequest { .. } | Budget::Actor { .. });
             is_large || ledger.cap.is_some()
         };
         let mut gauges: Vec<Self> = ledgers.iter().filter(shown).map(Self::of).collect();
@@ -331,18 +331,18 @@ impl Gauge {
             let key = |it: &Self| {
                 (
                     it.cap.is_none(),
-                    rank(&it.purse),
+                    rank(&it.budget),
                     std::cmp::Reverse(it.spent + it.reserved),
                 )
             };
-            key(one).cmp(&key(other)).then_with(|| one.purse.cmp(&other.purse))
+            key(one).cmp(&key(other)).then_with(|| one.budget.cmp(&other.budget))
         });
         gauges
     }
 
     fn of(ledger: &Ledger) -> Self {
         Self {
-            purse: ledger.purse.clone(),
+            budget: ledger.budget.clone(),
             spent: ledger.spent,
             reserved: ledger.reserved,
             cap: ledger.cap,
@@ -350,13 +350,13 @@ impl Gauge {
     }
 }
 
-fn rank(purse: &Purse) -> u8 {
-    match purse {
-        Purse::Stack => 0,
-        Purse::Organization { .. } => 1,
-        Purse::Repository { .. } => 2,
-        Purse::PullRequest { .. } => 3,
-        Purse::Actor { .. } => 4,
+fn rank(budget: &Budget) -> u8 {
+    match budget {
+        Budget::Stack => 0,
+        Budget::Organization { .. } => 1,
+        Budget::Repository { .. } => 2,
+        Budget::PullRequest { .. } => 3,
+        Budget::Actor { .. } => 4,
     }
 }
 
@@ -374,7 +374,7 @@ pub enum Outcome {
     /// A job was told that it is given up.
     Told,
     /// No runner's record named the instance.
-    Stray,
+    Orphan,
 }
 
 /// A job that is over, with all instances that were there for it; or an instance that was there for none.
@@ -495,5 +495,5 @@ fn outcome(costs: &[&Cost], job: Option<&Job>) -> Outcome {
     ]
     .into_iter()
     .find(|(purpose, _)| was(*purpose))
-    .map_or(Outcome::Stray, |(_, outcome)| outcome)
+    .map_or(Outcome::Orphan, |(_, outcome)| outcome)
 }

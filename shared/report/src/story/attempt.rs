@@ -1,6 +1,6 @@
 //! One runner of a job's story, and what its instance cost.
 
-use dayfly_engine::settlement::{self, Answered};
+use dayfly_engine::costing::{self, Answered};
 use dayfly_records::costs::Amounts;
 use dayfly_records::prices::PriceSource;
 use dayfly_records::{Cost, Job, Purpose, Runner, RunnerState};
@@ -79,7 +79,7 @@ impl Attempt {
         let bill = bill(runner, job, costs, now);
         let purpose = bill
             .as_ref()
-            .map_or_else(|| settlement::purpose(runner, Some(job)), |bill| bill.purpose);
+            .map_or_else(|| costing::purpose(runner, Some(job)), |bill| bill.purpose);
         Self {
             runner: runner.name.clone(),
             wanted_by: runner.wanted_by,
@@ -89,7 +89,7 @@ impl Attempt {
             requested_at: runner.requested_at,
             instance: runner.instance().cloned(),
             pool: launched.map(dayfly_records::Launched::pool),
-            lifecycle: launched.map_or(runner.plan.rung().lifecycle, |launched| launched.lifecycle),
+            lifecycle: launched.map_or(runner.plan.option().lifecycle, |launched| launched.lifecycle),
             price_per_hour: launched.and_then(|launched| match launched.lifecycle {
                 InstanceLifecycle::Spot => launched.price_per_hour,
                 InstanceLifecycle::OnDemand => launched.on_demand.map(|price| price.per_hour),
@@ -124,7 +124,7 @@ fn bill(runner: &Runner, job: &Job, costs: &[Cost], now: Timestamp) -> Option<Bi
     if let Some(cost) = settled {
         return Some(Bill::of(cost, true));
     }
-    let so_far = settlement::cost(runner, Some(job), &Answered::default(), now)?;
+    let so_far = costing::cost(runner, Some(job), &Answered::default(), now)?;
     Some(Bill::of(&so_far, false))
 }
 

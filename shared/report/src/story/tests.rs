@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use dayfly_engine::settlement::{self, Answered};
+use dayfly_engine::costing::{self, Answered};
 use dayfly_records::costs::Tariff;
 use dayfly_records::event::Conclusion;
 use dayfly_records::prices::{Price, PriceSource};
@@ -26,7 +26,7 @@ fn reserved() -> Reservation {
             address: MicroDollars(0),
             source: PriceSource::Aws,
         },
-        purses: Vec::new(),
+        budgets: Vec::new(),
         shares: Vec::new(),
     }
 }
@@ -67,7 +67,7 @@ pub(crate) fn ran() -> (Job, Runner) {
 }
 
 pub(crate) fn settled(job: &Job, mut runner: Runner) -> (Runner, Cost) {
-    let cost = settlement::cost(&runner, Some(job), &Answered::default(), at(800)).unwrap();
+    let cost = costing::cost(&runner, Some(job), &Answered::default(), at(800)).unwrap();
     runner.reserved = None;
     (runner, cost)
 }
@@ -414,7 +414,7 @@ fn a_job_that_a_messenger_took_is_told_as_given_up_and_ran_no_minute() {
     runner.message = Some(Message {
         job: job.key,
         run: job.run,
-        text: crate::notice::job_log("there is no such machine.", &tried),
+        text: crate::check_run::job_log("there is no such machine.", &tried),
     });
     job.messengers = 1;
     job.state = JobState::Running {
@@ -460,7 +460,7 @@ fn a_job_that_a_messenger_took_is_told_as_given_up_and_ran_no_minute() {
 #[test]
 fn when_a_runner_was_enrolled_and_on_what_its_job_ran_is_kept() {
     use crate::fixtures::event;
-    use dayfly_engine::settle::{Concerned, started};
+    use dayfly_engine::job_events::{Concerned, started};
     use dayfly_records::lifecycle::RunnerStep;
 
     let (job, _) = claimed(11);

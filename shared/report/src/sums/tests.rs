@@ -72,9 +72,9 @@ fn sums_count_each_run_and_job_once_and_every_cent() {
             idle.purpose = Purpose::Idle;
             idle.run = Some(RunId(23));
         }),
-        with(cost(4, 40), |stray| {
-            (stray.purpose, stray.run, stray.job) = (Purpose::Stray, None, None);
-            stray.source = PriceSource::Earlier;
+        with(cost(4, 40), |orphan| {
+            (orphan.purpose, orphan.run, orphan.job) = (Purpose::Orphan, None, None);
+            orphan.source = PriceSource::Earlier;
         }),
     ];
     assert_eq!(
@@ -139,24 +139,24 @@ fn rows_are_by_what_is_asked_for_the_dearest_first_and_days_in_order() {
 
 #[test]
 fn what_is_left_of_the_caps_begins_with_that_of_which_most_is_used() {
-    let ledger = |purse, spent, reserved, cap: Option<u64>| {
+    let ledger = |budget, spent, reserved, cap: Option<u64>| {
         let mut ledger = Ledger::new(LedgerId {
-            purse,
+            budget,
             month: Month::of(at(0)),
         });
         (ledger.spent, ledger.reserved) = (MicroDollars(spent), MicroDollars(reserved));
         ledger.cap = cap.map(MicroDollars);
         ledger
     };
-    let actor = |login: &str| Purse::Actor {
+    let actor = |login: &str| Budget::Actor {
         login: login.to_owned(),
     };
     let ledgers = [
-        ledger(Purse::Stack, 10, 20, Some(100)),
+        ledger(Budget::Stack, 10, 20, Some(100)),
         ledger(actor("mona"), 1, 0, None),
         ledger(actor("hubot"), 90, 20, Some(100)),
     ];
     let left = caps_left(&ledgers);
-    let found: Vec<(String, u64)> = left.iter().map(|cap| (cap.purse.to_string(), cap.left.0)).collect();
+    let found: Vec<(String, u64)> = left.iter().map(|cap| (cap.budget.to_string(), cap.left.0)).collect();
     assert_eq!(found, [("@hubot".to_owned(), 0), ("the stack".to_owned(), 70)]);
 }

@@ -13,10 +13,12 @@ use dayfly_records::event::Conclusion;
 use dayfly_records::lifecycle::{RunnerStep, Step as _};
 use dayfly_records::prices::{self, Price, PriceSource, VolumeRate};
 use dayfly_records::{
-    AfterInterruption, Attribution, BucketId, Cost, Costs, Ending, JobState, LaunchPlan, Launched, Ledger, Line,
-    Message, MessengerNews, OlderRuns, PoolFailure, PoolInterruption, Prices, Purpose, RecordId, Rerun, Reservation,
-    RunEnd, RunSum, Rung, RunnerState, Say, Telling, Threshold, Told, Turn, Waiter, WatchedRepository,
+    AfterInterruption, Attribution, BucketId, CheckContent, CombinedPart, Cost, Costs, Ending, JobState, LaunchOption,
+    LaunchPlan, Launched, Ledger, Line, Message, MessengerNews, MessengerState, OlderRuns, PoolFailure,
+    PoolInterruption, Prices, Purpose, RecordId, Rerun, Reservation, RunEnd, RunSum, RunnerState, Threshold, Turn,
+    Waiter, WatchedRepository,
 };
+use dayfly_types::budget::Budget;
 use dayfly_types::capacity::{FleetErrorKind, InstanceLifecycle, Placement, Pool, Tried};
 use dayfly_types::checkin::{GoodbyeReason, Stage};
 use dayfly_types::ids::{
@@ -25,7 +27,6 @@ use dayfly_types::ids::{
 };
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 use dayfly_types::time::Timestamp;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -93,7 +94,7 @@ prop_compose! {
         Job {
             key, run: RunId(run), repository, installation: InstallationId(installation), name,
             head_sha: "f00d".to_owned(), labels, queued_at, state, launches,
-            giving_up: GivingUp { messenger: launches > 3, cancel_run: launches < 3 }, telling: Telling::Due, messengers: launches,
+            giving_up: GivingUp { messenger: launches > 3, cancel_run: launches < 3 }, messenger_state: MessengerState::Due, messengers: launches,
             first_launch: launches / 2, runner, asked: launches, due_at, ended_at,
             reporting: Reporting { check: launches > 3, comment: (launches < 3).then_some(MicroDollars(run)), all_caps: launches > 1 },
             attribution: attribution(launches),
@@ -111,18 +112,18 @@ fn attribution(seed: u32) -> Attribution {
     }
 }
 
-fn purses() -> Vec<Purse> {
+fn budgets() -> Vec<Budget> {
     let repository: Repository = "octo/gpu".parse().unwrap();
     vec![
-        Purse::Stack,
-        Purse::Organization {
+        Budget::Stack,
+        Budget::Organization {
             name: "octo".to_owned(),
         },
-        Purse::Repository {
+        Budget::Repository {
             repository: repository.clone(),
         },
-        Purse::PullRequest { repository, number: 12 },
-        Purse::Actor {
+        Budget::PullRequest { repository, number: 12 },
+        Budget::Actor {
             login: "alice".to_owned(),
         },
     ]
@@ -136,22 +137,22 @@ fn reservation(amount: u64) -> Reservation {
             address: MicroDollars(5000),
             source: PriceSource::Aws,
         },
-        purses: purses(),
+        budgets: budgets(),
         shares: vec![("2026-11".parse().unwrap(), MicroDollars(amount))],
     }
 }
 
 prop_compose! {
     fn ledger()(
-        purse in select(purses()), month in 1u8..=12, spent: u64, reserved: u64, cap in option::of(any::<u64>()),
+        budget in select(budgets()), month in 1u8..=12, spent: u64, reserved: u64, cap in option::of(any::<u64>()),
         due_at in option::of(time()),
     ) -> Ledger {
         Ledger {
-            purse, month: format!("2026-{month:02}").parse().unwrap(), spent: MicroDollars(spent),
+            budget, month: format!("2026-{month:02}").parse().unwrap(), spent: MicroDollars(spent),
             reserved: MicroDollars(reserved), cap: cap.map(MicroDollars), passed: vec![Threshold::Half],
             noted: vec![(Threshold::Half, MicroDollars(reserved)), (Threshold::Refused, MicroDollars(spent))],
             to_tell: cap.map(|cap| (Threshold::Refused, MicroDollars(cap))).into_iter().collect(), due_at,
-            telling_until: due_at,
+            publishing_until: due_at,
         }
     }
 }
@@ -159,7 +160,7 @@ prop_compose! {
 prop_compose! {
     fn cost()(
         id in "i-[0-9a-f]{17}", repository in option::of(repository()), job in option::of(job_key()), micros: u32,
-        at in 0i64..4_000_000_000, purpose in select(vec![Purpose::Job, Purpose::Interrupted, Purpose::Stray]),
+        at in 0i64..4_000_000_000, purpose in select(vec![Purpose::Job, Purpose::Interrupted, Purpose::Orphan]),
     ) -> Cost {
         let amounts = Amounts { compute: MicroDollars(micros.into()), ..Amounts::default() };
         let at = Timestamp::from_seconds(at);
@@ -177,13 +178,13 @@ prop_compose! {
         let rate = VolumeRate {
             gib_month: MicroDollars(micros.into()), iops_month: MicroDollars(1), throughput_month: MicroDollars(2),
         };
-        VolumePrices { told: kinds.into_iter().map(|kind| (kind, prices::ToldRate { rate, at })).collect() }
+        VolumePrices { rates: kinds.into_iter().map(|kind| (kind, prices::DatedRate { rate, at })).collect() }
     }
 }
 
 prop_compose! {
     fn prices()(name in "[a-z0-9.]{1,12}", micros in option::of(any::<u64>()), at in time()) -> Prices {
-        let told = |micros| prices::Told { per_hour: MicroDollars(micros), at };
+        let told = |micros| prices::DatedPrice { per_hour: MicroDollars(micros), at };
         Prices {
             instance_type: InstanceType::new(name), on_demand: micros.map(told),
             spot: micros.map(|micros| (Zone::new("eu-west-1a"), told(micros))).into_iter().collect(),
@@ -281,7 +282,7 @@ prop_compose! {
             name, wanted_by, run: RunId(run), repository, installation: InstallationId(run), labels, state,
             step, since: sure[0],
             plan: LaunchPlan::new(
-                Rung {
+                LaunchOption {
                     spec, image: ImageId::new("ami-12345678"), root_device: "/dev/sda1".to_owned(),
                     image_gib: id.map(|_| 60), lifecycle: InstanceLifecycle::OnDemand,
                 },
@@ -366,31 +367,35 @@ fn after_interruption() -> impl Strategy<Value = AfterInterruption> {
     ]
 }
 
-/// On the heap, as all of what a notice may say at once is too much for a test's stack.
-fn say() -> impl Strategy<Value = Say> {
+/// On the heap, as all of what a check run may say at once is too much for a test's stack.
+fn content() -> impl Strategy<Value = CheckContent> {
     let tried = || vec(tried(), 0..3).boxed();
     prop_oneof![
-        (time(), tried()).prop_map(|(next_at, tried)| Say::Waiting { next_at, tried }),
-        (any::<usize>(), any::<usize>(), ".*").prop_map(|(place, of, words)| Say::Queued { place, of, words }),
-        (pool(), lifecycle(), tried()).prop_map(|(pool, lifecycle, tried)| Say::Launched { pool, lifecycle, tried }),
-        (".*", tried(), messenger()).prop_map(|(reason, tried, messenger)| Say::GivenUp {
+        (time(), tried()).prop_map(|(next_at, tried)| CheckContent::Waiting { next_at, tried }),
+        (any::<usize>(), any::<usize>(), ".*").prop_map(|(place, of, words)| CheckContent::Queued { place, of, words }),
+        (pool(), lifecycle(), tried()).prop_map(|(pool, lifecycle, tried)| CheckContent::Launched {
+            pool,
+            lifecycle,
+            tried
+        }),
+        (".*", tried(), messenger()).prop_map(|(reason, tried, messenger)| CheckContent::GivenUp {
             reason,
             tried,
             messenger
         }),
         (time(), ".*", option::of((pool(), lifecycle())), after_interruption())
-            .prop_map(|(at, what, ran_on, next)| Say::Interrupted { at, what, ran_on, next }),
-        (any::<u32>(), lifecycle()).prop_map(|(of, lifecycle)| Say::Again {
+            .prop_map(|(at, what, ran_on, next)| CheckContent::Interrupted { at, what, ran_on, next }),
+        (any::<u32>(), lifecycle()).prop_map(|(of, lifecycle)| CheckContent::Again {
             of: RunAttempt(of),
             lifecycle
         }),
-        tried().prop_map(|tried| Say::Over { tried }),
-        vec(any::<u64>(), 0..3).prop_map(|jobs| Say::Story {
+        tried().prop_map(|tried| CheckContent::Over { tried }),
+        vec(any::<u64>(), 0..3).prop_map(|jobs| CheckContent::Story {
             jobs: jobs.into_iter().map(JobId).collect(),
         }),
-        (tried(), vec((any::<u64>(), ".*"), 0..3)).prop_map(|(tried, jobs)| Say::Together {
-            told: Vec::from([Told {
-                say: Say::Over { tried },
+        (tried(), vec((any::<u64>(), ".*"), 0..3)).prop_map(|(tried, jobs)| CheckContent::Combined {
+            parts: Vec::from([CombinedPart {
+                content: CheckContent::Over { tried },
                 jobs: jobs.into_iter().map(|(job, name)| (JobId(job), name)).collect(),
             }]),
         }),
@@ -399,15 +404,15 @@ fn say() -> impl Strategy<Value = Say> {
 }
 
 prop_compose! {
-    fn notice()(
-        key in job_key(), run: u64, repository in repository(), job_name in ".*", say in say(), since in time(),
+    fn check_run()(
+        key in job_key(), run: u64, repository in repository(), job_name in ".*", content in content(), since in time(),
         check in option::of(any::<u64>()), failure: bool, asked: bool, number: u32,
         held_until in option::of(time()), not_before in option::of(time()), due_at in option::of(time()),
-    ) -> Notice {
+    ) -> CheckRun {
         let conclusion = if failure { CheckConclusion::Failure } else { CheckConclusion::Neutral };
-        Notice {
+        CheckRun {
             key, run: RunId(run), repository, installation: InstallationId(run), head_sha: "f00d".to_owned(),
-            job_name, say, since, check: check.map(CheckRunId), concluded: check.map(|_| conclusion),
+            job_name, content, since, check: check.map(CheckRunId), concluded: check.map(|_| conclusion),
             serial: number, asked, held_until, tries: number, not_before, due_at,
         }
     }
@@ -450,7 +455,7 @@ prop_compose! {
         FleetCall {
             id: FleetId::new("dayfly-1-1-1-t1"), queue: QueueId::new("octo/gpu/gpu/spot/1"),
             installation: InstallationId(u64::from(unclear)), repository,
-            rung: Rung {
+            option: LaunchOption {
                 spec, image: ImageId::new("ami-12345678"), root_device: "/dev/sda1".to_owned(),
                 image_gib: None, lifecycle: InstanceLifecycle::Spot,
             },
@@ -487,11 +492,11 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn turnstile()(
+    fn gate()(
         lines in btree_map(repository(), line(), 0..4), due_at in option::of(time()), runners in option::of(any::<u32>()),
-    ) -> Turnstile {
+    ) -> Gate {
         let limits = Limits { repository: Limit { runners, vcpus: None }, ..Limits::default() };
-        Turnstile { limits, lines, due_at }
+        Gate { limits, lines, due_at }
     }
 }
 
@@ -505,7 +510,7 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
             })
         }),
         job().prop_map(Record::from),
-        notice().prop_map(Record::from).boxed(),
+        check_run().prop_map(Record::from).boxed(),
         pull_report().prop_map(Record::from).boxed(),
         runner().prop_map(Record::from).boxed(),
         fleet_call().prop_map(Record::from).boxed(),
@@ -555,7 +560,7 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
                 })
             }),
         (any::<bool>(), time()).prop_map(|(on, at)| Record::from(Wake { on, at })),
-        turnstile().prop_map(Record::from).boxed(),
+        gate().prop_map(Record::from).boxed(),
         prop_oneof![
             ledger().prop_map(Record::from),
             cost().prop_map(Record::from),
@@ -624,7 +629,7 @@ proptest! {
             Record::Config(config) => attributes(config),
             Record::Wake(wake) => attributes(wake),
             Record::Watched(watched) => attributes(watched),
-            Record::Notice(notice) => attributes(notice),
+            Record::CheckRun(check_run) => attributes(check_run),
             Record::Pull(report) => attributes(report),
         Record::FleetCall(call) => attributes(call),
         Record::Queue(queue) => attributes(queue),
@@ -632,7 +637,7 @@ proptest! {
         Record::Pools(pools) => attributes(pools),
         Record::Bucket(bucket) => attributes(bucket),
             Record::Patrol(patrol) => attributes(patrol),
-            Record::Turnstile(turnstile) => attributes(turnstile),
+            Record::Gate(gate) => attributes(gate),
             Record::Ledger(ledger) => attributes(ledger),
             Record::Cost(cost) => attributes(cost),
             Record::Prices(prices) => attributes(prices),

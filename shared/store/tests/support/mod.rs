@@ -146,7 +146,7 @@ pub fn job(id: u64, attempt: u32, due_at: Option<Timestamp>) -> Job {
     Job {
         giving_up: dayfly_config::GivingUp::default(),
         reporting: dayfly_config::Reporting::default(),
-        telling: dayfly_records::Telling::Nothing,
+        messenger_state: dayfly_records::MessengerState::Nothing,
         messengers: 0,
         key: JobKey {
             job: JobId(id),

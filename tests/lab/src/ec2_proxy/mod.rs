@@ -46,7 +46,7 @@ type Form = Vec<(String, String)>;
 /// A function whose calls the proxy knows by its signature.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// `launch`, `settle` …
+    /// `launch`, `job-events` …
     pub name: String,
     /// What it signs with.
     pub credentials: Credentials,

@@ -316,7 +316,7 @@ fn nothing_left(lifecycle: Lifecycle, pool: &Pool) -> Refused {
 pub struct Call {
     /// Such as `CreateFleet`.
     pub action: String,
-    /// `launch`, `settle` …
+    /// `launch`, `job-events` …
     pub caller: String,
     /// All parameters as they were sent.
     pub parameters: Vec<(String, String)>,
@@ -367,7 +367,7 @@ mod tests {
         let mut scenario = Scenario {
             faults: vec![
                 Fault {
-                    caller: Some("settle".into()),
+                    caller: Some("job-events".into()),
                     ..Fault::throttle("TerminateInstances", 1)
                 },
                 Fault::lose_answer("CreateFleet"),
@@ -377,10 +377,10 @@ mod tests {
         assert_eq!(scenario.take_fault("DescribeInstances", "launch"), None);
         assert_eq!(scenario.take_fault("TerminateInstances", "sweeper"), None);
         assert!(matches!(
-            scenario.take_fault("TerminateInstances", "settle"),
+            scenario.take_fault("TerminateInstances", "job-events"),
             Some(FaultKind::Refuse { status: 503, .. })
         ));
-        assert_eq!(scenario.take_fault("TerminateInstances", "settle"), None);
+        assert_eq!(scenario.take_fault("TerminateInstances", "job-events"), None);
         assert_eq!(
             scenario.take_fault("CreateFleet", "launch"),
             Some(FaultKind::LoseAnswer)

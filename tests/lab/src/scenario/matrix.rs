@@ -62,7 +62,7 @@ const WEBHOOKS: usize = 8;
 const AT_ONCE: [(Function, u32); 6] = [
     (Function::Launch, 10),
     (Function::Checkin, 48),
-    (Function::Settle, 12),
+    (Function::JobEvents, 12),
     (Function::Interruption, 4),
     (Function::Sweeper, 2),
     (Function::Reporter, 2),

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dayfly_records::{LedgerId, Record, RecordId};
+use dayfly_types::budget::Budget;
 use dayfly_types::capacity::{InstanceLifecycle, Pool};
 use dayfly_types::ids::{InstanceId, InstanceType, RunnerName};
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 use dayfly_types::time::Timestamp;
 
 use super::CAPPED;
@@ -58,7 +58,7 @@ pub(super) struct Span {
     /// What is known of its prices.
     pub(super) known: Known,
     /// Whether nobody knows how large its volume is.
-    pub(super) stray: bool,
+    pub(super) orphan: bool,
 }
 
 /// What EC2 has billed so far of instances that have ended.
@@ -84,7 +84,7 @@ impl Sim {
                 to,
                 free: one.was_taken_back() && short,
                 known: Known::All,
-                stray: false,
+                orphan: false,
             },
         )
     }
@@ -106,7 +106,7 @@ impl Sim {
                 GIB_MONTH
             };
             let hourly = i128::from(per_hour + ADDRESS_HOUR) * i128::from(until - at) * NANO / i128::from(HOUR_MILLIS);
-            let gib = if span.stray { UNKNOWN_GIB } else { GIB };
+            let gib = if span.orphan { UNKNOWN_GIB } else { GIB };
             let disk = i128::from(gib * gib_month) * i128::from(until - at) * NANO / length;
             *billed.entry(month).or_default() += hourly + disk;
             at = until;
@@ -135,33 +135,33 @@ impl Sim {
     }
 
     /// Who pays for what is launched for a runner.
-    pub(crate) fn payers(&self, runner: &RunnerName) -> Vec<Purse> {
+    pub(crate) fn payers(&self, runner: &RunnerName) -> Vec<Budget> {
         let hub = self.hub.borrow();
         let run = runner.job().and_then(|key| hub.jobs.get(&key.job)).map(|job| job.run);
         let Some((run, repository)) = run.and_then(|id| Some((id, hub.runs.get(&id)?.repository.clone()))) else {
-            return vec![Purse::Stack];
+            return vec![Budget::Stack];
         };
         drop(hub);
         let mut payers = vec![
-            Purse::Stack,
-            Purse::Organization {
+            Budget::Stack,
+            Budget::Organization {
                 name: repository.owner().to_owned(),
             },
         ];
         if let Some(number) = self.pull_of(run) {
-            payers.push(Purse::PullRequest {
+            payers.push(Budget::PullRequest {
                 repository: repository.clone(),
                 number,
             });
         }
-        payers.push(Purse::Repository { repository });
-        payers.push(Purse::Actor {
+        payers.push(Budget::Repository { repository });
+        payers.push(Budget::Actor {
             login: self.actor_of(run).to_owned(),
         });
         // Of these there are many, and they are kept only where they are asked for.
-        let is_kept = |purse: &Purse| match purse {
-            Purse::Stack | Purse::Organization { .. } | Purse::Repository { .. } => true,
-            Purse::PullRequest { .. } | Purse::Actor { .. } => self.cap_of(purse).is_some(),
+        let is_kept = |budget: &Budget| match budget {
+            Budget::Stack | Budget::Organization { .. } | Budget::Repository { .. } => true,
+            Budget::PullRequest { .. } | Budget::Actor { .. } => self.cap_of(budget).is_some(),
         };
         payers.retain(is_kept);
         payers
@@ -177,10 +177,10 @@ impl Sim {
 
     /// Who pays for an instance. Of one that has no record, which a function that died may have left, it is
     /// known only that the stack does.
-    fn payers_of(&self, one: &Instance) -> Vec<Purse> {
+    fn payers_of(&self, one: &Instance) -> Vec<Budget> {
         match self.runner_of(&one.view.instance) {
             Some(runner) => self.payers(&runner),
-            None => vec![Purse::Stack],
+            None => vec![Budget::Stack],
         }
     }
 
@@ -203,12 +203,12 @@ impl Sim {
             self.charge(&mut so_far, one, now);
         }
         let over = so_far.iter().find_map(|(id, billed)| {
-            let cap = self.cap_of(&id.purse)?;
+            let cap = self.cap_of(&id.budget)?;
             let billed = MicroDollars(*billed);
             (billed > cap).then(|| {
                 format!(
                     "EC2 has billed {billed} for {} in {}, of {cap}, {} after the beginning",
-                    id.purse,
+                    id.budget,
                     id.month,
                     clock(self.elapsed())
                 )
@@ -224,9 +224,9 @@ impl Sim {
     fn charge(&self, by: &mut BTreeMap<LedgerId, u64>, one: &Instance, now: Timestamp) {
         let payers = self.payers_of(one);
         for (month, amount) in self.bill(one, now) {
-            for purse in &payers {
+            for budget in &payers {
                 let id = LedgerId {
-                    purse: purse.clone(),
+                    budget: budget.clone(),
                     month,
                 };
                 *by.entry(id).or_default() += amount;

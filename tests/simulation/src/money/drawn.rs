@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use dayfly_policy::Caps;
+use dayfly_types::budget::Budget;
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 use dayfly_types::time::Timestamp;
 
 use crate::dice::Dice;
@@ -112,14 +112,14 @@ pub(crate) fn said(caps: &Caps) -> String {
     }
 }
 
-/// The cap of a purse.
-fn of(caps: &Caps, purse: &Purse) -> Option<MicroDollars> {
-    match purse {
-        Purse::Stack => caps.stack,
-        Purse::Organization { .. } => caps.organization,
-        Purse::Repository { .. } => caps.repository,
-        Purse::PullRequest { .. } => caps.pull_request,
-        Purse::Actor { .. } => caps.actor,
+/// The cap of a budget.
+fn of(caps: &Caps, budget: &Budget) -> Option<MicroDollars> {
+    match budget {
+        Budget::Stack => caps.stack,
+        Budget::Organization { .. } => caps.organization,
+        Budget::Repository { .. } => caps.repository,
+        Budget::PullRequest { .. } => caps.pull_request,
+        Budget::Actor { .. } => caps.actor,
     }
 }
 
@@ -134,11 +134,11 @@ impl Plan {
 }
 
 impl Sim {
-    /// What a purse may hold at most: as the policy says, or has said until a moment ago.
-    pub(crate) fn cap_of(&self, purse: &Purse) -> Option<MicroDollars> {
+    /// What a budget may hold at most: as the policy says, or has said until a moment ago.
+    pub(crate) fn cap_of(&self, budget: &Budget) -> Option<MicroDollars> {
         let now = self.elapsed();
-        let held = of(self.plan.caps_at(now), purse)?;
-        let just_now = of(self.plan.caps_at(now.saturating_sub(STALE)), purse)?;
+        let held = of(self.plan.caps_at(now), budget)?;
+        let just_now = of(self.plan.caps_at(now.saturating_sub(STALE)), budget)?;
         Some(held.max(just_now))
     }
 

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use dayfly_records::prices::PriceSource;
 use dayfly_records::{Cost, Ledger, LedgerId, Purpose, Record, RecordId, RunnerState};
+use dayfly_types::budget::Budget;
 use dayfly_types::ids::{InstanceId, JobKey};
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 use dayfly_types::time::Timestamp;
 
 use super::bill::{Bill, HOUR_MILLIS, Known, Span};
 use super::{RETURNED, SETTLED};
+use crate::budgets::payers_of_orphan;
 use crate::cloud::{Instance, REMEMBERED};
 use crate::plan::{Item, Outage, clock};
 use crate::promises::{CONTROL, GITHUB, MINUTE};
-use crate::purses::payers_of_stray;
 use crate::sim::Sim;
 
 /// Of less than that a micro-dollar here and there is more than it seems.
@@ -117,7 +117,7 @@ impl Sim {
         let nothing_lives = table.live().next().is_none();
         let reserved = |ledger: &&Ledger| ledger.reserved.0 > 0;
         let held = table.ledgers_of_all().find(|ledger| nothing_lives && reserved(ledger));
-        let held = held.map(|ledger| format!("{} in {} for {}", ledger.reserved, ledger.month, ledger.purse));
+        let held = held.map(|ledger| format!("{} in {} for {}", ledger.reserved, ledger.month, ledger.budget));
         let outlived = table.live().find_map(|record| match record {
             Record::Runner(runner) if runner.state == RunnerState::Gone && runner.reserved.is_some() => {
                 let since = self.now().since(runner.ended_at.unwrap_or(runner.requested_at));
@@ -172,10 +172,10 @@ impl Sim {
             sums.wrong = Some(self.unlike(one, &bounds, cost));
         }
         sums.all.add(&bounds);
-        for (purse, is_certain) in self.charged(one, cost) {
+        for (budget, is_certain) in self.charged(one, cost) {
             for (month, least, most) in bounds.months() {
                 let id = LedgerId {
-                    purse: purse.clone(),
+                    budget: budget.clone(),
                     month,
                 };
                 let least = if is_certain { least } else { 0 };
@@ -185,20 +185,20 @@ impl Sim {
     }
 
     /// In whose ledgers an instance is counted, each with whether that is certain.
-    fn charged(&self, one: &Instance, cost: Option<&Cost>) -> Vec<(Purse, bool)> {
-        let is_stray = cost.is_some_and(|cost| cost.runner.is_none());
+    fn charged(&self, one: &Instance, cost: Option<&Cost>) -> Vec<(Budget, bool)> {
+        let is_orphan = cost.is_some_and(|cost| cost.runner.is_none());
         let owner = self.runner_of(&one.view.instance);
         let mut payers = owner.map(|runner| self.payers(&runner)).unwrap_or_default();
-        if is_stray {
+        if is_orphan {
             let tagged = one.view.scope.as_ref().map(|scope| &scope.repository);
-            let mut others = payers_of_stray(tagged);
-            others.retain(|purse| !payers.contains(purse));
+            let mut others = payers_of_orphan(tagged);
+            others.retain(|budget| !payers.contains(budget));
             payers.extend(others);
         }
         // It may have stayed untold for whom a message was, and of what no runner owned it may not be known.
-        let is_certain = |purse: &Purse| match purse {
-            Purse::PullRequest { .. } | Purse::Actor { .. } => !is_stray && !self.plan.has_any(GITHUB),
-            Purse::Stack | Purse::Organization { .. } | Purse::Repository { .. } => true,
+        let is_certain = |budget: &Budget| match budget {
+            Budget::PullRequest { .. } | Budget::Actor { .. } => !is_orphan && !self.plan.has_any(GITHUB),
+            Budget::Stack | Budget::Organization { .. } | Budget::Repository { .. } => true,
         };
         let certain: Vec<bool> = payers.iter().map(is_certain).collect();
         payers.into_iter().zip(certain).collect()
@@ -214,7 +214,7 @@ impl Sim {
         (!bounds.holds(spent)).then(|| {
             format!(
                 "{} of {} has spent {spent}, and EC2 billed {least} to {most}",
-                id.purse, id.month
+                id.budget, id.month
             )
         })
     }
@@ -259,7 +259,7 @@ impl Sim {
                 least,
             };
         }
-        // Of a stray nobody asks a second time.
+        // Of a orphan nobody asks a second time.
         let known = if dearest {
             Known::Nothing
         } else if cost.runner.is_none() && self.was_untold(settled_at) {
@@ -272,7 +272,7 @@ impl Sim {
             to: to.max(from),
             free,
             known,
-            stray: cost.runner.is_none(),
+            orphan: cost.runner.is_none(),
         };
         // Other hours begin with it, which may cost more or less.
         let other = self.billed(one, span);

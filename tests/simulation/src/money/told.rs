@@ -60,15 +60,15 @@ impl Sim {
 
     /// What there is to tell, by what instances have cost.
     fn reached(&self) -> Vec<String> {
-        let spent = self.purses.borrow().spent();
+        let spent = self.budgets.borrow().spent();
         let reached = |(id, spent): (LedgerId, MicroDollars)| {
-            let cap = self.cap_of(&id.purse).unwrap_or_default();
+            let cap = self.cap_of(&id.budget).unwrap_or_default();
             let passed =
                 move |percent: &u64| cap.0 > 0 && u128::from(spent.0) * 100 >= u128::from(cap.0) * u128::from(*percent);
             PERCENT.into_iter().filter(passed).map(move |percent| {
                 format!(
                     "dayfly dayfly: {} has spent {percent} % of its cap of {cap} in {}",
-                    id.purse, id.month
+                    id.budget, id.month
                 )
             })
         };

@@ -8,7 +8,7 @@ use dayfly_ports::{
     ApiError, ApiErrorKind, CheckView, ConfigFile, FailedDelivery, GitHub, JobView, Minted, Removal, RerunAnswer,
     RunView, RunnerView, Scope,
 };
-use dayfly_report::notice::CheckRun;
+use dayfly_report::check_run::CheckRunBody;
 use dayfly_types::ids::{CheckRunId, CommentId, InstallationId, JobId, Repository, RunId, RunKey, RunnerId};
 use dayfly_types::time::Timestamp;
 
@@ -142,11 +142,11 @@ impl GitHub for Ports {
     async fn redeliver(&self, number: u64) -> Result<(), ApiError> {
         self.github("redeliver", |sim, _| sim.redeliver(number)).await
     }
-    async fn create_check(&self, scope: &Scope, check: &CheckRun) -> Result<CheckRunId, ApiError> {
+    async fn create_check(&self, scope: &Scope, check: &CheckRunBody) -> Result<CheckRunId, ApiError> {
         self.github("create_check", |sim, _| sim.make_check(scope, check)).await
     }
 
-    async fn update_check(&self, _: &Scope, id: CheckRunId, check: &CheckRun) -> Result<(), ApiError> {
+    async fn update_check(&self, _: &Scope, id: CheckRunId, check: &CheckRunBody) -> Result<(), ApiError> {
         self.github("update_check", |sim, _| sim.change_check(id, check))
             .await?
             .then_some(())

@@ -1,8 +1,8 @@
 //! The table, as the functions see it.
 
-use dayfly_engine::settlement::MOST_CHANGES;
-use dayfly_ports::{Draw, Store, StoreError};
-use dayfly_records::{Bucket, BucketId, Change, Cost, Ledger, Notice, Record, RecordId, Stored, Waiting};
+use dayfly_engine::costing::MOST_CHANGES;
+use dayfly_ports::{Acquired, Store, StoreError};
+use dayfly_records::{Bucket, BucketId, Change, CheckRun, Cost, Ledger, Record, RecordId, Stored, Waiting};
 use dayfly_types::ids::{QueueId, RunKey};
 use dayfly_types::month::Month;
 use dayfly_types::time::Timestamp;
@@ -41,7 +41,7 @@ impl Store for Ports {
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Stored<Record>>, StoreError> {
         self.make(Service::Table, "due", |sim, _| {
             let mut due = sim.table.borrow_mut().due(sim.now(), now, limit);
-            due.retain(|one| sim.has(Guard::SayAgain) || !matches!(one.record, Record::Notice(_)));
+            due.retain(|one| sim.has(Guard::SayAgain) || !matches!(one.record, Record::CheckRun(_)));
             due.retain(|one| sim.has(Guard::ToldLater) || !matches!(one.record, Record::Ledger(_)));
             due
         })
@@ -57,9 +57,9 @@ impl Store for Ports {
         .map_err(StoreError::Unavailable)
     }
 
-    async fn notices(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<Notice>>, StoreError> {
-        self.make(Service::Table, "notices", |sim, _| {
-            sim.table.borrow_mut().notices(run, limit)
+    async fn check_runs(&self, run: RunKey, limit: usize) -> Result<Vec<Stored<CheckRun>>, StoreError> {
+        self.make(Service::Table, "check_runs", |sim, _| {
+            sim.table.borrow_mut().check_runs(run, limit)
         })
         .await
         .map_err(StoreError::Unavailable)
@@ -93,12 +93,12 @@ impl Store for Ports {
         Ok(costs)
     }
 
-    async fn draw(&self, id: BucketId, latest: Timestamp, now: Timestamp) -> Result<Draw, StoreError> {
+    async fn acquire(&self, id: BucketId, latest: Timestamp, now: Timestamp) -> Result<Acquired, StoreError> {
         self.make(Service::Table, "draw", |sim, _| {
             if !sim.has(Guard::Buckets) {
-                return Draw::Taken(Bucket::full(id, now));
+                return Acquired::Taken(Bucket::full(id, now));
             }
-            sim.table.borrow_mut().draw(id, latest, now)
+            sim.table.borrow_mut().acquire(id, latest, now)
         })
         .await
         .map_err(StoreError::Unavailable)

@@ -187,11 +187,11 @@ fn caps(month: &Month) -> Table {
         let ledger = month
             .ledgers
             .iter()
-            .find(|one| one.purse == left.purse && one.month == left.month);
+            .find(|one| one.budget == left.budget && one.month == left.month);
         let told = ledger.map(|ledger| ledger.passed.iter().map(ToString::to_string).collect());
         let told: Vec<String> = told.unwrap_or_default();
         table.add_row([
-            left.purse.to_string(),
+            left.budget.to_string(),
             left.month.to_string(),
             left.cap.in_cents(),
             left.spent.in_cents(),

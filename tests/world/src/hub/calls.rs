@@ -10,7 +10,7 @@ use dayfly_ports::{
     RunView, RunnerView, Scope,
 };
 use dayfly_records::event::Conclusion;
-use dayfly_report::notice::CheckRun;
+use dayfly_report::check_run::CheckRunBody;
 use dayfly_types::ids::{CheckRunId, CommentId, InstallationId, JobId, Repository, RunId, RunKey, RunnerId};
 use dayfly_types::time::Timestamp;
 
@@ -18,7 +18,7 @@ use super::{HubJob, down, not_found, push_to};
 use crate::World;
 
 impl World {
-    fn asked_for_check(&self, check: &CheckRun) {
+    fn asked_for_check(&self, check: &CheckRunBody) {
         let now = self.cloud().time();
         self.hub().checks_asked.push((now, check.external_id.clone()));
     }
@@ -162,7 +162,7 @@ impl GitHub for World {
         hub.redelivered.push(number);
         Ok(())
     }
-    async fn create_check(&self, _: &Scope, check: &CheckRun) -> Result<CheckRunId, ApiError> {
+    async fn create_check(&self, _: &Scope, check: &CheckRunBody) -> Result<CheckRunId, ApiError> {
         let result = self.call("create_check").await;
         self.asked_for_check(check);
         self.hub().may_check("create_check")?;
@@ -172,7 +172,7 @@ impl GitHub for World {
         Ok(id)
     }
 
-    async fn update_check(&self, _: &Scope, id: CheckRunId, check: &CheckRun) -> Result<(), ApiError> {
+    async fn update_check(&self, _: &Scope, id: CheckRunId, check: &CheckRunBody) -> Result<(), ApiError> {
         self.call("update_check").await.map_err(down("update_check"))?;
         self.asked_for_check(check);
         self.hub().may_check("update_check")?;

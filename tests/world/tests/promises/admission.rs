@@ -3,7 +3,7 @@
 
 use dayfly_config::labels::Label;
 use dayfly_engine::admission::{Head, Origin, Pull, Review, ReviewState};
-use dayfly_flows::{Asked, Policies, Who};
+use dayfly_flows::{Asked, Policies, RequesterLookup};
 use dayfly_policy::{FRESH, Policy};
 use dayfly_ports::{Scope, Store};
 use dayfly_records::event::{Conclusion, Event, JobEvent};
@@ -213,14 +213,14 @@ fn a_job_whose_runner_a_refused_one_took_gets_another() {
     };
     stage.world.hub().assign(runner, JobId(66));
     let started = Event::JobInProgress(of_other_run(stage.job(66)));
-    stage.make(Call::Settle(started));
+    stage.make(Call::JobEvents(started));
     stage.deliver();
     stage.world.hub().complete(JobId(66), Conclusion::Failure);
     let over = JobEvent {
         conclusion: Some(Conclusion::Failure),
         ..of_other_run(stage.job(66))
     };
-    stage.make(Call::Settle(Event::JobCompleted(over)));
+    stage.make(Call::JobEvents(Event::JobCompleted(over)));
     stage.deliver();
     stage.minutes(3);
     let job = stage
@@ -232,7 +232,7 @@ fn a_job_whose_runner_a_refused_one_took_gets_another() {
     assert_eq!(
         job.state,
         JobState::Launching,
-        "it was robbed, and is launched for again"
+        "it was displaced, and is launched for again"
     );
     assert_ne!(stage.instance(), instance);
     let key = RunKey {
@@ -261,7 +261,7 @@ fn a_job_that_nobody_could_answer_for_is_run_again() {
         }
         let ending = stage.runners().into_iter().next().unwrap().ending;
         assert_eq!(ending, Some(Ending::Unanswered), "late: {late}");
-        stage.make(Call::Settle(stage.run_completed()));
+        stage.make(Call::JobEvents(stage.run_completed()));
         stage.deliver();
         stage.minutes(2);
         let key = RunKey {
@@ -291,7 +291,11 @@ fn what_was_admitted_is_remembered_and_a_policy_that_cannot_be_read_again_goes_o
         ours: false,
     };
     let (world, now) = (&stage.world, stage.now());
-    let admitted = async |policy: &Policy, run, at| policies.admit(world, policy, &mut Who::of(asked(run)), at).await;
+    let admitted = async |policy: &Policy, run, at| {
+        policies
+            .admit(world, policy, &mut RequesterLookup::of(asked(run)), at)
+            .await
+    };
     world.run(async {
         let policy = policies.current(world, now).await.unwrap();
         assert!(admitted(&policy, 1, now).await.unwrap().is_ok());

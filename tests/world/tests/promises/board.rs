@@ -63,7 +63,7 @@ fn a_job_is_shown_in_each_of_its_stages_and_then_with_what_it_cost() {
     assert!(money.contains("The stack") && money.contains("octo/gpu"), "{money}");
 
     stage.complete(11, Conclusion::Success);
-    stage.make(Call::Settle(stage.run_completed()));
+    stage.make(Call::JobEvents(stage.run_completed()));
     let goodbye = serde_json::json!({ "instance": instance, "reason": "finished" });
     stage.make(Call::CheckIn(instance.clone(), "goodbye", goodbye));
     stage.minutes(4);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dayfly_ports::Store as _;
 use dayfly_records::event::{Conclusion, Event, QueueDue};
-use dayfly_records::{Change, JobState, LaunchQueue, Record, Say, Stored, Waiting};
+use dayfly_records::{Change, CheckContent, JobState, LaunchQueue, Record, Stored, Waiting};
 use dayfly_types::capacity::InstanceLifecycle;
 
 use crate::lifecycle::state_of;
@@ -202,14 +202,14 @@ fn a_job_that_waits_for_a_retry_has_that_said_and_when_it_is() {
         InstanceLifecycle::Spot,
     );
     stage.queue(11);
-    let notice = stage
+    let check_run = stage
         .world
-        .run(stage.world.notice(RUN, stage.job(11).key()))
+        .run(stage.world.check_run(RUN, stage.job(11).key()))
         .unwrap()
         .unwrap()
         .record;
-    let Say::Waiting { next_at, tried } = notice.say else {
-        panic!("{:?}", notice.say)
+    let CheckContent::Waiting { next_at, tried } = check_run.content else {
+        panic!("{:?}", check_run.content)
     };
     assert_eq!(next_at, stage.now().after(Duration::from_mins(1)));
     assert_eq!(tried.len(), 3, "one row for each pool");

@@ -7,10 +7,10 @@ use dayfly_engine::admission::{Head, Origin, PullHead};
 use dayfly_engine::interruption::Word;
 use dayfly_records::event::{Conclusion, CostDue, Event};
 use dayfly_records::{Cost, JobState, Ledger, Purpose, Record, RunnerState};
+use dayfly_types::budget::Budget;
 use dayfly_types::ids::{InstanceId, JobId};
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 
 use crate::stage::{Call, POLICY, RUN, Stage, dice};
 
@@ -56,7 +56,7 @@ pub fn ledger(stage: &Stage) -> Option<Ledger> {
     let month = Month::of(stage.now());
     let table = stage.world.table();
     let of_repository = |record: &Record| match record {
-        Record::Ledger(ledger) if matches!(ledger.purse, Purse::Repository { .. }) && ledger.month == month => {
+        Record::Ledger(ledger) if matches!(ledger.budget, Budget::Repository { .. }) && ledger.month == month => {
             Some(ledger.clone())
         }
         _ => None,
@@ -197,7 +197,7 @@ fn no_cap_is_passed_by_jobs_that_come_at_once_while_others_end() {
                 Call::Launch(Event::JobQueued(stage.job(job)))
             })
             .collect();
-        calls.extend([Call::Settle(ends), Call::Ec2(busy, Word::Ended), Call::Sweep]);
+        calls.extend([Call::JobEvents(ends), Call::Ec2(busy, Word::Ended), Call::Sweep]);
         let most = Cell::new(0);
         stage.make_at_once(calls, dice(seed), || most.set(most.get().max(committed(&stage))));
         stage.deliver();
@@ -223,7 +223,7 @@ fn a_cost_is_counted_once_wherever_whoever_counts_it_dies() {
         while stage.world.next_event().is_some() {}
         let runner = stage.runners().remove(0);
         assert!(runner.state == RunnerState::Gone && runner.reserved.is_some());
-        let due = Call::Settle(Event::CostDue(CostDue { runner: runner.name }));
+        let due = Call::JobEvents(Event::CostDue(CostDue { runner: runner.name }));
         let died = stage.make_and_die(due, fatal);
         stage.minutes(3);
         let [cost] = costs(&stage).try_into().expect("one cost");
@@ -307,8 +307,8 @@ fn whoever_asks_pays_for_being_told_that_his_file_cannot_be_read() {
     let [messenger] = runners.as_slice() else {
         panic!("one messenger, not {runners:?}");
     };
-    let purses = &messenger.reserved.as_ref().unwrap().purses;
+    let budgets = &messenger.reserved.as_ref().unwrap().budgets;
     for whose in ["octo/gpu#12", "@alice"] {
-        assert!(purses.iter().any(|purse| purse.to_string() == whose), "{purses:?}");
+        assert!(budgets.iter().any(|budget| budget.to_string() == whose), "{budgets:?}");
     }
 }

@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use dayfly_engine::admission::{Head, Origin, PullHead};
-use dayfly_flows::{draw, wake_up};
+use dayfly_flows::{acquire, wake_up};
 use dayfly_ports::{ApiErrorKind, Store};
 use dayfly_records::event::{CommentDue, Event};
-use dayfly_records::{BucketId, Change, Job, Ledger, LedgerId, RunSum, Terms, Wish};
-use dayfly_report::notice::COMMENT_MARKER;
+use dayfly_records::{BucketId, Change, Job, Ledger, LedgerId, RunSum, TokenTerms, Wish};
+use dayfly_report::check_run::COMMENT_MARKER;
+use dayfly_types::budget::Budget;
 use dayfly_types::ids::{InstallationId, JobId, RunAttempt, RunId};
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 
 use crate::stage::{Call, RUN, Stage};
 
@@ -125,20 +125,20 @@ fn what_is_left_of_the_caps_is_told_of_those_that_hold_and_of_others_only_where_
     for all_caps in [false, true] {
         let stage = Stage::new();
         let month = Month::of(stage.now());
-        let ledger = |purse, cap: Option<u64>| Ledger {
+        let ledger = |budget, cap: Option<u64>| Ledger {
             cap: cap.map(MicroDollars),
             spent: MicroDollars(1_000_000),
-            ..Ledger::new(LedgerId { purse, month })
+            ..Ledger::new(LedgerId { budget, month })
         };
-        let organization = |name: &str| Purse::Organization { name: name.to_owned() };
+        let organization = |name: &str| Budget::Organization { name: name.to_owned() };
         let login = "alice".to_owned();
         let repository = "octo/gpu".parse().unwrap();
         let ledgers = [
-            ledger(Purse::Stack, Some(50_000_000)),
+            ledger(Budget::Stack, Some(50_000_000)),
             ledger(organization("octo"), None),
             ledger(organization("hexo"), Some(7_000_000)),
-            ledger(Purse::Repository { repository }, Some(20_000_000)),
-            ledger(Purse::Actor { login }, Some(5_000_000)),
+            ledger(Budget::Repository { repository }, Some(20_000_000)),
+            ledger(Budget::Actor { login }, Some(5_000_000)),
         ];
         let changes = ledgers.into_iter().map(Change::create).collect();
         stage.world.run(stage.world.commit(changes)).unwrap();
@@ -264,7 +264,7 @@ fn a_comment_leaves_the_writes_that_github_takes_to_check_runs() {
     let stage = Stage::new();
     let bucket = BucketId::ContentWrites(InstallationId(7));
     for _ in 0..30 {
-        let taken = draw(&stage.world, bucket, Terms::Now { leaving: 0 }, stage.now());
+        let taken = acquire(&stage.world, bucket, TokenTerms::Now { leaving: 0 }, stage.now());
         stage.world.run(taken).unwrap().unwrap();
     }
     stage.cost(sum(1, 5, true));

@@ -83,7 +83,7 @@ fn settle_on_a_started_job() {
             stage.queue(11);
             let runner = stage.boot(&stage.instance());
             stage.world.hub().assign(runner, JobId(11));
-            Call::Settle(Event::JobInProgress(stage.job(11)))
+            Call::JobEvents(Event::JobInProgress(stage.job(11)))
         },
         |stage| stage.complete(11, Conclusion::Success),
     );
@@ -94,7 +94,7 @@ fn settle_on_a_completed_job() {
     dies_anywhere(
         |stage| {
             running(stage);
-            Call::Settle(stage.completed(11, Conclusion::Success))
+            Call::JobEvents(stage.completed(11, Conclusion::Success))
         },
         |_| {},
     );
@@ -107,7 +107,7 @@ fn settle_on_a_completed_run_asks_for_one_re_run() {
             let instance = running(stage);
             stage.make(Call::Ec2(instance, Word::Warning));
             stage.complete(11, Conclusion::Failure);
-            Call::Settle(stage.run_completed())
+            Call::JobEvents(stage.run_completed())
         },
         |stage| {
             stage.minutes(3);
@@ -125,7 +125,7 @@ fn interruption_on_a_warning() {
         },
         |stage| {
             stage.complete(11, Conclusion::Failure);
-            stage.make(Call::Settle(stage.run_completed()));
+            stage.make(Call::JobEvents(stage.run_completed()));
             stage.minutes(3);
             assert_eq!(stage.world.hub().reruns, [(RUN, Some(JobId(11)))]);
         },
@@ -202,7 +202,7 @@ fn sweeper_on_a_runner_that_is_given_up() {
         },
         |stage| {
             stage.complete(11, Conclusion::Failure);
-            stage.make(Call::Settle(stage.run_completed()));
+            stage.make(Call::JobEvents(stage.run_completed()));
         },
     );
 }

@@ -4,7 +4,7 @@
 use dayfly_engine::interruption::Word;
 use dayfly_engine::{news, rerun};
 use dayfly_records::event::{Conclusion, Event, JobEvent, RunEvent};
-use dayfly_records::{AfterInterruption, Notice, Record, Rerun, Run, RunnerState, Say};
+use dayfly_records::{AfterInterruption, CheckContent, CheckRun, Record, Rerun, Run, RunnerState};
 use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::ids::{InstanceId, JobId, JobKey, RunAttempt, RunId, RunKey};
 
@@ -18,17 +18,17 @@ fn configured(lines: &str) -> Stage {
     stage
 }
 
-fn notice(stage: &Stage, job: u64) -> Option<Notice> {
+fn check_run(stage: &Stage, job: u64) -> Option<CheckRun> {
     let table = stage.world.table();
     table.records().find_map(|record| match record {
-        Record::Notice(notice) if notice.key.job == JobId(job) => Some((**notice).clone()),
+        Record::CheckRun(check_run) if check_run.key.job == JobId(job) => Some((**check_run).clone()),
         _ => None,
     })
 }
 
 fn next_of(stage: &Stage, job: u64) -> AfterInterruption {
-    match notice(stage, job).expect("something is said of it").say {
-        Say::Interrupted { next, .. } => next,
+    match check_run(stage, job).expect("something is said of it").content {
+        CheckContent::Interrupted { next, .. } => next,
         other => panic!("{other:?}"),
     }
 }
@@ -62,10 +62,10 @@ fn interrupted_in(stage: &Stage, job: u64, attempt: u32) {
     let instance = stage.instance();
     let runner = stage.boot(&instance);
     stage.world.hub().assign(runner, JobId(job));
-    stage.make(Call::Settle(Event::JobInProgress(in_attempt(stage, job, attempt))));
+    stage.make(Call::JobEvents(Event::JobInProgress(in_attempt(stage, job, attempt))));
     stage.make(Call::Ec2(instance.clone(), Word::Warning));
     stage.world.hub().complete(JobId(job), Conclusion::Failure);
-    stage.make(Call::Settle(Event::JobCompleted(JobEvent {
+    stage.make(Call::JobEvents(Event::JobCompleted(JobEvent {
         conclusion: Some(Conclusion::Failure),
         ..in_attempt(stage, job, attempt)
     })));
@@ -74,7 +74,7 @@ fn interrupted_in(stage: &Stage, job: u64, attempt: u32) {
     let Event::RunCompleted(over) = stage.run_completed() else {
         unreachable!("it is the end of a run")
     };
-    stage.make(Call::Settle(Event::RunCompleted(RunEvent {
+    stage.make(Call::JobEvents(Event::RunCompleted(RunEvent {
         attempt: RunAttempt(attempt),
         ..over
     })));
@@ -90,7 +90,7 @@ fn imds_notice(instance: &InstanceId) -> Call {
 }
 
 #[test]
-fn whichever_way_its_notice_comes_a_job_that_has_not_begun_gets_another_instance_at_once() {
+fn whichever_way_its_check_run_comes_a_job_that_has_not_begun_gets_another_instance_at_once() {
     for by_imds in [false, true] {
         let stage = Stage::new();
         stage.queue(11);
@@ -187,12 +187,15 @@ fn an_interrupted_job_says_what_happened_where_and_what_comes_next() {
     let runner = stage.boot(&instance);
     stage.start(runner, 11);
     stage.make(Call::Ec2(instance, Word::Warning));
-    let said = notice(&stage, 11).unwrap();
+    let said = check_run(&stage, 11).unwrap();
     assert_eq!(said.due_at, Some(stage.now()), "it is to be said now");
-    let Say::Interrupted { what, ran_on, next, .. } = said.say else {
-        panic!("{:?}", said.say)
+    let CheckContent::Interrupted { what, ran_on, next, .. } = said.content else {
+        panic!("{:?}", said.content)
     };
-    assert_eq!(what, "EC2 gave notice at 08:00:00 UTC that it takes the instance back");
+    assert_eq!(
+        what,
+        "EC2 gave check_run at 08:00:00 UTC that it takes the instance back"
+    );
     let (pool, lifecycle) = ran_on.unwrap();
     assert_eq!(
         (pool.to_string().as_str(), lifecycle),
@@ -200,7 +203,7 @@ fn an_interrupted_job_says_what_happened_where_and_what_comes_next() {
     );
     assert_eq!(next, AfterInterruption::WhenRunIsOver);
     stage.complete(11, Conclusion::Failure);
-    stage.make(Call::Settle(stage.run_completed()));
+    stage.make(Call::JobEvents(stage.run_completed()));
     let again = AfterInterruption::RunAgain {
         attempt: RunAttempt(2),
         with_failed: false,
@@ -222,7 +225,7 @@ fn a_run_is_run_again_as_often_as_allowed_and_the_last_time_on_demand() {
         .into();
     assert_eq!(on_demand, [false, true, false], "of the attempt after each");
     let AfterInterruption::Not { reason } = next_of(&stage, 13) else {
-        panic!("{:?}", notice(&stage, 13))
+        panic!("{:?}", check_run(&stage, 13))
     };
     assert!(reason.contains("again 2 times"), "{reason}");
     let second = JobEvent {
@@ -230,8 +233,11 @@ fn a_run_is_run_again_as_often_as_allowed_and_the_last_time_on_demand() {
         ..stage.job(12)
     };
     let job = dayfly_engine::launch::new_job(&second);
-    let say = news::again(&record_of_run(&stage, 1), &job, InstanceLifecycle::Spot);
-    assert!(matches!(say, Some(Say::Again { of: RunAttempt(1), .. })), "{say:?}");
+    let content = news::again(&record_of_run(&stage, 1), &job, InstanceLifecycle::Spot);
+    assert!(
+        matches!(content, Some(CheckContent::Again { of: RunAttempt(1), .. })),
+        "{content:?}"
+    );
     stage.minutes(5);
     assert_eq!(stage.left(), Vec::<String>::new());
 }
@@ -295,7 +301,7 @@ fn genuine_failures_beside_several_interrupted_jobs_are_run_again_with_them_and_
     for job in [11, 12, 13] {
         stage.complete(job, Conclusion::Failure);
     }
-    stage.make(Call::Settle(stage.run_completed()));
+    stage.make(Call::JobEvents(stage.run_completed()));
     assert_eq!(stage.world.hub().reruns, [(RUN, None)]);
     let again = AfterInterruption::RunAgain {
         attempt: RunAttempt(2),
@@ -308,5 +314,5 @@ fn genuine_failures_beside_several_interrupted_jobs_are_run_again_with_them_and_
         job: JobId(13),
         attempt: RunAttempt(1),
     };
-    assert_eq!(notice(&stage, failed.job.0), None, "it was not interrupted");
+    assert_eq!(check_run(&stage, failed.job.0), None, "it was not interrupted");
 }

@@ -122,7 +122,7 @@ fn no_instance_outlives_its_maximum_lifetime() {
     assert_eq!(stage.instances(), []);
     assert_eq!(order(&stage.heartbeat(&instance, "running")), "stop");
     stage.complete(11, Conclusion::Failure);
-    stage.make(Call::Settle(stage.run_completed()));
+    stage.make(Call::JobEvents(stage.run_completed()));
     stage.minutes(5);
     assert_eq!(stage.left(), Vec::<String>::new());
     assert_eq!(
@@ -174,7 +174,7 @@ fn an_instance_whose_heartbeat_stops_is_ended_and_its_job_run_again() {
     assert_eq!(stage.instances(), []);
     // GitHub notices later, and fails the job.
     stage.complete(11, Conclusion::Failure);
-    stage.make(Call::Settle(stage.run_completed()));
+    stage.make(Call::JobEvents(stage.run_completed()));
     assert_eq!(stage.world.hub().reruns, [(RUN, Some(JobId(11)))]);
     stage.minutes(5);
     assert_eq!(stage.left(), Vec::<String>::new());
@@ -200,7 +200,7 @@ fn an_interrupted_job_is_run_again_once_its_run_is_over() {
     );
     stage.minutes(2);
     stage.complete(12, Conclusion::Success);
-    stage.make(Call::Settle(stage.run_completed()));
+    stage.make(Call::JobEvents(stage.run_completed()));
     stage.minutes(5);
     assert_eq!(stage.world.hub().reruns, [(RUN, Some(JobId(11)))]);
     assert_eq!(stage.left(), Vec::<String>::new());
@@ -229,7 +229,7 @@ fn an_instance_that_ec2_takes_in_its_first_hour_is_left_to_it_and_its_job_does_n
     let stage = Stage::new();
     let (instance, order) = left_after_a_notice(&stage, Duration::from_mins(10));
     assert_eq!(order, "continue");
-    stage.make(Call::Settle(stage.run_completed()));
+    stage.make(Call::JobEvents(stage.run_completed()));
     assert_eq!(stage.world.hub().reruns, [(RUN, Some(JobId(11)))]);
     stage.minutes(2);
     assert_eq!(
@@ -248,7 +248,7 @@ fn an_instance_that_was_left_to_ec2_and_is_not_taken_is_ended() {
     left_after_a_notice(&stage, Duration::from_mins(10));
     stage.minutes(4);
     assert_eq!(stage.instances(), []);
-    stage.make(Call::Settle(stage.run_completed()));
+    stage.make(Call::JobEvents(stage.run_completed()));
     stage.minutes(5);
     assert_eq!(stage.left(), Vec::<String>::new());
 }
@@ -277,7 +277,7 @@ fn several_interrupted_jobs_are_run_again_with_one_call() {
         stage.complete(job, Conclusion::Failure);
     }
     for _ in 0..3 {
-        stage.make(Call::Settle(stage.run_completed()));
+        stage.make(Call::JobEvents(stage.run_completed()));
     }
     stage.minutes(6);
     assert_eq!(stage.world.hub().reruns, [(RUN, None)]);

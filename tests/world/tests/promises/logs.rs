@@ -28,7 +28,7 @@ fn lines(happens: impl FnOnce()) -> Vec<Value> {
 /// Whether a line is of what is said of all jobs of a run.
 fn is_of_a_run(line: &Value) -> bool {
     let event = &line["spans"][0];
-    event["kind"] == "notice.due" && event["job"].is_null() && !event["run"].is_null()
+    event["kind"] == "check_run.due" && event["job"].is_null() && !event["run"].is_null()
 }
 
 /// All of them have the job's number, be it in the name of its runner.
@@ -61,7 +61,7 @@ fn each_line_of_a_job_has_its_number() {
         stage.minute();
         stage.heartbeat(&instance, "running");
         stage.complete(JOB, Conclusion::Success);
-        stage.make(Call::Settle(stage.run_completed()));
+        stage.make(Call::JobEvents(stage.run_completed()));
         let goodbye = serde_json::json!({ "instance": instance, "reason": "finished" });
         stage.make(Call::CheckIn(instance.clone(), "goodbye", goodbye));
         stage.minutes(10);

@@ -33,7 +33,7 @@ fn a_run_that_succeeded_is_not_run_again_although_a_job_seemed_interrupted() {
     stage.make(Call::Ec2(instance, Word::Warning));
     // It ended well all the same, and nobody told us of the job's end, only of the run's.
     stage.world.hub().complete(JobId(11), Conclusion::Success);
-    stage.make(Call::Settle(stage.run_completed()));
+    stage.make(Call::JobEvents(stage.run_completed()));
     stage.minutes(4);
     assert_eq!(stage.world.hub().reruns, []);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dayfly_ports::{FleetErrorKind, Store as _};
 use dayfly_records::event::{Conclusion, Event};
-use dayfly_records::{JobState, Say};
+use dayfly_records::{CheckContent, JobState};
 use dayfly_types::ids::JobId;
 
 use crate::lifecycle::{fail_by_messenger, state_of};
@@ -20,16 +20,16 @@ fn given_up(stage: &Stage) {
     assert!(state_of(stage, 11).is_given_up());
 }
 
-fn said(stage: &Stage, job: u64) -> Say {
-    let notice = stage.world.run(stage.world.notice(RUN, stage.job(job).key()));
-    notice.unwrap().unwrap().record.say
+fn said(stage: &Stage, job: u64) -> CheckContent {
+    let check_run = stage.world.run(stage.world.check_run(RUN, stage.job(job).key()));
+    check_run.unwrap().unwrap().record.content
 }
 
 #[test]
 fn a_job_that_is_given_up_is_failed_with_the_reason_and_nothing_is_left() {
     let stage = Stage::new();
     given_up(&stage);
-    assert!(matches!(said(&stage, 11), Say::GivenUp { .. }));
+    assert!(matches!(said(&stage, 11), CheckContent::GivenUp { .. }));
     assert_eq!(asked_last(&stage), ["t4g.nano"]);
     fail_by_messenger(&stage, 11);
     assert!(matches!(state_of(&stage, 11), JobState::Finished { .. }));
@@ -82,7 +82,7 @@ fn a_job_that_a_messenger_takes_by_mistake_is_run_again_and_the_other_gets_anoth
     assert!(!stage.instances().contains(&messenger));
     assert_eq!(stage.instances().len(), 1, "another messenger is on its way");
     fail_by_messenger(&stage, 11);
-    stage.make(Call::Settle(stage.run_completed()));
+    stage.make(Call::JobEvents(stage.run_completed()));
     stage.minutes(3);
     assert_eq!(stage.world.hub().reruns, [(RUN, Some(JobId(12)))]);
     assert_eq!(stage.left(), Vec::<String>::new());
@@ -120,7 +120,7 @@ fn a_messenger_that_cannot_be_launched_is_said_and_the_run_cancelled_if_that_is_
         stage.world.cloud().refuse([never, never]);
         stage.queue(11);
         stage.minutes(3);
-        let Say::GivenUp { messenger, .. } = said(&stage, 11) else {
+        let CheckContent::GivenUp { messenger, .. } = said(&stage, 11) else {
             panic!("{:?}", said(&stage, 11))
         };
         assert!(

@@ -9,10 +9,10 @@ use dayfly_engine::interruption::Word;
 use dayfly_ports::{FleetErrorKind, Store as _};
 use dayfly_records::event::{Conclusion, Event};
 use dayfly_records::{Bucket, BucketId, Change, Ledger, Record, RecordId};
+use dayfly_types::budget::Budget;
 use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 use serde_json::Value;
 use tracing::Dispatch;
 use tracing::subscriber::NoSubscriber;
@@ -214,10 +214,10 @@ fn what_comes_twice_is_told_once() {
         let instance = stage.instance();
         let runner = stage.boot(&instance);
         stage.start(runner, 11);
-        stage.make(Call::Settle(Event::JobInProgress(stage.job(11))));
+        stage.make(Call::JobEvents(Event::JobInProgress(stage.job(11))));
         let over = stage.completed(11, Conclusion::Failure);
         for _ in 0..3 {
-            stage.make(Call::Settle(over.clone()));
+            stage.make(Call::JobEvents(over.clone()));
             stage.deliver();
         }
     });
@@ -241,12 +241,12 @@ fn a_write_that_fails_tells_nothing() {
     let over = stage.completed(11, Conclusion::Success);
     stage.world.break_down("commit");
     let told = Told::while_it(|| {
-        stage.make_whatever(Call::Settle(over.clone()));
+        stage.make_whatever(Call::JobEvents(over.clone()));
     });
     assert_eq!(told, Told::default());
     stage.world.mend();
     let told = Told::while_it(|| {
-        stage.make(Call::Settle(over));
+        stage.make(Call::JobEvents(over));
     });
     assert_eq!(told.of("Jobs succeeded"), [1.0]);
 }
@@ -264,8 +264,8 @@ fn an_interrupted_job_is_told_as_that_and_its_re_run_too() {
         stage.complete(11, Conclusion::Failure);
         stage.world.cloud().end(&instance);
         stage.make(Call::Ec2(instance, Word::Ended));
-        stage.make(Call::Settle(stage.run_completed()));
-        stage.make(Call::Settle(stage.run_completed()));
+        stage.make(Call::JobEvents(stage.run_completed()));
+        stage.make(Call::JobEvents(stage.run_completed()));
         stage.minutes(10);
     });
     for metric in ["Interruptions", "Jobs interrupted", "Reruns"] {
@@ -361,7 +361,7 @@ fn a_refusal_is_told_once_however_often_the_call_beside_it_is_put_off() {
 #[expect(clippy::cast_precision_loss, reason = "an amount of a test")]
 fn cap_used(stage: &Stage, month: Month) -> f64 {
     let of_stack = |record: &Record| match record {
-        Record::Ledger(ledger) if ledger.purse == Purse::Stack && ledger.month == month => Some(ledger.clone()),
+        Record::Ledger(ledger) if ledger.budget == Budget::Stack && ledger.month == month => Some(ledger.clone()),
         _ => None,
     };
     let found: Option<Ledger> = stage.world.table().records().find_map(of_stack);

@@ -56,7 +56,7 @@ fn asked(stage: &Stage) -> Vec<String> {
 fn reserved(stage: &Stage) -> u64 {
     let table = stage.world.table();
     let of_stack = table.records().find_map(|record| match record {
-        Record::Ledger(ledger) if ledger.purse == dayfly_types::purse::Purse::Stack => Some(ledger.reserved.0),
+        Record::Ledger(ledger) if ledger.budget == dayfly_types::budget::Budget::Stack => Some(ledger.reserved.0),
         _ => None,
     });
     of_stack.unwrap_or(0)

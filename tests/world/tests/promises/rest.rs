@@ -67,7 +67,7 @@ fn job(stage: &Stage) {
     }
     stage.start(runner, 11);
     stage.complete(11, Conclusion::Success);
-    stage.make(Call::Settle(stage.run_completed()));
+    stage.make(Call::JobEvents(stage.run_completed()));
     let goodbye = serde_json::json!({ "instance": instance, "reason": "finished" });
     stage.make(Call::CheckIn(instance.clone(), "goodbye", goodbye));
     stage.minutes(4);
@@ -109,7 +109,7 @@ fn is_of_a_job(record: &Record) -> bool {
     match record {
         Record::Delivery(_)
         | Record::Job(_)
-        | Record::Notice(_)
+        | Record::CheckRun(_)
         | Record::Pull(_)
         | Record::Runner(_)
         | Record::FleetCall(_)
@@ -124,7 +124,7 @@ fn is_of_a_job(record: &Record) -> bool {
         | Record::Wake(_)
         | Record::Watched(_)
         | Record::Patrol(_)
-        | Record::Turnstile(_)
+        | Record::Gate(_)
         | Record::Ledger(_)
         | Record::Prices(_)
         | Record::Volumes(_) => false,

@@ -30,7 +30,7 @@ pub const RUN: RunId = RunId(500);
 #[derive(Clone, Debug)]
 pub enum Call {
     Launch(Event),
-    Settle(Event),
+    JobEvents(Event),
     Report(Event),
     CountForPull(u64, Box<RunSum>, Wish),
     Sweep,
@@ -45,7 +45,7 @@ pub const POLICY: &str = "/dayfly/policy";
 /// What each line that a call logs carries, as the functions' processes have it.
 fn span_of(call: &Call) -> Span {
     match call {
-        Call::Launch(event) | Call::Settle(event) | Call::Report(event) => span::of_event(event, "request"),
+        Call::Launch(event) | Call::JobEvents(event) | Call::Report(event) => span::of_event(event, "request"),
         Call::CountForPull(pull, ..) => tracing::info_span!("pull", pull),
         Call::Sweep | Call::Patrol => tracing::info_span!("sweeper"),
         Call::Ec2(instance, _) => tracing::info_span!("event", %instance),
@@ -146,7 +146,7 @@ impl Stage {
         let now = self.now();
         match call {
             Call::Launch(event) => done(Box::pin(self.launch().handle(event, now)).await),
-            Call::Settle(event) => done(Box::pin(self.settle().handle(event, now)).await),
+            Call::JobEvents(event) => done(Box::pin(self.job_events().handle(event, now)).await),
             Call::Report(event) => done(self.reporter().handle(event, now).await),
             Call::CountForPull(pull, sum, wish) => {
                 let repository = "octo/gpu".parse().unwrap();
@@ -194,8 +194,8 @@ impl Stage {
         }
     }
 
-    fn settle(&self) -> dayfly_settle::Function<Metered<World, World>, World, World, World> {
-        dayfly_settle::Function {
+    fn job_events(&self) -> dayfly_job_events::Function<Metered<World, World>, World, World, World> {
+        dayfly_job_events::Function {
             store: Metered::new(self.world.clone(), self.world.clone()),
             github: self.world.clone(),
             fleet: self.world.clone(),
@@ -213,7 +213,7 @@ impl Stage {
             alerts: self.world.clone(),
             stack: "dayfly".to_owned(),
             web_url: "https://github.com".to_owned(),
-            logs: dayfly_report::notice::Logs {
+            logs: dayfly_report::check_run::Logs {
                 region: "eu-west-1".to_owned(),
                 stack: "dayfly".to_owned(),
             },
@@ -268,9 +268,9 @@ impl Stage {
             let call = match event {
                 Event::JobQueued(_) | Event::LaunchDue(_) | Event::QueueDue(_) => Call::Launch(event),
                 Event::JobInProgress(_) | Event::JobCompleted(_) | Event::RunCompleted(_) | Event::CostDue(_) => {
-                    Call::Settle(event)
+                    Call::JobEvents(event)
                 }
-                Event::NoticeDue(_) | Event::CommentDue(_) | Event::CapDue(_) => Call::Report(event),
+                Event::CheckRunDue(_) | Event::CommentDue(_) | Event::CapDue(_) => Call::Report(event),
             };
             self.make(call);
         }
@@ -367,13 +367,13 @@ impl Stage {
     /// GitHub gives a job to a runner, and tells of it.
     pub fn start(&self, runner: RunnerId, job: u64) {
         self.world.hub().assign(runner, JobId(job));
-        self.make(Call::Settle(Event::JobInProgress(self.job(job))));
+        self.make(Call::JobEvents(Event::JobInProgress(self.job(job))));
         self.deliver();
     }
 
     /// A job ends, and GitHub tells of it.
     pub fn complete(&self, job: u64, conclusion: Conclusion) {
-        self.make(Call::Settle(self.completed(job, conclusion)));
+        self.make(Call::JobEvents(self.completed(job, conclusion)));
         self.deliver();
     }
 

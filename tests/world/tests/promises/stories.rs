@@ -6,9 +6,9 @@ use std::time::Duration;
 use dayfly_engine::interruption::Word;
 use dayfly_ports::ApiErrorKind;
 use dayfly_records::CheckConclusion;
-use dayfly_records::event::{Conclusion, Event, JobEvent, NoticeDue};
+use dayfly_records::event::{CheckRunDue, Conclusion, Event, JobEvent};
 use dayfly_records::{Cost, Purpose};
-use dayfly_report::notice::CheckRun;
+use dayfly_report::check_run::CheckRunBody;
 use dayfly_types::ids::{InstanceId, JobId, JobKey, RunAttempt};
 use dayfly_types::money::MicroDollars;
 use dayfly_types::time::Timestamp;
@@ -18,7 +18,7 @@ use crate::stage::{Call, RUN, Stage};
 
 impl Stage {
     /// The check runs that tell a story.
-    fn stories(&self) -> Vec<CheckRun> {
+    fn stories(&self) -> Vec<CheckRunBody> {
         let hub = self.world.hub();
         let told = hub.checks.values();
         let stories = told.filter(|check| check.external_id.starts_with("story-"));
@@ -26,7 +26,7 @@ impl Stage {
     }
 
     /// The one that there is.
-    fn story(&self) -> CheckRun {
+    fn story(&self) -> CheckRunBody {
         let stories = self.stories();
         assert_eq!(stories.len(), 1, "{stories:#?}");
         stories.into_iter().next().unwrap()
@@ -57,9 +57,9 @@ impl Stage {
 }
 
 /// The event that the story is due.
-fn telling() -> Call {
+fn messenger_state() -> Call {
     let key = JobKey::story_of(RunAttempt(1));
-    Call::Report(Event::NoticeDue(NoticeDue { run: RUN, key }))
+    Call::Report(Event::CheckRunDue(CheckRunDue { run: RUN, key }))
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_story_is_told_by_one_check_run_though_the_reporter_dies() {
         let stage = Stage::new();
         let instance = stage.at_it();
         stage.wait(Duration::from_secs(20));
-        if !stage.make_and_die(telling(), fatal) {
+        if !stage.make_and_die(messenger_state(), fatal) {
             assert!(fatal > 5, "the reporter made no call of its own");
             return;
         }
@@ -156,11 +156,11 @@ fn what_a_job_cost_is_told_though_whoever_settled_it_died() {
         let instance = stage.at_it();
         stage.work(&instance, 2);
         let over = stage.completed(11, Conclusion::Success);
-        if !stage.make_and_die(Call::Settle(over.clone()), fatal) {
+        if !stage.make_and_die(Call::JobEvents(over.clone()), fatal) {
             assert!(fatal > 5, "settle made no call of its own");
             return;
         }
-        stage.make(Call::Settle(over));
+        stage.make(Call::JobEvents(over));
         stage.deliver();
         stage.minutes(7);
         let story = stage.story();
@@ -205,7 +205,7 @@ fn what_a_job_cost_is_told_at_last_though_it_was_told_between_its_announcement_a
         stage.work(&instance, 2);
         stage.complete(11, Conclusion::Success);
         for _ in 0..4 {
-            stage.minute_with(|sweep| vec![sweep, telling()], steps);
+            stage.minute_with(|sweep| vec![sweep, messenger_state()], steps);
         }
         stage.minutes(6);
         let (title, comment) = (stage.story().title, stage.comment());
@@ -229,7 +229,7 @@ fn where_only_the_comment_tells_it_an_old_sum_is_not_the_last() {
         stage.work(&instance, 2);
         stage.complete(11, Conclusion::Success);
         for _ in 0..3 {
-            stage.minute_with(|sweep| vec![telling(), sweep, telling()], steps);
+            stage.minute_with(|sweep| vec![messenger_state(), sweep, messenger_state()], steps);
         }
         stage.minutes(6);
         assert_eq!(stage.stories(), []);
@@ -269,7 +269,7 @@ fn all_jobs_of_a_matrix_that_begin_at_the_same_moment_are_told_of() {
         let begun = stage.instances().into_iter().zip(11..).map(|(instance, job)| {
             let runner = stage.boot(&instance);
             stage.world.hub().assign(runner, JobId(job));
-            Call::Settle(Event::JobInProgress(stage.job(job)))
+            Call::JobEvents(Event::JobInProgress(stage.job(job)))
         });
         let begun = begun.collect();
         stage.make_at_once(begun, always_losing(ahead), || {});
@@ -285,7 +285,7 @@ fn all_jobs_of_a_matrix_that_begin_at_the_same_moment_are_told_of() {
 }
 
 #[test]
-fn a_job_that_ends_well_after_a_notice_has_wasted_nothing() {
+fn a_job_that_ends_well_after_a_check_run_has_wasted_nothing() {
     for (conclusion, purpose) in [
         (Conclusion::Success, Purpose::Job),
         (Conclusion::Failure, Purpose::Interrupted),
@@ -330,13 +330,13 @@ fn a_story_is_told_though_news_of_its_jobs_come_while_they_are_read() {
         let begun = stage.instances().into_iter().zip(11..).map(|(instance, job)| {
             let runner = stage.boot(&instance);
             stage.world.hub().assign(runner, JobId(job));
-            Call::Settle(Event::JobInProgress(stage.job(job)))
+            Call::JobEvents(Event::JobInProgress(stage.job(job)))
         });
         let mut begun: Vec<Call> = begun.collect();
         let news = begun.remove(1);
         stage.make(begun.remove(0));
         stage.wait(Duration::from_mins(1));
-        stage.make_at_once(vec![telling(), news], others_after(steps), || {});
+        stage.make_at_once(vec![messenger_state(), news], others_after(steps), || {});
         assert_eq!(stage.stories().len(), 1, "after {steps} calls");
         stage.deliver();
         stage.minute();
@@ -362,7 +362,7 @@ fn a_sweep_has_a_story_told_though_news_of_its_jobs_come_while_it_sees_to_the_re
         // The first is silent for so long now that it is given up, and that is due earlier.
         stage.wait(Duration::from_mins(1));
         stage.world.hub().assign(runners[2], JobId(13));
-        let news = Call::Settle(Event::JobInProgress(stage.job(13)));
+        let news = Call::JobEvents(Event::JobInProgress(stage.job(13)));
         stage.make_at_once(vec![Call::Sweep, news], others_after(steps), || {});
         stage.deliver();
         assert!(stage.told_at().len() > told, "after {steps} calls");
@@ -385,7 +385,7 @@ fn a_job_that_github_lists_again_in_the_next_attempt_costs_nothing_there() {
         ..stage.job(11)
     };
     assert!(again.runner_name.is_some());
-    stage.make(Call::Settle(Event::JobCompleted(again)));
+    stage.make(Call::JobEvents(Event::JobCompleted(again)));
     stage.minutes(3);
     assert_eq!(stage.runners()[0].job, Some(stage.job(11).key()));
     assert_eq!((stage.story(), stage.comment()), told);

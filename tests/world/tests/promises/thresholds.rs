@@ -7,10 +7,10 @@ use dayfly_engine::interruption::Word;
 use dayfly_ports::{Schedule as _, Store as _};
 use dayfly_records::event::{CapDue, Conclusion, CostDue, Event};
 use dayfly_records::{Change, Ledger, LedgerId, Threshold};
+use dayfly_types::budget::Budget;
 use dayfly_types::ids::JobId;
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
-use dayfly_types::purse::Purse;
 
 use crate::caps::{WORST, busy, cap_at, capped, instance_of, ledger, refusal, run, told};
 use crate::stage::{Call, RUN, Stage, dice};
@@ -90,7 +90,7 @@ fn ended(stage: &Stage, job: u64) -> Call {
     while stage.world.next_event().is_some() {}
     let runner = stage.runners().into_iter().find(of_job).expect("it is known");
     assert!(runner.reserved.is_some(), "it is not counted yet");
-    Call::Settle(Event::CostDue(CostDue { runner: runner.name }))
+    Call::JobEvents(Event::CostDue(CostDue { runner: runner.name }))
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_refusal_is_told_whoever_else_writes_in_the_ledger_meanwhile() {
 fn two_to_tell(stage: &Stage) -> Call {
     let cap = MicroDollars(1_000_000);
     let id = LedgerId {
-        purse: Purse::Repository {
+        budget: Budget::Repository {
             repository: "octo/gpu".parse().unwrap(),
         },
         month: Month::of(stage.now()),
@@ -149,16 +149,16 @@ fn two_to_tell(stage: &Stage) -> Call {
         .run(stage.world.commit(vec![Change::create(ledger)]))
         .unwrap();
     stage.world.run(stage.world.switch(true)).unwrap();
-    let LedgerId { purse, month } = id;
-    Call::Report(Event::CapDue(CapDue { purse, month }))
+    let LedgerId { budget, month } = id;
+    Call::Report(Event::CapDue(CapDue { budget, month }))
 }
 
 #[test]
 fn several_who_tell_of_a_cap_at_once_tell_each_threshold_once() {
     for seed in 0..200 {
         let stage = capped(1_000_000);
-        let telling = two_to_tell(&stage);
-        let calls = vec![telling.clone(), telling.clone(), telling];
+        let messenger_state = two_to_tell(&stage);
+        let calls = vec![messenger_state.clone(), messenger_state.clone(), messenger_state];
         stage.make_at_once(calls, dice(seed), || {});
         stage.minutes(4);
         assert_eq!(told(&stage).len(), 2, "seed {seed}: {:?}", told(&stage));
@@ -169,13 +169,13 @@ fn several_who_tell_of_a_cap_at_once_tell_each_threshold_once() {
 #[test]
 fn what_was_told_stays_told_if_the_next_cannot_be() {
     let stage = capped(1_000_000);
-    let telling = two_to_tell(&stage);
+    let messenger_state = two_to_tell(&stage);
     let breaks = || {
         if told(&stage).len() == 1 {
             stage.world.break_down("alert");
         }
     };
-    stage.make_at_once(vec![telling], |_| 0, breaks);
+    stage.make_at_once(vec![messenger_state], |_| 0, breaks);
     stage.world.mend();
     assert_eq!(told(&stage).len(), 1);
     stage.minutes(6);
@@ -189,8 +189,8 @@ fn only_who_dies_between_telling_and_recording_leaves_it_to_be_told_twice() {
     let mut twice = 0;
     for fatal in 0..40 {
         let stage = capped(1_000_000);
-        let telling = two_to_tell(&stage);
-        let died = stage.make_and_die(telling, fatal);
+        let messenger_state = two_to_tell(&stage);
+        let died = stage.make_and_die(messenger_state, fatal);
         let (sent, open) = (told(&stage).len(), ledger(&stage).expect("it is there").to_tell.len());
         let unrecorded = sent + open - 2;
         twice += unrecorded;

@@ -7,9 +7,9 @@ use dayfly_engine::launch;
 use dayfly_flows::{announce, wake_up};
 use dayfly_ports::{ApiErrorKind, Store as _};
 use dayfly_records::CheckConclusion;
-use dayfly_records::event::{Event, JobEvent, NoticeDue};
-use dayfly_records::{Change, MessengerNews, Notice, Say};
-use dayfly_report::notice::{CheckRun, job_of};
+use dayfly_records::event::{CheckRunDue, Event, JobEvent};
+use dayfly_records::{Change, CheckContent, CheckRun, MessengerNews};
+use dayfly_report::check_run::{CheckRunBody, job_of};
 use dayfly_types::ids::{JobId, RunId};
 
 use crate::limits::{MATRIX, most_within};
@@ -29,47 +29,47 @@ impl Stage {
     }
 
     /// Whoever decides writes what there is to say of these jobs, all at once.
-    fn write_all(&self, jobs: &[(RunId, u64)], say: &Say) -> Vec<Notice> {
+    fn write_all(&self, jobs: &[(RunId, u64)], content: &CheckContent) -> Vec<CheckRun> {
         let write = async |&(run, job): &(RunId, u64)| {
             let job = launch::new_job(&self.job_of(run, job));
-            let known = self.world.notice(run, job.key).await.unwrap();
+            let known = self.world.check_run(run, job.key).await.unwrap();
             let before = known.as_ref().map(|stored| stored.record.clone());
-            let notice = Notice::of(before, &job, say.clone(), self.now());
-            let change = Change::put(known.as_ref(), notice.clone());
+            let check_run = CheckRun::of(before, &job, content.clone(), self.now());
+            let change = Change::put(known.as_ref(), check_run.clone());
             self.world.commit(vec![change]).await.unwrap();
-            notice
+            check_run
         };
         self.world.run(async {
             let deadlines = dayfly_types::deadlines::Deadlines::default();
             wake_up(&self.world, &self.world, self.now(), &deadlines).await.unwrap();
-            let mut notices = Vec::new();
+            let mut check_runs = Vec::new();
             for job in jobs {
-                notices.push(write(job).await);
+                check_runs.push(write(job).await);
             }
-            notices
+            check_runs
         })
     }
 
     /// The same, and tells of it.
-    fn say_all(&self, jobs: &[(RunId, u64)], say: &Say) {
-        for notice in self.write_all(jobs, say) {
-            self.world.run(announce(&self.world, &notice));
+    fn say_all(&self, jobs: &[(RunId, u64)], content: &CheckContent) {
+        for check_run in self.write_all(jobs, content) {
+            self.world.run(announce(&self.world, &check_run));
         }
         self.deliver();
     }
 
     fn due_of(&self, run: RunId, job: u64) -> Call {
-        Call::Report(Event::NoticeDue(NoticeDue {
+        Call::Report(Event::CheckRunDue(CheckRunDue {
             run,
             key: self.job(job).key(),
         }))
     }
 
     /// The check runs that name a job: its own, or one of many.
-    fn naming(&self, run: RunId, job: u64) -> Vec<CheckRun> {
+    fn naming(&self, run: RunId, job: u64) -> Vec<CheckRunBody> {
         let own = Some(self.job(job).key());
         let link = format!("/runs/{run}/job/{job})");
-        let names = |check: &&CheckRun| {
+        let names = |check: &&CheckRunBody| {
             job_of(&check.external_id) == own || check.text.as_ref().is_some_and(|text| text.contains(&link))
         };
         self.world.hub().checks.values().filter(names).cloned().collect()
@@ -85,16 +85,16 @@ impl Stage {
     }
 }
 
-fn given_up() -> Say {
-    Say::GivenUp {
+fn given_up() -> CheckContent {
+    CheckContent::GivenUp {
         reason: "the quota `L-3819A6DF` is 0".to_owned(),
         tried: Vec::new(),
         messenger: MessengerNews::OnItsWay,
     }
 }
 
-fn waiting(stage: &Stage) -> Say {
-    Say::Waiting {
+fn waiting(stage: &Stage) -> CheckContent {
+    CheckContent::Waiting {
         next_at: stage.now().after(MINUTE),
         tried: Vec::new(),
     }
@@ -188,7 +188,7 @@ fn what_becomes_of_some_of_many_is_corrected_in_its_place() {
     assert_eq!((check.conclusion, stage.writes()), (FAILURE, 2));
     assert!(check.title.starts_with("8 jobs: Refused"), "{}", check.title);
     assert!(check.title.contains("; 12 jobs: Waiting"), "{}", check.title);
-    stage.say_all(&jobs_of(RUN, 9..21), &Say::Over { tried: Vec::new() });
+    stage.say_all(&jobs_of(RUN, 9..21), &CheckContent::Over { tried: Vec::new() });
     assert_eq!((shown(&stage).conclusion, stage.world.hub().checks.len()), (FAILURE, 1));
     stage.minutes(5);
     assert_eq!(stage.left(), Vec::<String>::new());

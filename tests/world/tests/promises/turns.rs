@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use dayfly_ports::{FleetErrorKind, Store as _};
 use dayfly_records::event::{Conclusion, Event, JobEvent};
-use dayfly_records::{Job, JobState, Runner, RunnerState, Turn, Turnstile};
-use dayfly_report::notice::CheckRun;
+use dayfly_records::{Gate, Job, JobState, Runner, RunnerState, Turn};
+use dayfly_report::check_run::CheckRunBody;
 use dayfly_types::ids::{InstanceId, JobId, RunId};
 
 use crate::stage::{Call, POLICY, Stage, dice};
@@ -83,7 +83,7 @@ impl Stage {
         self.wait(slept + Duration::from_secs(1));
         let runner = self.boot(instance);
         self.world.hub().assign(runner, job);
-        self.make(Call::Settle(Event::JobInProgress(self.job_in(repository, job.0))));
+        self.make(Call::JobEvents(Event::JobInProgress(self.job_in(repository, job.0))));
         instance.clone()
     }
 
@@ -102,7 +102,7 @@ impl Stage {
             conclusion: Some(Conclusion::Success),
             ..self.job_in(repository, job.0)
         };
-        Call::Settle(Event::JobCompleted(completed))
+        Call::JobEvents(Event::JobCompleted(completed))
     }
 
     fn end_one(&self, repository: &str) {
@@ -123,8 +123,8 @@ impl Stage {
         panic!("there is no end of it");
     }
 
-    fn turnstile(&self) -> Turnstile {
-        let known = self.world.run(self.world.turnstile()).unwrap();
+    fn gate(&self) -> Gate {
+        let known = self.world.run(self.world.gate()).unwrap();
         known.map(|stored| stored.record).unwrap_or_default()
     }
 
@@ -138,7 +138,7 @@ impl Stage {
         self.world.run(self.world.runner(&name)).unwrap().unwrap().record
     }
 
-    fn check_of(&self, job: u64) -> Option<CheckRun> {
+    fn check_of(&self, job: u64) -> Option<CheckRunBody> {
         let id = self.job(job).key().to_string();
         let hub = self.world.hub();
         let found = hub.checks.values().rev().find(|check| check.external_id == id);
@@ -299,7 +299,7 @@ fn a_job_that_takes_the_runner_of_another_waits_no_more_and_the_other_is_told_th
     stage.matrix(11..=13);
     let runner = stage.boot(&stage.instance());
     stage.world.hub().assign(runner, JobId(12));
-    stage.make(Call::Settle(Event::JobInProgress(stage.job_in(MATRIX, 12))));
+    stage.make(Call::JobEvents(Event::JobInProgress(stage.job_in(MATRIX, 12))));
     stage.deliver();
     assert!(stage.check_of(12).unwrap().title.starts_with("Found"));
     assert_eq!(stage.check_of(11).unwrap().title, "Waits for its turn: place 1 of 2");
@@ -316,7 +316,7 @@ fn a_job_that_is_cancelled_while_it_waits_leaves_and_is_told_so() {
         conclusion: Some(Conclusion::Cancelled),
         ..stage.job_in(MATRIX, 12)
     };
-    stage.make(Call::Settle(Event::JobCompleted(cancelled)));
+    stage.make(Call::JobEvents(Event::JobCompleted(cancelled)));
     stage.deliver();
     assert!(stage.check_of(12).unwrap().conclusion.is_some());
     stage.end_one(MATRIX);
@@ -333,7 +333,7 @@ fn a_job_that_was_cancelled_and_nobody_told_is_found_out_before_its_turn() {
     stage.minutes(40);
     assert!(matches!(stage.record_of(12).state, JobState::Finished { .. }));
     assert!(!stage.runner_of(12).is_live());
-    assert!(stage.turnstile().lines.values().all(|line| line.waiting.is_empty()));
+    assert!(stage.gate().lines.values().all(|line| line.waiting.is_empty()));
     // The one that runs was never heard of, and is replaced.
     assert!(stage.world.cloud().ever() > ever);
 }
@@ -356,7 +356,7 @@ fn a_job_waits_for_its_turn_for_hours_and_is_then_launched_as_any_other() {
         conclusion: Some(Conclusion::Success),
         ..stage.job_in(SINGLE, job)
     };
-    stage.make(Call::Settle(Event::JobCompleted(completed)));
+    stage.make(Call::JobEvents(Event::JobCompleted(completed)));
     stage.deliver();
     stage.minutes(5);
     assert_eq!(stage.running(), BTreeMap::from([(MATRIX.to_owned(), 1)]));
@@ -430,11 +430,11 @@ fn two_hundred_and_fifty_six_jobs_of_eight_repositories_cost_few_writes() {
 }
 
 #[test]
-fn a_stack_without_limits_has_no_turnstile() {
+fn a_stack_without_limits_has_no_gate() {
     let stage = Stage::new();
     stage.no_limits();
     stage.matrix(11..=13);
     stage.run_all(|_| {});
-    assert!(stage.world.run(stage.world.turnstile()).unwrap().is_none());
+    assert!(stage.world.run(stage.world.gate()).unwrap().is_none());
     assert!(stage.runners().iter().all(|runner| runner.turn.is_none()));
 }

@@ -1,11 +1,11 @@
-//! Limits that change, and a turnstile that is not as it should be.
+//! Limits that change, and a gate that is not as it should be.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dayfly_policy::Policy;
 use dayfly_ports::Store as _;
-use dayfly_records::{Change, Line, Turnstile, Waiter};
+use dayfly_records::{Change, Gate, Line, Waiter};
 use dayfly_types::ids::RunnerName;
 
 use super::{MATRIX, SINGLE};
@@ -83,7 +83,7 @@ fn places_and_entries_of_runners_that_are_gone_are_taken_away() {
         )]),
         last: None,
     };
-    let known = Turnstile {
+    let known = Gate {
         limits: Policy::parse("version: 1\nlimits: {stack: {runners: 2}}\n")
             .unwrap()
             .limits,
@@ -104,11 +104,11 @@ fn places_and_entries_of_runners_that_are_gone_are_taken_away() {
 }
 
 #[test]
-fn a_turnstile_that_was_lost_is_made_again_from_those_who_live() {
+fn a_gate_that_was_lost_is_made_again_from_those_who_live() {
     let stage = Stage::new();
     stage.limit("{stack: {runners: 2}}");
     stage.matrix(11..=14);
-    let known = stage.world.run(stage.world.turnstile()).unwrap().unwrap();
+    let known = stage.world.run(stage.world.gate()).unwrap().unwrap();
     let lost = Change::delete(known.version, known.record);
     stage.world.run(stage.world.commit(vec![lost])).unwrap();
     stage.queue_in(SINGLE, 21);
@@ -116,7 +116,7 @@ fn a_turnstile_that_was_lost_is_made_again_from_those_who_live() {
     stage.minutes(35);
     assert_eq!(
         stage
-            .turnstile()
+            .gate()
             .lines
             .values()
             .map(|line| line.waiting.len())

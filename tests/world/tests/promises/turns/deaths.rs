@@ -1,4 +1,4 @@
-//! Whoever is at the turnstile dies between any two of its calls.
+//! Whoever is at the gate dies between any two of its calls.
 
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ fn whoever_was_called_may_die_anywhere() {
 }
 
 #[test]
-fn whoever_looks_after_the_turnstile_may_die_anywhere() {
+fn whoever_looks_after_the_gate_may_die_anywhere() {
     dies_anywhere(4, |stage| {
         stage.matrix(11..=13);
         stage.queue_in(SINGLE, 21);

@@ -1,0 +1,50 @@
+//! Whose money is spent.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::Repository;
+
+/// Whose money it is: each has a cap of its own, if the stack policy gives it one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case")]
+pub enum Budget {
+    /// The whole stack's.
+    Stack,
+    /// An organisation's, or a user's.
+    Organization {
+        /// Its name.
+        name: String,
+    },
+    /// A repository's.
+    Repository {
+        /// Which.
+        repository: Repository,
+    },
+    /// A pull request's.
+    PullRequest {
+        /// Its repository.
+        repository: Repository,
+        /// Its number.
+        number: u64,
+    },
+    /// That of whoever asks for jobs.
+    Actor {
+        /// The user's name.
+        login: String,
+    },
+}
+
+impl fmt::Display for Budget {
+    /// As a person names it: `octo/gpu`, `octo/gpu#12`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stack => f.write_str("the stack"),
+            Self::Organization { name } => f.write_str(name),
+            Self::Repository { repository } => repository.fmt(f),
+            Self::PullRequest { repository, number } => write!(f, "{repository}#{number}"),
+            Self::Actor { login } => write!(f, "@{login}"),
+        }
+    }
+}
