@@ -45,8 +45,8 @@ test: ## All checks and tests
 	cargo fmt --all --check
 	@$(MAKE) check-infra
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	# All targets at once: what the tests add to the features of a dependency would else have
-	# the SDKs built a second time.
+	# The lab's tests run the other crates' binaries, so all targets come first. The features are those of
+	# `make demo`, whose build this goes on from: tests/house holds that.
 	cargo build --workspace --all-targets --locked
 	cargo test --workspace --locked
 	@$(MAKE) check-deny
@@ -74,7 +74,7 @@ fmt: ## Format the code, and put user-data.sh and dashboard.json into the templa
 	infra/inline-dashboard
 
 .PHONY: docs
-docs: ## Make docs/lifecycle.md from the tables of steps, the picture of a check run from its words, docs/metrics.md from all metrics, what it costs from the template, the configuration's schema and page from its keys
+docs: ## Make the generated pages: lifecycle, metrics, command, costs, configuration and its schema, the check run's picture
 	@mkdir -p docs schema
 	cargo run --quiet -p dayfly-records --example lifecycle >docs/lifecycle.md
 	cargo run --quiet -p dayfly-report --example picture >docs/no-capacity.svg
@@ -86,7 +86,7 @@ docs: ## Make docs/lifecycle.md from the tables of steps, the picture of a check
 	cargo run --quiet -p dayfly-config --features schema --example schema docs >docs/configuration.md
 
 .PHONY: pictures
-pictures: ## Take the README's pictures of the board, and of the dashboard with what demos come to, with Chromium
+pictures: ## Take the pictures of the board and the dashboard, with Chromium
 	tools/board-pictures
 	tools/dashboard-picture
 
@@ -97,8 +97,8 @@ bench: ## Start-up, latency, memory and size of every function, and launches of 
 	@$(TARGET)/release/dayfly-bench
 	cargo run --release --quiet -p dayfly-config --example reading
 
-# The corpus is where it begins, and what the tests run; what else it tries stays in the target folder. The
-# sanitizer's checks are for `unsafe` code, of which there is none; without it the stable compiler will do.
+# The corpus is where it begins, and what the tests run; other inputs that it tries stay in the target folder. The
+# sanitizer's checks are for `unsafe` code, of which there is none; without it the stable compiler suffices.
 .PHONY: fuzz
 fuzz: ## Look for inputs that break something [FUZZ=access|cirun|config|labels|webhook SECONDS=60]
 	@tools/install fuzz

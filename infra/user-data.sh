@@ -30,7 +30,7 @@ esac
 root=${DAYFLY_ROOT:-}
 agent=$root/opt/dayfly/dayfly-agent
 runner_dir=$root/opt/actions-runner
-# Empty: the runner runs as whoever runs this script.
+# Empty: the runner runs as the user of this script.
 runner_user=${DAYFLY_RUNNER_USER-runner}
 
 export AWS_REGION='@REGION@'
@@ -136,10 +136,10 @@ get_runner() {
     mkdir -p "$runner_dir"
     tar -xzf "$root/opt/actions-runner.tar.gz" -C "$runner_dir" --no-same-owner
     rm "$root/opt/actions-runner.tar.gz"
-    # The runner is a .NET program and does not start without ICU, unless it is told to do so.
+    # The runner is a .NET program and does not start without ICU unless a setting says so.
     if ! ldconfig -p | grep libicuuc >/dev/null; then
       if is_messenger; then
-        # A package manager would take it minutes. The agent tells its runner to do without.
+        # A package manager would take minutes. The agent sets that for its runner.
         say 'no ICU, and none needed'
       elif command -v dnf >/dev/null; then
         dnf install -y -q libicu

@@ -18,7 +18,7 @@ import sys
 
 EXPECTED = "1.5.33"
 
-# Seconds that an instance is launched for before it is told to run.
+# Seconds for which an instance is pending before it is reported as running.
 SHORTEST_PENDING = 0.2
 
 
@@ -101,7 +101,7 @@ def throttled_events_wait():
 
 def ec2_speaks_on_the_default_bus():
     """Instances tell of their state; and root, who plays EC2 in the lab, may
-    put events of `aws.ec2` (spot notices), which AWS lets nobody do."""
+    put events of `aws.ec2` (spot notices), which AWS forbids."""
     import contextvars
     import json
     import threading
@@ -151,7 +151,7 @@ def ec2_speaks_on_the_default_bus():
                   if i in ec2._instances and ec2._instances[i]["State"]["Name"] != "terminated"]
         answer = terminate(params)
         if answer[0] == 200:
-            # On AWS nobody says why: the lab's instances end by themselves, or by EC2, only here.
+            # On AWS no one says why: the lab's instances end by themselves, or by EC2, only here.
             reason = ec2._p(params, "StateReason") or "Client.UserInitiatedShutdown"
             for instance_id in living:
                 ec2._instances[instance_id]["_reason"] = reason

@@ -1,4 +1,4 @@
-//! Whose processes the job's are, and what they see of the agent.
+//! The user of the job's processes, and the environment that they get.
 
 use std::ffi::OsString;
 use std::io;
@@ -18,7 +18,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// The account of that name; without one, none: the agent's own is used.
+    /// Finds the account with this name. Without a name there is none, and the agent's own user is used.
     ///
     /// # Errors
     /// There is no such user.
@@ -35,27 +35,27 @@ impl Account {
         }))
     }
 
-    /// Its user and group id.
+    /// The user and group id.
     #[must_use]
     pub fn owner(&self) -> (u32, u32) {
         (self.uid, self.gid)
     }
 }
 
-/// Makes `command` one of the job's: of its user, with nothing of the agent's that is not its own,
-/// and in a process group by which it can be ended. What it says can be read.
+/// Makes `command` run as the job's user, without the agent's own environment, in its own process group, and with
+/// its output in pipes.
 pub fn confine(command: &mut Command, account: Option<&Account>) {
     command
         .env_clear()
         .envs(inherited(std::env::vars_os()))
-        .envs(own(account))
+        .envs(user_variables(account))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
     if let Some(account) = account {
-        // With no other groups than its own: not even `docker`, which is root by another name.
+        // Without supplementary groups: `docker` would make it root.
         command.uid(account.uid).gid(account.gid);
     }
 }
@@ -68,7 +68,7 @@ pub fn is_root(account: Option<&Account>) -> bool {
         .is_root()
 }
 
-/// The agent's environment as far as the job may see it: no credential, endpoint or setting.
+/// Removes the agent's credentials, endpoints and settings from its environment.
 fn inherited(variables: impl Iterator<Item = (OsString, OsString)>) -> impl Iterator<Item = (OsString, OsString)> {
     variables.filter(|(name, _)| {
         let name = name.to_string_lossy().to_ascii_uppercase();
@@ -78,7 +78,7 @@ fn inherited(variables: impl Iterator<Item = (OsString, OsString)>) -> impl Iter
     })
 }
 
-fn own(account: Option<&Account>) -> Vec<(&'static str, OsString)> {
+fn user_variables(account: Option<&Account>) -> Vec<(&'static str, OsString)> {
     account.map_or_else(Vec::new, |Account { name, home, .. }| {
         vec![
             ("HOME", home.clone().into()),
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_job_inherits_no_setting_and_no_credential() {
+    fn job_inherits_no_setting_and_no_credential() {
         let variables = [
             ("PATH", "/bin"),
             ("AWS_SESSION_TOKEN", "x"),
@@ -108,16 +108,16 @@ mod tests {
     }
 
     #[test]
-    fn another_user_has_its_own_home() {
+    fn job_user_has_its_own_home() {
         let account = Account {
             name: "runner".to_owned(),
             home: "/home/runner".into(),
             uid: 7,
             gid: 8,
         };
-        let own = own(Some(&account));
-        assert!(own.contains(&("HOME", "/home/runner".into())));
+        let variables = user_variables(Some(&account));
+        assert!(variables.contains(&("HOME", "/home/runner".into())));
         assert!(!is_root(Some(&account)));
-        assert!(super::own(None).is_empty());
+        assert!(user_variables(None).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! The instance's side of the check-in protocol: signed, patient, and clear about who refused.
+//! The client of the check-in protocol: it signs requests, retries them, and tells a refusal from a failure.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -6,7 +6,7 @@ use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use bytes::Bytes;
-use dayfly_types::checkin::Refusal;
+use dayfly_types::checkin::ErrorBody;
 use http::{Request, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,21 +17,20 @@ use crate::log;
 use crate::transport::{self, HttpError, Reply};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// As long as the function may take: a claim's answer is given once, and whoever has not waited for it
-/// is refused the next time.
+/// As long as the function may take. A claim is answered once, and refused the next time.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(35);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// No wait that the control plane asks for is longer: it would be a mistake.
+/// A longer wait in an answer is a mistake.
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// A check-in that did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckinError {
-    /// The control plane says no, and will say no again.
+    /// The control plane refuses, and will refuse again.
     #[error("refused: {0}")]
     Refused(String),
-    /// It is worth another try, after so long if the control plane said so.
+    /// A retry may succeed, after this wait if the control plane gave one.
     #[error("{0}")]
     Later(String, Option<Duration>),
 }
@@ -58,7 +57,7 @@ pub struct Checkin {
 }
 
 impl Checkin {
-    /// A client of the function at `url` in `region`, which signs with the role that `imds` has.
+    /// A client of the function at `url` in `region` that signs with the role from `imds`.
     #[must_use]
     pub fn new(url: String, region: String, imds: Imds) -> Self {
         Self {
@@ -69,13 +68,12 @@ impl Checkin {
         }
     }
 
-    /// The metadata service that this client gets its credentials from.
     #[must_use]
     pub fn imds(&self) -> &Imds {
         &self.imds
     }
 
-    /// Posts `body` to `verb` and tries again for as long as `patience`: at least once.
+    /// Posts `body` to `verb`, at least once, and retries for `patience`.
     ///
     /// # Errors
     /// It was refused, or did not succeed in time.
@@ -85,10 +83,10 @@ impl Checkin {
         body: &impl Serialize,
         patience: Duration,
     ) -> Result<A, CheckinError> {
-        self.insist(verb, body, patience, |_| ()).await
+        self.retry(verb, body, patience, |_| ()).await
     }
 
-    /// The same, for ever, and tells of each time that the control plane has it wait, and for how long.
+    /// Posts without a time limit, and calls `postponed` each time that the control plane asks for a wait.
     ///
     /// # Errors
     /// It was refused.
@@ -98,10 +96,10 @@ impl Checkin {
         body: &impl Serialize,
         postponed: impl Fn(Duration),
     ) -> Result<A, CheckinError> {
-        self.insist(verb, body, Duration::MAX, postponed).await
+        self.retry(verb, body, Duration::MAX, postponed).await
     }
 
-    async fn insist<A: DeserializeOwned>(
+    async fn retry<A: DeserializeOwned>(
         &self,
         verb: &str,
         body: &impl Serialize,
@@ -119,10 +117,10 @@ impl Checkin {
             let rest = if let CheckinError::Later(_, Some(after)) = error {
                 let after = after.min(LONGEST_WAIT);
                 postponed(after);
-                // It is a turn of its own, so nobody else comes at that moment.
+                // The wait is this instance's own turn, so no other comes at that moment.
                 after
             } else {
-                // Between half and all of it, so that instances that failed together spread.
+                // Between half and all of the pause, so that instances that failed together spread out.
                 pause.mul_f64(fastrand::f64().mul_add(0.5, 0.5))
             };
             if start.elapsed() + rest >= patience {
@@ -143,7 +141,7 @@ impl Checkin {
         let request = signed(&url, &self.region, &credentials, &body.into(), now).map_err(|error| broken(&*error))?;
         let timeout = if verb == "claim" { CLAIM_TIMEOUT } else { TIMEOUT };
         let reply = transport::send(request, timeout).await?;
-        let answer = understand(&reply);
+        let answer = parse(&reply);
         if matches!(answer, Err(CheckinError::Later(..))) && reply.status == StatusCode::FORBIDDEN {
             self.credentials.forget();
         }
@@ -151,22 +149,21 @@ impl Checkin {
     }
 }
 
-/// What a reply means.
-fn understand<A: DeserializeOwned>(reply: &Reply) -> Result<A, CheckinError> {
+fn parse<A: DeserializeOwned>(reply: &Reply) -> Result<A, CheckinError> {
     if reply.status == StatusCode::OK {
-        // Not the parser's words: the answer to a claim is a credential.
+        // Without the parser's message: the answer to a claim is a credential.
         return serde_json::from_slice(&reply.body)
             .map_err(|_| CheckinError::Later("an answer of another shape".to_owned(), None));
     }
     let status = reply.status;
-    let words: Option<Refusal> = serde_json::from_slice(&reply.body).ok();
-    match (status, words) {
-        // AWS itself answers 403 to a signature or role that it does not know (yet), with other
-        // fields than the function's. A new role takes seconds to be known everywhere.
+    let refusal: Option<ErrorBody> = serde_json::from_slice(&reply.body).ok();
+    match (status, refusal) {
+        // AWS itself answers 403 to an unknown signature or role, with other fields than the function's. A new role
+        // takes seconds to be known everywhere.
         (StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST, Some(refusal)) => Err(CheckinError::Refused(refusal.error)),
         (_, Some(refusal)) => {
-            let words = format!("{status}: {}", refusal.error);
-            Err(CheckinError::Later(words, refusal.retry_after()))
+            let error = format!("{status}: {}", refusal.error);
+            Err(CheckinError::Later(error, refusal.retry_after()))
         }
         (_, None) => Err(CheckinError::Later(format!("answered {status}"), None)),
     }
@@ -205,19 +202,22 @@ mod tests {
 
     use super::*;
 
-    fn told(status: u16, body: &'static str) -> Result<OrderAnswer, CheckinError> {
+    fn parsed(status: u16, body: &'static str) -> Result<OrderAnswer, CheckinError> {
         let status = StatusCode::from_u16(status).unwrap();
-        understand(&Reply {
+        parse(&Reply {
             status,
             body: Bytes::from_static(body.as_bytes()),
         })
     }
 
     #[test]
-    fn only_the_functions_own_no_is_final() {
-        assert_eq!(told(200, r#"{"order":"drain"}"#).unwrap().order, Order::Drain);
+    fn only_a_refusal_by_the_function_itself_is_final() {
+        assert_eq!(parsed(200, r#"{"order":"drain"}"#).unwrap().order, Order::Drain);
         for (status, body) in [(403, r#"{"error":"not yours"}"#), (400, r#"{"error":"shape"}"#)] {
-            assert!(matches!(told(status, body), Err(CheckinError::Refused(_))), "{status}");
+            assert!(
+                matches!(parsed(status, body), Err(CheckinError::Refused(_))),
+                "{status}"
+            );
         }
         for (status, body) in [
             (403, r#"{"Message":"Forbidden"}"#),
@@ -230,19 +230,19 @@ mod tests {
             (200, "<html>"),
         ] {
             assert!(
-                matches!(told(status, body), Err(CheckinError::Later(..))),
+                matches!(parsed(status, body), Err(CheckinError::Later(..))),
                 "{status} {body}"
             );
         }
     }
 
     #[test]
-    fn when_to_ask_again_is_heard() {
+    fn wait_in_an_answer_is_kept() {
         for (body, after) in [
             (r#"{"error":"not yet","retry_after_seconds":90}"#, Some(90)),
             (r#"{"error":"not yet"}"#, None),
         ] {
-            let Err(CheckinError::Later(_, wait)) = told(409, body) else {
+            let Err(CheckinError::Later(_, wait)) = parsed(409, body) else {
                 panic!("it is worth another try")
             };
             assert_eq!(wait, after.map(Duration::from_secs));
@@ -250,8 +250,8 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_cannot_be_read_is_not_quoted() {
-        let error = told(200, r#"{"jit_config":"c2VjcmV0"}"#).unwrap_err();
+    fn unreadable_answer_is_not_quoted() {
+        let error = parsed(200, r#"{"jit_config":"c2VjcmV0"}"#).unwrap_err();
         assert!(!error.to_string().contains("c2VjcmV0"));
     }
 

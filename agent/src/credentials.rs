@@ -1,4 +1,4 @@
-//! The role's credentials, kept until shortly before they expire.
+//! The role's credentials, cached until shortly before they expire.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -10,10 +10,10 @@ use aws_smithy_types::date_time::Format;
 use crate::imds::{Imds, ImdsError, RoleCredentials};
 use crate::log;
 
-/// IMDS has new credentials at least this long before the old ones expire.
+/// IMDS has new credentials this long before the old ones expire.
 const REFRESH_BEFORE: Duration = Duration::from_mins(5);
 
-/// Credentials from IMDS, fetched when they are needed.
+/// Credentials from IMDS, fetched on demand.
 #[derive(Debug)]
 pub struct CachedCredentials {
     kept: Mutex<Option<Credentials>>,
@@ -26,10 +26,10 @@ impl Default for CachedCredentials {
 }
 
 impl CachedCredentials {
-    /// Credentials that are good at `now`.
+    /// Returns credentials that are valid at `now`.
     ///
     /// # Errors
-    /// There are none, and IMDS gives none.
+    /// None are cached, and IMDS returns none.
     pub async fn get(&self, imds: &Imds, now: SystemTime) -> Result<Credentials, ImdsError> {
         let kept = self.lock().clone();
         if let Some(kept) = kept.as_ref().filter(|it| outlives(it, now + REFRESH_BEFORE)) {
@@ -50,7 +50,7 @@ impl CachedCredentials {
         }
     }
 
-    /// Drops what is kept, since AWS refused it.
+    /// Drops the cached credentials after AWS refused them.
     pub fn forget(&self) {
         *self.lock() = None;
     }

@@ -13,47 +13,33 @@ use serde::Deserialize;
 use crate::transport::{self, HttpError};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest life that IMDS gives a session token.
+/// The longest lifetime that IMDS grants a session token.
 const LONGEST_TOKEN_LIFE: Duration = Duration::from_hours(6);
-/// A token is replaced after this long, well before its end.
+/// A token is replaced after this time, well before it expires.
 const TOKEN_LIFE: Duration = Duration::from_hours(5);
 
-/// IMDS did not say what was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum ImdsError {
     /// No answer.
     #[error("instance metadata: {0}")]
     Http(#[from] HttpError),
-    /// It answered with another status than was expected.
+    /// An unexpected status.
     #[error("instance metadata: `{path}` answered {status}")]
-    Status {
-        /// What was asked for.
-        path: String,
-        /// The answer.
-        status: StatusCode,
-    },
-    /// The answer could not be read.
+    Status { path: String, status: StatusCode },
+    /// An unreadable answer.
     #[error("instance metadata: `{path}`: {why}")]
-    Content {
-        /// What was asked for.
-        path: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The endpoint is no URL.
+    Content { path: String, why: String },
+    /// The endpoint is not a URL.
     #[error("instance metadata: {0}")]
     Request(#[from] http::Error),
 }
 
-/// The credentials of the instance's role, as IMDS has them.
+/// The credentials of the instance's role, as IMDS returns them.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RoleCredentials {
-    /// Public part.
     pub access_key_id: String,
-    /// Secret part.
     pub secret_access_key: String,
-    /// Session token.
     pub token: String,
     /// RFC 3339.
     pub expiration: String,
@@ -67,7 +53,7 @@ pub struct Imds {
 }
 
 impl Imds {
-    /// A client of the service at `endpoint`, a base URL without a slash at its end.
+    /// A client of the service at `endpoint`, a base URL without a trailing slash.
     #[must_use]
     pub fn new(endpoint: String) -> Self {
         Self {
@@ -76,18 +62,14 @@ impl Imds {
         }
     }
 
-    /// The instance's id.
-    ///
     /// # Errors
-    /// IMDS does not answer as it should; so for all that follow.
+    /// IMDS does not answer as it should.
     pub async fn instance_id(&self) -> Result<String, ImdsError> {
         self.required("meta-data/instance-id").await
     }
 
-    /// The region.
-    ///
     /// # Errors
-    /// As above.
+    /// IMDS does not answer as it should.
     pub async fn region(&self) -> Result<String, ImdsError> {
         self.required("meta-data/placement/region").await
     }
@@ -95,23 +77,23 @@ impl Imds {
     /// The credentials of the instance's role.
     ///
     /// # Errors
-    /// As above; an instance without a role has none.
+    /// An instance without a role has none.
     pub async fn credentials(&self) -> Result<RoleCredentials, ImdsError> {
         const FOLDER: &str = "meta-data/iam/security-credentials/";
         let roles = self.required(FOLDER).await?;
         let path = format!("{FOLDER}{}", roles.lines().next().unwrap_or_default().trim());
         let text = self.required(&path).await?;
-        // Not the parser's words: they may quote what it read.
+        // Without the parser's message, which may quote the credentials.
         serde_json::from_str(&text).map_err(|_| ImdsError::Content {
             path,
             why: "expected credentials".to_owned(),
         })
     }
 
-    /// The spot notice, if EC2 has given one.
+    /// The interruption notice, if EC2 has given one.
     ///
     /// # Errors
-    /// As above.
+    /// IMDS does not answer as it should.
     pub async fn spot_notice(&self) -> Result<Option<InterruptionNotice>, ImdsError> {
         #[derive(Deserialize)]
         struct InstanceAction {
@@ -129,10 +111,10 @@ impl Imds {
         Ok(Some(InterruptionNotice { action, at: time }))
     }
 
-    /// The rebalance recommendation, as EC2 words it, if there is one.
+    /// The rebalance recommendation in EC2's words, if there is one.
     ///
     /// # Errors
-    /// As above.
+    /// IMDS does not answer as it should.
     pub async fn rebalance(&self) -> Result<Option<String>, ImdsError> {
         self.get("meta-data/events/recommendations/rebalance").await
     }
@@ -145,7 +127,7 @@ impl Imds {
         self.get(path).await?.ok_or_else(missing)
     }
 
-    /// What is under `/latest/<path>`; `None` where there is nothing.
+    /// Returns the text at `/latest/<path>`, or `None` if there is none.
     async fn get(&self, path: &str) -> Result<Option<String>, ImdsError> {
         let token = self.token().await?;
         let request = Request::get(format!("{}/latest/{path}", self.endpoint))
@@ -156,7 +138,7 @@ impl Imds {
             StatusCode::OK => Ok(Some(text(path, &reply.body)?)),
             StatusCode::NOT_FOUND => Ok(None),
             status => {
-                // 401 is a token that the service no longer knows.
+                // 401 means that the token is no longer valid.
                 self.keep_token(None);
                 Err(ImdsError::Status {
                     path: path.to_owned(),

@@ -1,11 +1,11 @@
 //! The agent on a dayfly instance.
 //!
-//! It asks the control plane what to run, runs the GitHub runner for one job, keeps in touch,
-//! and ends the instance. Every way out of it ends in a power-off:
+//! It asks the control plane for a runner, runs GitHub's runner for one job, reports, and ends the instance. Every
+//! path ends in a power-off:
 //!
-//! - `supervisor` is the process that the user data starts. It starts the worker, waits, and
-//!   powers off, whatever became of the worker.
-//! - `worker` is the shell around `machine`, which decides and touches nothing.
+//! - `supervisor` is the process that the user data starts. It starts the worker, waits for its end, and powers
+//!   off, however the worker ended.
+//! - `worker` is the shell around `machine`, which makes the decisions.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod account;

@@ -1,4 +1,4 @@
-//! JSON lines on stderr. Callers pass no credential and no JIT config: nothing here could tell.
+//! JSON lines on stderr. Nothing is redacted here: callers pass no credential and no JIT config.
 
 use std::io::Write as _;
 use std::sync::OnceLock;
@@ -9,27 +9,26 @@ use serde_json::{Map, Value};
 static INSTANCE: OnceLock<String> = OnceLock::new();
 static RUNNER: OnceLock<String> = OnceLock::new();
 
-/// Puts the instance's id on every later line. The first call counts.
+/// Adds the instance's id to every later line. Only the first call counts.
 pub fn set_instance(id: &str) {
     INSTANCE.get_or_init(|| id.to_owned());
 }
 
-/// Puts the runner's name on every later line. The first call counts.
+/// Adds the runner's name to every later line. Only the first call counts.
 pub fn set_runner(name: &str) {
     RUNNER.get_or_init(|| name.to_owned());
 }
 
-/// Something happened as it should.
 pub fn info(event: &str, message: &str, fields: &[(&str, &str)]) {
     line("info", event, message, fields);
 }
 
-/// Something failed that will be tried again or that the agent gets by without.
+/// Logs a failure that is retried or that the agent can do without.
 pub fn warn(event: &str, message: &str, fields: &[(&str, &str)]) {
     line("warn", event, message, fields);
 }
 
-/// Something failed that ends the instance.
+/// Logs a failure that ends the instance.
 pub fn error(event: &str, message: &str, fields: &[(&str, &str)]) {
     line("error", event, message, fields);
 }
@@ -55,6 +54,6 @@ fn line(level: &str, event: &str, message: &str, fields: &[(&str, &str)]) {
             record.insert(name.to_owned(), value.into());
         }
     }
-    // A log that cannot be written leaves nobody to tell.
+    // A failure to log cannot be reported.
     let _ = writeln!(std::io::stderr(), "{}", Value::Object(record));
 }

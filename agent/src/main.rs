@@ -1,5 +1,4 @@
-//! `dayfly-agent`: without arguments the supervisor; `work` and `farewell` are how it calls
-//! itself.
+//! `dayfly-agent`: the supervisor without arguments. It starts itself with `work` and `goodbye`.
 
 use std::process::ExitCode;
 
@@ -10,10 +9,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        // Bad settings are the worker's to report: even then there is an instance to end.
+        // The worker reports bad settings: even then the supervisor has to end the instance.
         [] => supervisor::run(),
         ["work", parent] => worker(|settings| worker::work(settings, parent)),
-        ["farewell", why] => worker(|settings| worker::farewell(&settings, why)),
+        ["goodbye", why] => worker(|settings| worker::goodbye_for_lost_worker(&settings, why)),
         ["--version"] => {
             use std::io::Write as _;
             let version = env!("CARGO_PKG_VERSION");

@@ -1,9 +1,7 @@
-//! What a messenger's runner does with the job that it takes: it fails it before any step of it runs,
-//! with the reason in the job's log.
+//! The hook of a messenger's runner: it fails the job before its first step, with the reason in the job's log.
 //!
-//! The reason is data: it lies in a file of its own, and behind a `stop-commands`, so that nothing in it
-//! is a command to the shell or to GitHub's runner. What it stops stays stopped: nothing of the job
-//! comes after it, and the log is to end with the reason.
+//! The reason is data. It is kept in a file and printed after `stop-commands`, so that nothing in it is a command
+//! to the shell or to GitHub's runner. Commands stay stopped, since nothing of the job follows.
 //!
 //! <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands>
 
@@ -14,23 +12,26 @@ use std::path::Path;
 
 use dayfly_types::checkin::JobMessage;
 
-use crate::hooks::quoted;
+use crate::script::quoted;
 
-/// What a job reads that the messenger took and that is not the one that was given up.
+/// The log of a job that the messenger took instead of the one that was given up.
 const MISTAKE: &str = "\
 ::error::This machine took the job by mistake. Nothing is wrong with it: it is run again.
 The machine was launched to tell another job with the same labels why no runner can be had for it.
 No step of this job has run.
 ";
 
-/// Lays the texts in `folder`, and gives the body of the script that GitHub's runner calls before
-/// its job. `told` and `mistaken` are commands that tell the agent which job it was.
+/// Writes the texts to `folder` and returns the body of the script that GitHub's runner calls before its job.
+/// `delivered` and `mistaken` are the shell commands that report to the agent which job it was.
 ///
 /// # Errors
 /// A file cannot be written.
-pub fn install(folder: &Path, message: &JobMessage, told: &str, mistaken: &str) -> io::Result<String> {
+pub fn install(folder: &Path, message: &JobMessage, delivered: &str, mistaken: &str) -> io::Result<String> {
     let (reason, mistake) = (folder.join("reason"), folder.join("mistake"));
-    for (file, text) in [(&reason, &rendered(&message.text)), (&mistake, &MISTAKE.to_owned())] {
+    for (file, text) in [
+        (&reason, &as_workflow_commands(&message.text)),
+        (&mistake, &MISTAKE.to_owned()),
+    ] {
         fs::write(file, text)?;
         fs::set_permissions(file, Permissions::from_mode(0o644))?;
     }
@@ -38,13 +39,12 @@ pub fn install(folder: &Path, message: &JobMessage, told: &str, mistaken: &str) 
     let (reason, mistake) = (quoted(&reason), quoted(&mistake));
     Ok(format!(
         "if [ \"${{GITHUB_RUN_ID:-}}\" = '{run}' ] && [ \"${{GITHUB_RUN_ATTEMPT:-}}\" = '{attempt}' ]; then\n\
-         {told}cat {reason}\nelse\n{mistaken}cat {mistake}\nfi\nexit 1\n"
+         {delivered}cat {reason}\nelse\n{mistaken}cat {mistake}\nfi\nexit 1\n"
     ))
 }
 
-/// The text as GitHub's runner is to read it: its first line as an error of the job, and the rest of it
-/// as it is.
-pub(crate) fn rendered(text: &str) -> String {
+/// Returns `text` for the job's log: its first line as an error of the job, the rest as plain lines.
+pub(crate) fn as_workflow_commands(text: &str) -> String {
     let text = text.trim();
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     let first = first.trim().replace('%', "%25").replace('\r', "%0D");
@@ -58,7 +58,7 @@ pub(crate) fn rendered(text: &str) -> String {
     format!("::error::{first}\n::stop-commands::{token}\n{rest}\n")
 }
 
-/// Nothing that a text could foresee.
+/// Returns a token that a text cannot guess.
 fn token() -> String {
     format!("{:032x}", fastrand::u128(..))
 }
@@ -74,7 +74,7 @@ mod tests {
     const NASTY: &str =
         "No spot capacity: 100% gone\n$(touch ran) `touch ran` ' \" \\\n::add-mask::a\n::error::b\n##[error]c";
 
-    /// What the script says in a job of this run attempt, and how it ends.
+    /// Returns the script's output in a job of this run attempt, and its exit status.
     fn runs_in(run: &str, attempt: &str) -> (String, Option<i32>) {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("it's here");
@@ -87,7 +87,7 @@ mod tests {
         let script = folder.join("started.sh");
         fs::write(
             &script,
-            install(&folder, &message, "echo told\n", "echo mistaken\n").unwrap(),
+            install(&folder, &message, "echo delivered\n", "echo mistaken\n").unwrap(),
         )
         .unwrap();
         let mut command = Command::new("sh");
@@ -103,11 +103,11 @@ mod tests {
     }
 
     #[test]
-    fn the_job_that_was_given_up_fails_with_the_reason_as_it_is() {
-        let (said, code) = runs_in("22", "3");
+    fn given_up_job_fails_with_the_literal_reason() {
+        let (stdout, code) = runs_in("22", "3");
         assert_eq!(code, Some(1));
-        let lines: Vec<&str> = said.lines().collect();
-        assert_eq!(lines[..2], ["told", "::error::No spot capacity: 100%25 gone"]);
+        let lines: Vec<&str> = stdout.lines().collect();
+        assert_eq!(lines[..2], ["delivered", "::error::No spot capacity: 100%25 gone"]);
         let token = lines[2].strip_prefix("::stop-commands::").unwrap();
         assert_eq!(token.len(), 32);
         let (_, rest) = NASTY.split_once('\n').unwrap();
@@ -115,21 +115,21 @@ mod tests {
     }
 
     #[test]
-    fn another_job_fails_and_reads_that_it_was_a_mistake() {
+    fn another_job_fails_as_taken_by_mistake() {
         for (run, attempt) in [("22", "2"), ("23", "3"), ("", ""), ("22 -o 1", "3")] {
-            let (said, code) = runs_in(run, attempt);
+            let (stdout, code) = runs_in(run, attempt);
             assert_eq!(code, Some(1), "{run} {attempt}");
-            assert_eq!(said, format!("mistaken\n{MISTAKE}"), "{run} {attempt}");
+            assert_eq!(stdout, format!("mistaken\n{MISTAKE}"), "{run} {attempt}");
         }
     }
 
     #[test]
     fn each_message_has_its_own_token() {
-        assert_ne!(rendered("a\nb"), rendered("a\nb"));
+        assert_ne!(as_workflow_commands("a\nb"), as_workflow_commands("a\nb"));
         assert_eq!(
-            rendered("a\n"),
+            as_workflow_commands("a\n"),
             "::error::a\n",
-            "there is nothing to keep from being a command"
+            "there is no text to protect"
         );
     }
 }

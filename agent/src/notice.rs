@@ -1,4 +1,4 @@
-//! When EC2 takes the instance back.
+//! The times in EC2's interruption notices.
 
 use std::time::Duration;
 
@@ -8,18 +8,17 @@ use dayfly_types::checkin::InterruptionNotice;
 use dayfly_types::deadlines::SPOT_NOTICE;
 use dayfly_types::time::Timestamp;
 
-/// How long `notice` leaves from `now`. No more than EC2 ever does, for the clock may be behind; all
-/// of that if it cannot be read, for it is looked for every few seconds.
+/// Returns the time from `now` until EC2 acts on `notice`, two minutes at most, since the clock may be behind. A
+/// notice with an unreadable time has just come, since IMDS is polled every few seconds.
 #[must_use]
 pub fn left(notice: &InterruptionNotice, now: Timestamp) -> Duration {
     let at = DateTime::from_str(&notice.at, Format::DateTime).map(|at| Timestamp::from_seconds(at.secs()));
     at.map_or(SPOT_NOTICE, |at| at.since(now).min(SPOT_NOTICE))
 }
 
-/// A notice of the control plane, in the words that EC2 would have used; nothing if `at` is no time
-/// of this age.
+/// Returns the notice as EC2 would have spelt it, or `None` if `at` is out of range.
 #[must_use]
-pub fn of(at: Timestamp) -> Option<InterruptionNotice> {
+pub fn from_control_plane(at: Timestamp) -> Option<InterruptionNotice> {
     let at = DateTime::from_secs(at.seconds()).fmt(Format::DateTime).ok()?;
     Some(InterruptionNotice {
         action: "terminate".to_owned(),
@@ -32,9 +31,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_notice_leaves_what_it_says_and_never_more_than_two_minutes() {
+    fn notice_leaves_at_most_two_minutes() {
         let at = Timestamp::from_seconds(1_800_000_000);
-        let notice = of(at).unwrap();
+        let notice = from_control_plane(at).unwrap();
         assert_eq!(notice.at, "2027-01-15T08:00:00Z");
         for (now, expected) in [
             (1_799_999_880, 120),
@@ -49,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_whose_time_cannot_be_read_has_just_come() {
+    fn notice_with_an_unreadable_time_has_just_come() {
         let notice = InterruptionNotice {
             action: "terminate".to_owned(),
             at: "soon".to_owned(),

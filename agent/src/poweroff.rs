@@ -1,4 +1,4 @@
-//! The end of the instance. EC2 terminates an instance that powers off, by its launch template's
+//! The power-off. EC2 terminates an instance that powers off, because of its launch template's
 //! `InstanceInitiatedShutdownBehavior`.
 
 use std::process::{Command, Stdio};
@@ -7,21 +7,20 @@ use std::time::Duration;
 
 use crate::log;
 
-/// The command that takes the place of the usual ones.
+/// A command to use instead of the default ones.
 const VARIABLE: &str = "DAYFLY_POWEROFF";
-/// One after the other: the first that the system has and that works. `--force` does not wait
-/// for services, since every second of waiting is billed.
-const USUAL: [&str; 3] = ["systemctl poweroff --force", "poweroff -f", "/sbin/poweroff -f"];
-/// A system that still runs this long after it agreed to power off is told again.
+/// Tried in this order. `--force` does not wait for services: every second is billed.
+const DEFAULT_COMMANDS: [&str; 3] = ["systemctl poweroff --force", "poweroff -f", "/sbin/poweroff -f"];
+/// How long after a successful command the next one is tried.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Powers off. Returns only after a command of the user's own succeeded.
+/// Powers off. Returns only after a configured command succeeded.
 pub fn power_off() {
     let own = std::env::var(VARIABLE).ok().filter(|command| !command.is_empty());
     let commands: Vec<&str> = match &own {
         Some(command) => vec![command],
-        None => USUAL.to_vec(),
+        None => DEFAULT_COMMANDS.to_vec(),
     };
     let mut pause = Duration::from_secs(1);
     loop {

@@ -6,18 +6,15 @@ use std::fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A process of a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Its id.
     pub pid: i32,
-    /// Its parent's id.
     pub parent: i32,
     /// The first 15 bytes of its program's file name.
     pub name: String,
 }
 
-/// All processes. One that ends meanwhile is left out.
+/// Returns all processes, without those that end meanwhile.
 #[must_use]
 pub fn all() -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else {
@@ -30,7 +27,7 @@ pub fn all() -> Vec<Process> {
         .collect()
 }
 
-/// Reads a line of `/proc/<pid>/stat`: `pid (name) state parent …`; a zombie is no process.
+/// Reads `/proc/<pid>/stat`: `pid (name) state parent …`. Zombies are left out.
 fn parse_stat(pid: i32, stat: &str) -> Option<Process> {
     // The name may itself hold spaces and parentheses.
     let (head, rest) = stat.rsplit_once(')')?;
@@ -41,7 +38,7 @@ fn parse_stat(pid: i32, stat: &str) -> Option<Process> {
     (state != "Z" && state != "X").then_some(Process { pid, parent, name })
 }
 
-/// The processes in `all` that descend from `root`, parents before children.
+/// Returns the processes in `all` that descend from `root`, parents before children.
 #[must_use]
 pub fn descendants(all: &[Process], root: i32) -> Vec<Process> {
     let mut children: HashMap<i32, Vec<&Process>> = HashMap::new();
@@ -59,14 +56,13 @@ pub fn descendants(all: &[Process], root: i32) -> Vec<Process> {
     found
 }
 
-/// Sends `signal` to `pid`; one that is gone is no error.
+/// Sends `signal` to `pid`, which may be gone.
 pub fn signal(pid: i32, signal: Signal) {
-    // The only other failure is a process of another user, which the agent's own are not.
+    // The only other failure is another user's process, which a child of the agent is not.
     let _ = kill(Pid::from_raw(pid), signal);
 }
 
-/// Kills everything below `root` until a look finds nothing, five looks at most: what forks
-/// while it is being killed is caught by the next look.
+/// Kills the descendants of `root`, five times at most: the next pass finds those that were forked meanwhile.
 pub fn kill_descendants(root: i32) {
     for _ in 0..5 {
         let found = descendants(&all(), root);
@@ -84,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_may_hold_what_separates_the_fields() {
+    fn process_name_may_contain_parentheses_and_spaces() {
         let process = parse_stat(7, "7 (a) (b c) S 3 7 7 0 -1").unwrap();
         assert_eq!(
             process,
@@ -99,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn descendants_are_children_and_theirs_and_nobody_else() {
+    fn descendants_are_children_and_their_children() {
         let process = |pid, parent| Process {
             pid,
             parent,

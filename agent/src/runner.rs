@@ -14,21 +14,21 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 use crate::account::{self, Account};
-use crate::hooks::{self, JobWords, Scripts};
+use crate::hooks::{self, HookEvents, Scripts};
 use crate::log;
 use crate::machine::{Event, JitConfig};
 use crate::processes::{self, Process};
 use crate::settings::Settings;
 
-/// The part of GitHub's runner that holds the session and ends in order when it is signalled;
-/// `run.sh` around it passes no signal on. As long as the kernel lets a name be.
+/// The part of GitHub's runner that holds the session and ends in order on a signal. `run.sh` around it passes no
+/// signal on. The kernel keeps 15 bytes of a name, which this is.
 const LISTENER: &str = "Runner.Listener";
 /// The part of GitHub's runner that runs one job.
 const WORKER: &str = "Runner.Worker";
-/// What `run.sh` always says last, and what tells nothing.
-const EMPTY_WORDS: &str = "Exiting runner...";
-/// How long the runner's last words may take to come out of its pipe.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// The last line of `run.sh`, which says nothing.
+const EMPTY_LAST_LINE: &str = "Exiting runner...";
+/// How long the runner's last line is waited for after its end.
+const LAST_LINE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The runner's processes.
 #[derive(Debug)]
@@ -37,9 +37,8 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Starts the runner, and with it all that a job runs, with the variables `env`: none of them replaces
-    /// one of the agent's own. What it and its hooks say goes to `events`. With a `message` it is a
-    /// messenger's and fails its job with that.
+    /// Starts the runner with the variables `env`, none of which replaces one of the agent's own. Its events and
+    /// those of its hooks go to `events`. With a `message` it is a messenger's runner and fails its job with it.
     ///
     /// # Errors
     /// The user is unknown, the hooks cannot be made, or `run.sh` does not start.
@@ -52,53 +51,57 @@ impl Runner {
     ) -> io::Result<Self> {
         let account = Account::find(settings.runner_user.as_deref())?;
         let owner = account.as_ref().map(Account::owner);
-        let (scripts, words) = hooks::install(&settings.state_dir, owner, message)?;
+        let (scripts, hook_events) = hooks::install(&settings.state_dir, owner, message)?;
         let mut command = Command::new(settings.runner_dir.join("run.sh"));
         command.current_dir(&settings.runner_dir);
         account::confine(&mut command, account.as_ref());
         command.envs(env);
-        command.envs(own(&scripts, &jit_config, account::is_root(account.as_ref())));
+        command.envs(runner_variables(
+            &scripts,
+            &jit_config,
+            account::is_root(account.as_ref()),
+        ));
         if message.is_some() {
-            // Its machine may be too small to install what the runner needs for other languages, and
-            // no step that could miss it runs.
+            // Its machine may be too small to install the libraries for other languages, and it runs no step that
+            // needs them.
             command.env("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT", "1");
         }
         let child = command.spawn()?;
         let Some(pid) = child.id() else {
             return Err(io::Error::other("the runner ended before it began"));
         };
-        tokio::spawn(watch(child, words, jit_config, events));
+        tokio::spawn(watch(child, hook_events, jit_config, events));
         Ok(Self { pid: pid.cast_signed() })
     }
 
-    /// Asks the listener to end: it fails its job, tells GitHub, and goes.
+    /// Asks the listener to end: it fails its job, reports to GitHub, and exits.
     pub fn interrupt(&self) {
         let listeners = listeners(&processes::descendants(&processes::all(), self.pid));
         for listener in &listeners {
             processes::signal(*listener, Signal::SIGINT);
         }
         if listeners.is_empty() {
-            // It is not up yet, or is going: the scripts around it end by the signal themselves.
+            // It is starting or exiting: the scripts around it end by the signal themselves.
             log::info("no_listener", "signalling the runner's process group", &[]);
             processes::signal(-self.pid, Signal::SIGINT);
         }
     }
 
-    /// The process of the step that runs, if one does.
+    /// The process of the running step, if any.
     #[must_use]
     pub fn step(&self) -> Option<i32> {
         step(&processes::descendants(&processes::all(), self.pid))
     }
 
-    /// Ends the runner and what it started, in its process group or out of it.
+    /// Kills the runner and its child processes, in its process group or outside.
     pub fn kill(&self) {
-        // Descendants first: once their parents are gone they are nobody's.
+        // Descendants first: they cannot be found once their parents are gone.
         processes::kill_descendants(self.pid);
         processes::signal(-self.pid, Signal::SIGKILL);
     }
 }
 
-/// The listeners among `processes`, without what a listener forked and that still bears its name.
+/// Returns the listeners among `processes`, without forks that still have a listener's name.
 fn listeners(processes: &[Process]) -> Vec<i32> {
     let named: Vec<&Process> = processes.iter().filter(|it| it.name == LISTENER).collect();
     named
@@ -108,8 +111,7 @@ fn listeners(processes: &[Process]) -> Vec<i32> {
         .collect()
 }
 
-/// The step among `processes`: what the worker started, or the listener where it has no worker.
-/// The last one, if there are several.
+/// Returns the step among `processes`: the last child of the worker, or of the listener if it has no worker.
 fn step(processes: &[Process]) -> Option<i32> {
     let below = |name: &str| {
         let parents: Vec<i32> = processes.iter().filter(|it| it.name == name).map(|it| it.pid).collect();
@@ -123,11 +125,11 @@ fn step(processes: &[Process]) -> Option<i32> {
     below(WORKER).or_else(|| below(LISTENER))
 }
 
-/// What the runner gets on top.
-fn own(scripts: &Scripts, jit_config: &JitConfig, as_root: bool) -> Vec<(&'static str, OsString)> {
+/// The agent's own variables for the runner.
+fn runner_variables(scripts: &Scripts, jit_config: &JitConfig, as_root: bool) -> Vec<(&'static str, OsString)> {
     let mut variables: Vec<(&'static str, OsString)> = vec![
-        // Not as an argument, which every process may read for as long as the runner lives. The
-        // listener takes the variable out of what it hands on to the job.
+        // Not as an argument, which every process can read. The listener removes the variable from the job's
+        // environment.
         ("ACTIONS_RUNNER_INPUT_JITCONFIG", jit_config.0.clone().into()),
         ("ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE", "1".into()),
         ("ACTIONS_RUNNER_HOOK_JOB_STARTED", scripts.started.clone().into()),
@@ -139,26 +141,26 @@ fn own(scripts: &Scripts, jit_config: &JitConfig, as_root: bool) -> Vec<(&'stati
     variables
 }
 
-/// Passes on what the hooks say and, after all of that, how the runner ended.
-async fn watch(mut child: Child, mut words: JobWords, jit_config: JitConfig, events: UnboundedSender<Event>) {
-    let last_words = Arc::new(Mutex::new(None));
+/// Emits the hooks' events and, after them, the runner's end.
+async fn watch(mut child: Child, mut hooks: HookEvents, jit_config: JitConfig, events: UnboundedSender<Event>) {
+    let last_line = Arc::new(Mutex::new(None));
     let output = [
         child
             .stdout
             .take()
-            .map(|it| relay(it, jit_config.clone(), Arc::clone(&last_words))),
+            .map(|it| relay(it, jit_config.clone(), Arc::clone(&last_line))),
         child
             .stderr
             .take()
-            .map(|it| relay(it, jit_config, Arc::clone(&last_words))),
+            .map(|it| relay(it, jit_config, Arc::clone(&last_line))),
     ];
-    // A receiver that is gone means that the agent ends: nobody is left to be told.
-    let tell = |event| drop(events.send(event));
+    // A closed channel means that the agent is ending.
+    let emit = |event| drop(events.send(event));
     let status = loop {
         tokio::select! {
             status = child.wait() => break status,
-            word = words.next() => match word {
-                Ok(event) => tell(event),
+            event = hooks.next() => match event {
+                Ok(event) => emit(event),
                 Err(error) => {
                     log::warn("hooks_unread", &error.to_string(), &[]);
                     break child.wait().await;
@@ -166,41 +168,40 @@ async fn watch(mut child: Child, mut words: JobWords, jit_config: JitConfig, eve
             },
         }
     };
-    while let Ok(Some(event)) = words.take() {
-        tell(event);
+    while let Ok(Some(event)) = hooks.try_next() {
+        emit(event);
     }
     for relay in output.into_iter().flatten() {
-        // What the job left running may hold the pipe open.
-        let _ = tokio::time::timeout(LAST_WORDS, relay).await;
+        // A process that the job left running may hold the pipe open.
+        let _ = tokio::time::timeout(LAST_LINE_PATIENCE, relay).await;
     }
-    let last_words = last_words.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let last_line = last_line.lock().unwrap_or_else(PoisonError::into_inner).take();
     match status {
-        Ok(status) => tell(Event::RunnerExited {
+        Ok(status) => emit(Event::RunnerExited {
             code: status.code(),
-            last_words,
+            last_line,
         }),
-        Err(error) => tell(Event::RunnerNotStarted(error.to_string())),
+        Err(error) => emit(Event::RunnerNotStarted(error.to_string())),
     }
 }
 
-/// Puts the runner's own output, which is not the job's, into the agent's log.
+/// Logs the runner's own output, which is not the job's.
 fn relay(
     output: impl AsyncRead + Unpin + Send + 'static,
     jit_config: JitConfig,
-    last_words: Arc<Mutex<Option<String>>>,
+    last_line: Arc<Mutex<Option<String>>>,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut lines = BufReader::new(output).lines();
-        // A line that is not UTF-8 ends the relay, and with it the runner's pipe only: its
-        // writes then fail, which the runner ignores.
+        // A line that is not UTF-8 ends only the relay: the runner ignores that its writes then fail.
         while let Ok(Some(line)) = lines.next_line().await {
             let line = line.trim_end().replace(&jit_config.0, "***");
             if line.is_empty() {
                 continue;
             }
             log::info("runner_output", &line, &[]);
-            if line != EMPTY_WORDS {
-                *last_words.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+            if line != EMPTY_LAST_LINE {
+                *last_line.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
             }
         }
     })
@@ -211,21 +212,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_must_be_allowed() {
+    fn runner_is_allowed_to_run_as_root() {
         let scripts = Scripts {
             started: "/s.sh".into(),
             completed: "/c.sh".into(),
         };
         let jit_config = JitConfig("c2VjcmV0".to_owned());
         for as_root in [true, false] {
-            let own = own(&scripts, &jit_config, as_root);
-            let allowed = own.iter().any(|(name, _)| *name == "RUNNER_ALLOW_RUNASROOT");
+            let variables = runner_variables(&scripts, &jit_config, as_root);
+            let allowed = variables.iter().any(|(name, _)| *name == "RUNNER_ALLOW_RUNASROOT");
             assert_eq!(allowed, as_root);
         }
     }
 
     #[test]
-    fn the_listener_itself_is_signalled_and_not_its_forks() {
+    fn forks_of_a_listener_are_not_listeners() {
         let process = |pid, parent, name: &str| Process {
             pid,
             parent,
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_step_is_what_the_worker_started() {
+    fn step_is_the_child_of_the_worker() {
         let process = |pid, parent, name: &str| Process {
             pid,
             parent,

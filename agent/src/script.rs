@@ -1,4 +1,4 @@
-//! A script of the repository's as a process, in a process group of its own, until it has ended.
+//! A script of the repository as a process in its own process group, and helpers for shell scripts.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -14,17 +14,17 @@ use tokio::task::JoinHandle;
 
 use crate::processes;
 
-/// How long a script's last lines may take to come out of its pipe.
-const LAST_LINES: Duration = Duration::from_millis(500);
+/// How long a script's last lines are waited for after its end.
+const LAST_LINES_PATIENCE: Duration = Duration::from_millis(500);
 
-/// A script that runs.
+/// A running script.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Script {
     pid: i32,
 }
 
 impl Script {
-    /// Starts `command`, which leads a group of its own.
+    /// Starts `command`, which leads its own process group.
     ///
     /// # Errors
     /// It does not start.
@@ -36,13 +36,13 @@ impl Script {
         }
     }
 
-    /// Ends the script and what it started.
+    /// Kills the script and all its child processes.
     pub(crate) fn kill(self) {
         processes::kill_descendants(self.pid);
         self.kill_group();
     }
 
-    /// Ends what is left of the script's group.
+    /// Kills what is left of the script's process group.
     pub(crate) fn kill_group(self) {
         processes::signal(-self.pid, Signal::SIGKILL);
     }
@@ -50,15 +50,15 @@ impl Script {
 
 /// How a script ended.
 #[derive(Debug)]
-pub(crate) struct Ended(io::Result<ExitStatus>);
+pub(crate) struct ScriptEnd(io::Result<ExitStatus>);
 
-impl Ended {
-    /// Waits for the script's end, and for the last of what it says.
-    pub(crate) async fn of(mut child: Child, readers: [Option<JoinHandle<()>>; 2]) -> Self {
+impl ScriptEnd {
+    /// Waits for the script's end and its last output.
+    pub(crate) async fn wait(mut child: Child, readers: [Option<JoinHandle<()>>; 2]) -> Self {
         let status = child.wait().await;
         for reader in readers.into_iter().flatten() {
-            // What it left running may hold the pipe open, and is read for as long as it does.
-            let _ = tokio::time::timeout(LAST_LINES, reader).await;
+            // A process that it left running may hold the pipe open.
+            let _ = tokio::time::timeout(LAST_LINES_PATIENCE, reader).await;
         }
         Self(status)
     }
@@ -67,7 +67,7 @@ impl Ended {
         self.0.as_ref().is_ok_and(ExitStatus::success)
     }
 
-    pub(crate) fn words(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match &self.0 {
             Ok(status) => match status.code() {
                 Some(code) => format!("exit status {code}"),
@@ -78,7 +78,7 @@ impl Ended {
     }
 }
 
-/// Reads all that a script says, and hands on its lines, of each as much as `longest` characters.
+/// Reads a script's output and calls `each` with every line, cut to `longest` characters.
 pub(crate) fn read_lines(
     output: impl AsyncRead + Unpin + Send + 'static,
     longest: usize,
@@ -93,7 +93,7 @@ pub(crate) fn read_lines(
     })
 }
 
-/// Writes a file for its owner alone, for it may hold what others need not read.
+/// Writes a file that only its owner can read.
 pub(crate) fn write_private(file: &Path, text: &str, owner: Option<(u32, u32)>) -> io::Result<()> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -105,4 +105,9 @@ pub(crate) fn write_private(file: &Path, text: &str, owner: Option<(u32, u32)>) 
         Some((user, group)) => chown(file, Some(user), Some(group)),
         None => Ok(()),
     }
+}
+
+/// Quotes a path as one word of a shell script.
+pub(crate) fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }

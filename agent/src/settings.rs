@@ -1,52 +1,45 @@
-//! What the user data tells the agent, by environment.
+//! The agent's settings, which the user data passes in the environment.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The agent's settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Base URL of the check-in function, without a slash at its end.
+    /// Base URL of the check-in function, without a trailing slash.
     pub checkin_url: String,
-    /// Region to sign for; asked of IMDS if unset.
+    /// Region to sign for; IMDS is asked if unset.
     pub region: Option<String>,
     /// Base URL of IMDS.
     pub imds_endpoint: String,
     /// Folder with the GitHub runner's `run.sh`.
     pub runner_dir: PathBuf,
-    /// The unprivileged user that the runner runs as; `None`: the agent's own.
+    /// The unprivileged user of the runner; the agent's own if unset.
     pub runner_user: Option<String>,
-    /// Where the agent keeps its job hooks and their pipe.
+    /// Folder of the job hooks and their pipe.
     pub state_dir: PathBuf,
-    /// The instance ends this long after the agent's start at the latest.
+    /// Time from the agent's start to the instance's end at the latest.
     pub max_lifetime: Duration,
-    /// The instance ends this long after the last check-in that succeeded.
+    /// Time from the last successful check-in to the instance's end.
     pub unreachable: Duration,
-    /// Time between two looks for a spot notice. EC2 asks for every five seconds.
+    /// Time between polls for an interruption notice. EC2 recommends five seconds.
     pub spot_poll: Duration,
 }
 
-/// A setting that is missing or makes no sense.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// A variable that has no default is missing or empty.
+    /// A required variable is missing or empty.
     #[error("`{0}` is not set")]
     Missing(&'static str),
     /// A variable is not a whole number of seconds, from 1.
     #[error("`{name}` is `{value}`: expected a whole number of seconds from 1")]
-    NotSeconds {
-        /// The variable.
-        name: &'static str,
-        /// What it holds.
-        value: String,
-    },
+    NotSeconds { name: &'static str, value: String },
 }
 
 impl Settings {
     /// Reads the process's environment.
     ///
     /// # Errors
-    /// A required variable is missing, or one is not what it should be.
+    /// A required variable is missing, or one is invalid.
     pub fn from_env() -> Result<Self, SettingsError> {
         Self::read(|name| std::env::var(name).ok())
     }
@@ -86,7 +79,7 @@ impl Settings {
 const MAX_LIFETIME: &str = "DAYFLY_MAX_LIFETIME_SECONDS";
 const DEFAULT_MAX_LIFETIME: u64 = 6 * 60 * 60;
 
-/// The longest life of the instance, for the supervisor, which goes on with bad settings too.
+/// Returns the instance's longest lifetime. The supervisor needs it even if the settings are bad.
 #[must_use]
 pub fn max_lifetime_or_default() -> Duration {
     let seconds = std::env::var(MAX_LIFETIME).ok().and_then(|value| value.parse().ok());
@@ -112,7 +105,7 @@ mod tests {
     ];
 
     #[test]
-    fn defaults_are_those_of_a_real_instance() {
+    fn defaults_suit_a_real_instance() {
         let settings = read(&LEAST).unwrap();
         assert_eq!(settings.checkin_url, "https://c.example");
         assert_eq!(settings.imds_endpoint, "http://169.254.169.254");
@@ -123,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_or_senseless_variable_is_named() {
+    fn missing_or_invalid_variable_is_named() {
         let missing = read(&LEAST[..1]).unwrap_err();
         assert_eq!(missing.to_string(), "`DAYFLY_RUNNER_DIR` is not set");
         for bad in ["0", "-1", "5m", "1.5"] {
@@ -133,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_user_is_the_agents_own() {
+    fn empty_user_means_the_agents_own() {
         let settings = read(&[LEAST[0], LEAST[1], ("DAYFLY_RUNNER_USER", "")]).unwrap();
         assert_eq!(settings.runner_user, None);
     }

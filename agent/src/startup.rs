@@ -1,7 +1,7 @@
-//! The repository's `startup_script` as a process: what makes the instance ready, before its runner starts.
+//! The repository's `startup_script` as a process: it prepares the instance before the runner starts.
 //!
-//! It runs as the agent does, as root, and no job has run by then. Its text and its environment go to no
-//! log; of what it says, the last lines are kept, for whoever has to mend it.
+//! It runs as the agent's user, root, before any job. Its text and environment are never logged. The last lines
+//! of its output are kept for the report of a failure.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -15,17 +15,17 @@ use tokio::task::JoinHandle;
 
 use crate::account;
 use crate::machine::Event;
-use crate::script::{Ended, Script, read_lines, write_private};
+use crate::script::{Script, ScriptEnd, read_lines, write_private};
 use crate::settings::Settings;
 
-/// So many of the script's last lines are kept.
+/// How many of the script's last lines are kept.
 const KEPT_LINES: usize = 10;
-/// So much of each.
-const LONGEST_LINE: usize = 160;
-/// So much of all of them.
-const MOST_WORDS: usize = 800;
+/// Characters kept of each.
+const MAX_LINE_LENGTH: usize = 160;
+/// Characters kept of all of them.
+const MAX_KEPT_LENGTH: usize = 800;
 
-/// Starts the script `text` with `env` on top of what the agent passes on. How it ends goes to `events`.
+/// Starts the script `text` with `env` on top of the agent's environment. Its end goes to `events`.
 ///
 /// # Errors
 /// The script cannot be written, or bash does not start.
@@ -42,7 +42,7 @@ pub(crate) fn start(
     command.arg(&file).current_dir(&settings.runner_dir);
     account::confine(&mut command, None);
     if std::env::var_os("HOME").is_none() && account::is_root(None) {
-        // What starts programs at boot does not always say so, and many need it.
+        // Boot-time services do not always set it, and many programs need it.
         command.env("HOME", "/root");
     }
     if let Some(region) = &settings.region {
@@ -56,22 +56,32 @@ pub(crate) fn start(
 
 async fn watch(script: Script, mut child: Child, events: UnboundedSender<Event>) {
     let lines = Arc::new(Mutex::new(VecDeque::new()));
-    let output = child.stdout.take().map(|output| keep(output, Arc::clone(&lines)));
-    let errors = child.stderr.take().map(|output| keep(output, Arc::clone(&lines)));
-    let ended = Ended::of(child, [output, errors]).await;
+    let output = child
+        .stdout
+        .take()
+        .map(|output| keep_last_lines(output, Arc::clone(&lines)));
+    let errors = child
+        .stderr
+        .take()
+        .map(|output| keep_last_lines(output, Arc::clone(&lines)));
+    let ended = ScriptEnd::wait(child, [output, errors]).await;
     let ok = ended.ok();
     if !ok {
         script.kill_group();
     }
-    let last_lines = last(&lines.lock().unwrap_or_else(PoisonError::into_inner));
-    let words = ended.words();
-    // A receiver that is gone means that the agent ends: nobody is left to be told.
-    drop(events.send(Event::StartupEnded { ok, words, last_lines }));
+    let last_lines = last_fitting(&lines.lock().unwrap_or_else(PoisonError::into_inner));
+    let outcome = ended.describe();
+    // A closed channel means that the agent is ending.
+    drop(events.send(Event::StartupEnded {
+        ok,
+        outcome,
+        last_lines,
+    }));
 }
 
-/// The last of these lines that fit.
-fn last(lines: &VecDeque<String>) -> String {
-    let mut left = MOST_WORDS;
+/// Joins the last lines that fit into `MAX_KEPT_LENGTH`.
+fn last_fitting(lines: &VecDeque<String>) -> String {
+    let mut left = MAX_KEPT_LENGTH;
     let fitting = lines.iter().rev().take_while(|line| {
         let length = line.chars().count() + 1;
         let fits = length <= left;
@@ -83,9 +93,12 @@ fn last(lines: &VecDeque<String>) -> String {
     fitting.join("\n")
 }
 
-/// Reads all that a script says, and keeps the end of it.
-fn keep(output: impl AsyncRead + Unpin + Send + 'static, kept: Arc<Mutex<VecDeque<String>>>) -> JoinHandle<()> {
-    read_lines(output, LONGEST_LINE, move |line| {
+/// Reads a script's output and keeps its end.
+fn keep_last_lines(
+    output: impl AsyncRead + Unpin + Send + 'static,
+    kept: Arc<Mutex<VecDeque<String>>>,
+) -> JoinHandle<()> {
+    read_lines(output, MAX_LINE_LENGTH, move |line| {
         if line.is_empty() {
             return;
         }
@@ -102,11 +115,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_many_words_the_last_are_kept() {
-        assert_eq!(last(&VecDeque::new()), "");
+    fn only_the_last_lines_are_kept() {
+        assert_eq!(last_fitting(&VecDeque::new()), "");
         let lines = |count: usize| (0..count).map(|n| format!("{n:03}{}", "x".repeat(96))).collect();
-        let kept = last(&lines(10));
-        let told: Vec<&str> = kept.lines().map(|line| &line[..3]).collect();
-        assert_eq!(told, ["002", "003", "004", "005", "006", "007", "008", "009"]);
+        let kept = last_fitting(&lines(10));
+        let numbers: Vec<&str> = kept.lines().map(|line| &line[..3]).collect();
+        assert_eq!(numbers, ["002", "003", "004", "005", "006", "007", "008", "009"]);
     }
 }

@@ -1,10 +1,9 @@
 //! The process that outlives the worker.
 //!
-//! A panic hook or a destructor could power off after a panic, but not after SIGKILL, a stack
-//! overflow, an abort in a library or the kernel's out-of-memory killer; a parent process can.
-//! It does nothing else, so there is little in it to fail: it starts the worker, reaps, waits,
-//! kills what is left, says goodbye in the worker's place if the worker could not, powers off.
-//! Should it be killed itself, the kernel sends the worker SIGTERM, and the worker powers off.
+//! A panic hook or a destructor could power off after a panic, but not after SIGKILL, a stack overflow, an abort
+//! in a library or the kernel's out-of-memory killer. A parent process can. It does little, so that little can
+//! fail: it starts the worker, reaps, waits, kills what is left, says goodbye if the worker could not, and powers
+//! off. If it is killed itself, the kernel sends the worker SIGTERM, and the worker powers off.
 
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
@@ -18,16 +17,16 @@ use nix::unistd::Pid;
 use crate::settings::max_lifetime_or_default;
 use crate::{log, poweroff, processes};
 
-/// A worker that still lives this long after the longest lifetime hangs.
+/// A worker that runs this much longer than the longest lifetime hangs.
 const WORKER_GRACE: Duration = Duration::from_secs(120);
-/// How long the goodbye in the worker's place may take.
-const FAREWELL_PATIENCE: Duration = Duration::from_secs(20);
+/// How long the goodbye for a lost worker may take.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs the worker and powers off, in every case.
+/// Runs the worker, and powers off however it ends.
 #[must_use]
 pub fn run() -> ExitCode {
     let own_pid = std::process::id();
-    // What the runner's jobs leave behind becomes a child of this process, to be found and killed.
+    // Processes that jobs leave behind become children of this one, so that they are found and killed.
     if let Err(error) = prctl::set_child_subreaper(true) {
         log::warn("no_subreaper", error.desc(), &[]);
     }
@@ -46,7 +45,7 @@ pub fn run() -> ExitCode {
     processes::kill_descendants(own_pid.cast_signed());
     if let Err(why) = outcome {
         log::error("worker_lost", &why, &[]);
-        farewell(&why);
+        say_goodbye(&why);
     }
     poweroff::power_off();
     ExitCode::SUCCESS
@@ -80,11 +79,11 @@ fn wait_for(worker: i32) -> Result<(), String> {
     }
 }
 
-fn farewell(why: &str) {
-    let Ok(child) = start(&["farewell", why]) else { return };
+fn say_goodbye(why: &str) {
+    let Ok(child) = start(&["goodbye", why]) else { return };
     let pid = Pid::from_raw(child.id().cast_signed());
     let start = Instant::now();
-    while start.elapsed() < FAREWELL_PATIENCE {
+    while start.elapsed() < GOODBYE_PATIENCE {
         match waitpid(pid, Some(nix::sys::wait::WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => thread::sleep(Duration::from_millis(50)),
             _ => return,

@@ -1,5 +1,5 @@
-//! One HTTP request on one connection. The agent asks a few times a minute, so a pool would only
-//! hold connections that the other end has closed.
+//! HTTP requests, one for each connection. The agent sends a few a minute, so a pool would only hold connections
+//! that the server has closed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +16,13 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-/// More than any answer that the agent expects.
+/// Larger than any answer that the agent expects.
 const LARGEST_ANSWER: usize = 1024 * 1024;
 
 /// An answer, whatever its status.
 #[derive(Debug)]
 pub struct Reply {
-    /// The status.
     pub status: StatusCode,
-    /// The whole body.
     pub body: Bytes,
 }
 
@@ -34,19 +32,15 @@ pub enum HttpError {
     /// The URL has no host, or a scheme other than `http` and `https`.
     #[error("`{0}` is no http or https URL")]
     BadUrl(Uri),
-    /// The connection could not be made or broke.
     #[error("connection: {0}")]
     Io(#[from] std::io::Error),
-    /// TLS could not be set up.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
-    /// The other end does not speak HTTP as it should.
     #[error("HTTP: {0}")]
     Http(#[from] hyper::Error),
-    /// The body broke off, or is larger than any answer we know.
+    /// The body broke off or is too large.
     #[error("body: {0}")]
     Body(Box<dyn std::error::Error + Send + Sync>),
-    /// It took too long.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
 }
@@ -54,7 +48,7 @@ pub enum HttpError {
 /// Sends `request`, whose URI is absolute, and reads the whole answer within `timeout`.
 ///
 /// # Errors
-/// No whole answer came. A status that says failure is an answer.
+/// No complete answer came. A failure status is an answer.
 pub async fn send(request: Request<Bytes>, timeout: Duration) -> Result<Reply, HttpError> {
     match tokio::time::timeout(timeout, exchange(request)).await {
         Ok(result) => result,
@@ -108,7 +102,7 @@ where
         let body = body.map_err(HttpError::Body)?.to_bytes();
         Ok(Reply { status, body })
     };
-    // The connection moves the bytes; it ends by itself once the answer is read.
+    // The connection moves the bytes, and ends once the answer is read.
     tokio::pin!(answer, connection);
     tokio::select! {
         reply = &mut answer => reply,
@@ -119,7 +113,7 @@ where
     }
 }
 
-/// On the wire a request names its path, and its host in a header.
+/// Turns the absolute URI into a path and a `Host` header, as HTTP/1 sends it.
 fn origin_form(request: Request<Bytes>) -> Request<Full<Bytes>> {
     let (mut parts, body) = request.into_parts();
     if let Some(host) = parts.uri.authority().and_then(|it| it.as_str().parse().ok()) {

@@ -1,5 +1,5 @@
-//! The shell around [`machine`]: it has the clock, the network and the processes, and decides
-//! nothing.
+//! The shell around [`machine`](crate::machine): it has the clock, the network and the processes, and makes no
+//! decisions.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::checkin::{Checkin, CheckinError};
 use crate::imds::{Imds, ImdsError};
-use crate::interruption::{self, Told};
+use crate::interruption::{self, InterruptionDetails};
 use crate::machine::{Action, Event, JitConfig, State, decide};
 use crate::notice;
 use crate::runner::Runner;
@@ -33,31 +33,31 @@ use crate::{hooks, log, poweroff, startup};
 
 /// The worker's name in the list of processes.
 pub const WORKER: &CStr = c"dayfly-worker";
-/// How long a heartbeat is tried for before the next one takes its place.
+/// How long a heartbeat is retried before the next one replaces it.
 const HEARTBEAT_PATIENCE: Duration = Duration::from_secs(15);
-/// How long a report is tried for: late, it still tells when the stage was reached.
+/// How long a report is retried. A late one still has the time at which the stage was reached.
 const REPORT_PATIENCE: Duration = Duration::from_secs(60);
-/// How long whether a job may start is asked for: it waits meanwhile, on a machine that costs.
+/// How long permission to start a job is asked for. Meanwhile the job waits on a machine that is billed.
 const START_PATIENCE: Duration = Duration::from_secs(60);
-/// How long a goodbye is tried for.
+/// How long a goodbye is retried.
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a goodbye waits for the reports and heartbeats before it.
-const REPORTS_FIRST: Duration = Duration::from_secs(3);
-/// Pause between two tries to reach IMDS at the start.
+const REPORTS_PATIENCE: Duration = Duration::from_secs(3);
+/// Pause between tries to reach IMDS at the start.
 const IMDS_PAUSE: Duration = Duration::from_secs(1);
-/// Faster than this is a mistake in a claim's answer, not a heartbeat.
-const FASTEST_HEARTBEAT: Duration = Duration::from_secs(1);
+/// A shorter interval in a claim's answer is a mistake.
+const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// What a job reads if the control plane does not answer whether it may run.
+/// The log of a job for which the control plane does not answer in time.
 const UNANSWERED: &str = "\
-Nobody could say in time whether this job may run on this machine. Nothing is wrong with it: it is run again.
+Dayfly did not answer in time whether this job may run on this machine. Nothing is wrong with the job: it is run again.
 The machine was launched for another run's job with the same labels. No step of this job has run.";
 
-/// Does the agent's work; `supervisor` is the process id of the parent that powers off after it.
+/// Does the agent's work. `supervisor` is the process id of the parent, which powers off afterwards.
 #[must_use]
 pub fn work(settings: Settings, supervisor: &str) -> ExitCode {
     abort_on_panic();
-    // It runs as `/proc/self/exe`, which would be its name in every list of processes.
+    // Otherwise its name in a process list would be that of `/proc/self/exe`.
     if let Err(error) = prctl::set_name(WORKER) {
         log::warn("no_process_name", error.desc(), &[]);
     }
@@ -78,10 +78,10 @@ pub fn work(settings: Settings, supervisor: &str) -> ExitCode {
     }
 }
 
-/// Says goodbye in the place of a worker that could not, because of `why`.
+/// Says goodbye for a worker that ended because of `why`.
 #[must_use]
-pub fn farewell(settings: &Settings, why: &str) -> ExitCode {
-    let said = block_on(async {
+pub fn goodbye_for_lost_worker(settings: &Settings, why: &str) -> ExitCode {
+    let result = block_on(async {
         let (checkin, instance) = connect(settings).await.map_err(|error| error.to_string())?;
         let reason = GoodbyeReason::RunnerFailed;
         let detail = Some(format!("the agent ended: {why}"));
@@ -93,7 +93,7 @@ pub fn farewell(settings: &Settings, why: &str) -> ExitCode {
         let answer = checkin.post::<OrderAnswer>("goodbye", &body, GOODBYE_PATIENCE).await;
         answer.map_err(|error| error.to_string())
     });
-    match said {
+    match result {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             log::warn("goodbye_failed", &error, &[]);
@@ -102,8 +102,8 @@ pub fn farewell(settings: &Settings, why: &str) -> ExitCode {
     }
 }
 
-/// A panic in any task ends the worker, so that the supervisor sees it: a task that is only gone
-/// would leave the others waiting for it.
+/// Makes a panic in any task end the worker, so that the supervisor sees it. Otherwise the other tasks would wait
+/// for one that is gone.
 fn abort_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
         log::error("panic", &panic.to_string(), &[]);
@@ -133,7 +133,7 @@ async fn connect(settings: &Settings) -> Result<(Checkin, InstanceId), ImdsError
     ))
 }
 
-/// IMDS may be a moment later than the agent; for longer than `patience` it is not waited for.
+/// Connects once IMDS answers. It may come up later than the agent.
 async fn connect_patiently(settings: &Settings) -> Result<(Checkin, InstanceId), String> {
     let start = Instant::now();
     loop {
@@ -153,7 +153,7 @@ async fn run(settings: Settings) -> Result<(), String> {
     let mut interrupt = signals(SignalKind::interrupt())?;
     let (checkin, instance) = tokio::select! {
         connected = connect_patiently(&settings) => connected?,
-        _ = terminate.recv() => return Err("told to end before it began".to_owned()),
+        _ = terminate.recv() => return Err("asked to end before it began".to_owned()),
     };
     let (events, mut inbox) = unbounded_channel();
     let mut state = State::new(settings.max_lifetime, settings.unreachable);
@@ -203,7 +203,7 @@ struct Shell {
     startup: Option<Script>,
 }
 
-/// What a claim was answered with, as far as it is nothing to decide on.
+/// The part of a claim's answer that the machine does not need.
 struct Claimed {
     runner: String,
     on_interruption: Option<String>,
@@ -222,7 +222,7 @@ impl Shell {
                 }
             }
             Action::StartRunner(jit_config) => self.start_runner(jit_config),
-            Action::AskToStart { run, attempt } => self.ask_to_start(run, attempt),
+            Action::RequestJobStart { run, attempt } => self.request_job_start(run, attempt),
             Action::RunHook { at, limit } => self.run_hook(at, limit),
             Action::KillHook => {
                 if let Some(hook) = self.hook.take() {
@@ -246,11 +246,11 @@ impl Shell {
                     interruption,
                 };
                 let (checkin, events) = (Arc::clone(&self.checkin), self.events.clone());
-                // Of those that are through, none is kept.
+                // Drops those that are done.
                 while self.reports.try_join_next().is_some() {}
                 self.reports.spawn(async move {
                     let answer: Result<OrderAnswer, _> = checkin.post("heartbeat", &body, HEARTBEAT_PATIENCE).await;
-                    tell(
+                    emit(
                         &events,
                         match answer {
                             Ok(answer) => {
@@ -278,9 +278,9 @@ impl Shell {
         match Runner::start(&self.settings, jit_config, env, message, self.events.clone()) {
             Ok(runner) => {
                 self.runner = Some(runner);
-                tell(&self.events, Event::RunnerStarted);
+                emit(&self.events, Event::RunnerStarted);
             }
-            Err(error) => tell(&self.events, Event::RunnerNotStarted(error.to_string())),
+            Err(error) => emit(&self.events, Event::RunnerNotStarted(error.to_string())),
         }
     }
 
@@ -299,16 +299,16 @@ impl Shell {
                 log::warn("startup_not_started", &error.to_string(), &[]);
                 let ended = Event::StartupEnded {
                     ok: false,
-                    words: format!("not started: {error}"),
+                    outcome: format!("not started: {error}"),
                     last_lines: String::new(),
                 };
-                tell(&self.events, ended);
+                emit(&self.events, ended);
             }
         }
     }
 
-    /// Asks whether a job may start, and tells its hook.
-    fn ask_to_start(&self, run: RunId, attempt: RunAttempt) {
+    /// Asks for permission to start a job, and answers its hook.
+    fn request_job_start(&self, run: RunId, attempt: RunAttempt) {
         let body = StartRequest {
             instance: self.instance.clone(),
             run,
@@ -319,17 +319,17 @@ impl Shell {
         tokio::spawn(async move {
             let (refusal, event) = match checkin.post::<StartAnswer>("start", &body, START_PATIENCE).await {
                 Ok(StartAnswer { refusal: None }) => (None, Event::JobStarted),
-                Ok(StartAnswer { refusal }) => (refusal, Event::JobKept { answered: true }),
+                Ok(StartAnswer { refusal }) => (refusal, Event::JobStartDenied { answered: true }),
                 Err(error) => {
                     log::warn("start_unanswered", &error.to_string(), &[]);
-                    (Some(UNANSWERED.to_owned()), Event::JobKept { answered: false })
+                    (Some(UNANSWERED.to_owned()), Event::JobStartDenied { answered: false })
                 }
             };
             // Without an answer the hook fails the job by itself.
             if let Err(error) = hooks::answer_start(&folder, refusal.as_deref()) {
                 log::error("start_not_answered", &error.to_string(), &[]);
             }
-            tell(&events, event);
+            emit(&events, event);
         });
     }
 
@@ -340,25 +340,24 @@ impl Shell {
             ..
         }) = self.claimed.get()
         else {
-            return tell(&self.events, Event::HookEnded("there is none".to_owned()));
+            return emit(&self.events, Event::HookEnded("there is none".to_owned()));
         };
-        let told = Told {
+        let details = InterruptionDetails {
             at,
             limit,
             runner: runner.clone(),
         };
         let step = self.runner.as_ref().and_then(Runner::step);
-        match interruption::start(&self.settings, text, &told, step, self.events.clone()) {
+        match interruption::start(&self.settings, text, &details, step, self.events.clone()) {
             Ok(hook) => self.hook = Some(hook),
             Err(error) => {
                 log::warn("hook_not_started", &error.to_string(), &[]);
-                tell(&self.events, Event::HookEnded(format!("not started: {error}")));
+                emit(&self.events, Event::HookEnded(format!("not started: {error}")));
             }
         }
     }
 
-    /// Asks for the runner until there is an answer. Whether there will be one is the machine's
-    /// to judge.
+    /// Asks for the runner until there is an answer. The machine decides how long.
     fn claim(&self) {
         let body = ClaimRequest {
             instance: self.instance.clone(),
@@ -367,7 +366,7 @@ impl Shell {
         let (checkin, events) = (Arc::clone(&self.checkin), self.events.clone());
         let claimed = Arc::clone(&self.claimed);
         tokio::spawn(async move {
-            let postponed = |wait| tell(&events, Event::ClaimPostponed(wait));
+            let postponed = |wait| emit(&events, Event::ClaimPostponed(wait));
             match checkin.wait_for::<ClaimAnswer>("claim", &body, postponed).await {
                 Ok(answer) => {
                     log::set_runner(&answer.runner);
@@ -380,10 +379,10 @@ impl Shell {
                         env: answer.env.clone(),
                         message: answer.message.clone(),
                     });
-                    tell(
+                    emit(
                         &events,
                         Event::Claimed {
-                            heartbeat: answer.heartbeat().max(FASTEST_HEARTBEAT),
+                            heartbeat: answer.heartbeat().max(MIN_HEARTBEAT),
                             lifetime: answer.lifetime(),
                             drain: answer.drain(),
                             hook,
@@ -392,9 +391,9 @@ impl Shell {
                         },
                     );
                 }
-                Err(CheckinError::Refused(words) | CheckinError::Later(words, _)) => {
-                    log::error("claim_refused", &words, &[]);
-                    tell(&events, Event::ClaimRefused);
+                Err(CheckinError::Refused(reason) | CheckinError::Later(reason, _)) => {
+                    log::error("claim_refused", &reason, &[]);
+                    emit(&events, Event::ClaimRefused);
                 }
             }
         });
@@ -412,7 +411,7 @@ impl Shell {
             match checkin.post::<OrderAnswer>("progress", &body, REPORT_PATIENCE).await {
                 Ok(answer) => {
                     pass_on_notice(&events, answer);
-                    tell(&events, Event::ProgressAnswered(answer.order));
+                    emit(&events, Event::ProgressAnswered(answer.order));
                 }
                 Err(error) => {
                     let stage = format!("{stage:?}");
@@ -432,18 +431,18 @@ impl Shell {
         let mut reports = std::mem::take(&mut self.reports);
         tokio::spawn(async move {
             let reported = async { while reports.join_next().await.is_some() {} };
-            // Those that are not through by then are dropped with their set.
-            let _ = tokio::time::timeout(REPORTS_FIRST, reported).await;
+            // Those that are not done by then are dropped with their set.
+            let _ = tokio::time::timeout(REPORTS_PATIENCE, reported).await;
             let answer = checkin.post::<OrderAnswer>("goodbye", &body, GOODBYE_PATIENCE).await;
             match &answer {
                 Ok(answer) => pass_on_notice(&events, *answer),
                 Err(error) => log::warn("goodbye_failed", &error.to_string(), &[]),
             }
-            tell(&events, Event::GoodbyeDone(answer.ok().map(|it| it.order)));
+            emit(&events, Event::GoodbyeDone(answer.ok().map(|it| it.order)));
         });
     }
 
-    /// Looks for the spot notice until it comes, and notes a rebalance recommendation.
+    /// Polls for the interruption notice until it comes, and logs a rebalance recommendation.
     fn watch_spot(&self) {
         let (checkin, events) = (Arc::clone(&self.checkin), self.events.clone());
         let pause = self.settings.spot_poll;
@@ -453,13 +452,13 @@ impl Shell {
                 match checkin.imds().spot_notice().await {
                     Ok(Some(notice)) => {
                         let left = notice::left(&notice, now());
-                        return tell(&events, Event::SpotNotice { notice, left });
+                        return emit(&events, Event::SpotNotice { notice, left });
                     }
                     Ok(None) => {}
                     Err(error) => log::warn("spot_notice_unread", &error.to_string(), &[]),
                 }
-                if !recommended && let Ok(Some(words)) = checkin.imds().rebalance().await {
-                    log::info("rebalance_recommended", &words, &[]);
+                if !recommended && let Ok(Some(recommendation)) = checkin.imds().rebalance().await {
+                    log::info("rebalance_recommended", &recommendation, &[]);
                     recommended = true;
                 }
                 tokio::time::sleep(pause).await;
@@ -468,22 +467,22 @@ impl Shell {
     }
 }
 
-/// EC2's notice may have come to the control plane first.
+/// Emits the notice in `answer`, if any: the control plane may have received it first.
 fn pass_on_notice(events: &UnboundedSender<Event>, answer: OrderAnswer) {
     if let Some(at) = answer.taken_back_at
-        && let Some(notice) = notice::of(at)
+        && let Some(notice) = notice::from_control_plane(at)
     {
         let left = notice::left(&notice, now());
-        tell(events, Event::SpotNotice { notice, left });
+        emit(events, Event::SpotNotice { notice, left });
     }
 }
 
-/// A receiver that is gone means that the agent ends: nobody is left to be told.
-fn tell(events: &UnboundedSender<Event>, event: Event) {
+/// Sends `event`. A closed channel means that the agent is ending.
+fn emit(events: &UnboundedSender<Event>, event: Event) {
     drop(events.send(event));
 }
 
-/// The wall clock, for people to read.
+/// The wall clock.
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))

@@ -1,5 +1,5 @@
 //! The agent's binary, from its start to the power-off.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::fs;
 use std::time::Duration;
 
 use dayfly_agent::processes;
-use dayfly_types::checkin::{MESSAGE_MISTAKEN, MESSAGE_TOLD, START_REFUSED, START_UNANSWERED};
+use dayfly_types::checkin::{MESSAGE_DELIVERED, MESSAGE_MISTAKEN, START_REFUSED, START_UNANSWERED};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn stage(name: &'static str) -> impl Fn(&Value) -> bool {
     move |body| body["stage"] == name
 }
 
-/// The claim's answer with some of its numbers replaced.
+/// The claim's answer with these numbers replaced.
 fn claim_with(changes: &[(&str, u64)]) -> Value {
     let mut answer = claim();
     for (name, value) in changes {
@@ -27,7 +27,7 @@ fn claim_with(changes: &[(&str, u64)]) -> Value {
 }
 
 #[tokio::test]
-async fn a_job_is_claimed_run_reported_and_followed_by_power_off() {
+async fn job_is_claimed_run_reported_and_followed_by_power_off() {
     let mut world = World::new(
         r#"
         echo "listening as $jit"
@@ -67,9 +67,9 @@ async fn a_job_is_claimed_run_reported_and_followed_by_power_off() {
 }
 
 #[tokio::test]
-async fn a_job_starts_only_if_the_control_plane_says_that_it_may() {
+async fn job_starts_only_if_the_control_plane_permits_it() {
     let refused = json!({"refusal": "policy rule `forks` of the stack: it comes from a fork"});
-    for (status, answer, detail, said) in [
+    for (status, answer, detail, expected) in [
         (200, json!({}), None, "began"),
         (
             200,
@@ -81,13 +81,13 @@ async fn a_job_starts_only_if_the_control_plane_says_that_it_may() {
             403,
             json!({"error": "not yours"}),
             Some(START_UNANSWERED),
-            "::error::Nobody could say in time",
+            "::error::Dayfly did not answer in time",
         ),
     ] {
         let mut world = World::new(
             r#"
             export GITHUB_RUN_ID=22 GITHUB_RUN_ATTEMPT=3
-            if sh -e "$ACTIONS_RUNNER_HOOK_JOB_STARTED" >said; then echo began >said; fi
+            if sh -e "$ACTIONS_RUNNER_HOOK_JOB_STARTED" >output; then echo began >output; fi
             "$ACTIONS_RUNNER_HOOK_JOB_COMPLETED"
             "#,
         )
@@ -100,13 +100,13 @@ async fn a_job_starts_only_if_the_control_plane_says_that_it_may() {
         assert_eq!(started.body["detail"].as_str(), detail);
         world.next("goodbye").await;
         world.powered_off().await;
-        let text = fs::read_to_string(world.runner_file("said")).unwrap();
-        assert!(text.starts_with(said), "{text}");
+        let text = fs::read_to_string(world.runner_file("output")).unwrap();
+        assert!(text.starts_with(expected), "{text}");
     }
 }
 
 #[tokio::test]
-async fn a_refused_claim_powers_off_without_a_goodbye() {
+async fn refused_claim_powers_off_without_a_goodbye() {
     let mut world = World::new("touch ran").await;
     world.answer_claims([(403, json!({"error": "claimed already"}))]);
     world.start();
@@ -117,7 +117,7 @@ async fn a_refused_claim_powers_off_without_a_goodbye() {
 }
 
 #[tokio::test]
-async fn a_claim_is_asked_again_until_the_control_plane_knows() {
+async fn claim_is_retried_until_the_control_plane_has_a_runner() {
     let mut world = World::new("exit 0").await;
     world.answer_claims([
         (409, json!({"error": "no record yet"})),
@@ -132,7 +132,7 @@ async fn a_claim_is_asked_again_until_the_control_plane_knows() {
 }
 
 #[tokio::test]
-async fn an_ordered_drain_interrupts_the_listener_and_waits_for_it() {
+async fn ordered_drain_interrupts_the_listener_and_waits_for_it() {
     let mut world = World::new(PATIENT_LISTENER).await;
     world.start();
     world.next_that("progress", stage("job_started")).await;
@@ -145,7 +145,7 @@ async fn an_ordered_drain_interrupts_the_listener_and_waits_for_it() {
 }
 
 #[tokio::test]
-async fn an_ordered_stop_ends_a_runner_that_does_not_listen() {
+async fn ordered_stop_ends_a_runner_that_ignores_signals() {
     let mut world =
         World::new("trap '' INT TERM; \"$ACTIONS_RUNNER_HOOK_JOB_STARTED\"; while :; do sleep 1000; done").await;
     world.start();
@@ -156,7 +156,7 @@ async fn an_ordered_stop_ends_a_runner_that_does_not_listen() {
 }
 
 #[tokio::test]
-async fn a_runner_that_ignores_its_drain_is_killed() {
+async fn runner_that_ignores_its_drain_is_killed() {
     let mut world =
         World::new("trap '' INT TERM; \"$ACTIONS_RUNNER_HOOK_JOB_STARTED\"; while :; do sleep 1000; done").await;
     world.answer_claims([(200, claim_with(&[("drain_seconds", 1)]))]);
@@ -169,7 +169,7 @@ async fn a_runner_that_ignores_its_drain_is_killed() {
 }
 
 #[tokio::test]
-async fn a_spot_notice_drains_without_an_order_and_is_passed_on() {
+async fn spot_notice_drains_without_an_order_and_is_sent_on() {
     let mut world = World::new(PATIENT_LISTENER).await;
     world.start();
     world.next_that("progress", stage("job_started")).await;
@@ -180,7 +180,7 @@ async fn a_spot_notice_drains_without_an_order_and_is_passed_on() {
     assert!(world.calls().iter().any(|call| call.body["interruption"] == notice));
 }
 
-/// A hook that writes down what it has, and whether the job had been ended by then.
+/// A hook that records its environment, and whether the job had been ended by then.
 const HOOK: &str = r#"
 pwd >saved
 echo "$DAYFLY_INTERRUPTION_AT $DAYFLY_SECONDS_LEFT $DAYFLY_RUNNER $GITHUB_RUN_ID" >>saved
@@ -199,16 +199,16 @@ fn claim_with_hook(hook: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_interruption_hook_runs_in_the_jobs_workspace_before_the_job_is_ended() {
+async fn interruption_hook_runs_in_the_workspace_before_the_job_ends() {
     let mut world = World::new(WORKING_LISTENER).await;
     world.answer_claims([(200, claim_with_hook(HOOK))]);
     world.start();
     world.next_that("progress", stage("job_started")).await;
     let notice = world.give_spot_notice(Duration::from_secs(100));
-    let told = world
+    let heartbeat = world
         .next_that("heartbeat", |body| body["interruption"] == notice)
         .await;
-    assert_eq!(told.body["phase"], "draining");
+    assert_eq!(heartbeat.body["phase"], "draining");
     let goodbye = world.next("goodbye").await;
     assert_eq!(goodbye.body["reason"], "interrupted");
     world.powered_off().await;
@@ -217,20 +217,19 @@ async fn the_interruption_hook_runs_in_the_jobs_workspace_before_the_job_is_ende
     let workspace = world.runner_file("it's the workspace");
     let saved = fs::read_to_string(workspace.join("saved")).unwrap();
     let lines: Vec<&str> = saved.lines().collect();
-    let [place, words] = lines[..] else { panic!("{saved}") };
-    assert_eq!(place, fs::canonicalize(&workspace).unwrap().to_str().unwrap());
-    let words: Vec<&str> = words.split(' ').collect();
-    let [at, seconds, runner, run] = words[..] else {
+    let [folder, details] = lines[..] else {
+        panic!("{saved}")
+    };
+    assert_eq!(folder, fs::canonicalize(&workspace).unwrap().to_str().unwrap());
+    let details: Vec<&str> = details.split(' ').collect();
+    let [at, seconds, runner, run] = details[..] else {
         panic!("{saved}")
     };
     assert_eq!(
         (at, runner, run),
         (notice["at"].as_str().unwrap(), "dayfly-1-1-1", "22")
     );
-    assert_eq!(
-        seconds, "7",
-        "a quarter of the drain, of which the listener needs the rest"
-    );
+    assert_eq!(seconds, "7", "a quarter of the drain; the listener needs the rest");
     let calls = world.calls();
     let result = calls.iter().find(|call| call.body["stage"] == "hook_finished").unwrap();
     let detail = result.body["detail"].as_str().unwrap();
@@ -248,7 +247,7 @@ async fn the_interruption_hook_runs_in_the_jobs_workspace_before_the_job_is_ende
 }
 
 #[tokio::test]
-async fn an_interruption_hook_that_does_not_end_is_killed_with_what_it_started() {
+async fn slow_interruption_hook_is_killed_with_its_children() {
     let mut world = World::new(WORKING_LISTENER).await;
     let hook = "trap '' INT TERM; setsid sleep 1000 & sleep 1000";
     world.answer_claims([(200, claim_with_hook(hook))]);
@@ -264,7 +263,7 @@ async fn an_interruption_hook_that_does_not_end_is_killed_with_what_it_started()
 }
 
 #[tokio::test]
-async fn a_notice_that_only_the_control_plane_had_runs_the_hook_too() {
+async fn notice_through_the_control_plane_runs_the_hook_too() {
     let mut world = World::new(WORKING_LISTENER).await;
     world.answer_claims([(200, claim_with_hook("touch saved"))]);
     world.start();
@@ -284,7 +283,7 @@ async fn a_notice_that_only_the_control_plane_had_runs_the_hook_too() {
 }
 
 #[tokio::test]
-async fn a_drain_without_a_notice_runs_no_hook() {
+async fn drain_without_a_notice_runs_no_hook() {
     let mut world = World::new(WORKING_LISTENER).await;
     world.answer_claims([(200, claim_with_hook("touch saved"))]);
     world.start();
@@ -296,9 +295,9 @@ async fn a_drain_without_a_notice_runs_no_hook() {
 }
 
 #[tokio::test]
-async fn a_messenger_fails_its_job_with_the_reason_and_says_which_it_was() {
+async fn messenger_fails_its_job_with_the_reason_and_reports_which() {
     for (attempt, detail, words) in [
-        ("1", MESSAGE_TOLD, "::error::No g5.xlarge can be had"),
+        ("1", MESSAGE_DELIVERED, "::error::No g5.xlarge can be had"),
         ("2", MESSAGE_MISTAKEN, "by mistake"),
     ] {
         let mut world = World::new(&format!(
@@ -319,9 +318,9 @@ async fn a_messenger_fails_its_job_with_the_reason_and_says_which_it_was() {
     }
 }
 
-/// Only root can become another user; elsewhere there is nothing to check.
+/// Only root can become another user; otherwise there is nothing to check.
 #[tokio::test]
-async fn the_interruption_hook_is_the_jobs_user() {
+async fn interruption_hook_runs_as_the_jobs_user() {
     if !nix::unistd::Uid::effective().is_root() {
         return;
     }
@@ -342,7 +341,7 @@ async fn the_interruption_hook_is_the_jobs_user() {
 }
 
 #[tokio::test]
-async fn a_control_plane_out_of_reach_ends_the_instance() {
+async fn unreachable_control_plane_ends_the_instance() {
     let mut world = World::new(PATIENT_LISTENER).await;
     world.set("DAYFLY_UNREACHABLE_SECONDS", "3");
     world.start();
@@ -353,7 +352,7 @@ async fn a_control_plane_out_of_reach_ends_the_instance() {
 }
 
 #[tokio::test]
-async fn metadata_out_of_reach_ends_the_instance() {
+async fn unreachable_metadata_ends_the_instance() {
     let mut world = World::new("touch ran").await;
     let nowhere = format!("{}/nowhere", world.url());
     world.set("AWS_EC2_METADATA_SERVICE_ENDPOINT", nowhere);
@@ -364,7 +363,7 @@ async fn metadata_out_of_reach_ends_the_instance() {
 }
 
 #[tokio::test]
-async fn the_lifetime_that_was_claimed_ends_the_instance() {
+async fn claimed_lifetime_ends_the_instance() {
     let mut world = World::new(PATIENT_LISTENER).await;
     world.answer_claims([(200, claim_with(&[("lifetime_seconds", 2)]))]);
     world.start();
@@ -375,7 +374,7 @@ async fn the_lifetime_that_was_claimed_ends_the_instance() {
 }
 
 #[tokio::test]
-async fn the_agents_own_lifetime_needs_no_claim() {
+async fn agents_own_lifetime_needs_no_claim() {
     let mut world = World::new("touch ran").await;
     world.answer_claims([(409, json!({"error": "no record yet"}))]);
     world.set("DAYFLY_MAX_LIFETIME_SECONDS", "1");
@@ -385,7 +384,7 @@ async fn the_agents_own_lifetime_needs_no_claim() {
 }
 
 #[tokio::test]
-async fn a_killed_worker_leaves_a_goodbye_a_power_off_and_no_runner() {
+async fn killed_worker_is_followed_by_goodbye_and_power_off() {
     let mut world = World::new(PATIENT_LISTENER).await;
     world.start();
     world.next_that("progress", stage("job_started")).await;
@@ -397,7 +396,7 @@ async fn a_killed_worker_leaves_a_goodbye_a_power_off_and_no_runner() {
 }
 
 #[tokio::test]
-async fn a_killed_supervisor_leaves_a_worker_that_powers_off() {
+async fn killed_supervisor_leaves_a_worker_that_powers_off() {
     let mut world = World::new(PATIENT_LISTENER).await;
     world.start();
     world.next_that("progress", stage("job_started")).await;
@@ -408,7 +407,7 @@ async fn a_killed_supervisor_leaves_a_worker_that_powers_off() {
 }
 
 #[tokio::test]
-async fn how_the_runner_failed_is_told() {
+async fn failure_of_the_runner_is_reported() {
     for (listener, reason, detail) in [
         ("echo 'too old'; exit 7", "runner_outdated", "too old"),
         ("echo broken >&2; exit 3", "runner_failed", "exit status 3: broken"),
@@ -429,7 +428,7 @@ async fn how_the_runner_failed_is_told() {
 }
 
 #[tokio::test]
-async fn a_runner_that_is_not_there_is_told() {
+async fn missing_runner_is_reported() {
     let mut world = World::new("exit 0").await;
     world.set("DAYFLY_RUNNER_DIR", "/nonexistent");
     world.start();
@@ -446,9 +445,9 @@ async fn bad_settings_power_off_too() {
     assert!(world.log().contains("`DAYFLY_UNREACHABLE_SECONDS` is `soon`"));
 }
 
-/// Only root can become another user; elsewhere there is nothing to check.
+/// Only root can become another user; otherwise there is nothing to check.
 #[tokio::test]
-async fn the_runner_is_an_unprivileged_user() {
+async fn runner_is_an_unprivileged_user() {
     if !nix::unistd::Uid::effective().is_root() {
         return;
     }
@@ -466,7 +465,7 @@ async fn the_runner_is_an_unprivileged_user() {
 }
 
 #[tokio::test]
-async fn a_startup_script_runs_before_the_runner_with_the_variables_that_the_job_has_too() {
+async fn startup_script_runs_before_the_runner_with_the_jobs_variables() {
     const SCRIPT_SECRET: &str = "c2NyaXB0LWluLXNlY3JldA";
     let mut world = World::new(
         r#"
@@ -510,7 +509,7 @@ async fn a_startup_script_runs_before_the_runner_with_the_variables_that_the_job
 }
 
 #[tokio::test]
-async fn a_startup_script_that_fails_or_takes_too_long_ends_the_instance_with_its_last_lines() {
+async fn failed_or_slow_startup_script_ends_the_instance() {
     for (script, limit, words) in [
         (
             "echo begun\nfalse || echo 'no such package: ffmpegg' >&2\nexit 3",

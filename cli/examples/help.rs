@@ -1,5 +1,5 @@
 //! Prints `docs/cli.md`.
-#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+#![expect(clippy::print_stdout, reason = "it exists to print")]
 
 fn main() {
     print!("{}", dayfly_cli::help::page());

@@ -1,4 +1,4 @@
-//! Amazon Resource Names, as far as they are read here.
+//! Amazon Resource Names.
 
 /// `arn:partition:service:region:account:resource`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,12 +7,12 @@ pub(crate) struct Arn<'a> {
     pub(crate) service: &'a str,
     pub(crate) region: &'a str,
     pub(crate) account: &'a str,
-    /// All that follows, with whatever colons and slashes it has.
+    /// The rest, with its colons and slashes.
     pub(crate) resource: &'a str,
 }
 
 impl<'a> Arn<'a> {
-    pub(crate) fn read(text: &'a str) -> Option<Self> {
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.splitn(6, ':');
         let head = parts.next()?;
         let arn = Self {
@@ -25,14 +25,14 @@ impl<'a> Arn<'a> {
         (head == "arn").then_some(arn)
     }
 
-    /// The function's name, without version or alias, if it is a function's.
-    pub(crate) fn function(&self) -> Option<&'a str> {
+    /// Returns the name of a Lambda function, without version or alias.
+    pub(crate) fn function_name(&self) -> Option<&'a str> {
         let name = self.resource.strip_prefix("function:")?;
         (self.service == "lambda").then(|| name.split(':').next().unwrap_or(name))
     }
 
-    /// What stands behind the last slash: the name of a rule or a schedule.
-    pub(crate) fn last(&self) -> &'a str {
+    /// Returns the part after the last slash: the name of a rule or schedule.
+    pub(crate) fn resource_name(&self) -> &'a str {
         self.resource.rsplit('/').next().unwrap_or(self.resource)
     }
 }
@@ -64,11 +64,11 @@ mod tests {
             ("arn:aws:sqs:eu-west-1:123:function:f", None, "function:f"),
         ];
         for (text, function, last) in cases {
-            let arn = Arn::read(text).unwrap();
-            assert_eq!((arn.function(), arn.last()), (function, last), "{text}");
+            let arn = Arn::parse(text).unwrap();
+            assert_eq!((arn.function_name(), arn.resource_name()), (function, last), "{text}");
         }
         for text in ["", "arn:aws:lambda", "urn:aws:lambda:r:a:function:f"] {
-            assert_eq!(Arn::read(text), None, "{text}");
+            assert_eq!(Arn::parse(text), None, "{text}");
         }
     }
 }

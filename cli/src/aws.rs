@@ -1,25 +1,26 @@
-//! How the commands reach AWS: as the person who runs them.
+//! Access to AWS with the credentials of the person who runs a command.
 
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use dayfly_types::ids::InstanceId;
 
 use crate::error::Error;
 
-/// Across an ocean and a hotel's network.
+/// Enough for a slow network and a distant region.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For one try; longer than any call of ours waits for its answer on purpose.
+/// For one try: longer than any long poll here.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The configuration of all clients: credentials and region from where the AWS CLI has them too.
+/// Loads credentials and region as the AWS CLI does.
 ///
 /// # Errors
-/// If no region is given or found, or the TLS set-up fails.
+/// There is no region, or the TLS set-up fails.
 pub(crate) async fn config(region: Option<&str>) -> Result<SdkConfig, Error> {
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(dayfly_aws::http_client_for_people()?)
+        .http_client(dayfly_aws::cli_http_client()?)
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
@@ -34,4 +35,10 @@ pub(crate) async fn config(region: Option<&str>) -> Result<SdkConfig, Error> {
         return Err(Error::NoRegion);
     }
     Ok(config)
+}
+
+/// Returns the command that shows the end of an instance's console. This program links no EC2 client, which takes
+/// minutes to build.
+pub(crate) fn console_command(instance: &InstanceId, region: &str) -> String {
+    format!("aws ec2 get-console-output --latest --output text --region {region} --instance-id {instance}")
 }

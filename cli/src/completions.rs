@@ -1,4 +1,4 @@
-//! `dayfly completions`: what a shell needs to complete the commands.
+//! `dayfly completions`: shell completions of the commands.
 
 use std::io::Cursor;
 
@@ -6,9 +6,9 @@ use clap::{Args, CommandFactory as _};
 use clap_complete::{Shell, generate};
 
 use crate::output::Output;
-use crate::{Cli, Ending, Error};
+use crate::{Cli, CommandStatus, Error};
 
-/// Print what a shell needs to complete dayfly's commands.
+/// Print shell completions of dayfly's commands.
 ///
 /// For bash: `dayfly completions bash > ~/.local/share/bash-completion/completions/dayfly`.
 ///
@@ -19,15 +19,11 @@ pub struct Arguments {
     shell: Shell,
 }
 
-/// Carries the command out.
-///
-/// # Errors
-/// If nobody takes it.
-pub(crate) fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<Ending, Error> {
+pub(crate) fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<CommandStatus, Error> {
     let mut script = Cursor::new(Vec::new());
     generate(arguments.shell, &mut Cli::command(), "dayfly", &mut script);
     output.result(String::from_utf8_lossy(script.get_ref()).trim_end())?;
-    Ok(Ending::Done)
+    Ok(CommandStatus::Done)
 }
 
 #[cfg(test)]
@@ -35,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shell_learns_of_every_command() {
+    fn completions_of_every_shell_have_every_command() {
         for shell in [Shell::Bash, Shell::Elvish, Shell::Fish, Shell::PowerShell, Shell::Zsh] {
             let (mut out, mut notes) = (Vec::new(), Vec::new());
             run(&Arguments { shell }, &mut Output::new(&mut out, &mut notes)).unwrap();

@@ -1,7 +1,7 @@
-//! `dayfly cost`: what the instances of a month have cost, and what is left of its caps.
+//! `dayfly cost`: a month's costs and caps.
 
 mod csv;
-mod words;
+mod table;
 
 use clap::{Args, ValueEnum};
 use dayfly_ports::Store as _;
@@ -11,45 +11,44 @@ use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
 use serde::Serialize;
 
+use crate::clock::now;
 use crate::error::Error;
-use crate::output::Output;
-use crate::stack::Stack;
+use crate::output::{CommandStatus, Output};
+use crate::stack::{Stack, StackTarget};
 use crate::table::Table;
-use crate::words::now;
-use crate::{Ending, Place, aws, policy, screen};
+use crate::{policy, screen};
 
-/// Sum up what a month's instances have cost, and show what is left of its caps.
+/// Sum up the cost of a month's instances, and show what is left of the month's caps.
 ///
-/// An instance counts for the month in UTC in which it was launched, as soon as it is settled: a minute or a
-/// few after its end. Amounts are of the machine, its disk and its address; what AWS bills for the control plane
-/// is not among them. `saved` is against on-demand capacity, for the jobs that ran to their end; `wasted` was
-/// paid for what interruptions have lost.
+/// An instance counts for the month (in UTC) in which it was launched, once its cost is settled, a few minutes
+/// after its end. Amounts include the machine, its disk and its address, but not the control plane. `saved` is
+/// compared with on-demand capacity, for jobs that ran to their end; `wasted` is the cost of work lost to
+/// interruptions.
 ///
-/// It needs the rights `cloudformation:DescribeStacks`, `ssm:GetParameter` on the stack policy, and on the
+/// Required permissions: `cloudformation:DescribeStacks`, `ssm:GetParameter` on the stack policy, and on the
 /// table `dynamodb:Query`.
 ///
-/// Exit status: 0, or 2 if it could not be read.
+/// Exit status: 0, or 2 if the costs could not be read.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
-    place: Place,
-    /// By what to sum up
+    target: StackTarget,
+    /// How to group the costs
     #[arg(long, value_enum, default_value_t)]
-    by: Asked,
-    /// The month, as in 2026-11; this one, if none is named
+    by: GroupBy,
+    /// The month, such as 2026-11; the current one by default
     #[arg(long)]
     month: Option<Month>,
-    /// JSON in place of a table, with amounts in micro-dollars
+    /// Print JSON, with amounts in micro-dollars
     #[arg(long)]
     json: bool,
-    /// Comma-separated values in place of a table, with amounts in dollars; without the caps
+    /// Print comma-separated values, with amounts in dollars and without the caps
     #[arg(long, conflicts_with = "json")]
     csv: bool,
 }
 
-/// By what to sum up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Asked {
+enum GroupBy {
     /// The repository; `repo` for short
     #[default]
     #[value(alias = "repo")]
@@ -58,32 +57,31 @@ enum Asked {
     Workflow,
     /// The instance type
     Type,
-    /// Who had the run started
+    /// The person who started the run
     Actor,
     /// The day in UTC
     Day,
 }
 
-impl From<Asked> for By {
-    fn from(asked: Asked) -> Self {
-        match asked {
-            Asked::Repository => Self::Repository,
-            Asked::Workflow => Self::Workflow,
-            Asked::Type => Self::Type,
-            Asked::Actor => Self::Actor,
-            Asked::Day => Self::Day,
+impl From<GroupBy> for By {
+    fn from(by: GroupBy) -> Self {
+        match by {
+            GroupBy::Repository => Self::Repository,
+            GroupBy::Workflow => Self::Workflow,
+            GroupBy::Type => Self::Type,
+            GroupBy::Actor => Self::Actor,
+            GroupBy::Day => Self::Day,
         }
     }
 }
 
-/// What is told.
 #[derive(Debug, Serialize)]
 struct Report {
     month: Month,
     by: By,
     rows: Vec<Row>,
     total: Sums,
-    /// What GitHub charges for the jobs at most, if it charges anything: it is no part of the total.
+    /// GitHub's charge for the jobs at most, if it charges anything. The total does not include it.
     github_charge: Option<MicroDollars>,
     caps: Vec<CapLeft>,
 }
@@ -103,17 +101,13 @@ impl Report {
     }
 }
 
-/// Carries the command out.
-///
 /// # Errors
-/// If there is no such stack, or its table cannot be read.
-pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<Ending, Error> {
-    let aws = aws::config(arguments.place.region.as_deref()).await?;
-    output.note(format_args!("looking for the stack `{}` …", arguments.place.stack))?;
-    let stack = Stack::find(&aws, &arguments.place).await?;
+/// There is no such stack, or its table cannot be read.
+pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<CommandStatus, Error> {
+    let (aws, stack) = Stack::connect(&arguments.target, output).await?;
     let table = Table::new(&aws, stack.output("TableName")?);
     let month = arguments.month.unwrap_or_else(|| Month::of(now()));
-    output.note(format_args!("reading what was spent in {month} …"))?;
+    output.note(format_args!("reading the costs of {month} …"))?;
     let costs = table.records.costs(month).await.map_err(|error| table.error(error))?;
     let ledgers = table.records.ledgers(month).await.map_err(|error| table.error(error))?;
     let ledgers: Vec<Ledger> = ledgers.into_iter().map(|stored| stored.record).collect();
@@ -121,10 +115,10 @@ pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Resul
     let report = Report::of(month, arguments.by.into(), &costs, &ledgers, rate);
     match (arguments.json, arguments.csv) {
         (true, _) => output.json(&report)?,
-        (false, true) => output.result(csv::of(&report).trim_end())?,
-        (false, false) => output.result(words::of(&report, screen::width()))?,
+        (false, true) => output.result(csv::render(&report).trim_end())?,
+        (false, false) => output.result(table::render(&report, screen::width()))?,
     }
-    Ok(Ending::Done)
+    Ok(CommandStatus::Done)
 }
 
 #[cfg(test)]

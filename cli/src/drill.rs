@@ -1,12 +1,12 @@
-//! `dayfly drill`: brings about what EC2 may do any day, so that it can be seen how it is healed.
+//! `dayfly drill`: causes a real interruption, and shows how dayfly recovers.
 //!
-//! An interruption is sent by AWS FIS, and so is a real one. The experiment's template lives only
-//! for as long as it takes to start the experiment: one that runs does without it.
+//! AWS FIS sends the interruption. The experiment template exists only until the experiment has started: a running
+//! experiment does not need it.
 
-mod choose;
 mod fis;
 mod records;
-mod seen;
+mod refusal;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -16,21 +16,19 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use dayfly_types::ids::RunnerName;
 
+use crate::clock::now;
 use crate::error::Error;
-use crate::output::Output;
-use crate::stack::Stack;
-use crate::stop::Stop;
+use crate::output::{CommandStatus, Output};
+use crate::stack::{Stack, StackTarget};
+use crate::stop::StopRequest;
 use crate::table::Table;
-use crate::words::now;
-use crate::{Ending, Place, aws};
-pub use choose::Refusal;
-use choose::choose;
-use fis::{AwsFis, Experiment, Injector, Order};
-use records::{Records, TableRecords};
-use seen::{Placed, Seen};
-use timeline::{Line, Timeline};
+use fis::{AwsFis, ExperimentProgress, ExperimentRequest, FaultInjector};
+use records::{RunnerRecords, RunnerTable};
+use refusal::interruptible_placement;
+use snapshot::{Placement, RunnerSnapshot};
+use timeline::{Timeline, TimelineEntry};
 
-/// Bring about what EC2 may do any day, and watch it healed.
+/// Cause what EC2 may do at any time, and watch the recovery.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -42,106 +40,104 @@ enum Drill {
     Interruption(Interruption),
 }
 
-/// Have EC2 take the spot instance of a runner back, and follow what becomes of its job.
+/// Have EC2 interrupt the spot instance of a runner, and follow its job.
 ///
-/// The interruption is a real one: AWS FIS sends it, the instance gets its notice two minutes ahead
-/// and is ended, and its job fails and is run again as `.dayfly.yml` wants it. Without `--runner`,
-/// the runners that live are listed.
+/// The interruption is a real one: AWS FIS sends it, the instance gets its notice two minutes ahead and is ended,
+/// and its job fails and is rerun as `.dayfly.yml` says. Without `--runner`, the live runners are listed.
 ///
-/// It needs the rights `cloudformation:DescribeStacks`, on the table `dynamodb:GetItem` and on its
+/// Required permissions: `cloudformation:DescribeStacks`, on the table `dynamodb:GetItem` and on its
 /// index `dynamodb:Query`, `fis:CreateExperimentTemplate`, `fis:TagResource`, `fis:StartExperiment`,
 /// `fis:GetExperiment`, `fis:DeleteExperimentTemplate`, `iam:PassRole` on the role of the stack's
 /// output `DrillRoleArn`, and for the first experiment of an account `iam:CreateServiceLinkedRole`.
 ///
-/// Exit status: 0, or 1 if not all of it was seen, or 2 if it could not be done.
+/// Exit status: 0, or 1 if the recovery was not observed to its end, or 2 if the drill failed.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Interruption {
     #[command(flatten)]
-    pub(crate) place: Place,
-    /// The runner, `dayfly-…`, whose instance is taken
+    pub(crate) target: StackTarget,
+    /// The runner to interrupt, `dayfly-…`
     #[arg(long)]
     runner: Option<String>,
-    /// When it is taken, from now; the notice comes two minutes before
+    /// Time until the interruption; the notice comes two minutes before
     #[arg(long, default_value = "2m", value_name = "2m…15m", value_parser = minutes)]
     after: u32,
-    /// JSON in place of text, a line for each thing that happens
+    /// Print JSON, a line for each milestone
     #[arg(long)]
     json: bool,
 }
 
-/// The minutes that AWS FIS takes.
+/// The minutes that AWS FIS accepts.
 const MINUTES: std::ops::RangeInclusive<u32> = 2..=15;
 
 fn minutes(text: &str) -> Result<u32, String> {
     let minutes = text.strip_suffix('m').unwrap_or(text).parse().ok();
     minutes
         .filter(|minutes| MINUTES.contains(minutes))
-        .ok_or_else(|| "AWS FIS takes whole minutes from 2m to 15m".to_owned())
+        .ok_or_else(|| "AWS FIS accepts whole minutes from 2m to 15m".to_owned())
 }
 
-/// How the watching is done.
 #[derive(Clone, Copy, Debug)]
 struct Patience {
-    /// The pause between two looks.
-    look: Duration,
-    /// How long a minute lasts.
+    /// The pause between polls.
+    poll: Duration,
+    /// The length of a minute, which is shorter in tests.
     minute: Duration,
-    /// How long after its instance was to be taken a runner may live.
+    /// How long a runner may outlast its interruption.
     gone: Duration,
-    /// How long after that a run may take to be over, and its job to be run again.
-    again: Duration,
+    /// How long the end of the run and the rerun of its job may then take.
+    rerun: Duration,
 }
 
 const PATIENCE: Patience = Patience {
-    look: Duration::from_secs(3),
+    poll: Duration::from_secs(3),
     minute: Duration::from_secs(60),
     gone: Duration::from_secs(600),
-    again: Duration::from_secs(300),
+    rerun: Duration::from_secs(300),
 };
 
-/// Carries the command out.
-///
 /// # Errors
-/// If the runner is none that can be interrupted, or AWS refuses.
-pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<Ending, Error> {
+/// The runner cannot be interrupted, or AWS denies a call.
+pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<CommandStatus, Error> {
     let Drill::Interruption(interruption) = &arguments.drill;
-    let aws = aws::config(interruption.place.region.as_deref()).await?;
-    output.note(format_args!("looking for the stack `{}` …", interruption.place.stack))?;
-    let stack = Stack::find(&aws, &interruption.place).await?;
-    let records = TableRecords(Table::new(&aws, stack.output("TableName")?));
+    let (aws, stack) = Stack::connect(&interruption.target, output).await?;
+    let records = RunnerTable(Table::new(&aws, stack.output("TableName")?));
     let Some(runner) = &interruption.runner else {
         return list(&stack, &records, interruption.json, output).await;
     };
-    let round = Round {
+    let drill = InterruptionDrill {
         stack: &stack,
         records: &records,
         fis: &AwsFis::new(&aws),
         patience: PATIENCE,
         json: interruption.json,
     };
-    let stop = Stop::on_ctrl_c();
-    round.interrupt(runner, interruption.after, stop, output).await
+    let stop = StopRequest::on_ctrl_c();
+    drill.interrupt(runner, interruption.after, stop, output).await
 }
 
-/// Shows the runners that live.
-async fn list(stack: &Stack, records: &impl Records, json: bool, output: &mut Output<'_>) -> Result<Ending, Error> {
+/// Lists the live runners.
+async fn list(
+    stack: &Stack,
+    records: &impl RunnerRecords,
+    json: bool,
+    output: &mut Output<'_>,
+) -> Result<CommandStatus, Error> {
     let live = records.live().await?;
     if json {
         output.json(&live)?;
     } else if live.is_empty() {
         output.result(format_args!(
-            "No runner lives in the stack `{}` in {}: push something that runs on one, and come back.",
+            "There is no live runner in the stack `{}` in {}: push a commit whose job needs one, and try again.",
             stack.name, stack.region
         ))?;
     } else {
-        output.result(seen::table(&live))?;
-        output.note("choose one that is on spot with `--runner`")?;
+        output.result(snapshot::table(&live))?;
+        output.note("choose one on spot capacity with `--runner`")?;
     }
-    Ok(Ending::Done)
+    Ok(CommandStatus::Done)
 }
 
-/// One interruption, and what it is watched with.
-struct Round<'a, R, F> {
+struct InterruptionDrill<'a, R, F> {
     stack: &'a Stack,
     records: &'a R,
     fis: &'a F,
@@ -149,123 +145,123 @@ struct Round<'a, R, F> {
     json: bool,
 }
 
-impl<R: Records, F: Injector> Round<'_, R, F> {
+impl<R: RunnerRecords, F: FaultInjector> InterruptionDrill<'_, R, F> {
     async fn interrupt(
         &self,
         name: &str,
         minutes: u32,
-        mut stop: Stop,
+        mut stop: StopRequest,
         output: &mut Output<'_>,
-    ) -> Result<Ending, Error> {
+    ) -> Result<CommandStatus, Error> {
         let runner = match RunnerName::meant_by(name) {
             Some(runner) => self.records.runner(&runner).await?,
             None => None,
         };
-        let placed = match choose(name, runner.as_ref()) {
-            Ok(placed) => placed.clone(),
-            Err(refusal) => {
-                return Err(Error::NoSuchDrill {
-                    refusal,
-                    live: seen::table(&self.records.live().await?),
-                });
-            }
+        let placement = match interruptible_placement(name, runner.as_ref()) {
+            Ok(placement) => placement.clone(),
+            Err(refusal) => return Err(refusal.into_error(snapshot::table(&self.records.live().await?))),
         };
-        // Known, as there is a place: what is watched is what was chosen.
+        // A runner with a placement is known.
         let Some(runner) = runner else {
-            return Ok(Ending::SomethingStayed);
+            return Ok(CommandStatus::NeedsAttention);
         };
-        let order = Order::new(self.stack, &runner.name, &placed, minutes)?;
-        let Some(experiment) = self.send(&order, &mut stop, output).await? else {
+        let request = ExperimentRequest::new(self.stack, &runner.name, &placement, minutes)?;
+        let Some(experiment) = self.send(&request, &mut stop, output).await? else {
             output.note("nothing was sent")?;
-            return Ok(Ending::SomethingStayed);
+            return Ok(CommandStatus::NeedsAttention);
         };
-        output.result(sent(&placed, minutes).told(self.json))?;
+        output.result(sent_entry(&placement, minutes).render(self.json))?;
         self.follow(&runner, &experiment, minutes, stop, output).await
     }
 
-    /// Starts the experiment, unless it is stopped before that. The template goes whatever happens.
-    async fn send(&self, order: &Order, stop: &mut Stop, output: &mut Output<'_>) -> Result<Option<String>, Error> {
-        let template = self.fis.create(order).await?;
-        let started = if stop.has_come().await {
+    /// Starts the experiment unless a stop is requested first. The template is deleted in any case.
+    async fn send(
+        &self,
+        request: &ExperimentRequest,
+        stop: &mut StopRequest,
+        output: &mut Output<'_>,
+    ) -> Result<Option<String>, Error> {
+        let template = self.fis.create(request).await?;
+        let started = if stop.is_requested().await {
             Ok(None)
         } else {
-            self.fis.start(&template, order).await.map(Some)
+            self.fis.start(&template, request).await.map(Some)
         };
         if let Err(error) = self.fis.delete(&template).await {
             output.note(format_args!(
-                "the experiment template {template} is left, and does nothing by itself: {}",
+                "the experiment template {template} is left, which does nothing by itself: {}",
                 error.cause()
             ))?;
         }
         started
     }
 
-    /// Tells what becomes of the runner, until it is gone and its job is run again or is not to be.
+    /// Reports the runner's milestones until it is gone and its job's rerun is decided.
     async fn follow(
         &self,
-        runner: &Seen,
+        runner: &RunnerSnapshot,
         experiment: &str,
         minutes: u32,
-        mut stop: Stop,
+        mut stop: StopRequest,
         output: &mut Output<'_>,
-    ) -> Result<Ending, Error> {
+    ) -> Result<CommandStatus, Error> {
         let mut timeline = Timeline::default();
-        let mut sending = true;
-        let begun = tokio::time::Instant::now();
-        let taken = begun + self.patience.minute * minutes;
+        let mut is_sending = true;
+        let start = tokio::time::Instant::now();
+        let interrupted = start + self.patience.minute * minutes;
         let mut gone = None;
         loop {
-            if sending {
+            if is_sending {
                 match self.fis.state(experiment).await? {
-                    Experiment::UnderWay => {}
-                    Experiment::Sent => sending = false,
-                    Experiment::Failed(reason) => return Err(Error::NotSent { reason }),
+                    ExperimentProgress::Running => {}
+                    ExperimentProgress::Sent => is_sending = false,
+                    ExperimentProgress::Failed(reason) => return Err(Error::NotSent { reason }),
                 }
             }
-            let seen = self.records.follow(&runner.name).await?;
-            for line in timeline.news(&seen, now()) {
-                output.result(line.told(self.json))?;
+            let progress = self.records.progress(&runner.name).await?;
+            for entry in timeline.update(&progress, now()) {
+                output.result(entry.render(self.json))?;
             }
             if timeline.is_over() {
-                return Ok(Ending::Done);
+                return Ok(CommandStatus::Done);
             }
             let instant = tokio::time::Instant::now();
-            if seen.is_gone() {
+            if progress.is_gone() {
                 if gone.is_none() {
                     output.note("waiting for the run of its job to be over, five minutes at most …")?;
                 }
                 let since = *gone.get_or_insert(instant);
-                if instant > since + self.patience.again {
-                    return told(Ending::Done, timeline.rest(), output);
+                if instant > since + self.patience.rerun {
+                    return end_with_note(CommandStatus::Done, timeline.open_end(), output);
                 }
-            } else if instant > taken + self.patience.gone {
-                let rest = format!("{} is not gone yet: see the log of the function `sweeper`", runner.name);
-                return told(Ending::SomethingStayed, &rest, output);
+            } else if instant > interrupted + self.patience.gone {
+                let note = format!("{} is not gone yet: see the log of the function `sweeper`", runner.name);
+                return end_with_note(CommandStatus::NeedsAttention, &note, output);
             }
-            if stop.comes_within(self.patience.look).await {
-                let rest = "no longer watched; what was sent cannot be called back";
-                return told(Ending::SomethingStayed, rest, output);
+            if stop.requested_within(self.patience.poll).await {
+                let note = "no longer watched; the interruption cannot be undone";
+                return end_with_note(CommandStatus::NeedsAttention, note, output);
             }
         }
     }
 }
 
-fn told(ending: Ending, rest: &str, output: &mut Output<'_>) -> Result<Ending, Error> {
-    output.note(rest)?;
-    Ok(ending)
+fn end_with_note(status: CommandStatus, note: &str, output: &mut Output<'_>) -> Result<CommandStatus, Error> {
+    output.note(note)?;
+    Ok(status)
 }
 
-fn sent(placed: &Placed, minutes: u32) -> Line {
+fn sent_entry(placement: &Placement, minutes: u32) -> TimelineEntry {
     let notice = match minutes - MINUTES.start() {
         0 => "at once".to_owned(),
         1 => "in a minute".to_owned(),
         later => format!("in {later} minutes"),
     };
-    Line {
+    TimelineEntry {
         at: now(),
-        what: format!(
+        text: format!(
             "AWS FIS interrupts {}, {} in {}: the notice comes {notice}, the end in {minutes} minutes",
-            placed.instance, placed.instance_type, placed.zone
+            placement.instance, placement.instance_type, placement.zone
         ),
     }
 }

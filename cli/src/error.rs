@@ -1,188 +1,141 @@
-//! Why a command could not be carried out: each names the place, the cause and the mend.
+//! The errors of the commands: each names the place, the cause and the remedy.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use dayfly_aws::Failure;
-use dayfly_config::machines::{TableError, WantsError};
+use dayfly_config::machines::{RequirementError, TableError};
 use dayfly_ports::StoreError;
 
-use crate::drill::Refusal;
-
-/// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nothing says which region to look in.
     #[error("no region: give `--region`, set `AWS_REGION`, or set `region` in your AWS profile")]
     NoRegion,
-    /// The client cannot be set up.
     #[error(transparent)]
     Config(#[from] dayfly_aws::ConfigError),
-    /// There is no such stack.
     #[error("there is no stack `{name}` in {region}: name the stack with `--stack` and its region with `--region`")]
-    NoStack {
-        /// The name that was looked for.
-        name: String,
-        /// Where.
-        region: String,
-    },
-    /// A stack of this name is there, but not with what is needed.
+    NoStack { name: String, region: String },
     #[error(
-        "the stack `{stack}` has no output `{output}`: it is older than this command, or no stack of dayfly's. Deploy the template that this command came with, or name another stack with `--stack`"
+        "the stack `{stack}` has no output `{output}`: it is older than this command, or not a stack of dayfly's. Deploy the template of this command's release, or name another stack with `--stack`"
     )]
-    NoOutput {
-        /// The stack.
-        stack: String,
-        /// What it lacks.
-        output: String,
-    },
-    /// AWS said no, or nothing.
-    #[error("{asked}: {failure}\n\nhelp: {mend}")]
+    NoOutput { stack: String, output: String },
+    /// A call of AWS failed.
+    #[error("{request}: {failure}\n\nhelp: {remedy}")]
     Aws {
-        /// What was asked of AWS.
-        asked: String,
-        /// What came.
+        request: String,
         failure: Failure,
-        /// What to do.
-        mend: Mend,
+        remedy: Remedy,
     },
-    /// A runner that cannot be interrupted.
-    #[error("{refusal}{}", choice(live))]
-    NoSuchDrill {
-        /// Why not.
-        refusal: Refusal,
-        /// Those that live, one a line.
+    /// A runner that `dayfly drill` cannot interrupt.
+    #[error("{reason}{}", suggestion(live))]
+    NotInterruptible {
+        reason: String,
+        /// The live runners, one a line.
         live: String,
     },
-    /// A job that the table has no record of.
     #[error(
-        "the stack `{stack}` knows no job {job}: its labels may not have asked for this stack, its webhook may not have come yet, or it ended more than 90 days ago. Look at the App's deliveries on GitHub, or name another stack with `--stack`"
+        "the stack `{stack}` has no record of job {job}: its labels may not be meant for this stack, its webhook may not have arrived yet, or it ended more than 90 days ago. Look at the App's deliveries on GitHub, or name another stack with `--stack`"
     )]
     NoSuchJob {
-        /// The job, with the attempt of its run if one was named.
+        /// The job, with its run attempt if one was given.
         job: String,
-        /// The stack.
         stack: String,
     },
-    /// None of the functions has a log.
     #[error(
-        "the stack `{stack}` has no log group of the name `{group}`, nor of any other function: name another stack with `--stack`"
+        "the stack `{stack}` has no log group `{group}`, nor one of any other function: name another stack with `--stack`"
     )]
     NoLogs {
-        /// The stack.
         stack: String,
-        /// The first that was looked for.
+        /// The first function's.
         group: String,
     },
-    /// AWS FIS did not send the interruption.
     #[error(
-        "AWS FIS did not send the interruption: {reason}\n\nhelp: run the command again if the runner still lives; twice does no harm"
+        "AWS FIS did not send the interruption: {reason}\n\nhelp: run the command again if the runner is still live; it is safe to repeat"
     )]
-    NotSent {
-        /// AWS's words.
-        reason: String,
-    },
-    /// No file is named, and none lies here.
-    #[error("there is no configuration here: name a file, or go to the folder that has `.dayfly.yml` or `.cirun.yml`")]
+    NotSent { reason: String },
+    #[error("there is no configuration here: name a file, or change to the folder with `.dayfly.yml` or `.cirun.yml`")]
     NoConfiguration,
-    /// A file cannot be read.
     #[error("`{}` cannot be read: {error}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// The system's words.
-        error: io::Error,
-    },
-    /// Nothing of a file can be taken over.
-    #[error("nothing of `{}` can be taken over: mend what is named above", .0.display())]
+    File { path: PathBuf, error: io::Error },
+    #[error("nothing in `{}` can be migrated: fix the findings above", .0.display())]
     NothingToMigrate(PathBuf),
-    /// What a machine is to have cannot be read.
     #[error(transparent)]
-    Wants(#[from] WantsError),
-    /// The table of machine types cannot be read.
+    Requirements(#[from] RequirementError),
     #[error(transparent)]
     Machines(#[from] TableError),
-    /// The output could not be written.
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
 }
 
-/// What to do about a runner that cannot be interrupted.
-fn choice(live: &str) -> String {
+fn suggestion(live: &str) -> String {
     if live.is_empty() {
-        "\n\nhelp: no runner lives now; push something that runs on one".to_owned()
+        "\n\nhelp: there is no live runner; push a commit whose job needs one".to_owned()
     } else {
-        format!("\n\nhelp: choose one of those that live\n{live}")
+        format!("\n\nhelp: choose a live runner\n{live}")
     }
 }
 
 impl Error {
-    /// Whether it is only that nobody reads the results any more, as behind `| head`.
+    /// Whether the reader of the results has closed the pipe, as `| head` does.
     #[must_use]
-    pub fn is_want_of_a_reader(&self) -> bool {
+    pub fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// Without what to do: for where it stands in a line with others.
+    /// Returns the error without its remedy, for use within a line.
     pub(crate) fn cause(&self) -> String {
         match self {
-            Self::Aws { asked, failure, .. } => format!("{asked}: {failure}"),
+            Self::Aws { request, failure, .. } => format!("{request}: {failure}"),
             other => other.to_string(),
         }
     }
 
-    /// A read of the table that failed.
+    /// A failed read of the table.
     pub(crate) fn table(name: &str, error: StoreError) -> Self {
-        let said = match error {
-            StoreError::Unavailable(said) => said,
+        let message = match error {
+            StoreError::Unavailable(message) => message,
             other => other.to_string(),
         };
-        let failure = match said.split_once(": ") {
+        let failure = match message.split_once(": ") {
             Some((code, message)) if !code.contains(' ') => Failure {
                 code: Some(code.to_owned()),
                 message: message.to_owned(),
             },
-            _ => Failure {
-                code: None,
-                message: said,
-            },
+            _ => Failure { code: None, message },
         };
         Self::aws(format!("reading the table `{name}`"), failure)
     }
 
-    /// What should not be: an answer, or a request of ours, without what it must have.
-    pub(crate) fn unsound(asked: &str, what: &str) -> Self {
+    /// An invalid request or answer.
+    pub(crate) fn invalid(request: &str, problem: &str) -> Self {
         let failure = Failure {
             code: None,
-            message: what.to_owned(),
+            message: problem.to_owned(),
         };
-        Self::aws(asked, failure)
+        Self::aws(request, failure)
     }
 
     /// A failed call of AWS.
-    pub(crate) fn aws(asked: impl Into<String>, failure: Failure) -> Self {
+    pub(crate) fn aws(request: impl Into<String>, failure: Failure) -> Self {
         Self::Aws {
-            asked: asked.into(),
-            mend: Mend::of(&failure),
+            request: request.into(),
+            remedy: Remedy::for_failure(&failure),
             failure,
         }
     }
 }
 
-/// What helps against a failed call.
+/// A remedy for a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mend {
-    /// Credentials are missing or no longer good.
+pub enum Remedy {
     SignIn,
-    /// The caller may not.
-    AskForRights,
-    /// It may pass.
-    TryAgain,
+    AskForPermission,
+    Retry,
 }
 
-/// What the services call credentials that are expired, deleted or mistyped.
-const NO_LONGER_GOOD: [&str; 6] = [
+/// AWS's error codes for credentials that are expired, deleted or mistyped.
+const BAD_CREDENTIALS: [&str; 6] = [
     "ExpiredToken",
     "ExpiredTokenException",
     "InvalidClientTokenId",
@@ -191,26 +144,28 @@ const NO_LONGER_GOOD: [&str; 6] = [
     "UnrecognizedClientException",
 ];
 
-impl Mend {
-    fn of(failure: &Failure) -> Self {
+impl Remedy {
+    fn for_failure(failure: &Failure) -> Self {
         match failure.code.as_deref() {
-            Some(code) if NO_LONGER_GOOD.contains(&code) => Self::SignIn,
-            Some(code) if code.contains("AccessDenied") => Self::AskForRights,
+            Some(code) if BAD_CREDENTIALS.contains(&code) => Self::SignIn,
+            Some(code) if code.contains("AccessDenied") => Self::AskForPermission,
             None if failure.message.contains("credential") => Self::SignIn,
-            _ => Self::TryAgain,
+            _ => Self::Retry,
         }
     }
 }
 
-impl fmt::Display for Mend {
+impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::SignIn => {
-                "sign in to AWS (`aws sso login`), choose a profile with `AWS_PROFILE`, or bring what the AWS CLI \
-                 has: `eval \"$(aws configure export-credentials --format env)\"`"
+                "sign in to AWS (`aws sso login`), choose a profile with `AWS_PROFILE`, or export the \
+                 AWS CLI's credentials: `eval \"$(aws configure export-credentials --format env)\"`"
             }
-            Self::AskForRights => "ask the account's administrator for this right, or choose another `AWS_PROFILE`",
-            Self::TryAgain => "run the command again; twice does no harm",
+            Self::AskForPermission => {
+                "ask the account's administrator for this permission, or choose another `AWS_PROFILE`"
+            }
+            Self::Retry => "run the command again; it is safe to repeat",
         })
     }
 }
@@ -220,42 +175,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_failure_says_what_to_do() {
+    fn every_failure_has_a_remedy() {
         let cases = [
-            (Some("ExpiredToken"), "the token is expired", Mend::SignIn),
+            (Some("ExpiredToken"), "the token is expired", Remedy::SignIn),
             (
                 None,
                 "dispatch failure: no providers in chain provided credentials",
-                Mend::SignIn,
+                Remedy::SignIn,
             ),
             (
                 Some("AccessDenied"),
                 "not authorized to perform: sqs:ReceiveMessage",
-                Mend::AskForRights,
+                Remedy::AskForPermission,
             ),
-            (Some("AccessDeniedException"), "not authorized", Mend::AskForRights),
-            (Some("ThrottlingException"), "rate exceeded", Mend::TryAgain),
-            (None, "dispatch failure: io error: connection refused", Mend::TryAgain),
+            (
+                Some("AccessDeniedException"),
+                "not authorized",
+                Remedy::AskForPermission,
+            ),
+            (Some("ThrottlingException"), "rate exceeded", Remedy::Retry),
+            (None, "dispatch failure: io error: connection refused", Remedy::Retry),
         ];
-        for (code, message, mend) in cases {
+        for (code, message, remedy) in cases {
             let failure = Failure {
                 code: code.map(str::to_owned),
                 message: message.to_owned(),
             };
-            assert_eq!(Mend::of(&failure), mend, "{failure}");
+            assert_eq!(Remedy::for_failure(&failure), remedy, "{failure}");
         }
     }
 
     #[test]
-    fn an_error_names_place_cause_and_mend() {
+    fn error_names_place_cause_and_remedy() {
         let failure = Failure {
             code: Some("AccessDenied".to_owned()),
             message: "not yours".to_owned(),
         };
-        let said = Error::aws("reading the queue `q`", failure).to_string();
+        let message = Error::aws("reading the queue `q`", failure).to_string();
         assert!(
-            said.starts_with("reading the queue `q`: AccessDenied: not yours\n\nhelp: ask"),
-            "{said}"
+            message.starts_with("reading the queue `q`: AccessDenied: not yours\n\nhelp: ask"),
+            "{message}"
         );
     }
 }

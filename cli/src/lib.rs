@@ -1,44 +1,48 @@
-//! The commands of `dayfly`, for whoever runs a stack: one module for each.
+//! The commands of `dayfly`, for the operator of a stack: one module for each.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
-// The futures of the SDK lie so deep within each other.
+// The SDK's futures are deeply nested.
 #![recursion_limit = "256"]
 
 mod arn;
 mod aws;
+mod clock;
 mod completions;
-pub mod cost;
-pub mod drill;
+mod config_file;
+mod cost;
+mod drill;
 mod error;
 pub mod help;
-pub mod job;
-pub mod logs;
-pub mod migrate;
+mod job;
+mod job_selector;
+mod logs;
+mod migrate;
 pub mod output;
-pub mod plan;
-pub mod policy;
-pub mod redrive;
+mod plan;
+mod policy;
+mod redrive;
 mod screen;
 mod stack;
-pub mod status;
+mod status;
 mod stop;
 mod table;
-pub mod types;
-pub mod validate;
+mod text;
+mod types;
+mod validate;
 mod watch;
-mod words;
 
 use std::io::IsTerminal as _;
 
-use clap::{Args, Parser, Subcommand};
-use dayfly_config::Look;
+use clap::{Parser, Subcommand};
+use dayfly_config::RenderStyle;
 
 pub use error::Error;
+pub use output::CommandStatus;
 
 use output::Output;
 
-/// Looks after a dayfly stack in your AWS account.
+/// Operates a dayfly stack in your AWS account.
 ///
-/// Credentials and region are found as the AWS CLI finds them: environment, profile, SSO.
+/// Credentials and region are found as by the AWS CLI: environment, profile, SSO.
 #[derive(Debug, Parser)]
 #[command(name = "dayfly", version)]
 pub struct Cli {
@@ -62,31 +66,11 @@ enum Command {
     Validate(validate::Arguments),
 }
 
-/// Which stack a command is about.
-#[derive(Clone, Debug, Args)]
-pub struct Place {
-    /// The stack's name in CloudFormation
-    #[arg(long, default_value = "dayfly")]
-    stack: String,
-    /// The stack's region, if it is not the one of your profile or environment
-    #[arg(long)]
-    region: Option<String>,
-}
-
-/// How a command ended that could be carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// All is done.
-    Done,
-    /// Something is left that a person has to look at; it is named in the output.
-    SomethingStayed,
-}
-
-/// Carries out a command.
+/// Runs a command.
 ///
 /// # Errors
-/// If it could not be carried out, in words for whoever gave it.
-pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Error> {
+/// The command could not be carried out.
+pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<CommandStatus, Error> {
     match cli.command {
         Command::Completions(arguments) => completions::run(&arguments, output),
         Command::Cost(arguments) => cost::run(&arguments, output).await,
@@ -103,13 +87,13 @@ pub async fn run(cli: Cli, output: &mut Output<'_>) -> Result<Ending, Error> {
     }
 }
 
-/// Colours for a person at a terminal who has not said `NO_COLOR`.
-fn look() -> Look {
+/// Returns coloured on a terminal without `NO_COLOR`.
+fn look() -> RenderStyle {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     if wanted && std::io::stdout().is_terminal() && std::io::stderr().is_terminal() {
-        Look::Coloured
+        RenderStyle::Coloured
     } else {
-        Look::Plain
+        RenderStyle::Plain
     }
 }
 
@@ -120,17 +104,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_arguments_are_sound() {
+    fn arguments_are_valid() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn a_stacks_name_is_all_that_is_needed_and_not_even_that() {
+    fn stack_name_has_a_default() {
         let cli = Cli::try_parse_from(["dayfly", "redrive"]).unwrap();
         let Command::Redrive(arguments) = cli.command else {
             panic!("{cli:?}")
         };
-        assert_eq!(arguments.place.stack, "dayfly");
+        assert_eq!(arguments.target.stack, "dayfly");
         assert!(Cli::try_parse_from(["dayfly", "redrive", "--limit", "0"]).is_err());
     }
 }

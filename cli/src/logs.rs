@@ -1,122 +1,110 @@
-//! `dayfly logs`: what the functions said of a job, a runner or an instance.
+//! `dayfly logs`: what the functions logged about a job, a runner or an instance.
 
-mod about;
+mod cloudwatch;
 mod line;
-mod read;
+mod search;
 
 use clap::Args;
 use dayfly_ports::Store as _;
 use dayfly_records::{Job, Runner};
 use dayfly_report::story::runners_of;
-use dayfly_types::ids::InstanceId;
 use dayfly_types::time::Timestamp;
 
+use crate::aws;
+use crate::clock::now;
 use crate::error::Error;
-use crate::job;
-use crate::output::Output;
-use crate::stack::Stack;
+use crate::output::{CommandStatus, Output};
+use crate::stack::{Stack, StackTarget};
 use crate::table::Table;
-use crate::words::now;
-use crate::{Ending, Place, aws};
-use about::{About, Id};
-use read::Logs;
+use cloudwatch::Logs;
+use search::{LogSearch, LogSubject};
 
-/// Show what dayfly's functions logged of a job, a runner or an instance, in the order of time.
+/// Show what dayfly's functions logged about a job, a runner or an instance, in chronological order.
 ///
-/// The table says when that was; of what it does not know, the last 24 hours are looked through. Logs are kept for
-/// as many days as the stack's parameter `LogRetentionDays` says, 14 by default: less long than `dayfly job` knows a
-/// job. Times are in UTC. Of an instance it names the command that shows the end of its console, which EC2 keeps for about an
-/// hour after the instance has ended.
+/// The table has the time range; for an unknown id the last 24 hours are searched. Logs are kept for the number of
+/// days in the stack's parameter `LogRetentionDays`, 14 by default, which is shorter than `dayfly job` keeps a job.
+/// Times are in UTC. For an instance, the command that shows the end of its console is printed; EC2 keeps that for
+/// about an hour after the instance has ended.
 ///
-/// It needs the rights `cloudformation:DescribeStacks`, `logs:FilterLogEvents` on the functions' log groups,
+/// Required permissions: `cloudformation:DescribeStacks`, `logs:FilterLogEvents` on the functions' log groups,
 /// and on the table `dynamodb:Query` and `dynamodb:GetItem`.
 ///
-/// Exit status: 0, or 2 if it could not be read.
+/// Exit status: 0, or 2 if the logs could not be read.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
-    place: Place,
+    target: StackTarget,
     /// The job, by its URL or its id as in `dayfly job`, the runner by its name, or the instance by its id
     #[arg(value_name = "ID")]
-    id: Id,
-    /// The lines as they were logged, each as JSON with its function, in place of text
+    id: LogSubject,
+    /// Print the lines as logged, each as JSON with its function
     #[arg(long)]
     json: bool,
 }
 
-/// Carries the command out.
-///
 /// # Errors
-/// If there is no such stack or job, or table or logs cannot be read.
-pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<Ending, Error> {
-    let aws = aws::config(arguments.place.region.as_deref()).await?;
-    output.note(format_args!("looking for the stack `{}` …", arguments.place.stack))?;
-    let stack = Stack::find(&aws, &arguments.place).await?;
+/// There is no such stack or job, or the table or the logs cannot be read.
+pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<CommandStatus, Error> {
+    let (aws, stack) = Stack::connect(&arguments.target, output).await?;
     let table = Table::new(&aws, stack.output("TableName")?);
-    let about = about(&arguments.id, &table, &stack).await?;
-    let lines = Logs::new(&aws, &stack.name).of(&about, output).await?;
+    let search = search(&arguments.id, &table, &stack).await?;
+    let lines = Logs::new(&aws, &stack.name).find(&search, output).await?;
     for line in &lines {
-        output.result(line.told(arguments.json))?;
+        output.result(line.render(arguments.json))?;
     }
     if lines.is_empty() {
-        output.note(format_args!("no function logged anything of {}", arguments.id))?;
+        output.note(format_args!("no function logged anything about {}", arguments.id))?;
     }
-    if let Some(remark) = forgotten(about.from, stack.log_days(), now()) {
+    if let Some(remark) = retention_remark(search.from, stack.log_retention_days(), now()) {
         output.note(remark)?;
     }
-    for instance in about.instances() {
+    for instance in search.instances() {
         output.note(format_args!(
             "its console: {}",
-            console_command(instance, &stack.region)
+            aws::console_command(instance, &stack.region)
         ))?;
     }
-    Ok(Ending::Done)
+    Ok(CommandStatus::Done)
 }
 
-/// What is said where the logs do not reach as far back as what is looked for. `days` is for how long they are kept.
-fn forgotten(from: Timestamp, days: Option<u64>, now: Timestamp) -> Option<String> {
+/// Returns a remark if the logs, which are kept for `days`, do not reach back to `from`.
+fn retention_remark(from: Timestamp, days: Option<u64>, now: Timestamp) -> Option<String> {
     const DAY: u64 = 24 * 60 * 60;
     let days = days?;
     let ago = now.since(from).as_secs();
     (ago > days * DAY).then(|| {
         format!(
-            "that began {} days ago, and the stack keeps its logs for {days}: older lines are gone (LogRetentionDays \
-             of the stack says how long)",
+            "this began {} days ago, and the stack keeps its logs for {days}: older lines are gone (see its parameter \
+             LogRetentionDays)",
             ago / DAY
         )
     })
 }
 
-/// What shows the end of an instance's console. The command links no client of EC2, which alone takes minutes
-/// to build.
-pub(crate) fn console_command(instance: &InstanceId, region: &str) -> String {
-    format!("aws ec2 get-console-output --latest --output text --region {region} --instance-id {instance}")
-}
-
-/// What to look for, and when, from the records that are kept of it.
-async fn about(id: &Id, table: &Table, stack: &Stack) -> Result<About, Error> {
+/// Returns the search for `id`, from its records.
+async fn search(id: &LogSubject, table: &Table, stack: &Stack) -> Result<LogSearch, Error> {
     let now = now();
-    let about = match id {
-        Id::Job(which) => {
-            let job = job::found(table, *which, stack).await?;
+    let search = match id {
+        LogSubject::Job(selector) => {
+            let job = table.job(*selector, &stack.name).await?;
             let runners = runners(table, &job).await?;
-            About::job(&job, &runners, now)
+            LogSearch::job(&job, &runners, now)
         }
-        Id::Runner(name) => {
+        LogSubject::Runner(name) => {
             let stored = table.records.runner(name).await.map_err(|error| table.error(error))?;
             stored.map_or_else(
-                || About::unknown(name.as_str(), now),
-                |stored| About::runner(&stored.record, now),
+                || LogSearch::unknown(name.as_str(), now),
+                |stored| LogSearch::runner(&stored.record, now),
             )
         }
-        Id::Instance(instance) => {
+        LogSubject::Instance(instance) => {
             let stored = table.records.runner_on(instance).await;
             let stored = stored.map_err(|error| table.error(error))?;
-            let known = stored.map(|stored| About::runner(&stored.record, now));
-            known.unwrap_or_else(|| About::unknown_instance(instance, now))
+            let known = stored.map(|stored| LogSearch::runner(&stored.record, now));
+            known.unwrap_or_else(|| LogSearch::unknown_instance(instance, now))
         }
     };
-    Ok(about)
+    Ok(search)
 }
 
 async fn runners(table: &Table, job: &Job) -> Result<Vec<Runner>, Error> {
@@ -128,8 +116,8 @@ async fn runners(table: &Table, job: &Job) -> Result<Vec<Runner>, Error> {
     Ok(runners)
 }
 
-/// The moment in front of a line.
-fn clock(at: Timestamp) -> String {
+/// Formats the time of a line.
+fn line_time(at: Timestamp) -> String {
     format!("{} {}.{:03}", at.utc_day(), at.utc_time(), at.millis().rem_euclid(1000))
 }
 
@@ -140,18 +128,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_older_than_the_logs_is_said() {
+    fn remark_is_made_about_older_lines() {
         let from = Timestamp::from_seconds(1_000_000);
-        for (days, kept, told) in [
+        for (days, kept, expected) in [
             (20, Some(14), true),
             (13, Some(14), false),
             (20, Some(30), false),
             (20, None, false),
         ] {
             let now = from.after(Duration::from_hours(24 * days + 1));
-            let said = forgotten(from, kept, now);
-            assert_eq!(said.is_some(), told, "{days}, {kept:?}");
-            assert!(said.is_none_or(|said| said.starts_with("that began 20 days ago, and the stack keeps its logs for 14:")));
+            let remark = retention_remark(from, kept, now);
+            assert_eq!(remark.is_some(), expected, "{days}, {kept:?}");
+            assert!(remark.is_none_or(|remark| {
+                remark.starts_with("this began 20 days ago, and the stack keeps its logs for 14:")
+            }));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `dayfly`: the commands for whoever runs a stack.
+//! `dayfly`: the commands for the operator of a stack.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -6,18 +6,17 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use dayfly_cli::output::Output;
-use dayfly_cli::{Cli, Ending, run};
+use dayfly_cli::{Cli, CommandStatus, run};
 
-/// What clap ends with too, when it does not understand its arguments.
-const COULD_NOT: u8 = 2;
+/// The same as clap's for bad arguments.
+const FAILED: u8 = 2;
 
-/// What a shell says of a command that `SIGPIPE` has ended, as it ends those that write into a pipe which nobody
-/// reads any more.
-const NOBODY_READS: u8 = 128 + 13;
+/// A shell's exit status for a command that `SIGPIPE` ended, as for a write into a closed pipe.
+const CLOSED_PIPE: u8 = 128 + 13;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    // What the adapters call an error, a record that cannot be read say, is one here too.
+    // Errors that the adapters log, such as an unreadable record, are shown.
     tracing_subscriber::fmt()
         .with_max_level(tracing::Level::ERROR)
         .with_writer(std::io::stderr)
@@ -27,13 +26,13 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let (mut out, mut notes) = (std::io::stdout(), std::io::stderr());
     match run(cli, &mut Output::new(&mut out, &mut notes)).await {
-        Ok(Ending::Done) => ExitCode::SUCCESS,
-        Ok(Ending::SomethingStayed) => ExitCode::FAILURE,
-        Err(error) if error.is_want_of_a_reader() => ExitCode::from(NOBODY_READS),
+        Ok(CommandStatus::Done) => ExitCode::SUCCESS,
+        Ok(CommandStatus::NeedsAttention) => ExitCode::FAILURE,
+        Err(error) if error.is_closed_pipe() => ExitCode::from(CLOSED_PIPE),
         Err(error) => {
-            // Where even that cannot be written, the exit status has to do.
+            // If that cannot be written either, only the exit status is left.
             let _ = writeln!(notes, "error: {error}");
-            ExitCode::from(COULD_NOT)
+            ExitCode::from(FAILED)
         }
     }
 }

@@ -1,57 +1,55 @@
-//! `dayfly migrate`: the `.dayfly.yml` that means the same as a `.cirun.yml`.
+//! `dayfly migrate`: turns a `.cirun.yml` into an equivalent `.dayfly.yml`.
 
 use std::path::PathBuf;
 
 use clap::Args;
-use dayfly_config::cirun::{Migrated, migrate};
-use dayfly_config::{Finding, Look, Severity};
+use dayfly_config::migrate::{Migrated, migrate};
+use dayfly_config::{Finding, RenderStyle, Severity};
 use serde::Serialize;
 
-use crate::output::Output;
-use crate::validate::text_of;
-use crate::{Ending, Error};
+use crate::config_file;
+use crate::error::Error;
+use crate::output::{CommandStatus, Output};
 
-/// Writes the `.dayfly.yml` that means the same as a `.cirun.yml`.
+/// Turn a `.cirun.yml` into an equivalent `.dayfly.yml`.
 ///
-/// It goes to standard output, and what cannot be taken over to standard error.
+/// The file is written to standard output, and what cannot be migrated is reported on standard error.
 ///
-/// Exit status: 0 if all of it could be taken over, 1 if an entry could not, and 2 if the file cannot be read
-/// or nothing of it used.
+/// Exit status: 0 if all of it was migrated, 1 if an entry could not be, and 2 if the file cannot be read or
+/// nothing in it can be migrated.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The file, `-` for standard input
     #[arg(default_value = ".cirun.yml")]
     file: PathBuf,
-    /// JSON in place of text: the file's text, and what was found on the way
+    /// Print JSON: the file's text, and the findings
     #[arg(long)]
     json: bool,
 }
 
-/// What is printed as JSON.
+/// The JSON output.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
-    /// The `.dayfly.yml`, if anything can be taken over.
+    /// The `.dayfly.yml`, if anything can be migrated.
     text: Option<&'a str>,
-    /// Whether all of it was.
+    /// Whether all of it was migrated.
     all: bool,
     findings: &'a [Finding],
 }
 
-/// Carries out the command.
-///
 /// # Errors
-/// If the file cannot be read or used.
-pub fn run(arguments: &Arguments, look: Look, output: &mut Output<'_>) -> Result<Ending, Error> {
-    let text = text_of(&arguments.file)?;
-    // Whatever it is called, it is one of these.
+/// The file cannot be read, or nothing in it can be migrated.
+pub(crate) fn run(arguments: &Arguments, look: RenderStyle, output: &mut Output<'_>) -> Result<CommandStatus, Error> {
+    let text = config_file::read(&arguments.file)?;
+    // Under any name, it is read as a `.cirun.yml`.
     let name = match arguments.file.to_string_lossy() {
         name if name.contains("cirun") => name.into_owned(),
         name => format!("{name}/.cirun.yml"),
     };
     let Migrated { text: written, reading } = migrate(&name, &text);
-    let left_out = reading.config.as_ref().is_some_and(|config| !config.passed.is_empty());
+    let left_out = reading.config.as_ref().is_some_and(|config| !config.skipped.is_empty());
     let all = !left_out && reading.count(Severity::Error) == 0;
-    let ending = if all { Ending::Done } else { Ending::SomethingStayed };
+    let status = CommandStatus::done_if(all);
     if arguments.json {
         let report = Report {
             text: written.as_deref(),
@@ -60,18 +58,18 @@ pub fn run(arguments: &Arguments, look: Look, output: &mut Output<'_>) -> Result
         };
         output.json(&report)?;
         return written
-            .map(|_| ending)
+            .map(|_| status)
             .ok_or_else(|| Error::NothingToMigrate(arguments.file.clone()));
     }
     if !reading.findings.is_empty() {
-        output.note(dayfly_config::rendered(&reading.findings, &text, look))?;
+        output.note(dayfly_config::render_findings(&reading.findings, &text, look))?;
         output.note("")?;
     }
     let Some(written) = written else {
         return Err(Error::NothingToMigrate(arguments.file.clone()));
     };
     output.result(written.trim_end())?;
-    Ok(ending)
+    Ok(status)
 }
 
 #[cfg(test)]
@@ -79,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_and_what_is_left_out_go_separate_ways() {
+    fn file_goes_to_stdout_and_findings_to_stderr() {
         let folder = std::env::temp_dir().join(format!("dayfly-migrate-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join(".cirun.yml");
@@ -88,15 +86,15 @@ mod tests {
 ";
         std::fs::write(&file, format!("runners:\n{entries}")).unwrap();
         let (mut out, mut notes) = (Vec::new(), Vec::new());
-        let ending = run(
+        let status = run(
             &Arguments { file, json: false },
-            Look::Plain,
+            RenderStyle::Plain,
             &mut Output::new(&mut out, &mut notes),
         )
         .unwrap();
         std::fs::remove_dir_all(folder).unwrap();
         let (out, notes) = (String::from_utf8(out).unwrap(), String::from_utf8(notes).unwrap());
-        assert_eq!(ending, Ending::SomethingStayed);
+        assert_eq!(status, CommandStatus::NeedsAttention);
         assert!(
             out.contains("instance_type: g4dn.xlarge") && out.contains("# Left out"),
             "{out}"

@@ -1,18 +1,32 @@
-//! Everything that the commands print goes through here.
+//! The output of the commands, and the status with which they end.
 
 use std::fmt;
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-/// Results on one side, for people and pipes; notes of what is being done on the other.
+/// Where a command prints its results, and its notes on progress.
 pub struct Output<'a> {
     results: &'a mut dyn Write,
     notes: &'a mut dyn Write,
 }
 
+/// The status of a command that was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandStatus {
+    Done,
+    /// The output names something that a person has to look at.
+    NeedsAttention,
+}
+
+impl CommandStatus {
+    pub(crate) fn done_if(done: bool) -> Self {
+        if done { Self::Done } else { Self::NeedsAttention }
+    }
+}
+
 impl<'a> Output<'a> {
-    /// Results go to the first (standard output), notes to the second (standard error).
+    /// Prints results to `results` (standard output) and notes to `notes` (standard error).
     pub fn new(results: &'a mut dyn Write, notes: &'a mut dyn Write) -> Self {
         Self { results, notes }
     }
@@ -20,25 +34,25 @@ impl<'a> Output<'a> {
     /// Prints a result.
     ///
     /// # Errors
-    /// If nobody takes it.
+    /// It cannot be written.
     pub fn result(&mut self, text: impl fmt::Display) -> io::Result<()> {
         writeln!(self.results, "{text}")?;
         self.results.flush()
     }
 
-    /// Prints a result for programs.
+    /// Prints a result as JSON.
     ///
     /// # Errors
-    /// If nobody takes it.
+    /// It cannot be written.
     pub fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
         let text = serde_json::to_string_pretty(value)?;
         self.result(text)
     }
 
-    /// Says what is being done, so that nobody wonders while it takes its time.
+    /// Prints a note on progress.
     ///
     /// # Errors
-    /// If they cannot be written, but for want of a reader: whoever wants no notes may want the results.
+    /// It cannot be written. A closed pipe is no error: the results may still be read.
     pub fn note(&mut self, text: impl fmt::Display) -> io::Result<()> {
         match writeln!(self.notes, "{text}") {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -57,10 +71,9 @@ impl fmt::Debug for Output<'_> {
 mod tests {
     use super::*;
 
-    /// Somebody who does not read.
-    struct Nobody;
+    struct ClosedPipe;
 
-    impl Write for Nobody {
+    impl Write for ClosedPipe {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
             Err(io::ErrorKind::BrokenPipe.into())
         }
@@ -71,14 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn results_that_nobody_reads_are_the_end_and_notes_are_not() {
-        let (mut results, mut nobody) = (Vec::new(), Nobody);
-        let mut output = Output::new(&mut results, &mut nobody);
+    fn closed_pipe_is_an_error_for_results_and_not_for_notes() {
+        let (mut results, mut closed) = (Vec::new(), ClosedPipe);
+        let mut output = Output::new(&mut results, &mut closed);
         output.note("looking …").unwrap();
         output.result("found").unwrap();
         assert_eq!(results, b"found\n");
         let mut notes = Vec::new();
-        let error = Output::new(&mut Nobody, &mut notes).result("found").unwrap_err();
-        assert!(crate::Error::from(error).is_want_of_a_reader());
+        let error = Output::new(&mut ClosedPipe, &mut notes).result("found").unwrap_err();
+        assert!(crate::Error::from(error).is_closed_pipe());
     }
 }

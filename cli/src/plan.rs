@@ -1,4 +1,4 @@
-//! `dayfly plan`: what a job would be launched on, and why on nothing else.
+//! `dayfly plan`: shows what a job would be launched on, and why.
 
 mod report;
 
@@ -9,37 +9,37 @@ use clap::Args;
 use dayfly_config::labels::{self, Label};
 use dayfly_config::machines::Table;
 use dayfly_config::{Config, ConfigError, Context};
-use dayfly_engine::entries::{self, Entries, NoEntry};
-use dayfly_engine::fallback_chain::{self, ChainTerms};
+use dayfly_engine::launch::entries::{self, Entries, NoEntry};
+use dayfly_engine::launch::fallback_chain::{self, ChainTerms};
 use dayfly_policy::{LaunchRequest, Policy, PolicyErrors};
 use dayfly_records::PoolMemory;
 use dayfly_types::ids::{Region, Repository};
 use dayfly_types::time::Timestamp;
 
-use crate::output::Output;
-use crate::validate::{counting, text_of};
-use crate::{Ending, Error};
+use crate::config_file;
+use crate::error::Error;
+use crate::output::{CommandStatus, Output};
 use report::Report;
 
-/// Show what would be launched for a job: what its labels stand for, in the order in which it is tried,
-/// what of it the stack policy allows, and at what price.
+/// Show what would be launched for a job: the launch options for its labels in the order in which they are tried,
+/// those that the stack policy denies, and the prices.
 ///
-/// The configuration is the one that counts in the current folder, or the built-in one if there is none.
-/// Prices are those on demand of the table that this command came with; spot costs less, and EC2 is asked
-/// when something is launched. Where a run comes from (forks), and who started it, only the stack knows.
+/// The configuration is the one that applies in the current folder, or the built-in one if there is none. Prices
+/// are on-demand prices of the table in this command; spot costs less, and EC2 is asked at each launch. Rules about
+/// forks and about the person who started a run are not evaluated.
 ///
-/// Nothing is asked of AWS or GitHub.
+/// AWS and GitHub are not contacted.
 ///
 /// Exit status: 0, or 1 if nothing would be launched, or 2 if a file or a label cannot be read.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// The job's `runs-on`: labels, with commas between them or each for itself
+    /// The job's `runs-on`: labels, separated by commas or given one by one
     #[arg(long, required = true, value_delimiter = ',')]
     labels: Vec<String>,
-    /// The configuration, if it is not the one that counts here
+    /// The configuration, if it is not the one in the current folder
     #[arg(long)]
     file: Option<PathBuf>,
-    /// The stack policy, as `dayfly policy show` prints it; without it, that of a stack that was given none
+    /// The stack policy, as `dayfly policy show` prints it; the default policy if not given
     #[arg(long)]
     policy: Option<PathBuf>,
     /// The job's repository, for the policy
@@ -48,17 +48,17 @@ pub struct Arguments {
     /// The stack's region
     #[arg(long, default_value = "us-east-1")]
     region: String,
-    /// As for a job that was interrupted and gets on-demand capacity
+    /// Plan for a job that was interrupted and gets on-demand capacity
     #[arg(long)]
     on_demand: bool,
-    /// JSON in place of a table
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 /// Why nothing is launched.
 #[derive(Debug, thiserror::Error)]
-enum Nothing {
+enum NoLaunch {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -73,48 +73,42 @@ enum Nothing {
     },
 }
 
-/// Carries the command out.
-///
 /// # Errors
-/// If a file cannot be read.
-pub(crate) fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<Ending, Error> {
+/// A file cannot be read.
+pub(crate) fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<CommandStatus, Error> {
     let file = file(arguments.file.as_deref(), output)?;
-    let policy = arguments.policy.as_deref().map(text_of).transpose()?;
+    let policy = arguments.policy.as_deref().map(config_file::read).transpose()?;
     let table = Table::embedded()?;
-    let report = match planned(arguments, &file, policy.as_deref(), table) {
+    let report = match plan(arguments, &file, policy.as_deref(), table) {
         Ok(report) => report,
-        Err(nothing) => Report::nothing(nothing.to_string(), table),
+        Err(reason) => Report::nothing(reason.to_string(), table),
     };
     if arguments.json {
         output.json(&report)?;
     } else {
-        report.tell(output)?;
+        report.print(output)?;
     }
-    Ok(if report.is_empty() {
-        Ending::SomethingStayed
-    } else {
-        Ending::Done
-    })
+    Ok(CommandStatus::done_if(!report.is_empty()))
 }
 
-/// The configuration's name and text; no text where the built-in one holds.
+/// Returns the configuration's name and text. The built-in one has no text.
 fn file(named: Option<&Path>, output: &mut Output<'_>) -> Result<(String, Option<String>), Error> {
     let path = match named {
         Some(path) => Some(path.to_path_buf()),
-        None => counting(output)?,
+        None => config_file::find(output)?,
     };
     let Some(path) = path else {
         return Ok(("the built-in configuration".to_owned(), None));
     };
-    Ok((path.display().to_string(), Some(text_of(&path)?)))
+    Ok((path.display().to_string(), Some(config_file::read(&path)?)))
 }
 
-fn planned(
+fn plan(
     arguments: &Arguments,
     (name, text): &(String, Option<String>),
     policy: Option<&str>,
     table: &Table,
-) -> Result<Report, Nothing> {
+) -> Result<Report, NoLaunch> {
     let region = Region::new(arguments.region.clone());
     let policy = policy.map(Policy::parse).transpose()?.unwrap_or_default();
     let labels: Vec<Label> = arguments.labels.iter().map(|label| Label::new(label.trim())).collect();
@@ -140,20 +134,20 @@ fn planned(
         memory: &PoolMemory::default(),
         machines: table,
     };
-    // Nothing is remembered of any pool, so the moment makes no difference.
+    // Without a memory of pools the time makes no difference.
     let fallback_chain = fallback_chain::fallback_chain(&entries.specs, &terms, Timestamp::from_seconds(0));
     let Entries { passed, .. } = entries;
     Ok(Report::of(fallback_chain, passed, &policy, &labels, table))
 }
 
-fn no_runner(file: &str, labels: &[Label]) -> Nothing {
-    Nothing::NoRunner {
+fn no_runner(file: &str, labels: &[Label]) -> NoLaunch {
+    NoLaunch::NoRunner {
         file: file.to_owned(),
         labels: labels::listed(labels),
         consequence: if labels::must_be_ours(labels) {
-            "the job is refused"
+            "the job is denied"
         } else {
-            "the job is left to somebody else's runners"
+            "the job is left to other runners"
         },
     }
 }

@@ -1,12 +1,12 @@
-//! `dayfly redrive`: brings back the events that no retry could deliver.
+//! `dayfly redrive`: sends dead letters to their functions again.
 //!
-//! What is done about a message is decided in [`decide`]; this shell reads, asks, acts, and tells.
-//! An event is handed to its function before its message is deleted: whoever dies in between hands
-//! it over twice, which every function stands.
+//! [`decide`] chooses the action for a message; this shell receives messages, acts and reports. An event is sent to
+//! its function before its message is deleted. After a crash in between, it is sent twice, which every function
+//! tolerates.
 
+mod dead_letter;
 mod decide;
-mod letter;
-mod post;
+mod queue_client;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -16,36 +16,34 @@ use std::collections::HashSet;
 use clap::Args;
 
 use crate::error::Error;
-use crate::output::Output;
-use crate::stack::Stack;
-use crate::{Ending, Place, aws};
-use decide::{Action, decide};
-use letter::{Letter, Message};
-use post::{AwsPost, MOST_AT_ONCE, Post};
-use report::{Outcome, Report, Row};
+use crate::output::{CommandStatus, Output};
+use crate::stack::{Stack, StackTarget};
+use dead_letter::{DeadLetter, Message};
+use decide::{MessageAction, decide};
+use queue_client::{AwsQueueClient, MAX_PER_RECEIVE, QueueClient};
+use report::{MessageOutcome, Report, Row};
 
-/// Bring back the events that dayfly could not handle.
+/// Send failed events to their functions again.
 ///
-/// They lie in the stack's dead-letter queue for 14 days. Each is handed to its function again and
-/// taken out of the queue; what cannot be handed over stays there and is named. Sweeps that failed
-/// are dropped, as the next one does the same.
+/// They are kept in the stack's dead-letter queue for 14 days. Each is sent to its function again and deleted
+/// from the queue; those that cannot be sent stay there and are listed. Failed sweeps are dropped, since the next
+/// sweep does the same.
 ///
-/// It needs the rights `cloudformation:DescribeStacks`, `lambda:InvokeFunction`, and on the queue
-/// `sqs:ReceiveMessage`, `sqs:DeleteMessage`, `sqs:ChangeMessageVisibility` and
-/// `sqs:GetQueueAttributes`.
+/// Required permissions: `cloudformation:DescribeStacks`, `lambda:InvokeFunction`, and on the queue
+/// `sqs:ReceiveMessage`, `sqs:DeleteMessage`, `sqs:ChangeMessageVisibility` and `sqs:GetQueueAttributes`.
 ///
-/// Exit status: 0, or 1 if something stayed, or 2 if it could not be done.
+/// Exit status: 0, or 1 if a message stayed, or 2 if the queue could not be read.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
-    pub(crate) place: Place,
-    /// Only show them: nothing is handed over, everything stays
+    pub(crate) target: StackTarget,
+    /// Only list them: nothing is sent or deleted
     #[arg(long)]
     dry_run: bool,
-    /// No more than so many
+    /// Handle at most this many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// JSON instead of a table
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -57,37 +55,32 @@ impl Arguments {
     }
 }
 
-/// Carries the command out.
-///
 /// # Errors
-/// If stack or queue cannot be read. A single message's failure is none: it stays and is named.
-pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<Ending, Error> {
-    let aws = aws::config(arguments.place.region.as_deref()).await?;
-    output.note(format_args!("looking for the stack `{}` …", arguments.place.stack))?;
-    let stack = Stack::find(&aws, &arguments.place).await?;
+/// The stack or the queue cannot be read. A message that fails is not an error: it stays and is listed.
+pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<CommandStatus, Error> {
+    let (aws, stack) = Stack::connect(&arguments.target, output).await?;
     output.note("reading its dead letters …")?;
-    redrive(arguments, &stack, &AwsPost::new(&aws, &stack), output).await
+    redrive(arguments, &stack, &AwsQueueClient::new(&aws, &stack), output).await
 }
 
-/// The same with the stack known, and whatever queue and functions.
 async fn redrive(
     arguments: &Arguments,
     stack: &Stack,
-    post: &impl Post,
+    client: &impl QueueClient,
     output: &mut Output<'_>,
-) -> Result<Ending, Error> {
-    let mut round = Round {
+) -> Result<CommandStatus, Error> {
+    let mut batch = Batch {
         arguments,
         stack,
-        post,
+        client,
         rows: Vec::new(),
         staying: Vec::new(),
     };
-    let read = round.all(output).await;
-    // Whatever became of the reading: what was read must not stay hidden, nor what was done untold.
-    round.give_back(output).await?;
-    let hidden = if round.rows.is_empty() && read.is_ok() {
-        post.hidden().await?
+    let read = batch.redrive_all(output).await;
+    // Even after a failed read: received messages must not stay hidden, and what was done must be reported.
+    batch.release(output).await?;
+    let hidden = if batch.rows.is_empty() && read.is_ok() {
+        client.hidden().await?
     } else {
         0
     };
@@ -96,21 +89,17 @@ async fn redrive(
         region: stack.region.clone(),
         queue: stack.dead_letters_url.clone(),
         dry_run: arguments.dry_run,
-        messages: round.rows,
+        messages: batch.rows,
         hidden,
     };
     if read.is_ok() || !report.messages.is_empty() {
-        tell(&report, arguments.json, output)?;
+        print(&report, arguments.json, output)?;
     }
     read?;
-    Ok(if report.something_stays() {
-        Ending::SomethingStayed
-    } else {
-        Ending::Done
-    })
+    Ok(CommandStatus::done_if(!report.has_remaining()))
 }
 
-fn tell(report: &Report, json: bool, output: &mut Output<'_>) -> Result<(), Error> {
+fn print(report: &Report, json: bool, output: &mut Output<'_>) -> Result<(), Error> {
     if json {
         output.json(report)?;
         return Ok(());
@@ -123,71 +112,72 @@ fn tell(report: &Report, json: bool, output: &mut Output<'_>) -> Result<(), Erro
     Ok(())
 }
 
-/// A walk through the queue, and what it has come to so far.
-struct Round<'a, P> {
+/// One pass over the queue, and its results so far.
+struct Batch<'a, P> {
     arguments: &'a Arguments,
     stack: &'a Stack,
-    post: &'a P,
+    client: &'a P,
     rows: Vec<Row>,
-    /// What is left in the queue, hidden until it is given back: else it would be read again.
+    /// Messages that stay in the queue. They are hidden until their release, so that they are not received again.
     staying: Vec<Message>,
 }
 
-impl<P: Post> Round<'_, P> {
-    async fn all(&mut self, output: &mut Output<'_>) -> Result<(), Error> {
+impl<P: QueueClient> Batch<'_, P> {
+    async fn redrive_all(&mut self, output: &mut Output<'_>) -> Result<(), Error> {
         let mut seen = HashSet::new();
         while self.rows.len() < self.arguments.limit() {
-            let most = MOST_AT_ONCE.min(self.arguments.limit() - self.rows.len());
-            let mut messages = self.post.receive(most).await?;
-            // In a long walk, what stays can be seen again before the end is reached.
+            let most = MAX_PER_RECEIVE.min(self.arguments.limit() - self.rows.len());
+            let mut messages = self.client.receive(most).await?;
+            // During a long pass, messages that stay may become visible again.
             messages.retain(|message| seen.insert(message.id.clone()));
             if messages.is_empty() {
                 break;
             }
             for message in messages {
-                self.one(message).await;
+                self.redrive_one(message).await;
             }
             output.note(format_args!("{} so far …", self.rows.len()))?;
         }
         Ok(())
     }
 
-    async fn one(&mut self, message: Message) {
-        let letter = Letter::read(&message);
-        let outcome = self.act(&message, decide(&letter, self.stack)).await;
-        self.rows.push(Row::new(&message, &letter, self.stack, outcome.clone()));
-        if !matches!(outcome, Outcome::Redriven | Outcome::Dropped(_)) {
+    async fn redrive_one(&mut self, message: Message) {
+        let dead_letter = DeadLetter::parse(&message);
+        let outcome = self.act(&message, decide(&dead_letter, self.stack)).await;
+        self.rows
+            .push(Row::new(&message, &dead_letter, self.stack, outcome.clone()));
+        if !matches!(outcome, MessageOutcome::Redriven | MessageOutcome::Dropped(_)) {
             self.staying.push(message);
         }
     }
 
-    async fn act(&self, message: &Message, action: Action) -> Outcome {
+    async fn act(&self, message: &Message, action: MessageAction) -> MessageOutcome {
         let done = match action {
-            Action::Leave(why) => return Outcome::Stays(why),
-            Action::Invoke { .. } if self.arguments.dry_run => return Outcome::WouldRedrive,
-            Action::Drop(why) if self.arguments.dry_run => return Outcome::WouldDrop(why.to_owned()),
-            Action::Drop(why) => Outcome::Dropped(why.to_owned()),
-            Action::Invoke { function, event } => {
-                if let Err(error) = self.post.invoke(&function, &event).await {
-                    return Outcome::Stays(error.cause());
+            MessageAction::Keep(why) => return MessageOutcome::Stays(why),
+            MessageAction::Invoke { .. } if self.arguments.dry_run => return MessageOutcome::WouldRedrive,
+            MessageAction::Drop(why) if self.arguments.dry_run => return MessageOutcome::WouldDrop(why.to_owned()),
+            MessageAction::Drop(why) => MessageOutcome::Dropped(why.to_owned()),
+            MessageAction::Invoke { function, event } => {
+                if let Err(error) = self.client.invoke(&function, &event).await {
+                    return MessageOutcome::Stays(error.cause());
                 }
-                Outcome::Redriven
+                MessageOutcome::Redriven
             }
         };
-        match (self.post.delete(message).await, done) {
+        match (self.client.delete(message).await, done) {
             (Ok(()), done) => done,
-            (Err(error), Outcome::Redriven) => {
-                Outcome::Stays(format!("its function has it again, but {}", error.cause()))
+            (Err(error), MessageOutcome::Redriven) => {
+                MessageOutcome::Stays(format!("its function received it again, but {}", error.cause()))
             }
-            (Err(error), _) => Outcome::Stays(error.cause()),
+            (Err(error), _) => MessageOutcome::Stays(error.cause()),
         }
     }
 
-    async fn give_back(&mut self, output: &mut Output<'_>) -> Result<(), Error> {
+    async fn release(&mut self, output: &mut Output<'_>) -> Result<(), Error> {
         for message in self.staying.drain(..) {
-            if let Err(error) = self.post.give_back(&message).await {
+            if let Err(error) = self.client.release(&message).await {
                 output.note(format_args!(
-                    "message {} cannot be seen by anybody for the next five minutes: {}",
+                    "message {} stays hidden for the next five minutes: {}",
                     message.id,
                     error.cause()
                 ))?;

@@ -1,38 +1,36 @@
-//! Tables that fit the terminal.
+//! Tables that fit into the terminal.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
 
-/// What makes a terminal forget what it shows.
+/// Clears a terminal.
 pub(crate) const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
-/// How wide the terminal is; nothing where the output goes elsewhere, which has room for everything, unless
-/// `COLUMNS` says how much.
+/// Returns the width of the terminal, or `COLUMNS` if the output goes elsewhere. Without either there is no limit.
 pub(crate) fn width() -> Option<u16> {
     let terminal = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
-    let told = || std::env::var("COLUMNS").ok()?.parse().ok();
-    let columns = terminal.map(|size| size.ws_col).or_else(told);
+    let variable = || std::env::var("COLUMNS").ok()?.parse().ok();
+    let columns = terminal.map(|size| size.ws_col).or_else(variable);
     columns.filter(|columns| *columns > 0)
 }
 
-/// A table in which what is too long for `width` is folded, not cut. Those columns are
-/// aligned to the right whose `numbers` are given.
+/// Returns a table that wraps text to fit into `width`. The columns `numbers` are aligned to the right.
 pub(crate) fn table(
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
     numbers: &[usize],
     width: Option<u16>,
 ) -> String {
-    let mut table = unfolded(header, rows, numbers);
+    let mut table = unwrapped_table(header, rows, numbers);
     if let Some(width) = width {
         table
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_width(width);
     }
-    told(&table)
+    trimmed(&table)
 }
 
-fn unfolded(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>, numbers: &[usize]) -> Table {
+fn unwrapped_table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>, numbers: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(header.to_vec());
     for row in rows {
@@ -46,59 +44,62 @@ fn unfolded(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>, number
     table
 }
 
-fn told(table: &Table) -> String {
+fn trimmed(table: &Table) -> String {
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n")
 }
 
-/// What becomes of a table's columns where the terminal has no room for all of them.
+/// How a table's columns are fitted into a narrow terminal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Columns<'a> {
-    /// Those that are aligned to the right.
+    /// The columns that are aligned to the right.
     pub(crate) numbers: &'a [usize],
-    /// Those that stay whole: an id that was folded cannot be copied. All others are folded between words.
+    /// The columns that are never wrapped, since a wrapped id cannot be copied. Others are wrapped between words.
     pub(crate) whole: &'a [usize],
-    /// Those that are left out until the others fit, the first of them first.
-    pub(crate) spare: &'a [usize],
+    /// The columns that are dropped until the others fit, in this order.
+    pub(crate) optional: &'a [usize],
 }
 
-/// A table in which nothing is folded within a word, with as many of its columns as `width` has room for.
+/// Returns a table that wraps only between words, with as many columns as fit into `width`.
 pub(crate) fn fitted(header: &[&str], rows: &[Vec<String>], columns: Columns<'_>, width: Option<u16>) -> String {
     let Some(width) = width else {
         return table(header, rows.iter().cloned(), columns.numbers, None);
     };
-    let needed = needed(header, rows, columns.whole);
-    let mut left_out: &[usize] = &[];
-    for count in 0..=columns.spare.len() {
-        left_out = &columns.spare[..count];
-        let kept = needed.iter().enumerate().filter(|(index, _)| !left_out.contains(index));
-        if kept.map(|(_, needed)| usize::from(*needed)).sum::<usize>() <= usize::from(width) {
+    let min_widths = min_widths(header, rows, columns.whole);
+    let mut dropped: &[usize] = &[];
+    for count in 0..=columns.optional.len() {
+        dropped = &columns.optional[..count];
+        let kept = min_widths
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !dropped.contains(index));
+        if kept.map(|(_, width)| usize::from(*width)).sum::<usize>() <= usize::from(width) {
             break;
         }
     }
-    let mut table = unfolded(header, rows.iter().cloned(), columns.numbers);
+    let mut table = unwrapped_table(header, rows.iter().cloned(), columns.numbers);
     table
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(width);
-    for (index, needed) in needed.into_iter().enumerate() {
-        let constraint = if left_out.contains(&index) {
+    for (index, min_width) in min_widths.into_iter().enumerate() {
+        let constraint = if dropped.contains(&index) {
             ColumnConstraint::Hidden
         } else if columns.whole.contains(&index) {
             ColumnConstraint::ContentWidth
         } else {
-            ColumnConstraint::LowerBoundary(Width::Fixed(needed))
+            ColumnConstraint::LowerBoundary(Width::Fixed(min_width))
         };
         if let Some(column) = table.column_mut(index) {
             column.set_constraint(constraint);
         }
     }
-    told(&table)
+    trimmed(&table)
 }
 
-/// How wide each column is at least, with the space around it.
-fn needed(header: &[&str], rows: &[Vec<String>], whole: &[usize]) -> Vec<u16> {
-    const AROUND: u16 = 2;
-    let apart = |index: usize, text: &str| {
+/// Returns the least width of each column, with its padding.
+fn min_widths(header: &[&str], rows: &[Vec<String>], whole: &[usize]) -> Vec<u16> {
+    const PADDING: u16 = 2;
+    let one_word_per_line = |index: usize, text: &str| {
         if whole.contains(&index) {
             text.to_owned()
         } else {
@@ -107,21 +108,21 @@ fn needed(header: &[&str], rows: &[Vec<String>], whole: &[usize]) -> Vec<u16> {
     };
     let words = |row: &[String]| -> Vec<String> {
         let cells = row.iter().enumerate();
-        cells.map(|(index, text)| apart(index, text)).collect()
+        cells.map(|(index, text)| one_word_per_line(index, text)).collect()
     };
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(
         header
             .iter()
             .enumerate()
-            .map(|(index, text)| apart(index, text))
+            .map(|(index, text)| one_word_per_line(index, text))
             .collect::<Vec<_>>(),
     );
     for row in rows {
         table.add_row(words(row));
     }
     let widths = table.column_max_content_widths().into_iter();
-    widths.map(|width| width.saturating_add(AROUND)).collect()
+    widths.map(|width| width.saturating_add(PADDING)).collect()
 }
 
 #[cfg(test)]
@@ -131,7 +132,7 @@ mod tests {
     const COLUMNS: Columns<'_> = Columns {
         numbers: &[1],
         whole: &[0],
-        spare: &[1, 2],
+        optional: &[1, 2],
     };
 
     fn shown(width: Option<u16>) -> String {
@@ -149,30 +150,30 @@ mod tests {
     }
 
     #[test]
-    fn words_are_folded_ids_are_not_and_spare_columns_are_left_out_for_that() {
+    fn words_are_wrapped_ids_are_not_and_optional_columns_are_dropped() {
         let all = shown(None);
         assert_eq!(all.lines().count(), 3, "{all}");
         for (width, columns, lines) in [(80, 4, 3), (56, 4, 4), (44, 3, 4), (30, 2, 6)] {
-            let told = shown(Some(width));
+            let table = shown(Some(width));
             assert_eq!(
-                told.lines().next().unwrap().split_whitespace().count(),
+                table.lines().next().unwrap().split_whitespace().count(),
                 columns,
-                "{width}:\n{told}"
+                "{width}:\n{table}"
             );
-            assert!(told.lines().count() >= lines, "{width}:\n{told}");
-            assert!(told.contains(" i-0123456789abcdef0"), "{width}:\n{told}");
-            let widest = told.lines().map(display_width).max().unwrap();
-            assert!(widest <= usize::from(width), "{width}:\n{told}");
+            assert!(table.lines().count() >= lines, "{width}:\n{table}");
+            assert!(table.contains(" i-0123456789abcdef0"), "{width}:\n{table}");
+            let widest = table.lines().map(display_width).max().unwrap();
+            assert!(widest <= usize::from(width), "{width}:\n{table}");
         }
     }
 
-    /// Those of Chinese and Japanese take two columns.
+    /// Chinese and Japanese characters take two columns.
     fn display_width(line: &str) -> usize {
         line.chars().map(|c| if c >= '\u{1100}' { 2 } else { 1 }).sum()
     }
 
     #[test]
-    fn what_is_too_long_is_folded_and_no_line_is_wider_than_the_terminal() {
+    fn long_text_is_wrapped_to_the_width_of_the_terminal() {
         let rows = || {
             vec![
                 vec!["octo/a-repository-with-a-long-name".to_owned(), "12".to_owned()],

@@ -1,19 +1,20 @@
-//! A deployed stack, as CloudFormation tells of it.
+//! A deployed stack, as CloudFormation describes it.
 
 use std::collections::BTreeMap;
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_cloudformation::Client;
-use aws_sdk_cloudformation::types::Stack as Described;
-use dayfly_types::web::pages_of;
+use aws_sdk_cloudformation::types::Stack as StackDescription;
+use clap::Args;
+use dayfly_types::web::web_url;
 
-use crate::Place;
 use crate::arn::Arn;
+use crate::aws;
 use crate::error::Error;
+use crate::output::Output;
 
-/// The functions that events go to: their outputs, and what the design calls them. `webhook` and
-/// `checkin` are left out: who calls them is checked at their Function URL, which nothing else may
-/// stand in for.
+/// The functions that handle events: their stack outputs and their titles. `webhook` and `checkin` are left out:
+/// their callers are checked at the Function URL, which must not be bypassed.
 const EVENT_FUNCTIONS: [(&str, &str); 5] = [
     ("LaunchFunctionName", "launch"),
     ("JobEventsFunctionName", "job-events"),
@@ -22,56 +23,71 @@ const EVENT_FUNCTIONS: [(&str, &str); 5] = [
     ("ReporterFunctionName", "reporter"),
 ];
 
-/// Where GitHub's API is, unless the stack says otherwise.
+/// The default of the stack parameter `GitHubApiUrl`.
 const GITHUB_API: &str = "https://api.github.com";
 
 const SWEEPER_OUTPUT: &str = "SweeperFunctionName";
 const DEAD_LETTERS_OUTPUT: &str = "DeadLettersUrl";
 
-/// What the design calls the function that the schedules wake.
+/// The title of the function that the schedules invoke.
 pub(crate) const SWEEPER: &str = "sweeper";
 
-/// A deployed stack.
+/// The arguments that name a stack.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StackTarget {
+    /// The stack's name in CloudFormation
+    #[arg(long, default_value = "dayfly")]
+    pub(crate) stack: String,
+    /// The stack's region, if it is not that of your profile or environment
+    #[arg(long)]
+    pub(crate) region: Option<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stack {
     pub(crate) name: String,
     pub(crate) region: String,
     pub(crate) account: String,
     pub(crate) dead_letters_url: String,
-    /// `aws`, but in China and for governments.
+    /// `aws`, except in China and for governments.
     partition: String,
-    /// All of them, by name.
     outputs: BTreeMap<String, String>,
-    /// What it was deployed with.
     parameters: BTreeMap<String, String>,
-    /// Real name to what the design calls it.
+    /// Titles by the functions' real names.
     functions: BTreeMap<String, &'static str>,
 }
 
 impl Stack {
-    /// Asks CloudFormation.
+    /// Loads the AWS configuration and finds the stack.
     ///
     /// # Errors
-    /// If there is no such stack, or it is none of dayfly's.
-    pub(crate) async fn find(aws: &SdkConfig, place: &Place) -> Result<Self, Error> {
-        let name = &place.stack;
+    /// There is no region or no such stack, or it is not one of dayfly's.
+    pub(crate) async fn connect(target: &StackTarget, output: &mut Output<'_>) -> Result<(SdkConfig, Self), Error> {
+        let aws = aws::config(target.region.as_deref()).await?;
+        output.note(format_args!("looking for the stack `{}` …", target.stack))?;
+        let stack = Self::find(&aws, target).await?;
+        Ok((aws, stack))
+    }
+
+    async fn find(aws: &SdkConfig, target: &StackTarget) -> Result<Self, Error> {
+        let name = &target.stack;
         let region = aws.region().map_or("?", Region::as_ref);
         let asked = Client::new(aws).describe_stacks().stack_name(name).send().await;
         let answer = asked.map_err(|error| {
             let failure = dayfly_aws::failure(&error);
-            // There is no code of its own for it.
+            // It has no error code of its own.
             if failure.message.contains("does not exist") {
                 no_stack(name, region)
             } else {
                 Error::aws(format!("looking for the stack `{name}` in {region}"), failure)
             }
         })?;
-        let described = answer.stacks().first().ok_or_else(|| no_stack(name, region))?;
-        Self::of(name, region, described)
+        let description = answer.stacks().first().ok_or_else(|| no_stack(name, region))?;
+        Self::of(name, region, description)
     }
 
-    fn of(name: &str, region: &str, described: &Described) -> Result<Self, Error> {
-        let outputs: BTreeMap<&str, &str> = described
+    fn of(name: &str, region: &str, description: &StackDescription) -> Result<Self, Error> {
+        let outputs: BTreeMap<&str, &str> = description
             .outputs()
             .iter()
             .filter_map(|output| Some((output.output_key()?, output.output_value()?)))
@@ -86,7 +102,7 @@ impl Stack {
             .into_iter()
             .map(|(key, title)| Ok((output(key)?.to_owned(), title)))
             .collect::<Result<_, Error>>()?;
-        let arn = described.stack_id().and_then(Arn::read);
+        let arn = description.stack_id().and_then(Arn::parse);
         Ok(Self {
             name: name.to_owned(),
             region: region.to_owned(),
@@ -98,7 +114,7 @@ impl Stack {
                 .into_iter()
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect(),
-            parameters: described
+            parameters: description
                 .parameters()
                 .iter()
                 .filter_map(|one| Some((one.parameter_key()?.to_owned(), one.parameter_value()?.to_owned())))
@@ -106,21 +122,19 @@ impl Stack {
         })
     }
 
-    /// Where the pages are of the GitHub whose jobs it runs.
-    pub(crate) fn web(&self) -> String {
+    /// Returns the URL of GitHub's web pages.
+    pub(crate) fn web_url(&self) -> String {
         let api = self.parameters.get("GitHubApiUrl").map(String::as_str);
-        pages_of(api.unwrap_or(GITHUB_API))
+        web_url(api.unwrap_or(GITHUB_API))
     }
 
-    /// For how many days its functions' logs are kept, if it says so.
-    pub(crate) fn log_days(&self) -> Option<u64> {
+    /// Returns for how many days the functions' logs are kept, if that is a parameter of the stack.
+    pub(crate) fn log_retention_days(&self) -> Option<u64> {
         self.parameters.get("LogRetentionDays")?.parse().ok()
     }
 
-    /// An output of the stack.
-    ///
     /// # Errors
-    /// If it has none of this name.
+    /// The stack has no output of this name.
     pub(crate) fn output(&self, key: &str) -> Result<&str, Error> {
         self.outputs
             .get(key)
@@ -131,7 +145,7 @@ impl Stack {
             })
     }
 
-    /// The ARN of something in the stack's account and region.
+    /// Returns the ARN of a resource in the stack's account and region.
     pub(crate) fn arn(&self, service: &str, resource: &str) -> String {
         format!(
             "arn:{}:{service}:{}:{}:{resource}",
@@ -139,11 +153,11 @@ impl Stack {
         )
     }
 
-    /// The function of this stack that an ARN names: its real name, and what the design calls it.
+    /// Returns the real name and the title of the stack's function with this ARN.
     pub(crate) fn function<'a>(&self, arn: &'a str) -> Option<(&'a str, &'static str)> {
-        let arn = Arn::read(arn)?;
-        let here = arn.region == self.region && arn.account == self.account;
-        let name = arn.function().filter(|_| here)?;
+        let arn = Arn::parse(arn)?;
+        let is_own = arn.region == self.region && arn.account == self.account;
+        let name = arn.function_name().filter(|_| is_own)?;
         self.functions.get(name).map(|title| (name, *title))
     }
 }
@@ -157,15 +171,15 @@ fn no_stack(name: &str, region: &str) -> Error {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use aws_sdk_cloudformation::types::{Output, Parameter};
+    use aws_sdk_cloudformation::types::{Output as StackOutput, Parameter};
 
     use super::*;
 
-    fn described(outputs: &[(&str, &str)]) -> Described {
+    fn described(outputs: &[(&str, &str)]) -> StackDescription {
         outputs
             .iter()
-            .fold(Described::builder(), |stack, (key, value)| {
-                stack.outputs(Output::builder().output_key(*key).output_value(*value).build())
+            .fold(StackDescription::builder(), |stack, (key, value)| {
+                stack.outputs(StackOutput::builder().output_key(*key).output_value(*value).build())
             })
             .stack_id("arn:aws:cloudformation:eu-west-1:123:stack/dayfly/0")
             .build()
@@ -182,22 +196,21 @@ pub(crate) mod tests {
         ("DrillRoleArn", "arn:aws:iam::123:role/dayfly-DrillRole-1"),
     ];
 
-    /// A stack for tests of what is decided about it.
     pub(crate) fn stack() -> Stack {
         Stack::of("dayfly", "eu-west-1", &described(&OUTPUTS)).unwrap()
     }
 
     #[test]
-    fn a_stack_is_read_from_its_outputs() {
+    fn stack_is_read_from_its_outputs() {
         let stack = stack();
         assert_eq!(stack.account, "123");
         assert_eq!(stack.dead_letters_url, OUTPUTS[0].1);
     }
 
     #[test]
-    fn where_githubs_pages_are_and_how_long_logs_are_kept_follows_from_the_parameters() {
+    fn web_url_and_log_retention_follow_from_the_parameters() {
         assert_eq!(
-            (stack().web().as_str(), stack().log_days()),
+            (stack().web_url().as_str(), stack().log_retention_days()),
             ("https://github.com", None)
         );
         let with = [
@@ -209,13 +222,13 @@ pub(crate) mod tests {
         described.parameters = Some(with.map(parameter).to_vec());
         let stack = Stack::of("dayfly", "eu-west-1", &described).unwrap();
         assert_eq!(
-            (stack.web().as_str(), stack.log_days()),
+            (stack.web_url().as_str(), stack.log_retention_days()),
             ("https://git.example.com", Some(30))
         );
     }
 
     #[test]
-    fn a_stack_without_the_outputs_says_which_is_missing() {
+    fn missing_output_is_named() {
         let error = Stack::of("other", "eu-west-1", &described(&OUTPUTS[1..]))
             .unwrap_err()
             .to_string();
@@ -226,7 +239,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_one_command_needs_is_missed_by_that_one_only() {
+    fn output_of_one_command_is_required_only_by_it() {
         let stack = stack();
         assert!(stack.output("DrillRoleArn").unwrap().ends_with("DrillRole-1"));
         assert!(
@@ -239,13 +252,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_arn_is_of_the_stacks_account_and_region() {
+    fn arn_has_the_stacks_account_and_region() {
         let arn = stack().arn("ec2", "instance/i-1");
         assert_eq!(arn, "arn:aws:ec2:eu-west-1:123:instance/i-1");
     }
 
     #[test]
-    fn only_event_functions_of_this_very_stack_are_its_functions() {
+    fn only_event_functions_of_this_stack_are_found() {
         let launch = ("dayfly-Launch-1", "launch");
         let cases = [
             ("arn:aws:lambda:eu-west-1:123:function:dayfly-Launch-1", Some(launch)),

@@ -1,10 +1,10 @@
-//! `dayfly status`: what lives and what waits, and what an hour of it costs.
+//! `dayfly status`: live runners, waiting jobs and their cost.
 
 use std::io::IsTerminal as _;
 
 use clap::Args;
 use dayfly_config::machines::Table as Machines;
-use dayfly_engine::costing::{self, Answered};
+use dayfly_engine::cost::costing::{self, Ec2Answers};
 use dayfly_records::{Record, Runner, RunnerState};
 use dayfly_report::board;
 use dayfly_types::capacity::InstanceLifecycle;
@@ -13,121 +13,114 @@ use dayfly_types::money::MicroDollars;
 use dayfly_types::time::Timestamp;
 use serde::Serialize;
 
+use crate::clock::now;
 use crate::error::Error;
-use crate::output::Output;
-use crate::stack::Stack;
-use crate::stop::Stop;
+use crate::output::{CommandStatus, Output};
+use crate::screen;
+use crate::stack::{Stack, StackTarget};
+use crate::stop::StopRequest;
 use crate::table::Table;
+use crate::text::{runner_state, span, strip_control_chars};
 use crate::watch::{self, Next};
-use crate::{Ending, Place, aws, screen, words};
 
-/// Show the runners that live, the jobs that wait, and what an hour of it costs.
+/// Show the live runners, the waiting jobs, and the cost for an hour.
 ///
-/// The price is what EC2 asked for the instance when it was launched, without its disk and address; what it has
-/// cost so far is reckoned at that price, with them. Runners that are gone and only wait for their cost to be
-/// counted are left out; jobs whose runners wait for their turn, because the stack policy limits how much runs at
-/// once, are among those that wait.
+/// The price per hour is EC2's at the launch, without disk and address; the cost so far is computed at that price,
+/// with disk and address. Runners that are gone and only await their costing are left out. Jobs whose runners wait
+/// for a slot, because the stack policy limits how much runs at once, count as waiting.
 ///
-/// It needs the rights `cloudformation:DescribeStacks`, and `dynamodb:Query` on the table's index.
+/// Required permissions: `cloudformation:DescribeStacks`, and `dynamodb:Query` on the table's index.
 ///
-/// Exit status: 0, or 2 if it could not be read.
+/// Exit status: 0, or 2 if the status could not be read.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     #[command(flatten)]
-    place: Place,
-    /// Look again every five seconds, until Ctrl-C
+    target: StackTarget,
+    /// Refresh every five seconds, until Ctrl-C
     #[arg(long)]
     watch: bool,
-    /// JSON in place of text, a line for each look
+    /// Print JSON, a line for each refresh
     #[arg(long)]
     json: bool,
 }
 
-/// What stays of the table in a narrow terminal: who it is, on what, and what it has cost.
+/// In a narrow terminal the runner, its instance and its cost remain.
 const COLUMNS: screen::Columns<'_> = screen::Columns {
     numbers: &[2, 7, 8],
     whole: &[0, 3, 4],
-    spare: &[6, 7, 3, 5, 2],
+    optional: &[6, 7, 3, 5, 2],
 };
 
-/// Carries the command out.
-///
 /// # Errors
-/// If there is no such stack, or its table cannot be read.
-pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<Ending, Error> {
-    let aws = aws::config(arguments.place.region.as_deref()).await?;
-    output.note(format_args!("looking for the stack `{}` …", arguments.place.stack))?;
-    let stack = Stack::find(&aws, &arguments.place).await?;
+/// There is no such stack, or its table cannot be read.
+pub(crate) async fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<CommandStatus, Error> {
+    let (aws, stack) = Stack::connect(&arguments.target, output).await?;
     let table = Table::new(&aws, stack.output("TableName")?);
     let machines = Machines::embedded()?;
     let is_screen = arguments.watch && !arguments.json && std::io::stdout().is_terminal();
-    output.note("reading what lives …")?;
-    let look = async || {
-        let now = words::now();
+    output.note("reading the live runners …")?;
+    let report = async || {
+        let now = now();
         let report = Report::of(&table.live().await?, machines, now);
-        let told = if arguments.json {
+        let text = if arguments.json {
             serde_json::to_string(&report).map_err(std::io::Error::from)?
         } else {
-            report.words(now, screen::width())
+            report.render(now, screen::width())
         };
         let clear = if is_screen { screen::CLEAR } else { "" };
-        let next = if arguments.watch { Next::Look } else { Next::End };
-        Ok((format!("{clear}{told}"), next))
+        let next = if arguments.watch { Next::Repeat } else { Next::Stop };
+        Ok((format!("{clear}{text}"), next))
     };
-    watch::until_told(look, &mut Stop::on_ctrl_c(), output).await
+    watch::repeat(report, &mut StopRequest::on_ctrl_c(), output).await
 }
 
-/// What there is.
 #[derive(Debug, Serialize)]
 struct Report {
-    /// The runners that are not gone, by their names.
+    /// The runners that are not gone, by name.
     runners: Vec<Row>,
     /// The jobs for which nothing is launched yet.
-    waiting: Vec<Waiting>,
-    /// What an hour of the instances costs whose price is known, in micro-dollars.
+    waiting: Vec<WaitingJob>,
+    /// The price per hour of the instances with a known price, in micro-dollars.
     per_hour: MicroDollars,
-    /// What the instances have cost so far, as far as that is known, in micro-dollars.
+    /// The known cost of the instances so far, in micro-dollars.
     so_far: MicroDollars,
 }
 
-/// A runner.
 #[derive(Debug, Serialize)]
 struct Row {
     runner: RunnerName,
     state: RunnerState,
-    /// Since when it is in that state, in milliseconds since 1970.
+    /// When it reached that state, in milliseconds since 1970.
     since: Timestamp,
     repository: Repository,
-    /// The job that it runs or ran; nothing before.
+    /// The job that it runs or ran, if any.
     job: Option<JobKey>,
-    instance: Option<Placed>,
-    /// What its instance has cost so far with its disk and address, in micro-dollars, if that is known.
+    instance: Option<RunningInstance>,
+    /// The cost of its instance, disk and address so far, in micro-dollars, if known.
     so_far: Option<MicroDollars>,
 }
 
-/// An instance.
 #[derive(Debug, Serialize)]
-struct Placed {
+struct RunningInstance {
     id: InstanceId,
     instance_type: InstanceType,
     zone: Zone,
     lifecycle: InstanceLifecycle,
-    /// In micro-dollars, if it is known.
+    /// In micro-dollars, if known.
     price_per_hour: Option<MicroDollars>,
     /// When EC2 launched it, in milliseconds since 1970.
     launched_at: Timestamp,
 }
 
-/// A job that waits.
 #[derive(Debug, Serialize)]
-struct Waiting {
+struct WaitingJob {
     job: JobKey,
     repository: Repository,
-    /// Its name in the workflow, if that is known.
+    /// Its name in the workflow, if known.
     name: Option<String>,
-    /// When it was queued, or its runner was first asked for, in milliseconds since 1970.
+    /// When it was queued, or its runner was requested, in milliseconds since 1970.
     since: Timestamp,
-    /// Whether a limit of the stack policy holds it back.
+    /// Whether it waits because of a limit in the stack policy.
     for_its_turn: bool,
 }
 
@@ -136,20 +129,20 @@ impl Report {
         let mut runners: Vec<Row> = records
             .iter()
             .filter_map(|record| match record {
-                Record::Runner(runner) if runner.waits_for_its_turn() => None,
-                // One that is gone only waits for its cost to be counted.
+                Record::Runner(runner) if runner.waits_at_gate() => None,
+                // A runner that is gone only awaits its costing.
                 Record::Runner(runner) if runner.is_live() => Some(Row::of(runner, machines, now)),
                 _ => None,
             })
             .collect();
         runners.sort_by(|one, other| one.runner.cmp(&other.runner));
-        let mut waiting: Vec<Waiting> = records
+        let mut waiting: Vec<WaitingJob> = records
             .iter()
             .filter_map(|record| match record {
-                Record::Job(job) => board::Waiting::of(job).map(|waiting| Waiting::of(job.key, waiting)),
-                Record::Runner(runner) if runner.waits_for_its_turn() => {
-                    let waiting = board::Waiting::for_its_turn(runner, None);
-                    Some(Waiting::of(board::job_of(runner), waiting))
+                Record::Job(job) => board::WaitingJob::of(job).map(|waiting| WaitingJob::new(job.key, waiting)),
+                Record::Runner(runner) if runner.waits_at_gate() => {
+                    let waiting = board::WaitingJob::for_its_turn(runner, None);
+                    Some(WaitingJob::new(board::job_of_runner(runner), waiting))
                 }
                 _ => None,
             })
@@ -164,22 +157,22 @@ impl Report {
         }
     }
 
-    fn words(&self, now: Timestamp, width: Option<u16>) -> String {
+    fn render(&self, now: Timestamp, width: Option<u16>) -> String {
         let mut parts = Vec::new();
         if !self.runners.is_empty() {
             parts.push(self.table(now, width));
         }
-        let runners = counted(self.runners.len(), "runner", "lives", "live");
+        let runners = counted(self.runners.len(), "live runner");
         let so_far = if self.runners.is_empty() {
             String::new()
         } else {
             format!(", {} so far", self.so_far.in_cents())
         };
-        parts.push(format!("{runners}, for {}/h{so_far}", self.per_hour));
+        parts.push(format!("{runners}, {}/h{so_far}", self.per_hour));
         if !self.waiting.is_empty() {
-            let jobs = counted(self.waiting.len(), "job", "waits", "wait");
+            let jobs = counted(self.waiting.len(), "waiting job");
             let each = self.waiting.iter().map(|job| {
-                let Waiting {
+                let WaitingJob {
                     repository,
                     name,
                     since,
@@ -188,10 +181,10 @@ impl Report {
                 } = job;
                 let name = name.as_deref().map_or_else(
                     || format!("job {}", job.job),
-                    |name| format!("`{}`", words::plain(name)),
+                    |name| format!("`{}`", strip_control_chars(name)),
                 );
-                let turn = if *for_its_turn { ", until its turn comes" } else { "" };
-                format!("  {repository} {name}, for {}{turn}", words::span(now.since(*since)))
+                let turn = if *for_its_turn { ", for a slot" } else { "" };
+                format!("  {repository} {name}, for {}{turn}", span(now.since(*since)))
             });
             parts.push(format!("{jobs}:\n{}", each.collect::<Vec<_>>().join("\n")));
         }
@@ -205,23 +198,23 @@ impl Report {
             "for",
             "repository",
             "instance",
-            "where",
-            "bought",
+            "pool",
+            "capacity",
             "$/h",
             "so far",
         ];
         let rows = self.runners.iter().map(|row| {
-            let placed = row.instance.as_ref();
+            let instance = row.instance.as_ref();
             let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-            let price = placed.and_then(|placed| placed.price_per_hour);
+            let price = instance.and_then(|instance| instance.price_per_hour);
             vec![
                 row.runner.to_string(),
-                words::state(row.state).to_owned(),
-                words::span(now.since(row.since)),
+                runner_state(row.state).to_owned(),
+                span(now.since(row.since)),
                 row.repository.to_string(),
-                or_dash(placed.map(|placed| placed.id.to_string())),
-                or_dash(placed.map(|placed| format!("{} in {}", placed.instance_type, placed.zone))),
-                or_dash(placed.map(|placed| placed.lifecycle.to_string())),
+                or_dash(instance.map(|instance| instance.id.to_string())),
+                or_dash(instance.map(|instance| format!("{} in {}", instance.instance_type, instance.zone))),
+                or_dash(instance.map(|instance| instance.lifecycle.to_string())),
                 or_dash(price.map(|price| price.to_string())),
                 or_dash(row.so_far.map(MicroDollars::in_cents)),
             ]
@@ -233,7 +226,7 @@ impl Report {
 
 impl Row {
     fn of(runner: &Runner, machines: &Machines, now: Timestamp) -> Self {
-        let instance = runner.launched.as_ref().map(|launched| Placed {
+        let instance = runner.launched.as_ref().map(|launched| RunningInstance {
             id: launched.instance.clone(),
             instance_type: launched.instance_type.clone(),
             zone: launched.zone.clone(),
@@ -253,14 +246,14 @@ impl Row {
             since: runner.since,
             repository: runner.repository.clone(),
             job: runner.job,
-            so_far: costing::cost(runner, None, &Answered::default(), now).map(|cost| cost.total()),
+            so_far: costing::cost(runner, None, &Ec2Answers::default(), now).map(|cost| cost.total()),
             instance,
         }
     }
 }
 
-impl Waiting {
-    fn of(key: JobKey, waiting: board::Waiting) -> Self {
+impl WaitingJob {
+    fn new(key: JobKey, waiting: board::WaitingJob) -> Self {
         Self {
             job: key,
             repository: waiting.job.repository,
@@ -271,11 +264,11 @@ impl Waiting {
     }
 }
 
-fn counted(count: usize, noun: &str, one: &str, many: &str) -> String {
+fn counted(count: usize, noun: &str) -> String {
     match count {
-        0 => format!("no {noun} {one}"),
-        1 => format!("1 {noun} {one}"),
-        _ => format!("{count} {noun}s {many}"),
+        0 => format!("no {noun}s"),
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
     }
 }
 

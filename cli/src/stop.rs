@@ -1,42 +1,41 @@
-//! Ctrl-C, heard where it does no harm.
+//! Ctrl-C, handled where it does no harm.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-/// A wish to stop. From when it is made, Ctrl-C no longer ends the process by itself.
-pub(crate) struct Stop {
-    wish: Pin<Box<dyn Future<Output = ()>>>,
-    come: bool,
+/// A request to stop. Once it is awaited, Ctrl-C no longer ends the process.
+pub(crate) struct StopRequest {
+    request: Pin<Box<dyn Future<Output = ()>>>,
+    is_requested: bool,
 }
 
-impl Stop {
-    /// Ctrl-C.
+impl StopRequest {
     pub(crate) fn on_ctrl_c() -> Self {
         Self::on(async {
             if tokio::signal::ctrl_c().await.is_err() {
-                // It cannot be heard, so it ends the process as it always does.
+                // Without a handler it ends the process as usual.
                 std::future::pending::<()>().await;
             }
         })
     }
 
-    pub(crate) fn on(wish: impl Future<Output = ()> + 'static) -> Self {
+    pub(crate) fn on(request: impl Future<Output = ()> + 'static) -> Self {
         Self {
-            wish: Box::pin(wish),
-            come: false,
+            request: Box::pin(request),
+            is_requested: false,
         }
     }
 
-    /// Whether it has come. The first time, this is when it begins to be heard.
-    pub(crate) async fn has_come(&mut self) -> bool {
-        self.comes_within(Duration::ZERO).await
+    /// Returns whether a stop was requested. The first call starts to handle Ctrl-C.
+    pub(crate) async fn is_requested(&mut self) -> bool {
+        self.requested_within(Duration::ZERO).await
     }
 
-    /// Waits for it, so long at most.
-    pub(crate) async fn comes_within(&mut self, time: Duration) -> bool {
-        // A future that has ended may not be asked again.
-        self.come = self.come || tokio::time::timeout(time, &mut self.wish).await.is_ok();
-        self.come
+    /// Waits for a request for `time`, and returns whether it came.
+    pub(crate) async fn requested_within(&mut self, time: Duration) -> bool {
+        // A future that has ended must not be polled again.
+        self.is_requested = self.is_requested || tokio::time::timeout(time, &mut self.request).await.is_ok();
+        self.is_requested
     }
 }

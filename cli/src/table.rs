@@ -1,17 +1,17 @@
-//! The stack's table. Nothing is ever written.
+//! The stack's table, which the commands only read.
 
 use aws_config::SdkConfig;
 use dayfly_ports::{Store as _, StoreError};
-use dayfly_records::Record;
+use dayfly_records::{Job, Record};
 use dayfly_store::DynamoTable;
 use dayfly_types::time::Timestamp;
 
 use crate::error::Error;
+use crate::job_selector::JobSelector;
 
-/// More live records than these need another tool.
-const MOST: usize = 5000;
+/// The most live records that are read.
+const MAX_LIVE_RECORDS: usize = 5000;
 
-/// The table in DynamoDB.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) records: DynamoTable,
@@ -26,14 +26,29 @@ impl Table {
         }
     }
 
-    /// Every record that somebody has to look at one day: whatever lives.
+    /// Reads all live records: those that are due at some time.
     pub(crate) async fn live(&self) -> Result<Vec<Record>, Error> {
-        let ever = Timestamp::from_millis(i64::MAX);
-        let live = self.records.due(ever, MOST).await.map_err(|error| self.error(error))?;
+        let end_of_time = Timestamp::from_millis(i64::MAX);
+        let live = self
+            .records
+            .due(end_of_time, MAX_LIVE_RECORDS)
+            .await
+            .map_err(|error| self.error(error))?;
         Ok(live.into_iter().map(|stored| stored.record).collect())
     }
 
-    /// The error, with the table's name.
+    /// # Errors
+    /// There is no such job, or the table cannot be read.
+    pub(crate) async fn job(&self, selector: JobSelector, stack: &str) -> Result<Job, Error> {
+        let jobs = self.records.jobs(selector.job).await;
+        let jobs = jobs.map_err(|error| self.error(error))?;
+        selector.select(jobs).ok_or_else(|| Error::NoSuchJob {
+            job: selector.to_string(),
+            stack: stack.to_owned(),
+        })
+    }
+
+    /// Adds the table's name to an error.
     pub(crate) fn error(&self, error: StoreError) -> Error {
         Error::table(&self.name, error)
     }

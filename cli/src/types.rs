@@ -1,32 +1,31 @@
-//! `dayfly types`: the machines that EC2 has, and which of them a job would get.
+//! `dayfly types`: EC2's machine types, and those that a job would get.
 
 use clap::Args;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table as Lines};
-use dayfly_config::machines::{Arch, MachineType, NoMatch, Table, Wants, WantsError};
+use dayfly_config::machines::{Arch, MachineType, NoMatch, RequirementError, Requirements, Table};
 use dayfly_types::ids::InstanceType;
 use dayfly_types::money::MicroDollars;
 use serde::Serialize;
 
-use crate::Ending;
 use crate::error::Error;
-use crate::output::Output;
+use crate::output::{CommandStatus, Output};
 
-/// Show the machine types that EC2 has, or those that have what a job wants.
+/// Show EC2's machine types, or those that fit a job.
 ///
-/// Without a filter all are shown. With one, those that a job with the same keys in its label or in
-/// `.dayfly.yml` may get, the cheapest first: `*` marks those that it is launched on, which cost no
-/// more than twice the cheapest. Prices are those on demand of the table's region and date.
+/// Without a filter, all types are shown. With a filter, those that a job with the same keys in its label or in
+/// `.dayfly.yml` may get are shown, the cheapest first: `*` marks those that it is launched on, which cost at most
+/// twice as much as the cheapest. Prices are on-demand prices of the table's region and date.
 ///
-/// Nothing is asked of AWS.
+/// AWS is not contacted.
 ///
-/// Exit status: 0, or 1 if no type has what is wanted, or 2 if that cannot be read.
+/// Exit status: 0, or 1 if no type fits, or 2 if a filter cannot be read.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Arguments {
-    /// One of these models of GPU: `t4`, `a10g+l4`
+    /// GPU models: `t4`, `a10g+l4`
     #[arg(long)]
     gpu: Option<String>,
-    /// So many GPUs, one if anything else is said of the GPU: `4`, `>=2`, `2-4`
+    /// Number of GPUs, by default 1 if another GPU filter is given: `4`, `>=2`, `2-4`
     #[arg(long, visible_alias = "count")]
     gpus: Option<String>,
     /// Memory of each GPU: `24GiB`, `24-48GiB`
@@ -41,19 +40,19 @@ pub struct Arguments {
     /// Memory: `32GiB`, `<=64GiB`
     #[arg(long)]
     mem: Option<String>,
-    /// The machine's own disks in all: `500GB`
+    /// Total size of the machine's own disks: `500GB`
     #[arg(long)]
     nvme: Option<String>,
-    /// The processors' architecture: `x86_64`, `arm64`
+    /// Processor architecture: `x86_64`, `arm64`
     #[arg(long)]
     arch: Option<String>,
-    /// JSON instead of a table
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Arguments {
-    fn wants(&self) -> Result<Wants, WantsError> {
+    fn wants(&self) -> Result<Requirements, RequirementError> {
         let given = [
             ("gpu", &self.gpu),
             ("gpus", &self.gpus),
@@ -64,7 +63,7 @@ impl Arguments {
             ("nvme", &self.nvme),
             ("arch", &self.arch),
         ];
-        let mut wants = Wants::default();
+        let mut wants = Requirements::default();
         for (key, value) in given {
             if let Some(value) = value {
                 wants.set(key, value)?;
@@ -74,7 +73,7 @@ impl Arguments {
     }
 }
 
-/// A machine type as it is shown.
+/// A machine type in the report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Row {
     #[serde(rename = "type")]
@@ -86,9 +85,9 @@ struct Row {
     gpu: Option<Gpu>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nvme_mib: Option<u32>,
-    /// Micro-dollars an hour on demand, if that is known.
+    /// On-demand price in micro-dollars per hour, if known.
     price: Option<MicroDollars>,
-    /// Whether a job that wants this is launched on it; nothing where nothing is wanted.
+    /// Whether a job with these filters is launched on it; `None` without filters.
     #[serde(skip_serializing_if = "Option::is_none")]
     launched: Option<bool>,
     #[serde(skip)]
@@ -103,17 +102,16 @@ struct Gpu {
     compute_capability: String,
 }
 
-/// What is shown of the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Report {
-    /// The region that the prices are of.
+    /// The region of the prices.
     region: String,
-    /// When EC2 had these types.
+    /// The date of the types.
     types_at: String,
-    /// When they had these prices.
+    /// The date of the prices.
     prices_at: String,
     types: Vec<Row>,
-    /// Why there are none.
+    /// Why no type fits.
     #[serde(skip_serializing_if = "Option::is_none")]
     none: Option<String>,
 }
@@ -148,7 +146,7 @@ impl Row {
 }
 
 impl Report {
-    fn new(table: &Table, wants: &Wants) -> Self {
+    fn new(table: &Table, wants: &Requirements) -> Self {
         let found = if wants.is_empty() {
             Ok(table.types().iter().map(|machine| Row::new(machine, None)).collect())
         } else {
@@ -197,21 +195,19 @@ impl Report {
     }
 }
 
-fn matching(table: &Table, wants: &Wants) -> Result<Vec<Row>, NoMatch> {
-    let no_price_of_today = |_: &InstanceType| None;
-    let launched = table.to_launch(wants, &no_price_of_today)?;
-    let rows = table.matching(wants, &no_price_of_today)?.into_iter().map(|machine| {
+fn matching(table: &Table, wants: &Requirements) -> Result<Vec<Row>, NoMatch> {
+    let no_current_price = |_: &InstanceType| None;
+    let launched = table.launch_candidates(wants, &no_current_price)?;
+    let rows = table.matching(wants, &no_current_price)?.into_iter().map(|machine| {
         let launched = launched.iter().any(|one| one.name == machine.name);
         Row::new(machine, Some(launched))
     });
     Ok(rows.collect())
 }
 
-/// Carries the command out.
-///
 /// # Errors
-/// If what is wanted cannot be read.
-pub(crate) fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<Ending, Error> {
+/// A filter cannot be read.
+pub(crate) fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<CommandStatus, Error> {
     let report = Report::new(Table::embedded()?, &arguments.wants()?);
     if arguments.json {
         output.json(&report)?;
@@ -224,28 +220,24 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result<Endi
             report.types_at, report.prices_at, report.region
         ))?;
     }
-    Ok(if report.none.is_some() {
-        Ending::SomethingStayed
-    } else {
-        Ending::Done
-    })
+    Ok(CommandStatus::done_if(report.none.is_none()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shown(arguments: &Arguments) -> (Result<Ending, Error>, String, String) {
+    fn shown(arguments: &Arguments) -> (Result<CommandStatus, Error>, String, String) {
         let (mut results, mut notes) = (Vec::new(), Vec::new());
-        let ending = run(arguments, &mut Output::new(&mut results, &mut notes));
+        let status = run(arguments, &mut Output::new(&mut results, &mut notes));
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        (ending, text(results), text(notes))
+        (status, text(results), text(notes))
     }
 
     #[test]
     fn all_types_are_shown_with_the_dates_of_the_table() {
-        let (ending, results, notes) = shown(&Arguments::default());
-        assert_eq!(ending.unwrap(), Ending::Done);
+        let (status, results, notes) = shown(&Arguments::default());
+        assert_eq!(status.unwrap(), CommandStatus::Done);
         assert!(
             results.contains("g5.12xlarge") && results.contains("4 x a10g"),
             "{results}"
@@ -255,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_a_job_would_be_launched_on_are_marked() {
+    fn types_that_a_job_is_launched_on_are_marked() {
         let (_, results, _) = shown(&Arguments {
             gpu: Some("t4".to_owned()),
             ..Arguments::default()
@@ -273,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_get_numbers() {
+    fn json_has_numbers() {
         let (_, results, _) = shown(&Arguments {
             gpu: Some("l4".to_owned()),
             gpus: Some("8".to_owned()),
@@ -288,29 +280,29 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_none_the_nearest_is_told() {
+    fn nearest_values_are_named_if_no_type_fits() {
         let arguments = Arguments {
             gpu: Some("l4".to_owned()),
             gpus: Some("3".to_owned()),
             ..Arguments::default()
         };
-        let (ending, results, notes) = shown(&arguments);
-        assert_eq!((ending.unwrap(), results.as_str()), (Ending::SomethingStayed, ""));
+        let (status, results, notes) = shown(&arguments);
+        assert_eq!((status.unwrap(), results.as_str()), (CommandStatus::NeedsAttention, ""));
         assert!(notes.contains("`gpus` is 1, 4 or 8"), "{notes}");
-        let (ending, results, _) = shown(&Arguments {
+        let (status, results, _) = shown(&Arguments {
             json: true,
             ..arguments
         });
-        assert_eq!(ending.unwrap(), Ending::SomethingStayed);
+        assert_eq!(status.unwrap(), CommandStatus::NeedsAttention);
         assert!(results.contains("`gpus` is 1, 4 or 8"), "{results}");
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused() {
-        let (ending, _, _) = shown(&Arguments {
+    fn unknown_filter_value_is_an_error() {
+        let (status, _, _) = shown(&Arguments {
             gpu: Some("a10q".to_owned()),
             ..Arguments::default()
         });
-        assert!(ending.unwrap_err().to_string().contains("did you mean `a10g`?"));
+        assert!(status.unwrap_err().to_string().contains("did you mean `a10g`?"));
     }
 }

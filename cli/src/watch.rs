@@ -1,60 +1,57 @@
-//! Looking at something again and again.
+//! Repeats a report until it is complete.
 
 use std::time::Duration;
 
-use crate::Ending;
+use crate::CommandStatus;
 use crate::error::Error;
 use crate::output::Output;
-use crate::stop::Stop;
+use crate::stop::StopRequest;
 
-/// The pause between two looks.
-const LOOK: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(5);
 
-/// What comes after a look.
+/// What follows after a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Another.
-    Look,
-    /// Nothing: all is told.
-    End,
+    Repeat,
+    Stop,
 }
 
-/// Tells what each look finds, until all is told or somebody stops it. A look that fails after one that did not is
-/// said, and made again: whoever watches for hours sees AWS not answer once.
+/// Prints the result of `report` every five seconds until it is complete or a stop is requested. A failure after a
+/// first success is noted and retried, since AWS may fail to answer once in hours.
 ///
 /// # Errors
-/// If the first look fails, or the output cannot be written.
-pub(crate) async fn until_told(
-    look: impl AsyncFn() -> Result<(String, Next), Error>,
-    stop: &mut Stop,
+/// The first report fails, or the output cannot be written.
+pub(crate) async fn repeat(
+    report: impl AsyncFn() -> Result<(String, Next), Error>,
+    stop: &mut StopRequest,
     output: &mut Output<'_>,
-) -> Result<Ending, Error> {
-    every(LOOK, look, stop, output).await
+) -> Result<CommandStatus, Error> {
+    every(PAUSE, report, stop, output).await
 }
 
 async fn every(
     pause: Duration,
-    look: impl AsyncFn() -> Result<(String, Next), Error>,
-    stop: &mut Stop,
+    report: impl AsyncFn() -> Result<(String, Next), Error>,
+    stop: &mut StopRequest,
     output: &mut Output<'_>,
-) -> Result<Ending, Error> {
-    let mut has_seen = false;
+) -> Result<CommandStatus, Error> {
+    let mut has_succeeded = false;
     loop {
-        match look().await {
-            Ok((told, next)) => {
-                output.result(told)?;
-                has_seen = true;
-                if next == Next::End {
-                    return Ok(Ending::Done);
+        match report().await {
+            Ok((text, next)) => {
+                output.result(text)?;
+                has_succeeded = true;
+                if next == Next::Stop {
+                    return Ok(CommandStatus::Done);
                 }
             }
-            Err(error) if has_seen => {
-                output.note(format_args!("{}; looking again …", error.cause()))?;
+            Err(error) if has_succeeded => {
+                output.note(format_args!("{}; retrying …", error.cause()))?;
             }
             Err(error) => return Err(error),
         }
-        if stop.comes_within(pause).await {
-            return Ok(Ending::Done);
+        if stop.requested_within(pause).await {
+            return Ok(CommandStatus::Done);
         }
     }
 }
@@ -65,29 +62,29 @@ mod tests {
 
     use super::*;
 
-    const PAUSE: Duration = Duration::from_millis(1);
+    const SHORT_PAUSE: Duration = Duration::from_millis(1);
 
     fn failed() -> Result<(String, Next), Error> {
-        Err(Error::unsound("reading the table `t`", "it did not answer"))
+        Err(Error::invalid("reading the table `t`", "it did not answer"))
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "it stands in place of a look that fails")]
-    fn seen(what: &str, next: Next) -> Result<(String, Next), Error> {
-        Ok((what.to_owned(), next))
+    #[expect(clippy::unnecessary_wraps, reason = "it has the type of a report that may fail")]
+    fn succeeded(text: &str, next: Next) -> Result<(String, Next), Error> {
+        Ok((text.to_owned(), next))
     }
 
-    /// What comes of looks that find this, with what was printed and noted.
-    fn watched(looks: Vec<Result<(String, Next), Error>>) -> (Result<Ending, Error>, String, String) {
+    /// Watches reports with these results, and returns the status, the results and the notes.
+    fn watched(reports: Vec<Result<(String, Next), Error>>) -> (Result<CommandStatus, Error>, String, String) {
         let (mut out, mut notes) = (Vec::new(), Vec::new());
-        let looks = RefCell::new(looks.into_iter());
-        let look = async || looks.borrow_mut().next().expect("it is not looked again");
+        let reports = RefCell::new(reports.into_iter());
+        let report = async || reports.borrow_mut().next().expect("there are no more reports");
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
             .unwrap();
         let ending = runtime.block_on(async {
-            let mut stop = Stop::on(std::future::pending());
-            every(PAUSE, look, &mut stop, &mut Output::new(&mut out, &mut notes)).await
+            let mut stop = StopRequest::on(std::future::pending());
+            every(SHORT_PAUSE, report, &mut stop, &mut Output::new(&mut out, &mut notes)).await
         });
         (
             ending,
@@ -97,34 +94,39 @@ mod tests {
     }
 
     #[test]
-    fn a_look_that_fails_is_said_and_made_again() {
-        let looks = vec![seen("one", Next::Look), failed(), failed(), seen("two", Next::End)];
-        let (ending, out, notes) = watched(looks);
-        assert!(matches!(ending, Ok(Ending::Done)), "{ending:?}");
+    fn failed_report_is_noted_and_retried() {
+        let reports = vec![
+            succeeded("one", Next::Repeat),
+            failed(),
+            failed(),
+            succeeded("two", Next::Stop),
+        ];
+        let (ending, out, notes) = watched(reports);
+        assert!(matches!(ending, Ok(CommandStatus::Done)), "{ending:?}");
         assert_eq!(out, "one\ntwo\n");
-        let said = "reading the table `t`: it did not answer; looking again …\n";
-        assert_eq!(notes, said.repeat(2));
+        let note = "reading the table `t`: it did not answer; retrying …\n";
+        assert_eq!(notes, note.repeat(2));
     }
 
     #[test]
-    fn a_first_look_that_fails_is_the_end() {
+    fn failure_of_the_first_report_is_an_error() {
         let (ending, out, _) = watched(vec![failed()]);
         assert!(ending.is_err() && out.is_empty());
     }
 
     #[test]
-    fn whoever_stops_it_ends_it() {
+    fn stop_request_ends_the_watch() {
         let (mut out, mut notes) = (Vec::new(), Vec::new());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
             .unwrap();
-        let look = async || seen("one", Next::Look);
+        let report = async || succeeded("one", Next::Repeat);
         let ending = runtime.block_on(async {
-            let mut stop = Stop::on(std::future::ready(()));
-            every(PAUSE, look, &mut stop, &mut Output::new(&mut out, &mut notes)).await
+            let mut stop = StopRequest::on(std::future::ready(()));
+            every(SHORT_PAUSE, report, &mut stop, &mut Output::new(&mut out, &mut notes)).await
         });
-        assert!(matches!(ending, Ok(Ending::Done)));
+        assert!(matches!(ending, Ok(CommandStatus::Done)));
         assert_eq!(out, b"one\n");
     }
 }

@@ -49,10 +49,10 @@ class Costs(unittest.TestCase):
         rows = [line.split(" | ") for line in costs.page(self.template)[0].splitlines() if line.startswith("| ")]
         (first,), (next_one,) = ([row for row in rows if row[0].startswith(words)]
                                  for words in ("| the first of its hour", "| each further one"))
-        told = costs.LIST["acts"]["job"]["metrics"]
-        self.assertEqual((first[-2], next_one[-2]), (str(told), "0"))
+        published = costs.LIST["acts"]["job"]["metrics"]
+        self.assertEqual((first[-2], next_one[-2]), (str(published), "0"))
         dollars = [Decimal(row[-1].strip("$ |")) for row in (first, next_one)]
-        self.assertAlmostEqual(dollars[0] - dollars[1], told * Decimal("0.30") / 744, places=5)
+        self.assertAlmostEqual(dollars[0] - dollars[1], published * Decimal("0.30") / 744, places=5)
 
     def test_what_costs_by_the_month_is_noticed(self):
         alarm = self.resources["DeadLettersAlarm"]
@@ -65,7 +65,7 @@ class Costs(unittest.TestCase):
         waking["Properties"] = {**waking["Properties"], "State": "ENABLED"}
         self.assertGreater(self.at_rest(MinuteSchedule=waking), Decimal("0.01"))
 
-    def test_what_nobody_has_a_price_for_is_refused(self):
+    def test_a_resource_without_a_price_is_refused(self):
         for kind, properties in (
             ("AWS::EC2::NatGateway", {}),
             ("AWS::SecretsManager::Secret", {}),

@@ -89,7 +89,7 @@ class Template(unittest.TestCase):
         launches = {r for r in self.of_type("AWS::IAM::Role") if "ec2:RunInstances" in self.actions(r)}
         passes = {r for r in self.of_type("AWS::IAM::Role") if "iam:PassRole" in self.actions(r)}
         self.assertEqual(terminates, {"JobEventsRole", "SweeperRole"})
-        # Whoever settles what an instance has cost, and whoever reserves it, asks for all prices.
+        # The functions that reserve and cost an instance ask for all prices.
         for action in ("pricing:GetProducts", "ec2:DescribeSpotPriceHistory"):
             self.assertEqual({r for r in self.of_type("AWS::IAM::Role") if action in self.actions(r)},
                              {"LaunchRole", *terminates}, action)

@@ -169,7 +169,7 @@ class UserData(unittest.TestCase):
         self.assertIn("agent", calls)
         self.assertTrue({"installdependencies", "dnf install -y -q libicu"} & set(calls), calls)
 
-    def test_installs_nothing_on_the_smallest_machine_which_only_tells_jobs_why_they_fail(self):
+    def test_installs_nothing_on_the_smallest_machine_which_only_fails_jobs(self):
         self.place_agent(f"echo agent >>{self.calls}")
         self.place_runner_archive()
         self.memory(2 ** 17)

@@ -41,15 +41,16 @@ def metrics():
 
 def crates_of(function):
     """The folders of a function's crate and of those of ours that it is made of."""
-    # That one only writes what others log.
     found, open_ = {}, [(f"dayfly-{function}", ROOT / "functions" / function)]
     while open_:
         name, folder = open_.pop()
-        if name in found or name == "dayfly-telemetry":
+        if name in found:
             continue
         found[name] = folder
         manifest = tomllib.loads((folder / "Cargo.toml").read_text(encoding="utf-8"))
         ours = (one for one in manifest["dependencies"] if one.startswith("dayfly-"))
+        # Its log layer only writes the metrics that others publish.
+        ours = (one for one in ours if (name, one) != ("dayfly-runtime", "dayfly-metrics"))
         open_ += [(one, ROOT / "shared" / one.removeprefix("dayfly-")) for one in ours]
     return found
 
@@ -71,7 +72,7 @@ def logged_fields(functions):
 
 def function_of(group):
     """The function that logs into a log group of the template."""
-    return group.removesuffix("Logs").lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", group.removesuffix("Logs")).lower()
 
 
 class Watching(unittest.TestCase):
@@ -115,7 +116,7 @@ class Watching(unittest.TestCase):
         stale = subprocess.run([INFRA / "inline-dashboard", "--check"], capture_output=True, text=True)
         self.assertEqual(stale.returncode, 0, stale.stderr)
 
-    def test_every_metric_on_the_dashboard_is_one_that_is_told(self):
+    def test_every_metric_on_the_dashboard_is_published(self):
         for names, _, widget in self.rows():
             if not names:
                 continue
@@ -126,7 +127,7 @@ class Watching(unittest.TestCase):
                 dimensions["Stack"] = "stack"
             self.assertTrue(self.of_a_metric(namespace, name, dimensions), (names, widget["properties"]["title"]))
 
-    def test_every_metric_that_is_told_is_on_the_dashboard(self):
+    def test_every_published_metric_is_on_the_dashboard(self):
         drawn = set()
         for names, _, _ in self.rows():
             if names[:1] == ["dayfly"]:
@@ -215,7 +216,7 @@ class Watching(unittest.TestCase):
         for name, alarm in self.of_type("AWS::CloudWatch::Alarm").items():
             self.assertEqual(alarm.get("Condition"), None if name == "DeadLettersAlarm" else "Watched", name)
 
-    def test_an_alarm_is_on_a_metric_that_is_told_and_says_what_to_do(self):
+    def test_an_alarm_is_on_a_published_metric_and_says_what_to_do(self):
         for name, alarm in self.of_type("AWS::CloudWatch::Alarm").items():
             properties = alarm["Properties"]
             self.assertNotIn("Metrics", properties, "a sum is billed by each of its metrics")
@@ -224,7 +225,7 @@ class Watching(unittest.TestCase):
                 self.assertEqual(dimensions["Stack"], {"Ref": "AWS::StackName"})
                 dimensions["Stack"] = "stack"
             self.assertTrue(self.of_a_metric(properties["Namespace"], properties["MetricName"], dimensions), name)
-            self.assertEqual(properties["TreatMissingData"], "notBreaching", "nothing is told at rest")
+            self.assertEqual(properties["TreatMissingData"], "notBreaching", "nothing is published at rest")
             self.assertEqual(properties["AlarmActions"], [{"Ref": "Alarms"}])
             words = properties["AlarmDescription"]["Fn::Sub"]
             self.assertLess(len(words), 900, "CloudWatch takes 1024 characters")
@@ -256,7 +257,7 @@ class Watching(unittest.TestCase):
 
     # -- what it costs, by the tag
 
-    def test_a_budget_is_made_only_if_one_is_asked_for_and_tells_the_topic(self):
+    def test_a_budget_is_made_only_if_asked_for_and_notifies_the_topic(self):
         budget = self.resources["Budget"]
         self.assertEqual(budget["Condition"], "Budgeted")
         self.assertEqual(self.template["Parameters"]["MonthlyBudgetDollars"]["Default"], 0)

@@ -1,5 +1,6 @@
-//! The agent's decisions, as cases.
+//! Cases of the agent's decisions.
 
+use super::interruption::hook_limit;
 use super::*;
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -26,7 +27,7 @@ fn claimed() -> Event {
     }
 }
 
-/// The same, with an interruption hook.
+/// A claim's answer with an interruption hook.
 fn claimed_with_hook() -> Event {
     let mut claimed = claimed();
     if let Event::Claimed { hook, .. } = &mut claimed {
@@ -42,7 +43,7 @@ fn notice() -> InterruptionNotice {
     }
 }
 
-/// EC2's word, `left` seconds before it acts.
+/// EC2's notice, `left` seconds before it acts.
 fn noticed(left: u64) -> Event {
     Event::SpotNotice {
         notice: notice(),
@@ -53,7 +54,7 @@ fn noticed(left: u64) -> Event {
 fn exited(code: i32) -> Event {
     Event::RunnerExited {
         code: Some(code),
-        last_words: Some("last".to_owned()),
+        last_line: Some("last".to_owned()),
     }
 }
 
@@ -78,17 +79,17 @@ fn goodbye(reason: GoodbyeReason, detail: Option<&str>) -> Action {
     }
 }
 
-/// A story: at each second the event that happens and the actions it must lead to.
+/// Runs a story: each step is a second, the event at it, and the actions it must lead to.
 fn story(steps: Vec<(u64, Event, Vec<Action>)>) -> State {
     let mut state = State::new(at(21_600), UNREACHABLE);
     for (second, event, expected) in steps {
-        let told = format!("{second} s: {event:?}");
-        assert_eq!(decide(&mut state, event, at(second)), expected, "{told}");
+        let step = format!("{second} s: {event:?}");
+        assert_eq!(decide(&mut state, event, at(second)), expected, "{step}");
     }
     state
 }
 
-/// The beginning of most stories, and then `rest`.
+/// A story that begins with a claim and a started runner.
 fn working(rest: Vec<(u64, Event, Vec<Action>)>) -> State {
     let mut steps = vec![
         (1, claimed(), vec![Action::StartRunner(jit())]),
@@ -98,7 +99,7 @@ fn working(rest: Vec<(u64, Event, Vec<Action>)>) -> State {
     story(steps)
 }
 
-/// The same, with a job running since second 5.
+/// The same, with a job that started at second 5.
 fn running(rest: Vec<(u64, Event, Vec<Action>)>) -> State {
     let mut steps = vec![(5, Event::JobStarted, vec![report(Stage::JobStarted, None)])];
     steps.extend(rest);
@@ -106,7 +107,7 @@ fn running(rest: Vec<(u64, Event, Vec<Action>)>) -> State {
 }
 
 #[test]
-fn a_job_that_runs_through_ends_in_goodbye_and_power_off() {
+fn finished_job_ends_in_goodbye_and_power_off() {
     let state = running(vec![
         (31, Event::Tick, vec![beat(Phase::Running)]),
         (32, Event::HeartbeatAnswered(Order::Continue), vec![]),
@@ -119,12 +120,12 @@ fn a_job_that_runs_through_ends_in_goodbye_and_power_off() {
 }
 
 #[test]
-fn a_messenger_says_whether_it_took_the_right_job() {
-    for (by_mistake, words) in [(false, MESSAGE_TOLD), (true, MESSAGE_MISTAKEN)] {
+fn messenger_reports_if_it_took_the_right_job() {
+    for (by_mistake, words) in [(false, MESSAGE_DELIVERED), (true, MESSAGE_MISTAKEN)] {
         working(vec![
             (
                 5,
-                Event::JobRefused { by_mistake },
+                Event::MessengerTookJob { by_mistake },
                 vec![report(Stage::JobStarted, Some(words))],
             ),
             (6, Event::JobFinished, vec![report(Stage::JobFinished, None)]),
@@ -134,12 +135,12 @@ fn a_messenger_says_whether_it_took_the_right_job() {
 }
 
 #[test]
-fn a_refused_claim_powers_off_without_a_goodbye() {
+fn refused_claim_powers_off_without_a_goodbye() {
     story(vec![(1, Event::ClaimRefused, vec![Action::PowerOff])]);
 }
 
 #[test]
-fn how_the_runner_ended_tells_why_the_instance_ends() {
+fn runner_exit_gives_the_reason_of_the_goodbye() {
     for (event, end) in [
         (exited(0), goodbye(GoodbyeReason::Idle, Some("last"))),
         (exited(7), goodbye(GoodbyeReason::RunnerOutdated, Some("last"))),
@@ -150,7 +151,7 @@ fn how_the_runner_ended_tells_why_the_instance_ends() {
         (
             Event::RunnerExited {
                 code: None,
-                last_words: None,
+                last_line: None,
             },
             goodbye(GoodbyeReason::RunnerFailed, Some("ended by a signal")),
         ),
@@ -164,7 +165,7 @@ fn how_the_runner_ended_tells_why_the_instance_ends() {
 }
 
 #[test]
-fn a_drain_signals_waits_and_says_drained() {
+fn drain_signals_the_runner_and_waits_for_it() {
     running(vec![
         (31, Event::Tick, vec![beat(Phase::Running)]),
         (
@@ -179,7 +180,7 @@ fn a_drain_signals_waits_and_says_drained() {
 }
 
 #[test]
-fn a_runner_that_outlasts_its_drain_is_killed_and_then_not_waited_for() {
+fn runner_that_outlasts_its_drain_is_killed() {
     running(vec![
         (
             10,
@@ -194,14 +195,14 @@ fn a_runner_that_outlasts_its_drain_is_killed_and_then_not_waited_for() {
 }
 
 #[test]
-fn a_stop_kills_at_once_also_in_the_middle_of_a_drain() {
+fn stop_kills_at_once_even_during_a_drain() {
     running(vec![
         (10, Event::ProgressAnswered(Order::Stop), vec![Action::KillRunner]),
         (
             10,
             Event::RunnerExited {
                 code: None,
-                last_words: None,
+                last_line: None,
             },
             vec![goodbye(GoodbyeReason::Stopped, None)],
         ),
@@ -218,36 +219,27 @@ fn a_stop_kills_at_once_also_in_the_middle_of_a_drain() {
 }
 
 #[test]
-fn a_spot_notice_drains_and_tells_at_once_and_only_once() {
-    let words = "spot notice: terminate at 2026-11-22T10:00:00Z";
+fn spot_notice_drains_and_is_sent_at_once_and_only_once() {
     running(vec![
         (
             10,
             noticed(120),
             vec![
                 Action::SignalRunner,
-                report(Stage::DrainStarted, Some(words)),
-                Action::Heartbeat {
-                    phase: Phase::Draining,
-                    interruption: Some(notice()),
-                },
+                report(Stage::DrainStarted, Some(NOTICED)),
+                beat_with_notice(),
             ],
         ),
         (15, noticed(120), vec![]),
-        (20, exited(0), vec![goodbye(GoodbyeReason::Interrupted, Some(words))]),
+        (20, exited(0), vec![goodbye(GoodbyeReason::Interrupted, Some(NOTICED))]),
         (21, Event::GoodbyeDone(Some(Order::Stop)), vec![Action::PowerOff]),
     ]);
 }
 
 const NOTICED: &str = "spot notice: terminate at 2026-11-22T10:00:00Z";
 
-/// A job with an interruption hook, running since second 5, and a notice at second 10 that leaves
-/// two minutes; then `rest`.
-fn saving(rest: Vec<(u64, Event, Vec<Action>)>) -> State {
-    let told = Action::Heartbeat {
-        phase: Phase::Draining,
-        interruption: Some(notice()),
-    };
+/// A job with an interruption hook since second 5, a notice at second 10 that leaves two minutes, then `rest`.
+fn running_hook(rest: Vec<(u64, Event, Vec<Action>)>) -> State {
     let run_hook = Action::RunHook {
         at: notice().at,
         limit: at(90),
@@ -255,7 +247,7 @@ fn saving(rest: Vec<(u64, Event, Vec<Action>)>) -> State {
     let mut steps = vec![
         (1, claimed_with_hook(), vec![Action::StartRunner(jit())]),
         (5, Event::JobStarted, vec![report(Stage::JobStarted, None)]),
-        (10, noticed(120), vec![run_hook, told]),
+        (10, noticed(120), vec![run_hook, beat_with_notice()]),
         (11, Event::HeartbeatAnswered(Order::Drain), vec![]),
     ];
     steps.extend(rest);
@@ -267,7 +259,7 @@ fn hook_report(words: &str) -> Action {
 }
 
 #[test]
-fn a_heartbeat_under_way_does_not_keep_a_notice_back() {
+fn heartbeat_under_way_does_not_delay_a_notice() {
     story(vec![
         (1, claimed(), vec![Action::StartRunner(jit())]),
         (31, Event::Tick, vec![beat(Phase::Listening)]),
@@ -277,18 +269,15 @@ fn a_heartbeat_under_way_does_not_keep_a_notice_back() {
             vec![
                 Action::SignalRunner,
                 report(Stage::DrainStarted, Some(NOTICED)),
-                Action::Heartbeat {
-                    phase: Phase::Draining,
-                    interruption: Some(notice()),
-                },
+                beat_with_notice(),
             ],
         ),
     ]);
 }
 
 #[test]
-fn the_job_is_ended_as_soon_as_its_interruption_hook_has_ended() {
-    saving(vec![
+fn job_is_ended_once_its_interruption_hook_has_ended() {
+    running_hook(vec![
         (
             14,
             Event::HookEnded("exit status 0".to_owned()),
@@ -303,8 +292,8 @@ fn the_job_is_ended_as_soon_as_its_interruption_hook_has_ended() {
 }
 
 #[test]
-fn a_hook_that_takes_too_long_is_killed_in_time_for_the_listener() {
-    let state = saving(vec![
+fn slow_hook_is_killed_in_time_for_the_listener() {
+    let state = running_hook(vec![
         (41, Event::Tick, vec![beat_with_notice()]),
         (42, Event::HeartbeatAnswered(Order::Drain), vec![]),
         (99, Event::Tick, vec![beat_with_notice()]),
@@ -333,7 +322,7 @@ fn beat_with_notice() -> Action {
 }
 
 #[test]
-fn the_less_time_ec2_leaves_the_less_the_hook_gets() {
+fn hook_gets_less_time_if_ec2_leaves_less() {
     for (left, limit) in [
         (120, Some(90)),
         (60, Some(30)),
@@ -350,10 +339,10 @@ fn the_less_time_ec2_leaves_the_less_the_hook_gets() {
 }
 
 #[test]
-fn a_hook_gets_less_time_once_it_is_known_that_ec2_leaves_less() {
-    let state = saving(vec![(15, noticed(115), vec![]), (16, noticed(20), vec![])]);
+fn later_notice_with_less_time_shortens_the_hook() {
+    let state = running_hook(vec![(15, noticed(115), vec![]), (16, noticed(20), vec![])]);
     assert_eq!(state.deadline(), Some(at(21)));
-    saving(vec![(
+    running_hook(vec![(
         16,
         noticed(0),
         vec![
@@ -366,7 +355,7 @@ fn a_hook_gets_less_time_once_it_is_known_that_ec2_leaves_less() {
 }
 
 #[test]
-fn a_hook_is_through_before_the_lifetime_is() {
+fn hook_ends_before_the_lifetime() {
     let mut state = State::new(at(70), UNREACHABLE);
     for (event, second) in [(claimed_with_hook(), 1), (Event::JobStarted, 5)] {
         let _ = decide(&mut state, event, at(second));
@@ -379,7 +368,7 @@ fn a_hook_is_through_before_the_lifetime_is() {
 }
 
 #[test]
-fn no_hook_runs_where_there_is_no_job_to_save_no_time_or_no_hook() {
+fn hook_needs_a_running_job_and_enough_time() {
     let signalled = |words| {
         vec![
             Action::SignalRunner,
@@ -406,8 +395,8 @@ fn no_hook_runs_where_there_is_no_job_to_save_no_time_or_no_hook() {
 }
 
 #[test]
-fn a_job_that_comes_through_while_its_hook_runs_is_no_interrupted_one() {
-    saving(vec![
+fn job_that_finishes_during_its_hook_was_not_interrupted() {
+    running_hook(vec![
         (12, Event::JobFinished, vec![report(Stage::JobFinished, None)]),
         (
             13,
@@ -422,8 +411,8 @@ fn a_job_that_comes_through_while_its_hook_runs_is_no_interrupted_one() {
 }
 
 #[test]
-fn a_runner_that_dies_while_its_hook_runs_was_interrupted() {
-    saving(vec![(
+fn runner_that_dies_during_its_hook_was_interrupted() {
+    running_hook(vec![(
         13,
         exited(1),
         vec![
@@ -435,8 +424,8 @@ fn a_runner_that_dies_while_its_hook_runs_was_interrupted() {
 }
 
 #[test]
-fn a_shutdown_or_a_stop_waits_for_no_hook() {
-    saving(vec![
+fn shutdown_and_stop_cut_the_hook_short() {
+    running_hook(vec![
         (
             15,
             Event::Shutdown,
@@ -449,7 +438,7 @@ fn a_shutdown_or_a_stop_waits_for_no_hook() {
         ),
         (35, Event::Tick, vec![Action::KillRunner]),
     ]);
-    saving(vec![(
+    running_hook(vec![(
         15,
         Event::HeartbeatAnswered(Order::Stop),
         vec![
@@ -461,20 +450,26 @@ fn a_shutdown_or_a_stop_waits_for_no_hook() {
 }
 
 #[test]
-fn a_spot_notice_before_the_claim_is_answered_leaves_without_a_runner() {
-    let words = "spot notice: terminate at 2026-11-22T10:00:00Z";
+fn spot_notice_before_the_claim_ends_without_a_runner() {
     story(vec![
-        (2, noticed(120), vec![goodbye(GoodbyeReason::Interrupted, Some(words))]),
+        (
+            2,
+            noticed(120),
+            vec![goodbye(GoodbyeReason::Interrupted, Some(NOTICED))],
+        ),
         (3, claimed(), vec![]),
         (4, Event::GoodbyeDone(None), vec![Action::PowerOff]),
     ]);
 }
 
 #[test]
-fn an_interrupted_instance_may_be_left_to_ec2_but_not_for_ever() {
-    let words = "spot notice: terminate at 2026-11-22T10:00:00Z";
+fn interrupted_instance_is_left_to_ec2_for_a_limited_time() {
     let state = story(vec![
-        (2, noticed(120), vec![goodbye(GoodbyeReason::Interrupted, Some(words))]),
+        (
+            2,
+            noticed(120),
+            vec![goodbye(GoodbyeReason::Interrupted, Some(NOTICED))],
+        ),
         (4, Event::GoodbyeDone(Some(Order::Continue)), vec![]),
         (181, Event::Tick, vec![]),
         (182, Event::Tick, vec![Action::PowerOff]),
@@ -484,11 +479,11 @@ fn an_interrupted_instance_may_be_left_to_ec2_but_not_for_ever() {
     for (event, second) in [(noticed(120), 2), (Event::GoodbyeDone(Some(Order::Continue)), 4)] {
         let _ = decide(&mut state, event, at(second));
     }
-    assert_eq!(state.deadline(), Some(at(100)), "its lifetime stands");
+    assert_eq!(state.deadline(), Some(at(100)), "the lifetime still counts");
 }
 
 #[test]
-fn a_notice_that_comes_with_the_answer_to_the_goodbye_counts() {
+fn notice_in_the_answer_to_the_goodbye_counts() {
     working(vec![
         (9, exited(0), vec![goodbye(GoodbyeReason::Idle, Some("last"))]),
         (10, noticed(100), vec![]),
@@ -499,7 +494,7 @@ fn a_notice_that_comes_with_the_answer_to_the_goodbye_counts() {
 }
 
 #[test]
-fn without_a_notice_no_answer_to_a_goodbye_keeps_the_instance() {
+fn instance_without_a_notice_powers_off_after_any_goodbye() {
     for order in [None, Some(Order::Continue), Some(Order::Drain), Some(Order::Stop)] {
         working(vec![
             (9, exited(0), vec![goodbye(GoodbyeReason::Idle, Some("last"))]),
@@ -509,7 +504,7 @@ fn without_a_notice_no_answer_to_a_goodbye_keeps_the_instance() {
 }
 
 #[test]
-fn the_lifetime_of_the_claim_counts_and_the_agents_own_is_its_ceiling() {
+fn claims_lifetime_counts_up_to_the_agents_own() {
     let end = vec![Action::SignalRunner, report(Stage::DrainStarted, None)];
     working(vec![
         (3590, Event::HeartbeatAnswered(Order::Continue), vec![]),
@@ -523,7 +518,7 @@ fn the_lifetime_of_the_claim_counts_and_the_agents_own_is_its_ceiling() {
 }
 
 #[test]
-fn an_instance_that_is_to_wait_for_its_runner_does_not_take_the_control_plane_for_lost() {
+fn postponed_claim_does_not_count_as_unreachable() {
     story(vec![
         (200, Event::ClaimPostponed(at(600)), vec![]),
         (300, Event::Tick, vec![]),
@@ -533,13 +528,13 @@ fn an_instance_that_is_to_wait_for_its_runner_does_not_take_the_control_plane_fo
 }
 
 #[test]
-fn silence_ends_the_instance_before_and_after_the_claim() {
+fn unreachable_control_plane_ends_the_instance() {
     story(vec![
         (299, Event::Tick, vec![]),
         (300, Event::Tick, vec![goodbye(GoodbyeReason::Unreachable, None)]),
         (305, Event::Tick, vec![Action::PowerOff]),
     ]);
-    // The answer to the question whether the job may start was the last that was heard.
+    // The permission to start the job was the last answer.
     running(vec![
         (31, Event::Tick, vec![beat(Phase::Running)]),
         (51, Event::HeartbeatFailed, vec![]),
@@ -557,7 +552,7 @@ fn silence_ends_the_instance_before_and_after_the_claim() {
 }
 
 #[test]
-fn a_shutdown_lets_the_runner_tell_github() {
+fn shutdown_lets_the_runner_report_to_github() {
     let words = "the operating system is shutting down";
     running(vec![
         (
@@ -579,12 +574,12 @@ fn only_one_heartbeat_is_under_way() {
     assert_eq!(
         state.deadline(),
         Some(at(301)),
-        "nothing before the control plane is given up"
+        "the next deadline gives the control plane up"
     );
 }
 
-/// Whatever happens in whatever order: time alone leads to the power-off, within what is left of
-/// the longest life and the graces, and a deadline always lies ahead of it.
+/// After any events in any order, time alone leads to the power-off, within the rest of the lifetime and the
+/// graces, and there is always a deadline ahead.
 #[test]
 fn every_state_reaches_the_power_off_by_its_own_deadlines() {
     let events = || {
@@ -637,13 +632,13 @@ fn every_state_reaches_the_power_off_by_its_own_deadlines() {
 }
 
 #[test]
-fn the_jit_config_does_not_print() {
+fn jit_config_is_hidden_in_debug_output() {
     assert!(!format!("{:?}", claimed()).contains("c2VjcmV0"));
     assert!(!format!("{:?}", Action::StartRunner(jit())).contains("c2VjcmV0"));
 }
 
 #[test]
-fn a_runner_that_does_not_leave_after_its_job_is_made_to() {
+fn runner_that_stays_after_its_job_is_ended() {
     let end = "the runner did not leave after its job";
     running(vec![
         (10, Event::JobFinished, vec![report(Stage::JobFinished, None)]),
@@ -674,10 +669,10 @@ fn claimed_with_startup() -> Event {
     claimed
 }
 
-fn script_ended(ok: bool, words: &str, last_lines: &str) -> Event {
+fn script_ended(ok: bool, outcome: &str, last_lines: &str) -> Event {
     Event::StartupEnded {
         ok,
-        words: words.to_owned(),
+        outcome: outcome.to_owned(),
         last_lines: last_lines.to_owned(),
     }
 }
@@ -691,7 +686,7 @@ fn preparing(rest: Vec<(u64, Event, Vec<Action>)>) -> State {
 }
 
 #[test]
-fn the_runner_starts_once_its_startup_script_is_through_and_the_instance_is_heard_of_meanwhile() {
+fn runner_starts_after_its_startup_script_with_heartbeats_meanwhile() {
     let state = preparing(vec![
         (31, Event::Tick, vec![beat(Phase::Listening)]),
         (32, Event::HeartbeatAnswered(Order::Continue), vec![]),
@@ -711,8 +706,8 @@ fn the_runner_starts_once_its_startup_script_is_through_and_the_instance_is_hear
 }
 
 #[test]
-fn a_startup_script_that_fails_ends_the_instance_with_its_last_lines() {
-    for (words, last_lines, told) in [
+fn failed_startup_script_ends_the_instance_with_its_last_lines() {
+    for (words, last_lines, detail) in [
         (
             "exit status 2",
             "no such package\ngiving up",
@@ -725,8 +720,8 @@ fn a_startup_script_that_fails_ends_the_instance_with_its_last_lines() {
                 10,
                 script_ended(false, words, last_lines),
                 vec![
-                    report(Stage::StartupFinished, Some(told)),
-                    goodbye(GoodbyeReason::StartupFailed, Some(told)),
+                    report(Stage::StartupFinished, Some(detail)),
+                    goodbye(GoodbyeReason::StartupFailed, Some(detail)),
                 ],
             ),
             (11, Event::GoodbyeDone(Some(Order::Stop)), vec![Action::PowerOff]),
@@ -735,7 +730,7 @@ fn a_startup_script_that_fails_ends_the_instance_with_its_last_lines() {
 }
 
 #[test]
-fn a_startup_script_that_takes_too_long_is_killed_and_is_none_that_went_well() {
+fn slow_startup_script_is_killed_and_counts_as_failed() {
     let late = "took too long and was killed, after 101 s; its last lines:\nstill at it";
     for ok in [false, true] {
         preparing(vec![
@@ -768,8 +763,7 @@ fn a_startup_script_that_takes_too_long_is_killed_and_is_none_that_went_well() {
 }
 
 #[test]
-fn whatever_ends_the_instance_ends_its_startup_script() {
-    let noticed_words = "spot notice: terminate at 2026-11-22T10:00:00Z";
+fn end_of_the_instance_kills_its_startup_script() {
     for (event, end) in [
         (
             Event::ProgressAnswered(Order::Stop),
@@ -779,7 +773,7 @@ fn whatever_ends_the_instance_ends_its_startup_script() {
             Event::ProgressAnswered(Order::Drain),
             goodbye(GoodbyeReason::Drained, None),
         ),
-        (noticed(120), goodbye(GoodbyeReason::Interrupted, Some(noticed_words))),
+        (noticed(120), goodbye(GoodbyeReason::Interrupted, Some(NOTICED))),
         (
             Event::Shutdown,
             goodbye(GoodbyeReason::Stopped, Some("the operating system is shutting down")),

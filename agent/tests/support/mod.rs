@@ -1,5 +1,5 @@
-//! A cloud as the agent sees it: metadata, check-in function, a runner that is a script, and a
-//! power button, all of them on loopback.
+//! The cloud around an agent, on loopback: metadata, the check-in function, a runner that is a script, and a
+//! power button.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, Permissions};
@@ -30,7 +30,7 @@ pub const JIT_CONFIG: &str = "aml0LWNvbmZpZy1pbi1zZWNyZXQ=";
 pub const SECRET_KEY: &str = "c2VjcmV0LWtleQ";
 pub const SESSION_TOKEN: &str = "c2Vzc2lvbi10b2tlbg";
 
-/// Longer than any step of any test takes: a test that waits for it has failed.
+/// Longer than any step of a test: a test that waits for it has failed.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A listener that waits for its signal and then ends in order.
@@ -76,7 +76,7 @@ struct Cloud {
     called: Notify,
 }
 
-/// Everything around one agent.
+/// One agent with everything around it.
 pub struct World {
     cloud: Arc<Cloud>,
     folder: TempDir,
@@ -85,7 +85,7 @@ pub struct World {
     agent: Option<Child>,
 }
 
-/// What a claim is answered with unless a test says otherwise.
+/// The default answer to a claim.
 pub fn claim() -> Value {
     json!({
         "runner": "dayfly-1-1-1", "jit_config": JIT_CONFIG,
@@ -113,7 +113,7 @@ impl World {
             &runner.join("run.sh"),
             "cd \"${0%/*}\" && bin/Runner.Listener run\nexit $?\n",
         );
-        // As GitHub's does, the listener keeps its registration to itself.
+        // Like GitHub's, the listener does not pass its registration on.
         let listener = format!("jit=$ACTIONS_RUNNER_INPUT_JITCONFIG\nunset ACTIONS_RUNNER_INPUT_JITCONFIG\n{listener}");
         script(&runner.join("bin/Runner.Listener"), &listener);
         let (host, port) = url.trim_start_matches("http://").split_once(':').unwrap();
@@ -141,38 +141,37 @@ impl World {
         }
     }
 
-    /// Sets or replaces one of the agent's variables.
+    /// Sets one of the agent's variables.
     pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
         self.settings.retain(|(it, _)| *it != name);
         self.settings.push((name, value.into()));
     }
 
-    /// The base URL of this world's server.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// How the next start of a job is answered; that it may, if nothing is said.
+    /// Sets the answer to requests to start a job. The default permits them.
     pub fn answer_start(&self, status: u16, body: Value) {
         self.cloud.answers.lock().unwrap().start = Some((status, body));
     }
 
-    /// Claims are answered with these, one after the other, the last one for ever.
+    /// Sets the answers to claims, in order; the last one is repeated.
     pub fn answer_claims(&self, answers: impl IntoIterator<Item = (u16, Value)>) {
         self.answers(|it| it.claims = answers.into_iter().collect());
     }
 
-    /// Heartbeats and reports are answered with this order from now on.
+    /// Answers heartbeats and reports with this order from now on.
     pub fn order(&self, order: &'static str) {
         self.answers(|it| it.order = Some(order));
     }
 
-    /// Nothing that the agent sends is answered with success from now on.
+    /// Fails all requests of the agent from now on.
     pub fn cut_off(&self) {
         self.answers(|it| it.cut_off = true);
     }
 
-    /// EC2 gives its notice on the instance, `left` before it acts.
+    /// Gives EC2's notice through the metadata, `left` before EC2 acts.
     pub fn give_spot_notice(&self, left: Duration) -> Value {
         let at = DateTime::from(SystemTime::now() + left);
         let at = DateTime::from_secs(at.secs()).fmt(Format::DateTime).unwrap();
@@ -181,7 +180,7 @@ impl World {
         json!({"action": "terminate", "at": at})
     }
 
-    /// The control plane has had EC2's notice, `left` before EC2 acts, and nothing else tells of it.
+    /// Gives EC2's notice only through the control plane, `left` before EC2 acts.
     pub fn order_drain_with_notice(&self, left: Duration) {
         let at = DateTime::from(SystemTime::now() + left).to_millis().unwrap();
         self.answers(|it| {
@@ -190,7 +189,6 @@ impl World {
         });
     }
 
-    /// Starts the agent.
     pub fn start(&mut self) {
         let log = File::create(self.folder.path().join("agent.log")).unwrap();
         let agent = Command::new(env!("CARGO_BIN_EXE_dayfly-agent"))
@@ -205,12 +203,12 @@ impl World {
         self.agent = Some(agent);
     }
 
-    /// Waits until a call of `verb` comes after those already waited for.
+    /// Waits for the next call of `verb`.
     pub async fn next(&self, verb: &str) -> Call {
         self.next_that(verb, |_| true).await
     }
 
-    /// The same, for one whose body is `right`.
+    /// Waits for the next call of `verb` whose body is `right`.
     pub async fn next_that(&self, verb: &str, right: impl Fn(&Value) -> bool) -> Call {
         let found = tokio::time::timeout(PATIENCE, async {
             loop {
@@ -236,20 +234,24 @@ impl World {
         })
     }
 
-    /// Waits for the power button and the end of all that the agent started.
+    /// Waits for the power button, and checks that the agent and all its processes end.
     pub async fn powered_off(&mut self) {
         self.next("poweroff").await;
         let agent = self.agent.as_mut().unwrap();
         let id = agent.id();
         let status = tokio::time::timeout(PATIENCE, agent.wait()).await;
-        assert!(status.is_ok(), "the agent goes on after the power-off\n{}", self.log());
+        assert!(
+            status.is_ok(),
+            "the agent still runs after the power-off\n{}",
+            self.log()
+        );
         if let Some(id) = id {
             assert_eq!(processes::descendants(&processes::all(), id.cast_signed()), []);
         }
         assert_eq!(self.marked(), [], "processes are left");
     }
 
-    /// Processes that still have this world's folder in their environment.
+    /// Returns the processes with this world's folder in their environment.
     fn marked(&self) -> Vec<Process> {
         let mark = format!("DAYFLY_ROOT={}", self.folder.path().display());
         let home = self.folder.path().display().to_string();
@@ -264,34 +266,29 @@ impl World {
             .collect()
     }
 
-    /// The supervisor's process id.
     pub fn supervisor(&self) -> i32 {
         self.agent.as_ref().unwrap().id().unwrap().cast_signed()
     }
 
-    /// The worker's process id.
     pub fn worker(&self) -> i32 {
         let all = processes::all();
         let is_worker = |it: &&Process| it.parent == self.supervisor() && it.name.as_bytes() == WORKER.to_bytes();
         all.iter().find(is_worker).expect("no worker").pid
     }
 
-    /// All calls so far.
     pub fn calls(&self) -> Vec<Call> {
         self.answers(|it| it.calls.clone())
     }
 
-    /// How often `verb` was called.
     pub fn count(&self, verb: &str) -> usize {
         self.calls().iter().filter(|call| call.verb == verb).count()
     }
 
-    /// What the agent logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("agent.log")).unwrap_or_default()
     }
 
-    /// A file that the runner wrote.
+    /// The path of a file that the runner wrote.
     pub fn runner_file(&self, name: &str) -> PathBuf {
         self.folder.path().join("runner").join(name)
     }
@@ -301,7 +298,7 @@ impl World {
     }
 }
 
-/// A test that fails leaves nothing running either.
+/// Kills what a failed test left running.
 impl Drop for World {
     fn drop(&mut self) {
         if let Some(id) = self.agent.as_ref().and_then(Child::id) {

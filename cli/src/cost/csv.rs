@@ -1,4 +1,4 @@
-//! The report as comma-separated values, RFC 4180.
+//! The report as comma-separated values (RFC 4180).
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use super::Report;
 const HEADER: &str = "name,runs,jobs,instances,minutes,compute,disk,address,total,saved,interrupted,wasted,\
                       by_shipped_prices\n";
 
-pub(super) fn of(report: &Report) -> String {
+pub(super) fn render(report: &Report) -> String {
     let mut text = HEADER.to_owned();
     for row in &report.rows {
         let sums = &row.sums;
@@ -43,7 +43,7 @@ fn dollars(amount: MicroDollars) -> String {
     amount.to_string().trim_start_matches('$').to_owned()
 }
 
-/// A text of others': quoted where it has to be, and so that no spreadsheet takes it for a formula.
+/// Quotes untrusted text if necessary, and keeps spreadsheets from evaluating it as a formula.
 ///
 /// <https://owasp.org/www-community/attacks/CSV_Injection>
 fn field(text: &str) -> String {
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_is_quoted_where_it_has_to_be_and_is_no_formula() {
+    fn field_is_quoted_if_necessary_and_is_never_a_formula() {
         for (text, expected) in [
             ("octo/gpu", "octo/gpu"),
             ("octo/gpu a, b", "\"octo/gpu a, b\""),

@@ -16,7 +16,7 @@ fn month() -> Month {
     Month::of(LAUNCHED)
 }
 
-/// An instance of a job of that id, that ran for 10 minutes for so many micro-dollars.
+/// The cost of an instance that ran this job for 10 minutes, in micro-dollars.
 fn cost(job: u64, workflow: &str, micros: u64) -> Cost {
     Cost {
         instance: InstanceId::new(format!("i-{job}")),
@@ -74,30 +74,30 @@ fn report(rate: u64) -> Report {
 }
 
 #[test]
-fn what_a_month_has_cost_is_shown_with_what_is_left_of_its_caps() {
-    insta::assert_snapshot!(words::of(&report(2_000), None));
+fn month_is_shown_with_its_costs_and_caps() {
+    insta::assert_snapshot!(table::render(&report(2_000), None));
 }
 
 #[test]
-fn where_nothing_was_spent_and_no_cap_is_set_that_is_said() {
+fn month_without_costs_and_caps_is_reported_as_such() {
     let report = Report::of(month(), By::Day, &[], &[], MicroDollars(2_000));
-    let said = words::of(&report, Some(80));
-    assert!(said.contains("no instance that was launched in 2026-11"), "{said}");
-    assert!(said.contains("no cap was in force"), "{said}");
+    let text = table::render(&report, Some(80));
+    assert!(text.contains("no instance launched in 2026-11"), "{text}");
+    assert!(text.contains("no cap was in force"), "{text}");
     assert_eq!(report.github_charge, None);
 }
 
 #[test]
-fn a_table_fits_the_terminal() {
-    let said = words::of(&report(0), Some(90));
-    let table = said.split("\n\n").next().unwrap();
+fn table_fits_the_terminal() {
+    let text = table::render(&report(0), Some(90));
+    let table = text.split("\n\n").next().unwrap();
     assert!(table.lines().all(|line| line.chars().count() <= 90), "{table}");
-    assert!(!said.contains("GitHub charges"), "{said}");
+    assert!(!text.contains("GitHub charges"), "{text}");
 }
 
 #[test]
-fn as_csv_amounts_are_dollars_and_each_row_has_every_column() {
-    let text = csv::of(&report(0));
+fn csv_amounts_are_in_dollars_and_rows_are_complete() {
+    let text = csv::render(&report(0));
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[1], "octo/gpu ci,1,2,2,20,1.50,0.02,0.002,1.522,3.00,0,0.00,0");
     assert_eq!(
@@ -108,35 +108,35 @@ fn as_csv_amounts_are_dollars_and_each_row_has_every_column() {
 }
 
 #[test]
-fn as_json_amounts_are_micro_dollars() {
-    let told = serde_json::to_value(report(2_000)).unwrap();
-    assert_eq!(told["month"], "2026-11");
+fn json_amounts_are_in_micro_dollars() {
+    let json = serde_json::to_value(report(2_000)).unwrap();
+    assert_eq!(json["month"], "2026-11");
     assert_eq!(
-        (&told["by"], &told["total"]["total"]),
+        (&json["by"], &json["total"]["total"]),
         (&"workflow".into(), &1_603_000.into())
     );
-    assert_eq!(told["rows"][0]["name"], "octo/gpu ci");
-    assert_eq!(told["rows"][0]["saved"], 3_000_000);
-    assert_eq!(told["github_charge"], 60_000);
-    assert_eq!(told["caps"][0]["left"], 7_920_000);
+    assert_eq!(json["rows"][0]["name"], "octo/gpu ci");
+    assert_eq!(json["rows"][0]["saved"], 3_000_000);
+    assert_eq!(json["github_charge"], 60_000);
+    assert_eq!(json["caps"][0]["left"], 7_920_000);
 }
 
 #[test]
-fn as_json_a_report_has_what_programs_count_on() {
+fn json_report_has_a_stable_shape() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&report(2_000)).unwrap());
 }
 
 #[test]
-fn a_repository_may_be_asked_for_in_short() {
-    for (text, asked) in [
-        ("repo", Some(Asked::Repository)),
-        ("repository", Some(Asked::Repository)),
-        ("workflow", Some(Asked::Workflow)),
-        ("type", Some(Asked::Type)),
-        ("actor", Some(Asked::Actor)),
-        ("day", Some(Asked::Day)),
+fn repository_may_be_abbreviated() {
+    for (text, expected) in [
+        ("repo", Some(GroupBy::Repository)),
+        ("repository", Some(GroupBy::Repository)),
+        ("workflow", Some(GroupBy::Workflow)),
+        ("type", Some(GroupBy::Type)),
+        ("actor", Some(GroupBy::Actor)),
+        ("day", Some(GroupBy::Day)),
         ("rep", None),
     ] {
-        assert_eq!(Asked::from_str(text, false).ok(), asked, "{text}");
+        assert_eq!(GroupBy::from_str(text, false).ok(), expected, "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! AWS Fault Injection Service, as it is needed here.
+//! AWS Fault Injection Service.
 //!
 //! <https://docs.aws.amazon.com/fis/latest/userguide/fis-actions-reference.html#send-spot-instance-interruptions>
 
@@ -10,20 +10,20 @@ use aws_sdk_fis::types::{
 };
 use dayfly_types::ids::RunnerName;
 
-use super::seen::Placed;
+use super::snapshot::Placement;
 use crate::error::Error;
 use crate::stack::Stack;
 
 const ACTION: &str = "aws:ec2:send-spot-instance-interruptions";
 const TARGET: &str = "aws:ec2:spot-instance";
-/// What the action calls its targets.
+/// The action's name for its targets.
 const TARGETS_OF_ACTION: &str = "SpotInstances";
-/// What the template calls its one target and its one action.
+/// The name of the template's only target and action.
 const NAME: &str = "runner";
 
-/// What is to be sent.
+/// The interruption to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Order {
+pub(crate) struct ExperimentRequest {
     pub(crate) instance_arn: String,
     pub(crate) role_arn: String,
     pub(crate) minutes: u32,
@@ -31,12 +31,12 @@ pub(crate) struct Order {
     pub(crate) runner: String,
 }
 
-impl Order {
+impl ExperimentRequest {
     /// # Errors
-    /// If the stack has no role for it.
-    pub(crate) fn new(stack: &Stack, runner: &RunnerName, placed: &Placed, minutes: u32) -> Result<Self, Error> {
+    /// The stack has no role for experiments.
+    pub(crate) fn new(stack: &Stack, runner: &RunnerName, placement: &Placement, minutes: u32) -> Result<Self, Error> {
         Ok(Self {
-            instance_arn: stack.arn("ec2", &format!("instance/{}", placed.instance)),
+            instance_arn: stack.arn("ec2", &format!("instance/{}", placement.instance)),
             role_arn: stack.output("DrillRoleArn")?.to_owned(),
             minutes,
             stack: stack.name.clone(),
@@ -49,45 +49,41 @@ impl Order {
     }
 }
 
-/// Where an experiment stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Experiment {
-    /// It is not over.
-    UnderWay,
-    /// It has done what it was for.
+pub(crate) enum ExperimentProgress {
+    Running,
+    /// The interruption was sent.
     Sent,
-    /// It has not, for this reason.
+    /// It was not sent, for this reason.
     Failed(String),
 }
 
-impl Experiment {
-    pub(crate) fn of(state: Option<&ExperimentState>) -> Self {
-        let Some(state) = state else { return Self::UnderWay };
+impl ExperimentProgress {
+    pub(crate) fn from_state(state: Option<&ExperimentState>) -> Self {
+        let Some(state) = state else { return Self::Running };
         match state.status() {
             Some(ExperimentStatus::Completed) => Self::Sent,
             Some(status @ (ExperimentStatus::Failed | ExperimentStatus::Stopped | ExperimentStatus::Cancelled)) => {
                 let reason = state.reason().filter(|reason| !reason.is_empty());
                 Self::Failed(reason.map_or_else(|| format!("it {status}"), str::to_owned))
             }
-            // A status that is not known yet will be followed by one that is.
-            _ => Self::UnderWay,
+            // An unknown status is followed by a known one.
+            _ => Self::Running,
         }
     }
 }
 
-/// Who sends interruptions.
-pub(crate) trait Injector {
-    /// Makes the template of an experiment; answers its id.
-    async fn create(&self, order: &Order) -> Result<String, Error>;
-    /// Starts an experiment; answers its id.
-    async fn start(&self, template: &str, order: &Order) -> Result<String, Error>;
-    /// Where an experiment stands.
-    async fn state(&self, experiment: &str) -> Result<Experiment, Error>;
-    /// Takes the template away. An experiment that was started goes on.
+/// Sends interruptions.
+pub(crate) trait FaultInjector {
+    /// Creates an experiment template and returns its id.
+    async fn create(&self, request: &ExperimentRequest) -> Result<String, Error>;
+    /// Starts an experiment and returns its id.
+    async fn start(&self, template: &str, request: &ExperimentRequest) -> Result<String, Error>;
+    async fn state(&self, experiment: &str) -> Result<ExperimentProgress, Error>;
+    /// Deletes the template. A started experiment goes on.
     async fn delete(&self, template: &str) -> Result<(), Error>;
 }
 
-/// AWS's own.
 #[derive(Debug)]
 pub(crate) struct AwsFis {
     client: Client,
@@ -101,56 +97,56 @@ impl AwsFis {
     }
 }
 
-impl Injector for AwsFis {
-    async fn create(&self, order: &Order) -> Result<String, Error> {
-        let asked = "making the experiment's template";
-        let unsound = |error: aws_sdk_fis::error::BuildError| Error::unsound(asked, &error.to_string());
+impl FaultInjector for AwsFis {
+    async fn create(&self, request: &ExperimentRequest) -> Result<String, Error> {
+        let action = "creating the experiment template";
+        let invalid = |error: aws_sdk_fis::error::BuildError| Error::invalid(action, &error.to_string());
         let target = CreateExperimentTemplateTargetInput::builder()
             .resource_type(TARGET)
-            .resource_arns(&order.instance_arn)
+            .resource_arns(&request.instance_arn)
             .selection_mode("ALL")
             .build()
-            .map_err(unsound)?;
-        let action = CreateExperimentTemplateActionInput::builder()
+            .map_err(invalid)?;
+        let interruption = CreateExperimentTemplateActionInput::builder()
             .action_id(ACTION)
-            .parameters("durationBeforeInterruption", format!("PT{}M", order.minutes))
+            .parameters("durationBeforeInterruption", format!("PT{}M", request.minutes))
             .targets(TARGETS_OF_ACTION, NAME)
             .build()
-            .map_err(unsound)?;
+            .map_err(invalid)?;
         let stop = CreateExperimentTemplateStopConditionInput::builder()
             .source("none")
             .build()
-            .map_err(unsound)?;
-        let mut request = self
+            .map_err(invalid)?;
+        let mut call = self
             .client
             .create_experiment_template()
-            .description(format!("dayfly drill: interrupt {}", order.runner))
-            .role_arn(&order.role_arn)
+            .description(format!("dayfly drill: interrupt {}", request.runner))
+            .role_arn(&request.role_arn)
             .targets(NAME, target)
-            .actions(NAME, action)
+            .actions(NAME, interruption)
             .stop_conditions(stop);
-        for (key, value) in order.tags() {
-            request = request.tags(key, value);
+        for (key, value) in request.tags() {
+            call = call.tags(key, value);
         }
-        let answer = request.send().await;
-        let answer = answer.map_err(|error| Error::aws(asked, dayfly_aws::failure(&error)))?;
+        let answer = call.send().await;
+        let answer = answer.map_err(|error| Error::aws(action, dayfly_aws::failure(&error)))?;
         let id = answer.experiment_template.and_then(|template| template.id);
-        id.ok_or_else(|| Error::unsound(asked, "the answer has no id"))
+        id.ok_or_else(|| Error::invalid(action, "the answer has no id"))
     }
 
-    async fn start(&self, template: &str, order: &Order) -> Result<String, Error> {
-        let asked = "starting the experiment";
-        let mut request = self.client.start_experiment().experiment_template_id(template);
-        for (key, value) in order.tags() {
-            request = request.tags(key, value);
+    async fn start(&self, template: &str, request: &ExperimentRequest) -> Result<String, Error> {
+        let action = "starting the experiment";
+        let mut call = self.client.start_experiment().experiment_template_id(template);
+        for (key, value) in request.tags() {
+            call = call.tags(key, value);
         }
-        let answer = request.send().await;
-        let answer = answer.map_err(|error| Error::aws(asked, dayfly_aws::failure(&error)))?;
+        let answer = call.send().await;
+        let answer = answer.map_err(|error| Error::aws(action, dayfly_aws::failure(&error)))?;
         let id = answer.experiment.and_then(|experiment| experiment.id);
-        id.ok_or_else(|| Error::unsound(asked, "the answer has no id"))
+        id.ok_or_else(|| Error::invalid(action, "the answer has no id"))
     }
 
-    async fn state(&self, experiment: &str) -> Result<Experiment, Error> {
+    async fn state(&self, experiment: &str) -> Result<ExperimentProgress, Error> {
         let answer = self.client.get_experiment().id(experiment).send().await;
         let answer = answer.map_err(|error| {
             Error::aws(
@@ -159,12 +155,12 @@ impl Injector for AwsFis {
             )
         })?;
         let state = answer.experiment.and_then(|experiment| experiment.state);
-        Ok(Experiment::of(state.as_ref()))
+        Ok(ExperimentProgress::from_state(state.as_ref()))
     }
 
     async fn delete(&self, template: &str) -> Result<(), Error> {
         let deleted = self.client.delete_experiment_template().id(template).send().await;
-        deleted.map_err(|error| Error::aws("deleting the experiment's template", dayfly_aws::failure(&error)))?;
+        deleted.map_err(|error| Error::aws("deleting the experiment template", dayfly_aws::failure(&error)))?;
         Ok(())
     }
 }

@@ -1,34 +1,32 @@
-//! The stack's table, as far as the drill reads it.
+//! The records that a drill reads.
 
 use dayfly_ports::Store as _;
 use dayfly_records::Record;
 use dayfly_types::ids::RunnerName;
 
-use super::seen::{Again, Seen, Watched};
+use super::snapshot::{DrillProgress, RerunProgress, RunnerSnapshot};
 use crate::error::Error;
 use crate::table::Table;
 
-/// What is read. Nothing is ever written.
-pub(crate) trait Records {
-    /// The runners that are not gone.
-    async fn live(&self) -> Result<Vec<Seen>, Error>;
-    /// A runner, gone or not.
-    async fn runner(&self, name: &RunnerName) -> Result<Option<Seen>, Error>;
-    /// The same with what becomes of its job.
-    async fn follow(&self, name: &RunnerName) -> Result<Watched, Error>;
+pub(crate) trait RunnerRecords {
+    /// Returns the runners that are not gone.
+    async fn live(&self) -> Result<Vec<RunnerSnapshot>, Error>;
+    /// Returns a runner, gone or not.
+    async fn runner(&self, name: &RunnerName) -> Result<Option<RunnerSnapshot>, Error>;
+    /// Returns a runner with the progress of its job's rerun.
+    async fn progress(&self, name: &RunnerName) -> Result<DrillProgress, Error>;
 }
 
-/// The table in DynamoDB.
 #[derive(Debug)]
-pub(crate) struct TableRecords(pub(crate) Table);
+pub(crate) struct RunnerTable(pub(crate) Table);
 
-impl Records for TableRecords {
-    async fn live(&self) -> Result<Vec<Seen>, Error> {
+impl RunnerRecords for RunnerTable {
+    async fn live(&self) -> Result<Vec<RunnerSnapshot>, Error> {
         let live = self.0.live().await?;
-        let mut runners: Vec<Seen> = live
+        let mut runners: Vec<RunnerSnapshot> = live
             .iter()
             .filter_map(|record| match record {
-                Record::Runner(runner) => Some(Seen::from(&**runner)),
+                Record::Runner(runner) => Some(RunnerSnapshot::from(&**runner)),
                 _ => None,
             })
             .collect();
@@ -36,21 +34,21 @@ impl Records for TableRecords {
         Ok(runners)
     }
 
-    async fn runner(&self, name: &RunnerName) -> Result<Option<Seen>, Error> {
+    async fn runner(&self, name: &RunnerName) -> Result<Option<RunnerSnapshot>, Error> {
         let runner = self.0.records.runner(name).await.map_err(|error| self.0.error(error))?;
-        Ok(runner.map(|stored| Seen::from(&stored.record)))
+        Ok(runner.map(|stored| RunnerSnapshot::from(&stored.record)))
     }
 
-    async fn follow(&self, name: &RunnerName) -> Result<Watched, Error> {
+    async fn progress(&self, name: &RunnerName) -> Result<DrillProgress, Error> {
         let runner = self.runner(name).await?;
-        let of_job = runner.as_ref().and_then(|runner| runner.job.zip(runner.run));
-        let again = match of_job {
-            None => Again::NotNoted,
+        let job_and_run = runner.as_ref().and_then(|runner| runner.job.zip(runner.run));
+        let rerun = match job_and_run {
+            None => RerunProgress::NotRecorded,
             Some((job, run)) => {
                 let run = self.0.records.run(run).await.map_err(|error| self.0.error(error))?;
-                Again::of(run.map(|stored| stored.record).as_ref(), job)
+                RerunProgress::from_run(run.map(|stored| stored.record).as_ref(), job)
             }
         };
-        Ok(Watched { runner, again })
+        Ok(DrillProgress { runner, rerun })
     }
 }

@@ -1,2 +1,2 @@
 mod cases;
-mod walk;
+mod interruption;

@@ -1,10 +1,10 @@
-//! What `dayfly plan` tells.
+//! The report of `dayfly plan`.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table as Lines, presets::NOTHING};
 use dayfly_config::labels::Label;
 use dayfly_config::machines::Table;
-use dayfly_engine::fallback_chain::{Attempt, FallbackChain};
-use dayfly_policy::{Policy, Refused, whom};
+use dayfly_engine::launch::fallback_chain::{ChainOption, FallbackChain};
+use dayfly_policy::{Policy, Refused, allowed_users};
 use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::ids::InstanceType;
 use dayfly_types::money::MicroDollars;
@@ -13,34 +13,33 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::output::Output;
 
-/// What would be launched.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// The attempts, in their order.
-    attempts: Vec<Row>,
-    /// What the policy does not allow, with the rule.
-    forbidden: Vec<Forbidden>,
-    /// Entries that have the labels and cannot be launched.
+    /// The launch options, in order.
+    options: Vec<Row>,
+    /// What the policy denies, with the rule.
+    denied: Vec<DeniedOption>,
+    /// Entries with the labels that cannot be launched.
     passed_over: Vec<String>,
-    /// How many attempts are left out, as there are too many.
+    /// How many launch options are left out because there are too many.
     left_out: usize,
-    /// Rules that hold for the labels, and who may use them.
+    /// The policy's rules for the labels.
     rules: Vec<String>,
     /// Why nothing is launched.
     #[serde(skip_serializing_if = "Option::is_none")]
     nothing: Option<String>,
-    /// Where and when the prices are from.
+    /// The source of the prices.
     prices: String,
 }
 
-/// One attempt.
+/// A launch option.
 #[derive(Debug, Serialize)]
 struct Row {
     runner: String,
     lifecycle: InstanceLifecycle,
-    /// The cheapest first, as far as prices are known.
+    /// The cheapest first; unknown prices last.
     instance_types: Vec<Priced>,
-    /// What an hour may cost at most, in micro-dollars.
+    /// The maximum price per hour, in micro-dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_price: Option<MicroDollars>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,26 +47,26 @@ struct Row {
     image: String,
 }
 
-/// An instance type, and what an hour costs on demand, in micro-dollars.
+/// An instance type with its on-demand price per hour, in micro-dollars.
 #[derive(Debug, Serialize)]
 struct Priced {
     name: InstanceType,
     on_demand: Option<MicroDollars>,
 }
 
-/// What the policy does not allow.
+/// What the policy denies.
 #[derive(Debug, Serialize)]
-struct Forbidden {
+struct DeniedOption {
     runner: String,
     lifecycle: InstanceLifecycle,
-    /// One type; nothing if it is the whole attempt.
+    /// One type; the whole launch option if `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance_type: Option<InstanceType>,
     rule: String,
     why: String,
 }
 
-impl Forbidden {
+impl DeniedOption {
     fn new(runner: &str, lifecycle: InstanceLifecycle, instance_type: Option<InstanceType>, refused: &Refused) -> Self {
         Self {
             runner: runner.to_owned(),
@@ -80,8 +79,8 @@ impl Forbidden {
 }
 
 impl Row {
-    fn new(attempt: Attempt, table: &Table) -> Self {
-        let Attempt { spec, lifecycle, .. } = attempt;
+    fn new(option: ChainOption, table: &Table) -> Self {
+        let ChainOption { spec, lifecycle, .. } = option;
         let mut instance_types: Vec<Priced> = spec
             .instance_types
             .into_iter()
@@ -96,7 +95,7 @@ impl Row {
             lifecycle,
             instance_types,
             max_price: spec.max_price,
-            max_lifetime_seconds: spec.max_lifetime.map(|most| most.as_secs()),
+            max_lifetime_seconds: spec.max_lifetime.map(|lifetime| lifetime.as_secs()),
             image: spec.image.written(),
         }
     }
@@ -113,31 +112,31 @@ impl Report {
         let whole = fallback_chain
             .forbidden
             .iter()
-            .map(|one| Forbidden::new(&one.entry, one.lifecycle, None, &one.refused));
-        let types = fallback_chain.attempts.iter().flat_map(|attempt| {
-            attempt.without.iter().map(|(name, refused)| {
-                Forbidden::new(&attempt.spec.name, attempt.lifecycle, Some(name.clone()), refused)
+            .map(|one| DeniedOption::new(&one.entry, one.lifecycle, None, &one.refused));
+        let types = fallback_chain.options.iter().flat_map(|option| {
+            option.excluded.iter().map(|(name, refused)| {
+                DeniedOption::new(&option.spec.name, option.lifecycle, Some(name.clone()), refused)
             })
         });
-        let forbidden: Vec<Forbidden> = whole.chain(types).collect();
-        let attempts: Vec<Row> = fallback_chain
-            .attempts
+        let denied: Vec<DeniedOption> = whole.chain(types).collect();
+        let options: Vec<Row> = fallback_chain
+            .options
             .into_iter()
             .map(|one| Row::new(one, table))
             .collect();
-        let nothing = attempts.is_empty().then(|| {
-            let why = forbidden.first().map(|one| one.why.clone());
-            why.unwrap_or_else(|| "nothing is left to be tried".to_owned())
+        let nothing = options.is_empty().then(|| {
+            let why = denied.first().map(|one| one.why.clone());
+            why.unwrap_or_else(|| "no launch option is left".to_owned())
         });
         let rules = policy.rules_for(labels).map(|(label, rules)| {
             format!(
                 "policy rule `labels`: only {} may use the label `{label}`",
-                whom(&rules)
+                allowed_users(&rules)
             )
         });
         Self {
-            attempts,
-            forbidden,
+            options,
+            denied,
             passed_over,
             left_out: fallback_chain.left_out,
             rules: rules.collect(),
@@ -146,11 +145,11 @@ impl Report {
         }
     }
 
-    /// Nothing is launched, for this reason.
+    /// The report if nothing is launched, for this reason.
     pub(super) fn nothing(why: String, table: &Table) -> Self {
         Self {
-            attempts: Vec::new(),
-            forbidden: Vec::new(),
+            options: Vec::new(),
+            denied: Vec::new(),
             passed_over: Vec::new(),
             left_out: 0,
             rules: Vec::new(),
@@ -160,15 +159,15 @@ impl Report {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.attempts.is_empty()
+        self.options.is_empty()
     }
 
-    /// Tells it to a person.
-    pub(super) fn tell(&self, output: &mut Output<'_>) -> Result<(), Error> {
-        if !self.attempts.is_empty() {
+    /// Prints the report as text.
+    pub(super) fn print(&self, output: &mut Output<'_>) -> Result<(), Error> {
+        if !self.options.is_empty() {
             output.result(self.table())?;
         }
-        for one in &self.forbidden {
+        for one in &self.denied {
             let what = one
                 .instance_type
                 .as_ref()
@@ -187,7 +186,7 @@ impl Report {
         }
         if self.left_out > 0 {
             output.result(format_args!(
-                "{} more attempts are left out: there are too many",
+                "{} more launch options are left out: there are too many",
                 self.left_out
             ))?;
         }
@@ -206,12 +205,12 @@ impl Report {
         lines.set_header([
             "",
             "runner",
-            "bought",
-            "instance types, $/h on demand",
-            "at most",
+            "capacity",
+            "instance types, on-demand $/h",
+            "max price",
             "image",
         ]);
-        for (number, row) in self.attempts.iter().enumerate() {
+        for (number, row) in self.options.iter().enumerate() {
             let types = row.instance_types.iter().map(|one| match one.on_demand {
                 Some(price) => format!("{} {price}", one.name),
                 None => format!("{} ?", one.name),
@@ -221,7 +220,8 @@ impl Report {
                 row.runner.clone(),
                 row.lifecycle.to_string(),
                 types.collect::<Vec<_>>().join(", "),
-                row.max_price.map_or_else(|| "-".to_owned(), |most| format!("{most}/h")),
+                row.max_price
+                    .map_or_else(|| "-".to_owned(), |price| format!("{price}/h")),
                 row.image.clone(),
             ]);
         }
@@ -234,7 +234,7 @@ impl Report {
 
 fn prices(table: &Table) -> String {
     format!(
-        "prices on demand of {} in {}; what spot costs is asked of EC2 at each launch",
+        "on-demand prices of {} in {}; EC2 is asked for spot prices at each launch",
         table.prices_at, table.region
     )
 }

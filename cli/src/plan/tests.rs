@@ -40,25 +40,25 @@ fn arguments(labels: &str, more: &[&str]) -> Arguments {
     }
 }
 
-/// What is told, with what goes to the notes behind it.
-fn told(arguments: &Arguments, text: Option<&str>, policy: Option<&str>) -> String {
+/// The plan as text, followed by the notes.
+fn planned(arguments: &Arguments, text: Option<&str>, policy: Option<&str>) -> String {
     let table = Table::embedded().unwrap();
     let file = (".dayfly.yml".to_owned(), text.map(str::to_owned));
     let report =
-        planned(arguments, &file, policy, table).unwrap_or_else(|nothing| Report::nothing(nothing.to_string(), table));
-    words(&report)
+        plan(arguments, &file, policy, table).unwrap_or_else(|reason| Report::nothing(reason.to_string(), table));
+    printed(&report)
 }
 
-fn words(report: &Report) -> String {
+fn printed(report: &Report) -> String {
     let (mut results, mut notes) = (Vec::new(), Vec::new());
-    report.tell(&mut Output::new(&mut results, &mut notes)).unwrap();
+    report.print(&mut Output::new(&mut results, &mut notes)).unwrap();
     let text = String::from_utf8([results, notes].concat()).unwrap();
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     lines.join("\n")
 }
 
 #[test]
-fn ten_sets_of_labels_are_planned_as_they_always_were() {
+fn sets_of_labels_keep_their_plans() {
     let mut all = String::new();
     for (labels, text, policy) in [
         ("dayfly-gpu", None, None),
@@ -75,26 +75,26 @@ fn ten_sets_of_labels_are_planned_as_they_always_were() {
         ("dayfly-small", Some("runners: []\nrunner: x\n"), None),
         ("dayfly-small", Some(FILE), Some("version: 1\norganizations: [hexo]\n")),
     ] {
-        let shown = told(&arguments(labels, &[]), text, policy);
+        let shown = planned(&arguments(labels, &[]), text, policy);
         all.extend(["## ", labels, "\n", &shown, "\n\n"]);
     }
     insta::assert_snapshot!(all);
 }
 
 #[test]
-fn a_job_that_was_interrupted_is_planned_on_demand() {
-    let shown = told(&arguments("dayfly-small", &["--on-demand"]), Some(FILE), None);
+fn interrupted_job_is_planned_on_demand() {
+    let shown = planned(&arguments("dayfly-small", &["--on-demand"]), Some(FILE), None);
     assert!(!shown.contains("spot  "), "{shown}");
     assert!(shown.contains("on-demand"), "{shown}");
 }
 
 #[test]
-fn what_is_printed_for_programs_has_prices_in_micro_dollars() {
+fn json_prices_are_in_micro_dollars() {
     let table = Table::embedded().unwrap();
     let file = (".dayfly.yml".to_owned(), Some(FILE.to_owned()));
-    let report = planned(&arguments("dayfly-small", &[]), &file, None, table).unwrap();
+    let report = plan(&arguments("dayfly-small", &[]), &file, None, table).unwrap();
     let value = serde_json::to_value(&report).unwrap();
-    let first = &value["attempts"][0];
+    let first = &value["options"][0];
     assert_eq!(
         (&first["runner"], &first["max_price"]),
         (&"small".into(), &400_000.into())
@@ -103,16 +103,16 @@ fn what_is_printed_for_programs_has_prices_in_micro_dollars() {
     assert!(first["instance_types"][0]["on_demand"].as_u64().unwrap() > 100_000);
 }
 
-/// What a `.cirun.yml` has jobs of each of its labels launched on.
+/// The plans for each set of labels in a `.cirun.yml`.
 fn plans_of(name: &str, text: &str) -> String {
     let region = Region::new("us-east-1");
     let context = Context { region: Some(&region) };
     let Ok(config) = Config::of_file(".cirun.yml", text, context) else {
-        return format!("{name} is refused: `dayfly validate` says why\n");
+        return format!("{name} is rejected: `dayfly validate` says why\n");
     };
     let runners = config.runners.iter().map(|runner| &runner.labels);
     let mut sets: Vec<Vec<&str>> = Vec::new();
-    for labels in runners.chain(config.passed.iter().map(|entry| &entry.labels)) {
+    for labels in runners.chain(config.skipped.iter().map(|entry| &entry.labels)) {
         let set: Vec<&str> = labels.iter().map(Label::as_str).collect();
         if !set.is_empty() && !sets.contains(&set) {
             sets.push(set);
@@ -124,15 +124,15 @@ fn plans_of(name: &str, text: &str) -> String {
         let mut arguments = arguments(&labels, &[]);
         arguments.region = region.to_string();
         let file = (".cirun.yml".to_owned(), Some(text.to_owned()));
-        let report = planned(&arguments, &file, None, table)
-            .unwrap_or_else(|nothing| Report::nothing(nothing.to_string(), table));
-        all.extend(["## ", &labels, "\n", &words(&report), "\n\n"]);
+        let report =
+            plan(&arguments, &file, None, table).unwrap_or_else(|reason| Report::nothing(reason.to_string(), table));
+        all.extend(["## ", &labels, "\n", &printed(&report), "\n\n"]);
     }
     all
 }
 
 #[test]
-fn every_shape_of_a_cirun_file_is_planned_as_it_always_was() {
+fn cirun_files_keep_their_plans() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/corpus/cirun");
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(format!("{folder}/plan"));

@@ -7,14 +7,12 @@ use aws_sdk_ssm::types::{ParameterTier, ParameterType};
 
 use crate::error::Error;
 
-/// The parameter.
 pub(super) struct Parameter {
     client: Client,
     name: String,
 }
 
-/// What lies in it.
-pub(super) struct Kept {
+pub(super) struct StoredPolicy {
     pub(super) text: String,
     pub(super) version: i64,
 }
@@ -31,27 +29,28 @@ impl Parameter {
         &self.name
     }
 
-    /// What lies in it; nothing if there is no such parameter.
-    pub(super) async fn read(&self) -> Result<Option<Kept>, Error> {
-        let asked = format!("reading the SSM parameter `{}`", self.name);
+    /// Reads the policy, or returns `None` if the parameter does not exist.
+    pub(super) async fn read(&self) -> Result<Option<StoredPolicy>, Error> {
+        let request = format!("reading the SSM parameter `{}`", self.name);
         let answer = match self.client.get_parameter().name(&self.name).send().await {
             Ok(answer) => answer,
             Err(error) if matches!(error.as_service_error(), Some(GetParameterError::ParameterNotFound(_))) => {
                 return Ok(None);
             }
-            Err(error) => return Err(Error::aws(asked, dayfly_aws::failure(&error))),
+            Err(error) => return Err(Error::aws(request, dayfly_aws::failure(&error))),
         };
-        let kept = answer.parameter.and_then(|parameter| {
-            Some(Kept {
+        let stored = answer.parameter.and_then(|parameter| {
+            Some(StoredPolicy {
                 version: parameter.version,
                 text: parameter.value?,
             })
         });
-        kept.map(Some)
-            .ok_or_else(|| Error::unsound(&asked, "the answer has no value"))
+        stored
+            .map(Some)
+            .ok_or_else(|| Error::invalid(&request, "the answer has no value"))
     }
 
-    /// Puts a policy in; which version it is.
+    /// Stores a policy and returns its version.
     pub(super) async fn write(&self, text: &str) -> Result<i64, Error> {
         let written = self
             .client
@@ -59,13 +58,13 @@ impl Parameter {
             .name(&self.name)
             .value(text)
             .r#type(ParameterType::String)
-            // The one that costs nothing.
+            // The free tier.
             .tier(ParameterTier::Standard)
             .overwrite(true)
             .send()
             .await;
-        let asked = format!("writing the SSM parameter `{}`", self.name);
-        let written = written.map_err(|error| Error::aws(asked, dayfly_aws::failure(&error)))?;
+        let request = format!("writing the SSM parameter `{}`", self.name);
+        let written = written.map_err(|error| Error::aws(request, dayfly_aws::failure(&error)))?;
         Ok(written.version)
     }
 }

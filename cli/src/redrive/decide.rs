@@ -1,56 +1,53 @@
-//! What is done about a message: a function of the message and the stack, and of nothing else.
+//! The decision about a message, from the message and the stack alone.
 
 use serde_json::Value;
 
-use super::letter::{Letter, NotUnderstood, Sender};
+use super::dead_letter::{DeadLetter, Sender, UnknownFormat};
 use crate::stack::{SWEEPER, Stack};
 
-/// What is done about a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// The function gets the event again.
+pub(crate) enum MessageAction {
+    /// Send the event to the function again.
     Invoke {
-        /// Its real name.
+        /// The function's real name.
         function: String,
-        /// The event.
         event: String,
     },
-    /// It is not needed, for this reason.
+    /// Delete the message, for this reason.
     Drop(&'static str),
-    /// It stays where it is, for this reason.
-    Leave(String),
+    /// Leave the message in the queue, for this reason.
+    Keep(String),
 }
 
-const SWEPT_ANYWAY: &str = "the next sweep does the same";
+const NEXT_SWEEP: &str = "the next sweep does the same";
 
-/// Decides.
-pub(crate) fn decide(letter: &Result<Letter, NotUnderstood>, stack: &Stack) -> Action {
-    let letter = match letter {
-        Ok(letter) => letter,
-        Err(error) => return Action::Leave(error.to_string()),
+pub(crate) fn decide(dead_letter: &Result<DeadLetter, UnknownFormat>, stack: &Stack) -> MessageAction {
+    let dead_letter = match dead_letter {
+        Ok(dead_letter) => dead_letter,
+        Err(error) => return MessageAction::Keep(error.to_string()),
     };
-    let Some((function, title)) = stack.function(&letter.function) else {
-        return Action::Leave(format!(
-            "`{}` is no function of the stack `{}` that events go to",
-            letter.function, stack.name
+    let Some((function, title)) = stack.function(&dead_letter.function) else {
+        return MessageAction::Keep(format!(
+            "`{}` is not an event function of the stack `{}`",
+            dead_letter.function, stack.name
         ));
     };
     if title == SWEEPER {
-        return of_the_sweeper(letter);
+        return decide_for_sweeper(dead_letter);
     }
-    match serde_json::from_str(&letter.event) {
-        Ok(Value::Object(_)) => Action::Invoke {
+    match serde_json::from_str(&dead_letter.event) {
+        Ok(Value::Object(_)) => MessageAction::Invoke {
             function: function.to_owned(),
-            event: letter.event.clone(),
+            event: dead_letter.event.clone(),
         },
-        _ => Action::Leave("it holds no event".to_owned()),
+        _ => MessageAction::Keep("it contains no event".to_owned()),
     }
 }
 
-/// The sweeper is never woken by an event that says something new.
-fn of_the_sweeper(letter: &Letter) -> Action {
-    match (&letter.sender, letter.about.event.as_deref()) {
-        (Sender::Schedule(_), _) | (_, Some("sweep" | "patrol")) => Action::Drop(SWEPT_ANYWAY),
-        _ => Action::Leave("the sweeper knows no such task".to_owned()),
+/// The sweeper's events carry no information of their own.
+fn decide_for_sweeper(dead_letter: &DeadLetter) -> MessageAction {
+    match (&dead_letter.sender, dead_letter.subject.event.as_deref()) {
+        (Sender::Schedule(_), _) | (_, Some("sweep" | "patrol")) => MessageAction::Drop(NEXT_SWEEP),
+        _ => MessageAction::Keep("the sweeper has no such task".to_owned()),
     }
 }

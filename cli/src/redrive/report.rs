@@ -1,41 +1,35 @@
-//! What became of each message, as a table for people and as JSON for programs.
+//! The outcome of each message, as a table and as JSON.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
-use super::letter::{About, Letter, Message, NotUnderstood, Sender};
+use super::dead_letter::{DeadLetter, EventSubject, Message, Sender, UnknownFormat};
 use crate::arn::Arn;
 use crate::stack::Stack;
 
-/// The table's width: what is too long for it is folded, not cut.
+/// The table's width. Longer text is wrapped.
 const WIDTH: u16 = 150;
 
-/// Who left the message, where it was the function's own failure.
+/// The sender, if the function itself failed.
 const FUNCTION: &str = "function";
 
 const FAILS_AGAIN: &str =
-    "An event that fails again is back here within minutes, with the alarm: see the function's log then.";
+    "An event that fails again returns here within minutes, with the alarm: see the function's log then.";
 
-const HIDDEN: &str = "`dayfly redrive`; what it leaves can be seen again within five minutes.";
-
-/// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome", content = "why")]
-pub(crate) enum Outcome {
-    /// The function has the event again.
+pub(crate) enum MessageOutcome {
+    /// The function received the event again.
     Redriven,
     /// It was not needed.
     Dropped(String),
-    /// It is in the queue still.
+    /// It is still in the queue.
     Stays(String),
-    /// It would be redriven, but for `--dry-run`.
     WouldRedrive,
-    /// It would be dropped, but for `--dry-run`.
     WouldDrop(String),
 }
 
-/// One message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Row {
     pub(crate) message: String,
@@ -46,42 +40,44 @@ pub(crate) struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) function: Option<String>,
     #[serde(flatten)]
-    pub(crate) about: About,
+    pub(crate) subject: EventSubject,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tries: Option<u64>,
     #[serde(flatten)]
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: MessageOutcome,
 }
 
 impl Row {
     pub(crate) fn new(
         message: &Message,
-        letter: &Result<Letter, NotUnderstood>,
+        dead_letter: &Result<DeadLetter, UnknownFormat>,
         stack: &Stack,
-        outcome: Outcome,
+        outcome: MessageOutcome,
     ) -> Self {
-        let letter = letter.as_ref().ok();
+        let dead_letter = dead_letter.as_ref().ok();
         Self {
             message: message.id.clone(),
-            when: message.sent_at.and_then(time),
-            from: letter.map(|letter| from(&letter.sender)),
-            function: letter.map(|letter| function(&letter.function, stack)),
-            about: letter.map(|letter| letter.about.clone()).unwrap_or_default(),
-            error: letter.and_then(|letter| letter.error.clone()),
-            tries: letter.and_then(|letter| letter.tries),
+            when: message.sent_at.and_then(format_time),
+            from: dead_letter.map(|dead_letter| sender_name(&dead_letter.sender)),
+            function: dead_letter.map(|dead_letter| function_title(&dead_letter.function, stack)),
+            subject: dead_letter
+                .map(|dead_letter| dead_letter.subject.clone())
+                .unwrap_or_default(),
+            error: dead_letter.and_then(|dead_letter| dead_letter.error.clone()),
+            tries: dead_letter.and_then(|dead_letter| dead_letter.tries),
             outcome,
         }
     }
 }
 
-fn time(milliseconds: i64) -> Option<String> {
+fn format_time(milliseconds: i64) -> Option<String> {
     let seconds = milliseconds.div_euclid(1000);
     Some(jiff::Timestamp::from_second(seconds).ok()?.to_string())
 }
 
-fn from(sender: &Sender) -> String {
+fn sender_name(sender: &Sender) -> String {
     match sender {
         Sender::Function => FUNCTION.to_owned(),
         Sender::Rule(name) => format!("rule {name}"),
@@ -89,13 +85,17 @@ fn from(sender: &Sender) -> String {
     }
 }
 
-/// As the design calls it, or by its own name if it is none of this stack.
-fn function(arn: &str, stack: &Stack) -> String {
-    let own = || Arn::read(arn).and_then(|arn| arn.function()).unwrap_or(arn).to_owned();
+/// Returns the function's title, or its own name if it is not of this stack.
+fn function_title(arn: &str, stack: &Stack) -> String {
+    let own = || {
+        Arn::parse(arn)
+            .and_then(|arn| arn.function_name())
+            .unwrap_or(arn)
+            .to_owned()
+    };
     stack.function(arn).map_or_else(own, |(_, title)| title.to_owned())
 }
 
-/// All messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Report {
     pub(crate) stack: String,
@@ -103,17 +103,17 @@ pub(crate) struct Report {
     pub(crate) queue: String,
     pub(crate) dry_run: bool,
     pub(crate) messages: Vec<Row>,
-    /// In somebody else's hands.
+    /// Messages that another command has received.
     pub(crate) hidden: u64,
 }
 
 impl Report {
-    /// Whether something is left that a person has to look at.
-    pub(crate) fn something_stays(&self) -> bool {
-        self.count(|outcome| matches!(outcome, Outcome::Stays(_))) > 0
+    /// Whether messages stay that a person has to look at.
+    pub(crate) fn has_remaining(&self) -> bool {
+        self.count(|outcome| matches!(outcome, MessageOutcome::Stays(_))) > 0
     }
 
-    fn count(&self, is: impl Fn(&Outcome) -> bool) -> usize {
+    fn count(&self, is: impl Fn(&MessageOutcome) -> bool) -> usize {
         self.messages.iter().filter(|row| is(&row.outcome)).count()
     }
 
@@ -123,56 +123,64 @@ impl Report {
             .load_style(NOTHING)
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_width(WIDTH)
-            .set_header(["when", "who", "event", "about", "error", "tries", "outcome"]);
+            .set_header(["when", "function", "event", "about", "error", "tries", "outcome"]);
         for row in &self.messages {
             let or_dash = |text: Option<&str>| text.unwrap_or("-").to_owned();
             table.add_row([
                 or_dash(row.when.as_deref()),
-                who(row),
-                or_dash(row.about.event.as_deref()),
-                row.about.line(),
+                route(row),
+                or_dash(row.subject.event.as_deref()),
+                row.subject.describe(),
                 or_dash(row.error.as_deref()),
                 row.tries.map_or_else(|| "-".to_owned(), |tries| tries.to_string()),
-                outcome(row),
+                outcome_text(row),
             ]);
         }
         table.trim_fmt()
     }
 
-    /// The end of it all in a sentence or two.
     pub(crate) fn summary(&self) -> String {
-        let mut said = Vec::new();
+        let mut sentences = Vec::new();
         if self.messages.is_empty() {
-            said.push(format!(
+            sentences.push(format!(
                 "No dead letters in the stack `{}` in {}.",
                 self.stack, self.region
             ));
         } else {
-            said.push(self.counts());
+            sentences.push(self.counts());
         }
-        if self.count(|outcome| matches!(outcome, Outcome::Redriven)) > 0 {
-            said.push(FAILS_AGAIN.to_owned());
+        if self.count(|outcome| matches!(outcome, MessageOutcome::Redriven)) > 0 {
+            sentences.push(FAILS_AGAIN.to_owned());
         }
         if self.hidden > 0 {
-            said.push(format!("{} more in the hands of another {HIDDEN}", self.hidden));
+            sentences.push(format!(
+                "{} more are held by another `dayfly redrive`; those that it leaves are visible again within five minutes.",
+                self.hidden
+            ));
         }
-        said.join(" ")
+        sentences.join(" ")
     }
 
     fn counts(&self) -> String {
         let parts = [
-            (self.count(|outcome| matches!(outcome, Outcome::Redriven)), "redriven"),
             (
-                self.count(|outcome| matches!(outcome, Outcome::WouldRedrive)),
+                self.count(|outcome| matches!(outcome, MessageOutcome::Redriven)),
+                "redriven",
+            ),
+            (
+                self.count(|outcome| matches!(outcome, MessageOutcome::WouldRedrive)),
                 "would be redriven",
             ),
-            (self.count(|outcome| matches!(outcome, Outcome::Dropped(_))), "dropped"),
             (
-                self.count(|outcome| matches!(outcome, Outcome::WouldDrop(_))),
+                self.count(|outcome| matches!(outcome, MessageOutcome::Dropped(_))),
+                "dropped",
+            ),
+            (
+                self.count(|outcome| matches!(outcome, MessageOutcome::WouldDrop(_))),
                 "would be dropped",
             ),
             (
-                self.count(|outcome| matches!(outcome, Outcome::Stays(_))),
+                self.count(|outcome| matches!(outcome, MessageOutcome::Stays(_))),
                 "left in the queue",
             ),
         ];
@@ -182,8 +190,8 @@ impl Report {
     }
 }
 
-/// `launch`, or `rule JobQueued → launch` where the function was not even reached.
-fn who(row: &Row) -> String {
+/// Returns such as `launch`, or `rule JobQueued → launch` if the function was not reached.
+fn route(row: &Row) -> String {
     match (&row.from, &row.function) {
         (Some(from), Some(function)) if from == FUNCTION => function.clone(),
         (Some(from), Some(function)) => format!("{from} → {function}"),
@@ -191,12 +199,12 @@ fn who(row: &Row) -> String {
     }
 }
 
-fn outcome(row: &Row) -> String {
+fn outcome_text(row: &Row) -> String {
     match &row.outcome {
-        Outcome::Redriven => "redriven".to_owned(),
-        Outcome::Dropped(why) => format!("dropped: {why}"),
-        Outcome::Stays(why) => format!("message {} stays: {why}", row.message),
-        Outcome::WouldRedrive => "would be redriven".to_owned(),
-        Outcome::WouldDrop(why) => format!("would be dropped: {why}"),
+        MessageOutcome::Redriven => "redriven".to_owned(),
+        MessageOutcome::Dropped(why) => format!("dropped: {why}"),
+        MessageOutcome::Stays(why) => format!("message {} stays: {why}", row.message),
+        MessageOutcome::WouldRedrive => "would be redriven".to_owned(),
+        MessageOutcome::WouldDrop(why) => format!("would be dropped: {why}"),
     }
 }

@@ -1,2 +1,2 @@
+mod batch;
 mod cases;
-mod walk;

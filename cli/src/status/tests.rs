@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use dayfly_config::Config;
-use dayfly_engine::launch;
+use dayfly_engine::launch::claim;
 use dayfly_records::costs::Tariff;
 use dayfly_records::event::JobEvent;
 use dayfly_records::prices::PriceSource;
-use dayfly_records::{Job, LaunchOption, LaunchPlan, Launched, Reservation, Turn};
+use dayfly_records::{GateState, Job, LaunchOption, LaunchPlan, Launched, Reservation};
 use dayfly_types::deadlines::Deadlines;
 use dayfly_types::ids::{DeliveryId, ImageId, InstallationId, JobId, RunAttempt, RunId};
 
@@ -14,7 +14,7 @@ use super::*;
 const NOON: Timestamp = Timestamp::from_seconds(43_200);
 
 fn job(id: u64) -> Job {
-    launch::new_job(&JobEvent {
+    claim::new_job(&JobEvent {
         delivery: DeliveryId::new("1"),
         received_at: NOON,
         created_at: Some(NOON),
@@ -34,7 +34,7 @@ fn job(id: u64) -> Job {
     })
 }
 
-/// A runner on an instance bought like this, as launch and check-in make it.
+/// A runner on an instance with this capacity and price, as launch and check-in record it.
 fn runner(id: u64, lifecycle: InstanceLifecycle, price: Option<u64>) -> Record {
     let spec = Config::built_in().unwrap().runners.remove(0);
     let option = LaunchOption {
@@ -45,7 +45,7 @@ fn runner(id: u64, lifecycle: InstanceLifecycle, price: Option<u64>) -> Record {
         lifecycle,
     };
     let plan = LaunchPlan::new(option, Vec::new());
-    let (_, mut runner) = launch::claim(job(id), plan, NOON, &Deadlines::default());
+    let (_, mut runner) = claim::claim(job(id), plan, NOON, &Deadlines::default());
     runner.state = RunnerState::Busy;
     runner.launched = Some(Launched {
         instance: InstanceId::new(format!("i-{id}")),
@@ -70,35 +70,35 @@ fn runner(id: u64, lifecycle: InstanceLifecycle, price: Option<u64>) -> Record {
     runner.into()
 }
 
-fn told(records: &[Record]) -> String {
+fn rendered(records: &[Record]) -> String {
     let now = NOON.after(Duration::from_secs(3725));
-    Report::of(records, Machines::embedded().unwrap(), now).words(now, None)
+    Report::of(records, Machines::embedded().unwrap(), now).render(now, None)
 }
 
 #[test]
-fn what_lives_and_what_waits_is_shown_with_what_an_hour_of_it_costs() {
+fn runners_and_waiting_jobs_are_shown_with_their_price() {
     let records = [
         runner(12, InstanceLifecycle::OnDemand, None),
         runner(11, InstanceLifecycle::Spot, Some(158_000)),
         job(13).into(),
     ];
-    insta::assert_snapshot!(told(&records));
+    insta::assert_snapshot!(rendered(&records));
 }
 
 #[test]
-fn a_runner_whose_turn_it_is_not_waits_and_does_not_live() {
+fn runner_that_waits_for_a_slot_is_not_live() {
     let Record::Runner(mut held_back) = runner(11, InstanceLifecycle::Spot, None) else {
         unreachable!()
     };
     held_back.state = RunnerState::Requested;
     held_back.launched = None;
-    held_back.turn = Some(Turn::Waits);
+    held_back.gate = Some(GateState::Waiting);
     let records = [Record::Runner(held_back), job(13).into()];
     let now = NOON.after(Duration::from_secs(3725));
     let report = Report::of(&records, Machines::embedded().unwrap(), now);
     assert_eq!(
-        report.words(now, None),
-        "no runner lives, for $0.00/h\n2 jobs wait:\n  octo/gpu job 11, for 1h02m, until its turn comes\n  octo/gpu `train`, for 1h02m"
+        report.render(now, None),
+        "no live runners, $0.00/h\n2 waiting jobs:\n  octo/gpu job 11, for 1h02m, for a slot\n  octo/gpu `train`, for 1h02m"
     );
     let report = serde_json::to_value(report).unwrap();
     assert_eq!(report["waiting"][0]["for_its_turn"], true);
@@ -106,7 +106,7 @@ fn a_runner_whose_turn_it_is_not_waits_and_does_not_live() {
 }
 
 #[test]
-fn the_runners_fit_the_terminal_with_ids_that_can_be_copied() {
+fn runners_fit_the_terminal_with_whole_ids() {
     let long = |job: u64, lifecycle, price| {
         let Record::Runner(mut runner) = runner(job, lifecycle, price) else {
             unreachable!()
@@ -122,26 +122,26 @@ fn the_runners_fit_the_terminal_with_ids_that_can_be_copied() {
     let now = NOON.after(Duration::from_secs(3725));
     let report = Report::of(&records, Machines::embedded().unwrap(), now);
     for width in [80, 100, 120, 200] {
-        let told = report.words(now, Some(width));
+        let text = report.render(now, Some(width));
         assert!(
-            told.lines().all(|line| line.chars().count() <= usize::from(width)),
-            "{width}:\n{told}"
+            text.lines().all(|line| line.chars().count() <= usize::from(width)),
+            "{width}:\n{text}"
         );
         for id in ["dayfly-45678901234-1-1", "i-0123456789abcdef0", "$0.56"] {
-            assert!(told.contains(id), "{id}, {width}:\n{told}");
+            assert!(text.contains(id), "{id}, {width}:\n{text}");
         }
     }
-    let all = report.words(now, Some(200));
+    let all = report.render(now, Some(200));
     assert!(all.contains("octo-organisation/a-repository-of-theirs"), "{all}");
 }
 
 #[test]
-fn where_nothing_lives_that_is_said() {
-    assert_eq!(told(&[]), "no runner lives, for $0.00/h");
+fn absence_of_runners_is_reported() {
+    assert_eq!(rendered(&[]), "no live runners, $0.00/h");
 }
 
 #[test]
-fn as_json_prices_are_micro_dollars() {
+fn json_prices_are_in_micro_dollars() {
     let records = [runner(11, InstanceLifecycle::Spot, Some(158_000))];
     let report = serde_json::to_value(Report::of(&records, Machines::embedded().unwrap(), NOON)).unwrap();
     assert_eq!(report["per_hour"], 158_000);
@@ -150,10 +150,10 @@ fn as_json_prices_are_micro_dollars() {
 }
 
 #[test]
-fn a_runner_that_is_gone_and_only_waits_for_its_cost_to_be_counted_does_not_live() {
+fn gone_runner_that_awaits_its_costing_is_not_live() {
     let Record::Runner(mut gone) = runner(11, InstanceLifecycle::Spot, Some(158_000)) else {
         unreachable!()
     };
     gone.state = RunnerState::Gone;
-    assert_eq!(told(&[Record::Runner(gone)]), "no runner lives, for $0.00/h");
+    assert_eq!(rendered(&[Record::Runner(gone)]), "no live runners, $0.00/h");
 }

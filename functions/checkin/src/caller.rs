@@ -1,9 +1,9 @@
-//! Who signed the call.
+//! The signer of a call.
 
 use aws_lambda_events::lambda_function_urls::LambdaFunctionUrlRequest;
 use dayfly_types::ids::InstanceId;
 
-/// The instance that signed the call. EC2 names the role session of an instance after it, so the
+/// Returns the instance that signed the call. EC2 names the role session of an instance after it, so the
 /// `userId` of its credentials is `AROA…:i-…`.
 ///
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#principaltable>
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_role_session_of_an_instance_is_an_instance() {
+    fn only_role_sessions_of_instances_are_callers() {
         assert_eq!(
             signed_by(Some("AROAEXAMPLE:i-0123456789abcdef0")),
             Ok(InstanceId::new("i-0123456789abcdef0"))

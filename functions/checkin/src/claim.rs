@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dayfly_engine::checkin::{self, Claim};
-use dayfly_engine::registration::{self, Turn};
-use dayfly_flows::{MAX_CONFLICTS, acquire};
+use dayfly_engine::runner::checkin::{self, ClaimDecision};
+use dayfly_engine::runner::registration::{self, RegistrationTurn};
+use dayfly_flows::{MAX_CONFLICTS, acquire, commit_if_current};
 use dayfly_ports::{ApiError, Bus, GitHub, JitConfig, Minted, Parameters, Scope, Store, StoreError};
 use dayfly_records::{Change, Runner, Stored, Version};
 use dayfly_types::checkin::{ClaimAnswer, JobMessage};
@@ -15,8 +15,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::{Denied, Function};
 
-/// No instance is told to come back later than this, unless it has a turn by then: what stood in the way
-/// may be over sooner than GitHub said.
+/// The longest wait an instance without a turn is given: the cause may be over sooner than GitHub said.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
@@ -30,9 +29,9 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
         for _ in 0..MAX_CONFLICTS {
             let runner = self.store.runner_on(caller).await?;
             let minting = match checkin::claim(runner.as_ref().map(|stored| &stored.record), caller, now) {
-                Claim::Mint(minting) => minting,
-                Claim::Later(why) => return Err(Denied::Later(why, None)),
-                Claim::Refuse(why) => return Err(Denied::Refused(why)),
+                ClaimDecision::Mint(minting) => minting,
+                ClaimDecision::Later(why) => return Err(Denied::Later(why, None)),
+                ClaimDecision::Refuse(why) => return Err(Denied::Refused(why)),
             };
             let Some(Stored {
                 record: runner,
@@ -44,13 +43,9 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
             if let Some(wait) = self.wait_for_turn(&runner, version, now).await? {
                 return Err(Denied::Later("GitHub takes other registrations first", Some(wait)));
             }
-            match self
-                .store
-                .commit(vec![Change::update(version, (*minting).clone())])
-                .await
-            {
-                Err(StoreError::Conflict) => continue,
-                done => done?,
+            let change = Change::update(version, (*minting).clone());
+            if !commit_if_current(&self.store, vec![change]).await? {
+                continue;
             }
             tracing::Span::current().record("runner", minting.name.as_str());
             let name = minting.name.registration(caller, minting.mints);
@@ -60,10 +55,10 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
                         .hand_out(caller, Stored::over(version, *minting), config, agent_version, now)
                         .await;
                 }
-                // A registration whose answer was lost: the next name is free.
-                Ok(Minted::NameTaken) => self.let_go(Stored::over(version, *minting)).await?,
+                // An earlier registration whose answer was lost: the next name is free.
+                Ok(Minted::NameTaken) => self.undo_mint(Stored::over(version, *minting)).await?,
                 Err(error) => {
-                    self.let_go(Stored::over(version, *minting)).await?;
+                    self.undo_mint(Stored::over(version, *minting)).await?;
                     let wait = error.wait().map(|wait| wait.min(LONGEST_WAIT));
                     return Err(Denied::Unavailable(error.to_string(), wait));
                 }
@@ -72,9 +67,9 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
         Err(StoreError::Conflict.into())
     }
 
-    /// How long the runner has to wait until it is its turn to be registered; nothing if it is. One that
-    /// has no turn yet is given one, and it is written down if it lies ahead: whoever comes back for it
-    /// does not draw again. Of a turn that nobody wrote down nothing is lost but that turn.
+    /// Returns how long the runner waits for its turn to be registered, or `None` if it is its turn. A runner
+    /// without a turn acquires one. A turn that lies ahead is recorded, so that the runner does not acquire
+    /// again; if that write is lost, only the turn is lost.
     async fn wait_for_turn(
         &self,
         runner: &Runner,
@@ -82,40 +77,35 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
         now: Timestamp,
     ) -> Result<Option<Duration>, StoreError> {
         match registration::turn(runner, now) {
-            Turn::Now => return Ok(None),
-            Turn::After(wait) => return Ok(Some(wait)),
-            Turn::None => {}
+            RegistrationTurn::Now => return Ok(None),
+            RegistrationTurn::After(wait) => return Ok(Some(wait)),
+            RegistrationTurn::None => {}
         }
-        let (bucket, terms) = registration::wanted(runner);
+        let (bucket, terms) = registration::token_request(runner);
         let turn = match acquire(&self.store, bucket, terms, now).await? {
             Ok(turn) if turn <= now => return Ok(None),
             Ok(turn) => turn,
             Err(wait) => return Ok(Some(wait.max(LONGEST_WAIT))),
         };
-        let waits = registration::waits(runner, turn, now, &self.deadlines);
-        match self.store.commit(vec![Change::update(version, waits)]).await {
-            // The runner has moved on: the next claim finds out to where.
-            Ok(()) | Err(StoreError::Conflict) => Ok(Some(turn.since(now))),
-            Err(error) => Err(error),
-        }
+        let waits = registration::wait_for_turn(runner, turn, now, &self.deadlines);
+        // After a conflict the runner has moved on: the next claim finds out where.
+        commit_if_current(&self.store, vec![Change::update(version, waits)]).await?;
+        Ok(Some(turn.since(now)))
     }
 
     async fn mint(&self, runner: &Runner, name: &str) -> Result<Minted, ApiError> {
-        self.github.mint(&scope(runner), name, &runner.labels).await
+        self.github.mint(&Scope::of_runner(runner), name, &runner.labels).await
     }
 
-    /// Gives a registration up, so that the next claim may make another.
-    async fn let_go(&self, minting: Stored<Runner>) -> Result<(), Denied> {
+    /// Gives a registration up, so that the next claim can make another.
+    async fn undo_mint(&self, minting: Stored<Runner>) -> Result<(), Denied> {
         let failed = checkin::mint_failed(&minting.record);
-        match self.store.commit(vec![Change::update(minting.version, failed)]).await {
-            // Somebody has moved the runner on; the next load shows it.
-            Ok(()) | Err(StoreError::Conflict) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        // After a conflict another call has moved the runner on; the next load shows it.
+        commit_if_current(&self.store, vec![Change::update(minting.version, failed)]).await?;
+        Ok(())
     }
 
-    /// Records that the config is handed out, then hands it out: in this order, so that nobody
-    /// else can get it, whatever happens in between.
+    /// Records that the config is handed out, then hands it out: in this order, it is never handed out twice.
     async fn hand_out(
         &self,
         caller: &InstanceId,
@@ -128,23 +118,17 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
             let Some(enrolled) = checkin::enrolled(&minting.record, config.runner, now, &self.deadlines) else {
                 break;
             };
-            match self
-                .store
-                .commit(vec![Change::update(minting.version, enrolled.clone())])
-                .await
-            {
-                Err(StoreError::Conflict) => match self.store.runner(&minting.record.name).await? {
-                    Some(current) => minting = current,
-                    None => break,
-                },
-                done => {
-                    done?;
-                    tracing::info!(runner = %enrolled.name, runner_id = %config.runner, agent_version, "handed the JIT config out");
-                    return Ok(self.claim_answer(caller, &enrolled, &config));
-                }
+            let change = Change::update(minting.version, enrolled.clone());
+            if commit_if_current(&self.store, vec![change]).await? {
+                tracing::info!(runner = %enrolled.name, runner_id = %config.runner, agent_version, "handed the JIT config out");
+                return Ok(self.claim_answer(caller, &enrolled, &config));
+            }
+            match self.store.runner(&minting.record.name).await? {
+                Some(current) => minting = current,
+                None => break,
             }
         }
-        self.take_back(&minting.record, config.runner).await;
+        self.remove_unused(&minting.record, config.runner).await;
         Err(Denied::Refused("the runner has begun to end while it was registered"))
     }
 
@@ -173,17 +157,10 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
         }
     }
 
-    /// Removes a registration that nobody will use. The sweeper would find it too, later.
-    async fn take_back(&self, runner: &Runner, id: RunnerId) {
-        if let Err(error) = self.github.remove_runner(&scope(runner), id).await {
+    /// Removes a registration that will not be used. The sweeper would find it too, later.
+    async fn remove_unused(&self, runner: &Runner, id: RunnerId) {
+        if let Err(error) = self.github.remove_runner(&Scope::of_runner(runner), id).await {
             tracing::warn!(runner = %runner.name, %error, "an unused registration is left to the sweeper");
         }
-    }
-}
-
-pub(crate) fn scope(runner: &Runner) -> Scope {
-    Scope {
-        installation: runner.installation,
-        repository: runner.repository.clone(),
     }
 }

@@ -1,5 +1,5 @@
-//! The only thing an instance may call. RequesterLookup calls is the instance id in the role session that
-//! signed the call; the body is believed about what the instance does, never about which it is.
+//! The only function that an instance may call. The caller is the instance id in the role session that signed
+//! the call. The body is believed about what the instance does, never about which instance it is.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod caller;
@@ -11,48 +11,42 @@ use std::time::Duration;
 use aws_lambda_events::lambda_function_urls::{LambdaFunctionUrlRequest, LambdaFunctionUrlResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dayfly_engine::checkin;
-use dayfly_flows::{FlowError, MAX_CONFLICTS, Policies, follow_up};
+use dayfly_engine::runner::checkin;
+use dayfly_flows::{FlowError, Policies, commit_retrying, reschedule_job};
 use dayfly_ports::{Bus, GitHub, Parameters, Store, StoreError};
 use dayfly_records::{Change, Runner, RunnerState, Stored};
 use dayfly_runtime::answer;
 use dayfly_types::checkin::{
-    ClaimRequest, GoodbyeRequest, HeartbeatRequest, Order, ProgressRequest, Refusal, StartRequest,
+    ClaimRequest, ErrorBody, GoodbyeRequest, HeartbeatRequest, Order, ProgressRequest, StartRequest,
 };
 use dayfly_types::deadlines::Deadlines;
 use dayfly_types::ids::InstanceId;
 use dayfly_types::time::Timestamp;
 use serde::de::DeserializeOwned;
 
-/// No message of an agent is longer.
+/// Longer than any message of an agent.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
 /// The check-in function.
 pub struct Function<S, G, B, P> {
-    /// The table.
     pub store: S,
-    /// GitHub.
     pub github: G,
-    /// The bus.
     pub bus: B,
-    /// SSM.
     pub parameters: P,
-    /// The stack policy.
     pub policies: Policies,
-    /// The stack's deadlines.
     pub deadlines: Deadlines,
 }
 
-/// Why a call is not answered as it wishes.
+/// Why a call is denied.
 #[derive(Debug)]
 enum Denied {
-    /// 400: the agent speaks another language.
+    /// 400: the request cannot be read.
     Malformed(String),
-    /// 403: no, and asking again won't help.
+    /// 403: asking again won't help.
     Refused(&'static str),
-    /// 409: not yet, but then if that is known.
+    /// 409: not yet, but after the wait if it is known.
     Later(&'static str, Option<Duration>),
-    /// 503: something did not answer, and may then if that is known.
+    /// 503: a service did not answer, and may after the wait if it is known.
     Unavailable(String, Option<Duration>),
 }
 
@@ -85,7 +79,7 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
                 tracing::warn!(status, error, retry_after_seconds, "denied a check-in");
                 answer::json(
                     status,
-                    &Refusal {
+                    &ErrorBody {
                         error,
                         retry_after_seconds,
                     },
@@ -122,7 +116,7 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
                     })
                     .await?;
                 if runner.is_none() {
-                    tracing::warn!("an instance that no record leads to is left to patrol");
+                    tracing::warn!("no record leads to the instance: it is left to patrol");
                 }
                 let answer = runner
                     .as_ref()
@@ -146,10 +140,10 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
                         checkin::goodbye(&checkin::explained(runner, &body), body.reason, now, &self.deadlines)
                     })
                     .await;
-                // Whatever came of it; but only now the line has the runner, which names the job.
+                // Logged in any case; only now does the line have the runner, which names the job.
                 tracing::info!(reason = ?body.reason, detail = body.detail, "the instance says goodbye");
                 let answer = changed?.map_or(Order::Stop.into(), |runner| {
-                    checkin::farewell(&runner, now, &self.deadlines)
+                    checkin::goodbye_answer(&runner, now, &self.deadlines)
                 });
                 Ok(answer::json(200, &answer))
             }
@@ -159,8 +153,8 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
         }
     }
 
-    /// Records what an instance said, and gives its runner as it is now; nothing if no record leads
-    /// to it.
+    /// Updates the runner of an instance with `decide`. Returns the runner as it is now, or `None` if no record
+    /// leads to it.
     async fn change(
         &self,
         caller: &InstanceId,
@@ -169,31 +163,30 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
         decide: impl Fn(&Runner) -> Runner,
     ) -> Result<Option<Runner>, Denied> {
         checkin::same_instance(caller, named).map_err(Denied::Refused)?;
-        for _ in 0..MAX_CONFLICTS {
+        let changed = commit_retrying(&self.store, async || {
             let Some(Stored {
                 record: runner,
                 version,
             }) = self.runner(caller).await?
             else {
-                return Ok(None);
+                return Ok::<_, Denied>((Vec::new(), None));
             };
             let next = decide(&runner);
-            if next != runner {
-                match self.store.commit(vec![Change::update(version, next.clone())]).await {
-                    Err(StoreError::Conflict) => continue,
-                    done => done?,
-                }
-            }
-            // Whoever took its notice in may have died before it saw to what follows.
-            if next.ending != runner.ending || next.state == RunnerState::Draining {
-                follow_up(&self.store, &self.bus, &next, now).await?;
-            }
-            return Ok(Some(next));
+            let change = (next != runner).then(|| Change::update(version, next.clone()));
+            Ok((Vec::from_iter(change), Some((runner.ending, next))))
+        })
+        .await?;
+        let Some((ending_before, runner)) = changed else {
+            return Ok(None);
+        };
+        // A draining runner too: the call that recorded the notice may have died before it rescheduled the job.
+        if runner.ending != ending_before || runner.state == RunnerState::Draining {
+            reschedule_job(&self.store, &self.bus, &runner, now).await?;
         }
-        Err(StoreError::Conflict.into())
+        Ok(Some(runner))
     }
 
-    /// The runner on the calling instance.
+    /// Returns the runner on the calling instance.
     async fn runner(&self, caller: &InstanceId) -> Result<Option<Stored<Runner>>, Denied> {
         let Some(runner) = self.store.runner_on(caller).await? else {
             return Ok(None);
@@ -206,7 +199,7 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
     }
 }
 
-/// The launch of an instance is recorded a moment after it.
+/// A launch is recorded a moment after it.
 const UNRECORDED: Denied = Denied::Later("no runner is recorded for this instance yet", None);
 
 fn read<T: DeserializeOwned>(request: &LambdaFunctionUrlRequest) -> Result<T, Denied> {

@@ -1,22 +1,22 @@
-//! The start of a job: a runner is pinned to no job, so the one that took it may be another than the one
-//! that it was launched for, and one that may not run here.
+//! The start of a job. A runner is not bound to a job: the job that took it may be another than the one it was
+//! launched for, and one that may not run here.
 
-use dayfly_engine::{entries, rerun};
-use dayfly_flows::{Asked, Blocked, RequesterLookup, attempt_before, load_files};
-use dayfly_ports::{ApiErrorKind, Bus, GitHub, Parameters, Store};
+use dayfly_engine::launch::entries;
+use dayfly_engine::rerun;
+use dayfly_flows::{Admission, AdmissionRequest, Blocked, RunRequester, RunnerAccess, attempt_before, load_files};
+use dayfly_ports::{ApiErrorKind, Bus, GitHub, Parameters, Scope, Store};
 use dayfly_records::{Runner, Stored};
 use dayfly_types::checkin::{StartAnswer, StartRequest};
 use dayfly_types::ids::{InstanceId, RunKey};
 use dayfly_types::time::Timestamp;
 
-use crate::claim::scope;
 use crate::{Denied, Function, UNRECORDED};
 
-/// What a job reads whose run GitHub does not know in the runner's repository.
+/// The reason a job sees whose run GitHub does not know in the runner's repository.
 const NO_SUCH_RUN: &str = "policy rule `forks` of the stack: GitHub knows no such run in the repository of this machine, so the job may not run";
 
 impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
-    /// Whether a job of this run may start on the caller.
+    /// Decides if a job of this run may start on the caller.
     pub(crate) async fn start(
         &self,
         caller: &InstanceId,
@@ -28,7 +28,7 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
             run: request.run,
             attempt: request.attempt,
         };
-        // RequesterLookup launched it has judged that attempt.
+        // The launch has admitted that attempt.
         if runner.was_launched_for(run) {
             return Ok(StartAnswer::default());
         }
@@ -41,12 +41,12 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
         Ok(StartAnswer { refusal })
     }
 
-    /// Whether the policy and the repository's files let a job of the run have the runner.
+    /// Checks the stack policy and the repository's files for a job of the run.
     async fn may_start(&self, runner: &Runner, run: RunKey, now: Timestamp) -> Result<(), Blocked> {
         let policy = self.policies.current(&self.parameters, now).await?;
         let before = attempt_before(&self.store, run).await.map_err(Blocked::unavailable)?;
-        let scope = scope(runner);
-        let mut requester = RequesterLookup::of(Asked {
+        let scope = Scope::of_runner(runner);
+        let mut requester = RunRequester::of(AdmissionRequest {
             scope: &scope,
             run,
             labels: &runner.labels,
@@ -54,21 +54,20 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
         });
         match self.policies.admit(&self.github, &policy, &mut requester, now).await {
             Err(error) if error.kind == ApiErrorKind::NotFound => return Err(Blocked::denied(NO_SUCH_RUN)),
-            judged => judged?.map_err(Blocked::denied)?,
+            admission => {
+                if let Admission::Refused(refused) = admission? {
+                    return Err(Blocked::denied(refused));
+                }
+            }
         }
         self.may_use(runner, &mut requester, now).await
     }
 
-    /// Whether the repository's files let whoever asks use the runner.
-    async fn may_use(
-        &self,
-        runner: &Runner,
-        requester: &mut RequesterLookup<'_>,
-        now: Timestamp,
-    ) -> Result<(), Blocked> {
+    /// Checks that the repository's files let the requester use the runner.
+    async fn may_use(&self, runner: &Runner, requester: &mut RunRequester<'_>, now: Timestamp) -> Result<(), Blocked> {
         let is_inline = matches!(entries::inline(&runner.labels), Ok(Some(_)));
-        let files = match load_files(&self.store, &self.github, requester.asked.scope, None, now).await {
-            // What is wrong with a file that the job does not ask for is none of its concern.
+        let files = match load_files(&self.store, &self.github, requester.request.scope, None, now).await {
+            // An invalid file does not concern a job that does not use it.
             Err(Blocked::Denied(_)) if is_inline => return Ok(()),
             files => files?,
         };
@@ -76,9 +75,10 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
         if is_inline {
             return Ok(());
         }
-        let used = requester
-            .may_use(&self.github, &files, &runner.plan.spec().name)
-            .await?;
-        used.map_err(Blocked::Denied)
+        let runner = &runner.plan.spec().name;
+        match requester.may_use(&self.github, &files, runner).await? {
+            RunnerAccess::Allowed => Ok(()),
+            RunnerAccess::Denied(why) => Err(Blocked::Denied(why)),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The board as a custom widget of a CloudWatch dashboard: called while somebody looks at it, and never else.
+//! The board as a custom widget of a CloudWatch dashboard, called only while somebody looks at it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod request;
@@ -10,40 +10,39 @@ use std::time::Duration;
 
 use dayfly_ports::{Store, StoreError};
 use dayfly_records::{Cost, Job, Record, Runner};
-use dayfly_report::board::{self, Gauge, Live, Ran, Today, View, Waiting};
+use dayfly_report::board::{self, Gauge, LiveRunner, PastJob, Today, View, WaitingJob};
 use dayfly_types::ids::JobKey;
 use dayfly_types::month::Month;
 use dayfly_types::time::Timestamp;
 use futures_util::future::{try_join_all, try_join3};
 
-/// What the function answers if it is asked what it is.
+/// The widget's documentation.
 const ABOUT: &str = include_str!("about.md");
 
-/// The most live records that are looked at.
+/// Live records read at most.
 const MOST_RECORDS: usize = 1_000;
 
-/// The most costs that are looked at: those of the instances that were launched last. A long job is missed only if
-/// so many were launched while it ran.
+/// Costs read at most, the latest launches first. A long job is missed only if more instances were launched while it
+/// ran.
 const MOST_COSTS: usize = 1_000;
 
-/// How many records are loaded at once: each load of more needs a connection of its own.
+/// Records loaded at once, each over a connection of its own.
 const AT_ONCE: usize = 16;
 
 /// The dashboard function.
 pub struct Function<S> {
-    /// The table.
     pub store: S,
-    /// Where GitHub's pages are.
+    /// GitHub's address.
     pub web_url: String,
-    /// The longest that an instance lives.
+    /// The longest life of an instance.
     pub lifetime: Duration,
 }
 
 impl<S: Store> Function<S> {
-    /// Answers with the board as HTML, or with the widget's documentation as Markdown.
+    /// Returns the board as HTML, or the widget's documentation as Markdown.
     ///
     /// # Errors
-    /// If the table did not answer: CloudWatch says so, and offers to try again.
+    /// The table did not answer: CloudWatch shows the error and offers a retry.
     pub async fn handle(&self, request: &Request, now: Timestamp) -> Result<String, StoreError> {
         if request.describe {
             return Ok(ABOUT.to_owned());
@@ -52,7 +51,7 @@ impl<S: Store> Function<S> {
         tracing::info!(
             runners = view.live.len(),
             waiting = view.waiting.len(),
-            jobs = view.ran.len(),
+            jobs = view.past.len(),
             "shown"
         );
         Ok(board::page(&view, now))
@@ -69,64 +68,67 @@ impl<S: Store> Function<S> {
         )
         .await?;
         let is_cut = due.len() >= MOST_RECORDS;
-        let (mut runners, mut held_back, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut runners, mut queued, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
         for stored in due {
             match stored.record {
-                Record::Runner(runner) if runner.waits_for_its_turn() => held_back.push(*runner),
+                Record::Runner(runner) if runner.waits_at_gate() => queued.push(*runner),
                 Record::Runner(runner) if runner.is_live() => runners.push(*runner),
-                Record::Job(job) => waiting.extend(Waiting::of(&job)),
+                Record::Job(job) => waiting.extend(WaitingJob::of(&job)),
                 _ => {}
             }
         }
-        for some in [&mut runners, &mut held_back] {
+        for some in [&mut runners, &mut queued] {
             some.sort_by(|one, other| (one.requested_at, &one.name).cmp(&(other.requested_at, &other.name)));
         }
         let oldest = (costs.len() >= MOST_COSTS)
             .then(|| costs.iter().map(|cost| cost.launched_at).min())
             .flatten();
         let today = Today::of(&costs, oldest, self.lifetime, now);
-        let costs = Ran::last(&costs, limit);
+        let costs = PastJob::last(&costs, limit);
         let shown = runners.iter().take(board::MOST_RUNNERS);
-        let shown = shown.chain(held_back.iter().take(board::MOST_WAITING));
+        let shown = shown.chain(queued.iter().take(board::MOST_WAITING));
         let jobs = self.jobs(shown, &costs).await?;
-        let job = |runner: &Runner| jobs.get(&board::job_of(runner));
+        let job = |runner: &Runner| jobs.get(&board::job_of_runner(runner));
         waiting.extend(
-            held_back
+            queued
                 .iter()
-                .map(|runner| Waiting::for_its_turn(runner, job(runner))),
+                .map(|runner| WaitingJob::for_its_turn(runner, job(runner))),
         );
         waiting.sort_by_key(|job| job.since);
         let ledgers: Vec<_> = ledgers.into_iter().map(|stored| stored.record).collect();
         Ok(View {
-            look: request.look(),
+            appearance: request.appearance(),
             web_url: self.web_url.clone(),
             month,
             is_cut,
-            live: runners.iter().map(|runner| Live::of(runner, job(runner))).collect(),
+            live: runners
+                .iter()
+                .map(|runner| LiveRunner::of(runner, job(runner)))
+                .collect(),
             waiting,
             today,
             budgets: Gauge::all(&ledgers),
-            ran: Ran::all(&costs, &jobs),
+            past: PastJob::all(&costs, &jobs),
         })
     }
 
-    /// What the instances cost that were launched last in a month and, if those are few, in the month before.
+    /// Reads the costs of a month's latest launches and, if they are few, of the month before.
     async fn costs(&self, month: Month) -> Result<Vec<Cost>, StoreError> {
         let mut costs = self.store.latest_costs(month, MOST_COSTS).await?;
         let wanted = MOST_COSTS.saturating_sub(costs.len());
         if wanted > 0 {
-            costs.extend(self.store.latest_costs(month.before(), wanted).await?);
+            costs.extend(self.store.latest_costs(month.previous(), wanted).await?);
         }
         Ok(costs)
     }
 
-    /// The jobs of what is shown, as far as they are still known.
+    /// Loads the jobs to show, as far as they are still stored.
     async fn jobs(
         &self,
         runners: impl Iterator<Item = &Runner>,
         costs: &[Cost],
     ) -> Result<BTreeMap<JobKey, Job>, StoreError> {
-        let keys = runners.map(board::job_of);
+        let keys = runners.map(board::job_of_runner);
         let keys: BTreeSet<JobKey> = keys.chain(costs.iter().filter_map(|cost| cost.job)).collect();
         let keys: Vec<JobKey> = keys.into_iter().collect();
         let mut jobs = BTreeMap::new();

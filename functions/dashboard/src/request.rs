@@ -1,54 +1,51 @@
-//! What CloudWatch sends to a custom widget's function.
+//! The request of a CloudWatch custom widget.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_about.html>
 
-use dayfly_report::board::{Look, Theme};
+use dayfly_report::board::{Appearance, Theme};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-/// The most jobs that are shown.
+/// Jobs shown at most.
 const MOST_JOBS: usize = 50;
 
-/// A widget that is to be shown.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Request {
-    /// Whether the widget's documentation is asked for in its place.
+    /// Whether to return the widget's documentation instead.
     pub describe: bool,
-    /// The widget's parameter: how many of the last jobs to show.
+    /// How many of the last jobs to show, a parameter of the widget.
     #[serde(deserialize_with = "number")]
     pub jobs: Option<f64>,
-    /// Where it is shown.
     #[serde(rename = "widgetContext")]
     pub context: Context,
 }
 
-/// Where a widget is shown. Whoever calls the function by hand leaves it out.
+/// Where the widget is shown. It is missing when the function is called by hand.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Context {
     /// `light` or `dark`.
     pub theme: Option<String>,
-    /// In pixels, of which a browser's zoom may make parts.
+    /// Pixels, fractional in a zoomed browser.
     pub width: Option<f64>,
 }
 
 impl Request {
-    /// How it is to look.
     #[must_use]
-    pub fn look(&self) -> Look {
-        Look {
+    pub fn appearance(&self) -> Appearance {
+        Appearance {
             theme: match self.context.theme.as_deref() {
                 Some("light") => Some(Theme::Light),
                 Some("dark") => Some(Theme::Dark),
-                // A word that we do not know yet: the reader's system decides.
+                // An unknown theme: the reader's system decides.
                 _ => None,
             },
             width: self.context.width.map(whole),
         }
     }
 
-    /// How many of the last jobs it shows.
+    /// Returns how many of the last jobs to show.
     #[must_use]
     pub fn jobs(&self) -> usize {
         let asked = self
@@ -58,7 +55,7 @@ impl Request {
     }
 }
 
-/// A number, as one or as a text: people write parameters. What is none is as if it were left out.
+/// Accepts a number or a numeric text, as people write parameters. Anything else counts as missing.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -74,11 +71,10 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::
     })
 }
 
-/// Without what is behind the point. More than there are is as much as there are.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "what does not fit is as wide as can be, or as narrow"
+    reason = "the cast drops the fraction and saturates"
 )]
 fn whole(pixels: f64) -> u32 {
     pixels as u32
@@ -91,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cloudwatch_sends_is_read_and_what_it_leaves_out_has_a_default() {
+    fn cloudwatchs_request_is_read_and_missing_fields_have_defaults() {
         // As in CloudWatch's documentation.
         let sent = json!({
             "jobs": 20,
@@ -105,18 +101,18 @@ mod tests {
             }
         });
         let request: Request = serde_json::from_value(sent).unwrap();
-        let look = Look {
+        let appearance = Appearance {
             theme: Some(Theme::Dark),
             width: Some(588),
         };
-        assert_eq!((request.look(), request.jobs()), (look, 20));
+        assert_eq!((request.appearance(), request.jobs()), (appearance, 20));
 
         let request: Request = serde_json::from_value(json!({})).unwrap();
-        assert_eq!((request.look(), request.jobs()), (Look::default(), 50));
+        assert_eq!((request.appearance(), request.jobs()), (Appearance::default(), 50));
     }
 
     #[test]
-    fn a_width_is_one_whatever_the_browser_makes_of_it() {
+    fn any_width_of_a_browser_is_accepted() {
         for (sent, width) in [
             (json!(588), Some(588)),
             (json!(588.75), Some(588)),
@@ -125,12 +121,12 @@ mod tests {
             (json!(null), None),
         ] {
             let request: Request = serde_json::from_value(json!({ "widgetContext": { "width": sent } })).unwrap();
-            assert_eq!(request.look().width, width);
+            assert_eq!(request.appearance().width, width);
         }
     }
 
     #[test]
-    fn no_more_jobs_are_shown_than_can_be_loaded_in_time() {
+    fn number_of_jobs_is_limited_to_what_loads_in_time() {
         for (asked, shown) in [
             (json!(0), 1),
             (json!(1), 1),

@@ -3,30 +3,27 @@
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/monitoring-instance-state-changes.html>
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html>
 
-use dayfly_engine::interruption::Word;
+use dayfly_engine::runner::interruption::Ec2Signal;
 use dayfly_runtime::bus_event::Envelope;
 use dayfly_types::ids::InstanceId;
 use dayfly_types::time::Timestamp;
 use serde::Deserialize;
 
-/// What EC2 said of one instance.
+/// An event of one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ec2Event {
-    /// The instance.
     pub instance: InstanceId,
-    /// What was said, if it means anything to us.
-    pub word: Option<Word>,
-    /// When what is said of it happened, if EC2 says that.
+    /// `None` if dayfly ignores the event.
+    pub word: Option<Ec2Signal>,
+    /// When it happened, if EC2 says so.
     pub at: Option<Timestamp>,
 }
 
-/// An event that is none of EC2's, or not of its shape.
+/// An event that cannot be read as one of EC2's.
 #[derive(Debug, thiserror::Error)]
-pub enum NotUnderstood {
-    /// None that the stack's rules ask for.
+pub enum UnknownEvent {
     #[error("`{0}` is no event of EC2's that this function knows")]
     Kind(String),
-    /// Not of its shape.
     #[error("the EC2 event cannot be read: {0}")]
     Shape(#[from] serde_json::Error),
 }
@@ -40,21 +37,21 @@ struct Detail {
 }
 
 impl TryFrom<Envelope> for Ec2Event {
-    type Error = NotUnderstood;
+    type Error = UnknownEvent;
 
-    fn try_from(envelope: Envelope) -> Result<Self, NotUnderstood> {
+    fn try_from(envelope: Envelope) -> Result<Self, UnknownEvent> {
         let at = envelope.happened_at();
         let detail: Detail = serde_json::from_value(envelope.detail)?;
         let word = match envelope.detail_type.as_str() {
-            "EC2 Spot Instance Interruption Warning" => Some(Word::Warning),
-            "EC2 Instance Rebalance Recommendation" => Some(Word::Rebalance),
+            "EC2 Spot Instance Interruption Warning" => Some(Ec2Signal::Warning),
+            "EC2 Instance Rebalance Recommendation" => Some(Ec2Signal::Rebalance),
             "EC2 Instance State-change Notification" => match detail.state.as_deref() {
-                Some("running") => Some(Word::Running),
-                // None of ours is ever stopped but by its own power-off, which ends it.
-                Some("shutting-down" | "terminated" | "stopping" | "stopped") => Some(Word::Ended),
+                Some("running") => Some(Ec2Signal::Running),
+                // Our instances stop only by their own power-off, which ends them.
+                Some("shutting-down" | "terminated" | "stopping" | "stopped") => Some(Ec2Signal::Ended),
                 _ => None,
             },
-            other => return Err(NotUnderstood::Kind(other.to_owned())),
+            other => return Err(UnknownEvent::Kind(other.to_owned())),
         };
         Ok(Self {
             instance: detail.instance_id,
@@ -68,7 +65,7 @@ impl TryFrom<Envelope> for Ec2Event {
 mod tests {
     use super::*;
 
-    fn event(detail_type: &str, detail: &serde_json::Value) -> Result<Ec2Event, NotUnderstood> {
+    fn event(detail_type: &str, detail: &serde_json::Value) -> Result<Ec2Event, UnknownEvent> {
         let envelope = serde_json::json!({
             "detail-type": detail_type, "source": "aws.ec2", "time": "2027-01-15T08:00:00Z", "detail": detail,
         });
@@ -76,23 +73,23 @@ mod tests {
     }
 
     #[test]
-    fn ec2s_events_are_understood() {
+    fn ec2_events_are_read() {
         let id = "i-0123456789abcdef0";
         for (kind, detail, word) in [
             (
                 "EC2 Spot Instance Interruption Warning",
                 serde_json::json!({ "instance-id": id, "instance-action": "terminate" }),
-                Some(Word::Warning),
+                Some(Ec2Signal::Warning),
             ),
             (
                 "EC2 Instance Rebalance Recommendation",
                 serde_json::json!({ "instance-id": id }),
-                Some(Word::Rebalance),
+                Some(Ec2Signal::Rebalance),
             ),
             (
                 "EC2 Instance State-change Notification",
                 serde_json::json!({ "instance-id": id, "state": "running" }),
-                Some(Word::Running),
+                Some(Ec2Signal::Running),
             ),
             (
                 "EC2 Instance State-change Notification",
@@ -102,7 +99,7 @@ mod tests {
             (
                 "EC2 Instance State-change Notification",
                 serde_json::json!({ "instance-id": id, "state": "terminated" }),
-                Some(Word::Ended),
+                Some(Ec2Signal::Ended),
             ),
         ] {
             assert_eq!(

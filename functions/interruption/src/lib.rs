@@ -1,25 +1,22 @@
-//! Hears what EC2 says of our instances: that it will take one back, that it might, that one has
-//! ended. Asks neither EC2 nor GitHub anything.
+//! Handles EC2's events of our instances: interruption notices, rebalance recommendations, state changes. Calls
+//! neither EC2 nor GitHub.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod ec2_event;
 
-use dayfly_engine::interruption;
-use dayfly_flows::{FlowError, MAX_CONFLICTS, cost_soon, follow_up};
-use dayfly_ports::{Bus, Store, StoreError};
+use dayfly_engine::runner::interruption;
+use dayfly_flows::{FlowError, commit_retrying, publish_cost_due, reschedule_job};
+use dayfly_ports::{Bus, Store};
 use dayfly_records::{Change, Stored};
 use dayfly_types::deadlines::Deadlines;
 use dayfly_types::time::Timestamp;
 
-pub use crate::ec2_event::{Ec2Event, NotUnderstood};
+pub use crate::ec2_event::{Ec2Event, UnknownEvent};
 
 /// The interruption function.
 pub struct Function<S, B> {
-    /// The table.
     pub store: S,
-    /// The bus.
     pub bus: B,
-    /// The stack's deadlines.
     pub deadlines: Deadlines,
 }
 
@@ -27,35 +24,35 @@ impl<S: Store, B: Bus> Function<S, B> {
     /// Handles one event.
     ///
     /// # Errors
-    /// If table or bus did not answer: the event comes again.
+    /// The table or the bus did not answer: the event comes again.
     pub async fn handle(&self, event: &Ec2Event, now: Timestamp) -> Result<(), FlowError> {
         let Some(word) = event.word else {
             return Ok(());
         };
-        for _ in 0..MAX_CONFLICTS {
-            // Most instances of an account are none of ours.
+        let heard = commit_retrying(&self.store, async || {
+            // Most instances of an account are not ours.
             let Some(Stored {
                 record: runner,
                 version,
             }) = self.store.runner_on(&event.instance).await?
             else {
-                tracing::debug!(instance = %event.instance, ?word, "not one of ours");
-                return Ok(());
+                return Ok::<_, FlowError>((Vec::new(), None));
             };
-            if let Some(next) = interruption::heard(&runner, word, event.at.unwrap_or(now), now, &self.deadlines) {
-                match self.store.commit(vec![Change::update(version, next.clone())]).await {
-                    Err(StoreError::Conflict) => continue,
-                    done => done?,
-                }
-                tracing::info!(runner = %runner.name, instance = %event.instance, ?word, state = ?next.state, "heard from EC2");
-                follow_up(&self.store, &self.bus, &next, now).await?;
-                cost_soon(&self.bus, &next, now, &self.deadlines).await;
-            } else {
-                // Said before; what follows from it may not have been done.
-                follow_up(&self.store, &self.bus, &runner, now).await?;
+            let next = interruption::apply(&runner, word, event.at.unwrap_or(now), now, &self.deadlines);
+            let change = next.clone().map(|next| Change::update(version, next));
+            Ok((Vec::from_iter(change), Some((runner, next))))
+        })
+        .await?;
+        match heard {
+            None => tracing::debug!(instance = %event.instance, ?word, "not one of our instances"),
+            Some((_, Some(runner))) => {
+                tracing::info!(runner = %runner.name, instance = %event.instance, ?word, state = ?runner.state, "heard from EC2");
+                reschedule_job(&self.store, &self.bus, &runner, now).await?;
+                publish_cost_due(&self.bus, &runner, now, &self.deadlines).await;
             }
-            return Ok(());
+            // A repeated event: the call before may have died before it rescheduled the job.
+            Some((runner, None)) => reschedule_job(&self.store, &self.bus, &runner, now).await?,
         }
-        Err(StoreError::Conflict.into())
+        Ok(())
     }
 }

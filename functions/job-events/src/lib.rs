@@ -1,14 +1,14 @@
-//! What follows from GitHub's word on a job or a run: binds the job to the runner that took it,
-//! tears down what has done its work, runs interrupted jobs again.
+//! Handles GitHub's events of jobs and runs: binds a job to the runner that took it, ends runners whose job
+//! is over, has interrupted jobs run again.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod affected;
 mod completed;
-mod concerned;
 mod started;
 
 use dayfly_engine::rerun;
-use dayfly_flows::{AT_ONCE_TRIES, FlowError, MAX_CONFLICTS, PriceCache, cost_ended_runners, settle_run};
-use dayfly_ports::{Bus, Fleet, GitHub, Store, StoreError};
+use dayfly_flows::{FlowError, INLINE_SETTLE_TRIES, PriceCache, commit_retrying, rerun_interrupted_jobs, settle_costs};
+use dayfly_ports::{Ports, Store};
 use dayfly_records::event::{CostDue, Event, RunEvent};
 use dayfly_records::{Change, Stored};
 use dayfly_types::deadlines::Deadlines;
@@ -16,32 +16,23 @@ use dayfly_types::ids::RunKey;
 use dayfly_types::time::Timestamp;
 
 /// The job events function.
-pub struct Function<S, G, F, B> {
-    /// The table.
-    pub store: S,
-    /// GitHub.
-    pub github: G,
-    /// EC2.
-    pub fleet: F,
-    /// The bus.
-    pub bus: B,
-    /// Prices that were looked up.
+pub struct Function<P> {
+    pub ports: P,
     pub prices: PriceCache,
-    /// The stack's deadlines.
     pub deadlines: Deadlines,
 }
 
-impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
+impl<P: Ports> Function<P> {
     /// Handles one event.
     ///
     /// # Errors
-    /// If something did not answer: the event comes again, and what it left is due.
+    /// A service did not answer: the event comes again, and the records that it left are due.
     pub async fn handle(&self, event: Event, now: Timestamp) -> Result<(), FlowError> {
         match event {
             Event::JobInProgress(job) => self.started(&job, now).await,
             Event::JobCompleted(job) => self.completed(&job, now).await,
             Event::RunCompleted(run) => self.run_completed(&run, now).await,
-            Event::CostDue(due) => self.count(&due, now).await,
+            Event::CostDue(due) => self.settle_cost(&due, now).await,
             Event::JobQueued(_)
             | Event::LaunchDue(_)
             | Event::QueueDue(_)
@@ -51,16 +42,15 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
         }
     }
 
-    /// Counts what a runner has cost.
-    async fn count(&self, due: &CostDue, now: Timestamp) -> Result<(), FlowError> {
-        let Some(runner) = self.store.runner(&due.runner).await? else {
+    async fn settle_cost(&self, due: &CostDue, now: Timestamp) -> Result<(), FlowError> {
+        let Some(runner) = self.ports.store().runner(&due.runner).await? else {
             return Ok(());
         };
-        let ends = (&self.store, &self.fleet, &self.bus, &self.prices);
-        Box::pin(cost_ended_runners(
-            ends,
+        Box::pin(settle_costs(
+            &self.ports,
+            &self.prices,
             vec![runner],
-            AT_ONCE_TRIES,
+            INLINE_SETTLE_TRIES,
             now,
             &self.deadlines,
         ))
@@ -73,19 +63,20 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus> Function<S, G, F, B> {
             run: event.run,
             attempt: event.attempt,
         };
-        for _ in 0..MAX_CONFLICTS {
-            // A run that nothing of ours was interrupted in has no record, and needs none.
-            let Some(Stored { record, version }) = self.store.run(key).await? else {
-                return Ok(());
+        let store = self.ports.store();
+        let is_known = commit_retrying(store, async || {
+            // A run without interrupted jobs of ours has no record, and needs none.
+            let Some(Stored { record, version }) = store.run(key).await? else {
+                return Ok::<_, FlowError>((Vec::new(), false));
             };
-            if let Some(next) = rerun::completed(&record, event, now) {
-                match self.store.commit(vec![Change::update(version, next)]).await {
-                    Err(StoreError::Conflict) => continue,
-                    done => done?,
-                }
-            }
-            return settle_run(&self.store, &self.github, key, now).await;
+            let next = rerun::completed(&record, event, now);
+            let change = next.map(|next| Change::update(version, next));
+            Ok((Vec::from_iter(change), true))
+        })
+        .await?;
+        if is_known {
+            rerun_interrupted_jobs(store, self.ports.github(), key, now).await?;
         }
-        Err(StoreError::Conflict.into())
+        Ok(())
     }
 }

@@ -1,5 +1,5 @@
 //! The job events function's process.
-// The futures of the SDK lie so deep within each other.
+// The SDK's futures are deeply nested.
 #![recursion_limit = "256"]
 
 use dayfly_aws::bus::EventBus;
@@ -9,6 +9,7 @@ use dayfly_flows::PriceCache;
 use dayfly_github::GitHubApp;
 use dayfly_job_events::Function;
 use dayfly_metrics::Metered;
+use dayfly_ports::PortSet;
 use dayfly_runtime::bus_event::Envelope;
 use dayfly_runtime::clock::{self, SystemClock};
 use dayfly_runtime::span;
@@ -24,10 +25,12 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::of_process();
     let aws = dayfly_aws::config()?;
     let function = &Function {
-        store: Metered::new(DynamoTable::new(&aws, environment.table()?), SystemClock),
-        github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
-        fleet: Ec2Fleet::new(&aws, environment.ec2()?),
-        bus: EventBus::new(&aws, environment.bus()?),
+        ports: PortSet {
+            store: Metered::new(DynamoTable::new(&aws, environment.table()?), SystemClock),
+            github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
+            fleet: Ec2Fleet::new(&aws, environment.ec2()?),
+            bus: EventBus::new(&aws, environment.bus()?),
+        },
         prices: PriceCache::new(Region::new(aws.region().map(ToString::to_string).unwrap_or_default())),
         deadlines: environment.deadlines()?,
     };

@@ -1,169 +1,167 @@
-//! Where the stack policy limits how much runs at once, runners pass through the gate on their way
-//! into a call to EC2.
+//! The gate: admits runners into calls to EC2, as many as the stack policy lets run at once.
 
 use std::time::Duration;
 
-use dayfly_engine::caps::OverCap;
-use dayfly_engine::fleet;
-use dayfly_engine::gate::{self, Passed};
-use dayfly_engine::outcome::Attempted;
-use dayfly_flows::{FlowError, call_to_gate, count_living};
+use dayfly_engine::cost::caps::OverCap;
+use dayfly_engine::gate::slots::{self, GateDecision};
+use dayfly_engine::launch::fleet;
+use dayfly_engine::launch::outcome::TryOutcome;
+use dayfly_flows::{FlowError, load_slot_holders, publish_turns};
 use dayfly_policy::Limits;
-use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store};
+use dayfly_ports::Store as _;
 use dayfly_records::{Change, Gate, Runner, Stored};
 use dayfly_types::ids::{QueueId, RunnerName};
 use dayfly_types::time::Timestamp;
 
-use crate::Function;
+use crate::{Function, LaunchPorts};
 
-/// How many of a queue come to the gate at once: those who have to wait make room for the rest.
-const MOST_ASKING: usize = 300;
+/// How many runners of a queue come to the gate at once: those that have to wait make room for the rest.
+const MOST_CANDIDATES: usize = 300;
 
-/// Those of a queue who came to be launched, and what becomes of each.
+/// The runners of a queue that came to the gate, and what becomes of each.
 #[derive(Default)]
-pub(crate) struct Passage {
-    /// Those who may be launched now.
-    pub(crate) go: Vec<Stored<Runner>>,
-    /// What is written together with their call.
-    pub(crate) change: Option<Change>,
-    /// Those who were turned away.
-    pub(crate) away: Away,
+pub(crate) struct GatePass {
+    pub(crate) admitted: Vec<Stored<Runner>>,
+    /// The gate's record, to be written together with the call.
+    pub(crate) gate: Option<Change>,
+    pub(crate) turned_away: TurnedAway,
 }
 
-/// Those who were turned away at the gate, and others whose turn it is.
+/// The runners that this call does not launch, with the reason for each.
 #[derive(Default)]
-pub(crate) struct Away {
+pub(crate) struct TurnedAway {
     runners: Vec<Stored<Runner>>,
-    outcomes: Vec<(RunnerName, Attempted)>,
-    call: Vec<RunnerName>,
-    over: Vec<OverCap>,
+    outcomes: Vec<(RunnerName, TryOutcome)>,
+    /// Other runners whose turn it is.
+    next: Vec<RunnerName>,
+    /// The caps that refuse some of the runners.
+    over_caps: Vec<OverCap>,
 }
 
-impl Away {
-    /// Adds those who are not launched, whatever their turn, and the caps that refuse some of them.
-    pub(crate) fn add(&mut self, away: Vec<(Stored<Runner>, Attempted)>, over: Vec<OverCap>) {
-        for (runner, why) in away {
-            self.outcomes.push((runner.record.name.clone(), why));
+impl TurnedAway {
+    /// Adds runners that are refused for what they cost.
+    pub(crate) fn add(&mut self, refused: Vec<(Stored<Runner>, TryOutcome)>, over_caps: Vec<OverCap>) {
+        for (runner, outcome) in refused {
+            self.outcomes.push((runner.record.name.clone(), outcome));
             self.runners.push(runner);
         }
-        self.over.extend(over);
+        self.over_caps.extend(over_caps);
     }
 
-    /// Who was turned away.
     pub(crate) fn names(&self) -> impl Iterator<Item = &RunnerName> {
         self.outcomes.iter().map(|(name, _)| name)
     }
 }
 
-impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
-    Function<S, G, F, B, C, P, K, Q>
-{
-    /// How much the stack policy lets run at once.
+impl<P: LaunchPorts> Function<P> {
+    /// The stack policy's limits on what runs at once.
     pub(crate) async fn limits(&self, now: Timestamp) -> Result<Limits, FlowError> {
-        Ok(self.policies.current(&self.parameters, now).await?.limits)
+        Ok(self.policies.current(self.ports.parameters(), now).await?.limits)
     }
 
-    /// Lets those of a queue in whose turn it is, as many as one call launches. Nothing is written yet.
+    /// Admits the runners of a queue whose turn it is, as many as one call launches. Writes nothing yet.
     pub(crate) async fn pass_gate(
         &self,
         limits: &Limits,
-        wanted: Vec<Stored<Runner>>,
+        candidates: Vec<Stored<Runner>>,
         now: Timestamp,
-    ) -> Result<Passage, FlowError> {
-        let (asking, mut go): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|stored| {
-            let limited = limits.any() || gate::is_at_it(&stored.record);
-            limited && gate::needs_place(&stored.record)
+    ) -> Result<GatePass, FlowError> {
+        let (asking, mut admitted): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|stored| {
+            let limited = limits.any() || slots::is_at_gate(&stored.record);
+            limited && slots::needs_slot(&stored.record)
         });
-        go.truncate(fleet::MOST);
+        admitted.truncate(fleet::MOST);
         if asking.is_empty() {
-            return Ok(Passage {
-                go,
-                ..Passage::default()
+            return Ok(GatePass {
+                admitted,
+                ..GatePass::default()
             });
         }
-        let known = self.store.gate().await?;
-        let before = self.as_it_stands(known.as_ref(), limits, now).await?;
-        let names: Vec<_> = asking.iter().map(|stored| gate::asks(&stored.record)).collect();
-        let Passed {
-            gate: next,
-            go: passed,
+        let known = self.ports.store().gate().await?;
+        let before = self.current_gate(known.as_ref(), limits, now).await?;
+        let wanted: Vec<_> = asking
+            .iter()
+            .map(|stored| slots::slot_request(&stored.record))
+            .collect();
+        let GateDecision {
+            gate,
+            go,
             wait,
             never,
             call,
-        } = gate::pass(&before, limits, &names, fleet::MOST - go.len(), now);
-        let mut outcomes: Vec<(RunnerName, Attempted)> = never
+        } = slots::pass(&before, limits, &wanted, fleet::MOST - admitted.len(), now);
+        let mut outcomes: Vec<(RunnerName, TryOutcome)> = never
             .into_iter()
-            .map(|(name, refused)| (name, Attempted::Refused(refused)))
+            .map(|(name, refused)| (name, TryOutcome::Refused(refused)))
             .collect();
         outcomes.extend(wait.into_iter().map(|queued| {
             let name = queued.id.clone();
-            (name, Attempted::Queued(Box::new(queued)))
+            (name, TryOutcome::Queued(Box::new(queued)))
         }));
-        let (placed, others): (Vec<_>, Vec<_>) = asking
-            .into_iter()
-            .partition(|stored| passed.contains(&stored.record.name));
-        go.extend(placed.into_iter().map(|stored| Stored {
-            record: gate::placed(stored.record, now),
+        let (passed, others): (Vec<_>, Vec<_>) =
+            asking.into_iter().partition(|stored| go.contains(&stored.record.name));
+        admitted.extend(passed.into_iter().map(|stored| Stored {
+            record: slots::with_slot(stored.record, now),
             version: stored.version,
         }));
-        let is_same = known.as_ref().is_some_and(|stored| stored.record == next);
-        Ok(Passage {
-            go,
-            change: (!is_same).then(|| Change::put(known.as_ref(), next)),
-            away: Away {
+        let is_same = known.as_ref().is_some_and(|stored| stored.record == gate);
+        Ok(GatePass {
+            admitted,
+            gate: (!is_same).then(|| Change::put(known.as_ref(), gate)),
+            turned_away: TurnedAway {
                 runners: others,
                 outcomes,
-                call,
-                over: Vec::new(),
+                next: call,
+                over_caps: Vec::new(),
             },
         })
     }
 
-    /// The gate, with all who live if that may not be known to it: it was lost or not kept until now,
-    /// or the policy is another.
-    async fn as_it_stands(
+    /// The gate's record. Where it may not know all living runners, they are counted again: the record
+    /// was lost, or was not kept until now, or the policy has changed.
+    async fn current_gate(
         &self,
         known: Option<&Stored<Gate>>,
         limits: &Limits,
         now: Timestamp,
     ) -> Result<Gate, FlowError> {
         let before = known.map(|known| known.record.clone()).unwrap_or_default();
-        if gate::is_kept(&before, limits) {
+        if slots::is_kept(&before, limits) {
             return Ok(before);
         }
-        let living = count_living(&self.store, now, &self.deadlines).await?;
-        Ok(gate::counted(&before, &living))
+        let living = load_slot_holders(self.ports.store(), now, &self.deadlines).await?;
+        Ok(slots::add_slots(&before, &living))
     }
 
-    /// Records who was turned away, and calls the others whose turn it is. Answers in which queues somebody
-    /// waits now, to be launched in the next way.
-    pub(crate) async fn turn_away(&self, away: Away, now: Timestamp) -> Result<Vec<QueueId>, FlowError> {
-        let Away {
+    /// Records the runners that were turned away, and calls the others whose turn it is. Returns the
+    /// queues in which runners wait now for their next launch option.
+    pub(crate) async fn turn_away(&self, turned_away: TurnedAway, now: Timestamp) -> Result<Vec<QueueId>, FlowError> {
+        let TurnedAway {
             runners,
             outcomes,
-            call,
-            over,
-        } = away;
+            next,
+            over_caps,
+        } = turned_away;
         let mut queues = Vec::new();
         if !outcomes.is_empty() {
             let names: Vec<&str> = outcomes.iter().map(|(name, _)| name.as_str()).collect();
             tracing::info!(count = names.len(), runners = names.join(" "), "turned runners away");
-            // Before the refusals themselves: whoever dies in between refuses again.
-            self.tell_refused(&over, now).await?;
+            // Before the refusals themselves: after a crash in between, the runners are refused again.
+            self.report_over_caps(&over_caps, now).await?;
             queues = self.record(None, runners, outcomes, now).await?;
         }
-        call_to_gate(&self.bus, call).await;
+        publish_turns(self.ports.bus(), next).await;
         Ok(queues)
     }
 }
 
-/// How many who wait in a queue are looked at for one call.
-pub(crate) fn most_asking(limits: &Limits) -> usize {
-    if limits.any() { MOST_ASKING } else { fleet::MOST }
+/// How many waiting runners of a queue are considered for one call.
+pub(crate) fn most_candidates(limits: &Limits) -> usize {
+    if limits.any() { MOST_CANDIDATES } else { fleet::MOST }
 }
 
-/// How long whoever was too late at the gate waits before the next try: not all for as long.
-pub(crate) fn jitter(queue: &QueueId, now: Timestamp) -> Duration {
+/// How long to wait after losing a write to other queues: 20 to 300 ms, spread by the queue.
+pub(crate) fn conflict_backoff(queue: &QueueId, now: Timestamp) -> Duration {
     let seed = now.millis().unsigned_abs();
     let hash = queue
         .as_str()

@@ -1,276 +1,227 @@
-//! Launches instances for queued jobs: decides what, claims the job, makes one call to EC2 for all that
-//! are launched alike, records what came of it.
+//! Launches one instance for each queued job.
+//!
+//! [`Function::handle`] finds the job or the runner that an event is about. A launch then passes these
+//! stages, each in the file of its name:
+//!
+//! | stage | what it does |
+//! |---|---|
+//! | `plan` | finds the launch options that the job's labels stand for; `admit` asks whether the policy lets it run |
+//! | `claim` | records the job with its runner before anything is launched |
+//! | `queue` | gathers the runners that launch alike, for one call to EC2 |
+//! | `gate` | admits as many as the policy lets run at once |
+//! | `reserve` | reserves what each can cost at most, within every cap |
+//! | `open` | records the call, its gate slots and its reservations in one transaction |
+//! | `call` | makes the call and reads EC2's answer |
+//! | `record` | records what came of it for each runner; one without an instance queues for its next option |
+//! | `give_up` | reports a job that cannot be launched: check run, messenger, cancelled run |
+//!
+//! A crash between any two of them leaves a record that is due, for the sweeper to find.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-mod again;
-mod entries;
-mod fleet;
+mod admit;
+mod call;
+mod claim;
 mod gate;
-mod giving_up;
-mod image;
-mod memory;
-mod money;
+mod give_up;
+mod job_check;
+mod open;
 mod plan;
+mod pools;
+mod ports;
 mod queue;
-mod quota;
 mod record;
-mod standing;
-mod watch;
-mod zones;
+mod reserve;
 
-use dayfly_engine::fleet::queue_of;
-use dayfly_engine::launch::{self, Need};
-use dayfly_flows::{Blocked, FlowError, Policies, PriceCache, wake_up};
-use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Scope, Store, StoreError};
+use dayfly_engine::launch::claim::{self as decide, Need};
+use dayfly_engine::launch::fleet::queue_of;
+use dayfly_flows::{Blocked, FlowError, Policies, PriceCache, commit_if_current, ensure_schedule_on};
+use dayfly_ports::{Store as _, StoreError};
 use dayfly_records::event::{Event, JobEvent, LaunchDue, QueueDue};
-use dayfly_records::{Change, Job, Runner, Stored, Version, Waiting};
+use dayfly_records::{Change, Job, Stored, Version};
 use dayfly_types::deadlines::Deadlines;
-use dayfly_types::ids::{Region, SubnetId};
+use dayfly_types::ids::{JobKey, QueueId, Region, RunnerName, SubnetId};
 use dayfly_types::time::Timestamp;
 
-pub use crate::image::ImageCache;
-pub use crate::zones::ZoneCache;
+use crate::claim::Claimed;
+use crate::open::OpenCall;
+pub use crate::plan::images::ImageCache;
+pub use crate::pools::zones::ZoneCache;
+pub use crate::ports::{LaunchPortSet, LaunchPorts};
 
 /// What came of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Handled {
     /// A launch was tried and its result recorded.
-    Attempted,
+    LaunchTried,
     /// There was nothing to do, for this reason.
     Nothing(&'static str),
     /// The job cannot have what it asks for.
     Refused,
-    /// Something did not answer; the job is looked at again.
+    /// Something did not answer; the job is due again.
     Postponed,
 }
 
 /// The launch function.
-pub struct Function<S, G, F, B, C, P, K, Q> {
-    /// The table.
-    pub store: S,
-    /// GitHub.
-    pub github: G,
-    /// EC2.
-    pub fleet: F,
-    /// The bus.
-    pub bus: B,
-    /// The minute schedule.
-    pub schedule: C,
-    /// SSM.
-    pub parameters: P,
-    /// The time, for what waits.
-    pub clock: K,
-    /// The account's quotas.
-    pub quotas: Q,
-    /// The region that the stack is in.
+pub struct Function<P: LaunchPorts> {
+    pub ports: P,
+    /// The stack's region.
     pub region: Region,
-    /// Images that were looked up.
     pub images: ImageCache,
-    /// Zones that were looked up.
     pub zones: ZoneCache,
-    /// Prices that were looked up.
     pub prices: PriceCache,
-    /// Where instances may be launched.
+    /// The stack's own subnets, for entries that name none.
     pub subnets: Vec<SubnetId>,
-    /// The stack's deadlines.
     pub deadlines: Deadlines,
-    /// The stack policy.
     pub policies: Policies,
 }
 
-impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
-    Function<S, G, F, B, C, P, K, Q>
-{
+impl<P: LaunchPorts> Function<P> {
     /// Handles one event.
     ///
     /// # Errors
-    /// If the table, the schedule or EC2 could not be reached: the event comes again, and if it
-    /// does not, the record that was written is due.
-    pub async fn handle(&self, event: Event, now: Timestamp) -> Result<Outcome, FlowError> {
+    /// If the table, the schedule or EC2 cannot be reached: the event is delivered again, and if it is
+    /// not, the record that was written is due.
+    pub async fn handle(&self, event: Event, now: Timestamp) -> Result<Handled, FlowError> {
         let outcome = match event {
-            Event::JobQueued(job) => self.queued(&job, now).await?,
-            Event::LaunchDue(due) => self.due(due, now).await?,
-            Event::QueueDue(due) => self.queue_due(due, now).await?,
+            Event::JobQueued(job) => self.on_job_queued(&job, now).await?,
+            Event::LaunchDue(LaunchDue { runner: Some(name), .. }) => self.on_runner_due(&name, now).await?,
+            Event::LaunchDue(LaunchDue { key, runner: None }) => self.on_job_due(key, now).await?,
+            Event::QueueDue(due) => self.on_queue_due(due, now).await?,
             Event::JobInProgress(_)
             | Event::JobCompleted(_)
             | Event::RunCompleted(_)
             | Event::CheckRunDue(_)
             | Event::CommentDue(_)
             | Event::CapDue(_)
-            | Event::CostDue(_) => Outcome::Nothing("the event is for another function"),
+            | Event::CostDue(_) => Handled::Nothing("the event is for another function"),
         };
         tracing::info!(?outcome, "handled");
         Ok(outcome)
     }
 
-    async fn queued(&self, event: &JobEvent, now: Timestamp) -> Result<Outcome, FlowError> {
-        let known = self.store.job(event.key()).await?;
-        match launch::on_queued(known.as_ref().map(|stored| &stored.record), event, now, &self.deadlines) {
-            Need::Claim => self.claim(launch::new_job(event), None, now).await,
-            Need::ClaimIfWaiting => self.claim_if_waiting(launch::new_job(event), None, now).await,
+    async fn on_job_queued(&self, event: &JobEvent, now: Timestamp) -> Result<Handled, FlowError> {
+        let known = self.ports.store().job(event.key()).await?;
+        match decide::on_queued(known.as_ref().map(|stored| &stored.record), event, now, &self.deadlines) {
+            Need::Claim => self.plan_and_launch(decide::new_job(event), None, now).await,
+            Need::ClaimIfWaiting => self.launch_if_waiting(decide::new_job(event), None, now).await,
             Need::Resume | Need::ResumeIfWaiting | Need::Drop | Need::Messenger | Need::CancelRun => {
-                Ok(Outcome::Nothing("it is due by itself"))
+                Ok(Handled::Nothing("the job or its runner is due by itself"))
             }
-            Need::Nothing(why) => Ok(Outcome::Nothing(why)),
+            Need::Nothing(why) => Ok(Handled::Nothing(why)),
         }
     }
 
-    async fn due(&self, due: LaunchDue, now: Timestamp) -> Result<Outcome, FlowError> {
-        if let Some(name) = &due.runner {
-            return match self.store.runner(name).await? {
-                Some(runner) => self.runner_due(runner, now).await,
-                None => Ok(Outcome::Nothing("its runner's record is gone")),
-            };
-        }
-        let Some(Stored { record: job, version }) = self.store.job(due.key).await? else {
-            return Ok(Outcome::Nothing("the job is not known"));
+    async fn on_job_due(&self, key: JobKey, now: Timestamp) -> Result<Handled, FlowError> {
+        let Some(Stored { record: job, version }) = self.ports.store().job(key).await? else {
+            return Ok(Handled::Nothing("the job is not known"));
         };
-        match launch::on_job_due(&job) {
-            Need::Claim => self.claim(job, Some(version), now).await,
-            Need::ClaimIfWaiting => self.claim_if_waiting(job, Some(version), now).await,
+        match decide::on_job_due(&job) {
+            Need::Claim => self.plan_and_launch(job, Some(version), now).await,
+            Need::ClaimIfWaiting => self.launch_if_waiting(job, Some(version), now).await,
             Need::Messenger => self.send_messenger(job, version, now).await,
             Need::CancelRun => self.cancel_run(job, version).await,
-            Need::Resume | Need::ResumeIfWaiting | Need::Drop => Ok(Outcome::Nothing("its runner is due by itself")),
-            Need::Nothing(why) => Ok(Outcome::Nothing(why)),
+            Need::Resume | Need::ResumeIfWaiting | Need::Drop => Ok(Handled::Nothing("its runner is due by itself")),
+            Need::Nothing(why) => Ok(Handled::Nothing(why)),
         }
     }
 
-    async fn runner_due(&self, runner: Stored<Runner>, now: Timestamp) -> Result<Outcome, FlowError> {
-        let job = self.store.job(runner.record.wanted_by).await?;
-        match launch::on_runner_due(&runner.record, job.as_ref().map(|stored| &stored.record), now) {
+    async fn on_runner_due(&self, name: &RunnerName, now: Timestamp) -> Result<Handled, FlowError> {
+        let Some(runner) = self.ports.store().runner(name).await? else {
+            return Ok(Handled::Nothing("its runner's record is gone"));
+        };
+        let job = self.ports.store().job(runner.record.wanted_by).await?;
+        match decide::on_runner_due(&runner.record, job.as_ref().map(|stored| &stored.record), now) {
             Need::Resume => self.resume(runner, now).await,
             Need::ResumeIfWaiting => self.resume_if_waiting(runner, job, now).await,
             Need::Drop => {
-                tracing::info!(runner = %runner.record.name, "nobody needs the runner any more");
-                let dropped = launch::drop(runner.record, now, &self.deadlines);
-                match self.store.commit(vec![Change::update(runner.version, dropped)]).await {
-                    Err(StoreError::Conflict) => {}
-                    done => done?,
-                }
-                Ok(Outcome::Nothing("nobody needs it any more"))
+                tracing::info!(runner = %name, "the runner is not needed any more");
+                let dropped = decide::drop_launch(runner.record, now, &self.deadlines);
+                self.commit(vec![Change::update(runner.version, dropped)]).await?;
+                Ok(Handled::Nothing("the runner is not needed any more"))
             }
             Need::Claim | Need::ClaimIfWaiting | Need::Messenger | Need::CancelRun => {
-                Ok(Outcome::Nothing("the job is due by itself"))
+                Ok(Handled::Nothing("the job is due by itself"))
             }
-            Need::Nothing(why) => Ok(Outcome::Nothing(why)),
+            Need::Nothing(why) => Ok(Handled::Nothing(why)),
         }
     }
 
-    async fn claim(&self, mut job: Job, version: Option<Version>, now: Timestamp) -> Result<Outcome, FlowError> {
-        let plan = match self.plan(&mut job, now).await {
-            Ok(Some(plan)) => plan,
-            Ok(None) => return Ok(Outcome::Nothing("no runner of the configuration has its labels")),
-            Err(Blocked::Denied(reason)) => return self.refuse(job, version, reason, now).await,
-            Err(Blocked::Unavailable(why, wait)) => {
-                return self.postpone(job, version, why, wait, now).await;
-            }
-        };
-        let (job, runner) = launch::claim(job, plan, now, &self.deadlines);
-        let again = self.again(&job, runner.plan.option().lifecycle, now).await?;
-        self.launch(job, version, runner, again, now).await
-    }
-
-    /// Records a claim with whatever goes with it, and launches the runner.
-    pub(crate) async fn launch(
-        &self,
-        job: Job,
-        version: Option<Version>,
-        runner: Runner,
-        mut claim: Vec<Change>,
-        now: Timestamp,
-    ) -> Result<Outcome, FlowError> {
-        // Before the claim: whoever dies after that leaves a record that a sweep has to find.
-        wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
-        claim.push(Change {
-            record: job.clone().into(),
-            expected: version,
-            delete: false,
-        });
-        let queue = queue_of(&runner);
-        let begun = self.begin_alone(&claim, &runner, now).await?;
-        if begun.is_none() {
-            let waiting = self.waiting(waiting(&runner, self.clock.now())).await?;
-            claim.extend([Change::create(runner.clone()), waiting]);
-            match self.store.commit(claim).await {
-                Err(StoreError::Conflict) => return Ok(Outcome::Nothing("another call holds the job")),
-                done => done?,
-            }
-        }
-        tracing::info!(job = %job.key, run = %job.run, repository = %job.repository, runner = %runner.name,
-            spec = runner.plan.spec().name, alone = begun.is_some(), "claimed the job");
-        self.launch_all(queue, begun).await?;
-        watch::note(&self.store, &job, now).await;
-        Ok(Outcome::Attempted)
-    }
-
-    async fn queue_due(&self, due: QueueDue, now: Timestamp) -> Result<Outcome, FlowError> {
+    async fn on_queue_due(&self, due: QueueDue, now: Timestamp) -> Result<Handled, FlowError> {
+        let mut queues = Vec::new();
         if let Some(fleet) = &due.fleet {
-            let Some(call) = self.store.fleet_call(fleet).await? else {
-                return Ok(Outcome::Nothing("the call's record is gone"));
+            let Some(call) = self.ports.store().fleet_call(fleet).await? else {
+                return Ok(Handled::Nothing("the call's record is gone"));
             };
             if call.record.due_at.is_none_or(|at| at > now) {
-                return Ok(Outcome::Nothing("the call is answered, or under way"));
+                return Ok(Handled::Nothing("the call is answered, or under way"));
             }
-            for queue in self.call_due(call, now).await? {
-                self.launch_all(queue, None).await?;
+            if let Some(open) = self.take_over_call(call, now).await? {
+                queues = self.run_call(open).await?;
             }
         }
-        self.launch_all(due.queue, None).await?;
-        Ok(Outcome::Attempted)
-    }
-
-    async fn resume(&self, runner: Stored<Runner>, now: Timestamp) -> Result<Outcome, FlowError> {
-        wake_up(&self.store, &self.schedule, now, &self.deadlines).await?;
-        let resumed = launch::resume(runner.record, now, &self.deadlines);
-        let waiting = self.waiting(waiting(&resumed, self.clock.now())).await?;
-        match self
-            .store
-            .commit(vec![Change::update(runner.version, resumed.clone()), waiting])
-            .await
-        {
-            Err(StoreError::Conflict) => return Ok(Outcome::Nothing("another call holds the launch")),
-            done => done?,
+        queues.push(due.queue);
+        for queue in queues {
+            self.serve_queues(queue, None).await?;
         }
-        tracing::info!(job = %resumed.wanted_by, runner = %resumed.name, round = resumed.plan.round, "took the launch up again");
-        self.launch_all(queue_of(&resumed), None).await?;
-        Ok(Outcome::Attempted)
+        Ok(Handled::LaunchTried)
     }
 
-    pub(crate) async fn record_job(
+    /// Plans what to launch for a job, claims the job and launches its runner.
+    async fn plan_and_launch(
         &self,
-        job: Job,
+        mut job: Job,
         version: Option<Version>,
-        outcome: Outcome,
-    ) -> Result<Outcome, FlowError> {
-        match self
-            .store
-            .commit(vec![Change {
-                record: job.into(),
-                expected: version,
-                delete: false,
-            }])
-            .await
-        {
-            Err(StoreError::Conflict) => Ok(Outcome::Nothing("another call holds the job")),
-            done => {
-                done?;
-                Ok(outcome)
-            }
+        now: Timestamp,
+    ) -> Result<Handled, FlowError> {
+        let plan = match self.plan(&mut job, now).await {
+            Ok(Some(plan)) => plan,
+            Ok(None) => return Ok(Handled::Nothing("no runner of the configuration has the job's labels")),
+            Err(Blocked::Denied(reason)) => return self.refuse(job, version, reason, now).await,
+            Err(Blocked::Unavailable(why, wait)) => return self.postpone(job, version, why, wait, now).await,
+        };
+        let (job, runner) = decide::claim(job, plan, now, &self.deadlines);
+        let check_run = self.rerun_check_run(&job, runner.plan.option().lifecycle, now).await?;
+        let claimed = Claimed {
+            job,
+            version,
+            runner,
+            check_run,
+        };
+        self.launch(claimed, now).await
+    }
+
+    /// Records a claim and launches its runner: at once in a call of its own, or with those in its queue.
+    async fn launch(&self, claimed: Claimed, now: Timestamp) -> Result<Handled, FlowError> {
+        // Before the claim: a crash after it leaves a record that only a sweep finds.
+        ensure_schedule_on(self.ports.store(), self.ports.schedule(), now, &self.deadlines).await?;
+        let open = self.open_for_one(&claimed, now).await?;
+        if open.is_none() && !self.enqueue(&claimed).await? {
+            return Ok(Handled::Nothing("another invocation holds the job"));
         }
+        let Claimed { job, runner, .. } = &claimed;
+        tracing::info!(job = %job.key, run = %job.run, repository = %job.repository, runner = %runner.name,
+            spec = runner.plan.spec().name, alone = open.is_some(), "claimed the job");
+        self.serve_queues(queue_of(runner), open).await?;
+        self.watch_repository(job, now).await;
+        Ok(Handled::LaunchTried)
     }
-}
 
-fn waiting(runner: &Runner, now: Timestamp) -> Waiting {
-    Waiting {
-        queue: queue_of(runner),
-        runner: runner.name.clone(),
-        since: now,
+    /// Makes an open call and records what comes of it. Returns the queues in which runners wait now for
+    /// their next launch option.
+    async fn run_call(&self, open: OpenCall) -> Result<Vec<QueueId>, FlowError> {
+        let (answer, now) = self.create_fleet(&open).await;
+        let OpenCall { call, runners } = open;
+        let Some(outcomes) = self.outcomes(&call, answer, now).await? else {
+            // The answer is not clear, and the same call is due again.
+            return Ok(Vec::new());
+        };
+        let queues = self.record(Some(&call.record.id), runners, outcomes, now).await?;
+        self.close_call(call).await?;
+        Ok(queues)
     }
-}
 
-fn scope(job: &Job) -> Scope {
-    Scope {
-        installation: job.installation,
-        repository: job.repository.clone(),
+    /// Writes all of the changes, or none. Returns `false` if another writer came first.
+    async fn commit(&self, changes: Vec<Change>) -> Result<bool, StoreError> {
+        commit_if_current(self.ports.store(), changes).await
     }
 }

@@ -1,5 +1,5 @@
 //! The launch function's process.
-// The futures of the SDK lie so deep within each other.
+// The SDK's futures are nested that deep.
 #![recursion_limit = "256"]
 
 use dayfly_aws::bus::EventBus;
@@ -9,8 +9,9 @@ use dayfly_aws::schedule::MinuteSchedule;
 use dayfly_ec2::Ec2Fleet;
 use dayfly_flows::{Policies, PriceCache};
 use dayfly_github::GitHubApp;
-use dayfly_launch::{Function, ImageCache, ZoneCache};
+use dayfly_launch::{Function, ImageCache, LaunchPortSet, ZoneCache};
 use dayfly_metrics::Metered;
+use dayfly_ports::PortSet;
 use dayfly_runtime::bus_event::Envelope;
 use dayfly_runtime::clock::{self, SystemClock};
 use dayfly_runtime::span;
@@ -27,14 +28,18 @@ async fn main() -> Result<(), Error> {
     let aws = dayfly_aws::config()?;
     let region = Region::new(aws.region().map(ToString::to_string).unwrap_or_default());
     let function = &Function {
-        store: Metered::new(DynamoTable::new(&aws, environment.table()?), SystemClock),
-        github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
-        fleet: Ec2Fleet::new(&aws, environment.ec2()?),
-        bus: EventBus::new(&aws, environment.bus()?),
-        schedule: MinuteSchedule::new(&aws, environment.minute_schedule()?),
-        parameters: SsmParameters::new(&aws),
-        clock: SystemClock,
-        quotas: ServiceQuotas::new(&aws),
+        ports: LaunchPortSet {
+            shared: PortSet {
+                store: Metered::new(DynamoTable::new(&aws, environment.table()?), SystemClock),
+                github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
+                fleet: Ec2Fleet::new(&aws, environment.ec2()?),
+                bus: EventBus::new(&aws, environment.bus()?),
+            },
+            schedule: MinuteSchedule::new(&aws, environment.minute_schedule()?),
+            parameters: SsmParameters::new(&aws),
+            clock: SystemClock,
+            quotas: ServiceQuotas::new(&aws),
+        },
         region: region.clone(),
         images: ImageCache::default(),
         zones: ZoneCache::default(),

@@ -1,64 +1,50 @@
-//! What to launch for a job: the fallback chain of attempts that its labels stand for, if the stack policy lets
-//! it run at all.
+//! The plan for a job: the fallback chain of launch options that its labels stand for.
+
+pub(crate) mod entries;
+pub(crate) mod images;
 
 use dayfly_config::labels;
 use dayfly_config::machines::Table;
-use dayfly_engine::entries::Entries;
-use dayfly_engine::fallback_chain::{self, Attempt, ChainTerms, FallbackChain};
+use dayfly_engine::launch::entries::Entries;
+use dayfly_engine::launch::fallback_chain::{self, ChainOption, ChainTerms, FallbackChain};
 use dayfly_engine::rerun;
-use dayfly_flows::{Asked, Blocked, RequesterLookup};
+use dayfly_flows::{AdmissionRequest, Blocked, RunRequester, attempt_before};
 use dayfly_policy::{CommentCaps, LaunchRequest, Policy};
-use dayfly_ports::{Bus, Clock, Fleet, GitHub, Parameters, Quotas, Schedule, Store};
+use dayfly_ports::Scope;
 use dayfly_records::{Job, LaunchOption, LaunchPlan, PoolMemory, Run};
 use dayfly_types::time::Timestamp;
 
-use crate::entries::no_such_label;
-use crate::{Function, memory, scope};
+use crate::{Function, LaunchPorts};
+use entries::no_such_label;
 
-impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock, Q: Quotas>
-    Function<S, G, F, B, C, P, K, Q>
-{
-    /// What to launch for a job. Nothing if no runner has its labels and they may be meant for
-    /// somebody else's runners.
+impl<P: LaunchPorts> Function<P> {
+    /// Returns what to launch for a job, or `None` if no runner has its labels and they may be meant for
+    /// runners that are not dayfly's.
     pub(crate) async fn plan(&self, job: &mut Job, now: Timestamp) -> Result<Option<LaunchPlan>, Blocked> {
-        let policy = self.policies.current(&self.parameters, now).await?;
-        let previous = self.attempt_before(job).await.map_err(Blocked::unavailable)?;
-        let (scope, labels) = (scope(job), job.labels.clone());
-        let mut requester = RequesterLookup::of(Asked {
+        let policy = self.policies.current(self.ports.parameters(), now).await?;
+        let previous = attempt_before(self.ports.store(), job.run_key())
+            .await
+            .map_err(Blocked::unavailable)?;
+        let (scope, labels) = (Scope::of_job(job), job.labels.clone());
+        let mut requester = RunRequester::of(AdmissionRequest {
             scope: &scope,
             run: job.run_key(),
             labels: &labels,
             ours: previous.as_ref().is_some_and(rerun::is_ours),
         });
-        let planned = self.planned(job, &mut requester, previous.as_ref(), &policy, now).await;
-        if let Err(Blocked::Denied(_)) = &planned {
-            self.charge_message(job, &mut requester, &policy, now).await;
+        let plan = self
+            .plan_for(job, &mut requester, previous.as_ref(), &policy, now)
+            .await;
+        if let Err(Blocked::Denied(_)) = &plan {
+            self.attribute_messenger(job, &mut requester, &policy, now).await;
         }
-        planned
+        plan
     }
 
-    /// Has whoever asked for a job that is refused pay for being told so, if he has a cap of his own. Nobody
-    /// waits for that: where GitHub does not say who he is, only the wider caps hold.
-    async fn charge_message(
+    async fn plan_for(
         &self,
         job: &mut Job,
-        requester: &mut RequesterLookup<'_>,
-        policy: &Policy,
-        now: Timestamp,
-    ) {
-        if !policy.caps.ask_who() {
-            return;
-        }
-        match self.policies.attribution(&self.github, requester, now).await {
-            Ok((actor, pull)) => (job.attribution.actor, job.attribution.pull) = (actor, pull),
-            Err(why) => tracing::warn!(job = %job.key, %why, "it is not known who pays for the message to the job"),
-        }
-    }
-
-    async fn planned(
-        &self,
-        job: &mut Job,
-        requester: &mut RequesterLookup<'_>,
+        requester: &mut RunRequester<'_>,
         previous: Option<&Run>,
         policy: &Policy,
         now: Timestamp,
@@ -75,24 +61,12 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
                 Ok(None)
             };
         }
-        // A run that is not there is over, which the next look finds.
-        let judged = self.policies.admit(&self.github, policy, requester, now).await?;
-        judged.map_err(Blocked::denied)?;
-        if policy.caps.ask_who() {
-            (job.attribution.actor, job.attribution.pull) =
-                self.policies.attribution(&self.github, requester, now).await?;
-        } else if job.reporting.comment.is_some() {
-            // No job waits for a comment.
-            match self.policies.attribution(&self.github, requester, now).await {
-                Ok((_, pull)) => job.attribution.pull = pull,
-                Err(why) => tracing::warn!(job = %job.key, %why, "the job's pull request is not known"),
-            }
-        }
-        let fallback_chain = self.fallback_chain(job, &entries, policy, previous, now).await?;
-        self.with_images(job, fallback_chain, now).await
+        self.admit(job, requester, policy, now).await?;
+        let chain = self.fallback_chain(job, &entries, policy, previous, now).await?;
+        self.with_images(job, chain, now).await
     }
 
-    /// The attempts that the policy lets be made.
+    /// The launch options that the policy allows, in the order in which they are tried.
     async fn fallback_chain(
         &self,
         job: &Job,
@@ -101,9 +75,9 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
         previous: Option<&Run>,
         now: Timestamp,
     ) -> Result<FallbackChain, Blocked> {
-        // Only a breaker asks what was interrupted.
+        // Only a circuit breaker depends on what was interrupted.
         let memory = if entries.specs.iter().any(|entry| entry.breaker.is_some()) {
-            memory::recall(&self.store).await
+            self.pool_memory().await
         } else {
             PoolMemory::default()
         };
@@ -117,35 +91,32 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             memory: &memory,
             machines: Table::embedded().map_err(Blocked::denied)?,
         };
-        let fallback_chain = fallback_chain::fallback_chain(&entries.specs, &terms, now);
-        for forbidden in &fallback_chain.forbidden {
+        let chain = fallback_chain::fallback_chain(&entries.specs, &terms, now);
+        for forbidden in &chain.forbidden {
             tracing::warn!(job = %job.key, entry = forbidden.entry, lifecycle = %forbidden.lifecycle,
-                why = %forbidden.refused, "the policy does not allow an attempt");
+                why = %forbidden.refused, "the policy does not allow a launch option");
         }
-        if fallback_chain.left_out > 0 {
-            tracing::warn!(job = %job.key, left_out = fallback_chain.left_out, "there are more attempts than are made");
+        if chain.left_out > 0 {
+            tracing::warn!(job = %job.key, left_out = chain.left_out, "there are more launch options than are tried");
         }
-        Ok(fallback_chain)
+        Ok(chain)
     }
 
-    /// The attempts with their images.
+    /// Looks up the image of each launch option.
     async fn with_images(
         &self,
         job: &Job,
-        fallback_chain: FallbackChain,
+        chain: FallbackChain,
         now: Timestamp,
     ) -> Result<Option<LaunchPlan>, Blocked> {
-        let mut refused = fallback_chain
-            .forbidden
-            .into_iter()
-            .next()
-            .map(|forbidden| forbidden.refused.to_string());
+        let first_forbidden = chain.forbidden.into_iter().next();
+        let mut denied = first_forbidden.map(|forbidden| forbidden.refused.to_string());
         let mut options = Vec::new();
-        for Attempt { spec, lifecycle, .. } in fallback_chain.attempts {
-            let image = match self.images.find(&self.parameters, &self.fleet, &spec.image, now).await {
+        for ChainOption { spec, lifecycle, .. } in chain.options {
+            let image = match self.images.find(&self.ports, &spec.image, now).await {
                 Err(Blocked::Denied(why)) => {
                     tracing::warn!(job = %job.key, entry = spec.name, why, "an entry of the configuration cannot be launched");
-                    refused.get_or_insert(why);
+                    denied.get_or_insert(why);
                     continue;
                 }
                 found => found?,
@@ -159,7 +130,7 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule, P: Parameters, K: Clock
             });
         }
         let mut options = options.into_iter();
-        match (options.next(), refused) {
+        match (options.next(), denied) {
             (Some(first), _) => Ok(Some(LaunchPlan::new(first, options.collect()))),
             (None, Some(why)) => Err(Blocked::Denied(why)),
             (None, None) => Ok(None),

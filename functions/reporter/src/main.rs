@@ -1,11 +1,11 @@
 //! The reporter function's process.
-// The futures of the SDK lie so deep within each other.
+// The SDK's futures are nested deeply.
 #![recursion_limit = "256"]
 
 use dayfly_aws::alerts::SnsTopic;
 use dayfly_aws::parameters::SsmParameters;
 use dayfly_github::GitHubApp;
-use dayfly_report::check_run::Logs;
+use dayfly_report::check_run::LogLinks;
 use dayfly_reporter::Function;
 use dayfly_runtime::bus_event::Envelope;
 use dayfly_runtime::clock::{self, SystemClock};
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Error> {
         github: GitHubApp::new(github, SsmParameters::new(&aws)),
         clock: SystemClock,
         alerts: SnsTopic::new(&aws, environment.alarms_topic()?),
-        logs: Logs {
+        logs: LogLinks {
             region: aws.region().map(ToString::to_string).unwrap_or_default(),
             stack: stack.clone(),
         },

@@ -1,5 +1,5 @@
 //! The sweeper function's process.
-// The futures of the SDK lie so deep within each other.
+// The SDK's futures are deeply nested.
 #![recursion_limit = "256"]
 
 use dayfly_aws::bus::EventBus;
@@ -9,6 +9,7 @@ use dayfly_ec2::Ec2Fleet;
 use dayfly_flows::PriceCache;
 use dayfly_github::GitHubApp;
 use dayfly_metrics::Metered;
+use dayfly_ports::PortSet;
 use dayfly_runtime::clock::{self, SystemClock};
 use dayfly_settings::Environment;
 use dayfly_store::DynamoTable;
@@ -23,10 +24,12 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::of_process();
     let aws = dayfly_aws::config()?;
     let function = &Function {
-        store: Metered::new(DynamoTable::new(&aws, environment.table()?), SystemClock),
-        github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
-        fleet: Ec2Fleet::new(&aws, environment.ec2()?),
-        bus: EventBus::new(&aws, environment.bus()?),
+        ports: PortSet {
+            store: Metered::new(DynamoTable::new(&aws, environment.table()?), SystemClock),
+            github: GitHubApp::new(environment.github()?, SsmParameters::new(&aws)),
+            fleet: Ec2Fleet::new(&aws, environment.ec2()?),
+            bus: EventBus::new(&aws, environment.bus()?),
+        },
         schedule: MinuteSchedule::new(&aws, environment.minute_schedule()?),
         prices: PriceCache::new(Region::new(aws.region().map(ToString::to_string).unwrap_or_default())),
         deadlines: environment.deadlines()?,
@@ -36,7 +39,7 @@ async fn main() -> Result<(), Error> {
         let task = event.payload;
         let work = async {
             let swept = Box::pin(function.handle(task, clock::now())).await?;
-            function.tell_runners(task, swept).await;
+            function.publish_runner_count(task, swept).await;
             Ok::<_, Error>(())
         };
         work.instrument(span).await

@@ -1,4 +1,4 @@
-//! One delivery, one event on the bus, however often GitHub delivers it and whenever we die.
+//! One event on the bus for each delivery, despite redeliveries and crashes.
 
 use std::time::Duration;
 
@@ -8,29 +8,24 @@ use dayfly_records::{Change, Delivery, Stored, Version};
 use dayfly_types::ids::DeliveryId;
 use dayfly_types::time::Timestamp;
 
-/// How long a delivery that was taken in and not yet published is left to whoever took it: longer
-/// than the function may run.
+/// How long an unpublished delivery is left to the invocation that recorded it: longer than the function may run.
 const TAKE_OVER: Duration = Duration::from_secs(15);
 
-/// What became of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// Its event is on the bus.
+pub enum DeliveryOutcome {
     Published,
-    /// It was taken in before.
-    Double,
+    /// The delivery was received before.
+    Duplicate,
 }
 
-/// Why a delivery could not be taken in. GitHub records a failure, and delivers it again when asked.
+/// GitHub records a failed delivery, and delivers it again on request.
 #[derive(Debug)]
-pub enum Failed {
-    /// The table.
+pub enum DeliveryError {
     Store(StoreError),
-    /// The bus.
     Bus(BusError),
 }
 
-impl std::fmt::Display for Failed {
+impl std::fmt::Display for DeliveryError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Store(error) => error.fmt(f),
@@ -39,14 +34,14 @@ impl std::fmt::Display for Failed {
     }
 }
 
-/// Puts the event of a delivery on the bus, once.
-pub async fn hand_on<S: Store, B: Bus>(
+/// Publishes the event of a delivery once.
+pub async fn publish_once<S: Store, B: Bus>(
     store: &S,
     bus: &B,
     delivery: &DeliveryId,
     event: &Event,
     now: Timestamp,
-) -> Result<Taken, Failed> {
+) -> Result<DeliveryOutcome, DeliveryError> {
     let record = Delivery {
         delivery: delivery.clone(),
         at: now,
@@ -54,31 +49,31 @@ pub async fn hand_on<S: Store, B: Bus>(
     };
     let version = match store.commit(vec![Change::create(record.clone())]).await {
         Ok(()) => Version::FIRST,
-        Err(StoreError::Conflict) => match take_over(store, &record).await.map_err(Failed::Store)? {
+        Err(StoreError::Conflict) => match take_over(store, &record).await.map_err(DeliveryError::Store)? {
             Some(version) => version,
-            None => return Ok(Taken::Double),
+            None => return Ok(DeliveryOutcome::Duplicate),
         },
-        Err(error) => return Err(Failed::Store(error)),
+        Err(error) => return Err(DeliveryError::Store(error)),
     };
     if let Err(error) = bus.publish(event).await {
         forget(store, version, record).await;
-        return Err(Failed::Bus(error));
+        return Err(DeliveryError::Bus(error));
     }
     let published = Delivery {
         published: true,
         ..record
     };
     if let Err(error) = store.commit(vec![Change::update(version, published)]).await {
-        // The event is on its way; at worst a redelivery puts it there again.
-        tracing::warn!(%delivery, %error, "a delivery could not be marked as handed on");
+        // The event is on the bus; at worst a redelivery publishes it again.
+        tracing::warn!(%delivery, %error, "a delivery could not be marked as published");
     }
-    Ok(Taken::Published)
+    Ok(DeliveryOutcome::Published)
 }
 
-/// Takes over a delivery that somebody took in and then died over. Nothing if it is a double.
+/// Takes over a delivery from an invocation that died before publishing it. Returns `None` for a duplicate.
 async fn take_over<S: Store>(store: &S, record: &Delivery) -> Result<Option<Version>, StoreError> {
     let Some(Stored { record: known, version }) = store.delivery(&record.delivery).await? else {
-        // Forgotten in this very moment, because its event could not be published.
+        // It was forgotten just now, because its event could not be published.
         return match store.commit(vec![Change::create(record.clone())]).await {
             Ok(()) => Ok(Some(Version::FIRST)),
             Err(StoreError::Conflict) => Ok(None),
@@ -95,7 +90,7 @@ async fn take_over<S: Store>(store: &S, record: &Delivery) -> Result<Option<Vers
     }
 }
 
-/// Forgets a delivery whose event did not reach the bus, so that the next one is no double.
+/// Forgets a delivery whose event did not reach the bus, so that the next one is no duplicate.
 async fn forget<S: Store>(store: &S, version: Version, record: Delivery) {
     if let Err(error) = store.commit(vec![Change::delete(version, record)]).await {
         tracing::warn!(%error, "a delivery whose event failed could not be forgotten; it can be redelivered in {TAKE_OVER:?}");

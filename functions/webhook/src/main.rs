@@ -1,5 +1,5 @@
 //! The webhook function's process.
-// The futures of the SDK lie so deep within each other.
+// The SDK's futures are nested deeply.
 #![recursion_limit = "256"]
 
 use dayfly_aws::bus::EventBus;

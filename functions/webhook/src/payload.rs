@@ -1,4 +1,4 @@
-//! GitHub's JSON, turned into an event of our own. Nothing behind this sees it.
+//! Turns GitHub's JSON into dayfly's own events. No other code sees it.
 //!
 //! <https://docs.github.com/en/webhooks/webhook-events-and-payloads>
 
@@ -10,14 +10,11 @@ use serde::Deserialize;
 
 use crate::request::Webhook;
 
-/// What a webhook means to us.
 #[derive(Debug)]
 pub enum Meaning {
-    /// GitHub asks whether we are there.
-    Pong,
-    /// Nothing, for this reason.
+    Ping,
+    /// Nothing to do, for this reason.
     NotOurs(String),
-    /// Something that the other functions have to know.
     Event(Box<Event>),
 }
 
@@ -96,10 +93,10 @@ fn first_attempt() -> RunAttempt {
 /// Reads the body of a webhook.
 ///
 /// # Errors
-/// What is wrong with it, if it is no JSON or not of the shape that its event has.
+/// The body is not JSON, or does not have the shape of its event.
 pub fn read(webhook: &Webhook, body: &[u8], now: Timestamp) -> Result<Meaning, String> {
     match webhook.event.as_str() {
-        "ping" => parse::<serde::de::IgnoredAny>(body).map(|_| Meaning::Pong),
+        "ping" => parse::<serde::de::IgnoredAny>(body).map(|_| Meaning::Ping),
         "workflow_job" => job(webhook, body, now),
         "workflow_run" => run(webhook, body, now),
         other => parse::<serde::de::IgnoredAny>(body).map(|_| {
@@ -125,7 +122,11 @@ fn job(webhook: &Webhook, body: &[u8], now: Timestamp) -> Result<Meaning, String
         "queued" => Event::JobQueued,
         "in_progress" => Event::JobInProgress,
         "completed" => Event::JobCompleted,
-        "waiting" => return Ok(not_ours("the job waits for a gate; it is queued when that opens")),
+        "waiting" => {
+            return Ok(not_ours(
+                "the job waits for a deployment gate; it is queued once that opens",
+            ));
+        }
         other => {
             return Ok(not_ours(format!(
                 "`workflow_job` has an action `{other}` that is not needed"
@@ -185,4 +186,4 @@ fn run(webhook: &Webhook, body: &[u8], now: Timestamp) -> Result<Meaning, String
 }
 
 const NO_INSTALLATION: &str =
-    "no `installation` in the body: only the webhook of the GitHub App is taken, not a repository's or organisation's";
+    "no `installation` in the body: only the GitHub App's webhook is accepted, not a repository's or organisation's";

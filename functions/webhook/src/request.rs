@@ -1,4 +1,4 @@
-//! The HTTP request, as a Function URL hands it on.
+//! The HTTP request from a Function URL.
 
 use std::borrow::Cow;
 
@@ -14,10 +14,10 @@ use crate::Reply;
 /// <https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap>
 const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
 
-/// No id of GitHub's is longer; it becomes a key of the table.
+/// GitHub's ids are shorter; the id becomes a key of the table.
 const MAX_ID_CHARS: usize = 100;
 
-/// What the headers of a webhook say.
+/// The headers of a webhook.
 pub struct Webhook {
     /// `X-GitHub-Event`.
     pub event: String,
@@ -26,12 +26,11 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Reads the headers.
     pub fn read(request: &LambdaFunctionUrlRequest) -> Result<Self, Reply> {
         let missing = |name: &str| {
             (
                 400,
-                format!("there is no usable `{name}` header: this is no webhook of GitHub's"),
+                format!("there is no usable `{name}` header: this is not a webhook of GitHub's"),
             )
         };
         let event = header(request, "x-github-event").ok_or_else(|| missing("X-GitHub-Event"))?;
@@ -45,19 +44,18 @@ impl Webhook {
     }
 }
 
-/// A header, if it is there and text.
 pub fn header<'a>(request: &'a LambdaFunctionUrlRequest, name: &str) -> Option<&'a str> {
     request.headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The body's bytes, as they were signed.
+/// Returns the signed bytes.
 pub fn body(request: &LambdaFunctionUrlRequest) -> Result<Cow<'_, [u8]>, Reply> {
     let text = request.body.as_deref().unwrap_or_default();
     let body = if request.is_base64_encoded {
         Cow::Owned(
             STANDARD
                 .decode(text)
-                .map_err(|error| (400, format!("the body is no base64: {error}")))?,
+                .map_err(|error| (400, format!("the body is not base64: {error}")))?,
         )
     } else {
         Cow::Borrowed(text.as_bytes())
@@ -65,7 +63,10 @@ pub fn body(request: &LambdaFunctionUrlRequest) -> Result<Cow<'_, [u8]>, Reply> 
     if body.len() > MAX_BODY_BYTES {
         return Err((
             413,
-            format!("the body has {} bytes; at most {MAX_BODY_BYTES} are taken", body.len()),
+            format!(
+                "the body has {} bytes; at most {MAX_BODY_BYTES} are accepted",
+                body.len()
+            ),
         ));
     }
     Ok(body)

@@ -6,10 +6,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-/// A signature as it was sent.
 pub struct Signature([u8; 32]);
 
-/// Reads the header.
 pub fn parse(header: &str) -> Result<Signature, &'static str> {
     let digits = header
         .strip_prefix("sha256=")
@@ -20,8 +18,8 @@ pub fn parse(header: &str) -> Result<Signature, &'static str> {
     Ok(Signature(bytes))
 }
 
-/// Whether the body was signed with the secret. Takes as long for a wrong signature as for a right one.
-pub fn holds(secret: &SecretString, body: &[u8], given: &Signature) -> bool {
+/// Whether the body was signed with the secret, in constant time.
+pub fn is_valid(secret: &SecretString, body: &[u8], given: &Signature) -> bool {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()) else {
         return false;
     };
@@ -34,12 +32,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_example_of_githubs_documents_holds() {
+    fn example_from_githubs_docs_is_valid() {
         let secret = SecretString::from("It's a Secret to Everybody");
         let header = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
-        assert!(holds(&secret, b"Hello, World!", &parse(header).unwrap()));
-        assert!(!holds(&secret, b"Hello, World?", &parse(header).unwrap()));
-        assert!(!holds(
+        assert!(is_valid(&secret, b"Hello, World!", &parse(header).unwrap()));
+        assert!(!is_valid(&secret, b"Hello, World?", &parse(header).unwrap()));
+        assert!(!is_valid(
             &SecretString::from("another"),
             b"Hello, World!",
             &parse(header).unwrap()
@@ -47,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_signature() {
+    fn malformed_headers_are_rejected() {
         for bad in [
             "",
             "sha256=",

@@ -61,7 +61,7 @@ fn status(world: &World, request: LambdaFunctionUrlRequest) -> i64 {
 }
 
 #[test]
-fn a_queued_job_becomes_one_event_on_the_bus() {
+fn queued_job_becomes_one_event_on_the_bus() {
     let world = world();
     assert_eq!(
         status(&world, signed("workflow_job", "d-1", &job("queued", &["dayfly-gpu"]))),
@@ -78,7 +78,7 @@ fn a_queued_job_becomes_one_event_on_the_bus() {
 }
 
 #[test]
-fn a_double_answers_200_and_puts_nothing_on_the_bus() {
+fn duplicate_is_answered_with_200_and_not_published() {
     let world = world();
     let request = signed("workflow_job", "d-1", &job("queued", &["dayfly-gpu"]));
     assert_eq!(status(&world, request.clone()), 202);
@@ -89,7 +89,7 @@ fn a_double_answers_200_and_puts_nothing_on_the_bus() {
 }
 
 #[test]
-fn a_base64_body_is_decoded_before_its_signature_is_checked() {
+fn base64_body_is_decoded_before_the_signature_check() {
     let world = world();
     let mut request = signed("workflow_job", "d-1", &job("queued", &["dayfly-gpu"]));
     request.body = Some(STANDARD.encode(request.body.unwrap()));
@@ -99,7 +99,7 @@ fn a_base64_body_is_decoded_before_its_signature_is_checked() {
 }
 
 #[test]
-fn bad_input_gets_its_status_and_reaches_nobody() {
+fn bad_input_gets_its_status_and_goes_no_further() {
     let good = job("queued", &["dayfly-gpu"]);
     let without = |name: &str| {
         let mut request = signed("workflow_job", "d-1", &good);
@@ -151,7 +151,7 @@ fn bad_input_gets_its_status_and_reaches_nobody() {
 }
 
 #[test]
-fn what_cannot_be_ours_is_accepted_with_the_reason() {
+fn foreign_jobs_are_accepted_with_a_reason() {
     let without_installation = job("queued", &["dayfly-gpu"]).replace("installation", "somebody");
     for (what, event, body) in [
         ("hosted labels", "workflow_job", job("queued", &["ubuntu-latest"])),
@@ -170,23 +170,23 @@ fn what_cannot_be_ours_is_accepted_with_the_reason() {
 }
 
 #[test]
-fn a_ping_is_answered() {
+fn ping_is_answered() {
     assert_eq!(status(&world(), signed("ping", "d-1", r#"{"zen":"x"}"#)), 200);
 }
 
 #[test]
-fn an_unreadable_secret_is_503_and_the_next_call_tries_again() {
+fn unreadable_secret_is_503_and_retried_by_the_next_call() {
     let world = world();
     let function = function(&world);
     let request = signed("workflow_job", "d-1", &job("queued", &["dayfly-gpu"]));
     world.break_down("read");
     assert_eq!(world.run(function.handle(request.clone(), now())).status_code, 503);
-    world.mend();
+    world.restore();
     assert_eq!(world.run(function.handle(request, now())).status_code, 202);
 }
 
 #[test]
-fn a_changed_secret_is_found_and_strangers_cannot_make_us_ask_for_it_often() {
+fn changed_secret_is_found_but_not_read_at_will() {
     let world = world();
     let function = function(&world);
     let request = signed("workflow_job", "d-1", &job("queued", &["dayfly-gpu"]));
@@ -201,18 +201,18 @@ fn a_changed_secret_is_found_and_strangers_cannot_make_us_ask_for_it_often() {
 }
 
 #[test]
-fn a_bus_that_is_down_is_a_failure_and_the_redelivery_gets_through() {
+fn bus_outage_is_a_failure_and_a_redelivery_gets_through() {
     let world = world();
     let request = signed("workflow_job", "d-1", &job("queued", &["dayfly-gpu"]));
     world.break_down("publish");
     assert_eq!(status(&world, request.clone()), 503);
-    world.mend();
+    world.restore();
     assert_eq!(status(&world, request), 202);
     assert_eq!(world.events().len(), 1);
 }
 
 #[test]
-fn a_death_between_any_two_calls_loses_no_delivery() {
+fn crash_between_any_two_calls_loses_no_delivery() {
     for fatal in 0..6 {
         let world = world();
         let request = signed("workflow_job", "d-1", &job("queued", &["dayfly-gpu"]));
@@ -220,7 +220,7 @@ fn a_death_between_any_two_calls_loses_no_delivery() {
         let redelivered = now().after(std::time::Duration::from_secs(60));
         let answer = world.run(function(&world).handle(request, redelivered));
         assert!((200..300).contains(&answer.status_code), "{fatal}");
-        assert!(!world.events().is_empty(), "lost after a death before call {fatal}");
+        assert!(!world.events().is_empty(), "lost after a crash before call {fatal}");
         let delivered = world
             .table()
             .records()
@@ -234,14 +234,14 @@ fn a_death_between_any_two_calls_loses_no_delivery() {
 
 proptest! {
     #[test]
-    fn nothing_that_is_signed_makes_it_panic(event in "workflow_job|workflow_run|ping|x", body in "\\PC{0,300}") {
+    fn no_signed_input_panics(event in "workflow_job|workflow_run|ping|x", body in "\\PC{0,300}") {
         let world = world();
         let status = status(&world, signed(&event, "d-1", &body));
         prop_assert!(status < 500);
     }
 
     #[test]
-    fn nothing_that_a_stranger_sends_makes_it_panic(signature in "\\PC{0,80}", body in "\\PC{0,300}", base64: bool) {
+    fn no_unsigned_input_panics(signature in "\\PC{0,80}", body in "\\PC{0,300}", base64: bool) {
         let world = world();
         let mut request = signed("workflow_job", "d-1", &body);
         request.is_base64_encoded = base64;

@@ -1,11 +1,10 @@
-//! The topic on which the stack calls for a person.
+//! The stack's topic for alerts to people.
 
 use aws_sdk_sns::Client;
 use dayfly_ports::{AlertError, Alerts};
 
 use crate::{SdkConfig, failure};
 
-/// The topic.
 #[derive(Clone, Debug)]
 pub struct SnsTopic {
     client: Client,
@@ -13,7 +12,7 @@ pub struct SnsTopic {
 }
 
 impl SnsTopic {
-    /// The topic with this ARN. Nothing is sent yet.
+    /// Nothing is sent yet.
     #[must_use]
     pub fn new(config: &SdkConfig, arn: impl Into<String>) -> Self {
         Self {
@@ -24,14 +23,14 @@ impl SnsTopic {
 }
 
 impl Alerts for SnsTopic {
-    async fn tell(&self, subject: &str, text: &str) -> Result<(), AlertError> {
-        let told = self
+    async fn send(&self, subject: &str, text: &str) -> Result<(), AlertError> {
+        let request = self
             .client
             .publish()
             .topic_arn(&self.arn)
             .subject(subject)
             .message(text);
-        match told.send().await {
+        match request.send().await {
             Ok(_) => Ok(()),
             Err(error) => Err(AlertError(failure(&error).to_string())),
         }
@@ -67,29 +66,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn words_go_to_the_topic() {
+    async fn alerts_are_published_to_the_topic() {
         let answer = "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult>\
             <MessageId>m-1</MessageId></PublishResult></PublishResponse>";
         let (server, topic) = topic(ResponseTemplate::new(200).set_body_string(answer)).await;
-        topic.tell("half is spent", "of octo/gpu").await.unwrap();
-        let asked = server.received_requests().await.unwrap();
-        let said: BTreeMap<String, String> = form_urlencoded::parse(&asked[0].body).into_owned().collect();
+        topic.send("half is spent", "of octo/gpu").await.unwrap();
+        let requests = server.received_requests().await.unwrap();
+        let sent: BTreeMap<String, String> = form_urlencoded::parse(&requests[0].body).into_owned().collect();
         assert_eq!(
             (
-                said["TopicArn"].as_str(),
-                said["Subject"].as_str(),
-                said["Message"].as_str()
+                sent["TopicArn"].as_str(),
+                sent["Subject"].as_str(),
+                sent["Message"].as_str()
             ),
             (TOPIC, "half is spent", "of octo/gpu")
         );
     }
 
     #[tokio::test]
-    async fn a_topic_that_refuses_is_told_in_its_words() {
+    async fn a_refusal_has_the_topics_message() {
         let answer =
             "<ErrorResponse><Error><Code>AuthorizationError</Code><Message>not you</Message></Error></ErrorResponse>";
         let (_server, topic) = topic(ResponseTemplate::new(403).set_body_string(answer)).await;
-        let error = topic.tell("a", "b").await.unwrap_err().to_string();
+        let error = topic.send("a", "b").await.unwrap_err().to_string();
         assert!(error.contains("not you"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The dayfly event bus.
+//! The stack's event bus.
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
@@ -7,7 +7,6 @@ use dayfly_records::event::{Event, SOURCE};
 
 use crate::{SdkConfig, failure};
 
-/// The bus of a stack.
 #[derive(Clone, Debug)]
 pub struct EventBus {
     client: Client,
@@ -15,7 +14,7 @@ pub struct EventBus {
 }
 
 impl EventBus {
-    /// The bus of this name. Nothing is sent yet.
+    /// Nothing is sent yet.
     #[must_use]
     pub fn new(config: &SdkConfig, name: impl Into<String>) -> Self {
         Self {
@@ -28,8 +27,8 @@ impl EventBus {
 impl Bus for EventBus {
     async fn publish(&self, event: &Event) -> Result<(), BusError> {
         let kind = event.kind();
-        let not_taken = |error: String| BusError { kind, error };
-        let detail = event.detail().map_err(|error| not_taken(error.to_string()))?;
+        let not_published = |error: String| BusError { kind, error };
+        let detail = event.detail().map_err(|error| not_published(error.to_string()))?;
         let entry = PutEventsRequestEntry::builder()
             .event_bus_name(&self.name)
             .source(SOURCE)
@@ -42,16 +41,16 @@ impl Bus for EventBus {
             .entries(entry)
             .send()
             .await
-            .map_err(|error| not_taken(failure(&error).to_string()))?;
-        // A refused entry comes with HTTP 200; only its own lines tell. One event was sent, so one
-        // entry with an id is the only answer that says it was taken.
+            .map_err(|error| not_published(failure(&error).to_string()))?;
+        // A refused entry still comes with HTTP 200. One event was sent, so only an answer of one entry with
+        // an id means success.
         match answer.entries() {
             [entry] if answer.failed_entry_count == 0 && entry.event_id.is_some() => {
                 tracing::debug!(kind, id = entry.event_id, "published");
                 Ok(())
             }
-            [entry] => Err(not_taken(refusal(entry))),
-            entries => Err(not_taken(format!(
+            [entry] => Err(not_published(refusal(entry))),
+            entries => Err(not_published(format!(
                 "one event was sent, and the answer has {} entries, {} of them failed",
                 entries.len(),
                 answer.failed_entry_count
@@ -60,7 +59,7 @@ impl Bus for EventBus {
     }
 }
 
-/// The bus's words on an entry that it did not take.
+/// Returns the bus's error for an entry that it refused.
 fn refusal(entry: &PutEventsResultEntry) -> String {
     format!(
         "{}: {}",

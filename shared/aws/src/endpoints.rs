@@ -1,12 +1,11 @@
-//! Endpoints other than AWS's own, for a lab or a private one.
+//! Custom endpoints, for a lab or a private network.
 
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use crate::Environment;
 
-/// What a client asks for its own service, answered as the SDKs do:
-/// `AWS_ENDPOINT_URL_<SERVICE ID>`, with blanks of the id as `_`. `AWS_ENDPOINT_URL` itself stands in
-/// the configuration.
+/// Reads `AWS_ENDPOINT_URL_<SERVICE ID>` for each service, as the SDKs do, with `_` for spaces in the id.
+/// `AWS_ENDPOINT_URL` itself is part of the configuration.
 ///
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
 #[derive(Debug)]
@@ -26,11 +25,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_may_have_an_endpoint_of_its_own() {
+    fn a_service_may_have_its_own_endpoint() {
         let endpoints = EndpointsFromEnvironment(Environment(Arc::new(|name| {
             (name == "AWS_ENDPOINT_URL_SOME_SERVICE").then(|| "http://localhost:1".to_owned())
         })));
-        let asked = |service| {
+        let endpoint_of = |service| {
             let key = ServiceConfigKey::builder()
                 .service_id(service)
                 .env("AWS_ENDPOINT_URL")
@@ -39,7 +38,7 @@ mod tests {
                 .unwrap();
             endpoints.load_config(key)
         };
-        assert_eq!(asked("Some Service").as_deref(), Some("http://localhost:1"));
-        assert_eq!(asked("EC2"), None);
+        assert_eq!(endpoint_of("Some Service").as_deref(), Some("http://localhost:1"));
+        assert_eq!(endpoint_of("EC2"), None);
     }
 }

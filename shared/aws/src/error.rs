@@ -1,4 +1,4 @@
-//! What a failed call comes to, in the words of whoever refused it.
+//! Errors of failed calls.
 
 use std::error::Error;
 use std::fmt;
@@ -6,12 +6,11 @@ use std::fmt;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-/// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The service's error code; nothing if no answer of the service's came.
+    /// The service's error code, if the service answered.
     pub code: Option<String>,
-    /// The service's message, or what kept the answer from coming.
+    /// The service's message, or the reason for the missing answer.
     pub message: String,
 }
 
@@ -24,8 +23,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The words of an SDK error. Its own `Display` is two words, `service error` or `dispatch failure`,
-/// with the reason hidden behind.
+/// Extracts code and message from an SDK error, whose own `Display` says only `service error` or `dispatch
+/// failure`.
 #[must_use]
 pub fn failure<E, R>(error: &SdkError<E, R>) -> Failure
 where
@@ -47,7 +46,7 @@ where
     }
 }
 
-/// An error and all that caused it, `: ` between; a cause that says the same again is left out.
+/// Joins an error and its causes with `: `, without repetitions.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

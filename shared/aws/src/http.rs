@@ -1,5 +1,4 @@
-//! The HTTP clients of the AWS clients: one pool of connections, one TLS set-up, made by the first
-//! call.
+//! The HTTP clients behind the AWS clients: one connection pool and one TLS setup, made by the first call.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -13,8 +12,8 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
 use crate::roots::Roots;
 
-/// The SDK's own client reads the certificates again for every service's client that is made, before
-/// anything is sent. This one does it once, at the first call.
+/// Reads the certificates once, at the first call. The SDK's own client reads them for every service client
+/// that is created, before anything is sent.
 #[derive(Debug)]
 pub(crate) struct LazyClient {
     roots: Roots,
@@ -35,18 +34,18 @@ impl LazyClient {
     }
 }
 
-/// The client of a program that a person runs: with one connector for each set of time limits, as a
-/// chain of credential providers has several, and through the proxy that the environment names.
+/// The HTTP client of a command-line program. It has one connector per set of time limits, because a chain of
+/// credential providers uses several, and honours the environment's proxy.
 #[derive(Debug)]
-pub(crate) struct ClientForPeople {
+pub(crate) struct CliClient {
     roots: Roots,
     connectors: Mutex<HashMap<TimeLimits, SharedHttpConnector>>,
 }
 
-/// Of connecting and of reading.
+/// The limits for connecting and for reading.
 type TimeLimits = (Option<Duration>, Option<Duration>);
 
-impl ClientForPeople {
+impl CliClient {
     pub(crate) fn new(roots: Roots) -> Self {
         Self {
             roots,
@@ -55,9 +54,9 @@ impl ClientForPeople {
     }
 }
 
-impl HttpClient for ClientForPeople {
+impl HttpClient for CliClient {
     fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        // Whoever panicked in here left the map as it was or with one more.
+        // A panic cannot leave the map inconsistent.
         let mut connectors = self.connectors.lock().unwrap_or_else(PoisonError::into_inner);
         connectors
             .entry((settings.connect_timeout(), settings.read_timeout()))
@@ -77,16 +76,16 @@ fn connector(settings: HttpConnectorSettings, roots: &Roots, proxy: ProxyConfig)
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc));
     match TlsContext::builder().with_trust_store(trust).build() {
         Ok(context) => builder.tls_context(context),
-        // A context of nothing but a trust store has nothing to fail on; if it does one day, the
-        // system's own certificates do as well.
+        // A context of only a trust store has no reason to fail; if it ever does, the system's certificates
+        // will do.
         Err(_) => builder,
     }
     .build()
 }
 
 impl HttpClient for LazyClient {
-    /// The connector for all clients: the settings that matter to it, the time limit of connecting,
-    /// are the same in all, for they come from the one configuration.
+    /// Returns one connector for all clients: its only relevant setting, the connect timeout, is the same in
+    /// all of them.
     fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         self.connector.get_or_init(|| self.connector(settings)).clone()
     }

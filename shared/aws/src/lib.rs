@@ -1,8 +1,7 @@
-//! How every function reaches AWS: one configuration for all clients, made without I/O.
+//! The functions' configuration for all AWS clients, made without I/O, and the small adapters.
 //!
-//! It is put together here rather than by `aws-config`: a Lambda has its credentials and region in
-//! the environment, so a chain that also asks profiles, SSO, IMDS and STS is code and start-up time
-//! for nothing.
+//! `aws-config` is not used: Lambda sets credentials and region in the environment, so its chain of profiles,
+//! SSO, IMDS and STS would only add code and start-up time.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 #[cfg(feature = "alerts")]
@@ -40,44 +39,34 @@ pub use aws_types::SdkConfig;
 pub use error::{Failure, failure};
 
 use endpoints::EndpointsFromEnvironment;
-use http::{ClientForPeople, LazyClient};
+use http::{CliClient, LazyClient};
 use roots::Roots;
 
-/// To an endpoint in the same region, a connection takes milliseconds or it will not come about.
+/// A connection to an endpoint in the same region takes milliseconds, or fails.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// For one try: beyond it the connection is taken for dead, and a second try is quicker.
+/// After this time a connection counts as dead, and a second try is faster.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// For a call with all its tries: below what GitHub gives a webhook (10 s) and what any function
-/// may run.
+/// The limit of a call with all its tries: below GitHub's limit for a webhook (10 s) and any function's
+/// timeout.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The first try and two more.
+/// The first try and two retries.
 const ATTEMPTS: u32 = 3;
 
-/// A configuration that cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Nothing says which region to talk to.
     #[error("neither `AWS_REGION` nor `AWS_DEFAULT_REGION` is set: set one to the stack's region")]
     NoRegion,
-    /// The file that `AWS_CA_BUNDLE` names is of no use.
-    #[error("`AWS_CA_BUNDLE` names `{path}`: {error}. Name a file of PEM certificates, or take the variable away")]
-    CaBundle {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: String,
-    },
+    #[error("`AWS_CA_BUNDLE` names `{path}`: {error}. Name a file of PEM certificates, or unset the variable")]
+    CaBundle { path: PathBuf, error: String },
 }
 
-/// The configuration of this process, from its environment. Nothing is connected and no client made:
-/// TLS is set up by the first call that is sent.
+/// Returns the configuration of this process. No connection is made: the first call sets up TLS.
 ///
-/// Read are `AWS_REGION` or `AWS_DEFAULT_REGION`, `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>`,
-/// `AWS_CA_BUNDLE`, and with each call `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and
-/// `AWS_SESSION_TOKEN`.
+/// Reads `AWS_REGION` or `AWS_DEFAULT_REGION`, `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>`,
+/// `AWS_CA_BUNDLE`, and with each call `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`.
 ///
 /// # Errors
 /// If no region is set, or the file of `AWS_CA_BUNDLE` cannot be used.
@@ -85,7 +74,7 @@ pub fn config() -> Result<SdkConfig, ConfigError> {
     config_from(|name| std::env::var(name).ok())
 }
 
-/// The same from an environment that `lookup` answers for: tests need no process of their own.
+/// Like [`config`], with an environment given by `lookup`, for tests.
 ///
 /// # Errors
 /// As [`config`].
@@ -93,18 +82,17 @@ pub fn config_from(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'stat
     from_environment(&Environment(Arc::new(lookup)))
 }
 
-/// The HTTP client alone, for a program on a person's machine, which finds its credentials otherwise.
-/// `AWS_CA_BUNDLE` and the usual variables for a proxy are honoured.
+/// Returns only the HTTP client, for the CLI, which finds its credentials otherwise. Honours `AWS_CA_BUNDLE`
+/// and the usual proxy variables.
 ///
 /// # Errors
 /// If the file of `AWS_CA_BUNDLE` cannot be used.
-pub fn http_client_for_people() -> Result<SharedHttpClient, ConfigError> {
+pub fn cli_http_client() -> Result<SharedHttpClient, ConfigError> {
     let env = Environment(Arc::new(|name: &str| std::env::var(name).ok()));
-    Ok(SharedHttpClient::new(ClientForPeople::new(roots(&env)?)))
+    Ok(SharedHttpClient::new(CliClient::new(roots(&env)?)))
 }
 
-/// The time limits of each call. A client whose service is slower by nature takes these and gives
-/// more.
+/// Returns the time limits of each call. The client of a slower service extends them.
 #[must_use]
 pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
@@ -116,7 +104,6 @@ pub fn timeouts() -> TimeoutConfig {
 
 type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
-/// Where settings are looked up.
 #[derive(Clone)]
 struct Environment(Arc<Lookup>);
 
@@ -149,11 +136,11 @@ fn from_environment(env: &Environment) -> Result<SdkConfig, ConfigError> {
                 .with_max_attempts(ATTEMPTS),
         )
         .timeout_config(timeouts())
-        // No answer that we ask for is a stream: the attempt's time limit covers all of it.
+        // We read no streams: the time limit of a try covers the whole answer.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .http_client(LazyClient::new(roots));
     builder.set_endpoint_url(env.get("AWS_ENDPOINT_URL"));
-    // Without this the clients put their service's own number of tries in place of ours.
+    // Without this, each client replaces our number of tries with its service's own.
     builder.insert_origin("retry_config", Origin::shared_config());
     Ok(builder.build())
 }
@@ -165,8 +152,8 @@ fn roots(env: &Environment) -> Result<Roots, ConfigError> {
     }
 }
 
-/// Credentials as Lambda gives them. They are read again with each load, because an environment that
-/// is thawed after a long time may have been given others.
+/// Lambda's credentials. They are read on every load, because an environment that was frozen for long may have
+/// received new ones.
 #[derive(Debug)]
 struct CredentialsFromEnvironment(Environment);
 

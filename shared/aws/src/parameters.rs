@@ -1,6 +1,6 @@
-//! SSM parameters: the webhook's secret, the App's key, the ids of AWS's own images.
+//! SSM parameters: the webhook's secret, the App's key, the ids of AWS's images.
 //!
-//! Nothing is kept here: whoever wants a value more than once keeps it, and so keeps no failure.
+//! Nothing is cached here: callers cache values, and no failures.
 
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::error::ProvideErrorMetadata as _;
@@ -10,7 +10,6 @@ use secrecy::SecretString;
 
 use crate::{SdkConfig, failure};
 
-/// The parameters of the account and region.
 #[derive(Clone, Debug)]
 pub struct SsmParameters {
     client: Client,

@@ -1,10 +1,9 @@
-//! The certification authorities that are trusted.
+//! The trusted certificate authorities.
 //!
-//! AWS's endpoints have certificates of Amazon Trust Services, whose roots these five are
-//! (<https://www.amazontrust.com/repository/>). Reading only them rather than the hundred and fifty
-//! that browsers trust saves most of a function's start-up. Taken from Debian's `ca-certificates`
-//! 20230311+deb12u1, which has them from Mozilla; a test holds them against the fingerprints that
-//! Amazon publishes and against Mozilla's present list.
+//! AWS's endpoints have certificates from Amazon Trust Services, whose roots are these five
+//! (<https://www.amazontrust.com/repository/>). Reading only them, not the 150 that browsers trust, saves
+//! most of a function's start-up. They come from Debian's `ca-certificates` 20230311+deb12u1, which takes
+//! them from Mozilla; tests compare them with Amazon's published fingerprints and Mozilla's current list.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -23,19 +22,18 @@ const OF_AWS: &str = concat!(
     include_str!("roots/starfield_services_root_g2.pem"),
 );
 
-/// PEM certificates that are known to be readable.
+/// Readable PEM certificates.
 #[derive(Clone, Debug)]
 pub(crate) struct Roots(Cow<'static, str>);
 
 impl Roots {
-    /// Those of AWS's own endpoints.
+    /// The roots of AWS's own endpoints.
     pub(crate) fn of_aws() -> Self {
         Self(Cow::Borrowed(OF_AWS))
     }
 
-    /// Those of a file, in place of AWS's own: the SDKs read `AWS_CA_BUNDLE` so.
-    ///
-    /// The file is read through here, because the TLS set-up would panic on one that is broken.
+    /// The roots of a file, in place of AWS's own, as the SDKs treat `AWS_CA_BUNDLE`. The file is checked here,
+    /// because TLS setup would panic on a broken one.
     pub(crate) fn from_file(path: PathBuf) -> Result<Self, ConfigError> {
         let checked = std::fs::read_to_string(&path)
             .map_err(|error| error.to_string())
@@ -116,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_that_is_none_is_refused_before_anything_is_sent() {
+    fn an_unusable_bundle_is_refused_before_anything_is_sent() {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in [
             ("empty.pem", ""),

@@ -15,7 +15,7 @@ pub struct MinuteSchedule {
 }
 
 impl MinuteSchedule {
-    /// The schedule of this name. Nothing is sent yet.
+    /// Nothing is sent yet.
     #[must_use]
     pub fn new(config: &SdkConfig, name: impl Into<String>) -> Self {
         Self {
@@ -36,8 +36,8 @@ impl MinuteSchedule {
 
 impl Schedule for MinuteSchedule {
     async fn switch(&self, on: bool) -> Result<(), ScheduleError> {
-        let now = self.get().await?;
-        if is_enabled(&now) == on {
+        let current = self.get().await?;
+        if is_enabled(&current) == on {
             return Ok(());
         }
         let state = if on {
@@ -45,21 +45,21 @@ impl Schedule for MinuteSchedule {
         } else {
             ScheduleState::Disabled
         };
-        // An update replaces the whole schedule: what it does not name falls back to its default.
+        // An update replaces the whole schedule: fields left out fall back to their defaults.
         self.client
             .update_schedule()
             .name(&self.name)
             .state(state)
-            .set_group_name(now.group_name)
-            .set_schedule_expression(now.schedule_expression)
-            .set_schedule_expression_timezone(now.schedule_expression_timezone)
-            .set_start_date(now.start_date)
-            .set_end_date(now.end_date)
-            .set_description(now.description)
-            .set_kms_key_arn(now.kms_key_arn)
-            .set_target(now.target)
-            .set_flexible_time_window(now.flexible_time_window)
-            .set_action_after_completion(now.action_after_completion)
+            .set_group_name(current.group_name)
+            .set_schedule_expression(current.schedule_expression)
+            .set_schedule_expression_timezone(current.schedule_expression_timezone)
+            .set_start_date(current.start_date)
+            .set_end_date(current.end_date)
+            .set_description(current.description)
+            .set_kms_key_arn(current.kms_key_arn)
+            .set_target(current.target)
+            .set_flexible_time_window(current.flexible_time_window)
+            .set_action_after_completion(current.action_after_completion)
             .send()
             .await
             .map_err(|error| ScheduleError(failure(&error).to_string()))?;

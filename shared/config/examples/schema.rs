@@ -1,4 +1,4 @@
-//! Prints `schema/dayfly.schema.json`, or with the argument `docs` the page that is made from it.
+//! Prints `schema/dayfly.schema.json`, or with the argument `docs` the page made from it.
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
 use dayfly_config::schema;

@@ -1,26 +1,24 @@
-//! Whose jobs a file takes.
+//! The users and teams whose jobs a file takes.
 
 use std::fmt;
 
-/// Those whose jobs a file takes: any of these users, and the members of any of these teams.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Actors {
-    /// GitHub users, by their logins.
+    /// Logins on GitHub.
     pub users: Vec<String>,
-    /// Teams of the organisation that the repository belongs to, by their slugs.
+    /// Slugs of teams in the repository's organisation, whose members are allowed.
     pub teams: Vec<String>,
 }
 
 impl Actors {
-    /// Those that a file names, if it names any.
-    pub(super) fn of(users: Option<Vec<String>>, teams: Option<Vec<String>>) -> Option<Self> {
+    pub(crate) fn of(users: Option<Vec<String>>, teams: Option<Vec<String>>) -> Option<Self> {
         (users.is_some() || teams.is_some()).then(|| Self {
             users: users.unwrap_or_default(),
             teams: teams.unwrap_or_default(),
         })
     }
 
-    /// Whether a user is named, compared as GitHub does.
+    /// Returns whether a user is named, compared as GitHub does.
     #[must_use]
     pub fn has(&self, user: &str) -> bool {
         self.users.iter().any(|one| one.eq_ignore_ascii_case(user))

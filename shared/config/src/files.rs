@@ -1,23 +1,23 @@
-//! What several files say together: a repository's own, the one that it extends, its organisation's.
+//! Combines files: a repository's own, the one that it extends, and its organisation's.
 
 use std::fmt;
 
 use dayfly_types::ids::Repository;
 
-use super::cirun::access::Access;
-use super::{Actors, Config, ConfigError, Context, Finding, Format, PATHS, Reading, Severity};
+use crate::actors::Actors;
+use crate::cirun::access::Access;
+use crate::config::{Config, Context, Reading};
+use crate::paths::{Format, PATHS};
+use crate::yaml::{ConfigError, Finding, Severity};
 
-/// Where a file lies, on the default branch.
+/// A file on a repository's default branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// In which repository.
+pub struct FileLocation {
     pub repository: Repository,
-    /// Its path.
     pub path: String,
 }
 
-impl Place {
-    /// A file of a repository.
+impl FileLocation {
     pub fn new(repository: &Repository, path: impl Into<String>) -> Self {
         Self {
             repository: repository.clone(),
@@ -25,22 +25,22 @@ impl Place {
         }
     }
 
-    /// Reads what lies here. Errors name the repository too, for it is not the job's own.
+    /// Reads the file's text. Errors name the repository too, which is not the job's own.
     ///
     /// # Errors
-    /// If it cannot be used; the text has all errors, each with its line.
+    /// All errors, each with its line.
     pub fn read(&self, text: &str, context: Context<'_>) -> Result<Config, ConfigError> {
-        Config::of_file(&self.long(), text, context)
+        Config::of_file(&self.full_path(), text, context)
     }
 
-    /// Its path with the repository's name before it.
+    /// Returns the path after the repository's name.
     #[must_use]
-    pub fn long(&self) -> String {
+    pub fn full_path(&self) -> String {
         format!("{}/{}", self.repository, self.path)
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FileLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` of {}", self.path, self.repository)
     }
@@ -49,77 +49,60 @@ impl fmt::Display for Place {
 /// Why a file cannot extend what it names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExtendsError {
-    /// It is not the same owner's: whoever that is must not say what runs here.
+    /// Another owner must not decide what runs here.
     #[error("`extends` in {from} names {base}, which has another owner: name a repository of {}", from.repository.owner())]
-    OtherOwner {
-        /// The file.
-        from: Place,
-        /// What it names.
-        base: Repository,
-    },
-    /// It is the repository that the file lies in.
-    #[error("`extends` in {from} names its own repository: name another one of {}, or take it out", from.repository.owner())]
-    Itself {
-        /// The file.
-        from: Place,
-    },
-    /// There is nothing to extend, as far as the App can see.
+    OtherOwner { from: FileLocation, base: Repository },
+    #[error("`extends` in {from} names its own repository: name another one of {}, or remove it", from.repository.owner())]
+    Itself { from: FileLocation },
+    /// The GitHub App sees no file to extend.
     #[error(
         "`extends` in {from} names {base}, and the GitHub App sees no configuration there: install the App on {base} with the permission `contents: read`, and put a `{}` on its default branch",
         PATHS[0]
     )]
-    Missing {
-        /// The file.
-        from: Place,
-        /// What it names.
-        base: Repository,
-    },
-    /// It extends another itself.
+    Missing { from: FileLocation, base: Repository },
+    /// The base has `extends` itself.
     #[error(
-        "{base}, which {from} extends, has `extends` itself, and what is extended extends nothing: take it out there, or extend that file directly"
+        "{base}, which {from} extends, has `extends` itself, which an extended file must not: remove it there, or extend that file directly"
     )]
     Chain {
-        /// The file.
-        from: Place,
-        /// The file that it extends.
-        base: Box<Place>,
+        from: FileLocation,
+        base: Box<FileLocation>,
     },
 }
 
-/// What counts for the jobs of a repository, and which file says so.
+/// The configuration for the jobs of a repository, and the files that it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {
-    /// What all of them say together.
+    /// The combined configuration.
     pub config: Config,
-    /// The repository's own file; nothing if it has none.
-    pub own: Option<Place>,
-    /// The file that says whose jobs are taken, if one does.
-    pub actors_in: Option<Place>,
-    /// Who may use the runners of the organisation, and where that stands; everybody, if there is
-    /// nothing.
-    pub access: Option<(Access, Place)>,
-    /// Why the organisation's file does not count though it is there.
-    pub trouble: Option<String>,
+    /// The repository's own file, if it has one.
+    pub own: Option<FileLocation>,
+    /// The file with `actors` or `teams`, if there is one.
+    pub actors_in: Option<FileLocation>,
+    /// Who may use the organisation's runners, and the file with it; `None` for everybody.
+    pub access: Option<(Access, FileLocation)>,
+    /// Why the organisation's file is ignored though it exists.
+    pub global_problem: Option<String>,
 }
 
 impl Files {
-    /// A repository's own file, or what holds without one.
+    /// Returns a repository's own file, or the configuration without one.
     #[must_use]
-    pub fn new(own: Option<Place>, config: Config) -> Self {
+    pub fn new(own: Option<FileLocation>, config: Config) -> Self {
         Self {
             actors_in: own.clone().filter(|_| config.actors.is_some()),
             config,
             own,
             access: None,
-            trouble: None,
+            global_problem: None,
         }
     }
 
-    /// The repository whose file this one extends, with the file that says so.
+    /// Returns the repository whose file the own file extends, with the own file.
     ///
     /// # Errors
-    /// If it is none that can be extended.
-    pub fn base(&self) -> Result<Option<(&Place, &Repository)>, ExtendsError> {
+    /// If that repository cannot be extended.
+    pub fn base(&self) -> Result<Option<(&FileLocation, &Repository)>, ExtendsError> {
         let (Some(from), Some(base)) = (&self.own, &self.config.extends) else {
             return Ok(None);
         };
@@ -136,18 +119,18 @@ impl Files {
         Ok(Some((from, base)))
     }
 
-    /// With the file that this one extends.
+    /// Adds the file that the own file extends.
     ///
     /// # Errors
-    /// If that one extends another.
-    pub fn extend(self, place: Place, base: Config) -> Result<Self, ExtendsError> {
+    /// If that file extends another.
+    pub fn extend(self, location: FileLocation, base: Config) -> Result<Self, ExtendsError> {
         if let (Some(from), Some(_)) = (&self.own, &base.extends) {
             return Err(ExtendsError::Chain {
                 from: from.clone(),
-                base: Box::new(place),
+                base: Box::new(location),
             });
         }
-        let actors_in = self.actors_in.or_else(|| base.actors.is_some().then_some(place));
+        let actors_in = self.actors_in.or_else(|| base.actors.is_some().then_some(location));
         Ok(Self {
             config: self.config.extended_by(base),
             actors_in,
@@ -155,18 +138,18 @@ impl Files {
         })
     }
 
-    /// Whether the organisation's `.cirun.global.yml` counts too: where Cirun's own file does, or none.
+    /// Returns whether the organisation's `.cirun.global.yml` is used too: with a `.cirun.yml`, or without a file.
     #[must_use]
-    pub fn take_global(&self) -> bool {
+    pub fn uses_global(&self) -> bool {
         let own = self.own.as_ref();
         own.is_none_or(|own| Format::of(&own.path) == Format::Cirun)
     }
 
-    /// With the organisation's `.cirun.global.yml`, and who may use its runners.
+    /// Adds the organisation's `.cirun.global.yml`, and who may use its runners.
     #[must_use]
-    pub fn with_global(self, place: Place, global: Config, access: Option<(Access, Place)>) -> Self {
+    pub fn with_global(self, location: FileLocation, global: Config, access: Option<(Access, FileLocation)>) -> Self {
         let actors_in = if global.actors.is_some() {
-            Some(place)
+            Some(location)
         } else {
             self.actors_in
         };
@@ -178,44 +161,44 @@ impl Files {
         }
     }
 
-    /// Whose jobs are taken, and the file that says so.
+    /// Returns whose jobs are taken, and the file with it.
     #[must_use]
-    pub fn actors(&self) -> Option<(&Actors, &Place)> {
+    pub fn actors(&self) -> Option<(&Actors, &FileLocation)> {
         self.config.actors.as_ref().zip(self.actors_in.as_ref())
     }
 
-    /// The rules that a runner stands under, where they lie, and what they call it.
+    /// Returns the access rules for a runner, their file, and the runner's name in them.
     #[must_use]
-    pub fn access_to(&self, runner: &str) -> Option<(&Access, &Place, &str)> {
-        let (access, place) = self.access.as_ref()?;
-        Some((access, place, self.config.resource(runner)?))
+    pub fn access_to(&self, runner: &str) -> Option<(&Access, &FileLocation, &str)> {
+        let (access, location) = self.access.as_ref()?;
+        Some((access, location, self.config.resource(runner)?))
     }
 }
 
 impl Reading {
-    /// Finds what does not go together with the file that this one, whose text this is, is to extend.
-    pub fn look_at_base(&mut self, path: &str, text: &str, base: &Config) {
+    /// Checks a file, whose text this is, against the file that it is to extend.
+    pub fn check_base(&mut self, path: &str, text: &str, base: &Config) {
         let Some(config) = &self.config else { return };
         let (severity, message, hint) = if config.extends.is_none() {
-            let message = "nothing is extended, so the other file does not count for this one";
-            (Severity::Warning, message, "say `extends: owner/repository`")
+            let message = "this file extends nothing, so the other file is ignored";
+            (Severity::Warning, message, "add `extends: owner/repository`")
         } else if base.extends.is_some() {
-            let message = "the file that is extended has `extends` itself, and what is extended extends nothing";
+            let message = "the extended file has `extends` itself, which an extended file must not";
             (
                 Severity::Error,
                 message,
-                "take it out there, or extend that file directly",
+                "remove it there, or extend that file directly",
             )
         } else if [config, base]
             .iter()
-            .all(|one| one.runners.is_empty() && one.passed.is_empty())
+            .all(|one| one.runners.is_empty() && one.skipped.is_empty())
         {
             let message = "neither this file nor the one that it extends has a runner";
-            (Severity::Warning, message, "say at least one")
+            (Severity::Warning, message, "add at least one")
         } else {
             return;
         };
-        let (line, start, end) = place_of_extends(text);
+        let (line, start, end) = find_extends(text);
         self.findings.push(Finding {
             severity,
             file: path.to_owned(),
@@ -229,9 +212,9 @@ impl Reading {
     }
 }
 
-/// The line of the key in a file that was read, and its bytes; those of the file's beginning, if it is
-/// written in a way that few write.
-fn place_of_extends(text: &str) -> (usize, usize, usize) {
+/// Returns the line and the byte range of the key in a readable file; those of its beginning if the key is
+/// written in an unusual way.
+fn find_extends(text: &str) -> (usize, usize, usize) {
     const KEY: &str = "extends";
     let mut start = 0;
     for (index, line) in text.split_inclusive('\n').enumerate() {
@@ -250,8 +233,8 @@ fn place_of_extends(text: &str) -> (usize, usize, usize) {
 mod tests {
     use super::*;
 
-    fn place(repository: &str, path: &str) -> Place {
-        Place::new(&repository.parse().unwrap(), path)
+    fn location(repository: &str, path: &str) -> FileLocation {
+        FileLocation::new(&repository.parse().unwrap(), path)
     }
 
     fn runner(name: &str) -> String {
@@ -259,11 +242,11 @@ mod tests {
     }
 
     fn dayfly(text: &str) -> Files {
-        Files::new(Some(place("octo/gpu", ".dayfly.yml")), Config::parse(text).unwrap())
+        Files::new(Some(location("octo/gpu", ".dayfly.yml")), Config::parse(text).unwrap())
     }
 
     #[test]
-    fn only_another_repository_of_the_same_owner_can_be_extended() {
+    fn extended_repository_is_another_of_the_same_owner() {
         for (extends, expected) in [
             ("octo/.github", None),
             ("Octo/shared", None),
@@ -276,7 +259,7 @@ mod tests {
             (
                 "octo/GPU",
                 Some(
-                    "`extends` in `.dayfly.yml` of octo/gpu names its own repository: name another one of octo, or take it out",
+                    "`extends` in `.dayfly.yml` of octo/gpu names its own repository: name another one of octo, or remove it",
                 ),
             ),
         ] {
@@ -290,17 +273,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_extended_extends_nothing() {
+    fn extended_file_must_not_extend() {
         let base = Config::parse("extends: octo/other\n").unwrap();
-        let error = dayfly("extends: octo/.github\n").extend(place("octo/.github", ".dayfly.yml"), base);
+        let error = dayfly("extends: octo/.github\n").extend(location("octo/.github", ".dayfly.yml"), base);
         assert_eq!(
             error.unwrap_err().to_string(),
-            "`.dayfly.yml` of octo/.github, which `.dayfly.yml` of octo/gpu extends, has `extends` itself, and what is extended extends nothing: take it out there, or extend that file directly"
+            "`.dayfly.yml` of octo/.github, which `.dayfly.yml` of octo/gpu extends, has `extends` itself, which an extended file must not: remove it there, or extend that file directly"
         );
     }
 
     #[test]
-    fn the_file_that_says_whose_jobs_are_taken_is_named() {
+    fn file_with_the_actors_is_named() {
         for (own, base, expected) in [
             ("", "", None),
             ("actors: [a]\n", "", Some("`.dayfly.yml` of octo/gpu")),
@@ -309,15 +292,17 @@ mod tests {
         ] {
             let files = dayfly(&format!("extends: octo/.github\n{own}"));
             let base = Config::parse(&format!("{base}runners:\n{}", runner("a"))).unwrap();
-            let files = files.extend(place("octo/.github", ".github/dayfly.yml"), base).unwrap();
-            let found = files.actors().map(|(_, place)| place.to_string());
+            let files = files
+                .extend(location("octo/.github", ".github/dayfly.yml"), base)
+                .unwrap();
+            let found = files.actors().map(|(_, location)| location.to_string());
             assert_eq!(found.as_deref(), expected);
             assert_eq!(files.config.runners.len(), 1);
         }
     }
 
     #[test]
-    fn a_file_is_looked_at_together_with_the_one_that_it_extends() {
+    fn file_is_checked_against_its_base() {
         let some = format!("runners:\n{}", runner("a"));
         for (own, base, expected) in [
             ("extends: octo/.github\n", some.as_str(), None),
@@ -329,12 +314,12 @@ mod tests {
             (
                 "messenger: true\nextends: octo/.github\n",
                 "extends: octo/x\n",
-                Some("2: error: the file that is"),
+                Some("2: error: the extended file"),
             ),
-            ("runners: []\n", &some, Some("1: warning: nothing is extended")),
+            ("runners: []\n", &some, Some("1: warning: this file extends nothing")),
         ] {
             let mut reading = crate::read(".dayfly.yml", own, Context::default());
-            reading.look_at_base(".dayfly.yml", own, &Config::parse(base).unwrap());
+            reading.check_base(".dayfly.yml", own, &Config::parse(base).unwrap());
             let found: Vec<String> = reading.findings.iter().map(ToString::to_string).collect();
             match expected {
                 None => assert!(found.is_empty(), "{found:?}"),
@@ -360,18 +345,18 @@ mod tests {
     }
 
     #[test]
-    fn the_organisations_runners_come_after_the_repositorys_own_and_stand_under_its_rules() {
+    fn organisations_runners_come_last_and_have_access_rules() {
         let own = cirun(&format!("run_only_when_triggered_by: ours\nrunners:\n{}", entry("gpu")));
         let global = cirun(&format!(
             "run_only_when_triggered_by: theirs\nrunners:\n{}{}",
             entry("gpu"),
             entry("big")
         ));
-        let files = Files::new(Some(place("octo/gpu", ".cirun.yml")), own);
-        assert!(files.take_global());
-        let access = (Access::default(), place("octo/.cirun", ".access.yml"));
-        let files = files.with_global(place("octo/.cirun", ".cirun.global.yml"), global, Some(access));
-        let under: Vec<(&str, Option<&str>)> = files
+        let files = Files::new(Some(location("octo/gpu", ".cirun.yml")), own);
+        assert!(files.uses_global());
+        let access = (Access::default(), location("octo/.cirun", ".access.yml"));
+        let files = files.with_global(location("octo/.cirun", ".cirun.global.yml"), global, Some(access));
+        let resources: Vec<(&str, Option<&str>)> = files
             .config
             .runners
             .iter()
@@ -383,7 +368,7 @@ mod tests {
             })
             .collect();
         assert_eq!(
-            under,
+            resources,
             [
                 ("gpu", None),
                 ("gpu/2", None),
@@ -393,13 +378,13 @@ mod tests {
                 ("big/2", Some("big")),
             ]
         );
-        let (actors, place) = files.actors().unwrap();
+        let (actors, location) = files.actors().unwrap();
         assert_eq!(
-            (actors.to_string().as_str(), place.to_string().as_str()),
+            (actors.to_string().as_str(), location.to_string().as_str()),
             ("the team `theirs`", "`.cirun.global.yml` of octo/.cirun"),
-            "the organisation's word goes first"
+            "the organisation's file takes precedence"
         );
-        assert!(!dayfly("runners: []\n").take_global());
-        assert!(Files::new(None, Config::built_in().unwrap()).take_global());
+        assert!(!dayfly("runners: []\n").uses_global());
+        assert!(Files::new(None, Config::built_in().unwrap()).uses_global());
     }
 }

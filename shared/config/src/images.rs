@@ -1,13 +1,101 @@
-//! Images that go by a short name, whatever the region and the architecture.
+//! Machine images: by id, by SSM parameter, by short name, or the newest by its name.
 
 use std::fmt;
 use std::str::FromStr;
 
+use dayfly_types::ids::{ImageId, InstanceType};
 use serde::{Deserialize, Serialize};
 
-use crate::MachineImage;
-use crate::machines::{Arch, GpuModel};
+use crate::machines::{Arch, GpuModel, Table};
 use crate::spelling;
+
+/// The image of a runner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MachineImage {
+    Ami(ImageId),
+    /// An SSM parameter that holds an AMI id.
+    Parameter(String),
+    /// An image by its short name. The machine's architecture decides which parameter that is.
+    Alias(ImageAlias),
+    /// The newest image with a name, for machines of an architecture.
+    Newest {
+        name: ImageName,
+        /// `None` until the machine is known.
+        arch: Option<Arch>,
+    },
+    /// No image is named: the one with a driver for the machine's GPU, if it has one.
+    Default,
+}
+
+/// What an image is looked up by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ImageName {
+    /// A pattern: `*` stands for any number of characters, `?` for one.
+    pub name: String,
+    /// An account's number, or `amazon`, `aws-marketplace` or `self`.
+    pub owner: String,
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.name, self.owner)
+    }
+}
+
+impl MachineImage {
+    /// Returns the image for machines of an architecture.
+    #[must_use]
+    pub fn for_arch(self, arch: Arch) -> Self {
+        match self {
+            Self::Alias(alias) => alias.image(arch),
+            Self::Newest { name, .. } => Self::Newest { name, arch: Some(arch) },
+            Self::Ami(_) | Self::Parameter(_) | Self::Default => self,
+        }
+    }
+
+    /// Returns the image for machines of these types, which all have one architecture. The name of a type
+    /// that is not in the table tells its architecture, but not whether it has a GPU.
+    ///
+    /// # Errors
+    /// If no image is named, and none with a driver is known.
+    pub fn for_types(self, types: &[InstanceType], table: &Table) -> Result<Self, NoImage> {
+        let arch = types.first().map_or(Arch::X86_64, |first| table.arch(first));
+        if self != Self::Default {
+            return Ok(self.for_arch(arch));
+        }
+        if let Some(unknown) = types.iter().find(|name| table.get(name).is_none()) {
+            return Err(NoImage::UnknownType(unknown.clone()));
+        }
+        ImageAlias::for_types(types, table)
+            .map(|alias| alias.image(arch))
+            .map_err(NoImage::NoDriver)
+    }
+
+    /// Returns the image as it is written in a file.
+    #[must_use]
+    pub fn written(&self) -> String {
+        match self {
+            Self::Ami(id) => id.to_string(),
+            Self::Parameter(path) => format!("ssm:{path}"),
+            Self::Alias(alias) => alias.to_string(),
+            Self::Newest { name, .. } => name.to_string(),
+            Self::Default => "the one that fits the machine".to_owned(),
+        }
+    }
+}
+
+/// Why no image can be chosen for a machine.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoImage {
+    #[error("it is not known whether `{0}` has a GPU: name a `machine_image`")]
+    UnknownType(InstanceType),
+    /// No image with a short name will do.
+    #[error(
+        "no image that dayfly knows by name has a driver for {0}: make one that has, and name it as `machine_image`"
+    )]
+    NoDriver(GpuModel),
+}
 
 /// The short name of an image that AWS or Canonical keeps current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -18,29 +106,27 @@ pub enum ImageAlias {
     /// The same with `PyTorch`.
     #[serde(rename = "dlami-pytorch")]
     DlamiPytorch,
-    /// Ubuntu 24.04 as Canonical makes it, without a driver.
+    /// Canonical's Ubuntu 24.04, without a driver.
     #[serde(rename = "ubuntu-24.04")]
     Ubuntu2404,
-    /// Ubuntu 22.04 as Canonical makes it, without a driver.
+    /// Canonical's Ubuntu 22.04, without a driver.
     #[serde(rename = "ubuntu-22.04")]
     Ubuntu2204,
 }
 
-/// A name that no image goes by.
+/// A short name that no image has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no image goes by the name `{found}`")]
+#[error("there is no image `{found}`")]
 pub struct UnknownImage {
-    /// The name.
     pub found: String,
     /// What was most likely meant.
     pub nearest: Option<&'static str>,
 }
 
 impl ImageAlias {
-    /// All that there are.
     pub const ALL: [Self; 4] = [Self::DlamiBase, Self::DlamiPytorch, Self::Ubuntu2404, Self::Ubuntu2204];
 
-    /// What a runner starts from that names no image: one with a driver if it has a GPU.
+    /// Returns the image of a runner that names none: one with a driver if it has a GPU.
     #[must_use]
     pub fn default_for(gpu: Option<&GpuModel>) -> Self {
         if gpu.is_some() {
@@ -50,7 +136,20 @@ impl ImageAlias {
         }
     }
 
-    /// The name.
+    /// Returns the default image for machines of these types.
+    ///
+    /// # Errors
+    /// The first GPU that the image has no driver for.
+    pub(crate) fn for_types(types: &[InstanceType], table: &Table) -> Result<Self, GpuModel> {
+        let gpus = types.iter().filter_map(|name| table.get(name)?.gpu.as_ref());
+        let gpus: Vec<&GpuModel> = gpus.map(|gpu| &gpu.model).collect();
+        let image = Self::default_for(gpus.first().copied());
+        match gpus.into_iter().find(|gpu| !image.drives(gpu)) {
+            Some(gpu) => Err(gpu.clone()),
+            None => Ok(image),
+        }
+    }
+
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -61,7 +160,7 @@ impl ImageAlias {
         }
     }
 
-    /// The public SSM parameter that holds the image's id in every region.
+    /// Returns the public SSM parameter that holds the image's id in every region.
     ///
     /// <https://docs.aws.amazon.com/dlami/latest/devguide/find-dlami-id.html>,
     /// <https://documentation.ubuntu.com/aws/aws-how-to/instances/find-ubuntu-images/>
@@ -83,18 +182,17 @@ impl ImageAlias {
         }
     }
 
-    /// The image as a runner names it.
     #[must_use]
     pub fn image(self, arch: Arch) -> MachineImage {
         MachineImage::Parameter(self.parameter(arch))
     }
 
-    /// Whether its driver knows a GPU. NVIDIA's open one does not know the V100, which is too old for
-    /// it, and parts of a GPU want the one for virtual GPUs.
+    /// Returns whether the image has a driver for a GPU. NVIDIA's open driver does not support the V100, which
+    /// is too old, and fractional GPUs need the driver for virtual GPUs.
     #[must_use]
     pub fn drives(self, gpu: &GpuModel) -> bool {
         match self {
-            Self::DlamiBase | Self::DlamiPytorch => !gpu.is_a_part() && gpu.as_str() != "v100",
+            Self::DlamiBase | Self::DlamiPytorch => !gpu.is_fraction() && gpu.as_str() != "v100",
             Self::Ubuntu2404 | Self::Ubuntu2204 => false,
         }
     }
@@ -124,12 +222,10 @@ impl FromStr for ImageAlias {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machines::Table;
-    use crate::{Config, ImageName, NoImage};
-    use dayfly_types::ids::InstanceType;
+    use crate::config::Config;
 
     #[test]
-    fn a_name_leads_to_the_parameter_of_its_architecture() {
+    fn aliases_have_a_parameter_for_each_architecture() {
         for (name, arch, parameter) in [
             (
                 "dlami-base",
@@ -162,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_none_is_refused_with_the_nearest() {
+    fn unknown_alias_suggests_the_nearest() {
         for (name, nearest) in [
             ("dlami-pytroch", Some("dlami-pytorch")),
             ("ubuntu-2404", Some("ubuntu-24.04")),
@@ -173,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_runner_and_the_messenger_start_from_images_that_have_names() {
+    fn built_in_runner_and_messenger_use_aliased_images() {
         let built_in = Config::built_in().unwrap().runners.remove(0);
         assert_eq!(built_in.image, ImageAlias::DlamiBase.image(Arch::X86_64));
         assert_eq!(
@@ -183,11 +279,11 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_is_not_named_is_one_with_a_driver_for_the_machine() {
+    fn default_image_has_a_driver_for_the_machine() {
         let table = Table::embedded().unwrap();
-        let fitting = |types: &[&str]| {
+        let default_image = |types: &[&str]| {
             let types: Vec<InstanceType> = types.iter().map(|name| InstanceType::new(*name)).collect();
-            MachineImage::Fitting.on_types(&types, table)
+            MachineImage::Default.for_types(&types, table)
         };
         for (types, image) in [
             (
@@ -198,11 +294,11 @@ mod tests {
             (&["c7g.large"], ImageAlias::Ubuntu2404.image(Arch::Arm64)),
             (&["c7i.large", "g5.xlarge"], ImageAlias::DlamiBase.image(Arch::X86_64)),
         ] {
-            assert_eq!(fitting(types), Ok(image), "{types:?}");
+            assert_eq!(default_image(types), Ok(image), "{types:?}");
         }
-        assert!(matches!(fitting(&["p3dn.24xlarge"]), Err(NoImage::NoDriver(_))));
+        assert!(matches!(default_image(&["p3dn.24xlarge"]), Err(NoImage::NoDriver(_))));
         assert!(matches!(
-            fitting(&["g5.xlarge", "x99.large"]),
+            default_image(&["g5.xlarge", "x99.large"]),
             Err(NoImage::UnknownType(_))
         ));
         let name = ImageName {
@@ -214,11 +310,11 @@ mod tests {
             arch,
         };
         let types = [InstanceType::new("x99g.large")];
-        assert_eq!(newest(None).on_types(&types, table), Ok(newest(Some(Arch::Arm64))));
+        assert_eq!(newest(None).for_types(&types, table), Ok(newest(Some(Arch::Arm64))));
     }
 
     #[test]
-    fn a_driver_is_where_there_is_a_gpu_that_it_knows() {
+    fn images_drive_the_gpus_that_their_driver_supports() {
         for (gpu, driven) in [("t4", true), ("b300", true), ("v100", false), ("l4-half", false)] {
             let gpu = gpu.parse().unwrap();
             assert_eq!(ImageAlias::default_for(Some(&gpu)).drives(&gpu), driven, "{gpu}");

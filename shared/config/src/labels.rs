@@ -1,39 +1,39 @@
-//! Labels: which jobs may be ours, and which runner a job asks for.
-
-pub mod inline;
+//! Labels: which jobs may be for dayfly, and which runner a job asks for.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One label of a `runs-on`, compared as GitHub does: without regard to case.
+/// One label of a `runs-on`, compared as GitHub does: case-insensitively.
 #[derive(Clone, Debug, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Label(String);
 
-/// The label that GitHub gives every runner of one's own.
+/// The longest label that GitHub takes.
+pub const LONGEST_LABEL: usize = 256;
+
+/// GitHub's label for every self-hosted runner.
 const SELF_HOSTED: &str = "self-hosted";
 
-/// How our own labels begin; those of Cirun are taken over.
+/// Prefixes of dayfly's labels, and of Cirun's, which dayfly takes too.
 const PREFIXES: [&str; 2] = ["dayfly", "cirun-"];
 
 impl Label {
-    /// Takes the text as it is.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The label as it was written.
+    /// Returns the label as it is written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The part that decides which runner is meant: all before `--`. What stands behind makes a
-    /// label unique to a run, so that no other job takes its runner.
+    /// Returns the part before `--`, which decides the runner. The rest makes a label unique to a run, so that no
+    /// other job takes its runner.
     #[must_use]
     pub fn kind(&self) -> &str {
-        // A search for a text costs more than labels are long, and every label of a file is asked.
+        // `str::find` costs more than a short label does, and every label of a file is compared.
         let dashes = self.0.as_bytes().windows(2).position(|two| two == b"--");
         dashes.and_then(|at| self.0.get(..at)).unwrap_or(&self.0)
     }
@@ -63,7 +63,7 @@ impl fmt::Display for Label {
     }
 }
 
-/// Whether a job with these labels may be meant for us at all.
+/// Returns whether a job with these labels may be for dayfly.
 #[must_use]
 pub fn may_be_ours(labels: &[Label]) -> bool {
     labels
@@ -71,15 +71,14 @@ pub fn may_be_ours(labels: &[Label]) -> bool {
         .any(|label| label.is_self_hosted() || label.has_our_prefix())
 }
 
-/// Whether a job with these labels can only be meant for us, so that leaving it alone would leave
-/// it waiting for ever.
+/// Returns whether a job with these labels can only be for dayfly: left alone, it would wait forever.
 #[must_use]
 pub fn must_be_ours(labels: &[Label]) -> bool {
     labels.iter().any(Label::has_our_prefix)
 }
 
-/// Whether a runner with the labels `offered` is what a job with the labels `asked` wants: every
-/// label of the job, but for `self-hosted`, is one of the runner's, suffixes left aside.
+/// Returns whether a runner with the labels `offered` fits a job with the labels `asked`: the runner has every
+/// label of the job except `self-hosted`, regardless of suffixes.
 #[must_use]
 pub fn matches(asked: &[Label], offered: &[Label]) -> bool {
     let mut asked = asked.iter().filter(|label| !label.is_self_hosted()).peekable();
@@ -91,7 +90,7 @@ pub fn matches(asked: &[Label], offered: &[Label]) -> bool {
         })
 }
 
-/// Labels as a person reads them: `a, b`.
+/// Writes labels as `a, b`.
 #[must_use]
 pub fn listed(labels: &[Label]) -> String {
     labels.iter().map(Label::as_str).collect::<Vec<_>>().join(", ")
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_may_be_ours_by_its_labels() {
+    fn labels_tell_which_jobs_may_be_ours() {
         for (texts, may, must) in [
             (&["dayfly-gpu"][..], true, true),
             (&["DayFly-GPU"], true, true),
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_runner_is_meant_when_it_has_every_label_of_the_job() {
+    fn runner_matches_with_every_label_of_the_job() {
         for (asked, offered, expected) in [
             (&["dayfly-gpu"][..], &["dayfly-gpu"][..], true),
             (&["self-hosted", "dayfly-gpu"], &["dayfly-gpu"], true),

@@ -1,10 +1,10 @@
-//! The machine types that EC2 has, and what a runner may want of one.
+//! EC2's machine types, and the requirements that a runner may have of one.
 
 mod bound;
 mod gpu;
-mod nearest;
+mod no_match;
+mod requirements;
 mod table;
-mod wants;
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,11 +13,13 @@ use dayfly_types::ids::InstanceType;
 use dayfly_types::money::MicroDollars;
 use serde::{Deserialize, Serialize};
 
+use crate::yaml::units::number_and_unit;
+
 pub use bound::Bound;
 pub use gpu::{GpuModel, UnknownGpu};
-pub use nearest::{Near, NoMatch};
+pub use no_match::{Nearest, NoMatch};
+pub use requirements::{RequirementError, Requirements};
 pub use table::{Table, TableError};
-pub use wants::{Wants, WantsError};
 
 /// An amount of memory in MiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -25,7 +27,7 @@ pub use wants::{Wants, WantsError};
 pub struct MiB(pub u32);
 
 impl MiB {
-    /// The amount as it is sold, in GB: 24GB of what EC2 tells as 22888 MiB.
+    /// Returns the amount as it is sold, in GB: 24GB for the 22888 MiB that EC2 reports.
     #[must_use]
     pub fn as_sold(self) -> String {
         if self.0.is_multiple_of(1024) {
@@ -37,8 +39,26 @@ impl MiB {
     }
 }
 
+impl MiB {
+    /// More than any machine has, of memory or of disk.
+    const MAX: u64 = 1024 * 1024 * 1024;
+
+    /// Parses `24GiB`, `512MiB`, `1TiB` in any case, or a number of GiB.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (number, unit) = number_and_unit(text)?;
+        let mib = match unit.to_ascii_lowercase().as_str() {
+            "mib" | "mb" | "m" => 1,
+            "" | "gib" | "gb" | "g" => 1024,
+            "tib" | "tb" | "t" => 1024 * 1024,
+            _ => return None,
+        };
+        let mib = number.checked_mul(mib).filter(|mib| *mib <= Self::MAX)?;
+        u32::try_from(mib).ok().map(Self)
+    }
+}
+
 impl fmt::Display for MiB {
-    /// `16GiB`, `500MiB`: in the largest unit that leaves nothing over.
+    /// Writes `16GiB`, `500MiB`: the largest unit without a remainder.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const GIB: u32 = 1024;
         const TIB: u32 = 1024 * GIB;
@@ -50,7 +70,7 @@ impl fmt::Display for MiB {
     }
 }
 
-/// What a processor understands.
+/// A processor architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Arch {
     /// Intel's and AMD's.
@@ -62,7 +82,7 @@ pub enum Arch {
 }
 
 impl Arch {
-    /// As EC2 writes it.
+    /// Returns EC2's name for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -71,8 +91,7 @@ impl Arch {
         }
     }
 
-    /// The architecture of the machines of a type, by its name: a `g` behind the generation stands for
-    /// AWS Graviton.
+    /// Returns the architecture of a type, by its name: a `g` after the generation stands for AWS Graviton.
     ///
     /// <https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-type-names.html>
     #[must_use]
@@ -81,7 +100,7 @@ impl Arch {
         let options = family
             .trim_start_matches(|c: char| !c.is_ascii_digit())
             .trim_start_matches(|c: char| c.is_ascii_digit());
-        // The first Graviton had no letter yet; on `p6e-gb200` the processor is the GPU's.
+        // The first Graviton had no letter; on `p6e-gb200` the processor is part of the GPU's module.
         if family == "a1" || options.starts_with('g') || options.starts_with("e-gb") {
             Self::Arm64
         } else {
@@ -100,7 +119,7 @@ impl FromStr for Arch {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // GitHub's own label for it is `x64`; compilers say `amd64` and `aarch64`.
+        // GitHub's own label is `x64`; compilers have `amd64` and `aarch64`.
         match text.to_ascii_lowercase().as_str() {
             "x86_64" | "x86-64" | "x64" | "amd64" => Ok(Self::X86_64),
             "arm64" | "aarch64" | "arm" => Ok(Self::Arm64),
@@ -109,7 +128,7 @@ impl FromStr for Arch {
     }
 }
 
-/// What a GPU can be asked to compute, as NVIDIA numbers it: `8.9`.
+/// NVIDIA's number for what a GPU can compute: `8.9`.
 ///
 /// <https://developer.nvidia.com/cuda-gpus>
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -134,35 +153,26 @@ impl FromStr for ComputeCapability {
     }
 }
 
-/// The GPUs of a machine: all alike.
+/// The GPUs of a machine, all of one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gpus {
-    /// Which.
     pub model: GpuModel,
-    /// How many.
     pub count: u32,
     /// The memory of each.
     pub vram: MiB,
-    /// What each can compute.
     pub compute_capability: ComputeCapability,
 }
 
-/// A type of machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineType {
-    /// Its name.
     pub name: InstanceType,
-    /// Its virtual processors.
     pub vcpus: u32,
-    /// Its memory.
     pub memory: MiB,
-    /// Its processors' architecture.
     pub arch: Arch,
-    /// Its GPUs, if it has any.
     pub gpu: Option<Gpus>,
-    /// Its own disks in all, which are gone with the instance; 0 if it has none.
+    /// The total size of its instance store.
     pub nvme: MiB,
-    /// What an hour costs on demand in the table's region; nothing if it is not known.
+    /// The on-demand price per hour in the table's region, if it is known.
     pub price: Option<MicroDollars>,
 }
 

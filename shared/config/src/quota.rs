@@ -1,8 +1,8 @@
-//! The account's quotas for EC2 instances: which one stands in the way, and what to say of it.
+//! The account's quotas for EC2 instances, by instance type.
 //!
 //! Names and codes are those of "Amazon EC2 instance type quotas"
 //! (<https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html>); all are
-//! counted in vCPUs, each for one region.
+//! counted in vCPUs, per region.
 
 use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::ids::InstanceType;
@@ -10,17 +10,18 @@ use dayfly_types::ids::InstanceType;
 /// A quota of the service `ec2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Quota {
-    /// Its code in Service Quotas, `L-…`.
+    /// The code in Service Quotas, `L-…`.
     pub code: &'static str,
-    /// Its name there.
+    /// The name in Service Quotas.
     pub name: &'static str,
 }
 
-/// Families that share a quota, by what stands before the first digit of their types.
+/// Families that share a quota.
 struct Families {
-    called: &'static [&'static str],
+    /// What is before the first digit of their types.
+    prefixes: &'static [&'static str],
     on_demand: Quota,
-    /// Nothing where AWS has none: these are not sold so.
+    /// `None` for families without spot capacity.
     spot: Option<Quota>,
 }
 
@@ -30,12 +31,12 @@ const fn quota(code: &'static str, name: &'static str) -> Quota {
 
 const FAMILIES: [Families; 9] = [
     Families {
-        called: &["g", "gr", "vt"],
+        prefixes: &["g", "gr", "vt"],
         on_demand: quota("L-DB2E81BA", "Running On-Demand G and VT instances"),
         spot: Some(quota("L-3819A6DF", "All G and VT Spot Instance Requests")),
     },
     Families {
-        called: &["a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"],
+        prefixes: &["a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"],
         on_demand: quota(
             "L-1216C47A",
             "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances",
@@ -46,49 +47,49 @@ const FAMILIES: [Families; 9] = [
         )),
     },
     Families {
-        called: &["inf"],
+        prefixes: &["inf"],
         on_demand: quota("L-1945791B", "Running On-Demand Inf instances"),
         spot: Some(quota("L-B5D1601B", "All Inf Spot Instance Requests")),
     },
     Families {
-        called: &["trn"],
+        prefixes: &["trn"],
         on_demand: quota("L-2C3B7624", "Running On-Demand Trn instances"),
         spot: Some(quota("L-6B0D517C", "All Trn Spot Instance Requests")),
     },
     Families {
-        called: &["dl"],
+        prefixes: &["dl"],
         on_demand: quota("L-6E869C2A", "Running On-Demand DL instances"),
         spot: Some(quota("L-85EED4F7", "All DL Spot Instance Requests")),
     },
     Families {
-        called: &["f"],
+        prefixes: &["f"],
         on_demand: quota("L-74FC7D96", "Running On-Demand F instances"),
         spot: Some(quota("L-88CF9481", "All F Spot Instance Requests")),
     },
     Families {
-        called: &["x"],
+        prefixes: &["x"],
         on_demand: quota("L-7295265B", "Running On-Demand X instances"),
         spot: Some(quota("L-E3A00192", "All X Spot Instance Requests")),
     },
     Families {
-        called: &["hpc"],
+        prefixes: &["hpc"],
         on_demand: quota("L-F7808C92", "Running On-Demand HPC instances"),
         spot: None,
     },
     Families {
-        called: &["u", "u-"],
+        prefixes: &["u", "u-"],
         on_demand: quota("L-43DA4232", "Running On-Demand High Memory instances"),
         spot: None,
     },
 ];
 
-/// Of the families that are called by one letter, P alone has several quotas for spot.
+/// P alone has several quotas for spot.
 const P_ON_DEMAND: Quota = quota("L-417A185B", "Running On-Demand P instances");
 const P2_TO_P4_SPOT: Quota = quota("L-7212CCBC", "All P4, P3 and P2 Spot Instance Requests");
 const P5_SPOT: Quota = quota("L-C4BD4855", "All P5 Spot Instance Requests");
 
 impl Quota {
-    /// The quota that an instance of this type counts towards; nothing if AWS names none.
+    /// Returns the quota that an instance of this type counts towards, if AWS has one.
     #[must_use]
     pub fn of(instance_type: &InstanceType, lifecycle: InstanceLifecycle) -> Option<Self> {
         let (family, generation) = family(instance_type);
@@ -100,14 +101,14 @@ impl Quota {
                 (InstanceLifecycle::Spot, _) => None,
             };
         }
-        let shared = FAMILIES.iter().find(|shared| shared.called.contains(&family))?;
+        let shared = FAMILIES.iter().find(|shared| shared.prefixes.contains(&family))?;
         match lifecycle {
             InstanceLifecycle::OnDemand => Some(shared.on_demand),
             InstanceLifecycle::Spot => shared.spot,
         }
     }
 
-    /// The quotas that instances of these types count towards, each once, in the types' order.
+    /// Returns the quotas that instances of these types count towards, each once, in the types' order.
     #[must_use]
     pub fn of_all<'a>(
         instance_types: impl IntoIterator<Item = &'a InstanceType>,
@@ -125,15 +126,15 @@ impl Quota {
     }
 }
 
-/// `g` and `4` of `g4dn.xlarge`.
+/// Returns `g` and `4` of `g4dn.xlarge`.
 fn family(instance_type: &InstanceType) -> (&str, Option<char>) {
     let text = instance_type.as_str();
     let digit = text.find(|c: char| c.is_ascii_digit()).unwrap_or(text.len());
     (&text[..digit], text[digit..].chars().next())
 }
 
-/// How many vCPUs an instance of this type has, where its name tells: a `large` has two, an `xlarge`
-/// four, an `Nxlarge` N times four. Other sizes, and the families that do not keep to it, are left.
+/// Returns the vCPUs of a type, if its name tells: a `large` has two, an `xlarge` four, an `Nxlarge` N times
+/// four. Other sizes, and some families, do not follow that rule.
 #[must_use]
 pub fn vcpus(instance_type: &InstanceType) -> Option<u32> {
     if matches!(family(instance_type).0, "hpc" | "u" | "u-") {
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_quotas_have_a_code_or_a_name_in_common() {
+    fn quotas_have_unique_codes_and_names() {
         let shared = FAMILIES
             .iter()
             .flat_map(|shared| [Some(shared.on_demand), shared.spot])
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn vcpus_are_told_where_the_name_tells_them() {
+    fn type_name_tells_the_vcpus() {
         let cases = [
             ("g4dn.xlarge", Some(4)),
             ("g6f.large", Some(2)),

@@ -3,163 +3,71 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dayfly_types::ids::{ImageId, InstanceType, Region, SecurityGroupId, SubnetId};
+use dayfly_types::ids::{InstanceType, Region, SecurityGroupId, SubnetId};
 use dayfly_types::money::MicroDollars;
 use serde::{Deserialize, Serialize};
 
-use crate::images::ImageAlias;
+use crate::images::MachineImage;
 use crate::labels::Label;
-use crate::machines::{Arch, GpuModel, Table, Wants};
-
-/// Where the image of a runner comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MachineImage {
-    /// An AMI by its id.
-    Ami(ImageId),
-    /// An SSM parameter that holds an AMI id.
-    Parameter(String),
-    /// An image by its short name: which parameter that is depends on the machine's architecture.
-    Alias(ImageAlias),
-    /// The newest image that goes by a name, for machines of an architecture.
-    Newest {
-        /// The name, and whose it is.
-        name: ImageName,
-        /// The architecture, once the machine is known.
-        arch: Option<Arch>,
-    },
-    /// None is named: the one with a driver for the machine's GPU, if it has any.
-    Fitting,
-}
-
-/// What an image is looked up by.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ImageName {
-    /// Its name, in which `*` stands for any number of characters and `?` for one.
-    pub name: String,
-    /// Whose image it is: an account's number, or `amazon`, `aws-marketplace` or `self`.
-    pub owner: String,
-}
-
-impl std::fmt::Display for ImageName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} of {}", self.name, self.owner)
-    }
-}
-
-impl MachineImage {
-    /// The image for machines of an architecture.
-    #[must_use]
-    pub fn on(self, arch: Arch) -> Self {
-        match self {
-            Self::Alias(alias) => alias.image(arch),
-            Self::Newest { name, .. } => Self::Newest { name, arch: Some(arch) },
-            Self::Ami(_) | Self::Parameter(_) | Self::Fitting => self,
-        }
-    }
-
-    /// The image for machines of these types, which are all of one architecture. Of a type that the table
-    /// does not have, its name tells the architecture, and nobody whether it has a GPU.
-    ///
-    /// # Errors
-    /// If none was named, and there is none that has a driver.
-    pub fn on_types(self, types: &[InstanceType], table: &Table) -> Result<Self, NoImage> {
-        let arch = types.first().map_or(Arch::X86_64, |first| table.arch(first));
-        if self != Self::Fitting {
-            return Ok(self.on(arch));
-        }
-        if let Some(unknown) = types.iter().find(|name| table.get(name).is_none()) {
-            return Err(NoImage::UnknownType(unknown.clone()));
-        }
-        let gpus = types.iter().filter_map(|name| table.get(name)?.gpu.as_ref());
-        let gpus: Vec<&GpuModel> = gpus.map(|gpu| &gpu.model).collect();
-        let image = ImageAlias::default_for(gpus.first().copied());
-        match gpus.into_iter().find(|gpu| !image.drives(gpu)) {
-            Some(gpu) => Err(NoImage::NoDriver(gpu.clone())),
-            None => Ok(image.image(arch)),
-        }
-    }
-}
-
-/// Why no image can be chosen for a machine.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoImage {
-    /// Nobody knows what the machine needs.
-    #[error("it is not known whether `{0}` has a GPU: name a `machine_image`")]
-    UnknownType(InstanceType),
-    /// None of those with a name will do.
-    #[error(
-        "no image that dayfly knows by name has a driver for {0}: make one that has, and name it as `machine_image`"
-    )]
-    NoDriver(GpuModel),
-}
+use crate::machines::Requirements;
 
 /// A runner as the configuration describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunnerSpec {
-    /// Its name in the file.
+    /// The runner's name in the file.
     pub name: String,
-    /// The labels that stand for it.
     pub labels: Vec<Label>,
-    /// The instance types that will do; none if it says what it wants of its machine instead.
+    /// Empty if `requirements` choose the machine.
     pub instance_types: Vec<InstanceType>,
-    /// What it wants of its machine, if it names no instance types.
     #[serde(default)]
-    pub wants: Option<Wants>,
-    /// The image to start.
+    pub requirements: Option<Requirements>,
     pub image: MachineImage,
     /// Spot capacity, or else on-demand.
     pub spot: bool,
-    /// What is tried once no spot capacity is left.
     pub fallback: Fallback,
-    /// What an hour of an instance may cost at most; whatever EC2 asks, if not given.
+    /// The highest price of an instance per hour; `None` for whatever EC2 asks.
     pub max_price: Option<MicroDollars>,
-    /// How EC2 picks among the pools of spot capacity.
     pub allocation_strategy: AllocationStrategy,
-    /// When interruptions make it leave spot for a while; never, if not given.
     pub breaker: Option<Breaker>,
-    /// What the instance runs, in bash, when EC2 takes it back while a job runs.
+    /// The bash script that the instance runs when EC2 interrupts it during a job.
     pub on_interruption: Option<String>,
-    /// What a rebalance recommendation does.
     pub rebalance: Rebalance,
-    /// When and how interrupted jobs are run again.
     pub rerun: RerunPolicy,
-    /// The root volume's size in GiB; the image's own if not given.
+    /// The root volume's size in GiB; `None` for the image's own.
     pub disk_gib: Option<u32>,
-    /// What kind of volume it is.
     #[serde(default)]
     pub volume: Volume,
-    /// How long it waits for a job; the stack's deadline if not given.
+    /// How long the runner waits for a job; `None` for the stack's deadline.
     pub idle_timeout: Option<Duration>,
-    /// How long it may live in all; the stack's deadline if not given, and never longer than that.
+    /// How long the runner may live; `None` for the stack's deadline, which is the upper bound.
     pub max_lifetime: Option<Duration>,
-    /// What the instance runs, in bash, before its runner starts.
+    /// The bash script that the instance runs before its runner starts.
     #[serde(default)]
     pub startup_script: Option<String>,
-    /// Environment variables of its jobs.
+    /// Environment variables of the runner's jobs.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// Tags of the instance and its volume, besides our own.
+    /// Tags of the instance and its volume, besides dayfly's own.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
-    /// The region that it is meant for; whichever the stack is in, if not given.
+    /// The region that the runner is meant for; `None` for the stack's.
     #[serde(default)]
     pub region: Option<Region>,
-    /// The subnets that it may be in; the stack's own, if none is given.
+    /// Empty for the stack's own.
     #[serde(default)]
     pub subnets: Vec<SubnetId>,
-    /// Its security groups; the stack's own, if none is given.
+    /// Empty for the stack's own.
     #[serde(default)]
     pub security_groups: Vec<SecurityGroupId>,
-    /// Its instance profile, by name or ARN; the stack's own, if not given.
+    /// The instance profile's name or ARN; `None` for the stack's own.
     #[serde(default)]
     pub instance_profile: Option<String>,
 }
 
 impl RunnerSpec {
-    /// Why it cannot be launched in this region, if it cannot.
+    /// Returns why the runner cannot be launched in this region, or `None` if it can.
     #[must_use]
-    pub fn elsewhere(&self, region: &Region) -> Option<String> {
+    pub fn region_mismatch(&self, region: &Region) -> Option<String> {
         let meant = self.region.as_ref().filter(|meant| *meant != region)?;
         Some(format!(
             "the runner `{}` is meant for the region {meant}, and this stack launches in {region}",
@@ -168,16 +76,15 @@ impl RunnerSpec {
     }
 }
 
-/// What kind of root volume a runner gets, as far as it is not the image's own.
+/// What a root volume has that is not the image's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Volume {
-    /// Its type.
     #[serde(rename = "type")]
     pub kind: Option<VolumeType>,
-    /// Its operations per second.
+    /// Operations per second.
     pub iops: Option<u32>,
-    /// Its throughput in MiB per second.
+    /// MiB per second.
     pub throughput: Option<u32>,
 }
 
@@ -226,38 +133,36 @@ pub enum AllocationStrategy {
     LowestPrice,
 }
 
-/// Leaves spot for a while after so many interruptions.
+/// When a runner leaves spot capacity for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breaker {
-    /// So many interruptions
+    /// How many interruptions open the breaker.
     pub interruptions: u32,
-    /// in this time
+    /// The time that they are counted over.
     pub within: Duration,
-    /// send the next jobs to on-demand for so long.
+    /// How long the next jobs get on-demand capacity.
     pub on_demand_for: Duration,
 }
 
-/// What a rebalance recommendation does: EC2's word that an instance is more likely to be
-/// interrupted than others.
+/// What happens on a rebalance recommendation: EC2's signal that an instance is at an elevated risk of
+/// interruption.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Rebalance {
-    /// It is noted.
+    /// It is recorded.
     #[default]
     Mark,
-    /// A runner that has no job yet is ended, and another launched.
+    /// A runner without a job is ended, and another one launched.
     DrainIfIdle,
 }
 
 /// When and how interrupted jobs are run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RerunPolicy {
-    /// Which jobs.
     pub what: RerunWhat,
-    /// How often a run is run again at most.
+    /// The most re-runs of a run.
     pub max: u32,
-    /// Which re-runs get on-demand capacity.
     pub on_demand: RerunOnDemand,
 }
 
@@ -266,7 +171,7 @@ pub struct RerunPolicy {
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RerunWhat {
-    /// The interrupted ones; those that failed by themselves only where GitHub cannot tell them apart.
+    /// The interrupted ones. Jobs that failed by themselves run again only where GitHub does not tell them apart.
     #[default]
     Interrupted,
     /// All failed jobs of the run.
@@ -280,7 +185,7 @@ pub enum RerunWhat {
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RerunOnDemand {
-    /// The last that is allowed.
+    /// The last one allowed.
     #[default]
     Last,
     /// Every one.
@@ -299,5 +204,5 @@ impl Default for RerunPolicy {
     }
 }
 
-/// How often an interrupted run is run again, unless the file says otherwise.
+/// How often an interrupted run is run again by default.
 pub const MAX_RERUNS: u32 = 2;

@@ -1,9 +1,9 @@
-//! The nearest right spelling of a word that is not known.
+//! The nearest right spelling of an unknown word.
 
-/// The one of `known` that a person most likely meant by `word`, if any is near enough.
+/// Returns the one of `known` that was most likely meant by `word`, if any is near enough.
 ///
-/// Case is left aside. A word of up to three letters may be off by one, a longer one by a third of its
-/// letters; two letters in each other's place count once.
+/// Case is ignored. A word of up to three letters may be off by one, a longer one by a third of its letters; two
+/// swapped letters count once.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.chars().flat_map(char::to_lowercase).take(LONGEST + 1).collect();
@@ -16,16 +16,16 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         let distance = distance(&word, &letters);
         (distance <= allowed).then_some((distance, other))
     });
-    // The first of those that are equally near: the order of `known` is a choice of its owner.
+    // The first of those that are equally near: the caller chooses the order of `known`.
     near.min_by_key(|(distance, _)| *distance).map(|(_, other)| other)
 }
 
-/// Longer words are compared with nothing: the time it takes grows with the square.
+/// Longer words are not compared: the time grows with the square.
 const LONGEST: usize = 64;
 
-/// How many letters must be put in, taken out, changed, or swapped with their neighbour.
+/// Counts the letters to insert, delete, change, or swap with their neighbour.
 fn distance(one: &[char], other: &[char]) -> usize {
-    let mut before: Vec<usize> = Vec::new();
+    let mut previous: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=other.len()).collect();
     for (i, a) in one.iter().enumerate() {
         let mut row = Vec::with_capacity(other.len() + 1);
@@ -33,11 +33,11 @@ fn distance(one: &[char], other: &[char]) -> usize {
         for (j, b) in other.iter().enumerate() {
             let mut least = (above[j] + usize::from(a != b)).min(above[j + 1] + 1).min(row[j] + 1);
             if i > 0 && j > 0 && *a == other[j - 1] && one[i - 1] == *b {
-                least = least.min(before[j - 1] + 1);
+                least = least.min(previous[j - 1] + 1);
             }
             row.push(least);
         }
-        before = std::mem::replace(&mut above, row);
+        previous = std::mem::replace(&mut above, row);
     }
     above.last().copied().unwrap_or_default()
 }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_meant_is_found_and_nothing_where_nothing_is_near() {
+    fn nearest_word_is_found_if_one_is_near() {
         let known = ["gpu", "gpus", "vram", "cc", "cpu", "mem", "nvme", "arch"];
         for (word, expected) in [
             ("vrma", Some("vram")),

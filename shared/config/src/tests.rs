@@ -1,16 +1,17 @@
 use std::time::Duration;
 
-use dayfly_types::ids::{ImageId, InstanceType};
+use dayfly_types::ids::{ImageId, InstanceType, Region};
 use dayfly_types::money::MicroDollars;
 
 use super::*;
+use crate::labels::Label;
 
 fn labels(texts: &[&str]) -> Vec<Label> {
     texts.iter().map(|text| Label::new(*text)).collect()
 }
 
 #[test]
-fn without_a_file_the_dayfly_gpu_label_stands_for_a_gpu_on_spot() {
+fn built_in_config_has_a_gpu_on_spot() {
     let config = Config::built_in().unwrap();
     let spec = config.resolve(&labels(&["self-hosted", "dayfly-gpu"]))[0];
     assert!(spec.spot);
@@ -19,7 +20,7 @@ fn without_a_file_the_dayfly_gpu_label_stands_for_a_gpu_on_spot() {
 }
 
 #[test]
-fn a_messenger_is_one_small_machine_on_demand() {
+fn messenger_is_a_small_on_demand_machine() {
     let spec = Config::messenger().unwrap();
     assert_eq!(
         (spec.spot, spec.instance_types),
@@ -118,7 +119,7 @@ cancel_run_when_unlaunchable: true
 }
 
 #[test]
-fn runners_that_share_a_label_are_tried_in_the_order_of_the_file() {
+fn runners_with_one_label_keep_the_order_of_the_file() {
     let one = |name: &str| {
         format!("  - {{name: {name}, labels: [dayfly-gpu], instance_type: g5.xlarge, machine_image: ami-01234567}}\n")
     };
@@ -130,7 +131,7 @@ fn runners_that_share_a_label_are_tried_in_the_order_of_the_file() {
     );
 }
 
-/// The texts of a folder of `tests/corpus`, by their names.
+/// Returns the names and texts of a folder of `tests/corpus`.
 pub(crate) fn corpus(folder: &str) -> Vec<(String, String)> {
     let path = format!("{}/../../tests/corpus/{folder}", env!("CARGO_MANIFEST_DIR"));
     let mut files: Vec<_> = std::fs::read_dir(path)
@@ -148,8 +149,8 @@ pub(crate) fn corpus(folder: &str) -> Vec<(String, String)> {
     .collect()
 }
 
-/// Keeps what came of a file beside it.
-pub(super) fn snapshot(folder: &str, name: &str, text: &str) {
+/// Compares what a file is read as with the snapshot beside it.
+pub(crate) fn snapshot(folder: &str, name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(format!(
         "{}/../../tests/corpus/{folder}/read",
@@ -161,7 +162,7 @@ pub(super) fn snapshot(folder: &str, name: &str, text: &str) {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_its_place_all_at_once() {
+fn files_are_read_with_all_findings() {
     let files = corpus("config");
     assert!(files.len() > 20);
     for (name, text) in files {
@@ -177,13 +178,13 @@ fn what_is_wrong_is_said_with_its_place_all_at_once() {
         let means = reading
             .config
             .map_or_else(|| "unusable".to_owned(), |config| write::file(&config));
-        let shown = rendered(&reading.findings, &text, Look::Plain);
+        let shown = render_findings(&reading.findings, &text, RenderStyle::Plain);
         snapshot("config", &name, &format!("{shown}\n\n{}\n\n{means}", keys.join("\n")));
     }
 }
 
 #[test]
-fn an_error_has_all_of_it_with_the_lines() {
+fn error_shows_everything_with_lines() {
     let text = "runners:\n  - name: a\n    labels: []\n    instance_type: g5.xlarge\n    machine_image: ubuntu\n";
     let error = Config::parse(text).unwrap_err();
     assert_eq!(error.findings.len(), 2);
@@ -191,7 +192,7 @@ fn an_error_has_all_of_it_with_the_lines() {
 }
 
 #[test]
-fn a_runner_for_another_region_is_passed_over_by_name() {
+fn runner_for_another_region_is_skipped_by_name() {
     let text = "runners:
   - {name: far, labels: [dayfly-gpu], instance_type: g5.xlarge, machine_image: ami-01234567, region: us-east-1}
   - {name: near, labels: [dayfly-gpu], instance_type: g5.xlarge, machine_image: ami-01234567}
@@ -203,9 +204,9 @@ fn a_runner_for_another_region_is_passed_over_by_name() {
     let asked = labels(&["dayfly-gpu"]);
     let names: Vec<&str> = config.resolve(&asked).iter().map(|spec| spec.name.as_str()).collect();
     assert_eq!(names, ["near"]);
-    let passed = config.passed_over(&asked);
+    let skipped = config.skipped_for(&asked);
     assert_eq!(
-        passed[0].why,
+        skipped[0].reason,
         "the runner `far` is meant for the region us-east-1, and this stack launches in eu-west-1"
     );
     assert_eq!(
@@ -220,7 +221,7 @@ fn a_runner_for_another_region_is_passed_over_by_name() {
 }
 
 #[test]
-fn the_files_own_runners_come_before_those_that_it_extends_and_replace_them() {
+fn own_runners_precede_and_replace_those_of_the_base() {
     let runner = |name: &str, types: &str| {
         format!("  - {{name: {name}, labels: [dayfly-gpu], instance_type: {types}, machine_image: ami-01234567}}\n")
     };
@@ -250,14 +251,14 @@ fn the_files_own_runners_come_before_those_that_it_extends_and_replace_them() {
         cancel_run: true,
     };
     assert_eq!(both.giving_up, expected);
-    assert_eq!(both.clone().extended_by(base), both, "twice is once");
+    assert_eq!(both.clone().extended_by(base), both, "extending twice changes nothing");
     let only = Config::parse("extends: octo/.github\n").unwrap();
     assert!(only.runners.is_empty());
 }
 
 #[test]
-fn what_is_told_of_costs_and_where_is_the_files_to_say() {
-    let said = |text: &str| Config::parse(&format!("extends: octo/.github\n{text}")).unwrap();
+fn file_sets_how_costs_are_reported() {
+    let config = |text: &str| Config::parse(&format!("extends: octo/.github\n{text}")).unwrap();
     let cases = [
         ("", true, Some(0)),
         ("report: false\n", false, Some(0)),
@@ -272,15 +273,15 @@ fn what_is_told_of_costs_and_where_is_the_files_to_say() {
             comment: comment.map(MicroDollars),
             all_caps: false,
         };
-        assert_eq!(said(text).reporting, meant, "{text}");
-        assert_eq!(said("").extended_by(said(text)).reporting, meant, "{text}");
+        assert_eq!(config(text).reporting, meant, "{text}");
+        assert_eq!(config("").extended_by(config(text)).reporting, meant, "{text}");
     }
-    let both = said("comment: true\n").extended_by(said("comment: false\ncomment_above: $1\n"));
+    let both = config("comment: true\n").extended_by(config("comment: false\ncomment_above: $1\n"));
     assert_eq!(both.reporting.comment, Some(MicroDollars(1_000_000)));
 }
 
-/// Nested lists in which each stands for nine of the one before.
-fn bomb() -> String {
+/// Returns nested lists: each one has nine aliases of the one before.
+fn alias_bomb() -> String {
     let mut text = String::from("a: &a [x, x, x, x, x, x, x, x, x]\n");
     for level in 'b'..='i' {
         let below = char::from(level as u8 - 1);
@@ -291,7 +292,7 @@ fn bomb() -> String {
 }
 
 #[test]
-fn a_file_that_costs_too_much_is_refused_in_words() {
+fn costly_file_is_refused_with_a_reason() {
     let merge = |level: usize| {
         let (below, value) = (level - 1, "v".repeat(300));
         format!("m{level}: &m{level} {{<<: *m{below}, k{level}: {value}}}\n")
@@ -304,7 +305,7 @@ fn a_file_that_costs_too_much_is_refused_in_words() {
     let many = "labels: [a, b]\n".repeat(4000);
     for (text, words) in [
         (" ".repeat(yaml::MAX_BYTES + 1), "the file has 65537 bytes"),
-        (bomb(), "the aliases of this file come to more than"),
+        (alias_bomb(), "the aliases of this file come to more than"),
         (
             format!("m0: &m0 {{}}\n{merges}"),
             "the aliases of this file come to more than",
@@ -314,7 +315,7 @@ fn a_file_that_costs_too_much_is_refused_in_words() {
         (deep, "more than 16 deep"),
         (many, "a second time"),
         (format!("runners: [{}]\n", "7, ".repeat(20_000)), "more findings"),
-        (format!("{}: 1\n", "k".repeat(60_000)), "this is no YAML"),
+        (format!("{}: 1\n", "k".repeat(60_000)), "invalid YAML"),
         (format!("\"{}\": 1\n", "k".repeat(900)), "there is no key"),
     ] {
         let findings = read(CONFIG_PATH, &text, Context::default()).findings;
@@ -329,14 +330,14 @@ fn a_file_that_costs_too_much_is_refused_in_words() {
 }
 
 #[test]
-fn a_finding_far_along_a_line_is_shown_with_what_is_near_it() {
+fn excerpt_of_a_long_line_is_cut_around_the_finding() {
     let text = format!("runners: []\nmessenger: [{}soon]\n", "true, ".repeat(5000));
     let place = text.find("soon").unwrap();
     let mut finding = read(CONFIG_PATH, "messenger: 7\n", Context::default())
         .findings
         .remove(0);
     (finding.line, finding.column, finding.bytes) = (2, place - 11, (place, place + 4));
-    let shown = rendered([&finding], &text, Look::Plain);
+    let shown = render_findings([&finding], &text, RenderStyle::Plain);
     assert!(shown.contains(&format!(".dayfly.yml:2:{}", place - 11)), "{shown}");
     let caret = shown.lines().find(|line| line.contains("^^^^")).unwrap().find('^');
     let excerpt = shown.lines().find(|line| line.contains("soon")).unwrap();
@@ -345,7 +346,7 @@ fn a_finding_far_along_a_line_is_shown_with_what_is_near_it() {
 }
 
 #[test]
-fn errors_are_told_before_warnings_where_there_are_too_many() {
+fn errors_displace_warnings_beyond_the_limit() {
     let unknown = (0..60)
         .map(|number| format!("key{number}: 1\n"))
         .collect::<Vec<_>>()
@@ -355,7 +356,7 @@ fn errors_are_told_before_warnings_where_there_are_too_many() {
     assert_eq!(
         reading.count(Severity::Error),
         2,
-        "the error, and that there are more findings"
+        "the error, and the count of omitted findings"
     );
     let error = Config::parse(&text).unwrap_err().to_string();
     assert!(error.contains("`messenger` is `7`"), "{error}");
@@ -366,7 +367,7 @@ fn specs_of_an_older_version_are_read() {
     let spec = Config::built_in().unwrap().runners.remove(0);
     let mut json = serde_json::to_value(&spec).unwrap();
     for key in [
-        "wants",
+        "requirements",
         "volume",
         "startup_script",
         "env",
@@ -383,7 +384,7 @@ fn specs_of_an_older_version_are_read() {
 
 proptest::proptest! {
     #[test]
-    fn no_text_makes_the_reader_or_its_errors_panic(text in "(\\PC|\n|runners:|  - name: |: |\\[|&a|\\*a|<<: ){0,60}") {
+    fn any_text_is_read_without_a_panic(text in "(\\PC|\n|runners:|  - name: |: |\\[|&a|\\*a|<<: ){0,60}") {
         if let Err(error) = Config::parse(&text) {
             proptest::prop_assert!(!error.findings.is_empty() && !error.to_string().is_empty());
         }

@@ -1,24 +1,23 @@
-//! Root volumes: what EBS makes of each type.
+//! Root volumes, and what EBS allows for each type.
 
-use super::finding::Findings;
-use super::node::{At, Choice as _};
-use super::spec::{Volume, VolumeType};
-use super::units::Size;
+use crate::spec::{Volume, VolumeType};
+use crate::yaml::units::Size;
+use crate::yaml::{At, Findings, Keyword as _};
 
-/// A volume as it is asked for.
-pub(super) struct Asked {
-    pub(super) kind: Option<At<VolumeType>>,
-    pub(super) size: Option<At<Size>>,
-    pub(super) iops: Option<At<u32>>,
-    pub(super) throughput: Option<At<u32>>,
-    /// What the file calls the last three.
-    pub(super) keys: [&'static str; 3],
+/// A volume as a file asks for it.
+pub(crate) struct VolumeRequest {
+    pub(crate) kind: Option<At<VolumeType>>,
+    pub(crate) size: Option<At<Size>>,
+    pub(crate) iops: Option<At<u32>>,
+    pub(crate) throughput: Option<At<u32>>,
+    /// The file's keys for size, IOPS and throughput.
+    pub(crate) keys: [&'static str; 3],
 }
 
-/// The least and the most; nothing if it cannot be said.
+/// The minimum and the maximum; `None` if the type does not take it.
 type Bounds = Option<(u32, u32)>;
 
-/// What a type of volume takes: GiB at most, operations per second, MiB per second.
+/// Returns what a type of volume allows: the most GiB, the IOPS, the MiB per second.
 ///
 /// <https://docs.aws.amazon.com/ebs/latest/userguide/ebs-volume-types.html>
 fn bounds(kind: VolumeType) -> (u32, Bounds, Bounds) {
@@ -31,49 +30,49 @@ fn bounds(kind: VolumeType) -> (u32, Bounds, Bounds) {
     }
 }
 
-/// Whether EBS makes no such volume without being told how fast.
+/// Returns whether EBS requires the IOPS of such a volume.
 ///
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_EbsBlockDevice.html>
 fn needs_iops(kind: VolumeType) -> bool {
     matches!(kind, VolumeType::Io1 | VolumeType::Io2)
 }
 
-impl Asked {
-    /// Its size in GiB, and what it is besides. What EBS does not make is found.
-    pub(super) fn checked(self, findings: &mut Findings<'_>) -> (Option<u32>, Volume) {
-        // What the volume gets where none is said.
+impl VolumeRequest {
+    /// Returns the size in GiB and the rest, and reports what EBS does not allow.
+    pub(crate) fn check(self, findings: &mut Findings<'_>) -> (Option<u32>, Volume) {
+        // The type of a volume that names none.
         let assumed = self.kind.as_ref().map_or(VolumeType::Gp3, |kind| kind.value);
         let (most, iops, throughput) = bounds(assumed);
-        let word = assumed.as_word();
+        let name = assumed.keyword();
         let [size_key, iops_key, throughput_key] = self.keys;
         if let Some(size) = self.size.as_ref().filter(|size| size.value.0 > most) {
             let message = format!(
-                "`{size_key}` is more than the {}TiB that a volume of type `{word}` may have",
+                "`{size_key}` is more than the {}TiB that a volume of type `{name}` may have",
                 most / 1024
             );
             findings.within(size_key, |findings| findings.error(size.span, message, None));
         }
-        for (key, said, allowed) in [
+        for (key, given, allowed) in [
             (iops_key, &self.iops, iops),
             (throughput_key, &self.throughput, throughput),
         ] {
-            let Some(said) = said else { continue };
+            let Some(given) = given else { continue };
             let message = match allowed {
-                None => format!("a volume of type `{word}` takes no `{key}`"),
-                Some((least, most)) if !(least..=most).contains(&said.value) => format!(
-                    "`{key}` is `{}`, expected {least} to {most} for a volume of type `{word}`",
-                    said.value
+                None => format!("a volume of type `{name}` takes no `{key}`"),
+                Some((least, most)) if !(least..=most).contains(&given.value) => format!(
+                    "`{key}` is `{}`, expected {least} to {most} for a volume of type `{name}`",
+                    given.value
                 ),
                 Some(_) => continue,
             };
-            findings.within(key, |findings| findings.error(said.span, message, None));
+            findings.within(key, |findings| findings.error(given.span, message, None));
         }
         if let Some(kind) = self
             .kind
             .as_ref()
             .filter(|kind| needs_iops(kind.value) && self.iops.is_none())
         {
-            let message = format!("a volume of type `{word}` needs `{iops_key}`");
+            let message = format!("a volume of type `{name}` needs `{iops_key}`");
             findings.error(kind.span, message, None);
         }
         let kind = self.kind.map(|at| at.value);

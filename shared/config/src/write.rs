@@ -1,15 +1,17 @@
-//! A configuration as a `.dayfly.yml`: with what is not said anyway.
+//! Writes a configuration as a `.dayfly.yml`, without what holds by default.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::Config;
-use super::node::Choice;
-use super::spec::{MachineImage, RerunPolicy, RunnerSpec, Volume};
-use super::units::{HourlyPrice, written_span};
+use crate::config::Config;
+use crate::images::MachineImage;
+use crate::machines::Requirements;
+use crate::spec::{MAX_RERUNS, RerunPolicy, RunnerSpec, Volume};
+use crate::yaml::Keyword;
+use crate::yaml::units::{HourlyPrice, write_duration};
 
-/// Writes a file that is read as `config`. What was passed over is not in it.
-pub(super) fn file(config: &Config) -> String {
+/// Writes a file that is read as `config`, without the skipped entries.
+pub(crate) fn file(config: &Config) -> String {
     let mut text = String::new();
     let mut top = |key: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -18,14 +20,14 @@ pub(super) fn file(config: &Config) -> String {
         }
     };
     top("extends", config.extends.as_ref().map(|one| scalar(&one.to_string())));
-    top("messenger", config.said.messenger.map(|one| one.to_string()));
+    top("messenger", config.given.messenger.map(|one| one.to_string()));
     top(
         "cancel_run_when_unlaunchable",
-        config.said.cancel_run.map(|one| one.to_string()),
+        config.given.cancel_run.map(|one| one.to_string()),
     );
-    top("report", config.said.report.map(|one| one.to_string()));
-    top("comment", config.said.comment.map(|one| one.to_string()));
-    top("comment_above", config.said.comment_above.map(|one| one.to_string()));
+    top("report", config.given.report.map(|one| one.to_string()));
+    top("comment", config.given.comment.map(|one| one.to_string()));
+    top("comment_above", config.given.comment_above.map(|one| one.to_string()));
     let actors = config.actors.as_ref();
     let some = |names: &[String]| (!names.is_empty()).then(|| list(names));
     top("actors", actors.and_then(|one| some(&one.users)));
@@ -43,7 +45,7 @@ pub(super) fn file(config: &Config) -> String {
     text
 }
 
-/// The keys of a runner that say something, with their values in YAML.
+/// Returns the keys of a runner that differ from their defaults, with their values in YAML.
 fn keys(runner: &RunnerSpec) -> Vec<(&'static str, String)> {
     let mut keys = vec![("name", scalar(&runner.name)), ("labels", list(&runner.labels))];
     let mut add = |key: &'static str, value: Option<String>| keys.extend(value.map(|value| (key, value)));
@@ -51,39 +53,39 @@ fn keys(runner: &RunnerSpec) -> Vec<(&'static str, String)> {
         "instance_type",
         (!runner.instance_types.is_empty()).then(|| one_or_more(&runner.instance_types)),
     );
-    for (key, value) in runner.wants.iter().flat_map(crate::machines::Wants::written) {
+    for (key, value) in runner.requirements.iter().flat_map(Requirements::written) {
         add(key, Some(scalar(&value)));
     }
     add("machine_image", image(&runner.image));
     add("region", runner.region.as_ref().map(|one| scalar(one.as_str())));
     add("spot", (!runner.spot).then(|| "false".to_owned()));
-    add("fallback", word(runner.fallback));
+    add("fallback", keyword(runner.fallback));
     add(
         "max_price",
         runner.max_price.map(|price| HourlyPrice(price).to_string()),
     );
-    add("allocation_strategy", word(runner.allocation_strategy));
+    add("allocation_strategy", keyword(runner.allocation_strategy));
     add(
         "breaker",
         runner.breaker.map(|breaker| {
             format!(
                 "{{interruptions: {}, within: {}, on_demand_for: {}}}",
                 breaker.interruptions,
-                written_span(breaker.within),
-                written_span(breaker.on_demand_for)
+                write_duration(breaker.within),
+                write_duration(breaker.on_demand_for)
             )
         }),
     );
     add("disk", disk(runner));
-    add("idle_timeout", runner.idle_timeout.map(written_span));
-    add("max_lifetime", runner.max_lifetime.map(written_span));
+    add("idle_timeout", runner.idle_timeout.map(write_duration));
+    add("max_lifetime", runner.max_lifetime.map(write_duration));
     add("startup_script", runner.startup_script.as_deref().map(scalar));
     add("on_interruption", runner.on_interruption.as_deref().map(scalar));
-    add("rebalance", word(runner.rebalance));
+    add("rebalance", keyword(runner.rebalance));
     let RerunPolicy { what, max, on_demand } = runner.rerun;
-    add("rerun", word(what));
-    add("max_reruns", (max != super::MAX_RERUNS).then(|| max.to_string()));
-    add("rerun_on_demand", word(on_demand));
+    add("rerun", keyword(what));
+    add("max_reruns", (max != MAX_RERUNS).then(|| max.to_string()));
+    add("rerun_on_demand", keyword(on_demand));
     add("env", pairs(&runner.env));
     add("tags", pairs(&runner.tags));
     add("subnets", (!runner.subnets.is_empty()).then(|| list(&runner.subnets)));
@@ -95,15 +97,14 @@ fn keys(runner: &RunnerSpec) -> Vec<(&'static str, String)> {
     keys
 }
 
-/// The word for a choice, unless it is what holds anyway.
-fn word<T: Choice + Default>(choice: T) -> Option<String> {
-    (choice != T::default()).then(|| choice.as_word().to_owned())
+/// Returns the keyword, or `None` for the default.
+fn keyword<T: Keyword + Default>(value: T) -> Option<String> {
+    (value != T::default()).then(|| value.keyword().to_owned())
 }
 
-/// Nothing for the image that fits, which holds anyway.
 fn image(image: &MachineImage) -> Option<String> {
     match image {
-        MachineImage::Fitting => None,
+        MachineImage::Default => None,
         MachineImage::Newest { name, .. } => Some(format!(
             "{{name: {}, owner: {}}}",
             scalar(&name.name),
@@ -121,7 +122,7 @@ fn disk(runner: &RunnerSpec) -> Option<String> {
     let Volume { kind, iops, throughput } = runner.volume;
     let parts = [
         size.map(|size| format!("size: {size}")),
-        kind.map(|kind| format!("type: {}", kind.as_word())),
+        kind.map(|kind| format!("type: {}", kind.keyword())),
         iops.map(|iops| format!("iops: {iops}")),
         throughput.map(|throughput| format!("throughput: {throughput}")),
     ];
@@ -151,7 +152,7 @@ fn pairs(pairs: &BTreeMap<String, String>) -> Option<String> {
     (!each.is_empty()).then(|| format!("{{{}}}", each.join(", ")))
 }
 
-/// A text as a scalar, between quotes where it would else be something else.
+/// Writes a text as a scalar, with quotes where it would be read as something else.
 fn scalar(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:+-@#".contains(c);
     let first = text.chars().next();
@@ -162,7 +163,7 @@ fn scalar(text: &str) -> String {
             text.to_ascii_lowercase().as_str(),
             "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n"
         );
-    // Digits with a unit are no number.
+    // Digits with a unit are not a number.
     let measure = first.is_some_and(|c| c.is_ascii_digit())
         && text.ends_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')

@@ -1,4 +1,4 @@
-//! What a `CreateFleet` call came to, pool by pool.
+//! Reads `CreateFleet` answers, pool by pool.
 
 use aws_sdk_ec2::operation::create_fleet::CreateFleetOutput;
 use aws_sdk_ec2::types::{
@@ -9,9 +9,10 @@ use dayfly_ports::{FleetAnswer, FleetError, FleetErrorKind, FleetInstance, Fleet
 use dayfly_types::capacity::{InstanceLifecycle, Pool};
 use dayfly_types::ids::{InstanceId, InstanceType, Zone};
 
+use crate::fleet_error;
 use crate::kind::kind_of;
 
-/// The instances of all pools, and what kept the others away: the same error of the same pool once.
+/// Returns the instances and the errors of all pools, each error of a pool once.
 pub(crate) fn read(output: &CreateFleetOutput, request: &FleetRequest) -> FleetAnswer {
     let mut errors: Vec<FleetError> = Vec::new();
     for error in output.errors().iter().map(|error| refusal(error, request)) {
@@ -25,27 +26,22 @@ pub(crate) fn read(output: &CreateFleetOutput, request: &FleetRequest) -> FleetA
         .flat_map(|pool| launched(pool, request))
         .collect();
     if instances.is_empty() && errors.is_empty() {
-        errors.push(nothing(request));
+        errors.push(no_instance(request));
     }
     FleetAnswer { instances, errors }
 }
 
-/// Nothing at all is no success. EC2 stops launching where the next instance would pass the total
-/// price, and does not document that it says so.
-fn nothing(request: &FleetRequest) -> FleetError {
+/// An empty answer is no success. EC2 stops launching where the next instance would exceed the total price,
+/// and does not document that it reports this.
+fn no_instance(request: &FleetRequest) -> FleetError {
     let nothing = "EC2 launched nothing and gave no reason";
     let message = match (request.lifecycle, request.max_price) {
         (InstanceLifecycle::OnDemand, Some(limit)) => {
-            format!("{nothing}; the limit of {limit} an hour may be below what an instance costs on demand")
+            format!("{nothing}; the limit of {limit} an hour may be below the on-demand price of an instance")
         }
         _ => nothing.to_owned(),
     };
-    FleetError {
-        kind: FleetErrorKind::Unknown,
-        code: "NoInstance".to_owned(),
-        message,
-        pool: None,
-    }
+    fleet_error(FleetErrorKind::Unknown, "NoInstance", message)
 }
 
 fn refusal(error: &CreateFleetError, request: &FleetRequest) -> FleetError {
@@ -64,7 +60,6 @@ fn refusal(error: &CreateFleetError, request: &FleetRequest) -> FleetError {
     }
 }
 
-/// The instances of one pool.
 fn launched(pool: &CreateFleetInstance, request: &FleetRequest) -> impl Iterator<Item = FleetInstance> {
     let overrides = overrides_of(pool.launch_template_and_overrides());
     let zone = pool
@@ -78,7 +73,6 @@ fn launched(pool: &CreateFleetInstance, request: &FleetRequest) -> impl Iterator
     let lifecycle = match pool.lifecycle() {
         Some(SdkLifecycle::Spot) => InstanceLifecycle::Spot,
         Some(SdkLifecycle::OnDemand) => InstanceLifecycle::OnDemand,
-        // As it was asked for.
         _ => request.lifecycle,
     };
     pool.instance_ids().iter().map(move |id| FleetInstance {
@@ -93,7 +87,7 @@ fn overrides_of(from: Option<&LaunchTemplateAndOverridesResponse>) -> Option<&Fl
     from.and_then(LaunchTemplateAndOverridesResponse::overrides)
 }
 
-/// EC2 repeats the overrides as they were asked for: with their subnet, whose zone we know.
+/// EC2 repeats the overrides as they were requested: with the subnet, whose zone we know.
 fn zone_of(overrides: &FleetLaunchTemplateOverrides, request: &FleetRequest) -> Option<Zone> {
     overrides.availability_zone().map(Zone::new).or_else(|| {
         let subnet = overrides.subnet_id()?;

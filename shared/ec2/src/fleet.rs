@@ -1,9 +1,9 @@
-//! One `CreateFleet` call of type `instant`: EC2 picks among all pools at once, and answers with the
+//! Builds `CreateFleet` calls of type `instant`: EC2 picks among all pools at once and answers with the
 //! instances.
 //!
 //! <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateFleet.html>
 //!
-//! No minimum capacity is asked for: fewer instances than wanted are better than none.
+//! No minimum capacity is requested: fewer instances than wanted are better than none.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -25,11 +25,11 @@ use dayfly_types::money::MicroDollars;
 use crate::variants::Template;
 use crate::{TAG_FLEET, TAG_INSTALLATION, TAG_MANAGED, TAG_NAME, TAG_REPOSITORY, TAG_STACK};
 
-/// EC2 takes no more pools in one call.
+/// The most pools that EC2 accepts in one call.
 const MAX_OVERRIDES: usize = 300;
 
-/// The call that a request makes. Nothing in it but the request and the settings: a repeated call has
-/// to say the same to be the same.
+/// Builds the call from the request and the settings alone: a repeated call must be identical to count as
+/// the same.
 pub(crate) fn call(
     client: &Client,
     settings: &Ec2Settings,
@@ -66,7 +66,6 @@ pub(crate) fn call(
     }
 }
 
-/// So many instances, all bought alike.
 fn capacity(request: &FleetRequest) -> TargetCapacitySpecificationRequest {
     TargetCapacitySpecificationRequest::builder()
         .total_target_capacity(i32::try_from(request.count).unwrap_or(i32::MAX))
@@ -77,8 +76,8 @@ fn capacity(request: &FleetRequest) -> TargetCapacitySpecificationRequest {
         .build()
 }
 
-/// A price limit stands with each pool ([`overrides`]) and not here: `MaxTotalPrice` bounds the sum
-/// only, and what each pool keeps to, the sum keeps to.
+/// Without a price limit, which each pool has in its [`overrides`]: `MaxTotalPrice` would bound only the
+/// sum, and the sum is bounded if each pool is.
 ///
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_SpotOptionsRequest.html>
 fn spot_options(strategy: AllocationStrategy) -> SpotOptionsRequest {
@@ -92,13 +91,13 @@ fn spot_options(strategy: AllocationStrategy) -> SpotOptionsRequest {
         .build()
 }
 
-/// The cheapest first, and no more of them than the price limit allows for all together.
+/// Takes the cheapest pools first, up to the price limit of all instances together.
 ///
-/// `MaxTotalPrice` is what all on-demand instances of the fleet may cost in an hour; EC2 stops
-/// launching when the next would pass it, with fewer instances than wanted. It is for fleets of every
-/// type: of the members beside it, those for `instant` alone are marked as such. A pool's own
-/// `MaxPrice` is for spot only. With several instances the limit holds on average: beside cheap ones,
-/// a dearer one may fit. To hold it for each, the caller names no pool whose list price is above it.
+/// `MaxTotalPrice` is what all on-demand instances of the fleet may cost per hour. EC2 stops launching
+/// before it is exceeded, with fewer instances than wanted. It applies to fleets of every type: the fields
+/// that are for `instant` alone are documented as such. A pool's own `MaxPrice` is for spot only. With
+/// several instances the limit holds on average: a more expensive one may fit beside cheap ones. To bound
+/// each, the caller leaves out pools whose list price exceeds the limit.
 ///
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_OnDemandOptionsRequest.html>
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-fleet-control-spending.html>
@@ -112,15 +111,14 @@ fn on_demand_options(request: &FleetRequest) -> OnDemandOptionsRequest {
         .build()
 }
 
-/// Dollars as EC2 reads them: `0.157800`.
+/// Formats dollars for EC2: `0.157800`.
 fn decimal(price: MicroDollars) -> String {
     format!("{}.{:06}", price.0 / 1_000_000, price.0 % 1_000_000)
 }
 
-/// The pools, each once.
 fn overrides(request: &FleetRequest) -> Vec<FleetLaunchTemplateOverridesRequest> {
     let mut named = HashSet::new();
-    // EC2 refuses a request that names a pool twice, be it through another subnet of the zone.
+    // EC2 refuses a request that names a pool twice, even through another subnet of the zone.
     let pools: Vec<&Placement> = request
         .placements
         .iter()
@@ -130,7 +128,7 @@ fn overrides(request: &FleetRequest) -> Vec<FleetLaunchTemplateOverridesRequest>
         tracing::warn!(
             pools = pools.len(),
             MAX_OVERRIDES,
-            "more pools than one call may name: the last are left out"
+            "too many pools for one call: leaving out the last ones"
         );
     }
     let max_price = match request.lifecycle {
@@ -152,12 +150,12 @@ fn overrides(request: &FleetRequest) -> Vec<FleetLaunchTemplateOverridesRequest>
         .collect()
 }
 
-/// The device that the launch template maps.
+/// The root device in the launch template.
 const TEMPLATE_DEVICE: &str = "/dev/sda1";
 
-/// The root volume, always named: only so is it encrypted whatever the image says. Without a size it
-/// is as large as the image. Where the image's root is another device than the one that the launch
-/// template maps, that one is taken out: there would be two volumes else.
+/// Always maps the root volume, because only then is it encrypted whatever the image says. Without a size
+/// it is as large as the image. If the image's root is another device than the launch template's, that one
+/// is removed, or there would be two volumes.
 fn volumes(request: &FleetRequest) -> Vec<FleetBlockDeviceMappingRequest> {
     let volume = FleetEbsBlockDeviceRequest::builder()
         .volume_type(volume_type(
@@ -191,9 +189,9 @@ fn volume_type(kind: dayfly_config::VolumeType) -> VolumeType {
     }
 }
 
-/// What is known of an instance by its tags alone, and what its entry of the configuration wants on it: of
-/// ours it may replace the one that consoles show, and no other.
-fn tags(settings: &Ec2Settings, request: &FleetRequest, with_theirs: bool) -> Vec<Tag> {
+/// Returns our tags and, if `with_custom`, those of the runner's configuration, which may replace no tag of
+/// ours but the name.
+fn tags(settings: &Ec2Settings, request: &FleetRequest, with_custom: bool) -> Vec<Tag> {
     let ours = [
         (TAG_NAME, format!("dayfly {}", request.scope.repository)),
         (TAG_STACK, settings.stack.clone()),
@@ -202,8 +200,8 @@ fn tags(settings: &Ec2Settings, request: &FleetRequest, with_theirs: bool) -> Ve
         (TAG_INSTALLATION, request.scope.installation.to_string()),
         (TAG_MANAGED, "true".to_owned()),
     ];
-    let theirs = request.tags.iter().filter(|_| with_theirs);
-    let mut tags: BTreeMap<&str, &str> = theirs.map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let custom = request.tags.iter().filter(|_| with_custom);
+    let mut tags: BTreeMap<&str, &str> = custom.map(|(key, value)| (key.as_str(), value.as_str())).collect();
     for (key, value) in &ours {
         if *key != TAG_NAME || !tags.contains_key(key) {
             tags.insert(key, value);

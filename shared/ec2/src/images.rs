@@ -1,4 +1,4 @@
-//! Images, by their id and by their name.
+//! Images, by id or by name.
 
 use aws_sdk_ec2::types::Image as SdkImage;
 use dayfly_config::ImageName;
@@ -6,7 +6,7 @@ use dayfly_config::machines::Arch;
 use dayfly_ports::{FleetError, FleetErrorKind, Image};
 use dayfly_types::ids::ImageId;
 
-use crate::{Ec2Fleet, filter, refused};
+use crate::{Ec2Fleet, call_error, filter, fleet_error};
 
 impl Ec2Fleet {
     pub(crate) async fn image_of(&self, id: &ImageId) -> Result<Image, FleetError> {
@@ -16,7 +16,7 @@ impl Ec2Fleet {
             .image_ids(id.as_str())
             .send()
             .await
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| call_error(&error))?;
         let found = answer.images().first().ok_or_else(|| {
             not_usable(format!(
                 "image `{id}` does not exist in this region, or this account may not see it"
@@ -36,8 +36,8 @@ impl Ec2Fleet {
             .filters(filter("root-device-type", ["ebs"]))
             .send()
             .await
-            .map_err(|error| refused(&error))?;
-        // Dates as EC2 writes them are in the order of their text; the id tells two of a moment apart.
+            .map_err(|error| call_error(&error))?;
+        // EC2's dates sort as text; the id breaks ties.
         let newest = answer
             .images()
             .iter()
@@ -45,7 +45,7 @@ impl Ec2Fleet {
         let found = newest.and_then(|image| Some((ImageId::new(image.image_id()?), image)));
         let (id, image) = found.ok_or_else(|| {
             not_usable(format!(
-                "no image for {arch} that starts from an EBS volume goes by the name `{}` in this region and belongs to `{}`",
+                "no EBS-backed image for {arch} named `{}` in this region belongs to `{}`",
                 name.name, name.owner
             ))
         })?;
@@ -54,11 +54,9 @@ impl Ec2Fleet {
 }
 
 fn usable(id: &ImageId, image: &SdkImage) -> Result<Image, FleetError> {
-    let root_device = image.root_device_name().ok_or_else(|| {
-        not_usable(format!(
-            "image `{id}` has no root device: take one that starts from an EBS volume"
-        ))
-    })?;
+    let root_device = image
+        .root_device_name()
+        .ok_or_else(|| not_usable(format!("image `{id}` has no root device: choose an EBS-backed image")))?;
     Ok(Image {
         image: id.clone(),
         gib: image
@@ -72,10 +70,5 @@ fn usable(id: &ImageId, image: &SdkImage) -> Result<Image, FleetError> {
 }
 
 fn not_usable(message: String) -> FleetError {
-    FleetError {
-        kind: FleetErrorKind::BadRequest,
-        code: "InvalidAMIID.NotFound".to_owned(),
-        message,
-        pool: None,
-    }
+    fleet_error(FleetErrorKind::BadRequest, "InvalidAMIID.NotFound", message)
 }

@@ -1,13 +1,13 @@
-//! What EC2's error codes mean to a launch.
+//! Classifies EC2's error codes.
 
 use dayfly_ports::FleetErrorKind;
 
-/// The kind of an error code, in a refused call or in a fleet's answer.
+/// Classifies the code of a refused call or of an error in a fleet's answer. An unlisted code is
+/// [`FleetErrorKind::Unknown`], which is retried: EC2 has hundreds, and adds new ones.
 ///
-/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>. A code that is not
-/// known is [`FleetErrorKind::Unknown`], which is tried again: EC2 has hundreds, and new ones.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>
 pub(crate) fn kind_of(code: &str) -> FleetErrorKind {
-    // Some answers say whose fault it is.
+    // Some codes are prefixed with the side at fault.
     let code = code
         .strip_prefix("Client.")
         .or_else(|| code.strip_prefix("Server."))
@@ -19,7 +19,7 @@ pub(crate) fn kind_of(code: &str) -> FleetErrorKind {
         | "InsufficientCapacityOnHost"
         | "InsufficientReservedInstanceCapacity"
         | "InsufficientVolumeCapacity"
-        // Of that one subnet: another zone may have some.
+        // Concerns one subnet: another zone may have addresses.
         | "InsufficientFreeAddressesInSubnet"
         | "ReservationCapacityExceeded"
         | "UnfulfillableCapacity" => FleetErrorKind::Capacity,
@@ -53,7 +53,7 @@ pub(crate) fn kind_of(code: &str) -> FleetErrorKind {
         | "ValidationError"
         | "MalformedQueryString"
         | "VolumeTypeNotAvailableInZone" => FleetErrorKind::BadRequest,
-        // Made a moment ago, and not known everywhere yet.
+        // The version was just created and has not propagated yet.
         "InvalidLaunchTemplateId.VersionNotFound" => FleetErrorKind::Unknown,
         // `InvalidAMIID.NotFound`, `InvalidFleetConfiguration` (a type that a zone does not have),
         // `MissingInput`, `Unsupported`, `AuthFailure.ServiceLinkedRoleCreationNotPermitted` …
@@ -62,7 +62,7 @@ pub(crate) fn kind_of(code: &str) -> FleetErrorKind {
     }
 }
 
-/// What the codes of requests begin with that can never succeed as they are.
+/// Prefixes of codes for requests that can never succeed as they are.
 const BAD_REQUESTS: [&str; 4] = ["Invalid", "Missing", "Unsupported", "AuthFailure."];
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_is_of_a_kind_to_decide_on() {
+    fn error_codes_are_classified() {
         use FleetErrorKind::{BadRequest, Capacity, Price, Quota, Throttled, TokenUsed, Unknown};
         for (code, expected) in [
             ("InsufficientInstanceCapacity", Capacity),

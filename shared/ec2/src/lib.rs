@@ -1,4 +1,4 @@
-//! EC2: fleets, the ends of their instances, and what is known of them.
+//! The EC2 adapter: launches fleets, ends instances, and reads instances, images, subnets and prices.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod answer;
@@ -32,28 +32,29 @@ pub use dayfly_settings::Ec2Settings;
 
 use kind::kind_of;
 use price_list::PriceList;
-use variants::Known;
+use variants::TemplateCache;
 
-/// Marks the instances of one stack: no other is ever seen or ended.
+/// Marks the instances of one stack: no others are listed or ended.
 pub const TAG_STACK: &str = "dayfly:stack";
-/// Names the call that launched an instance, so that it is found even if the answer is lost.
+/// The call that launched the instance, so that it is found even if the answer is lost.
 pub const TAG_FLEET: &str = "dayfly:fleet";
-/// Names the repository that the instance's runner registers in.
+/// The repository that the instance's runner registers in.
 pub const TAG_REPOSITORY: &str = "dayfly:repository";
-/// Names the App's installation that sees that repository.
+/// The App's installation on that repository.
 pub const TAG_INSTALLATION: &str = "dayfly:installation";
-/// Marks what dayfly looks after, whatever the stack.
+/// Marks everything that dayfly manages, in any stack.
 pub const TAG_MANAGED: &str = "dayfly:managed";
-/// What consoles show.
+/// The name that consoles show.
 pub const TAG_NAME: &str = "Name";
 
-/// For one try: `CreateFleet` answers only when the instances are found, which takes some seconds.
+/// The time limit of one try: `CreateFleet` answers only once instances are found, which takes seconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// For a call with all its tries: below the time after which another takes a launch over.
+/// The time limit of a call with all its tries: shorter than the time after which another invocation takes
+/// over the launch.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// What a failure without an answer of EC2's has for a code.
+/// The error code of a call that got no answer.
 const NO_ANSWER: &str = "NoAnswer";
 
 /// EC2, as one stack sees it.
@@ -62,11 +63,11 @@ pub struct Ec2Fleet {
     client: Client,
     prices: PriceList,
     settings: Ec2Settings,
-    known: Known,
+    templates: TemplateCache,
 }
 
 impl Ec2Fleet {
-    /// EC2 for the stack of these settings. Nothing is sent yet.
+    /// Nothing is sent yet.
     #[must_use]
     pub fn new(config: &SdkConfig, settings: Ec2Settings) -> Self {
         let timeouts = TimeoutConfig::builder()
@@ -84,28 +85,27 @@ impl Ec2Fleet {
             client: Client::from_conf(config),
             prices,
             settings,
-            known: Known::default(),
+            templates: TemplateCache::default(),
         }
     }
 
-    /// That an instance is of this stack.
-    fn of_stack(&self) -> Filter {
+    fn stack_filter(&self) -> Filter {
         filter(&format!("tag:{TAG_STACK}"), [self.settings.stack.as_str()])
     }
 
-    /// The instances of the stack that `filters` let through, on however many pages EC2 tells of them.
+    /// Returns the instances of the stack that match `filters`, from all pages.
     async fn describe(&self, filters: Vec<Filter>) -> Result<Vec<InstanceView>, FleetError> {
         let mut pages = self
             .client
             .describe_instances()
-            .set_filters(Some([vec![self.of_stack()], filters].concat()))
+            .set_filters(Some([vec![self.stack_filter()], filters].concat()))
             .into_paginator()
             .send();
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| refused(&error))?;
+            let page = page.map_err(|error| call_error(&error))?;
             for instance in page.reservations().iter().flat_map(Reservation::instances) {
-                found.push(view::of(instance)?);
+                found.push(view::read(instance)?);
             }
         }
         Ok(found)
@@ -114,19 +114,19 @@ impl Ec2Fleet {
 
 impl Fleet for Ec2Fleet {
     async fn create(&self, request: &FleetRequest) -> Result<FleetAnswer, FleetError> {
-        let template = self.template(&request.surroundings).await?;
+        let template = self.template(&request.overrides).await?;
         let answer = fleet::call(&self.client, &self.settings, template, request)
             .send()
             .await
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| call_error(&error))?;
         Ok(answer::read(&answer, request))
     }
 
     async fn terminate(&self, instances: &[InstanceId], at_once: bool) -> Result<(), FleetError> {
-        self.end(instances, at_once).await
+        self.terminate_ours(instances, at_once).await
     }
 
-    async fn of_fleet(&self, fleet: &FleetId) -> Result<Vec<InstanceView>, FleetError> {
+    async fn instances_of(&self, fleet: &FleetId) -> Result<Vec<InstanceView>, FleetError> {
         let of_fleet = filter(&format!("tag:{TAG_FLEET}"), [fleet.as_str()]);
         self.describe(vec![of_fleet]).await
     }
@@ -135,7 +135,7 @@ impl Fleet for Ec2Fleet {
         self.zones_of(subnets).await
     }
 
-    async fn named(&self) -> Result<Vec<InstanceView>, FleetError> {
+    async fn instances(&self) -> Result<Vec<InstanceView>, FleetError> {
         self.describe(Vec::new()).await
     }
 
@@ -169,8 +169,8 @@ fn filter<'a>(name: &str, values: impl IntoIterator<Item = &'a str>) -> Filter {
     Filter::builder().name(name).set_values(Some(values)).build()
 }
 
-/// A call that failed, in EC2's words and as a kind to decide on.
-fn refused<E>(error: &SdkError<E>) -> FleetError
+/// Classifies a failed call.
+fn call_error<E>(error: &SdkError<E>) -> FleetError
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
@@ -183,12 +183,16 @@ where
     }
 }
 
-/// An answer that is not what EC2 documents.
+/// The error of an answer that differs from what EC2 documents.
 fn unexpected(message: &str) -> FleetError {
+    fleet_error(FleetErrorKind::Unknown, "UnexpectedAnswer", message)
+}
+
+fn fleet_error(kind: FleetErrorKind, code: &str, message: impl Into<String>) -> FleetError {
     FleetError {
-        kind: FleetErrorKind::Unknown,
-        code: "UnexpectedAnswer".to_owned(),
-        message: message.to_owned(),
+        kind,
+        code: code.to_owned(),
+        message: message.into(),
         pool: None,
     }
 }

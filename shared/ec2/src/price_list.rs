@@ -1,4 +1,4 @@
-//! AWS's price list, as far as it is about instances and their volumes.
+//! On-demand and volume prices from AWS's price list.
 //!
 //! <https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/using-price-list-query-api.html>
 
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use aws_sdk_pricing::Client;
 use aws_sdk_pricing::config::Region;
 use aws_sdk_pricing::types::{Filter, FilterType};
-use dayfly_aws::{SdkConfig, failure};
+use dayfly_aws::SdkConfig;
 use dayfly_config::VolumeType;
 use dayfly_ports::{FleetError, FleetErrorKind};
 use dayfly_records::prices::VolumeRate;
@@ -15,18 +15,18 @@ use dayfly_types::ids::InstanceType;
 use dayfly_types::money::MicroDollars;
 use serde::Deserialize;
 
-use crate::{Ec2Fleet, unexpected};
+use crate::{Ec2Fleet, call_error, unexpected};
 
-/// Where the price list of all regions is.
+/// The region that serves the price list of all regions.
 const HOME: &str = "us-east-1";
 
-/// So many MiB are a GiB: throughput is listed by the GiB, and asked for by the MiB.
+/// Throughput is listed per GiB and requested in MiB.
 const MIB_IN_GIB: u64 = 1024;
 
-/// What the list calls EC2.
+/// The list's name for EC2.
 const EC2: &str = "AmazonEC2";
 
-/// The price list, for one region.
+/// The price list of one region.
 #[derive(Clone, Debug)]
 pub(crate) struct PriceList {
     client: Client,
@@ -46,12 +46,11 @@ impl PriceList {
     }
 }
 
-/// An entry of the list, as far as it matters here.
 #[derive(Deserialize)]
-struct Entry {
+struct PriceEntry {
     #[serde(default)]
     product: Product,
-    terms: Terms,
+    terms: PriceTerms,
 }
 
 #[derive(Default, Deserialize)]
@@ -62,13 +61,13 @@ struct Product {
 
 #[derive(Default, Deserialize)]
 struct Attributes {
-    /// What is used, behind a short name of the region: `EU-EBS:VolumeUsage.gp3`.
+    /// Prefixed with a short name of the region: `EU-EBS:VolumeUsage.gp3`.
     #[serde(default)]
     usagetype: String,
 }
 
 #[derive(Deserialize)]
-struct Terms {
+struct PriceTerms {
     #[serde(rename = "OnDemand", default)]
     on_demand: BTreeMap<String, Offer>,
 }
@@ -86,13 +85,13 @@ struct Dimension {
     per_unit: BTreeMap<String, String>,
 }
 
-impl Entry {
+impl PriceEntry {
     fn read(text: &str) -> Result<Self, FleetError> {
         serde_json::from_str(text).map_err(|error| unexpected(&format!("AWS's price list: {error}")))
     }
 
-    /// The price of a unit, if the entry has one: some are of what is bought otherwise, or comes with something
-    /// else, and cost nothing.
+    /// Returns the price per unit, or `None` if the entry has none: entries for reserved or bundled capacity
+    /// list zero.
     fn price_of(&self, unit: &str) -> Result<Option<MicroDollars>, FleetError> {
         let offers = self.terms.on_demand.values();
         let of_unit = offers
@@ -110,26 +109,25 @@ impl Entry {
         Ok(None)
     }
 
-    /// Whether it is of this usage, in whichever region.
-    fn is_of(&self, usage: &str) -> bool {
-        let known = &self.product.attributes.usagetype;
-        known == usage || known.strip_suffix(usage).is_some_and(|region| region.ends_with('-'))
+    /// Whether the entry is for this usage type, in any region.
+    fn is_for(&self, usage: &str) -> bool {
+        let listed = &self.product.attributes.usagetype;
+        listed == usage || listed.strip_suffix(usage).is_some_and(|region| region.ends_with('-'))
     }
 }
 
-/// What the list calls a type of volume and its parts.
-struct Listed {
-    /// The type.
+/// The list's names for a volume type and the usage types it is billed by.
+struct VolumeListing {
     name: &'static str,
-    /// A GiB of it.
+    /// Per GiB.
     gib: &'static str,
-    /// An operation per second, where those are sold.
+    /// Per IOPS, if billed.
     iops: Option<&'static str>,
-    /// A GiB per second, where that is sold.
+    /// Per GiB/s, if billed.
     throughput: Option<&'static str>,
 }
 
-fn listed(kind: VolumeType) -> Listed {
+fn volume_listing(kind: VolumeType) -> VolumeListing {
     let (name, gib, iops, throughput) = match kind {
         VolumeType::Gp3 => (
             "gp3",
@@ -139,10 +137,10 @@ fn listed(kind: VolumeType) -> Listed {
         ),
         VolumeType::Gp2 => ("gp2", "EBS:VolumeUsage.gp2", None, None),
         VolumeType::Io1 => ("io1", "EBS:VolumeUsage.piops", Some("EBS:VolumeP-IOPS.piops"), None),
-        // Operations beyond 32,000 cost less, and are counted as dear as the first: no root volume needs them.
+        // IOPS beyond 32,000 cost less but are counted at the first tier's price: no root volume needs them.
         VolumeType::Io2 => ("io2", "EBS:VolumeUsage.io2", Some("EBS:VolumeP-IOPS.io2"), None),
     };
-    Listed {
+    VolumeListing {
         name,
         gib,
         iops,
@@ -168,18 +166,18 @@ impl Ec2Fleet {
         Ok(None)
     }
 
-    /// What a type of volume costs; nothing if the list lacks a part of that.
+    /// Returns the rate of a volume type, or `None` if the list lacks a part of it.
     pub(crate) async fn listed_rate(&self, kind: VolumeType) -> Result<Option<VolumeRate>, FleetError> {
-        let Listed {
+        let VolumeListing {
             name,
             gib,
             iops,
             throughput,
-        } = listed(kind);
+        } = volume_listing(kind);
         let filters = [("volumeApiName", name), ("regionCode", self.prices.region.as_str())];
         let entries = self.products(&filters).await?;
         let price = |usage: &str, units: &[&str]| -> Result<Option<MicroDollars>, FleetError> {
-            for entry in entries.iter().filter(|entry| entry.is_of(usage)) {
+            for entry in entries.iter().filter(|entry| entry.is_for(usage)) {
                 for unit in units {
                     if let Some(price) = entry.price_of(unit)? {
                         return Ok(Some(price));
@@ -188,7 +186,7 @@ impl Ec2Fleet {
             }
             Ok(None)
         };
-        // What is not sold costs nothing.
+        // What is not billed costs nothing.
         let part = |usage: Option<&str>, unit: &str| match usage {
             Some(usage) => price(usage, &[unit]),
             None => Ok(Some(MicroDollars::default())),
@@ -208,8 +206,7 @@ impl Ec2Fleet {
             }))
     }
 
-    /// The entries of the list that filters let through.
-    async fn products(&self, filters: &[(&str, &str)]) -> Result<Vec<Entry>, FleetError> {
+    async fn products(&self, filters: &[(&str, &str)]) -> Result<Vec<PriceEntry>, FleetError> {
         let filters = filters.iter().copied().map(equals).collect::<Result<Vec<_>, _>>()?;
         let answer = self
             .prices
@@ -219,16 +216,11 @@ impl Ec2Fleet {
             .set_filters(Some(filters))
             .send()
             .await
-            .map_err(|error| {
-                let failure = failure(&error);
-                FleetError {
-                    kind: FleetErrorKind::Unknown,
-                    code: failure.code.unwrap_or_else(|| crate::NO_ANSWER.to_owned()),
-                    message: failure.message,
-                    pool: None,
-                }
+            .map_err(|error| FleetError {
+                kind: FleetErrorKind::Unknown,
+                ..call_error(&error)
             })?;
-        answer.price_list().iter().map(|text| Entry::read(text)).collect()
+        answer.price_list().iter().map(|text| PriceEntry::read(text)).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What spot capacity costs, and whether it was EC2 that ended an instance of it.
+//! Spot prices, and whether EC2 itself ended a spot instance.
 
 use aws_sdk_ec2::error::ProvideErrorMetadata as _;
 use aws_sdk_ec2::primitives::DateTime;
@@ -10,9 +10,9 @@ use dayfly_types::ids::InstanceId;
 use dayfly_types::money::MicroDollars;
 use dayfly_types::time::Timestamp;
 
-use crate::{Ec2Fleet, refused, unexpected};
+use crate::{Ec2Fleet, call_error, unexpected};
 
-/// What the codes of the reasons begin with for which EC2 itself ends a spot instance.
+/// The prefix of state reasons for which EC2 itself ends a spot instance.
 ///
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html>
 const BY_EC2: &str = "Server.SpotInstance";
@@ -24,7 +24,7 @@ impl Ec2Fleet {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<SpotPrice>, FleetError> {
-        // EC2 tells of the prices that were set in the span, and of the one that held when it began.
+        // EC2 lists the prices set within the span, and the one in force at its start.
         let mut pages = self
             .client
             .describe_spot_price_history()
@@ -40,9 +40,9 @@ impl Ec2Fleet {
         while let Some(price) = pages.next().await {
             match price {
                 Ok(price) => found.extend(read(&price)?),
-                // Something that speaks EC2's language without this word.
+                // An emulator of EC2 without this action.
                 Err(error) if error.code() == Some("InvalidAction") => return Ok(Vec::new()),
-                Err(error) => return Err(refused(&error)),
+                Err(error) => return Err(call_error(&error)),
             }
         }
         found.sort_by_key(|price| price.since);
@@ -53,11 +53,11 @@ impl Ec2Fleet {
         let answer = self
             .client
             .describe_instances()
-            .filters(self.of_stack())
+            .filters(self.stack_filter())
             .filters(crate::filter("instance-id", [instance.as_str()]))
             .send()
             .await
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| call_error(&error))?;
         let mut found = answer.reservations().iter().flat_map(Reservation::instances);
         let code = found.find_map(|one| one.state_reason()?.code());
         Ok(code.is_some_and(|code| code.starts_with(BY_EC2)))

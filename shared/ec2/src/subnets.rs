@@ -1,13 +1,13 @@
-//! Where subnets lie.
+//! The availability zones of subnets.
 
 use dayfly_ports::{FleetError, FleetErrorKind};
 use dayfly_types::ids::{SubnetId, Zone};
 
-use crate::{Ec2Fleet, filter, refused};
+use crate::{Ec2Fleet, call_error, filter, fleet_error};
 
 impl Ec2Fleet {
-    /// The zones of subnets, in their order. One that does not exist is left out and told in the
-    /// log; where none exists, there is nowhere to launch.
+    /// Returns the zones of the subnets, in order. A missing subnet is logged and left out; if all are missing,
+    /// there is nowhere to launch.
     pub(crate) async fn zones_of(&self, subnets: &[SubnetId]) -> Result<Vec<(SubnetId, Zone)>, FleetError> {
         if subnets.is_empty() {
             return Ok(Vec::new());
@@ -15,11 +15,11 @@ impl Ec2Fleet {
         let answer = self
             .client
             .describe_subnets()
-            // As a filter: one id that is not known keeps none of the others then.
+            // A filter, because an unknown id in the request proper would fail it for all.
             .filters(filter("subnet-id", subnets.iter().map(SubnetId::as_str)))
             .send()
             .await
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| call_error(&error))?;
         let zone_of = |subnet: &SubnetId| {
             let found = answer
                 .subnets()
@@ -40,20 +40,19 @@ impl Ec2Fleet {
             return Err(none_exists(&missing));
         }
         if !missing.is_empty() {
-            tracing::warn!(subnets = ?missing, "subnets of this stack do not exist: nothing is launched into them");
+            tracing::warn!(subnets = ?missing, "subnets of this stack do not exist: launching nothing into them");
         }
         Ok(zones)
     }
 }
 
 fn none_exists(subnets: &[&str]) -> FleetError {
-    FleetError {
-        kind: FleetErrorKind::BadRequest,
-        code: "InvalidSubnetID.NotFound".to_owned(),
-        message: format!(
-            "of the stack's subnets none exists in this region ({}): update the stack with subnets of its VPC",
+    fleet_error(
+        FleetErrorKind::BadRequest,
+        "InvalidSubnetID.NotFound",
+        format!(
+            "none of the stack's subnets exists in this region ({}): update the stack with subnets of its VPC",
             subnets.join(", ")
         ),
-        pool: None,
-    }
+    )
 }

@@ -1,8 +1,8 @@
-//! The adapter against a server that speaks EC2's query language.
+//! Tests the adapter against a server that speaks EC2's query API.
 
-mod creating;
-mod describing;
-mod ending;
+mod describe;
+mod fleet;
 mod price_list;
 mod support;
-mod surrounding;
+mod terminate;
+mod variants;

@@ -1,9 +1,8 @@
-//! Launch templates for instances with other security groups or another instance profile than the stack
-//! gives its own: a call can override type, subnet and image of a template, but not these.
+//! Launch templates for instances with security groups or an instance profile of their own, which a call
+//! cannot override as it can type, subnet and image.
 //!
-//! They are versions of a template beside the stack's own, each made from the stack's own as that is now.
-//! They cannot be versions of the stack's own: whatever is its latest is what all others are launched
-//! from.
+//! They are versions of a second template, each copied from the current version of the stack's own. They
+//! cannot be versions of the stack's own, whose latest version all other instances are launched from.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,73 +14,71 @@ use aws_sdk_ec2::types::{
     LaunchTemplateTagSpecificationRequest, LaunchTemplateVersion, LaunchTemplatesMonitoringRequest,
     RequestLaunchTemplateData, ResponseLaunchTemplateData,
 };
-use dayfly_ports::{FleetError, FleetErrorKind, Surroundings};
+use dayfly_ports::{FleetError, FleetErrorKind, InstanceOverrides};
 use dayfly_types::ids::SecurityGroupId;
 use sha2::{Digest as _, Sha256};
 
-use crate::{Ec2Fleet, refused, unexpected};
+use crate::{Ec2Fleet, call_error, fleet_error, unexpected};
 
-/// How long a version that was found is used without asking whether the stack was updated since.
+/// How long a version is used before checking for an update of the stack.
 const FRESH: Duration = Duration::from_mins(5);
 
-/// What instances are launched from.
+/// The launch template version that instances are launched from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
-    /// The launch template.
     pub(crate) id: String,
-    /// Its version.
     pub(crate) version: String,
 }
 
-/// The versions that were found.
+/// The versions found so far, with the time each was found.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Known(Arc<Mutex<BTreeMap<Surroundings, (Template, Instant)>>>);
+pub(crate) struct TemplateCache(Arc<Mutex<BTreeMap<InstanceOverrides, (Template, Instant)>>>);
 
-impl Known {
-    fn of(&self, surroundings: &Surroundings) -> Option<Template> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (template, at) = known.get(surroundings)?;
+impl TemplateCache {
+    fn get(&self, overrides: &InstanceOverrides) -> Option<Template> {
+        let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (template, at) = cached.get(overrides)?;
         (at.elapsed() < FRESH).then(|| template.clone())
     }
 
-    fn keep(&self, surroundings: &Surroundings, template: &Template) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(surroundings.clone(), (template.clone(), Instant::now()));
+    fn insert(&self, overrides: &InstanceOverrides, template: &Template) {
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.insert(overrides.clone(), (template.clone(), Instant::now()));
     }
 }
 
 impl Ec2Fleet {
-    /// What to launch from for these surroundings, made if nobody has yet. Of two that make it at once each
-    /// may get its own, and both are good.
-    pub(crate) async fn template(&self, surroundings: &Surroundings) -> Result<Template, FleetError> {
-        if surroundings.are_the_stacks() {
+    /// Returns the version to launch from for these overrides, and creates it if needed. Two concurrent
+    /// calls may each create one; both are valid.
+    pub(crate) async fn template(&self, overrides: &InstanceOverrides) -> Result<Template, FleetError> {
+        if overrides.is_empty() {
             return Ok(Template {
                 id: self.settings.launch_template.clone(),
-                // The stack's updates make new versions and leave the default one as it was.
+                // Updates of the stack add versions and leave the default one unchanged.
                 version: "$Latest".to_owned(),
             });
         }
-        if let Some(known) = self.known.of(surroundings) {
-            return Ok(known);
+        if let Some(template) = self.templates.get(overrides) {
+            return Ok(template);
         }
         let Some(id) = self.settings.launch_template_variants.clone() else {
             return Err(no_variants());
         };
         let own = self.own_template().await?;
-        let name = name_of(&own, surroundings)?;
+        let name = variant_name(&own, overrides)?;
         let number = match self.variant(&id, &name).await? {
             Some(number) => number,
-            None => self.make_variant(&id, &name, &own, surroundings).await?,
+            None => self.create_variant(&id, &name, &own, overrides).await?,
         };
         let template = Template {
             id,
             version: number.to_string(),
         };
-        self.known.keep(surroundings, &template);
+        self.templates.insert(overrides, &template);
         Ok(template)
     }
 
-    /// The stack's own template, as it is now.
+    /// Returns the latest version of the stack's own template.
     async fn own_template(&self) -> Result<LaunchTemplateVersion, FleetError> {
         let answer = self
             .client
@@ -90,14 +87,14 @@ impl Ec2Fleet {
             .versions("$Latest")
             .send()
             .await
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| call_error(&error))?;
         let mut versions = answer.launch_template_versions.unwrap_or_default();
         versions
             .pop()
             .ok_or_else(|| unexpected("EC2 names no latest version of the stack's launch template"))
     }
 
-    /// The first version that goes by a name, so that all find the same.
+    /// Returns the first version of this name, so that all callers find the same one.
     async fn variant(&self, template: &str, name: &str) -> Result<Option<i64>, FleetError> {
         let mut pages = self
             .client
@@ -107,7 +104,7 @@ impl Ec2Fleet {
             .send();
         let mut first = None;
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| refused(&error))?;
+            let page = page.map_err(|error| call_error(&error))?;
             let named = page
                 .launch_template_versions()
                 .iter()
@@ -120,12 +117,12 @@ impl Ec2Fleet {
         Ok(first)
     }
 
-    async fn make_variant(
+    async fn create_variant(
         &self,
         template: &str,
         name: &str,
         own: &LaunchTemplateVersion,
-        surroundings: &Surroundings,
+        overrides: &InstanceOverrides,
     ) -> Result<i64, FleetError> {
         let data = own
             .launch_template_data()
@@ -136,42 +133,42 @@ impl Ec2Fleet {
             .launch_template_id(template)
             .client_token(name.replace(' ', "-"))
             .version_description(name)
-            .launch_template_data(with(data, surroundings))
+            .launch_template_data(with_overrides(data, overrides))
             .send()
             .await
-            .map_err(|error| refused(&error))?;
-        let made = answer
+            .map_err(|error| call_error(&error))?;
+        let created = answer
             .launch_template_version()
-            .and_then(aws_sdk_ec2::types::LaunchTemplateVersion::version_number);
-        let number = made.ok_or_else(|| unexpected("EC2 does not number a version of a launch template"))?;
+            .and_then(LaunchTemplateVersion::version_number);
+        let number = created.ok_or_else(|| unexpected("EC2 does not number a version of a launch template"))?;
         tracing::info!(
             template,
             number,
             name,
-            ?surroundings,
-            "made a version of the launch template"
+            ?overrides,
+            "created a version of the launch template"
         );
         Ok(number)
     }
 }
 
-/// What a variant goes by: the version of the stack's own template that it is made from, and a digest of
-/// what it has in its place.
-fn name_of(own: &LaunchTemplateVersion, surroundings: &Surroundings) -> Result<String, FleetError> {
+/// Names a variant by the version of the stack's own template it is copied from, and a digest of its
+/// overrides.
+fn variant_name(own: &LaunchTemplateVersion, overrides: &InstanceOverrides) -> Result<String, FleetError> {
     let number = own
         .version_number()
         .ok_or_else(|| unexpected("EC2 does not number the stack's launch template"))?;
-    let groups = surroundings.security_groups.iter().map(SecurityGroupId::as_str);
-    let profile = surroundings.instance_profile.as_deref().unwrap_or_default();
-    let said: Vec<&str> = groups.chain([profile]).collect();
-    let digest = hex::encode(Sha256::digest(said.join("\n")));
+    let groups = overrides.security_groups.iter().map(SecurityGroupId::as_str);
+    let profile = overrides.instance_profile.as_deref().unwrap_or_default();
+    let parts: Vec<&str> = groups.chain([profile]).collect();
+    let digest = hex::encode(Sha256::digest(parts.join("\n")));
     Ok(format!("dayfly {number} {}", &digest[..16]))
 }
 
-/// The stack's own template with other surroundings. What is copied is what the stack's template says; a
-/// test of the template compares.
-fn with(own: &ResponseLaunchTemplateData, surroundings: &Surroundings) -> RequestLaunchTemplateData {
-    let profile = surroundings.instance_profile.as_deref().map(|profile| {
+/// Copies the stack's own template with other overrides. A test of the stack's template checks that every
+/// field it sets is copied.
+fn with_overrides(own: &ResponseLaunchTemplateData, overrides: &InstanceOverrides) -> RequestLaunchTemplateData {
+    let profile = overrides.instance_profile.as_deref().map(|profile| {
         let builder = LaunchTemplateIamInstanceProfileSpecificationRequest::builder();
         if profile.starts_with("arn:") {
             builder.arn(profile).build()
@@ -185,7 +182,7 @@ fn with(own: &ResponseLaunchTemplateData, surroundings: &Surroundings) -> Reques
             .set_name(profile.name().map(str::to_owned))
             .build()
     });
-    let groups = match surroundings.security_groups.as_slice() {
+    let groups = match overrides.security_groups.as_slice() {
         [] => own.security_group_ids().to_vec(),
         groups => groups.iter().map(ToString::to_string).collect(),
     };
@@ -241,11 +238,9 @@ fn volume(own: &LaunchTemplateBlockDeviceMapping) -> LaunchTemplateBlockDeviceMa
 }
 
 fn no_variants() -> FleetError {
-    FleetError {
-        kind: FleetErrorKind::BadRequest,
-        code: "NoLaunchTemplateVariants".to_owned(),
-        message: "this stack launches with no other `security_groups` or `instance_profile` than its own: deploy its template again"
-            .to_owned(),
-        pool: None,
-    }
+    fleet_error(
+        FleetErrorKind::BadRequest,
+        "NoLaunchTemplateVariants",
+        "this stack cannot launch with other `security_groups` or another `instance_profile`: deploy its template again",
+    )
 }

@@ -1,4 +1,4 @@
-//! Instances, as EC2 describes them.
+//! Reads instances as EC2 describes them.
 
 use aws_sdk_ec2::primitives::{DateTime, DateTimeFormat as Format};
 use aws_sdk_ec2::types::{Instance, InstanceLifecycleType, InstanceStateName, InstanceType as SdkInstanceType};
@@ -9,7 +9,6 @@ use dayfly_types::time::Timestamp;
 
 use crate::{TAG_FLEET, TAG_INSTALLATION, TAG_REPOSITORY, unexpected};
 
-/// The value of a tag.
 pub(crate) fn tag<'a>(instance: &'a Instance, key: &str) -> Option<&'a str> {
     instance
         .tags()
@@ -18,8 +17,7 @@ pub(crate) fn tag<'a>(instance: &'a Instance, key: &str) -> Option<&'a str> {
         .and_then(|tag| tag.value())
 }
 
-/// The instance, as far as it matters to us.
-pub(crate) fn of(instance: &Instance) -> Result<InstanceView, FleetError> {
+pub(crate) fn read(instance: &Instance) -> Result<InstanceView, FleetError> {
     let id = instance
         .instance_id()
         .ok_or_else(|| unexpected("EC2 describes an instance without an id"))?;
@@ -39,7 +37,7 @@ pub(crate) fn of(instance: &Instance) -> Result<InstanceView, FleetError> {
         ),
         lifecycle: match instance.instance_lifecycle() {
             Some(InstanceLifecycleType::Spot) => InstanceLifecycle::Spot,
-            // EC2 says nothing of an instance that is on demand.
+            // EC2 leaves the field out for on-demand instances.
             _ => InstanceLifecycle::OnDemand,
         },
         launched_at: Timestamp::from_millis(launched_at),
@@ -49,7 +47,7 @@ pub(crate) fn of(instance: &Instance) -> Result<InstanceView, FleetError> {
     })
 }
 
-/// When an instance ended. EC2 says so within words only: `User initiated (2027-01-15 08:00:00 GMT)`.
+/// EC2 gives the end only inside a text: `User initiated (2027-01-15 08:00:00 GMT)`.
 ///
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Instance.html>
 fn ended_at(instance: &Instance) -> Option<Timestamp> {
@@ -75,7 +73,7 @@ fn state(instance: &Instance) -> InstanceState {
         Some(InstanceStateName::ShuttingDown) => InstanceState::ShuttingDown,
         Some(InstanceStateName::Terminated) => InstanceState::Terminated,
         Some(InstanceStateName::Stopping | InstanceStateName::Stopped) => InstanceState::Stopped,
-        // A state that we don't know is billed until the contrary is known.
+        // An unknown state counts as billed.
         _ => InstanceState::Running,
     }
 }

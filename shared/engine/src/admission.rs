@@ -1,72 +1,68 @@
-//! Whether a job may run in the stack: where its code comes from, and who asks for it.
+//! Admission: whether a job may run in the stack, by where its code comes from and who requests it.
 //!
-//! All of it is known from GitHub's API, and nothing from a webhook's payload. What is not known is
-//! asked for, one question at a time, and what cannot be known is not trusted.
+//! All facts come from GitHub's API, none from a webhook's payload. Missing facts are asked for, one question at a time;
+//! what cannot be known is not trusted.
 
 mod approval;
-mod origin;
+pub mod label_access;
 
 use std::collections::BTreeMap;
 
 use dayfly_config::labels::Label;
-use dayfly_policy::{FollowUps, Forks, Policy, Refused, Team, whom};
+use dayfly_policy::{FollowUps, Forks, Policy, Refused, Team, allowed_users};
 use dayfly_types::ids::Repository;
 
-pub use self::approval::{LabelEvent, Pull, Review, ReviewState, approval_label};
-pub use self::origin::{Head, Origin, Outside, PullHead, RunsFor, Standing};
+pub use self::approval::approval_label;
+use dayfly_records::origin::{CodeTrust, LabelEvent, Origin, Outside, Pull, Review};
 
-/// The attempt of a run that is judged.
+/// The run attempt and labels to decide on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attempt<'a> {
-    /// Its repository.
+pub struct JobRequest<'a> {
     pub repository: &'a Repository,
     /// The labels that its job asks for, or more.
     pub labels: &'a [Label],
-    /// Whether we had GitHub run it again. Then it stands for whoever started the run.
+    /// Whether the attempt is our re-run. Then it counts as requested by the user who started the run.
     pub ours: bool,
 }
 
-/// What GitHub has answered so far.
+/// GitHub's answers so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Known {
-    /// Where the attempt comes from.
+pub struct AdmissionFacts {
     pub origin: Option<Origin>,
-    /// Who may write to the repository, and who may not.
+    /// Which users may write to the repository.
     pub may_write: BTreeMap<String, bool>,
-    /// Who is a member of which team, and who is not.
+    /// Which users are members of which teams.
     pub members: BTreeMap<(Team, String), bool>,
     /// The pull requests from the branch that the code comes from.
     pub pulls: Option<Vec<Pull>>,
-    /// The reviews of a pull request, in their order.
+    /// The reviews of a pull request, in order.
     pub reviews: BTreeMap<u64, Vec<Review>>,
-    /// When which labels of a pull request came and went, in their order.
+    /// The labels added to and removed from a pull request, in order.
     pub label_events: BTreeMap<u64, Vec<LabelEvent>>,
 }
 
-/// What GitHub has to be asked.
+/// A question to GitHub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
     /// Where the attempt comes from.
     Origin,
-    /// Whether this user may write to the repository.
+    /// If this user may write to the repository.
     MayWrite(String),
-    /// Whether this user is a member of the team.
+    /// If this user is a member of the team.
     Member(Team, String),
-    /// The pull requests from a branch of an owner's.
+    /// The pull requests from a branch.
     Pulls {
-        /// The owner of the repository that has the branch.
+        /// The owner of the branch's repository.
         owner: String,
-        /// The branch.
         branch: String,
     },
-    /// The reviews of a pull request.
     Reviews(u64),
-    /// When which labels of a pull request came and went.
+    /// The labels added to and removed from a pull request.
     LabelEvents(u64),
 }
 
 impl Question {
-    /// What the GitHub App needs for an answer.
+    /// Returns the permission that the GitHub App needs for an answer.
     #[must_use]
     pub fn permission(&self) -> &'static str {
         match self {
@@ -80,18 +76,16 @@ impl Question {
     }
 }
 
-/// What becomes of the attempt's jobs.
+/// The decision on an attempt's jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
-    /// They may run.
     Admitted,
-    /// They may not.
     Refused(Refused),
-    /// It depends on this.
+    /// It depends on this question.
     Ask(Question),
 }
 
-/// What stands in the way of an admission.
+/// An obstacle to an admission.
 enum Stop {
     Refused(Refused),
     Ask(Question),
@@ -103,7 +97,7 @@ impl From<Refused> for Stop {
     }
 }
 
-impl Known {
+impl AdmissionFacts {
     fn may_write(&self, user: &str) -> Result<bool, Stop> {
         let known = self.may_write.get(user).copied();
         known.ok_or_else(|| Stop::Ask(Question::MayWrite(user.to_owned())))
@@ -116,78 +110,83 @@ impl Known {
     }
 }
 
-/// Whether the jobs of an attempt may run, as far as that is known.
+/// Decides on an attempt's jobs from the known facts.
 #[must_use]
-pub fn judge(policy: &Policy, attempt: &Attempt<'_>, known: &Known) -> Judgement {
-    match admit(policy, attempt, known) {
+pub fn judge(policy: &Policy, request: &JobRequest<'_>, known: &AdmissionFacts) -> Judgement {
+    match admit(policy, request, known) {
         Ok(()) => Judgement::Admitted,
         Err(Stop::Refused(refused)) => Judgement::Refused(refused),
         Err(Stop::Ask(question)) => Judgement::Ask(question),
     }
 }
 
-fn admit(policy: &Policy, attempt: &Attempt<'_>, known: &Known) -> Result<(), Stop> {
-    policy.admit_repository(attempt.repository)?;
-    let ruled = policy.rules_for(attempt.labels).next().is_some();
+fn admit(policy: &Policy, request: &JobRequest<'_>, known: &AdmissionFacts) -> Result<(), Stop> {
+    policy.admit_repository(request.repository)?;
+    let ruled = policy.rules_for(request.labels).next().is_some();
     if policy.forks == Forks::Always && !ruled {
         return Ok(());
     }
     let origin = known.origin.as_ref().ok_or(Stop::Ask(Question::Origin))?;
-    code(policy, attempt, origin, known)?;
-    who(policy, attempt, origin, known)
+    check_code(policy, request, origin, known)?;
+    check_labels(policy, request, origin, known)
 }
 
-/// Whether the code may run that is at work in the attempt.
-fn code(policy: &Policy, attempt: &Attempt<'_>, origin: &Origin, known: &Known) -> Result<(), Stop> {
+/// Checks that the attempt's code may run.
+fn check_code(policy: &Policy, request: &JobRequest<'_>, origin: &Origin, known: &AdmissionFacts) -> Result<(), Stop> {
     if policy.forks == Forks::Always {
         return Ok(());
     }
-    let outside = match origin.standing() {
-        Standing::Own => return Ok(()),
-        Standing::AnyonesWord => return word(attempt, origin, known),
-        Standing::Outside(Outside::FollowUp) if policy.workflow_run == FollowUps::Always => return Ok(()),
-        Standing::Outside(outside) => outside,
+    let outside = match origin.code_trust() {
+        CodeTrust::Own => return Ok(()),
+        CodeTrust::AnyTrigger => return check_trigger(request, origin, known),
+        CodeTrust::Outside(Outside::FollowUp) if policy.workflow_run == FollowUps::Always => return Ok(()),
+        CodeTrust::Outside(outside) => outside,
     };
-    let mend = match (outside.cannot_be_approved(), policy.forks) {
-        (Some(mend), _) => mend.to_owned(),
+    let remedy = match (outside.cannot_be_approved(), policy.forks) {
+        (Some(remedy), _) => remedy.to_owned(),
         (None, Forks::Approved) if approval::is_approved(origin, known)? => return Ok(()),
-        (None, Forks::Approved) => approval::how(attempt.repository, &origin.head_sha),
+        (None, Forks::Approved) => approval::instructions(request.repository, &origin.head_sha),
         (None, Forks::Never | Forks::Always) => format!(
-            "The policy says `forks: never`: somebody who may write to `{}` can push the commit to a branch of it",
-            attempt.repository
+            "The policy says `forks: never`: someone with write access to `{}` can push the commit to a branch of it",
+            request.repository
         ),
     };
-    Err(no(&outside.words(), &mend))
+    Err(refused(&outside.describe(), &remedy))
 }
 
-/// Whether somebody had it started who may write: anybody can cause an event like this.
-fn word(attempt: &Attempt<'_>, origin: &Origin, known: &Known) -> Result<(), Stop> {
-    let user = origin.asker(attempt.ours);
+/// Checks that a user who may write triggered the run, whose event anyone can cause.
+fn check_trigger(request: &JobRequest<'_>, origin: &Origin, known: &AdmissionFacts) -> Result<(), Stop> {
+    let user = origin.requester(request.ours);
     if let Some(user) = user
         && known.may_write(user)?
     {
         return Ok(());
     }
     let words = format!(
-        "anybody can cause the event `{}`, and {} may not write to `{}`",
+        "anyone can cause the event `{}`, and {} has no write access to `{}`",
         origin.event,
-        user.map_or("who did".to_owned(), |user| format!("`{user}`")),
-        attempt.repository
+        user.map_or("its requester".to_owned(), |user| format!("`{user}`")),
+        request.repository
     );
-    Err(no(
+    Err(refused(
         &words,
-        "Somebody who may can cause it again, or run the workflow by hand",
+        "Someone with write access can cause it again, or run the workflow by hand",
     ))
 }
 
-fn no(why: &str, mend: &str) -> Stop {
-    Stop::Refused(Refused::new("forks", format!("{why}. {mend}")))
+fn refused(why: &str, remedy: &str) -> Stop {
+    Stop::Refused(Refused::new("forks", format!("{why}. {remedy}")))
 }
 
-/// Whether whoever asks for the attempt may use its labels.
-fn who(policy: &Policy, attempt: &Attempt<'_>, origin: &Origin, known: &Known) -> Result<(), Stop> {
-    let user = origin.asker(attempt.ours);
-    'labels: for (label, rules) in policy.rules_for(attempt.labels) {
+/// Checks that the requester may use the attempt's labels.
+fn check_labels(
+    policy: &Policy,
+    request: &JobRequest<'_>,
+    origin: &Origin,
+    known: &AdmissionFacts,
+) -> Result<(), Stop> {
+    let user = origin.requester(request.ours);
+    'labels: for (label, rules) in policy.rules_for(request.labels) {
         for rule in &rules {
             let Some(user) = user else { break };
             if rule.actors.has(user) {
@@ -201,11 +200,10 @@ fn who(policy: &Policy, attempt: &Attempt<'_>, origin: &Origin, known: &Known) -
         }
         let words = format!(
             "{} may not use the label `{label}`; {} may. One of them can run the job again",
-            user.map_or(
-                "whoever started the run, whom GitHub does not name,".to_owned(),
-                |user| format!("`{user}`")
-            ),
-            whom(&rules),
+            user.map_or("the requester, whom GitHub does not name,".to_owned(), |user| format!(
+                "`{user}`"
+            )),
+            allowed_users(&rules),
         );
         return Err(Refused::new("labels", words).into());
     }
@@ -213,5 +211,4 @@ fn who(policy: &Policy, attempt: &Attempt<'_>, origin: &Origin, known: &Known) -
 }
 
 #[cfg(test)]
-#[path = "admission/tests.rs"]
 mod tests;

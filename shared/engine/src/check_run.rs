@@ -1,95 +1,95 @@
-//! Whether and how a check run is said now: by a check run that is made, found or changed.
+//! Publishing a check run: by creating it, finding it or updating it.
+
+pub mod combined;
 
 use std::time::Duration;
 
 use dayfly_records::CheckConclusion;
 use dayfly_records::CheckRun;
-use dayfly_types::deadlines::{Deadlines, QUEUE_LIMIT, SAYING};
+use dayfly_types::deadlines::{Deadlines, PUBLISH_LEASE, QUEUE_LIMIT};
 use dayfly_types::ids::CheckRunId;
 use dayfly_types::time::Timestamp;
 
-/// What to ask GitHub for, once the record says that it is being asked.
+/// The call to GitHub, made after the record says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// The check run that was asked for by somebody who did not live to hear its id.
+pub enum CheckRunCall {
+    /// Look for the check run that an earlier call may have created before a crash.
     Find,
-    /// A new check run.
     Create,
-    /// That this check run says it.
     Update(CheckRunId),
 }
 
-/// The next step of saying a check run.
+/// The next step of publishing a check run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// It is said, its time has not come, or somebody is at it.
+pub enum CheckRunStep {
+    /// It is published, held by another or not due yet.
     Nothing,
-    /// Record the check run, then ask.
-    Ask(Box<CheckRun>, Ask),
+    /// Record this, then make the call.
+    Call(Box<CheckRun>, CheckRunCall),
 }
 
-/// What to do about a check run whose check run is to be concluded as `wanted`, or is to be open.
+/// Decides on a check run that is to be concluded as `wanted`, or to be open.
 #[must_use]
-pub fn step(check_run: &CheckRun, wanted: Option<CheckConclusion>, now: Timestamp) -> Step {
-    let left_alone = check_run
+pub fn step(check_run: &CheckRun, wanted: Option<CheckConclusion>, now: Timestamp) -> CheckRunStep {
+    let is_held = check_run
         .held_until
         .max(check_run.not_before)
         .is_some_and(|until| until > now);
-    if left_alone || check_run.due_at.is_none() {
-        return Step::Nothing;
+    if is_held || check_run.due_at.is_none() {
+        return CheckRunStep::Nothing;
     }
-    let until = now.after(SAYING);
+    let until = now.after(PUBLISH_LEASE);
     let mut next = CheckRun {
         held_until: Some(until),
         due_at: Some(until),
         ..check_run.clone()
     };
-    let ask = match (check_run.check, check_run.concluded) {
-        (Some(check), None) => Ask::Update(check),
-        (Some(check), concluded) if concluded == wanted => Ask::Update(check),
-        // GitHub leaves a conclusion as it is; a new check run of the same name takes its place.
+    let call = match (check_run.check, check_run.concluded) {
+        (Some(check), None) => CheckRunCall::Update(check),
+        (Some(check), concluded) if concluded == wanted => CheckRunCall::Update(check),
+        // GitHub never changes a conclusion; a new check run of the same name takes its place.
         (Some(_), Some(_)) => {
             next.check = None;
             next.concluded = None;
             next.serial += 1;
-            next.asked = true;
-            Ask::Create
+            next.may_exist = true;
+            CheckRunCall::Create
         }
-        (None, _) if check_run.asked => Ask::Find,
+        (None, _) if check_run.may_exist => CheckRunCall::Find,
         (None, _) => {
-            next.asked = true;
-            Ask::Create
+            next.may_exist = true;
+            CheckRunCall::Create
         }
     };
-    Step::Ask(Box::new(next), ask)
+    CheckRunStep::Call(Box::new(next), call)
 }
 
-/// While whoever says it is told that it is due: it comes again behind what else is due, so that many
-/// that nobody says keep nothing from being looked at.
+/// Makes a check run due again behind others, while the reporter has its event: so many unpublished ones keep no other
+/// from its turn.
 #[must_use]
-pub fn told(check_run: CheckRun, now: Timestamp, deadlines: &Deadlines) -> CheckRun {
+pub fn deferred(check_run: CheckRun, now: Timestamp, deadlines: &Deadlines) -> CheckRun {
     CheckRun {
         due_at: Some(now.after(deadlines.retry(1))),
         ..check_run
     }
 }
 
-/// After it was looked for: what is left to say is said next.
+/// Returns the check run after the search for it. The rest is published next.
 #[must_use]
 pub fn found(held: &CheckRun, found: Option<(CheckRunId, Option<CheckConclusion>)>, now: Timestamp) -> CheckRun {
     CheckRun {
         check: found.map(|(check, _)| check),
         concluded: found.and_then(|(_, concluded)| concluded),
-        asked: found.is_some(),
+        may_exist: found.is_some(),
         held_until: None,
         due_at: Some(now),
         ..held.clone()
     }
 }
 
-/// After it was said by that check run.
+/// Returns the check run after its publication.
 #[must_use]
-pub fn said(held: &CheckRun, check: CheckRunId, concluded: Option<CheckConclusion>) -> CheckRun {
+pub fn published(held: &CheckRun, check: CheckRunId, concluded: Option<CheckConclusion>) -> CheckRun {
     CheckRun {
         check: Some(check),
         concluded,
@@ -101,10 +101,9 @@ pub fn said(held: &CheckRun, check: CheckRunId, concluded: Option<CheckConclusio
     }
 }
 
-/// After something was said in place of which something else is to be said by now. Nothing if it is
-/// not for us to go on with.
+/// Returns the newer content after the publication of an older one, or `None` if another holds the check run now.
 #[must_use]
-pub fn said_meanwhile(
+pub fn published_meanwhile(
     newer: &CheckRun,
     held: &CheckRun,
     check: CheckRunId,
@@ -120,36 +119,42 @@ pub fn said_meanwhile(
     })
 }
 
-/// Why GitHub did not do what it was asked for.
+/// Why a write to GitHub failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// It never will.
-    Hopeless,
-    /// It wants to be asked later, after so long if it said so, and has done nothing.
+pub enum WriteFailure {
+    /// It can never succeed.
+    Permanent,
+    /// GitHub refused it for now, and may have said for how long.
     Later(Option<Duration>),
-    /// Nobody knows whether it has.
+    /// It may have succeeded.
     Unclear,
 }
 
-/// After GitHub did not do what it was asked for: said later, or never.
+/// Returns the check run after a failed write: to be retried, or not.
 #[must_use]
-pub fn failed(before: &CheckRun, held: &CheckRun, trouble: Trouble, now: Timestamp, deadlines: &Deadlines) -> CheckRun {
+pub fn failed(
+    before: &CheckRun,
+    held: &CheckRun,
+    failure: WriteFailure,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> CheckRun {
     let mut next = CheckRun {
         held_until: None,
         tries: held.tries.saturating_add(1),
         ..held.clone()
     };
-    let wait = match trouble {
-        Trouble::Hopeless => None,
-        // The check run that was asked for is not there, so it need not be looked for.
-        Trouble::Later(wait) => {
-            next.asked = before.asked && before.serial == held.serial;
+    let wait = match failure {
+        WriteFailure::Permanent => None,
+        // The refused check run does not exist, so it need not be looked for.
+        WriteFailure::Later(wait) => {
+            next.may_exist = before.may_exist && before.serial == held.serial;
             Some(wait.unwrap_or_default())
         }
-        Trouble::Unclear => Some(Duration::ZERO),
+        WriteFailure::Unclear => Some(Duration::ZERO),
     };
-    let pause = deadlines.pause(next.tries, &held.key.to_string());
-    // Nobody waits for words on a job any more that GitHub itself has given up by now.
+    let pause = deadlines.jittered_retry(next.tries, &held.key.to_string());
+    // GitHub itself has given up the job by now.
     let stale = now.since(held.since) >= QUEUE_LIMIT;
     next.not_before = wait.filter(|_| !stale).map(|wait| now.after(wait.max(pause)));
     next.due_at = next.not_before;
@@ -157,5 +162,4 @@ pub fn failed(before: &CheckRun, held: &CheckRun, trouble: Trouble, now: Timesta
 }
 
 #[cfg(test)]
-#[path = "check_run_tests.rs"]
 mod tests;

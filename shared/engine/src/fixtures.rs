@@ -2,7 +2,7 @@
 
 use dayfly_config::Config;
 use dayfly_config::labels::Label;
-use dayfly_engine::launch;
+use dayfly_engine::launch::claim;
 use dayfly_records::event::JobEvent;
 use dayfly_records::{Job, LaunchOption, LaunchPlan, Launched, Runner, RunnerState};
 use dayfly_types::capacity::InstanceLifecycle;
@@ -58,7 +58,7 @@ pub(crate) fn option(lifecycle: InstanceLifecycle) -> LaunchOption {
 
 /// A job with the runner that was claimed for it.
 pub(crate) fn claimed(job: u64) -> (Job, Runner) {
-    launch::claim(launch::new_job(&event(job)), plan(), now(), &deadlines())
+    claim::claim(claim::new_job(&event(job)), plan(), now(), &deadlines())
 }
 
 pub(crate) fn launched(instance: &str) -> Launched {
@@ -85,6 +85,6 @@ pub(crate) fn runner(state: RunnerState) -> Runner {
         runner.job_run = Some(job.run);
     }
     runner.state = state;
-    runner.due_at = runner.next_look(&deadlines());
+    runner.due_at = runner.next_deadline(&deadlines());
     runner
 }

@@ -1,17 +1,17 @@
-//! Whether a run of which jobs were interrupted is run again, and how.
+//! Re-runs: whether a run with interrupted jobs runs again, and by which call.
+
+pub mod report;
 
 use std::time::Duration;
 
 use dayfly_config::{CONFIG_PATH, RerunOnDemand, RerunWhat};
 use dayfly_records::event::{Conclusion, RunEvent};
 use dayfly_records::{Job, JobState, Rerun, Run, RunEnd};
-use dayfly_types::deadlines::{LONGEST_PAUSE, RERUN_RETRY};
+use dayfly_types::deadlines::{MAX_RETRY_PAUSE, RERUN_RETRY};
 use dayfly_types::ids::{JobId, RunAttempt, RunId};
 use dayfly_types::time::Timestamp;
 
-use crate::job_events;
-
-/// The run once GitHub has said that it is over; nothing if that changes nothing.
+/// Returns the run after its `run.completed`, or `None` if that changes nothing.
 #[must_use]
 pub fn completed(run: &Run, event: &RunEvent, now: Timestamp) -> Option<Run> {
     if run.completed.is_some() {
@@ -26,104 +26,102 @@ pub fn completed(run: &Run, event: &RunEvent, now: Timestamp) -> Option<Run> {
     Some(next)
 }
 
-/// Where GitHub says that the run stands.
+/// A run's state on GitHub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct RunOnGitHub {
     /// Its latest attempt.
     pub attempt: RunAttempt,
-    /// Whether that is over.
+    /// Whether that attempt is over.
     pub completed: bool,
-    /// How it ended.
     pub conclusion: Option<Conclusion>,
 }
 
 /// The jobs of a run that is over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Jobs {
-    /// Those that were interrupted.
+pub struct RunJobs {
     pub interrupted: Vec<Job>,
-    /// The names of the others, and how they ended.
+    /// The names and conclusions of the others.
     pub others: Vec<(String, Conclusion)>,
 }
 
-/// What to ask of GitHub.
+/// The call to GitHub that re-runs jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// To run this job again, and those that depend on it.
+pub enum RerunCall {
+    /// Re-run this job and those that depend on it.
     Job(JobId),
-    /// To run all failed and cancelled jobs again: a call for each job would lose all but the first.
+    /// Re-run all failed and cancelled jobs: of several calls for single jobs GitHub takes only the first.
     FailedJobs,
 }
 
 /// What to do about a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum RerunDecision {
     /// Nothing more.
     Settled,
-    /// Record this; there is nothing to ask of GitHub now.
+    /// Record this; GitHub need not be called now.
     Record(Run),
-    /// Unless a newer run has made it [`moot`], record this, then ask GitHub.
-    Ask(Run, Ask),
+    /// Unless a newer run has [`superseded`] it, record this, then call GitHub.
+    Call(Run, RerunCall),
 }
 
-/// Whether anything about a run with interrupted jobs is still to be decided.
+/// Whether a run with interrupted jobs is undecided.
 #[must_use]
 pub fn is_open(run: &Run) -> bool {
     matches!(run.rerun, Rerun::NotYet | Rerun::Intended) && !run.interrupted.is_empty()
 }
 
-/// Decides on a run with interrupted jobs. `jobs` matter only once GitHub says that it is over.
+/// Decides on a run with interrupted jobs. `jobs` matters only once the run is over.
 #[must_use]
-pub fn decide(run: &Run, seen: Seen, jobs: &Jobs, now: Timestamp) -> Next {
+pub fn decide(run: &Run, on_github: RunOnGitHub, jobs: &RunJobs, now: Timestamp) -> RerunDecision {
     if !is_open(run) {
         return if run.due_at.is_none() {
-            Next::Settled
+            RerunDecision::Settled
         } else {
-            Next::Record(Run {
+            RerunDecision::Record(Run {
                 due_at: None,
                 ..run.clone()
             })
         };
     }
-    if seen.attempt > run.key.attempt {
-        // By our own call, whose answer was lost, or by a person: there is one either way.
+    if on_github.attempt > run.key.attempt {
+        // By our own call with a lost answer, or by a person: the next attempt exists either way.
         let rerun = if run.rerun == Rerun::Intended {
             Rerun::Accepted
         } else {
             declined("it was run again already")
         };
-        return Next::Record(settled(run, rerun));
+        return RerunDecision::Record(settled(run, rerun));
     }
-    if !seen.completed {
-        return Next::Record(Run {
-            due_at: Some(now.after(until_next_look(run, now))),
+    if !on_github.completed {
+        return RerunDecision::Record(Run {
+            due_at: Some(now.after(next_check_after(run, now))),
             ..run.clone()
         });
     }
-    if let Some(reason) = refusal(run, seen) {
-        return Next::Record(settled(run, declined(&reason)));
+    if let Some(reason) = refusal(run, on_github) {
+        return RerunDecision::Record(settled(run, declined(&reason)));
     }
-    let again: Vec<&Job> = jobs.interrupted.iter().filter(|job| needs_another_go(job)).collect();
+    let again: Vec<&Job> = jobs.interrupted.iter().filter(|job| job_needs_rerun(job)).collect();
     if again.is_empty() {
-        return Next::Record(settled(run, declined("its interrupted jobs ended well all the same")));
+        return RerunDecision::Record(settled(run, declined("its interrupted jobs succeeded all the same")));
     }
-    let ask = ask(run.policy.what, &again, &jobs.others);
-    Next::Ask(
+    let call = choose_call(run.policy.what, &again, &jobs.others);
+    RerunDecision::Call(
         Run {
             rerun: Rerun::Intended,
-            with_failed: ask == Ask::FailedJobs && any_failed(&jobs.others),
+            with_failed: call == RerunCall::FailedJobs && any_failed(&jobs.others),
             due_at: Some(now.after(RERUN_RETRY)),
             ..run.clone()
         },
-        ask,
+        call,
     )
 }
 
-/// Why a run that is over is not run again, whatever became of its jobs.
-fn refusal(run: &Run, seen: Seen) -> Option<String> {
-    match seen.conclusion {
+/// Returns why a run that is over does not run again, whatever became of its jobs.
+fn refusal(run: &Run, on_github: RunOnGitHub) -> Option<String> {
+    match on_github.conclusion {
         Some(Conclusion::Cancelled) => return Some("the run was cancelled".to_owned()),
-        // Its workflow can do without the job, or has tried it again by itself.
+        // Its workflow can do without the job, or has retried it by itself.
         Some(Conclusion::Success) => return Some("the run succeeded all the same".to_owned()),
         _ => {}
     }
@@ -137,12 +135,12 @@ fn refusal(run: &Run, seen: Seen) -> Option<String> {
     })
 }
 
-/// One interrupted job has an endpoint of its own, which leaves alone what failed by itself. But if it
-/// took the other jobs of its matrix with it (`fail-fast`), only the call for all brings those back.
-fn ask(what: RerunWhat, again: &[&Job], others: &[(String, Conclusion)]) -> Ask {
+/// Chooses the call. The one for a single job leaves other failures alone. But if the interrupted job cancelled the
+/// rest of its matrix (`fail-fast`), only the call for all failed jobs brings those back.
+fn choose_call(what: RerunWhat, again: &[&Job], others: &[(String, Conclusion)]) -> RerunCall {
     match again {
-        [job] if what != RerunWhat::Failed && !took_others_with_it(job, others) => Ask::Job(job.key.job),
-        _ => Ask::FailedJobs,
+        [job] if what != RerunWhat::Failed && !took_others_with_it(job, others) => RerunCall::Job(job.key.job),
+        _ => RerunCall::FailedJobs,
     }
 }
 
@@ -155,34 +153,46 @@ fn took_others_with_it(job: &Job, others: &[(String, Conclusion)]) -> bool {
         .filter(|(name, _)| self::matrix(name) == Some(matrix))
         .map(|(_, conclusion)| *conclusion)
         .collect();
-    let failed_by_itself = beside.iter().any(|conclusion| job_events::was_interrupted(*conclusion));
+    let failed_by_itself = beside.iter().any(|conclusion| needs_rerun(*conclusion));
     beside.contains(&Conclusion::Cancelled) && !failed_by_itself
 }
 
-/// The job of the workflow whose matrix a job is of: GitHub names it `test (a10g, 3.13)`, unless the
-/// workflow has another name for it.
+/// Returns the name that the jobs of a matrix share: GitHub names one `test (a10g, 3.13)`, unless the workflow
+/// names it otherwise.
 fn matrix(name: &str) -> Option<&str> {
     let (job, values) = name.split_once(" (")?;
     values.ends_with(')').then_some(job)
 }
 
 fn any_failed(others: &[(String, Conclusion)]) -> bool {
-    others
-        .iter()
-        .any(|(_, conclusion)| job_events::was_interrupted(*conclusion))
+    others.iter().any(|(_, conclusion)| needs_rerun(*conclusion))
 }
 
-/// Its end comes by webhook; a run that is long over and was not said to be is looked at seldom.
-fn until_next_look(run: &Run, now: Timestamp) -> Duration {
-    (now.since(run.at) / 4).clamp(RERUN_RETRY, LONGEST_PAUSE)
+/// Returns the pause before a run is checked again, in case the webhook of its end was lost: ever longer.
+fn next_check_after(run: &Run, now: Timestamp) -> Duration {
+    (now.since(run.at) / 4).clamp(RERUN_RETRY, MAX_RETRY_PAUSE)
 }
 
-fn needs_another_go(job: &Job) -> bool {
+fn job_needs_rerun(job: &Job) -> bool {
     match &job.state {
-        JobState::Finished { conclusion } => job_events::was_interrupted(*conclusion),
-        // The run is over, so the job is; its own end was not told to us yet.
+        JobState::Finished { conclusion } => needs_rerun(*conclusion),
+        // The run is over, so the job is too; its own event has not come yet.
         JobState::Queued | JobState::Launching | JobState::Running { .. } => true,
         JobState::Refused { .. } | JobState::Unlaunchable { .. } => false,
+    }
+}
+
+/// Whether a job with this conclusion has to run again if its runner was interrupted.
+#[must_use]
+pub fn needs_rerun(conclusion: Conclusion) -> bool {
+    match conclusion {
+        Conclusion::Success
+        | Conclusion::Skipped
+        | Conclusion::Cancelled
+        | Conclusion::Neutral
+        | Conclusion::ActionRequired
+        | Conclusion::Stale => false,
+        Conclusion::Failure | Conclusion::TimedOut | Conclusion::StartupFailure | Conclusion::Unknown => true,
     }
 }
 
@@ -200,43 +210,43 @@ fn settled(run: &Run, rerun: Rerun) -> Run {
     }
 }
 
-/// The run once GitHub has taken the re-run.
+/// Returns the run after GitHub has accepted the re-run.
 #[must_use]
 pub fn accepted(run: &Run) -> Run {
     settled(run, Rerun::Accepted)
 }
 
-/// A run in whose place there is a newer one: its workflow has a `concurrency` group, in which the old
-/// run would cancel the newer or be cancelled by it, or hold it up.
+/// Settles a run that a newer one of the same `concurrency` group supersedes: either would cancel the other, or wait
+/// for it.
 #[must_use]
-pub fn moot(run: &Run, newer: RunId) -> Run {
+pub fn superseded(run: &Run, newer: RunId) -> Run {
     let reason =
         format!("run {newer} of the same branch is newer, and the workflow's `concurrency` allows one of them");
     settled(run, declined(&reason))
 }
 
-/// How often we have run a run again with the attempt after `previous`; nothing if that is not our
-/// doing. A call whose answer is not known yet was taken, since there is an attempt after it.
+/// Returns how often we have re-run a run up to the attempt after `previous`, or `None` if that attempt is not ours.
+/// Since it exists, a call with an unknown answer was accepted.
 #[must_use]
-pub fn ours(previous: &Run) -> Option<u32> {
+pub fn our_rerun_count(previous: &Run) -> Option<u32> {
     is_ours(previous).then(|| previous.our_reruns + 1)
 }
 
-/// Whether we have had GitHub make the attempt after `previous`.
+/// Whether the attempt after `previous` is our re-run.
 #[must_use]
 pub fn is_ours(previous: &Run) -> bool {
     matches!(previous.rerun, Rerun::Accepted | Rerun::Intended)
 }
 
-/// Whether the jobs of the attempt after `previous` get on-demand capacity, which nobody interrupts.
+/// Whether the jobs of the attempt after `previous` get on-demand capacity, which is never interrupted.
 #[must_use]
 pub fn on_demand(previous: &Run) -> bool {
-    let Some(times) = ours(previous) else {
-        // A person runs it again: as the configuration says.
+    let Some(times) = our_rerun_count(previous) else {
+        // A person re-ran it: the configuration decides.
         return false;
     };
     let policy = &previous.policy;
-    // More than it allows are those of jobs that a messenger took by mistake.
+    // Beyond the maximum are only re-runs of jobs that a messenger took by mistake.
     times <= policy.max
         && match policy.on_demand {
             RerunOnDemand::Always => true,

@@ -1,8 +1,8 @@
-//! The gate in the table: whoever is gone leaves it, and it is looked after.
+//! The gate in the table: runners that are gone leave it, and it is reconciled with the runners' records.
 
 use std::collections::BTreeMap;
 
-use dayfly_engine::gate::{self, Seen};
+use dayfly_engine::gate::slots::{self, SlotHolder};
 use dayfly_ports::{Bus, Store, StoreError};
 use dayfly_records::event::{Event, LaunchDue};
 use dayfly_records::{Change, Gate, Record, Runner, Stored};
@@ -10,46 +10,43 @@ use dayfly_types::deadlines::{Deadlines, QUEUE_LIMIT};
 use dayfly_types::ids::RunnerName;
 use dayfly_types::time::Timestamp;
 
-use crate::{FlowError, MAX_CONFLICTS};
+use crate::{FlowError, commit_if_current, commit_retrying};
 
-/// How many live records are looked at: more runners than have a place, with what belongs to them.
+/// Live records read at most: more runners than there are slots, with what belongs to them.
 const MAX_LIVE: usize = 20_000;
 
-/// How many records are looked up one by one at a time: what is left over is looked up the next time.
+/// Runners looked up one by one per reconciliation; the rest waits for the next.
 const MAX_LOOKUPS: usize = 100;
 
-/// Takes a runner out that is gone, and calls those whose turn it is then. What fails is left to whoever
-/// looks after the gate.
+/// Takes a runner that is gone out of the gate and publishes whose turn it is then. What fails is left to
+/// [`reconcile_gate`].
 pub async fn leave_gate<S: Store, B: Bus>(store: &S, bus: &B, runner: &Runner, now: Timestamp) {
-    if runner.turn.is_none() {
+    if runner.gate.is_none() {
         return;
     }
     match leave(store, runner, now).await {
-        Ok(next) => call_to_gate(bus, next).await,
+        Ok(called) => publish_turns(bus, called).await,
         Err(error) => {
-            tracing::warn!(runner = %runner.name, %error, "a runner that is gone keeps its place until the gate is looked after");
+            tracing::warn!(runner = %runner.name, %error, "a runner that is gone keeps its slot until the gate is reconciled");
         }
     }
 }
 
 async fn leave<S: Store>(store: &S, runner: &Runner, now: Timestamp) -> Result<Vec<RunnerName>, StoreError> {
-    for _ in 0..MAX_CONFLICTS {
+    commit_retrying(store, async || {
         let Some(Stored { record, version }) = store.gate().await? else {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         };
-        let Some((next, call)) = gate::leave(&record, &runner.name, now) else {
-            return Ok(Vec::new());
-        };
-        match store.commit(vec![Change::update(version, next)]).await {
-            Err(StoreError::Conflict) => {}
-            done => return done.map(|()| call),
-        }
-    }
-    Err(StoreError::Conflict)
+        Ok(match slots::leave(&record, &runner.name, now) {
+            Some((next, called)) => (vec![Change::update(version, next)], called),
+            None => (Vec::new(), Vec::new()),
+        })
+    })
+    .await
 }
 
-/// Tells those who were called that it may be their turn. One that is not reached is called again.
-pub async fn call_to_gate<B: Bus>(bus: &B, called: Vec<RunnerName>) {
+/// Publishes that it may be the turn of these runners. One whose event is lost is called again.
+pub async fn publish_turns<B: Bus>(bus: &B, called: Vec<RunnerName>) {
     for runner in called {
         let Some(key) = runner.job() else { continue };
         let due = LaunchDue {
@@ -57,32 +54,36 @@ pub async fn call_to_gate<B: Bus>(bus: &B, called: Vec<RunnerName>) {
             runner: Some(runner),
         };
         if let Err(error) = bus.publish(&Event::LaunchDue(due)).await {
-            tracing::warn!(job = %key, %error, "a job whose turn it is learns of it when the gate is looked after");
+            tracing::warn!(job = %key, %error, "a job whose turn it is launches once the gate is reconciled");
         }
     }
 }
 
-/// The runners that live, as far as the index of what is due shows them, which may lag behind.
+/// Loads the live runners as the gate sees them. The index of due records may lag behind.
 ///
 /// # Errors
-/// If the table does not answer.
-pub async fn count_living<S: Store>(store: &S, now: Timestamp, deadlines: &Deadlines) -> Result<Vec<Seen>, StoreError> {
-    let living = living(store, now, deadlines).await?;
-    Ok(living.values().filter_map(gate::seen).collect())
+/// The table does not answer.
+pub async fn load_slot_holders<S: Store>(
+    store: &S,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Result<Vec<SlotHolder>, StoreError> {
+    let live = load_live_runners(store, now, deadlines).await?;
+    Ok(live.values().filter_map(slots::slot_of).collect())
 }
 
-/// The runners that live, or have lived and are not settled, as far as the index of what is due shows them.
+/// Loads the runners that live, or are gone and not settled. The index of due records may lag behind.
 ///
 /// # Errors
-/// If the table does not answer.
-pub async fn living<S: Store>(
+/// The table does not answer.
+pub async fn load_live_runners<S: Store>(
     store: &S,
     now: Timestamp,
     deadlines: &Deadlines,
 ) -> Result<BTreeMap<RunnerName, Runner>, StoreError> {
-    // Whatever lives is due one day.
-    let one_day = now.after(2 * deadlines.lifetime + QUEUE_LIMIT);
-    let live = store.due(one_day, MAX_LIVE).await?;
+    // Every live record is due by then.
+    let horizon = now.after(2 * deadlines.lifetime + QUEUE_LIMIT);
+    let live = store.due(horizon, MAX_LIVE).await?;
     let runners = live.into_iter().filter_map(|stored| match stored.record {
         Record::Runner(runner) => Some((runner.name.clone(), *runner)),
         _ => None,
@@ -90,11 +91,11 @@ pub async fn living<S: Store>(
     Ok(runners.collect())
 }
 
-/// Looks after the gate: compares it with the runners' records, and calls those whose turn it is.
+/// Reconciles the gate with the runners' records, and publishes whose turn it is.
 ///
 /// # Errors
-/// If the table does not answer. It stays due.
-pub async fn look_after_gate<S: Store, B: Bus>(
+/// The table does not answer. The gate stays due.
+pub async fn reconcile_gate<S: Store, B: Bus>(
     store: &S,
     bus: &B,
     now: Timestamp,
@@ -103,45 +104,43 @@ pub async fn look_after_gate<S: Store, B: Bus>(
     let Some(Stored { record, version }) = store.gate().await? else {
         return Ok(());
     };
-    let index = living(store, now, deadlines).await?;
+    let index = load_live_runners(store, now, deadlines).await?;
     let (mut stale, mut living) = (Vec::new(), Vec::new());
-    for suspect in suspects(&record, &index).into_iter().take(MAX_LOOKUPS) {
-        let runner = store.runner(&suspect).await?.map(|stored| stored.record);
-        if gate::is_stale(runner.as_ref()) {
-            stale.push(suspect);
+    for name in mismatches(&record, &index).into_iter().take(MAX_LOOKUPS) {
+        let runner = store.runner(&name).await?.map(|stored| stored.record);
+        if slots::is_stale(runner.as_ref()) {
+            stale.push(name);
         } else {
-            living.extend(runner.as_ref().and_then(gate::seen));
+            living.extend(runner.as_ref().and_then(slots::slot_of));
         }
     }
-    let has_place = |one: &Seen| place_of(&record, &one.name).is_some();
-    living.extend(index.values().filter_map(gate::seen).filter(has_place));
+    let has_slot = |one: &SlotHolder| slot_of(&record, &one.name).is_some();
+    living.extend(index.values().filter_map(slots::slot_of).filter(has_slot));
     living.retain(|one| !stale.contains(&one.name));
-    let (next, call) = gate::look_after(&record, &stale, &living, now);
-    match store.commit(vec![Change::update(version, next)]).await {
-        // Somebody has just passed. It is due still.
-        Err(StoreError::Conflict) => return Ok(()),
-        done => done?,
+    let (next, called) = slots::reconcile(&record, &stale, &living, now);
+    // After a conflict, as with a runner that just passed, the gate is still due.
+    if commit_if_current(store, vec![Change::update(version, next)]).await? {
+        tracing::info!(?stale, call = ?called, "reconciled the gate");
+        publish_turns(bus, called).await;
     }
-    tracing::info!(?stale, ?call, "looked after the gate");
-    call_to_gate(bus, call).await;
     Ok(())
 }
 
-/// Those of whom the index says something else than the gate. It may lag behind.
-fn suspects(gate: &Gate, index: &BTreeMap<RunnerName, Runner>) -> Vec<RunnerName> {
-    let there = gate::names(gate)
+/// Returns the runners on which gate and index differ. The index may lag behind.
+fn mismatches(gate: &Gate, index: &BTreeMap<RunnerName, Runner>) -> Vec<RunnerName> {
+    let stale = slots::names(gate)
         .into_iter()
-        .filter(|name| gate::is_stale(index.get(*name)))
+        .filter(|name| slots::is_stale(index.get(*name)))
         .cloned();
     let missing = index
         .values()
-        .filter_map(gate::seen)
-        .filter(|one| place_of(gate, &one.name).is_none())
+        .filter_map(slots::slot_of)
+        .filter(|one| slot_of(gate, &one.name).is_none())
         .map(|one| one.name);
-    there.chain(missing).collect()
+    stale.chain(missing).collect()
 }
 
-fn place_of(gate: &Gate, runner: &RunnerName) -> Option<u32> {
-    let lines = gate.lines.values();
-    lines.filter_map(|line| line.places.get(runner)).copied().next()
+fn slot_of(gate: &Gate, runner: &RunnerName) -> Option<u32> {
+    let lines = gate.repositories.values();
+    lines.filter_map(|line| line.slots.get(runner)).copied().next()
 }

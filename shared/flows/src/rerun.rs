@@ -1,9 +1,9 @@
-//! Interrupted jobs are run again once their run is over, all with one call, and their check runs say so.
+//! Interrupted jobs run again once their run is over, all with one call, and their check runs say so.
 
 use std::collections::BTreeMap;
 
-use dayfly_engine::news;
-use dayfly_engine::rerun::{self, Ask, Jobs, Next, Seen};
+use dayfly_engine::rerun::report;
+use dayfly_engine::rerun::{self, RerunCall, RerunDecision, RunJobs, RunOnGitHub};
 use dayfly_ports::{GitHub, JobStatus, JobView, RerunAnswer, Scope, Store, StoreError};
 use dayfly_records::event::Conclusion;
 use dayfly_records::{Change, JobState, Run, Stored, Version};
@@ -12,16 +12,16 @@ use dayfly_types::time::Timestamp;
 
 use crate::{FlowError, MAX_CONFLICTS};
 
-/// So many check runs are written at once: a transaction takes a hundred items.
+/// Check runs written at once. A transaction takes a hundred items.
 ///
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
 const CHECK_RUNS_AT_ONCE: usize = 50;
 
-/// Runs the interrupted jobs of a run again, if it is over and they need it.
+/// Runs the interrupted jobs of a run again, if the run is over and they need it.
 ///
 /// # Errors
-/// If table or GitHub do not answer. The record stays due.
-pub async fn settle_run<S: Store, G: GitHub>(
+/// Table or GitHub does not answer. The record stays due.
+pub async fn rerun_interrupted_jobs<S: Store, G: GitHub>(
     store: &S,
     github: &G,
     key: RunKey,
@@ -45,23 +45,23 @@ pub async fn settle_run<S: Store, G: GitHub>(
         tracing::info!(run = %key, rerun = ?next.rerun, ?ask, interrupted = run.interrupted.len(), "looked at an interrupted run");
         return match ask {
             None => Ok(()),
-            Some(ask) => act(store, github, &scope, Stored::over(version, next), ask, now).await,
+            Some(ask) => ask_github(store, github, &scope, Stored::over(version, next), ask, now).await,
         };
     }
     Err(StoreError::Conflict.into())
 }
 
-/// What becomes of a run, as GitHub describes it now, and what is to be asked for; nothing if nothing
-/// does.
+/// Decides on a run by GitHub's view of it. Returns the next record and what to ask of GitHub, or `None` if
+/// nothing is left to do.
 async fn decide<S: Store, G: GitHub>(
     store: &S,
     github: &G,
     scope: &Scope,
     run: &Run,
     now: Timestamp,
-) -> Result<Option<(Run, Option<Ask>)>, FlowError> {
+) -> Result<Option<(Run, Option<RerunCall>)>, FlowError> {
     let view = github.run(scope, run.key.run).await?;
-    let seen = Seen {
+    let seen = RunOnGitHub {
         attempt: view.attempt,
         completed: view.completed,
         conclusion: view.conclusion,
@@ -70,20 +70,20 @@ async fn decide<S: Store, G: GitHub>(
         let views = github.jobs_of(scope, run.key.run).await?;
         jobs(store, run, views).await?
     } else {
-        Jobs::default()
+        RunJobs::default()
     };
     Ok(match rerun::decide(run, seen, &jobs, now) {
-        Next::Settled => None,
-        Next::Record(next) => Some((next, None)),
-        Next::Ask(next, ask) => Some(match github.superseded(scope, run.key.run).await? {
-            Some(newer) => (rerun::moot(run, newer), None),
+        RerunDecision::Settled => None,
+        RerunDecision::Record(next) => Some((next, None)),
+        RerunDecision::Call(next, ask) => Some(match github.superseded(scope, run.key.run).await? {
+            Some(newer) => (rerun::superseded(run, newer), None),
             None => (next, Some(ask)),
         }),
     })
 }
 
-/// The jobs of a run that is over, as GitHub says that they ended.
-async fn jobs<S: Store>(store: &S, run: &Run, views: Vec<JobView>) -> Result<Jobs, StoreError> {
+/// Returns the jobs of a run that is over, with the conclusions that GitHub gives.
+async fn jobs<S: Store>(store: &S, run: &Run, views: Vec<JobView>) -> Result<RunJobs, StoreError> {
     let mut ended: BTreeMap<JobId, (String, Conclusion)> = views
         .into_iter()
         .filter_map(|view| match view.status {
@@ -93,23 +93,23 @@ async fn jobs<S: Store>(store: &S, run: &Run, views: Vec<JobView>) -> Result<Job
         .collect();
     let mut interrupted = Vec::new();
     for key in &run.interrupted {
-        let seen = ended.remove(&key.job);
+        let end = ended.remove(&key.job);
         let Some(Stored { record: mut job, .. }) = store.job(*key).await? else {
             continue;
         };
-        if let Some((_, conclusion)) = seen.filter(|_| !job.state.is_end()) {
+        if let Some((_, conclusion)) = end.filter(|_| !job.state.is_end()) {
             job.state = JobState::Finished { conclusion };
         }
         interrupted.push(job);
     }
-    Ok(Jobs {
+    Ok(RunJobs {
         interrupted,
         others: ended.into_values().collect(),
     })
 }
 
-/// Writes what was decided on a run, and with it what is said of its interrupted jobs if that is
-/// something else now. Of very many jobs, some are told before: done again, that does nothing.
+/// Writes the decision on a run, with the check runs of its interrupted jobs that change. Of very many, some
+/// are written before the run: doing that again changes nothing.
 async fn record<S: Store>(
     store: &S,
     before: &Run,
@@ -120,7 +120,7 @@ async fn record<S: Store>(
     let mut changes = if before.rerun == next.rerun {
         Vec::new()
     } else {
-        told(store, next, now).await?
+        changed_check_runs(store, next, now).await?
     };
     while changes.len() > CHECK_RUNS_AT_ONCE {
         let rest = changes.split_off(CHECK_RUNS_AT_ONCE);
@@ -131,43 +131,43 @@ async fn record<S: Store>(
     store.commit(changes).await
 }
 
-async fn told<S: Store>(store: &S, run: &Run, now: Timestamp) -> Result<Vec<Change>, StoreError> {
+async fn changed_check_runs<S: Store>(store: &S, run: &Run, now: Timestamp) -> Result<Vec<Change>, StoreError> {
     let mut changes = Vec::new();
     for key in &run.interrupted {
         let Some(Stored { record: job, .. }) = store.job(*key).await? else {
             continue;
         };
         let known = store.check_run(run.key.run, *key).await?;
-        let check_run = news::of_run(known.as_ref().map(|stored| &stored.record), &job, run, now);
+        let check_run = report::of_run(known.as_ref().map(|stored| &stored.record), &job, run, now);
         changes.extend(check_run.map(|check_run| Change::put(known.as_ref(), check_run)));
     }
     Ok(changes)
 }
 
-async fn act<S: Store, G: GitHub>(
+async fn ask_github<S: Store, G: GitHub>(
     store: &S,
     github: &G,
     scope: &Scope,
     run: Stored<Run>,
-    ask: Ask,
+    ask: RerunCall,
     now: Timestamp,
 ) -> Result<(), FlowError> {
     let Stored { record: run, version } = run;
     let answer = match ask {
-        Ask::Job(job) => github.rerun_job(scope, job).await?,
-        Ask::FailedJobs => github.rerun_failed_jobs(scope, run.key.run).await?,
+        RerunCall::Job(job) => github.rerun_job(scope, job).await?,
+        RerunCall::FailedJobs => github.rerun_failed_jobs(scope, run.key.run).await?,
     };
     match answer {
         RerunAnswer::Accepted => {
             tracing::info!(run = %run.key, with_failed = run.with_failed, "GitHub runs the interrupted jobs again");
             match record(store, &run, version, &rerun::accepted(&run), now).await {
-                // The record is due, and the next look finds the new attempt.
+                // The record is still due, and the next sweep finds the new attempt.
                 Err(StoreError::Conflict) => Ok(()),
                 done => Ok(done?),
             }
         }
         RerunAnswer::StillRunning => {
-            tracing::info!(run = %run.key, "a job of the run is still running; the re-run is asked for again");
+            tracing::info!(run = %run.key, "a job of the run is still running; the re-run is tried again");
             Ok(())
         }
     }

@@ -1,15 +1,15 @@
-//! What an admission asks: where a run comes from, who may write, and who has approved what.
+//! Reads what an admission decides on: the origin of a run, permissions, teams, reviews and labels.
 
-use dayfly_engine::admission::{Head, LabelEvent, Origin, Pull, PullHead, Review, ReviewState};
 use dayfly_policy::Team;
 use dayfly_ports::{Parameters, Scope};
+use dayfly_records::origin::{Head, LabelEvent, Origin, Pull, PullHead, Review, ReviewState};
 use dayfly_types::ids::RunKey;
 use http::StatusCode;
 use serde::Deserialize;
 
 use crate::answers::Page;
 use crate::call::Call;
-use crate::calls::path;
+use crate::calls::{path, query_escaped};
 use crate::failure::Failure;
 use crate::{GitHubApp, PER_PAGE};
 
@@ -21,9 +21,9 @@ impl<P: Parameters> GitHubApp<P> {
         Ok(run.into())
     }
 
-    /// Whoever is no collaborator may not write: of a public repository GitHub says `read` of everybody.
+    /// A user who is no collaborator may not write. In a public repository, GitHub reports `read` for everyone.
     pub(crate) async fn read_may_write(&self, scope: &Scope, user: &str) -> Result<bool, Failure> {
-        let rest = format!("collaborators/{}/permission", escaped(user));
+        let rest = format!("collaborators/{}/permission", query_escaped(user));
         let call = Call::get("look up whether a user may write", path(scope, &rest));
         match self.read::<Permission>(scope, call).await {
             Ok(Permission { permission }) => Ok(matches!(permission.as_str(), "admin" | "write")),
@@ -33,13 +33,13 @@ impl<P: Parameters> GitHubApp<P> {
     }
 
     pub(crate) async fn read_is_member(&self, scope: &Scope, team: &Team, user: &str) -> Result<bool, Failure> {
-        let (organization, slug) = (escaped(&team.organization), escaped(&team.slug));
-        let path = format!("/orgs/{organization}/teams/{slug}/memberships/{}", escaped(user));
+        let (organization, slug) = (query_escaped(&team.organization), query_escaped(&team.slug));
+        let path = format!("/orgs/{organization}/teams/{slug}/memberships/{}", query_escaped(user));
         match self
             .read::<Membership>(scope, Call::get("look up who is in a team", path))
             .await
         {
-            // One who was invited and has not answered is none yet.
+            // An invited user who has not accepted is no member yet.
             Ok(Membership { state }) => Ok(state == "active"),
             Err(refused) if refused.status == Some(StatusCode::NOT_FOUND) => Ok(false),
             Err(refused) => Err(refused),
@@ -71,15 +71,10 @@ impl<P: Parameters> GitHubApp<P> {
     pub(crate) async fn read_label_events(&self, scope: &Scope, pull: u64) -> Result<Vec<LabelEvent>, Failure> {
         let path = path(scope, &format!("issues/{pull}/events"));
         let all = self
-            .pages::<Vec<IssueEvent>>(scope, "list what befell the labels", &path)
+            .pages::<Vec<IssueEvent>>(scope, "list the label events", &path)
             .await?;
-        Ok(all.into_iter().filter_map(IssueEvent::of_label).collect())
+        Ok(all.into_iter().filter_map(IssueEvent::into_label_event).collect())
     }
-}
-
-/// As a part of a path or of a query: an App's account has brackets in its name.
-fn escaped(text: &str) -> String {
-    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 #[derive(Deserialize)]
@@ -113,7 +108,7 @@ struct RepositoryId {
 struct HeadRepository {
     id: u64,
     full_name: String,
-    /// Whose account may be gone.
+    /// `None` once the account is deleted.
     owner: Option<User>,
 }
 
@@ -160,7 +155,7 @@ impl From<RunAttempt> for Origin {
 /// <https://docs.github.com/en/rest/collaborators/collaborators#get-repository-permissions-for-a-user>
 #[derive(Deserialize)]
 struct Permission {
-    /// Of the roles in between it names the one below: `maintain` is `write`, `triage` is `read`.
+    /// `maintain` is reported as `write`, `triage` as `read`.
     permission: String,
 }
 
@@ -242,7 +237,7 @@ impl Page for Vec<IssueEvent> {
 }
 
 impl IssueEvent {
-    fn of_label(self) -> Option<LabelEvent> {
+    fn into_label_event(self) -> Option<LabelEvent> {
         let added = match self.event.as_str() {
             "labeled" => true,
             "unlabeled" => false,

@@ -1,5 +1,5 @@
-//! GitHub's answers, as far as they are read. Fields that it may leave out one day are optional where
-//! we can do without.
+//! The parts of GitHub's answers that we read. Fields we can do without are optional, in case GitHub drops
+//! them.
 
 use dayfly_config::labels::Label;
 use dayfly_ports::{CheckView, FailedDelivery, JobStatus, JobView, RunnerView};
@@ -83,13 +83,12 @@ pub(crate) struct ListedRun {
     pub(crate) id: RunId,
 }
 
-/// Where a run comes from.
 #[derive(Deserialize)]
 pub(crate) struct RunOrigin {
     id: RunId,
     run_number: u64,
     pub(crate) workflow_id: u64,
-    /// Nothing if the branch is not known any more.
+    /// `None` once the branch is deleted.
     pub(crate) head_branch: Option<String>,
     pub(crate) event: String,
     pub(crate) path: String,
@@ -104,8 +103,8 @@ struct HeadRepository {
 }
 
 impl RunOrigin {
-    /// Whether another run of its workflow, branch and event is newer. A fork's branch may have the name
-    /// of one of ours, or of another fork's.
+    /// Whether another run of its workflow, branch and event is newer. Branches of different forks may
+    /// share a name.
     pub(crate) fn is_older_than(&self, other: &RunOfWorkflow) -> bool {
         other.id != self.id && other.run_number > self.run_number && other.head_repository == self.head_repository
     }
@@ -144,7 +143,7 @@ impl Page for Jobs {
 pub(crate) struct Job {
     id: JobId,
     run_id: RunId,
-    /// 1 for a run that was never run again, says GitHub, and that it may leave it out.
+    /// GitHub documents 1 for a run that was never re-run, and that the field may be missing.
     run_attempt: Option<u32>,
     #[serde(default)]
     name: String,
@@ -167,7 +166,7 @@ impl From<Job> for JobView {
             "completed" => JobStatus::Completed(job.conclusion.unwrap_or(Conclusion::Unknown)),
             "in_progress" => JobStatus::InProgress,
             "waiting" | "pending" => JobStatus::Waiting,
-            // `queued` and `requested`; and a word that we don't know must not drop a job.
+            // `queued` and `requested`; an unknown status must not drop a job either.
             _ => JobStatus::Queued,
         };
         Self {
@@ -178,7 +177,7 @@ impl From<Job> for JobView {
             workflow: job.workflow_name,
             head_sha: job.head_sha,
             labels: job.labels,
-            created_at: job.created_at.map(moment),
+            created_at: job.created_at.map(timestamp),
             status,
             runner_name: job.runner_name.filter(|name| !name.is_empty()),
         }
@@ -217,7 +216,7 @@ impl Page for Repositories {
 #[derive(Deserialize)]
 pub(crate) struct ListedRepository {
     pub(crate) full_name: String,
-    /// Nothing while it is empty.
+    /// `None` while the repository is empty.
     pub(crate) pushed_at: Option<jiff::Timestamp>,
 }
 
@@ -249,7 +248,7 @@ impl From<Check> for CheckView {
     fn from(check: Check) -> Self {
         let concluded = check.conclusion.map(|word| match word.as_str() {
             "failure" => CheckConclusion::Failure,
-            // We conclude none otherwise.
+            // We set no other conclusion.
             _ => CheckConclusion::Neutral,
         });
         Self {
@@ -265,9 +264,8 @@ pub(crate) struct Comment {
     pub(crate) id: CommentId,
     #[serde(default)]
     body: Option<String>,
-    /// Nobody, once the account is gone.
+    /// `None` once the account is deleted.
     user: Option<Author>,
-    /// The App by which it was made, where it was one.
     performed_via_github_app: Option<App>,
 }
 
@@ -291,11 +289,14 @@ impl Page for Vec<Comment> {
 }
 
 impl Comment {
-    /// Whether it is the App's own and begins so. A person's words are not: everybody can copy a text. An
-    /// older GitHub Enterprise Server names no App, only that it was a bot.
+    /// Whether the App made the comment and it starts with `marker`. The text alone proves nothing: anyone
+    /// can copy it. An older GitHub Enterprise Server names no App, only that the author is a bot.
     pub(crate) fn is_own(&self, app: u64, marker: &str) -> bool {
         let by_bot = self.user.as_ref().is_some_and(|user| user.kind == "Bot");
-        let by_app = self.performed_via_github_app.as_ref().is_none_or(|its| its.id == app);
+        let by_app = self
+            .performed_via_github_app
+            .as_ref()
+            .is_none_or(|author| author.id == app);
         let text = self.body.as_deref().unwrap_or_default();
         by_bot && by_app && text.starts_with(marker)
     }
@@ -307,12 +308,12 @@ pub(crate) struct Delivery {
     id: u64,
     guid: DeliveryId,
     delivered_at: jiff::Timestamp,
-    /// The receiver's; 0 if there was no answer.
+    /// The receiver's status; 0 if it did not answer.
     status_code: u16,
 }
 
 impl Delivery {
-    /// An older GitHub Enterprise Server lists those that arrived as well.
+    /// An older GitHub Enterprise Server also lists deliveries that succeeded.
     pub(crate) fn has_failed(&self) -> bool {
         !(200..300).contains(&self.status_code)
     }
@@ -323,13 +324,12 @@ impl From<Delivery> for FailedDelivery {
         Self {
             number: delivery.id,
             delivery: delivery.guid,
-            at: moment(delivery.delivered_at),
+            at: timestamp(delivery.delivered_at),
         }
     }
 }
 
-/// GitHub's RFC 3339 as our time.
-pub(crate) fn moment(time: jiff::Timestamp) -> Timestamp {
+pub(crate) fn timestamp(time: jiff::Timestamp) -> Timestamp {
     Timestamp::from_millis(time.as_millisecond())
 }
 

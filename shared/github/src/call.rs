@@ -1,4 +1,4 @@
-//! A call, and what it is answered.
+//! Calls and their answers.
 
 use bytes::Bytes;
 use http::header::ETAG;
@@ -7,19 +7,18 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
 
-/// A call to GitHub.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    /// The call, in words.
+    /// The call in words, for errors.
     pub(crate) what: &'static str,
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) accept: &'static str,
     pub(crate) etag: Option<String>,
-    /// Whether an answer of last time will do, if GitHub says that it is still the same.
+    /// Whether a cached answer may be used, if GitHub says that it is unchanged.
     pub(crate) reusable: bool,
     pub(crate) body: Option<serde_json::Value>,
-    /// Whether doing it twice is the same as doing it once.
+    /// Whether it is idempotent.
     pub(crate) repeatable: bool,
 }
 
@@ -45,7 +44,7 @@ impl Call {
         Self::new(what, Method::DELETE, path)
     }
 
-    /// A call that is not tried again: it may have been done although it failed.
+    /// A call that is not retried: it may have taken effect although it failed.
     pub(crate) fn post(what: &'static str, path: String, body: Option<serde_json::Value>) -> Self {
         Self {
             body,
@@ -83,7 +82,7 @@ impl Call {
     }
 }
 
-/// An answer that is none of a refusal.
+/// A successful answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -101,8 +100,8 @@ impl Answer {
     }
 
     pub(crate) fn json<T: DeserializeOwned>(&self, what: &'static str) -> Result<T, Failure> {
-        // The answer itself stays out of the message: it may hold a credential.
+        // The message leaves out the answer itself, which may hold a credential.
         serde_json::from_slice(&self.body)
-            .map_err(|error| Failure::unanswered(what, format!("the answer is not of its shape: {error}")))
+            .map_err(|error| Failure::unanswered(what, format!("the answer does not have the expected shape: {error}")))
     }
 }

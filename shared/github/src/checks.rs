@@ -1,22 +1,22 @@
-//! Check runs: what is said on a commit.
+//! Check runs on commits.
 
 use dayfly_ports::{CheckView, Parameters, Scope};
 use dayfly_records::CheckConclusion;
-use dayfly_report::check_run::CheckRunBody;
+use dayfly_records::CheckRunBody;
 use dayfly_types::ids::CheckRunId;
 use serde::Serialize;
 
 use crate::GitHubApp;
 use crate::answers::{Check, CheckRuns};
 use crate::call::Call;
-use crate::calls::path;
+use crate::calls::{path, query_escaped};
 use crate::failure::Failure;
 
 /// <https://docs.github.com/en/rest/checks/runs#create-a-check-run>
 #[derive(Serialize)]
 struct Body<'a> {
     name: &'a str,
-    /// It stays what it is.
+    /// Only when the check run is created: it cannot change.
     #[serde(skip_serializing_if = "Option::is_none")]
     head_sha: Option<&'a str>,
     external_id: &'a str,
@@ -31,12 +31,12 @@ struct Body<'a> {
 struct Output<'a> {
     title: &'a str,
     summary: &'a str,
-    /// Words that were there stay, unless others take their place.
+    /// Sent even when empty: GitHub keeps the old text otherwise.
     text: &'a str,
 }
 
 impl<'a> Body<'a> {
-    fn of(check: &'a CheckRunBody, head_sha: Option<&'a str>) -> Self {
+    fn new(check: &'a CheckRunBody, head_sha: Option<&'a str>) -> Self {
         Self {
             name: &check.name,
             head_sha,
@@ -61,39 +61,33 @@ fn json(what: &'static str, body: &Body<'_>) -> Result<serde_json::Value, Failur
 }
 
 impl<P: Parameters> GitHubApp<P> {
-    pub(crate) async fn make_check(&self, scope: &Scope, check: &CheckRunBody) -> Result<CheckRunId, Failure> {
-        const WHAT: &str = "make a check run";
-        let body = json(WHAT, &Body::of(check, Some(&check.head_sha)))?;
+    pub(crate) async fn post_check(&self, scope: &Scope, check: &CheckRunBody) -> Result<CheckRunId, Failure> {
+        const WHAT: &str = "create a check run";
+        let body = json(WHAT, &Body::new(check, Some(&check.head_sha)))?;
         let call = Call::post(WHAT, path(scope, "check-runs"), Some(body));
         self.read::<Check>(scope, call).await.map(|made| made.id)
     }
 
-    pub(crate) async fn change_check(
-        &self,
-        scope: &Scope,
-        id: CheckRunId,
-        check: &CheckRunBody,
-    ) -> Result<(), Failure> {
-        const WHAT: &str = "change a check run";
-        let body = json(WHAT, &Body::of(check, None))?;
+    pub(crate) async fn patch_check(&self, scope: &Scope, id: CheckRunId, check: &CheckRunBody) -> Result<(), Failure> {
+        const WHAT: &str = "update a check run";
+        let body = json(WHAT, &Body::new(check, None))?;
         let call = Call::patch(WHAT, path(scope, &format!("check-runs/{id}")), body);
         self.call(scope, call).await.map(drop)
     }
 
-    pub(crate) async fn look_check_up(
+    pub(crate) async fn search_check(
         &self,
         scope: &Scope,
         head_sha: &str,
         name: &str,
         external_id: &str,
     ) -> Result<Option<CheckView>, Failure> {
-        const WHAT: &str = "look a check run up";
-        let escape = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        // Without `all` only the latest of each name and App is listed, whatever its external id.
+        const WHAT: &str = "look up a check run";
+        // Without `all`, only the latest of each name and App is listed, whatever its external id.
         let query = format!(
             "commits/{}/check-runs?check_name={}&filter=all",
-            escape(head_sha),
-            escape(name)
+            query_escaped(head_sha),
+            query_escaped(name)
         );
         let all = self.pages::<CheckRuns>(scope, WHAT, &path(scope, &query)).await?;
         let found = all

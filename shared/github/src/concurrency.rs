@@ -1,4 +1,4 @@
-//! Whether a newer run has taken the place of an older one, as a workflow's `concurrency` wants it.
+//! Finds the run that supersedes another under its workflow's `concurrency` group.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,8 +16,8 @@ use crate::failure::Failure;
 use crate::{GitHubApp, PER_PAGE};
 
 impl<P: Parameters> GitHubApp<P> {
-    /// Three calls at most: the run, the runs of its workflow since, and the workflow's file.
-    pub(crate) async fn read_newer_run(&self, scope: &Scope, run: RunId) -> Result<Option<RunId>, Failure> {
+    /// Makes three calls at most: the run, the newer runs of its workflow, and the workflow's file.
+    pub(crate) async fn read_superseding_run(&self, scope: &Scope, run: RunId) -> Result<Option<RunId>, Failure> {
         let what = "look up where a run comes from";
         let call = Call::get(what, path(scope, &format!("actions/runs/{run}")));
         let origin: RunOrigin = self.read(scope, call).await?;
@@ -45,13 +45,17 @@ impl<P: Parameters> GitHubApp<P> {
     }
 
     async fn allows_one_run(&self, scope: &Scope, origin: &RunOrigin) -> Result<bool, Failure> {
-        // A file of another repository, or of another branch, is named with its ref.
+        // The path of a file in another repository or branch ends with `@` and its ref.
         let file = origin.path.split('@').next().unwrap_or_default();
-        let rest = format!("contents/{}?ref={}", escaped(file), escaped(&origin.head_sha));
+        let rest = format!(
+            "contents/{}?ref={}",
+            percent_encoded(file),
+            percent_encoded(&origin.head_sha)
+        );
         let call = Call::get("read a run's workflow", path(scope, &rest)).accept("application/vnd.github.raw+json");
         match self.call(scope, call).await {
             Ok(answer) => Ok(has_concurrency(&String::from_utf8_lossy(&answer.body))),
-            // A workflow that the organisation requires lies elsewhere; a fork's commit may be gone.
+            // A workflow required by the organisation is in another repository; a fork's commit may be gone.
             Err(refused) if refused.status == Some(StatusCode::NOT_FOUND) => Ok(false),
             Err(refused) => Err(refused),
         }
@@ -70,20 +74,20 @@ struct Job {
     concurrency: Option<IgnoredAny>,
 }
 
-/// Whether a workflow has a `concurrency` group, at its top or in a job. Which group that is, is
-/// GitHub's to evaluate: nearly all are of the workflow and the branch.
+/// Whether a workflow has a `concurrency` group, at the top or in a job. Only GitHub can evaluate its name;
+/// nearly all are made of the workflow and the branch.
 fn has_concurrency(text: &str) -> bool {
     match serde_saphyr::from_str::<Workflow>(text) {
         Ok(workflow) => workflow.concurrency.is_some() || workflow.jobs.values().any(|job| job.concurrency.is_some()),
         Err(error) => {
-            tracing::warn!(%error, "a workflow that GitHub has run cannot be read; it is taken for one without `concurrency`");
+            tracing::warn!(%error, "cannot read a workflow that GitHub has run; assuming that it has no `concurrency`");
             false
         }
     }
 }
 
-/// What may stand in a path or a query, as it must be written there.
-fn escaped(text: &str) -> String {
+/// Percent-encodes text for a path or a query, but leaves `/`.
+fn percent_encoded(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
@@ -101,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_is_found_at_the_top_and_in_a_job_and_nowhere_else() {
+    fn a_group_is_found_only_at_the_top_or_in_a_job() {
         let job = "jobs:\n  test:\n    runs-on: dayfly-gpu\n    steps: [{run: echo concurrency}]\n";
         for (text, expected) in [
             (format!("on: push\n{job}"), false),
@@ -120,8 +124,8 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_file_keeps_its_place_in_a_url() {
-        assert_eq!(escaped(".github/workflows/ci.yml"), ".github/workflows/ci.yml");
-        assert_eq!(escaped("a b#c?d/é.yml"), "a%20b%23c%3Fd/%C3%A9.yml");
+    fn a_file_name_survives_in_a_url() {
+        assert_eq!(percent_encoded(".github/workflows/ci.yml"), ".github/workflows/ci.yml");
+        assert_eq!(percent_encoded("a b#c?d/é.yml"), "a%20b%23c%3Fd/%C3%A9.yml");
     }
 }

@@ -1,4 +1,4 @@
-//! Refusals, and what they mean.
+//! Failed calls, classified for their callers.
 
 use std::error::Error;
 use std::time::Duration;
@@ -10,37 +10,36 @@ use octocrab::GitHubError;
 use crate::limits::{self, Identity, Limits};
 use crate::since_1970;
 
-/// A call that failed: what its caller gets, and the status for those few that mean something to one
-/// call only.
+/// A failed call: the error for its caller, and the details that a few calls treat specially.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// GitHub's status; nothing if no answer came.
+    /// GitHub's status, if an answer came.
     pub(crate) status: Option<StatusCode>,
-    /// For how long no call of the same identity can do better.
-    pub(crate) shut: Option<Duration>,
+    /// How long every call of the same identity would fail.
+    pub(crate) limited: Option<Duration>,
     pub(crate) error: ApiError,
 }
 
 impl Failure {
-    /// One without an answer of GitHub's.
+    /// A call without an answer from GitHub.
     pub(crate) fn unanswered(what: &'static str, message: String) -> Self {
         Self::unsent(what, ApiErrorKind::Unavailable, message)
     }
 
-    /// A call that was not made: GitHub has asked for quiet, and so much of it is left.
+    /// A call that was not sent, because GitHub limits `identity` for another `left`.
     pub(crate) fn still_limited(what: &'static str, identity: Identity, left: Duration) -> Self {
         let seconds = left.as_secs_f64().ceil();
         Self::unsent(
             what,
             ApiErrorKind::RateLimited(Some(left)),
-            format!("not asked: GitHub limits the calls of {identity} for another {seconds} s"),
+            format!("not sent: GitHub limits the calls of {identity} for another {seconds} s"),
         )
     }
 
     fn unsent(what: &'static str, kind: ApiErrorKind, message: String) -> Self {
         Self {
             status: None,
-            shut: None,
+            limited: None,
             error: ApiError {
                 kind,
                 call: what,
@@ -53,7 +52,6 @@ impl Failure {
         Self::unanswered(what, format!("no answer within {limit:?}"))
     }
 
-    /// What octocrab made of an answer, or of its missing.
     pub(crate) fn from_octocrab(what: &'static str, error: &octocrab::Error) -> Self {
         match error {
             octocrab::Error::GitHub { source, .. } => Self::refused(what, source),
@@ -67,28 +65,34 @@ impl Failure {
         let limits = limits::read(refusal.status_code, headers, &refusal.message, since_1970());
         Self {
             status: Some(refusal.status_code),
-            shut: limits.shut,
+            limited: limits.limited,
             error: ApiError {
                 kind: kind(refusal.status_code, limits),
                 call: what,
-                message: words(refusal),
+                message: message(refusal),
             },
         }
     }
 
-    /// Whether a re-run has to wait: GitHub takes none until every job of the run is over.
+    /// Whether a re-run has to wait: GitHub accepts none until every job of the run has ended.
     pub(crate) fn is_still_running(&self) -> bool {
         self.status == Some(StatusCode::FORBIDDEN) && self.error.message.contains("already running")
     }
 
-    /// Whether the same call may do better at once.
-    pub(crate) fn may_pass(&self) -> bool {
+    /// Whether an immediate retry may succeed.
+    pub(crate) fn is_transient(&self) -> bool {
         self.error.kind == ApiErrorKind::Unavailable
     }
 }
 
-/// GitHub's message, the details of a validation that failed, and the status.
-fn words(refusal: &GitHubError) -> String {
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> Self {
+        failure.error
+    }
+}
+
+/// Joins GitHub's message, the details of a failed validation, and the status.
+fn message(refusal: &GitHubError) -> String {
     let details: Vec<String> = refusal
         .errors
         .iter()
@@ -108,7 +112,6 @@ fn words(refusal: &GitHubError) -> String {
     format!("{}{details} (HTTP {})", refusal.message, refusal.status_code.as_u16())
 }
 
-/// What a refusal means to a caller.
 fn kind(status: StatusCode, limits: Limits) -> ApiErrorKind {
     if limits.refused.is_some() {
         return ApiErrorKind::RateLimited(limits.refused);
@@ -121,7 +124,7 @@ fn kind(status: StatusCode, limits: Limits) -> ApiErrorKind {
     }
 }
 
-/// An error and all that caused it, `: ` between; a cause that says the same again is left out.
+/// Joins an error and its causes with `: `, without repetitions.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -140,11 +143,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_of_a_kind_to_decide_on() {
+    fn refusals_are_classified_by_status_and_limit() {
         use ApiErrorKind::{BadRequest, Forbidden, NotFound, RateLimited, Unavailable};
         let limited = Limits {
             refused: Some(Duration::from_secs(60)),
-            shut: None,
+            limited: None,
         };
         for (status, limits, expected) in [
             (401, Limits::default(), Forbidden),

@@ -1,5 +1,5 @@
-//! GitHub, as the App: whose tokens last an hour, whose calls are tried again in one place, and whose
-//! refusals become kinds that a caller can decide on.
+//! The GitHub App's client: it caches tokens for their hour, retries calls in one place, and classifies
+//! refusals for its callers.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod admission;
@@ -17,9 +17,10 @@ mod sign_in;
 mod transport;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use dayfly_ports::Parameters;
+use dayfly_runtime::clock;
 use http::StatusCode;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
@@ -34,17 +35,16 @@ use limits::Identity;
 use sign_in::SignIn;
 use transport::Transport;
 
-/// For a call with all that belongs to it: signing in, and trying again. A function that waits longer
-/// is billed for it, and whoever called it has given up.
+/// The time limit of a call with sign-in and retries. A function that waits longer is billed for it, and
+/// its own caller has given up by then.
 const CALL_LIMIT: Duration = Duration::from_secs(25);
 
-/// GitHub's most for a page.
+/// GitHub's maximum.
 const PER_PAGE: usize = 100;
 
-/// More than any list that is asked for has; but an answer without an end must not hold a function.
+/// More than any list we read has; an endless list must not hold a function.
 const MAX_PAGES: usize = 100;
 
-/// The GitHub App.
 #[derive(Debug)]
 pub struct GitHubApp<P> {
     transport: Transport,
@@ -52,8 +52,7 @@ pub struct GitHubApp<P> {
 }
 
 impl<P: Parameters> GitHubApp<P> {
-    /// The App of these settings, whose private key lies among `parameters`. Nothing is read or sent
-    /// yet.
+    /// A client whose private key is read from `parameters`. Nothing is read or sent yet.
     #[must_use]
     pub fn new(settings: GitHubSettings, parameters: P) -> Self {
         Self {
@@ -62,14 +61,13 @@ impl<P: Parameters> GitHubApp<P> {
         }
     }
 
-    /// Makes a call as the App, or as the installation of a scope.
     async fn call(&self, identity: impl Into<Identity>, call: Call) -> Result<Answer, Failure> {
         let (identity, what) = (identity.into(), call.what);
         let whole = async {
-            self.transport.may_ask(identity, what)?;
+            self.transport.check_limit(identity, what)?;
             let token = self.token(identity).await?;
             match self.transport.send(identity, &call, &token).await {
-                // Revoked, or the App's permissions were changed: another will do, once.
+                // The token was revoked, or the App's permissions changed: retry once with a new one.
                 Err(refused) if refused.status == Some(StatusCode::UNAUTHORIZED) => {
                     self.forget_token(identity);
                     let token = self.token(identity).await?;
@@ -97,13 +95,13 @@ impl<P: Parameters> GitHubApp<P> {
         }
     }
 
-    /// Makes a call whose answer is JSON of this shape.
+    /// Makes a call and reads its answer as JSON.
     async fn read<T: DeserializeOwned>(&self, identity: impl Into<Identity>, call: Call) -> Result<T, Failure> {
         let what = call.what;
         self.call(identity, call).await?.json(what)
     }
 
-    /// Reads a list to its end, of which most is as it was the last time.
+    /// Reads all pages of a list, most of them unchanged since the last read.
     ///
     /// <https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api>
     async fn pages<L: Page>(
@@ -130,14 +128,14 @@ impl<P: Parameters> GitHubApp<P> {
     }
 }
 
-/// The lock, even if a holder panicked: what is behind it is whole at any moment.
+/// Locks even after a panic: the values behind these locks are consistent at any moment.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// GitHub's clock counts so.
+/// The time since the Unix epoch, as GitHub writes it.
 fn since_1970() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    Duration::from_millis(u64::try_from(clock::now().millis()).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! GitHub's rate limits: what an answer says of them, and until when nobody needs to ask.
+//! GitHub's rate limits: what answers say about them, and how long each identity must wait.
 //!
 //! <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit>
 
@@ -13,19 +13,19 @@ use http::{HeaderMap, StatusCode};
 
 use crate::locked;
 
-/// What GitHub asks for when it limits without saying for how long.
-const UNSAID: Duration = Duration::from_secs(60);
+/// The wait that GitHub documents for a limit without a stated duration.
+const DEFAULT_WAIT: Duration = Duration::from_secs(60);
 
-/// The hour after which every limit starts anew. A longer wait is a clock that is off, or a wait of
-/// which GitHub may tell us again.
-const LONGEST: Duration = Duration::from_secs(60 * 60);
+/// Every limit is reset within an hour. A longer wait means a wrong clock, or is one that GitHub will
+/// state again.
+const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 
-/// As whom a call is made: each has limits of its own.
+/// The identity that makes a call; each has its own limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Identity {
-    /// The App itself, by its JWT.
+    /// The App, signed in with its JWT.
     App,
-    /// One of its installations, by a token.
+    /// One of its installations, signed in with a token.
     Installation(InstallationId),
 }
 
@@ -50,16 +50,16 @@ impl fmt::Display for Identity {
     }
 }
 
-/// What an answer says of the limits.
+/// The limits that an answer states.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// The call itself was refused for a limit: again after so long.
+    /// How long to wait before a retry, if the call itself was refused for a limit.
     pub(crate) refused: Option<Duration>,
-    /// No call of the same identity can do better before that.
-    pub(crate) shut: Option<Duration>,
+    /// How long every call of the same identity would fail.
+    pub(crate) limited: Option<Duration>,
 }
 
-/// Reads an answer. `now` is the time since 1970 in UTC, which is how GitHub tells of a reset.
+/// Reads the limits of an answer. `now` is the time since the Unix epoch, as in GitHub's reset header.
 pub(crate) fn read(status: StatusCode, headers: &HeaderMap, message: &str, now: Duration) -> Limits {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
     let retry_after = number("retry-after").map(Duration::from_secs);
@@ -73,15 +73,15 @@ pub(crate) fn read(status: StatusCode, headers: &HeaderMap, message: &str, now: 
         403 => retry_after.is_some() || used_up || message.contains("rate limit"),
         _ => false,
     };
-    let refused = refused.then(|| retry_after.or(reset).unwrap_or(UNSAID));
-    // Registrations are counted apart: when they are used up, questions still pass.
-    let apart = headers.get("x-ratelimit-resource").is_some_and(|name| name != "core");
-    let shut = if used_up && apart { None } else { refused.or(reset) };
-    Limits { refused, shut }
+    let refused = refused.then(|| retry_after.or(reset).unwrap_or(DEFAULT_WAIT));
+    // Runner registrations have a budget of their own: once it is used up, other calls still succeed.
+    let separate = headers.get("x-ratelimit-resource").is_some_and(|name| name != "core");
+    let limited = if used_up && separate { None } else { refused.or(reset) };
+    Limits { refused, limited }
 }
 
-/// How many calls are left of those that count together, once so many are gone that somebody may want to
-/// know: patrol alone never needs them.
+/// Returns how many calls of the core budget are left, once more than a quarter is gone: the patrol alone
+/// never uses that many.
 pub(crate) fn running_out(headers: &HeaderMap) -> Option<u64> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
     let is_core = headers.get("x-ratelimit-resource").is_some_and(|name| name == "core");
@@ -89,18 +89,18 @@ pub(crate) fn running_out(headers: &HeaderMap) -> Option<u64> {
     (is_core && left < limit - limit / 4).then_some(left)
 }
 
-/// How often it is told at most how many calls are left.
-const SELDOM: Duration = Duration::from_secs(5 * 60);
+/// The shortest time between two reports of the calls left.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// When it was last told how many calls are left.
+/// When the calls left were last reported.
 #[derive(Debug, Default)]
-pub(crate) struct LastTold(Mutex<Option<Instant>>);
+pub(crate) struct LastReported(Mutex<Option<Instant>>);
 
-impl LastTold {
-    /// Whether it is time to tell it again; it counts as told then.
-    pub(crate) fn is_due(&self, now: Instant) -> bool {
+impl LastReported {
+    /// Returns `true` if a report is due, and counts it as made.
+    pub(crate) fn claim(&self, now: Instant) -> bool {
         let mut last = locked(&self.0);
-        let due = last.is_none_or(|last| now.saturating_duration_since(last) >= SELDOM);
+        let due = last.is_none_or(|last| now.saturating_duration_since(last) >= REPORT_INTERVAL);
         if due {
             *last = Some(now);
         }
@@ -108,24 +108,22 @@ impl LastTold {
     }
 }
 
-/// Until when which identity need not ask. GitHub may ban who goes on asking.
+/// Until when each identity must wait. GitHub may ban a client that keeps calling.
 #[derive(Debug, Default)]
 pub(crate) struct Waits {
     until: Mutex<HashMap<Identity, Instant>>,
 }
 
 impl Waits {
-    /// Keeps that GitHub wants no call of `identity` for so long.
-    pub(crate) fn keep(&self, identity: Identity, wait: Duration, now: Instant) {
+    pub(crate) fn record(&self, identity: Identity, wait: Duration, now: Instant) {
         let mut kept = locked(&self.until);
         kept.retain(|_, until| *until > now);
-        let until = now + wait.min(LONGEST);
+        let until = now + wait.min(MAX_WAIT);
         kept.entry(identity)
             .and_modify(|kept| *kept = until.max(*kept))
             .or_insert(until);
     }
 
-    /// How long `identity` still has to wait.
     pub(crate) fn left(&self, identity: Identity, now: Instant) -> Option<Duration> {
         let until = *locked(&self.until).get(&identity)?;
         until.checked_duration_since(now).filter(|left| !left.is_zero())
@@ -150,7 +148,7 @@ mod tests {
     #[test]
     fn an_answer_says_how_long_to_wait_and_for_what() {
         let secondary = "You have exceeded a secondary rate limit.";
-        for (status, pairs, message, refused, shut) in [
+        for (status, pairs, message, refused, limited) in [
             (200, &[][..], "", None, None),
             (200, &[(REMAINING, "17"), (RESET, "1300")], "", None, None),
             (200, &[(REMAINING, "0"), (RESET, "1300")], "", None, Some(300)),
@@ -200,15 +198,15 @@ mod tests {
             );
             let seconds = |wait: Option<Duration>| wait.map(|wait| wait.as_secs());
             assert_eq!(
-                (seconds(read.refused), seconds(read.shut)),
-                (refused, shut),
+                (seconds(read.refused), seconds(read.limited)),
+                (refused, limited),
                 "{status} {pairs:?} {message}"
             );
         }
     }
 
     #[test]
-    fn what_is_left_is_told_once_a_quarter_is_gone_of_what_counts_together() {
+    fn calls_left_are_reported_once_a_quarter_of_the_core_budget_is_gone() {
         const LIMIT: &str = "x-ratelimit-limit";
         for (pairs, left) in [
             (&[(RESOURCE, "core"), (LIMIT, "5000"), (REMAINING, "3750")][..], None),
@@ -225,9 +223,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_told_every_five_minutes_at_most() {
-        let (last, start) = (LastTold::default(), Instant::now());
-        let due = |seconds| last.is_due(start + Duration::from_secs(seconds));
+    fn calls_left_are_reported_every_five_minutes_at_most() {
+        let (last, start) = (LastReported::default(), Instant::now());
+        let due = |seconds| last.claim(start + Duration::from_secs(seconds));
         assert_eq!(
             [0, 1, 299, 300, 301, 599, 600].map(due),
             [true, false, false, true, false, false, true]
@@ -237,10 +235,10 @@ mod tests {
     const SEVEN: Identity = Identity::Installation(InstallationId(7));
 
     #[test]
-    fn a_wait_is_its_identitys_own_and_ends() {
+    fn a_wait_applies_to_one_identity_and_ends() {
         let (waits, start) = (Waits::default(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
-        waits.keep(SEVEN, Duration::from_secs(60), start);
+        waits.record(SEVEN, Duration::from_secs(60), start);
         assert_eq!(waits.left(SEVEN, after(20)), Some(Duration::from_secs(40)));
         assert_eq!(waits.left(Identity::App, after(20)), None);
         assert_eq!(waits.left(InstallationId(8).into(), after(20)), None);
@@ -251,24 +249,24 @@ mod tests {
     #[test]
     fn a_shorter_wait_does_not_end_a_longer_one() {
         let (waits, start) = (Waits::default(), Instant::now());
-        waits.keep(SEVEN, Duration::from_secs(60), start);
-        waits.keep(SEVEN, Duration::from_secs(5), start);
+        waits.record(SEVEN, Duration::from_secs(60), start);
+        waits.record(SEVEN, Duration::from_secs(5), start);
         assert_eq!(waits.left(SEVEN, start), Some(Duration::from_secs(60)));
     }
 
     #[test]
-    fn a_wait_without_an_end_is_cut_to_an_hour() {
+    fn an_endless_wait_is_cut_to_an_hour() {
         let (waits, start) = (Waits::default(), Instant::now());
-        waits.keep(Identity::App, Duration::MAX, start);
-        assert_eq!(waits.left(Identity::App, start), Some(LONGEST));
+        waits.record(Identity::App, Duration::MAX, start);
+        assert_eq!(waits.left(Identity::App, start), Some(MAX_WAIT));
     }
 
     #[test]
-    fn waits_that_are_over_take_no_room() {
+    fn expired_waits_are_dropped() {
         let (waits, start) = (Waits::default(), Instant::now());
         for installation in 0..1000 {
             let now = start + Duration::from_secs(installation);
-            waits.keep(InstallationId(installation).into(), Duration::from_secs(1), now);
+            waits.record(InstallationId(installation).into(), Duration::from_secs(1), now);
         }
         assert_eq!(locked(&waits.until).len(), 1);
     }

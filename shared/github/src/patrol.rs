@@ -1,4 +1,4 @@
-//! What the patrol reads: lists of what GitHub knows, for the webhooks that never came.
+//! Lists what GitHub knows, so that the patrol can replace lost webhooks.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -9,14 +9,14 @@ use dayfly_types::ids::{InstallationId, Repository, RunId};
 use dayfly_types::time::Timestamp;
 use http::header::LINK;
 
-use crate::answers::{Delivery, Installation, Jobs, ListedRepository, Repositories, Runners, Runs, moment};
+use crate::answers::{Delivery, Installation, Jobs, ListedRepository, Repositories, Runners, Runs, timestamp};
 use crate::call::Call;
 use crate::calls::path;
 use crate::failure::Failure;
 use crate::limits::Identity;
 use crate::{GitHubApp, MAX_PAGES, PER_PAGE, since_1970};
 
-/// For so long GitHub keeps a delivery and delivers it again.
+/// How long GitHub keeps a delivery for redelivery.
 const REDELIVERABLE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 impl<P: Parameters> GitHubApp<P> {
@@ -42,7 +42,7 @@ impl<P: Parameters> GitHubApp<P> {
     }
 
     pub(crate) async fn read_open_runs(&self, scope: &Scope) -> Result<Vec<RunId>, Failure> {
-        // A run may pass from the one list to the other in between.
+        // A set, because a run may move from one list to the other between the calls.
         let mut open = BTreeSet::new();
         for status in ["queued", "in_progress"] {
             let query = format!("actions/runs?status={status}&per_page={PER_PAGE}");
@@ -84,24 +84,24 @@ impl<P: Parameters> GitHubApp<P> {
             };
             path = format!("{first}&cursor={cursor}");
         }
-        tracing::warn!(MAX_PAGES, "there are more failed deliveries than are read");
+        tracing::warn!(MAX_PAGES, "not all failed deliveries were read");
         Ok(failed)
     }
 }
 
-/// The repositories that were pushed to since then, the latest first.
+/// Returns the repositories pushed to since then, the latest first.
 fn pushed_since(all: Vec<ListedRepository>, since: Timestamp) -> Vec<Repository> {
     let mut pushed: Vec<(Timestamp, Repository)> = all
         .into_iter()
         .filter_map(|one| {
-            let at = moment(one.pushed_at?);
+            let at = timestamp(one.pushed_at?);
             if at < since {
                 return None;
             }
             match one.full_name.parse() {
                 Ok(repository) => Some((at, repository)),
                 Err(error) => {
-                    tracing::warn!(%error, "GitHub lists a repository that cannot be looked after");
+                    tracing::warn!(%error, "skipping a repository that GitHub lists under an invalid name");
                     None
                 }
             }
@@ -116,7 +116,8 @@ fn oldest_redeliverable(now: Duration) -> Timestamp {
     Timestamp::from_millis(i64::try_from(oldest.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Adds the failed deliveries of a page, the latest first; whether the next page may have more.
+/// Collects the failed deliveries of a page, the latest first. Returns `false` once later pages have none
+/// to add.
 fn collect(page: Vec<Delivery>, after: u64, oldest: Timestamp, limit: usize, failed: &mut Vec<FailedDelivery>) -> bool {
     for delivery in page {
         let has_failed = delivery.has_failed();
@@ -131,15 +132,15 @@ fn collect(page: Vec<Delivery>, after: u64, oldest: Timestamp, limit: usize, fai
     failed.len() < limit
 }
 
-/// Where the next page begins, out of a `Link` header. Only the cursor is taken: the token goes
-/// wherever the call goes.
+/// Returns the cursor of the next page from a `Link` header. The rest of the URL is ignored, because the
+/// token is sent wherever the call goes.
 ///
 /// <https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api#using-link-headers>
 fn next_cursor(links: &str) -> Option<String> {
     let next = links.split(',').find(|link| link.contains("rel=\"next\""))?;
     let url = next.trim().strip_prefix('<')?.split_once('>')?.0;
     let query = url.split_once('?')?.1;
-    // As GitHub wrote it, escapes and all.
+    // Kept as GitHub escaped it.
     query
         .split('&')
         .find_map(|pair| pair.strip_prefix("cursor="))
@@ -152,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_page_is_where_the_link_says() {
+    fn the_next_cursor_comes_from_the_link_header() {
         for (links, expected) in [
             (
                 r#"<https://api.github.com/app/hook/deliveries?per_page=100&cursor=v1_9>; rel="next""#,
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_is_redelivered_for_three_days() {
+    fn a_delivery_can_be_redelivered_for_three_days() {
         let day = 24 * 60 * 60;
         let now = Duration::from_secs(10 * day);
         assert_eq!(oldest_redeliverable(now), Timestamp::from_seconds(7 * 24 * 60 * 60));

@@ -1,12 +1,12 @@
-//! Signing in as the App: a JWT made with its private key is exchanged for a token of the
-//! installation, which lasts an hour.
+//! Signs in as the App: a JWT signed with its private key is exchanged for an installation token that
+//! lasts an hour.
 //!
 //! <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app>
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use dayfly_ports::{ApiError, ApiErrorKind, Parameters};
 use dayfly_types::ids::InstallationId;
@@ -25,16 +25,16 @@ use crate::{locked, since_1970};
 
 const WHAT: &str = "sign in as the App";
 
-/// Our clock and GitHub's may differ so much.
+/// How far our clock and GitHub's may differ.
 const CLOCK_DRIFT: Duration = Duration::from_secs(60);
 
-/// How long a JWT is valid; GitHub takes ten minutes at most. It is used at once.
+/// GitHub accepts ten minutes at most. A JWT is used at once.
 const JWT_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
-/// A token is not used in its last minute, so that it does not end between two tries of a call.
-const TOKEN_RESERVE: Duration = Duration::from_secs(60);
+/// A token is not used in its last minute, so that it does not expire between two tries of a call.
+const TOKEN_MARGIN: Duration = Duration::from_secs(60);
 
-/// The App's identity, and what was got with it.
+/// The App's identity, with its cached key and tokens.
 pub(crate) struct SignIn<P> {
     app_id: u64,
     key_parameter: String,
@@ -45,7 +45,8 @@ pub(crate) struct SignIn<P> {
 
 struct Token {
     secret: SecretString,
-    expires_at: SystemTime,
+    /// Since the Unix epoch.
+    expires_at: Duration,
 }
 
 #[derive(Serialize)]
@@ -53,7 +54,7 @@ struct Claims {
     iss: String,
     iat: u64,
     exp: u64,
-    /// GitHub refuses the second of two JWTs that are the same, as two of one second would be.
+    /// Makes JWTs of the same second differ: GitHub refuses a JWT that it has seen.
     jti: String,
 }
 
@@ -77,21 +78,20 @@ impl<P: Parameters> SignIn<P> {
         }
     }
 
-    /// The App's number.
     pub(crate) fn app_id(&self) -> u64 {
         self.app_id
     }
 
-    /// A token of the installation: the one that we have, or another.
+    /// Returns the cached token of the installation, or a new one.
     pub(crate) async fn token(
         &self,
         transport: &Transport,
         installation: InstallationId,
     ) -> Result<SecretString, Failure> {
-        if let Some(token) = self.kept_token(installation) {
+        if let Some(token) = self.cached_token(installation) {
             return Ok(token);
         }
-        transport.may_ask(Identity::App, WHAT)?;
+        transport.check_limit(Identity::App, WHAT)?;
         let jwt = self.jwt().await?;
         let call = Call::post(WHAT, format!("/app/installations/{installation}/access_tokens"), None).repeatable();
         let answer = match transport.send(Identity::App, &call, &jwt).await {
@@ -105,15 +105,15 @@ impl<P: Parameters> SignIn<P> {
         };
         let InstallationToken { token, expires_at } = answer.json(WHAT)?;
         let secret = SecretString::from(token);
-        let kept = Token {
+        let cached = Token {
             secret: secret.clone(),
-            expires_at: expires_at.into(),
+            expires_at: Duration::from_millis(u64::try_from(expires_at.as_millisecond()).unwrap_or_default()),
         };
-        locked(&self.tokens).insert(installation, kept);
+        locked(&self.tokens).insert(installation, cached);
         Ok(secret)
     }
 
-    /// Drops a token that GitHub no longer takes.
+    /// Drops a token that GitHub no longer accepts.
     pub(crate) fn forget_token(&self, installation: InstallationId) {
         locked(&self.tokens).remove(&installation);
     }
@@ -123,14 +123,14 @@ impl<P: Parameters> SignIn<P> {
         *locked(&self.key) = None;
     }
 
-    fn kept_token(&self, installation: InstallationId) -> Option<SecretString> {
+    fn cached_token(&self, installation: InstallationId) -> Option<SecretString> {
         let tokens = locked(&self.tokens);
         let token = tokens.get(&installation)?;
-        let usable = SystemTime::now() + TOKEN_RESERVE < token.expires_at;
+        let usable = since_1970() + TOKEN_MARGIN < token.expires_at;
         usable.then(|| token.secret.clone())
     }
 
-    /// A JWT for one call as the App itself.
+    /// Signs a JWT for one call as the App.
     pub(crate) async fn jwt(&self) -> Result<SecretString, Failure> {
         let key = self.key().await?;
         let now = since_1970();
@@ -142,10 +142,10 @@ impl<P: Parameters> SignIn<P> {
         };
         jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &key)
             .map(SecretString::from)
-            .map_err(|error| self.key_trouble(&chain(&error)))
+            .map_err(|error| self.unusable_key(&chain(&error)))
     }
 
-    /// The App's key, read once. A read that failed is not remembered.
+    /// Returns the App's key, read once. A failed read is not cached.
     async fn key(&self) -> Result<Arc<EncodingKey>, Failure> {
         if let Some(key) = locked(&self.key).clone() {
             return Ok(key);
@@ -156,26 +156,26 @@ impl<P: Parameters> SignIn<P> {
             .await
             .map_err(|error| Failure::unanswered(WHAT, error.to_string()))?;
         let key = EncodingKey::from_rsa_pem(pem.expose_secret().trim().as_bytes())
-            .map_err(|_| self.key_trouble("it is no RSA key in PEM"))?;
+            .map_err(|_| self.unusable_key("it is not an RSA key in PEM"))?;
         let key = Arc::new(key);
         *locked(&self.key) = Some(Arc::clone(&key));
         Ok(key)
     }
 
-    fn key_trouble(&self, trouble: &str) -> Failure {
+    fn unusable_key(&self, reason: &str) -> Failure {
         let parameter = &self.key_parameter;
         Failure::unanswered(
             WHAT,
             format!(
-                "the private key in the SSM parameter `{parameter}` cannot be used: {trouble}. \
-                 Put the whole `.pem` file in that the App's settings page gives"
+                "the private key in the SSM parameter `{parameter}` cannot be used: {reason}. \
+                 Store the whole `.pem` file from the App's settings page"
             ),
         )
     }
 
-    /// GitHub's words on a refused sign-in, with what to look at.
+    /// Adds what to check to GitHub's message on a refused sign-in.
     fn explained(&self, refused: Failure, installation: InstallationId) -> Failure {
-        let look_at = match refused.error.kind {
+        let hint = match refused.error.kind {
             ApiErrorKind::Forbidden => format!(
                 "App id {} and the key in the SSM parameter `{}` must belong together",
                 self.app_id, self.key_parameter
@@ -189,11 +189,11 @@ impl<P: Parameters> SignIn<P> {
             _ => return refused,
         };
         Failure {
-            // Nobody may take this status for one of the call that the token was for.
+            // The status is the sign-in's, not that of the call which needed the token.
             status: None,
-            shut: None,
+            limited: None,
             error: ApiError {
-                message: format!("{}. {look_at}", refused.error.message),
+                message: format!("{}. {hint}", refused.error.message),
                 ..refused.error
             },
         }

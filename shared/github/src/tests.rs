@@ -1,13 +1,13 @@
-//! The adapter against a server that answers as GitHub does.
+//! Tests the adapter against a server that answers as GitHub does.
 
 mod admission;
 mod calls;
-mod checking;
-mod commenting;
+mod checks;
+mod comments;
 mod concurrency;
-mod keeping_quiet;
-mod patrolling;
-mod reusing;
-mod signing_in;
+mod etags;
+mod patrol;
+mod rate_limits;
+mod retries;
+mod sign_in;
 mod support;
-mod trying_again;

@@ -1,8 +1,8 @@
-//! One call, and the only place where a call is tried again.
+//! Sends calls. This is the only place that retries one.
 //!
-//! Octocrab gives the requests, their errors and the base URL. Its own retries, sign-in and TLS set-up
-//! are left out on purpose: it waits for a rate limit to be reset, which a Lambda is billed for; it
-//! signs JWTs that are alike within a second; and it reads the system's certificates.
+//! Octocrab builds requests, parses errors and knows the base URL. Its own retries, sign-in and TLS setup
+//! are left out on purpose: it waits for a rate limit to reset, which a Lambda is billed for; it signs
+//! identical JWTs within a second; and it reads the system's certificates.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -22,30 +22,30 @@ use secrecy::SecretString;
 use tokio::time::{sleep, timeout};
 
 use crate::call::{Answer, Call};
-use crate::etags::{Etags, Kept};
+use crate::etags::{CachedAnswer, Etags};
 use crate::failure::{Failure, chain};
-use crate::limits::{self, Identity, LastTold, Waits};
+use crate::limits::{self, Identity, LastReported, Waits};
 use crate::since_1970;
 
-/// GitHub asks every client to name itself.
+/// GitHub requires every client to name itself.
 const AGENT: &str = concat!("dayfly/", env!("CARGO_PKG_VERSION"));
 
-/// GitHub is a continent away at worst.
+/// GitHub is at worst a continent away.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
-/// For one try. GitHub itself gives a request ten seconds.
+/// The time limit of one try. GitHub itself gives up on a request after ten seconds.
 const TRY_LIMIT: Duration = Duration::from_secs(10);
 
-/// What is waited before the second and the third try, more or less.
-const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
+/// The waits before the second and the third try, before jitter.
+const RETRY_WAITS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 
-/// A renamed repository is a redirect or two away.
+/// A renamed repository takes a redirect or two.
 const MAX_REDIRECTS: usize = 3;
 
-/// More than any answer that is asked for has.
+/// Larger than any answer we read.
 const MAX_BODY: usize = 4 * 1024 * 1024;
 
-/// The way to GitHub, made by the first call.
+/// The connection to GitHub, set up by the first call.
 #[derive(Debug)]
 pub(crate) struct Transport {
     api_url: String,
@@ -53,7 +53,7 @@ pub(crate) struct Transport {
     octocrab: OnceLock<Octocrab>,
     etags: Etags,
     waits: Waits,
-    last_known_at: LastTold,
+    last_reported: LastReported,
 }
 
 impl Transport {
@@ -64,28 +64,28 @@ impl Transport {
             octocrab: OnceLock::new(),
             etags: Etags::default(),
             waits: Waits::default(),
-            last_known_at: LastTold::default(),
+            last_reported: LastReported::default(),
         }
     }
 
-    /// Whether GitHub wants to hear of `identity` now.
-    pub(crate) fn may_ask(&self, identity: Identity, what: &'static str) -> Result<(), Failure> {
+    /// Fails while GitHub limits `identity`.
+    pub(crate) fn check_limit(&self, identity: Identity, what: &'static str) -> Result<(), Failure> {
         match self.waits.left(identity, Instant::now()) {
             Some(left) => Err(Failure::still_limited(what, identity, left)),
             None => Ok(()),
         }
     }
 
-    /// Makes a call as `identity`, whose token this is. If the answer of last time will do and is still
-    /// the same, it is that.
+    /// Makes a call as `identity`, whose token this is. Returns the cached answer if the call allows it and
+    /// GitHub says that it is unchanged.
     pub(crate) async fn send(&self, identity: Identity, call: &Call, token: &SecretString) -> Result<Answer, Failure> {
         if !call.reusable {
-            return self.try_again(identity, call, token).await;
+            return self.send_with_retries(identity, call, token).await;
         }
         let last = self.etags.get(identity, &call.path);
         let etag = last.as_ref().map(|last| last.etag.as_str());
         let answer = self
-            .try_again(identity, &call.clone().if_none_match(etag), token)
+            .send_with_retries(identity, &call.clone().if_none_match(etag), token)
             .await?;
         if let Some(last) = last.filter(|_| answer.status == StatusCode::NOT_MODIFIED) {
             return Ok(Answer {
@@ -96,56 +96,60 @@ impl Transport {
         }
         if let Some(etag) = answer.etag() {
             let body = answer.body.clone();
-            self.etags.keep(identity, &call.path, Kept { etag, body });
+            self.etags.insert(identity, &call.path, CachedAnswer { etag, body });
         }
         Ok(answer)
     }
 
-    /// Makes a call, and again if it failed and may be repeated. A rate limit is never waited for, but
-    /// kept.
-    async fn try_again(&self, identity: Identity, call: &Call, token: &SecretString) -> Result<Answer, Failure> {
-        let mut pauses = PAUSES.into_iter();
+    /// Makes a call and retries it if it failed and is repeatable. Rate limits are recorded, never waited for.
+    async fn send_with_retries(
+        &self,
+        identity: Identity,
+        call: &Call,
+        token: &SecretString,
+    ) -> Result<Answer, Failure> {
+        let mut waits = RETRY_WAITS.into_iter();
         loop {
-            self.may_ask(identity, call.what)?;
-            let tried = timeout(self.try_limit, self.once(call, token))
+            self.check_limit(identity, call.what)?;
+            let tried = timeout(self.try_limit, self.send_once(call, token))
                 .await
                 .unwrap_or_else(|_| Err(Failure::timed_out(call.what, self.try_limit)));
-            self.note_limits(identity, &tried);
+            self.record_limits(identity, &tried);
             let failed = match tried {
-                Err(failed) if call.repeatable && failed.may_pass() => failed,
+                Err(failed) if call.repeatable && failed.is_transient() => failed,
                 other => return other,
             };
-            let Some(pause) = pauses.next() else {
+            let Some(wait) = waits.next() else {
                 return Err(failed);
             };
-            tracing::debug!(error = %failed.error, "trying again");
-            sleep(jittered(pause, fastrand::f64())).await;
+            tracing::debug!(error = %failed.error, "retrying");
+            sleep(jittered(wait, fastrand::f64())).await;
         }
     }
 
-    fn note_limits(&self, identity: Identity, tried: &Result<Answer, Failure>) {
-        let shut = match tried {
-            Ok(answer) => limits::read(answer.status, &answer.headers, "", since_1970()).shut,
-            Err(failed) => failed.shut,
+    fn record_limits(&self, identity: Identity, tried: &Result<Answer, Failure>) {
+        let limited = match tried {
+            Ok(answer) => limits::read(answer.status, &answer.headers, "", since_1970()).limited,
+            Err(failed) => failed.limited,
         };
-        if let Some(wait) = shut.filter(|wait| !wait.is_zero()) {
+        if let Some(wait) = limited.filter(|wait| !wait.is_zero()) {
             tracing::warn!(%identity, seconds = wait.as_secs(), "GitHub limits our calls");
-            self.waits.keep(identity, wait, Instant::now());
+            self.waits.record(identity, wait, Instant::now());
         }
         if let (Identity::Installation(_), Ok(answer)) = (identity, tried)
             && let Some(left) = limits::running_out(&answer.headers)
-            && self.last_known_at.is_due(Instant::now())
+            && self.last_reported.claim(Instant::now())
         {
             dayfly_metrics::github_calls_left(left);
         }
     }
 
-    async fn once(&self, call: &Call, token: &SecretString) -> Result<Answer, Failure> {
-        let trouble = |error: octocrab::Error| Failure::from_octocrab(call.what, &error);
+    async fn send_once(&self, call: &Call, token: &SecretString) -> Result<Answer, Failure> {
+        let failed = |error: octocrab::Error| Failure::from_octocrab(call.what, &error);
         let octocrab = self
             .octocrab(call.what)?
             .user_access_token(token.clone())
-            .map_err(trouble)?;
+            .map_err(failed)?;
         let mut path = call.path.clone();
         for _ in 0..=MAX_REDIRECTS {
             let mut request = http::Request::builder()
@@ -156,8 +160,8 @@ impl Transport {
             if let Some(etag) = &call.etag {
                 request = request.header(IF_NONE_MATCH, etag);
             }
-            let request = octocrab.build_request(request, call.body.as_ref()).map_err(trouble)?;
-            let response = octocrab.execute(request).await.map_err(trouble)?;
+            let request = octocrab.build_request(request, call.body.as_ref()).map_err(failed)?;
+            let response = octocrab.execute(request).await.map_err(failed)?;
             let status = response.status();
             if let Some(moved) = self.moved_to(&call.method, status, response.headers()) {
                 path = moved;
@@ -166,7 +170,7 @@ impl Transport {
             let response = if status == StatusCode::NOT_MODIFIED {
                 response
             } else {
-                octocrab::map_github_error(response).await.map_err(trouble)?
+                octocrab::map_github_error(response).await.map_err(failed)?
             };
             let (parts, body) = response.into_parts();
             let body = Limited::new(body, MAX_BODY)
@@ -185,8 +189,8 @@ impl Transport {
         ))
     }
 
-    /// Where to ask instead, if GitHub says so: a repository that was renamed is found under its
-    /// number. Only at GitHub itself, for the token goes along.
+    /// Returns the path that a redirect names: GitHub moves a renamed repository to its id. Other hosts are
+    /// ignored, because the token is sent along.
     fn moved_to(&self, method: &Method, status: StatusCode, headers: &HeaderMap) -> Option<String> {
         let follow = match status.as_u16() {
             301 | 302 => *method == Method::GET,
@@ -207,14 +211,14 @@ impl Transport {
     }
 }
 
-/// A pause between half and one and a half of this one, so that those who failed together do not come
-/// back together. `random` is between 0 and 1.
-fn jittered(pause: Duration, random: f64) -> Duration {
-    pause.mul_f64(random + 0.5)
+/// Scales a wait by 0.5 to 1.5, so that calls that failed together do not retry together. `random` is
+/// between 0 and 1.
+fn jittered(wait: Duration, random: f64) -> Duration {
+    wait.mul_f64(random + 0.5)
 }
 
-/// Octocrab over a client of our own, which trusts Mozilla's roots: a GitHub Enterprise Server may have
-/// a certificate of any of them. They are compiled in as data and cost nothing to read.
+/// Builds octocrab on a client of our own that trusts Mozilla's roots: a GitHub Enterprise Server may use
+/// any of them. They are compiled in as data and cost nothing to read.
 fn build(api_url: &str) -> Result<Octocrab, String> {
     let base: Uri = api_url.parse().map_err(|error| format!("`{api_url}`: {error}"))?;
     let mut tcp = HttpConnector::new();
@@ -244,8 +248,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_and_differ_and_leave_the_time_to_the_tries() {
-        let [first, second] = PAUSES;
+    fn retry_waits_grow_vary_and_stay_under_a_second() {
+        let [first, second] = RETRY_WAITS;
         assert_eq!(jittered(first, 0.0), Duration::from_millis(50));
         assert_eq!(jittered(first, 0.5), first);
         assert!(jittered(first, 1.0) < jittered(second, 0.0));

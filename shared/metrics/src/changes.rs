@@ -1,64 +1,62 @@
-//! Which metrics follow from what was written.
+//! Derives metrics from what was written to the table.
 
 use std::time::Duration;
 
-use dayfly_engine::{job_events, news};
+use dayfly_engine::rerun;
+use dayfly_engine::rerun::report;
 use dayfly_records::event::Conclusion;
-use dayfly_records::lifecycle::RunnerStep;
+use dayfly_records::steps::RunnerStep;
 use dayfly_records::{Ending, Job, JobState, Record, RecordId, Rerun, Run, Runner, RunnerState};
 use dayfly_types::ids::{JobKey, RunnerName};
 
-use crate::{Bought, Metric, Outcome, Wait};
+use crate::{JobOutcome, Metric, Purchase, WaitStage};
 
-/// A record that was written, with what it was before.
+/// A written record, before and after the write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moved {
-    /// What it was; nothing if it is new.
+pub struct Transition {
+    /// `None` for a new record.
     pub before: Option<Record>,
-    /// What it is.
     pub after: Record,
 }
 
-/// What there is to tell of a record.
+/// A value of a metric, with the record it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// The metric.
+pub struct Measurement {
     pub metric: Metric,
-    /// So many, or so many milliseconds.
-    pub number: u64,
-    /// Of which record.
-    pub of: RecordId,
+    /// A count, or milliseconds.
+    pub value: u64,
+    pub record: RecordId,
 }
 
 type Point = (Metric, u64);
 
-/// What is to be told of records that were written together. `known` is what else was read on the way.
+/// Returns the measurements of one commit. `known` looks up other records that were read before it.
 #[must_use]
-pub fn of_changes(moved: &[Moved], known: impl Fn(&RecordId) -> Option<Record>) -> Vec<Told> {
-    let together = Together { moved, known };
-    moved
+pub fn measure(transitions: &[Transition], known: impl Fn(&RecordId) -> Option<Record>) -> Vec<Measurement> {
+    let commit = Commit { transitions, known };
+    transitions
         .iter()
-        .flat_map(|one| {
-            let of = one.after.id();
-            let points = together.points(one).into_iter();
-            points.map(move |(metric, number)| Told {
+        .flat_map(|transition| {
+            let record = transition.after.id();
+            let points = commit.points(transition).into_iter();
+            points.map(move |(metric, value)| Measurement {
                 metric,
-                number,
-                of: of.clone(),
+                value,
+                record: record.clone(),
             })
         })
         .collect()
 }
 
-/// What is known of those that were written together.
-struct Together<'a, K> {
-    moved: &'a [Moved],
+/// The records written together, and those read before.
+struct Commit<'a, K> {
+    transitions: &'a [Transition],
     known: K,
 }
 
-impl<K: Fn(&RecordId) -> Option<Record>> Together<'_, K> {
-    fn points(&self, one: &Moved) -> Vec<Point> {
-        match (&one.before, &one.after) {
+impl<K: Fn(&RecordId) -> Option<Record>> Commit<'_, K> {
+    fn points(&self, transition: &Transition) -> Vec<Point> {
+        match (&transition.before, &transition.after) {
             (None, Record::Job(after)) => self.job(None, after),
             (Some(Record::Job(before)), Record::Job(after)) => self.job(Some(before), after),
             (None, Record::Runner(after)) => self.claimed(after),
@@ -69,8 +67,8 @@ impl<K: Fn(&RecordId) -> Option<Record>> Together<'_, K> {
     }
 
     fn find(&self, id: &RecordId) -> Option<Record> {
-        let written = self.moved.iter().find(|one| one.after.id() == *id);
-        written.map_or_else(|| (self.known)(id), |one| Some(one.after.clone()))
+        let written = self.transitions.iter().find(|transition| transition.after.id() == *id);
+        written.map_or_else(|| (self.known)(id), |transition| Some(transition.after.clone()))
     }
 
     fn runner(&self, registered: &str) -> Option<Runner> {
@@ -78,12 +76,12 @@ impl<K: Fn(&RecordId) -> Option<Record>> Together<'_, K> {
         Runner::try_from(self.find(&RecordId::Runner(name))?).ok()
     }
 
-    /// The runner that a job ran on.
+    /// Returns the runner that the job ran on.
     fn runner_of(&self, before: Option<&Job>, key: JobKey) -> Option<Runner> {
         if let Some(JobState::Running { runner }) = before.map(|job| &job.state) {
             return self.runner(runner);
         }
-        let written = self.moved.iter().filter_map(|one| match &one.after {
+        let written = self.transitions.iter().filter_map(|one| match &one.after {
             Record::Runner(runner) => Some(runner.as_ref()),
             _ => None,
         });
@@ -99,95 +97,95 @@ impl<K: Fn(&RecordId) -> Option<Record>> Together<'_, K> {
         match &after.state {
             JobState::Finished { conclusion } if !ended => {
                 let runner = self.runner_of(before, after.key);
-                let told_no = |runner: &Runner| runner.message.as_ref().is_some_and(|it| it.job == after.key);
-                if runner.as_ref().is_some_and(told_no) {
-                    // It was counted when it was given up.
+                let reported = |runner: &Runner| runner.message.as_ref().is_some_and(|it| it.job == after.key);
+                if runner.as_ref().is_some_and(reported) {
+                    // A messenger ended it: it was counted when it was refused or given up.
                     return Vec::new();
                 }
                 let outcome = outcome(*conclusion, runner.as_ref());
                 outcome.map(|outcome| (Metric::Jobs(outcome), 1)).into_iter().collect()
             }
-            JobState::Refused { .. } if !ended => vec![(Metric::Jobs(Outcome::Refused), 1)],
-            JobState::Unlaunchable { .. } if !ended => vec![(Metric::Jobs(Outcome::GivenUp), 1)],
+            JobState::Refused { .. } if !ended => vec![(Metric::Jobs(JobOutcome::Refused), 1)],
+            JobState::Unlaunchable { .. } if !ended => vec![(Metric::Jobs(JobOutcome::GivenUp), 1)],
             JobState::Running { runner } => self
                 .runner(runner)
                 .filter(|runner| runner.state == RunnerState::Busy && runner.message.is_none())
-                .map(|runner| waited(Wait::Whole, runner.since.since(after.queued_at)))
+                .map(|runner| waited(WaitStage::Whole, runner.since.since(after.queued_at)))
                 .into_iter()
                 .collect(),
             _ => Vec::new(),
         }
     }
 
-    /// A runner that is wanted: how long the job waited for that, if it is the first that it gets.
+    /// Measures how long a job waited for its first runner to be claimed.
     fn claimed(&self, runner: &Runner) -> Vec<Point> {
         let job = self
             .find(&RecordId::Job(runner.wanted_by))
             .and_then(|job| Job::try_from(job).ok());
         job.filter(|job| job.launches == 1 && runner.message.is_none())
-            .map(|job| waited(Wait::Claim, runner.requested_at.since(job.queued_at)))
+            .map(|job| waited(WaitStage::Claim, runner.requested_at.since(job.queued_at)))
             .into_iter()
             .collect()
     }
 }
 
-/// How a job ended, as it is counted; nothing if it never wanted to run.
-fn outcome(conclusion: Conclusion, runner: Option<&Runner>) -> Option<Outcome> {
+/// Returns how a finished job counts, or `None` for a skipped one.
+fn outcome(conclusion: Conclusion, runner: Option<&Runner>) -> Option<JobOutcome> {
     let ending = runner.and_then(|runner| runner.ending.as_ref());
-    if job_events::was_interrupted(conclusion) && ending.is_some_and(Ending::interrupts_its_job) {
-        return Some(Outcome::Interrupted);
+    if rerun::needs_rerun(conclusion) && ending.is_some_and(Ending::interrupts_its_job) {
+        return Some(JobOutcome::Interrupted);
     }
     match conclusion {
-        Conclusion::Success | Conclusion::Neutral => Some(Outcome::Succeeded),
+        Conclusion::Success | Conclusion::Neutral => Some(JobOutcome::Succeeded),
         Conclusion::Skipped => None,
-        Conclusion::Cancelled | Conclusion::Stale => Some(Outcome::Cancelled),
+        Conclusion::Cancelled | Conclusion::Stale => Some(JobOutcome::Cancelled),
         Conclusion::Failure
         | Conclusion::ActionRequired
         | Conclusion::TimedOut
         | Conclusion::StartupFailure
-        | Conclusion::Unknown => Some(Outcome::Failed),
+        | Conclusion::Unknown => Some(JobOutcome::Failed),
     }
 }
 
 fn runner(before: &Runner, after: &Runner) -> Vec<Point> {
-    let mut told = Vec::new();
+    let mut points = Vec::new();
     if before.state != after.state {
-        told.extend(stage(before, after));
+        points.extend(completed_stage(before, after));
     }
-    if is_taken_back(after) && !is_taken_back(before) {
-        told.push((Metric::Interruptions, 1));
+    if is_interrupted(after) && !is_interrupted(before) {
+        points.push((Metric::Interruptions, 1));
     }
-    told
+    points
 }
 
-/// Whether it lost its instance while it was needed. One that is given back because EC2 might want it was not.
-fn is_taken_back(runner: &Runner) -> bool {
-    news::is_interruption(runner) && runner.ending != Some(Ending::Rebalanced)
+/// Whether the runner lost its instance while it was needed. A rebalanced runner was given back unneeded.
+fn is_interrupted(runner: &Runner) -> bool {
+    report::is_interruption(runner) && runner.ending != Some(Ending::Rebalanced)
 }
 
-/// What a step of a runner ends. A messenger keeps no job waiting.
-fn stage(before: &Runner, after: &Runner) -> Vec<Point> {
+/// Measures the stage that a runner's step completes. No job waits for a messenger.
+fn completed_stage(before: &Runner, after: &Runner) -> Vec<Point> {
     let is_messenger = after.message.is_some();
     match (after.step, &after.launched) {
         (RunnerStep::Launch, Some(launched)) => {
             if is_messenger {
-                return vec![(Metric::Launches(Bought::Messenger), 1)];
+                return vec![(Metric::Launches(Purchase::Messenger), 1)];
             }
-            let turn = after.begun_at().since(after.requested_at);
-            let mut told = vec![
+            let turn = after.launch_begun_at().since(after.requested_at);
+            let mut points = vec![
                 (Metric::Launches(launched.lifecycle.into()), 1),
-                waited(Wait::Launch, launched.at.since(after.begun_at())),
+                waited(WaitStage::Launch, launched.at.since(after.launch_begun_at())),
             ];
             if !turn.is_zero() {
-                told.push(waited(Wait::Turn, turn));
+                points.push(waited(WaitStage::Turn, turn));
             }
-            told
+            points
         }
         (RunnerStep::Enrol, Some(launched)) if !is_messenger => {
-            vec![waited(Wait::Boot, after.since.since(launched.at))]
+            vec![waited(WaitStage::Boot, after.since.since(launched.at))]
         }
         (RunnerStep::StartJob, Some(_)) if !is_messenger => {
-            vec![waited(Wait::Start, after.since.since(before.since))]
+            vec![waited(WaitStage::Start, after.since.since(before.since))]
         }
         _ => Vec::new(),
     }
@@ -204,11 +202,10 @@ fn run(before: Option<&Record>, after: &Run) -> Vec<Point> {
     Vec::new()
 }
 
-fn waited(stage: Wait, span: Duration) -> Point {
+fn waited(stage: WaitStage, span: Duration) -> Point {
     let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     (Metric::QueueTime(stage), millis)
 }
 
 #[cfg(test)]
-#[path = "changes_tests.rs"]
 pub(crate) mod tests;

@@ -1,34 +1,35 @@
-//! The metrics as a page, for `docs/metrics.md`.
+//! Renders `docs/metrics.md`.
 
 use std::fmt::Write as _;
 
 use crate::Metric;
 
-/// What CloudWatch takes for a metric that is told all month, in cents, and how many it takes nothing for.
+/// CloudWatch's price of a metric published all month, in cents, and the number of free metrics.
 ///
 /// <https://aws.amazon.com/cloudwatch/pricing/>
-const CENTS_OF_A_METRIC: usize = 30;
+const CENTS_PER_METRIC: usize = 30;
 const FREE_METRICS: usize = 10;
 
-/// The whole of `docs/metrics.md`.
 #[must_use]
 pub fn document() -> String {
     let all = Metric::all();
-    let most = all.len().saturating_sub(FREE_METRICS) * CENTS_OF_A_METRIC;
+    let most = all.len().saturating_sub(FREE_METRICS) * CENTS_PER_METRIC;
     let mut text = format!(
         "# Metrics\n\n<!-- Made by `make docs` from shared/metrics; a test compares the two. -->\n\n\
-         The functions write them as log lines in CloudWatch's embedded metric format, into the namespace `dayfly`. Each \
-         has the dimension `Stack`, the stack's name, and at most one other, whose values are those of this table and no \
-         others. What there is too much of for a dimension, pools and jobs and repositories, is in the log lines, and in \
-         the saved queries over them: the line of a metric names the record that it is of, in `Record`.\n\n\
-         Nothing is told while nobody tests. CloudWatch takes ${}.{:02} a month for a metric, which each value of a \
-         dimension is one of, by the hour in which it is told; an account has {FREE_METRICS} free. These are {}: \
-         ${}.{:02} a month if each of them is told in every hour of it, a cent if all of them are in one.\n\n\
-         They are told once a write is answered, so that an event that comes twice counts once. A function that dies in \
-         between tells nothing, and CloudWatch may, rarely, read a line twice: for sums to the cent ask `dayfly cost`.\n\n\
-         | metric | unit | dimension | its values | told |\n|---|---|---|---|---|\n",
-        CENTS_OF_A_METRIC / 100,
-        CENTS_OF_A_METRIC % 100,
+         The functions write them as log lines in CloudWatch's embedded metric format, in the namespace `dayfly`. Each \
+         has the dimension `Stack`, the stack's name, and at most one other, which has only the values in this table. \
+         Pools, jobs and repositories are too many for a dimension; they are in the log lines, which the saved queries \
+         search. A metric's line names its record in `Record`.\n\n\
+         While no jobs run, no metric is published. CloudWatch bills ${}.{:02} a month per metric, prorated by the \
+         hours in which it is published; each value of a dimension counts as a metric, and an account has \
+         {FREE_METRICS} free. These are {}: ${}.{:02} a month if all of them are published in every hour, a cent if \
+         all are published in one.\n\n\
+         Metrics are published once a write has succeeded, so an event that is delivered twice counts once. A function \
+         that dies in between publishes nothing, and CloudWatch may, rarely, read a line twice: for exact sums use \
+         `dayfly cost`.\n\n\
+         | metric | unit | dimension | its values | published |\n|---|---|---|---|---|\n",
+        CENTS_PER_METRIC / 100,
+        CENTS_PER_METRIC % 100,
         all.len(),
         most / 100,
         most % 100,
@@ -43,7 +44,7 @@ pub fn document() -> String {
             .filter_map(|metric| metric.dimension())
             .map(|(_, value)| format!("`{value}`"))
             .collect();
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(
             text,
             "| `{}` | {} | {} | {} | {} |",
@@ -51,7 +52,7 @@ pub fn document() -> String {
             first.unit().as_str(),
             first.dimension().map_or(String::new(), |(name, _)| format!("`{name}`")),
             values.join(", "),
-            first.told(),
+            first.published(),
         );
     }
     text

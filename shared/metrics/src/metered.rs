@@ -1,25 +1,26 @@
-//! The table, with what is written into it told as metrics.
+//! A table that publishes metrics for what is written to it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dayfly_ports::{Acquired, Clock, Store, StoreError};
-use dayfly_records::{BucketId, Change, CheckRun, Cost, Ledger, Purpose, Record, RecordId, Stored, Version, Waiting};
+use dayfly_records::{
+    BucketId, Change, CheckRun, Cost, Ledger, Purpose, QueuedRunner, Record, RecordId, Stored, Version,
+};
 use dayfly_types::budget::Budget;
 use dayfly_types::ids::{QueueId, RunKey};
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
 use dayfly_types::time::Timestamp;
 
-use crate::changes::{Moved, of_changes};
-use crate::tell;
+use crate::changes::{Transition, measure};
+use crate::publish;
 
-/// So many records are remembered at most: many more than one event concerns. Of one that is forgotten too
-/// early nothing is told.
-const REMEMBERED: usize = 4096;
+/// Many more records than one event touches. A record that is forgotten too early yields no metric.
+const MAX_KNOWN: usize = 4096;
 
-/// A table that tells what becomes of the records in it, once a write is answered. It reads nothing for that:
-/// a write names the version that it was decided on, and whoever decided had read it here.
+/// A table that publishes metrics once a write succeeds. It needs no extra reads: a write names the version it
+/// was decided on, which was read through this table.
 #[derive(Debug)]
 pub struct Metered<S, K> {
     store: S,
@@ -28,7 +29,7 @@ pub struct Metered<S, K> {
 }
 
 impl<S, K: Clock> Metered<S, K> {
-    /// A table that is told of. The clock says which month's cap is the current one.
+    /// The clock says which month's cap is the current one.
     pub fn new(store: S, clock: K) -> Self {
         Self {
             store,
@@ -38,23 +39,23 @@ impl<S, K: Clock> Metered<S, K> {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<RecordId, Stored<Record>>> {
-        // Nothing is left half done while it is locked.
+        // A panic cannot leave the map inconsistent.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn remember(&self, stored: &Stored<Record>) {
-        // Nothing is told of the others.
+        // Other records yield no metrics.
         if matches!(stored.record, Record::Job(_) | Record::Runner(_) | Record::Run(_)) {
             let mut known = self.known();
-            if known.len() >= REMEMBERED {
+            if known.len() >= MAX_KNOWN {
                 known.clear();
             }
             known.insert(stored.record.id(), stored.clone());
         }
     }
 
-    /// What the changes move, as far as it is known what was there before.
-    fn moved(&self, changes: &[Change]) -> Vec<Moved> {
+    /// Returns the transitions whose previous record is known.
+    fn transitions(&self, changes: &[Change]) -> Vec<Transition> {
         let known = self.known();
         let kept = changes.iter().filter(|change| !change.delete);
         kept.filter_map(|change| {
@@ -62,7 +63,7 @@ impl<S, K: Clock> Metered<S, K> {
                 None => None,
                 Some(version) => Some(known.get(&change.record.id()).filter(|it| it.version == version)?),
             };
-            Some(Moved {
+            Some(Transition {
                 before: before.map(|stored| stored.record.clone()),
                 after: change.record.clone(),
             })
@@ -70,15 +71,17 @@ impl<S, K: Clock> Metered<S, K> {
         .collect()
     }
 
-    /// Tells what was written, and remembers it.
-    fn written(&self, moved: &[Moved], changes: &[Change]) {
-        let told = of_changes(moved, |id| self.known().get(id).map(|stored| stored.record.clone()));
-        for one in told {
-            one.tell();
+    /// Publishes what was written, and remembers it.
+    fn written(&self, transitions: &[Transition], changes: &[Change]) {
+        let measurements = measure(transitions, |id| {
+            self.known().get(id).map(|stored| stored.record.clone())
+        });
+        for measurement in measurements {
+            measurement.publish();
         }
         let month = Month::of(self.clock.now());
         for change in changes.iter().filter(|change| !change.delete) {
-            tell_money(change, month);
+            publish_money(change, month);
             self.remember(&Stored {
                 record: change.record.clone(),
                 version: change.expected.map_or(Version::FIRST, Version::next),
@@ -87,20 +90,20 @@ impl<S, K: Clock> Metered<S, K> {
     }
 }
 
-/// What a change says of money. How much of a cap is used is told of this month's only: what ran over its end
-/// is still settled in the month before.
-fn tell_money(change: &Change, month: Month) {
+/// Publishes what a change says about money. Cap use is published for the current month only: jobs that ran
+/// past the month's end are still settled in the previous one.
+fn publish_money(change: &Change, month: Month) {
     match &change.record {
         Record::Cost(cost) if change.expected.is_none() => {
             let wasted = match cost.purpose {
                 Purpose::Interrupted => cost.total(),
                 Purpose::Job | Purpose::Idle | Purpose::Message | Purpose::Orphan => MicroDollars::default(),
             };
-            tell::settled(cost.total(), cost.saved(), wasted);
+            publish::cost_settled(cost.total(), cost.saved(), wasted);
         }
         Record::Ledger(ledger) if ledger.budget == Budget::Stack && ledger.month == month => {
             if let Some(cap) = ledger.cap {
-                tell::cap_used(ledger.committed(), cap);
+                publish::cap_used(ledger.committed(), cap);
             }
         }
         _ => {}
@@ -117,9 +120,9 @@ impl<S: Store, K: Clock> Store for Metered<S, K> {
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        let moved = self.moved(&changes);
+        let transitions = self.transitions(&changes);
         self.store.commit(changes.clone()).await?;
-        self.written(&moved, &changes);
+        self.written(&transitions, &changes);
         Ok(())
     }
 
@@ -147,11 +150,11 @@ impl<S: Store, K: Clock> Store for Metered<S, K> {
         self.store.acquire(bucket, latest, now).await
     }
 
-    async fn anything_lives(&self) -> Result<bool, StoreError> {
-        self.store.anything_lives().await
+    async fn has_live_records(&self) -> Result<bool, StoreError> {
+        self.store.has_live_records().await
     }
 
-    async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<Waiting>>, StoreError> {
+    async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<QueuedRunner>>, StoreError> {
         self.store.waiting(queue).await
     }
 

@@ -1,25 +1,21 @@
-//! All metrics there are: a closed list, and with each at most one dimension whose values are a closed list
-//! too. CloudWatch bills each value of it as a metric, while it is told.
+//! The closed list of metrics. Each has at most one dimension, whose values are a closed list too: CloudWatch
+//! bills each value as a metric for the hours in which it is published.
 
 use dayfly_types::capacity::{FleetErrorKind, InstanceLifecycle};
 
-/// What a metric is measured in, as CloudWatch names it.
+/// A unit of CloudWatch's.
 ///
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// So many.
     Count,
-    /// So long.
     Milliseconds,
-    /// So much of a hundred.
     Percent,
     /// Dollars, for which CloudWatch has no unit.
     None,
 }
 
 impl Unit {
-    /// As CloudWatch writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -40,10 +36,8 @@ macro_rules! dimension {
         }
 
         impl $name {
-            /// All of them.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// As it is told.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -56,28 +50,27 @@ macro_rules! dimension {
 
 dimension! {
     /// How a job ended.
-    Outcome {
-        /// Well.
+    JobOutcome {
         Succeeded = "succeeded",
-        /// By itself, or as nobody knows why.
+        /// By itself, or for an unknown reason.
         Failed = "failed",
-        /// By a person, a newer run, or GitHub's patience.
+        /// By a person, a newer run, or GitHub's time limit.
         Cancelled = "cancelled",
-        /// With its instance.
+        /// It lost its instance.
         Interrupted = "interrupted",
-        /// It asked for what it cannot have.
+        /// Its request is not allowed or not valid.
         Refused = "refused",
-        /// No instance was to be had in time.
+        /// No instance was available in time.
         GivenUp = "given-up",
     }
 }
 
 dimension! {
     /// What a job waited for.
-    Wait {
-        /// From its webhook to the claim.
+    WaitStage {
+        /// From the webhook to the claim.
         Claim = "claim",
-        /// From the claim to its turn, where a limit held it back.
+        /// From the claim to its turn, if a limit held it back.
         Turn = "turn",
         /// From the claim, or its turn, to the instance.
         Launch = "launch",
@@ -85,24 +78,22 @@ dimension! {
         Boot = "boot",
         /// From the registration to the job.
         Start = "start",
-        /// All of it: from the webhook to the job.
+        /// From the webhook to the job.
         Whole = "whole",
     }
 }
 
 dimension! {
     /// How an instance was bought.
-    Bought {
-        /// As spare capacity.
+    Purchase {
         Spot = "spot",
-        /// At its full price.
         OnDemand = "on-demand",
-        /// At its full price, and for no job: it tells one that it is given up.
+        /// On demand, to report to a job that it is refused or given up.
         Messenger = "messenger",
     }
 }
 
-impl From<InstanceLifecycle> for Bought {
+impl From<InstanceLifecycle> for Purchase {
     fn from(lifecycle: InstanceLifecycle) -> Self {
         match lifecycle {
             InstanceLifecycle::Spot => Self::Spot,
@@ -112,33 +103,31 @@ impl From<InstanceLifecycle> for Bought {
 }
 
 dimension! {
-    /// Where a runner stands.
-    Standing {
-        /// Its instance is asked for, or starts.
+    /// A runner's phase.
+    RunnerPhase {
+        /// Its instance is requested or starting.
         Launching = "launching",
-        /// Its instance is registered, up to its end.
+        /// It is registered, until its instance ends.
         Live = "live",
     }
 }
 
 dimension! {
-    /// What kind of failure EC2 named.
+    /// The kind of an EC2 error.
     ErrorClass {
-        /// The pools have nothing left.
+        /// The pool has no capacity left.
         Capacity = "capacity",
-        /// The account may not have more.
+        /// The account's quota is used up.
         Quota = "quota",
-        /// The account may not have even one.
+        /// The account's quota is too small for one instance.
         QuotaTooSmall = "quota-too-small",
-        /// The price limit is below the price.
+        /// The price exceeds the limit.
         Price = "price",
         /// The request can never succeed as it is.
         BadRequest = "bad-request",
-        /// Its token was used by a call whose record is lost.
+        /// The client token was used by a call whose record is lost.
         TokenUsed = "token-used",
-        /// Too many requests.
         Throttled = "throttled",
-        /// Anything else.
         Unknown = "unknown",
     }
 }
@@ -149,7 +138,7 @@ impl From<FleetErrorKind> for ErrorClass {
             FleetErrorKind::Capacity => Self::Capacity,
             FleetErrorKind::Quota => Self::Quota,
             FleetErrorKind::QuotaTooSmall => Self::QuotaTooSmall,
-            FleetErrorKind::Price | FleetErrorKind::TooDear => Self::Price,
+            FleetErrorKind::Price | FleetErrorKind::PriceLimitTooLow => Self::Price,
             FleetErrorKind::BadRequest => Self::BadRequest,
             FleetErrorKind::TokenUsed => Self::TokenUsed,
             FleetErrorKind::Throttled => Self::Throttled,
@@ -161,48 +150,39 @@ impl From<FleetErrorKind> for ErrorClass {
 /// A metric, with the value of its dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Metric {
-    /// Jobs that ended.
-    Jobs(Outcome),
-    /// What they waited.
-    QueueTime(Wait),
-    /// Instances that were launched.
-    Launches(Bought),
-    /// Runners that there are.
-    Runners(Standing),
-    /// Errors that EC2 named.
+    Jobs(JobOutcome),
+    /// How long jobs waited.
+    QueueTime(WaitStage),
+    Launches(Purchase),
+    Runners(RunnerPhase),
     LaunchErrors(ErrorClass),
-    /// Pools that could not serve.
-    PoolFailures(Bought),
-    /// Instances that were taken back.
+    /// Errors that name a pool.
+    PoolFailures(Purchase),
     Interruptions,
-    /// Runs that were run again.
     Reruns,
-    /// What was spent.
     Spend,
-    /// What was saved.
+    /// Compared with on-demand instances.
     Saved,
-    /// What interruptions wasted.
+    /// Spent on interrupted jobs.
     Wasted,
-    /// Launches that a cap forbade.
+    /// Launches refused because of a cap.
     CapsRefused,
-    /// How much of a cap is used.
     CapUsed,
-    /// How many calls GitHub still takes.
     GitHubCallsLeft,
 }
 
 impl Metric {
-    /// All of them, with each value of their dimensions.
+    /// Returns all metrics with each value of their dimensions.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
-        all.extend(Outcome::ALL.iter().copied().map(Self::Jobs));
-        all.extend(Wait::ALL.iter().copied().map(Self::QueueTime));
-        all.extend(Bought::ALL.iter().copied().map(Self::Launches));
-        all.extend(Standing::ALL.iter().copied().map(Self::Runners));
+        all.extend(JobOutcome::ALL.iter().copied().map(Self::Jobs));
+        all.extend(WaitStage::ALL.iter().copied().map(Self::QueueTime));
+        all.extend(Purchase::ALL.iter().copied().map(Self::Launches));
+        all.extend(RunnerPhase::ALL.iter().copied().map(Self::Runners));
         all.extend(ErrorClass::ALL.iter().copied().map(Self::LaunchErrors));
-        // A messenger's pools are those of an on-demand instance.
-        all.extend([Bought::Spot, Bought::OnDemand].map(Self::PoolFailures));
+        // A messenger uses the pools of on-demand instances.
+        all.extend([Purchase::Spot, Purchase::OnDemand].map(Self::PoolFailures));
         all.extend([
             Self::Interruptions,
             Self::Reruns,
@@ -216,7 +196,6 @@ impl Metric {
         all
     }
 
-    /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -237,7 +216,6 @@ impl Metric {
         }
     }
 
-    /// What it is measured in.
     #[must_use]
     pub fn unit(self) -> Unit {
         match self {
@@ -256,7 +234,7 @@ impl Metric {
         }
     }
 
-    /// Its dimension besides the stack, and the value.
+    /// Returns the dimension besides the stack, with its value.
     #[must_use]
     pub fn dimension(self) -> Option<(&'static str, &'static str)> {
         match self {
@@ -264,7 +242,7 @@ impl Metric {
             Self::QueueTime(wait) => Some(("Stage", wait.as_str())),
             Self::Launches(bought) | Self::PoolFailures(bought) => Some(("Lifecycle", bought.as_str())),
             Self::LaunchErrors(class) => Some(("Class", class.as_str())),
-            Self::Runners(standing) => Some(("State", standing.as_str())),
+            Self::Runners(phase) => Some(("State", phase.as_str())),
             Self::Interruptions
             | Self::Reruns
             | Self::Spend
@@ -276,44 +254,44 @@ impl Metric {
         }
     }
 
-    /// When it is told, in words.
+    /// Describes when the metric is published.
     #[must_use]
-    pub fn told(self) -> &'static str {
+    pub fn published(self) -> &'static str {
         match self {
             Self::Jobs(_) => {
-                "when a job's end is written down: GitHub's word on it, or ours that it is refused or given up. \
-                 What its messenger makes of a job is not counted again, a job that GitHub skips not at all"
+                "when a job's end is recorded: as concluded by GitHub, or as refused or given up by dayfly. A job that \
+                 its messenger then fails is not counted again; a skipped job is not counted at all"
             }
             Self::QueueTime(_) => {
-                "when the stage ends, for the first runner of a job (`claim`), for each runner that got there \
-                 (`turn`, `launch`, `boot`, `start`), and when a job starts on a runner of ours (`whole`). One that \
-                 never gets there is seen in `Runners` only"
+                "when the stage ends: for a job's first runner (`claim`), for each runner that completes the stage \
+                 (`turn`, `launch`, `boot`, `start`), and when a job starts on a runner of ours (`whole`). A runner \
+                 that never completes a stage shows in `Runners` only"
             }
-            Self::Launches(_) => "when the instance that EC2 launched is written down",
+            Self::Launches(_) => "when an instance launched by EC2 is recorded",
             Self::Runners(_) => {
-                "with each call of the minute schedule while there are any, and once that there are none: those whose \
-                 instance is asked for or starts (`launching`), and those that are registered, up to their end \
-                 (`live`), as far as they are among the first 1,000 records that somebody must look at. What waits for \
-                 its turn is neither"
+                "every minute while there are runners, and once when there are none left: those whose instance is \
+                 requested or starting (`launching`), and those registered whose instance has not ended (`live`), \
+                 among the first 1,000 records that are due. Runners that wait for their turn are not counted"
             }
             Self::LaunchErrors(_) => {
-                "when EC2 answers a call with errors, or not at all: one for each error of the answer"
+                "when EC2 answers a launch with errors, or not at all: one per error in the answer"
             }
-            Self::PoolFailures(_) => "with the errors that name a pool",
+            Self::PoolFailures(_) => "with each error that names a pool",
             Self::Interruptions => {
-                "when a runner that is needed loses its instance: EC2 gave check_run, or it ended and nobody had asked for it"
+                "when a runner that is needed loses its instance: EC2 sent an interruption notice, or the instance ended \
+                 without being asked to"
             }
-            Self::Reruns => "when GitHub has taken the re-run of a run in which jobs were interrupted",
-            Self::Spend => "when a job's cost is settled: all of it, in dollars",
-            Self::Saved => "with `Spend`: what on-demand instances would have cost more",
-            Self::Wasted => "with `Spend`: the part of it that an interruption made useless",
-            Self::CapsRefused => "when a launch is refused because it might pass a cap",
+            Self::Reruns => "when GitHub accepts the re-run of a run with interrupted jobs",
+            Self::Spend => "when a job's cost is settled: the total, in dollars",
+            Self::Saved => "with `Spend`: what on-demand instances would have cost on top",
+            Self::Wasted => "with `Spend`: the part wasted by an interruption",
+            Self::CapsRefused => "when a launch is refused because it might exceed a cap",
             Self::CapUsed => {
-                "when money of this month is reserved or settled: spent and reserved of the stack's monthly cap"
+                "when money of the current month is reserved or settled: the part of the stack's monthly cap that is spent \
+                 or reserved"
             }
             Self::GitHubCallsLeft => {
-                "every 5 minutes at most, while less than three quarters of the calls that GitHub takes in an \
-                 hour are left to an installation"
+                "every 5 minutes at most, while an installation has less than three quarters of its calls per hour left"
             }
         }
     }
@@ -326,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_metric_is_told_under_one_name_only_and_a_name_has_one_unit_and_one_dimension() {
+    fn each_metric_name_has_one_unit_and_one_dimension() {
         let all = Metric::all();
         let series: BTreeSet<_> = all.iter().map(|metric| (metric.name(), metric.dimension())).collect();
         assert_eq!(series.len(), all.len());
@@ -338,9 +316,9 @@ mod tests {
     }
 
     #[test]
-    fn values_of_dimensions_are_words_and_few() {
+    fn dimension_values_are_words_and_few() {
         let all = Metric::all();
-        assert!(all.len() <= 36, "each of the {} costs while it is told", all.len());
+        assert!(all.len() <= 36, "each of the {} costs while it is published", all.len());
         for (_, value) in all.iter().filter_map(|metric| metric.dimension()) {
             assert!(
                 value.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'),

@@ -1,49 +1,45 @@
-//! How many runners there are.
+//! Counts runners.
 
 use dayfly_records::{Record, Runner, RunnerState};
 
-use crate::{Metric, Standing};
+use crate::{Metric, RunnerPhase};
 
-/// How many runners there are, by where they stand.
+/// The number of runners in each phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Runners {
-    /// Those whose instance is asked for, or starts.
     pub launching: u64,
-    /// Those that are registered, up to their end.
     pub live: u64,
 }
 
 impl Runners {
-    /// Those among these records.
     #[must_use]
-    pub fn among<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
+    pub fn count<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
         let mut counted = Self::default();
         for record in records {
             let Record::Runner(runner) = record else { continue };
-            match standing(runner) {
-                Some(Standing::Launching) => counted.launching += 1,
-                Some(Standing::Live) => counted.live += 1,
+            match phase(runner) {
+                Some(RunnerPhase::Launching) => counted.launching += 1,
+                Some(RunnerPhase::Live) => counted.live += 1,
                 None => {}
             }
         }
         counted
     }
 
-    /// Tells them.
-    pub fn tell(self) {
-        for (standing, number) in [(Standing::Launching, self.launching), (Standing::Live, self.live)] {
-            Metric::Runners(standing).tell(number);
+    pub fn publish(self) {
+        for (phase, number) in [(RunnerPhase::Launching, self.launching), (RunnerPhase::Live, self.live)] {
+            Metric::Runners(phase).publish(number);
         }
     }
 }
 
-/// Where a runner stands; nothing if it waits for its turn, or has no instance that could run.
-fn standing(runner: &Runner) -> Option<Standing> {
+/// Returns a runner's phase, or `None` if it waits for its turn or has no instance.
+fn phase(runner: &Runner) -> Option<RunnerPhase> {
     match runner.state {
-        RunnerState::Requested => (!runner.waits_for_its_turn()).then_some(Standing::Launching),
-        RunnerState::Launched => Some(Standing::Launching),
+        RunnerState::Requested => (!runner.waits_at_gate()).then_some(RunnerPhase::Launching),
+        RunnerState::Launched => Some(RunnerPhase::Launching),
         RunnerState::Enrolled | RunnerState::Busy | RunnerState::Draining | RunnerState::Done | RunnerState::Lost => {
-            (runner.launched.is_some() && !runner.instance_ended).then_some(Standing::Live)
+            (runner.launched.is_some() && !runner.instance_ended).then_some(RunnerPhase::Live)
         }
         RunnerState::Gone => None,
     }
@@ -51,29 +47,29 @@ fn standing(runner: &Runner) -> Option<Standing> {
 
 #[cfg(test)]
 mod tests {
-    use dayfly_records::Turn;
+    use dayfly_records::GateState;
 
     use super::*;
     use crate::changes::tests::busy;
 
     #[test]
-    fn a_runner_is_launching_until_it_is_registered_and_live_until_its_instance_ends() {
+    fn a_runner_is_launching_until_registered_then_live() {
         let of = |state, change: fn(&mut Runner)| {
             let mut runner = busy();
             runner.state = state;
             change(&mut runner);
-            standing(&runner)
+            phase(&runner)
         };
         let nothing: fn(&mut Runner) = |_| {};
         for (state, change, expected) in [
-            (RunnerState::Requested, nothing, Some(Standing::Launching)),
-            (RunnerState::Requested, |it| it.turn = Some(Turn::Waits), None),
-            (RunnerState::Requested, |it| it.turn = Some(Turn::Asks), None),
-            (RunnerState::Launched, nothing, Some(Standing::Launching)),
-            (RunnerState::Enrolled, nothing, Some(Standing::Live)),
-            (RunnerState::Busy, nothing, Some(Standing::Live)),
-            (RunnerState::Draining, nothing, Some(Standing::Live)),
-            (RunnerState::Done, nothing, Some(Standing::Live)),
+            (RunnerState::Requested, nothing, Some(RunnerPhase::Launching)),
+            (RunnerState::Requested, |it| it.gate = Some(GateState::Waiting), None),
+            (RunnerState::Requested, |it| it.gate = Some(GateState::Called), None),
+            (RunnerState::Launched, nothing, Some(RunnerPhase::Launching)),
+            (RunnerState::Enrolled, nothing, Some(RunnerPhase::Live)),
+            (RunnerState::Busy, nothing, Some(RunnerPhase::Live)),
+            (RunnerState::Draining, nothing, Some(RunnerPhase::Live)),
+            (RunnerState::Done, nothing, Some(RunnerPhase::Live)),
             (RunnerState::Done, |it| it.launched = None, None),
             (RunnerState::Lost, |it| it.instance_ended = true, None),
             (RunnerState::Gone, nothing, None),
@@ -92,7 +88,7 @@ mod tests {
             RunnerState::Enrolled,
         ]
         .map(with);
-        assert_eq!(Runners::among(&records), Runners { launching: 1, live: 2 });
-        assert_eq!(Runners::among([]), Runners::default());
+        assert_eq!(Runners::count(&records), Runners { launching: 1, live: 2 });
+        assert_eq!(Runners::count([]), Runners::default());
     }
 }

@@ -2,26 +2,22 @@
 
 use std::fmt;
 
-/// A name in which `*` stands for any number of characters. Case makes no difference, as it makes none
-/// to GitHub.
+/// A name in which `*` stands for any number of characters. It is case-insensitive, as names on GitHub are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob(String);
 
 impl Glob {
-    /// Takes the text as it is.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text, star and all.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether a name is meant.
     #[must_use]
-    pub fn is(&self, name: &str) -> bool {
+    pub fn matches(&self, name: &str) -> bool {
         let (glob, name) = (self.0.to_ascii_lowercase(), name.to_ascii_lowercase());
         let mut parts = glob.split('*');
         let Some(rest) = name.strip_prefix(parts.next().unwrap_or_default()) else {
@@ -31,7 +27,7 @@ impl Glob {
         let Some(last) = parts.pop() else {
             return rest.is_empty();
         };
-        // The first place that fits leaves the most for what follows.
+        // The first match leaves the most for what follows.
         let rest = parts
             .into_iter()
             .try_fold(rest, |rest, part| rest.split_once(part).map(|(_, after)| after));
@@ -39,21 +35,21 @@ impl Glob {
     }
 }
 
-/// Names, one of which is to fit.
+/// A list of globs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Globs(pub Vec<Glob>);
 
 impl Globs {
-    /// Every name.
+    /// Returns the list that matches every name.
     #[must_use]
     pub fn all() -> Self {
         Self(vec![Glob::new("*")])
     }
 
-    /// Whether a name is meant by one of them.
+    /// Returns whether a name matches any of them.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|glob| glob.is(name))
+        self.0.iter().any(|glob| glob.matches(name))
     }
 }
 
@@ -76,7 +72,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_star_stands_for_anything_and_case_for_nothing() {
+    fn stars_match_anything_in_any_case() {
         for (glob, name, expected) in [
             ("*", "", true),
             ("*", "octo/gpu", true),
@@ -95,18 +91,18 @@ mod tests {
             ("octo", "octo", true),
             ("octo", "octo2", false),
         ] {
-            assert_eq!(Glob::new(glob).is(name), expected, "{glob} {name}");
+            assert_eq!(Glob::new(glob).matches(name), expected, "{glob} {name}");
         }
     }
 
     proptest! {
         #[test]
-        fn what_was_made_of_a_name_by_leaving_parts_out_means_it(
+        fn name_matches_with_a_part_replaced_by_a_star(
             start in "[a-z]{0,4}", left_out in "[a-z*]{0,4}", end in "[a-z]{0,4}",
         ) {
             let glob = Glob::new(format!("{start}*{end}"));
             let name = format!("{start}{left_out}{end}");
-            prop_assert!(glob.is(&name));
+            prop_assert!(glob.matches(&name));
         }
     }
 }

@@ -1,5 +1,7 @@
-use dayfly_config::Config;
-use dayfly_types::ids::Repository;
+use dayfly_config::labels::Label;
+use dayfly_config::{Config, RunnerSpec};
+use dayfly_types::capacity::InstanceLifecycle;
+use dayfly_types::ids::{InstanceType, Repository, SecurityGroupId, SubnetId};
 
 use super::*;
 
@@ -31,7 +33,7 @@ fn repository(name: &str) -> Repository {
     name.parse().unwrap()
 }
 
-/// What a few instance types cost and have.
+/// Returns the price and vCPUs of a few instance types.
 fn machine(name: &InstanceType) -> Option<Machine> {
     let (vcpus, dollars) = match name.as_str() {
         "g4dn.xlarge" => (4, "0.526"),
@@ -64,12 +66,12 @@ fn types(admitted: &Admitted) -> Vec<&str> {
 }
 
 #[test]
-fn the_default_lets_everything_through_but_code_from_outside() {
+fn default_admits_everything_but_outside_code() {
     let policy = Policy::default();
     assert_eq!(
         Policy::parse(DEFAULT).unwrap(),
         policy,
-        "what no file says is what an empty one says"
+        "no policy is the same as an empty one"
     );
     let admitted = admit(&policy, "any/body", &["p5.48xlarge"], InstanceLifecycle::OnDemand).unwrap();
     assert_eq!(admitted.spec, spec(&["p5.48xlarge"]));
@@ -97,7 +99,7 @@ fn every_key_is_read() {
 }
 
 #[test]
-fn a_policy_that_changed_is_known_by_another_digest() {
+fn digest_changes_with_the_policy() {
     let (one, same, other) = (ALL, ALL, ALL.replace("2h", "3h"));
     let digest = |text: &str| Policy::parse(text).unwrap().digest;
     assert_eq!((digest(one), digest(one).len()), (digest(same), 12));
@@ -105,7 +107,7 @@ fn a_policy_that_changed_is_known_by_another_digest() {
 }
 
 #[test]
-fn the_first_rule_that_refuses_is_named_with_what_to_do() {
+fn first_refusal_names_its_rule_and_the_remedy() {
     use InstanceLifecycle::{OnDemand, Spot};
     let policy = Policy::parse(ALL).unwrap();
     for (whose, types, lifecycle, expected) in [
@@ -161,7 +163,7 @@ fn the_first_rule_that_refuses_is_named_with_what_to_do() {
 }
 
 #[test]
-fn what_an_instance_has_of_the_accounts_must_be_listed_by_name() {
+fn account_resources_must_be_listed() {
     let (listed, default) = (Policy::parse(ALL).unwrap(), Policy::default());
     let with = |subnets: &[&str], groups: &[&str], profile: Option<&str>| {
         let mut spec = spec(&["g4dn.xlarge"]);
@@ -200,7 +202,7 @@ fn what_an_instance_has_of_the_accounts_must_be_listed_by_name() {
             Some("instance_profiles"),
         ),
     ] {
-        let rule = |policy: &Policy| policy.admit_surroundings(&spec).err().map(|refused| refused.rule);
+        let rule = |policy: &Policy| policy.admit_account_resources(&spec).err().map(|refused| refused.rule);
         assert_eq!(rule(&listed).as_deref(), by_list, "{spec:?}");
         assert_eq!(rule(&default).as_deref(), by_default, "{spec:?}");
     }
@@ -215,28 +217,28 @@ fn what_an_instance_has_of_the_accounts_must_be_listed_by_name() {
         .unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "policy rule `instance_profiles` of the stack: `admin` is none of `ci-*`: leave `instance_profile` out to have the stack's own. The owner of the AWS account can add it"
+        "policy rule `instance_profiles` of the stack: `admin` is none of `ci-*`: leave `instance_profile` out to use the stack's own. The owner of the AWS account can add it"
     );
 }
 
 #[test]
-fn types_that_are_not_allowed_fall_away_and_the_others_are_tried() {
+fn refused_types_are_excluded_and_the_others_admitted() {
     let policy = Policy::parse(ALL).unwrap();
     let wanted = ["g6.xlarge", "g4dn.xlarge", "g5.xlarge", "g4dn.2xlarge"];
     let spot = admit(&policy, "octo-org/x", &wanted, InstanceLifecycle::Spot).unwrap();
     assert_eq!(types(&spot), ["g4dn.xlarge", "g5.xlarge", "g4dn.2xlarge"]);
     let on_demand = admit(&policy, "octo-org/x", &wanted, InstanceLifecycle::OnDemand).unwrap();
     assert_eq!(types(&on_demand), ["g4dn.xlarge", "g4dn.2xlarge"]);
-    let without: Vec<&str> = on_demand
-        .without
+    let excluded: Vec<&str> = on_demand
+        .excluded
         .iter()
         .map(|(_, refused)| refused.rule.as_str())
         .collect();
-    assert_eq!(without, ["instance_types", "max_price"]);
+    assert_eq!(excluded, ["instance_types", "max_price"]);
 }
 
 #[test]
-fn a_repository_can_only_narrow() {
+fn repository_can_only_narrow() {
     let policy = Policy::parse(ALL).unwrap();
     let minutes = |minutes: u64| Some(Duration::from_secs(minutes * 60));
     let dollars = |text| Some(MicroDollars::from_decimal(text).unwrap());
@@ -247,15 +249,15 @@ fn a_repository_can_only_narrow() {
     ] {
         let mut spec = spec(&["g4dn.xlarge"]);
         (spec.max_price, spec.max_lifetime) = asked;
-        let narrowed = policy.narrowed(&spec);
+        let narrowed = policy.narrow(&spec);
         assert_eq!((narrowed.max_price, narrowed.max_lifetime), got, "{asked:?}");
-        let free = Policy::default().narrowed(&spec);
+        let free = Policy::default().narrow(&spec);
         assert_eq!((free.max_price, free.max_lifetime), asked);
     }
 }
 
 #[test]
-fn a_rule_is_about_the_labels_that_it_names_whatever_their_suffix() {
+fn label_rules_ignore_suffixes() {
     let policy = Policy::parse(ALL).unwrap();
     for (label, ruled) in [
         ("dayfly-h100", true),
@@ -271,13 +273,13 @@ fn a_rule_is_about_the_labels_that_it_names_whatever_their_suffix() {
     }
 }
 
-/// What is said of a policy that cannot be used.
+/// Returns the errors of a policy.
 fn errors(text: &str) -> String {
     Policy::parse(text).unwrap_err().to_string()
 }
 
 #[test]
-fn all_that_is_wrong_is_said_at_once_with_key_line_and_mend() {
+fn all_errors_have_key_line_and_remedy() {
     let text = "\
 version: 2
 organizations: ['octo org']
@@ -300,8 +302,8 @@ labels:
 }
 
 #[test]
-fn what_is_no_policy_at_all_is_said_with_its_place() {
-    let said = [
+fn unreadable_policies_are_refused_with_their_place() {
+    let errors_of_each = [
         "version: 1\nforks: sometimes\n",
         "version: 1\nmax_prize: $1/h\n",
         "version: 1\nlimits: {stack: {runners: many}}\n",
@@ -309,6 +311,6 @@ fn what_is_no_policy_at_all_is_said_with_its_place() {
         "version: 1\nforks: never\nforks: always\n",
     ]
     .map(errors);
-    insta::assert_snapshot!(said.join("\n\n"));
+    insta::assert_snapshot!(errors_of_each.join("\n\n"));
     assert!(errors(&"#".repeat(MAX_BYTES + 1)).contains("4096"));
 }

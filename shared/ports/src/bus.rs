@@ -6,14 +6,12 @@ use dayfly_records::event::Event;
 #[derive(Debug, thiserror::Error)]
 #[error("the event bus did not take `{kind}`: {error}")]
 pub struct BusError {
-    /// The event's kind.
     pub kind: &'static str,
-    /// The bus's words.
     pub error: String,
 }
 
-/// The bus between the functions: at least once, in any order.
+/// The bus between the functions. It delivers at least once, in any order.
 pub trait Bus {
-    /// Puts an event on the bus; an entry that the answer calls failed is an error.
+    /// Publishes an event. An entry that the answer calls failed is an error.
     async fn publish(&self, event: &Event) -> Result<(), BusError>;
 }

@@ -1,14 +1,12 @@
-//! The time, for what waits within one call of a function.
+//! The clock of a function that waits within one call.
 
 use std::time::Duration;
 
 use dayfly_types::time::Timestamp;
 
-/// A clock. Decisions get the time as a value; only a shell that waits asks for it again.
+/// Decisions get the time as a value; only a shell that waits asks for it again.
 pub trait Clock {
-    /// The time now.
     fn now(&self) -> Timestamp;
 
-    /// Waits.
     async fn sleep(&self, span: Duration);
 }

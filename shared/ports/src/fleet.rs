@@ -12,106 +12,89 @@ use dayfly_types::time::Timestamp;
 
 use crate::Scope;
 
-/// One `CreateFleet` call of type `instant`. Everything in it is recorded before the call: a repeated
-/// call must say the same to be the same.
+/// One `CreateFleet` call of type `instant`. All of it is recorded before the call: a repeated call must be
+/// identical.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FleetRequest {
-    /// The client token, which makes a repeated call the same call; it becomes a tag.
+    /// The client token, which makes a repeated call the same call. It becomes a tag.
     pub fleet: FleetId,
-    /// Where the runners are to be registered; it becomes tags, so that it is known even if the
-    /// table is not.
+    /// Where the runners register. It becomes tags, so that it is known without the table.
     pub scope: Scope,
-    /// How many instances: fewer may come.
+    /// The number of instances; fewer may launch.
     pub count: u32,
-    /// The pools that will do.
+    /// The acceptable pools.
     pub placements: Vec<Placement>,
-    /// The image.
     pub image: ImageId,
-    /// The name of the image's root device.
     pub root_device: String,
-    /// The root volume's size in GiB, if not the image's own.
+    /// The size of the root volume in GiB, if not the image's own.
     pub disk_gib: Option<u32>,
-    /// What kind of root volume it is.
     pub volume: Volume,
-    /// Tags of the instances and their volumes, besides our own.
+    /// Tags of the instances and their volumes, besides dayfly's own.
     pub tags: BTreeMap<String, String>,
-    /// What the instances have in place of the stack's own.
-    pub surroundings: Surroundings,
-    /// How the instances are bought.
+    pub overrides: InstanceOverrides,
     pub lifecycle: InstanceLifecycle,
-    /// How EC2 picks among pools of spot capacity.
+    /// How EC2 picks among spot pools.
     pub strategy: AllocationStrategy,
-    /// What an hour of one instance may cost at most.
+    /// The maximum price of one instance per hour.
     pub max_price: Option<MicroDollars>,
 }
 
-/// What a fleet's instances have in place of what the stack gives its own.
+/// What a fleet's instances use in place of the stack's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Surroundings {
-    /// Their security groups; the stack's own, if none is given.
+pub struct InstanceOverrides {
+    /// Empty for the stack's own.
     pub security_groups: Vec<SecurityGroupId>,
-    /// Their instance profile, by name or ARN; the stack's own, if not given.
+    /// A name or ARN; `None` for the stack's own.
     pub instance_profile: Option<String>,
 }
 
-impl Surroundings {
-    /// Whether nothing is in the place of the stack's own.
+impl InstanceOverrides {
     #[must_use]
-    pub fn are_the_stacks(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What a fleet call came to: instances and errors may both be there, or neither.
+/// The answer to a fleet call. It may have both instances and errors, or neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FleetAnswer {
-    /// What was launched.
     pub instances: Vec<FleetInstance>,
-    /// What was not, and why.
     pub errors: Vec<FleetError>,
 }
 
 /// An instance of a fleet's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FleetInstance {
-    /// The instance.
     pub instance: InstanceId,
-    /// Its type.
     pub instance_type: InstanceType,
-    /// Its zone; EC2 leaves it out at times.
+    /// EC2 sometimes leaves it out.
     pub zone: Option<Zone>,
-    /// How it was bought.
     pub lifecycle: InstanceLifecycle,
 }
 
-/// An image, as far as a launch needs it.
+/// The properties of an image that a launch needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// Its id.
     pub image: ImageId,
-    /// The name of its root device, `/dev/sda1` say.
+    /// The name of its root device, such as `/dev/sda1`.
     pub root_device: String,
-    /// How large it has its root volume, in GiB, if EC2 says.
+    /// The size of its root volume in GiB, if EC2 tells.
     pub gib: Option<u32>,
 }
 
-/// Where EC2 says that an instance stands.
+/// The state of an instance, as EC2 tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstanceState {
-    /// Starting.
     Pending,
-    /// Running.
     Running,
-    /// Ending, but still there.
     ShuttingDown,
-    /// Gone.
     Terminated,
     /// Stopping or stopped, which none of ours should ever be.
     Stopped,
 }
 
 impl InstanceState {
-    /// Whether it has ended or is ending for good.
+    /// Returns whether the instance has ended or is ending.
     #[must_use]
     pub fn is_ended(self) -> bool {
         matches!(self, Self::ShuttingDown | Self::Terminated)
@@ -121,62 +104,52 @@ impl InstanceState {
 /// An instance, as EC2 describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceView {
-    /// The instance.
     pub instance: InstanceId,
-    /// Where it stands.
     pub state: InstanceState,
-    /// Its type.
     pub instance_type: InstanceType,
-    /// Its zone.
     pub zone: Zone,
-    /// How it was bought.
     pub lifecycle: InstanceLifecycle,
-    /// When it was launched.
     pub launched_at: Timestamp,
-    /// When it ended, if it has and EC2 says when.
+    /// The end, if it has ended and EC2 tells when.
     pub ended_at: Option<Timestamp>,
-    /// The call that its tag names.
+    /// The fleet call that its tag names.
     pub fleet: Option<FleetId>,
-    /// Where its tags say that its runner is registered.
+    /// Where its runner registers, by its tags.
     pub scope: Option<Scope>,
 }
 
-/// EC2, as far as this stack uses it. Only instances with this stack's tag are ever seen or ended.
+/// EC2, as far as dayfly uses it. Only instances with this stack's tag are listed or ended.
 pub trait Fleet {
-    /// Launches instances.
     async fn create(&self, request: &FleetRequest) -> Result<FleetAnswer, FleetError>;
 
-    /// Ends instances. With `at_once`, without waiting for their operating systems: for those
-    /// whose runner is gone already. One that is gone already is no error.
+    /// Terminates instances. With `at_once`, without waiting for their operating systems, for instances whose
+    /// runner is gone already. An instance that is gone already is no error.
     async fn terminate(&self, instances: &[InstanceId], at_once: bool) -> Result<(), FleetError>;
 
-    /// The instances that a call launched, ended ones among them for about an hour.
-    async fn of_fleet(&self, fleet: &FleetId) -> Result<Vec<InstanceView>, FleetError>;
+    /// Lists the instances of a fleet call. Ended ones are listed for about an hour.
+    async fn instances_of(&self, fleet: &FleetId) -> Result<Vec<InstanceView>, FleetError>;
 
-    /// The zones of subnets: one that does not exist is left out.
+    /// Returns the zones of subnets. A subnet that does not exist is left out.
     async fn zones(&self, subnets: &[SubnetId]) -> Result<Vec<(SubnetId, Zone)>, FleetError>;
 
-    /// All instances of the stack that EC2 names, ended ones among them for about an hour.
-    async fn named(&self) -> Result<Vec<InstanceView>, FleetError>;
+    /// Lists the instances of the stack. Ended ones are listed for about an hour.
+    async fn instances(&self) -> Result<Vec<InstanceView>, FleetError>;
 
-    /// Looks an image up.
     async fn image(&self, image: &ImageId) -> Result<Image, FleetError>;
 
-    /// The newest image that goes by a name, for machines of an architecture.
+    /// Returns the newest image of a name for an architecture.
     async fn newest_image(&self, name: &ImageName, arch: Arch) -> Result<Image, FleetError>;
 
-    /// The prices of a pool's spot capacity that held at any moment of a span, the earliest first; none
-    /// if EC2 does not tell.
+    /// Returns the spot prices of a pool in a time span, earliest first, or none if EC2 does not tell.
     async fn spot_prices(&self, pool: &Pool, from: Timestamp, to: Timestamp) -> Result<Vec<SpotPrice>, FleetError>;
 
-    /// What an hour of a type costs on demand, with Linux and on shared hardware, if AWS's price list has
-    /// it.
+    /// Returns the hourly on-demand price of a type, with Linux on shared hardware, if AWS's price list has it.
     async fn on_demand_price(&self, instance_type: &InstanceType) -> Result<Option<MicroDollars>, FleetError>;
 
-    /// What a volume of a type costs, if AWS's price list has it.
+    /// Returns the price of a volume type, if AWS's price list has it.
     async fn volume_rate(&self, kind: VolumeType) -> Result<Option<VolumeRate>, FleetError>;
 
-    /// Whether EC2 itself ended an instance, for want of capacity or for its price. That one was not
-    /// ended, or is named no more, is no.
+    /// Returns whether EC2 itself ended an instance, for lack of capacity or for its price; `false` for an
+    /// instance that has not ended or is no longer listed.
     async fn ended_by_ec2(&self, instance: &InstanceId) -> Result<bool, FleetError>;
 }

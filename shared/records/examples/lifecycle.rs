@@ -2,5 +2,5 @@
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
 fn main() {
-    print!("{}", dayfly_records::lifecycle::document());
+    print!("{}", dayfly_records::steps::document());
 }

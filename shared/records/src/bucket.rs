@@ -1,4 +1,4 @@
-//! How many calls of a kind the clients that share them may still make.
+//! Token buckets that limit calls to EC2 and GitHub.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,20 +7,20 @@ use dayfly_types::ids::InstallationId;
 use dayfly_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Whose calls are counted.
+/// The calls that share a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "is", content = "of", rename_all = "snake_case")]
 pub enum BucketId {
-    /// EC2's `CreateFleet` calls, of the account in the region.
+    /// EC2's `CreateFleet` calls of the account in the region.
     CreateFleet,
-    /// Calls that register runners, of an installation.
+    /// Calls of an installation that register runners.
     ///
-    /// GitHub counts them twice: 1,500 in five minutes of a repository or organisation, and 900 points
-    /// a minute of whoever calls one endpoint, which is an installation and makes 180 calls a minute of 5
-    /// points each. The second is the narrower, so that whatever keeps it keeps the first too, in each of
-    /// the installation's repositories and in all of them together.
+    /// GitHub has two limits: 1,500 calls in five minutes per repository or organisation, and 900 points a minute
+    /// per caller and endpoint, which are 180 calls a minute of 5 points each per installation. The second is
+    /// the tighter one, so keeping it keeps the first as well, in each of the installation's repositories and
+    /// in all of them together.
     Registrations(InstallationId),
-    /// Calls that write what people read, of an installation: check runs.
+    /// Calls of an installation that write content: check runs and comments.
     ContentWrites(InstallationId),
 }
 
@@ -35,14 +35,14 @@ impl fmt::Display for BucketId {
 }
 
 impl BucketId {
-    /// How many calls may be made at once, and after how long another one may be.
+    /// Rewaits the size of the bucket, and the time in which one token flows in.
     ///
-    /// - EC2 refills a launch's bucket with 2 a second
+    /// - EC2 refills the bucket of launches with 2 a second
     ///   (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>).
-    /// - GitHub takes 180 registrations a minute: 20 at once and 150 that follow leave some for agents
-    ///   that come a little late.
-    /// - GitHub takes 80 writes of content a minute and 500 an hour: 70 at once and 7 a minute, which
-    ///   are 77 in the first minute and 494 in the first hour
+    /// - GitHub allows 180 registrations a minute: 20 at once and then 150 a minute leave some for agents that
+    ///   are a little late.
+    /// - GitHub allows 80 writes of content a minute and 500 an hour: 70 at once and then 7 a minute are 77 in
+    ///   the first minute and 494 in the first hour
     ///   (<https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>).
     #[must_use]
     pub fn limits(self) -> (u32, Duration) {
@@ -54,59 +54,53 @@ impl BucketId {
     }
 }
 
-/// On what terms a call is wanted.
+/// A request for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenTerms {
-    /// Now, if so many are left to others then.
-    Now {
-        /// How many.
-        leaving: u32,
-    },
-    /// Now or later, but no later than after so long.
+pub enum TokenRequest {
+    /// Now, if `leaving` tokens remain for others.
+    Now { leaving: u32 },
+    /// Now, or reserved for a call within this time.
     Within(Duration),
 }
 
-/// A token bucket. One number says all of it, so that a call can be taken out of it by one conditional
-/// write that nobody has to have read it for.
+/// A token bucket. Its state is one number, so that a single conditional write takes a token without a read
+/// before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
-    /// Whose calls.
     pub id: BucketId,
-    /// When it is full again if nobody takes any more. It is as many calls short of full as flow in
-    /// until then.
+    /// When it is full again if no more tokens are taken: as many are missing as flow in until then.
     pub full_at: Timestamp,
 }
 
 impl Bucket {
-    /// A full one.
     #[must_use]
     pub fn full(id: BucketId, now: Timestamp) -> Self {
         Self { id, full_at: now }
     }
 
-    /// The latest that the bucket may be full at for a call to be had on these terms.
+    /// Rewaits the latest `full_at` at which the request can have a token.
     #[must_use]
-    pub fn latest(id: BucketId, terms: TokenTerms, now: Timestamp) -> Timestamp {
+    pub fn latest(id: BucketId, request: TokenRequest, now: Timestamp) -> Timestamp {
         let (size, every) = id.limits();
-        match terms {
-            TokenTerms::Now { leaving } => now.after(every * size.saturating_sub(1 + leaving)),
-            TokenTerms::Within(span) => now.after(every * (size - 1)).after(span),
+        match request {
+            TokenRequest::Now { leaving } => now.after(every * size.saturating_sub(1 + leaving)),
+            TokenRequest::Within(span) => now.after(every * (size - 1)).after(span),
         }
     }
 
-    /// The bucket once a call is taken out of it on these terms.
+    /// Takes a token.
     ///
     /// # Errors
-    /// How long to wait, if none can be had.
-    pub fn take(self, terms: TokenTerms, now: Timestamp) -> Result<Self, Duration> {
-        let latest = Self::latest(self.id, terms, now);
-        self.drawn(latest, now).ok_or_else(|| self.full_at.since(latest))
+    /// The time to wait, if the request cannot have one.
+    pub fn take(self, request: TokenRequest, now: Timestamp) -> Result<Self, Duration> {
+        let latest = Self::latest(self.id, request, now);
+        self.take_by(latest, now).ok_or_else(|| self.full_at.since(latest))
     }
 
-    /// The bucket once a call is taken out of it; nothing if it is full only after `latest`.
+    /// Takes a token. Rewaits `None` if the bucket is full only after `latest`.
     #[must_use]
-    pub fn drawn(self, latest: Timestamp, now: Timestamp) -> Option<Self> {
-        // Clocks differ: one that is behind must not fill it.
+    pub fn take_by(self, latest: Timestamp, now: Timestamp) -> Option<Self> {
+        // Clocks differ: one that is behind must not fill the bucket.
         let full_at = self.full_at.max(now);
         let (_, every) = self.id.limits();
         (full_at <= latest).then(|| Self {
@@ -115,9 +109,9 @@ impl Bucket {
         })
     }
 
-    /// When the call may be made that was the last to be taken out of it.
+    /// When the call with the token taken last may be made.
     #[must_use]
-    pub fn turn(&self, now: Timestamp) -> Timestamp {
+    pub fn ready_at(&self, now: Timestamp) -> Timestamp {
         let (size, every) = self.id.limits();
         let size = i64::from(size) * i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
         now.max(Timestamp::from_millis(self.full_at.millis().saturating_sub(size)))
@@ -129,7 +123,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ALONE: TokenTerms = TokenTerms::Now { leaving: 0 };
+    const ALONE: TokenRequest = TokenRequest::Now { leaving: 0 };
     const REGISTRATIONS: BucketId = BucketId::Registrations(InstallationId(7));
     const WRITES: BucketId = BucketId::ContentWrites(InstallationId(7));
 
@@ -138,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn who_finds_none_is_told_when_there_will_be_one() {
+    fn empty_bucket_rewaits_the_wait() {
         let now = start();
         let mut bucket = Bucket::full(BucketId::CreateFleet, now);
         for _ in 0..5 {
@@ -150,40 +144,40 @@ mod tests {
     }
 
     #[test]
-    fn what_can_wait_leaves_some_to_what_cannot() {
+    fn request_can_leave_tokens_for_others() {
         let now = start();
         let mut bucket = Bucket::full(WRITES, now);
         let mut given = 0;
-        while let Ok(next) = bucket.take(TokenTerms::Now { leaving: 40 }, now) {
+        while let Ok(next) = bucket.take(TokenRequest::Now { leaving: 40 }, now) {
             bucket = next;
             given += 1;
         }
         assert_eq!(given, 30);
         assert!(bucket.take(ALONE, now).is_ok());
-        let all = TokenTerms::Now { leaving: 100 };
+        let all = TokenRequest::Now { leaving: 100 };
         assert!(
             Bucket::full(WRITES, now).take(all, now).is_ok(),
-            "a full one has room for one"
+            "a full bucket always grants one"
         );
     }
 
     #[test]
-    fn a_burst_is_given_one_turn_after_the_other() {
+    fn burst_is_spread_over_time() {
         let now = start();
         let mut bucket = Bucket::full(REGISTRATIONS, now);
-        let mut turns = Vec::new();
-        while let Ok(next) = bucket.take(TokenTerms::Within(Duration::from_mins(2)), now) {
+        let mut waits = Vec::new();
+        while let Ok(next) = bucket.take(TokenRequest::Within(Duration::from_mins(2)), now) {
             bucket = next;
-            turns.push(bucket.turn(now).since(now));
+            waits.push(bucket.ready_at(now).since(now));
         }
-        assert_eq!(turns[19], Duration::ZERO);
-        assert_eq!(turns[20], Duration::from_millis(400));
-        assert_eq!(turns[255], Duration::from_millis(400 * 236), "256 jobs at once");
-        assert_eq!(turns.last(), Some(&Duration::from_mins(2)));
+        assert_eq!(waits[19], Duration::ZERO);
+        assert_eq!(waits[20], Duration::from_millis(400));
+        assert_eq!(waits[255], Duration::from_millis(400 * 236), "256 jobs at once");
+        assert_eq!(waits.last(), Some(&Duration::from_mins(2)));
     }
 
     #[test]
-    fn githubs_limits_are_kept_by_the_minute_and_by_the_hour() {
+    fn limits_of_github_hold_by_minute_and_hour() {
         for (id, span, most) in [
             (REGISTRATIONS, Duration::from_mins(1), 180),
             (REGISTRATIONS, Duration::from_mins(5), 1500),
@@ -198,7 +192,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_more_are_given_than_fit_and_flow_in(steps in proptest::collection::vec(0u64..2_000, 1..200)) {
+        fn tokens_never_exceed_size_and_refill(steps in proptest::collection::vec(0u64..2_000, 1..200)) {
             let mut now = start();
             let mut bucket = Bucket::full(BucketId::CreateFleet, now);
             let mut given = 0u64;

@@ -1,116 +1,117 @@
-//! What a job's check run on GitHub is to say, and whether it says so yet.
+//! A check run on GitHub: its content, and how far publishing has come.
 
-use dayfly_types::capacity::{InstanceLifecycle, Pool, Tried};
+use dayfly_types::capacity::{InstanceLifecycle, LaunchFailure, Pool};
 use dayfly_types::ids::{CheckRunId, InstallationId, JobId, JobKey, Repository, RunAttempt, RunId};
 use dayfly_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{Job, Launched};
 
-/// How a check run is concluded. Neither is a judgement on the commit: a success could stand in for
-/// the job's own, and a cancelled check run stops a merge as a failed one does.
+/// The conclusion of a check run. Neither judges the commit: a success could stand in for the job's own, and a
+/// cancelled check run blocks a merge as a failed one does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckConclusion {
-    /// Something was to be said, and stops nobody.
+    /// For information; blocks nothing.
     Neutral,
     /// The job cannot run.
     Failure,
 }
 
-/// What there is to say about a job.
+/// What a check run says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum CheckContent {
     /// No instance could be had yet.
     Waiting {
-        /// When it is tried next.
         next_at: Timestamp,
-        /// What was tried.
-        tried: Vec<Tried>,
+        tried: Vec<LaunchFailure>,
     },
-    /// It waits for its turn, as the stack policy limits how much runs at once.
+    /// The job waits for a slot, as the stack policy limits how much runs at once.
     Queued {
-        /// Its place, from 1.
+        /// Its place in the queue, from 1.
         place: usize,
-        /// How many wait.
+        /// The length of the queue.
         of: usize,
-        /// For which limit, in words.
+        /// The limit, in a sentence.
         words: String,
     },
-    /// An instance was had after all.
+    /// An instance was launched after waiting.
     Launched {
-        /// Where.
         pool: Pool,
-        /// How it was bought.
         lifecycle: InstanceLifecycle,
-        /// What was tried before.
-        tried: Vec<Tried>,
+        tried: Vec<LaunchFailure>,
     },
-    /// It is given up.
+    /// The job is given up.
     GivenUp {
-        /// Why, in words for its author, with what to do about it.
+        /// Why, and what its author can do about it.
         reason: String,
-        /// What was tried.
-        tried: Vec<Tried>,
-        /// How the job itself learns of it.
-        messenger: MessengerNews,
+        tried: Vec<LaunchFailure>,
+        messenger: MessengerReport,
     },
-    /// It lost its instance.
+    /// The job lost its instance.
     Interrupted {
-        /// When.
         at: Timestamp,
-        /// What happened, in words.
+        /// What happened, in a clause.
         what: String,
-        /// Where it ran, if that is known.
+        /// Where it ran, if known.
         ran_on: Option<(Pool, InstanceLifecycle)>,
-        /// What will happen next.
         next: AfterInterruption,
     },
-    /// It is a re-run of an interrupted job.
-    Again {
+    /// The job is a re-run of an interrupted job.
+    Rerun {
         /// The attempt that was interrupted.
         of: RunAttempt,
-        /// How the instance is bought this time.
         lifecycle: InstanceLifecycle,
     },
-    /// It ended while it waited, so nothing is tried any more.
-    Over {
-        /// What was tried.
-        tried: Vec<Tried>,
-    },
-    /// What the jobs of a run attempt went through, and what they cost.
+    /// The job ended while it waited, so no more launches are tried.
+    Ended { tried: Vec<LaunchFailure> },
+    /// The story and cost of the jobs of a run attempt.
     Story {
-        /// Which, in the order in which they began.
+        /// In the order in which they began.
         jobs: Vec<JobId>,
     },
     /// All jobs of a run attempt that have no check run of their own.
-    Combined {
-        /// What there is to say, and of which.
-        parts: Vec<CombinedPart>,
-    },
+    Combined { parts: Vec<CombinedPart> },
 }
 
-/// What is said of several jobs at once.
+impl CheckContent {
+    /// The launch tries that failed before.
+    #[must_use]
+    pub fn tried(&self) -> &[LaunchFailure] {
+        match self {
+            Self::Waiting { tried, .. }
+            | Self::Launched { tried, .. }
+            | Self::GivenUp { tried, .. }
+            | Self::Ended { tried } => tried,
+            Self::Queued { .. }
+            | Self::Interrupted { .. }
+            | Self::Rerun { .. }
+            | Self::Story { .. }
+            | Self::Combined { .. } => &[],
+        }
+    }
+}
+
+/// The content shared by some jobs of a combined check run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CombinedPart {
-    /// What.
     pub content: CheckContent,
-    /// Of which, with their names in the workflow.
+    /// The jobs, with their names in the workflow.
     pub jobs: Vec<(JobId, String)>,
 }
 
 /// How a job that is given up learns of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
-pub enum MessengerNews {
-    /// A messenger is on its way to fail it with the reason in its log.
+pub enum MessengerReport {
+    /// A messenger is being launched to fail the job with the reason in its log.
     OnItsWay,
-    /// The configuration wants none: the job waits until GitHub or a person ends it.
+    /// The configuration switches messengers off: the job waits until GitHub or a person ends it.
     Off,
-    /// None could be launched, for this reason.
+    /// No messenger could be launched.
     Failed {
-        /// EC2's words.
+        /// EC2's message.
         reason: String,
         /// Whether the run is cancelled instead.
         cancelled: bool,
@@ -121,65 +122,56 @@ pub enum MessengerNews {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum AfterInterruption {
-    /// It is run again once its run is over.
+    /// The job runs again once its run is over.
     WhenRunIsOver,
-    /// It was run again, in this attempt.
-    RunAgain {
-        /// The new attempt.
+    /// The job runs again in a new attempt.
+    Rerun {
         attempt: RunAttempt,
-        /// Whether jobs that failed by themselves were run again with it.
+        /// Whether jobs that failed by themselves run again with it.
         with_failed: bool,
     },
-    /// It is not run again, for this reason.
-    Not {
-        /// In words.
+    NotRerun {
         reason: String,
     },
-    /// It had not begun, so it simply gets another instance.
+    /// The job had not begun, and gets another instance.
     AnotherInstance,
 }
 
-/// The check run of a job: what it is to say, and how far that has come.
+/// A check run, of a job, of all jobs of an attempt, or of the attempt's story.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckRun {
-    /// The job, or all of its attempt, or their story.
     pub key: JobKey,
-    /// Its run.
     pub run: RunId,
-    /// Its repository.
     pub repository: Repository,
-    /// The App's installation that sees the repository.
     pub installation: InstallationId,
-    /// The commit that the check run is shown on.
     pub head_sha: String,
-    /// The job's name in the workflow; none for all of an attempt.
+    /// The job's name in the workflow; empty if there is more than one job.
     pub job_name: String,
-    /// What is to be said.
     pub content: CheckContent,
-    /// Since when.
+    /// Since when the content is current.
     pub since: Timestamp,
-    /// The check run that says it, once GitHub has made it.
+    /// The published check run, once its id is known.
     pub check: Option<CheckRunId>,
-    /// How that check run is concluded. GitHub opens none again.
+    /// The conclusion of the published check run. GitHub never reopens one.
     pub concluded: Option<CheckConclusion>,
-    /// Which of the job's check runs it is, counted from 1.
+    /// The number of the published check run among those of its key, from 1.
     pub serial: u32,
-    /// Whether GitHub was asked to make it, so that it may be there although nobody knows its id.
-    pub asked: bool,
-    /// Until when somebody is at saying it. Nobody else may be: of two who say different things,
-    /// the one whose words are old could be the last.
+    /// Whether it may exist on GitHub although its id is unknown, as its creation was requested.
+    pub may_exist: bool,
+    /// Until when a function holds the right to publish it. With two at once, the one with the older content
+    /// could be last.
     pub held_until: Option<Timestamp>,
-    /// How often saying it has failed.
+    /// The number of failed tries to publish it.
     pub tries: u32,
-    /// Before when it is not tried again.
+    /// The earliest time of the next try.
     pub not_before: Option<Timestamp>,
-    /// When somebody has to see to its being said; nothing once it is.
+    /// When publishing is due; `None` once it is published.
     pub due_at: Option<Timestamp>,
 }
 
 impl CheckRun {
-    /// What is to be said of a job from now on, in place of what was said before. Whoever is at
-    /// saying that says this too.
+    /// Replaces the content of a job's check run, or creates it. A function that is just publishing the old content
+    /// publishes the new one as well.
     #[must_use]
     pub fn of(known: Option<Self>, job: &Job, content: CheckContent, now: Timestamp) -> Self {
         let fresh = Self {
@@ -194,7 +186,7 @@ impl CheckRun {
             check: None,
             concluded: None,
             serial: 1,
-            asked: false,
+            may_exist: false,
             held_until: None,
             tries: 0,
             not_before: None,
@@ -207,17 +199,16 @@ impl CheckRun {
             check: known.check,
             concluded: known.concluded,
             serial: known.serial,
-            asked: known.asked,
+            may_exist: known.may_exist,
             held_until: known.held_until,
             due_at: known.held_until.max(fresh.due_at),
             ..fresh
         }
     }
 
-    /// What is to be said of a job that runs on an instance that was launched for another, if it is said to
-    /// wait for one of its own.
+    /// Returns the check run of a job that was shown as waiting and now runs on an instance launched for another.
     #[must_use]
-    pub fn found(&self, launched: &Launched, now: Timestamp) -> Option<Self> {
+    pub fn launched_elsewhere(&self, launched: &Launched, now: Timestamp) -> Option<Self> {
         let tried = self.waited_for()?;
         let content = CheckContent::Launched {
             pool: launched.pool(),
@@ -227,15 +218,15 @@ impl CheckRun {
         Some(self.with(content, now))
     }
 
-    /// What is to be said of a job that is over, if it is still said to wait.
+    /// Returns the check run of a job that was shown as waiting and is over.
     #[must_use]
-    pub fn over(&self, now: Timestamp) -> Option<Self> {
+    pub fn ended(&self, now: Timestamp) -> Option<Self> {
         let tried = self.waited_for()?;
-        Some(self.with(CheckContent::Over { tried }, now))
+        Some(self.with(CheckContent::Ended { tried }, now))
     }
 
-    /// What was tried for a job that is said to wait; nothing if it is not.
-    fn waited_for(&self) -> Option<Vec<Tried>> {
+    /// The failed launch tries of a job that is shown as waiting; `None` if it is not.
+    fn waited_for(&self) -> Option<Vec<LaunchFailure>> {
         match &self.content {
             CheckContent::Waiting { tried, .. } => Some(tried.clone()),
             CheckContent::Queued { .. } => Some(Vec::new()),
@@ -253,4 +244,23 @@ impl CheckRun {
             ..self.clone()
         }
     }
+}
+
+/// A check run as GitHub is sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckRunBody {
+    pub head_sha: String,
+    /// GitHub shows it in front of the title.
+    pub name: String,
+    /// Identifies the check run when it is looked up: `external_id` in `dayfly-report`.
+    pub external_id: String,
+    /// The page behind *Details*.
+    pub details_url: String,
+    /// `None` while it is in progress.
+    pub conclusion: Option<CheckConclusion>,
+    pub title: String,
+    /// Markdown: what happened, what happens next, what to do.
+    pub summary: String,
+    /// Markdown: the failed launches, if there were any.
+    pub text: Option<String>,
 }

@@ -10,32 +10,30 @@ use serde::{Deserialize, Serialize};
 use crate::costs::{Amounts, ByMonth};
 use crate::prices::PriceSource;
 
-/// Which instance's. Those of a month are in the order of their launch.
+/// The id of an instance's cost. The costs of a month are in the order of the launches.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CostId {
-    /// When it was launched.
     pub launched_at: Timestamp,
-    /// The instance.
     pub instance: InstanceId,
 }
 
 impl CostId {
-    /// The month that it is reported in.
+    /// The month whose report includes the cost.
     #[must_use]
     pub fn month(&self) -> Month {
         Month::of(self.launched_at)
     }
 }
 
-/// For what an instance was there.
+/// What an instance was used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
     /// It ran a job to its end.
     Job,
-    /// Its job was interrupted, and what it did is lost.
+    /// Its job was interrupted, and the work is lost.
     Interrupted,
-    /// No job ran on it.
+    /// It ran no job.
     Idle,
     /// It was a messenger.
     Message,
@@ -43,61 +41,46 @@ pub enum Purpose {
     Orphan,
 }
 
-/// Who a job is counted for, besides its repository.
+/// What a job's cost is attributed to, besides its repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attribution {
     /// The workflow's name.
-    #[serde(default)]
     pub workflow: Option<String>,
-    /// Who had its run started.
-    #[serde(default)]
+    /// The requester: the user who started the run.
     pub actor: Option<String>,
-    /// The pull request that it runs for, if that is known.
-    #[serde(default)]
+    /// The pull request's number, if known.
     pub pull: Option<u64>,
 }
 
-/// What an instance has cost. Written once, when nothing of it is left.
+/// What an instance has cost. Written once, when nothing of the instance is left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
-    /// The instance.
     pub instance: InstanceId,
-    /// Its runner, if it had one.
     pub runner: Option<RunnerName>,
     /// The job that it ran, or was launched for.
     pub job: Option<JobKey>,
-    /// The run of that job.
     pub run: Option<RunId>,
     /// The job's name in the workflow.
     pub job_name: Option<String>,
-    /// The repository.
     pub repository: Option<Repository>,
-    /// Who it is counted for.
     pub attribution: Attribution,
-    /// Its pool.
     pub pool: Pool,
-    /// How it was bought.
     pub lifecycle: InstanceLifecycle,
-    /// What for.
     pub purpose: Purpose,
-    /// When it was launched.
     pub launched_at: Timestamp,
-    /// From when it was billed.
+    /// The start of the billed time.
     pub from: Timestamp,
-    /// Until when.
+    /// The end of the billed time.
     pub to: Timestamp,
-    /// What it cost, by the month that it belongs to.
     pub amounts: ByMonth<Amounts>,
-    /// What the same time would have cost on demand, if that is known.
+    /// What the same time would have cost on demand, if known.
     pub on_demand: Option<MicroDollars>,
-    /// Whether EC2 took it in its first hour, which is not billed.
+    /// Whether EC2 took the instance in its first hour, which is not billed.
     pub free: bool,
-    /// Whose word its price is.
     pub source: PriceSource,
 }
 
 impl Cost {
-    /// Which it is.
     #[must_use]
     pub fn id(&self) -> CostId {
         CostId {
@@ -106,23 +89,22 @@ impl Cost {
         }
     }
 
-    /// All that it cost.
     #[must_use]
     pub fn total(&self) -> MicroDollars {
         self.amounts.iter().map(|(_, amounts)| amounts.total()).sum()
     }
 
-    /// What was saved against on-demand capacity: nothing if that price is not known, or if no job ran on it
-    /// to its end, for on demand there would have been no such instance.
+    /// What was saved against on-demand capacity. Zero if that price is unknown, or if no job ran to its end on
+    /// the instance: on demand it would not have existed.
     #[must_use]
     pub fn saved(&self) -> MicroDollars {
         let compute = self.amounts.iter().map(|(_, amounts)| amounts.compute).sum();
         self.on_demand
             .filter(|_| self.purpose == Purpose::Job)
-            .map_or(MicroDollars::default(), |price| price.less(compute))
+            .map_or(MicroDollars::default(), |price| price.saturating_sub(compute))
     }
 
-    /// What was paid for work that an interruption has lost.
+    /// What was paid for work that an interruption lost.
     #[must_use]
     pub fn wasted(&self) -> MicroDollars {
         match self.purpose {

@@ -1,21 +1,21 @@
-//! What an instance costs, by the rules that EC2 bills by:
+//! What an instance costs, by the rules of EC2 billing:
 //!
-//! - Linux instances are billed by the second while they are `running`, for 60 seconds at least; not
+//! - Linux instances are billed by the second while they are `running`, for at least 60 seconds, and not
 //!   while they are `pending` or `shutting-down`.
 //!   <https://repost.aws/knowledge-center/ec2-instance-hour-billing>,
 //!   <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html>
-//! - Of spot capacity each hour of the instance costs what an hour cost when it began.
+//! - Each hour of a spot instance costs the price at the start of that hour.
 //!   <https://aws.amazon.com/about-aws/whats-new/2017/11/amazon-ec2-spot-introduces-new-pricing-model-and-the-ability-to-launch-new-spot-instances-via-runinstances-api/>
 //! - A spot instance that EC2 interrupts in its first hour is not billed; one that we end, or that ends
 //!   itself, is.
 //!   <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/billing-for-interrupted-spot-instances.html>
-//! - It never costs more than the price limit that was named, or else the on-demand price.
+//! - It never costs more than the price limit of the request, or else the on-demand price.
 //!   <https://docs.aws.amazon.com/whitepapers/latest/cost-optimization-leveraging-ec2-spot-instances/how-spot-instances-work.html>
-//! - Volumes and public addresses are billed by the second while they are there, for 60 seconds at least,
-//!   a volume's month being as long as the calendar has it.
+//! - Volumes and public addresses are billed by the second while they exist, for at least 60 seconds. A
+//!   volume's month is a calendar month.
 //!   <https://aws.amazon.com/ebs/pricing/>, <https://aws.amazon.com/vpc/pricing/>
 //!
-//! Every amount is rounded up to a micro-dollar, so that no sum of them is too small.
+//! Every amount is rounded up to a micro-dollar, so that no sum is too small.
 
 use std::time::Duration;
 
@@ -26,37 +26,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::prices::{PriceSource, SpotPrice};
 
-/// The least that is billed.
-pub const LEAST: Duration = Duration::from_mins(1);
+/// The shortest billed time.
+pub const MIN_BILLED: Duration = Duration::from_mins(1);
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// What an instance costs while it runs.
+/// The price of an instance while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tariff {
-    /// The most that an hour of it costs.
+    /// The most that an hour of the machine costs.
     pub compute: MicroDollars,
     /// What a month of its volume costs.
     pub disk_month: MicroDollars,
     /// What an hour of its public address costs.
     pub address: MicroDollars,
-    /// Whose word that is.
+    /// The worst source of these prices.
     pub source: PriceSource,
 }
 
-/// An amount by what it is for.
+/// An amount by item.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Amounts {
-    /// For the machine.
+    /// The machine.
     pub compute: MicroDollars,
-    /// For its volume.
+    /// The volume.
     pub disk: MicroDollars,
-    /// For its address.
+    /// The public address.
     pub address: MicroDollars,
 }
 
 impl Amounts {
-    /// All of it.
     #[must_use]
     pub fn total(&self) -> MicroDollars {
         self.compute + self.disk + self.address
@@ -81,14 +80,14 @@ impl std::iter::Sum for Amounts {
     }
 }
 
-/// Amounts by the month that they belong to, the earliest first.
+/// Amounts by month, the earliest first.
 pub type ByMonth<T> = Vec<(Month, T)>;
 
 impl Tariff {
-    /// The most that an instance can cost that runs from one moment to another.
+    /// Returns the most that an instance can cost from one moment to another.
     #[must_use]
     pub fn worst(&self, from: Timestamp, to: Timestamp) -> ByMonth<MicroDollars> {
-        let to = to.max(from.after(LEAST));
+        let to = to.max(from.after(MIN_BILLED));
         let parts = Month::parts(from, to).into_iter();
         parts
             .map(|(month, span)| (month, self.part(month, span, self.compute.per_hour_over(span)).total()))
@@ -103,11 +102,11 @@ impl Tariff {
         }
     }
 
-    /// What an instance costs that ran from one moment to another. `prices` are those of its pool, the
-    /// earliest first; `free` says that EC2 took it in its first hour.
+    /// Returns the cost of an instance that ran from one moment to another. `free` says that EC2 took it in its
+    /// first hour.
     #[must_use]
     pub fn cost(&self, from: Timestamp, to: Timestamp, prices: &Compute<'_>, free: bool) -> ByMonth<Amounts> {
-        let to = to.max(from.after(LEAST));
+        let to = to.max(from.after(MIN_BILLED));
         let mut by_month = ByMonth::new();
         for (month, span) in Month::parts(from, to) {
             let begins = from.max(month.begins());
@@ -122,18 +121,18 @@ impl Tariff {
     }
 }
 
-/// What an instance's machine costs.
+/// The price of an instance's machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compute<'a> {
-    /// So much for each hour.
+    /// The same price for each hour.
     Flat(MicroDollars),
-    /// As much for each of its hours as an hour of its pool cost when it began; before the first of the
-    /// prices, as much as that.
+    /// For each hour the price of the pool when that hour began; the first price, if there was none yet. The
+    /// earliest price comes first.
     Spot(&'a [SpotPrice]),
 }
 
 impl Compute<'_> {
-    /// For the time from `at` to `to` of an instance that runs since `since`.
+    /// The cost from `at` to `to` of an instance that runs since `since`.
     fn over(&self, since: Timestamp, mut at: Timestamp, to: Timestamp) -> MicroDollars {
         match self {
             Self::Flat(per_hour) => per_hour.per_hour_over(to.since(at)),
@@ -153,8 +152,9 @@ impl Compute<'_> {
 }
 
 fn price_at(prices: &[SpotPrice], at: Timestamp) -> MicroDollars {
-    let held = prices.iter().rev().find(|price| price.since <= at);
-    held.or(prices.first())
+    let known = prices.iter().rev().find(|price| price.since <= at);
+    known
+        .or(prices.first())
         .map_or(MicroDollars::default(), |price| price.per_hour)
 }
 
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_costs_its_price_and_a_minute_is_the_least() {
+    fn at_least_a_minute_is_billed() {
         let flat = Compute::Flat(TARIFF.compute);
         let hour = total(&TARIFF.cost(at(0), at(3600), &flat, false));
         assert_eq!((hour.compute.0, hour.disk.0, hour.address.0), (526_000, 11_112, 5_000));
@@ -192,12 +192,12 @@ mod tests {
         assert_eq!(
             (free.compute.0, free.address.0),
             (0, 4_167),
-            "its address is not EC2's to give"
+            "its address is billed all the same"
         );
     }
 
     #[test]
-    fn each_hour_of_spot_capacity_costs_what_it_cost_when_it_began() {
+    fn spot_hour_costs_the_price_at_its_start() {
         let price = |seconds, micros| SpotPrice {
             per_hour: MicroDollars(micros),
             since: at(seconds),
@@ -213,12 +213,12 @@ mod tests {
             let cost = total(&TARIFF.cost(at(0), at(seconds), &Compute::Spot(&prices), false));
             assert_eq!(cost.compute.0, micros, "{seconds} s");
         }
-        let none_so_early = total(&TARIFF.cost(at(-4000), at(-400), &Compute::Spot(&prices), false));
-        assert_eq!(none_so_early.compute.0, 100_000);
+        let before_all_prices = total(&TARIFF.cost(at(-4000), at(-400), &Compute::Spot(&prices), false));
+        assert_eq!(before_all_prices.compute.0, 100_000);
     }
 
     #[test]
-    fn what_runs_over_the_end_of_a_month_belongs_to_both() {
+    fn cost_is_split_at_the_end_of_a_month() {
         let end = "2026-11".parse::<Month>().unwrap().ends();
         let from = Timestamp::from_seconds(end.seconds() - 900);
         let to = end.after(Duration::from_secs(2700));
@@ -235,7 +235,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_costs_more_than_its_worst_case(
+        fn no_cost_exceeds_its_worst_case(
             from in 0i64..100_000_000, ran in 0u64..100_000_000, longer in 0u64..100_000_000,
             spot in proptest::collection::vec((0i64..100_000, 0u64..526_000), 1..5),
         ) {

@@ -7,36 +7,32 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum Ending {
-    /// Its job is over.
     JobOver,
-    /// The job that it was launched for needs it no more.
+    /// The job that it was launched for no longer needs it.
     NotNeeded,
     /// No job came in time.
     Idle,
-    /// EC2 takes the instance back.
+    /// EC2 gave an interruption notice.
     Interrupted,
-    /// EC2 said that it might take the instance back, and no job had come yet.
+    /// EC2 recommended a rebalance before a job came.
     Rebalanced,
-    /// The instance ended and nobody of ours had asked for it.
+    /// The instance ended, and not by our request.
     Vanished,
-    /// It never checked in.
+    /// The instance never checked in.
     NeverBooted,
-    /// Its heartbeat stopped.
     HeartbeatLost,
     /// It reached its maximum lifetime.
     Lifetime,
-    /// It was sent to tell another job that it is given up.
+    /// A messenger took another job than the one that was given up.
     Mistaken,
-    /// Nobody answered whether its job might run on it.
+    /// The question if its job may run on it got no answer.
     Unanswered,
-    /// It said goodbye.
     Goodbye {
-        /// For this reason.
         reason: GoodbyeReason,
     },
     /// No instance could be had.
     Unlaunchable {
-        /// AWS's words.
+        /// AWS's message.
         reason: String,
     },
 }
@@ -47,22 +43,22 @@ impl Ending {
     pub fn words(&self) -> &str {
         match self {
             Self::JobOver => "its job is over",
-            Self::NotNeeded => "its job needs it no more",
+            Self::NotNeeded => "its job no longer needs it",
             Self::Idle => "no job came in time",
             Self::Interrupted => "EC2 takes the instance back",
             Self::Rebalanced => "EC2 said that it might take the instance back, and no job had come yet",
-            Self::Vanished => "its instance ended and nobody had asked for it",
+            Self::Vanished => "its instance ended, and not by our request",
             Self::NeverBooted => "its instance never checked in",
-            Self::HeartbeatLost => "its instance was not heard of any more",
+            Self::HeartbeatLost => "its instance stopped sending heartbeats",
             Self::Lifetime => "it reached its maximum lifetime",
-            Self::Mistaken => "it was sent to another job, to tell it that it is given up, and took this one",
-            Self::Unanswered => "nobody could say in time whether the job may run on it",
+            Self::Mistaken => "it was launched to fail another job that was given up, and took this one by mistake",
+            Self::Unanswered => "the control plane could not say in time if the job may run on it",
             Self::Goodbye { reason } => reason.words(),
             Self::Unlaunchable { reason } => reason,
         }
     }
 
-    /// Whether a job that ran on it has been interrupted by no fault of its own.
+    /// Whether the job that ran on it was interrupted through no fault of its own.
     #[must_use]
     pub fn interrupts_its_job(&self) -> bool {
         match self {

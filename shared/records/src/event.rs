@@ -1,5 +1,4 @@
-//! The events on the dayfly bus: small, versioned, our own. Nothing behind the webhook function
-//! sees GitHub's JSON.
+//! The events on the dayfly bus: small and versioned. Behind the webhook function nothing sees GitHub's JSON.
 
 use dayfly_config::labels::Label;
 use dayfly_types::budget::Budget;
@@ -11,10 +10,10 @@ use dayfly_types::month::Month;
 use dayfly_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What every event of ours names as its source.
+/// The source of all our events.
 pub const SOURCE: &str = "dayfly";
 
-/// The version of the events' shape. A reader refuses one that it doesn't know.
+/// The version of the events' format. A reader refuses other versions.
 pub const VERSION: u32 = 1;
 
 /// How a job or a run ended.
@@ -23,25 +22,21 @@ pub const VERSION: u32 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Conclusion {
-    /// All steps passed.
     Success,
     /// A step failed, or the runner was lost.
     Failure,
-    /// It was not needed.
     Skipped,
     /// A person or a newer run cancelled it.
     Cancelled,
-    /// Somebody has to act.
+    /// A person has to act.
     ActionRequired,
-    /// Neither good nor bad.
     Neutral,
-    /// It took too long.
     TimedOut,
     /// It waited too long.
     Stale,
     /// The run could not start.
     StartupFailure,
-    /// A word of GitHub's that we do not know yet.
+    /// A conclusion that GitHub added later.
     #[serde(other)]
     Unknown,
 }
@@ -60,64 +55,41 @@ impl Conclusion {
             Self::TimedOut => "timed out",
             Self::Stale => "stale",
             Self::StartupFailure => "startup failure",
-            Self::Unknown => "nobody knows how",
+            Self::Unknown => "unknown",
         }
     }
 }
 
-/// A workflow job, as its webhook told of it.
+/// A workflow job, as its webhook described it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobEvent {
-    /// The webhook it came by.
     pub delivery: DeliveryId,
-    /// When the webhook was taken in.
+    /// When the webhook arrived.
     pub received_at: Timestamp,
-    /// When GitHub made the job, if it said so.
-    #[serde(default)]
+    /// When GitHub created the job, if it said so.
     pub created_at: Option<Timestamp>,
-    /// The App's installation that sees the repository.
     pub installation: InstallationId,
-    /// The job's repository.
     pub repository: Repository,
-    /// The job.
     pub job: JobId,
-    /// Its run.
     pub run: RunId,
-    /// The run's attempt.
     pub attempt: RunAttempt,
     /// The job's name in the workflow.
     pub name: String,
     /// The workflow's name, if GitHub said it.
-    #[serde(default)]
     pub workflow: Option<String>,
-    /// Who caused the webhook; of one that says that the job is queued, whoever had its run started.
-    #[serde(default)]
+    /// The user who caused the webhook. For a queued job that is the requester, who started its run.
     pub actor: Option<String>,
     /// The commit it runs on.
     pub head_sha: String,
     /// Its `runs-on`.
     pub labels: Vec<Label>,
-    /// The name of the runner that took it. Stale or missing while the job is queued.
-    #[serde(default)]
+    /// The name of the runner that took the job. Stale or missing while the job is queued.
     pub runner_name: Option<String>,
-    /// GitHub's id of that runner.
-    #[serde(default)]
     pub runner_id: Option<RunnerId>,
-    /// How it ended, once it has.
-    #[serde(default)]
     pub conclusion: Option<Conclusion>,
 }
 
-impl LaunchDue {
-    /// A job needs a runner.
-    #[must_use]
-    pub fn of_job(key: JobKey) -> Self {
-        Self { key, runner: None }
-    }
-}
-
 impl JobEvent {
-    /// The job in its attempt.
     #[must_use]
     pub fn key(&self) -> JobKey {
         JobKey {
@@ -126,7 +98,6 @@ impl JobEvent {
         }
     }
 
-    /// The attempt of the run that the job belongs to.
     #[must_use]
     pub fn run_key(&self) -> RunKey {
         RunKey {
@@ -139,117 +110,93 @@ impl JobEvent {
 /// A workflow run that is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunEvent {
-    /// The webhook it came by.
     pub delivery: DeliveryId,
-    /// When the webhook was taken in.
+    /// When the webhook arrived.
     pub received_at: Timestamp,
-    /// The App's installation that sees the repository.
     pub installation: InstallationId,
-    /// The run's repository.
     pub repository: Repository,
-    /// The run.
     pub run: RunId,
-    /// Its attempt.
     pub attempt: RunAttempt,
-    /// How it ended.
-    #[serde(default)]
     pub conclusion: Option<Conclusion>,
 }
 
-/// A launch for this job is due: a retry, or a runner that was lost before it took a job.
+/// A launch is due for a job: a retry, or in place of a runner that was lost before it took a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaunchDue {
-    /// The job that waits.
     pub key: JobKey,
-    /// The runner whose launch was begun, if one was.
-    #[serde(default)]
+    /// The runner whose launch was begun, if any.
     pub runner: Option<RunnerName>,
 }
 
-/// Those who wait in a queue, or a call that was made for some of them, are due.
+impl LaunchDue {
+    #[must_use]
+    pub fn of_job(key: JobKey) -> Self {
+        Self { key, runner: None }
+    }
+}
+
+/// A launch queue, or a call for some of its runners, is due.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueDue {
-    /// The queue.
     pub queue: QueueId,
-    /// The call, if one is due: its answer was not recorded.
-    #[serde(default)]
+    /// The call whose result was not recorded, if that is what is due.
     pub fleet: Option<FleetId>,
 }
 
-/// Something is to be said of this job on its commit.
+/// A check run is due to be published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckRunDue {
-    /// Its run.
     pub run: RunId,
-    /// The job, or all of its attempt.
+    /// The job, or all jobs of its attempt.
     pub key: JobKey,
 }
 
-/// Something is to be said of this pull request's runs in its comment.
+/// A pull request's comment is due to be published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommentDue {
-    /// Its repository.
     pub repository: Repository,
-    /// Its number.
     pub pull: u64,
 }
 
-/// Nothing is left of a runner, and what it has cost is to be counted.
+/// Nothing is left of a runner, and its costing is due.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CostDue {
-    /// The runner.
     pub runner: RunnerName,
 }
 
-/// The owner of the account is to be told how far a cap is used up.
+/// A report to the owner of the account is due: a cap's threshold was reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapDue {
-    /// Whose.
     pub budget: Budget,
-    /// Of which month.
     pub month: Month,
 }
 
 /// Anything on the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A job waits for a runner.
     JobQueued(JobEvent),
-    /// A runner took a job.
     JobInProgress(JobEvent),
-    /// A job is over.
     JobCompleted(JobEvent),
-    /// A run is over.
     RunCompleted(RunEvent),
-    /// A launch is due.
     LaunchDue(LaunchDue),
-    /// Those who wait in a queue are due, or a call of theirs.
     QueueDue(QueueDue),
-    /// A check run is due.
     CheckRunDue(CheckRunDue),
-    /// A pull request's comment is due.
     CommentDue(CommentDue),
-    /// A threshold of a cap was passed.
     CapDue(CapDue),
-    /// What a runner has cost is to be counted.
     CostDue(CostDue),
 }
 
 /// An event that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
-    /// Of a kind that is none of ours.
-    #[error("no event of dayfly's: detail-type `{0}`")]
+    #[error("not one of dayfly's events: detail-type `{0}`")]
     UnknownKind(String),
-    /// Written by a version that we don't know.
     #[error("event version {0:?}; this function reads version {VERSION}: deploy all functions of the stack together")]
     UnknownVersion(Option<u64>),
-    /// Not of the shape that its kind and version have.
-    #[error("event `{kind}` not of its shape: {error}")]
+    #[error("event `{kind}` cannot be read: {error}")]
     Shape {
-        /// The detail-type.
+        /// The `detail-type`.
         kind: String,
-        /// What is wrong.
         error: serde_json::Error,
     },
 }
@@ -275,7 +222,7 @@ impl Event {
     /// The event's `detail`.
     ///
     /// # Errors
-    /// If it cannot be written as JSON, which no value of these types brings about.
+    /// If it cannot be written as JSON, which no value of these types causes.
     pub fn detail(&self) -> Result<String, serde_json::Error> {
         let mut detail = match self {
             Self::JobQueued(job) | Self::JobInProgress(job) | Self::JobCompleted(job) => serde_json::to_value(job)?,
@@ -291,10 +238,10 @@ impl Event {
         serde_json::to_string(&detail)
     }
 
-    /// Reads an event as it came from the bus.
+    /// Reads an event from the bus.
     ///
     /// # Errors
-    /// If kind, version or shape are not ours.
+    /// If its kind, version or format is not ours.
     pub fn read(kind: &str, detail: serde_json::Value) -> Result<Self, EventError> {
         fn shape<T: serde::de::DeserializeOwned>(kind: &str, detail: serde_json::Value) -> Result<T, EventError> {
             serde_json::from_value(detail).map_err(|error| EventError::Shape {
@@ -348,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn every_event_reads_back_as_it_was_written() {
+    fn events_read_back_as_written() {
         let run = RunEvent {
             delivery: DeliveryId::new("d-2"),
             received_at: Timestamp::from_seconds(2),
@@ -395,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_another_version_is_refused() {
+    fn event_of_another_version_is_refused() {
         let mut detail: serde_json::Value = serde_json::from_str(&Event::JobQueued(job()).detail().unwrap()).unwrap();
         detail["v"] = 2.into();
         assert!(matches!(
@@ -405,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conclusion_that_github_adds_later_does_not_stop_a_job_from_ending() {
+    fn unknown_conclusion_still_ends_a_job() {
         let read: Conclusion = serde_json::from_str("\"abandoned\"").unwrap();
         assert_eq!(read, Conclusion::Unknown);
     }

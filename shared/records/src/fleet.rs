@@ -1,5 +1,5 @@
-//! What is launched: the fallback chain of attempts of a runner, the queue of those that are launched alike,
-//! and the call that launches them together.
+//! What is launched: a runner's fallback chain, the queue of runners that are launched alike, and the call that
+//! launches them together.
 
 use dayfly_config::RunnerSpec;
 use dayfly_types::capacity::{InstanceLifecycle, Placement};
@@ -7,7 +7,7 @@ use dayfly_types::ids::{FleetId, ImageId, InstallationId, QueueId, Repository, R
 use dayfly_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// One attempt to get an instance: an entry of the configuration, bought in one way.
+/// An option of a fallback chain: an entry of the configuration, bought in one way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaunchOption {
     /// The configuration's entry.
@@ -16,29 +16,26 @@ pub struct LaunchOption {
     pub image: ImageId,
     /// The name of the image's root device.
     pub root_device: String,
-    /// How large the image has its root volume, in GiB, if that is known.
-    #[serde(default)]
+    /// The size of the image's root volume in GiB, if known.
     pub image_gib: Option<u32>,
-    /// How the instance is bought.
     pub lifecycle: InstanceLifecycle,
 }
 
-/// The attempts to get an instance for a runner, in their order, and how far they have come.
+/// A runner's fallback chain, and how far its launch tries have come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaunchPlan {
     first: LaunchOption,
     rest: Vec<LaunchOption>,
     at: usize,
-    /// How often all of them were gone through, from 1.
+    /// The current pass through the chain, counted from 1.
     pub round: u32,
-    /// Whether any attempt of this round failed for a reason that may pass.
+    /// Whether a launch try of this round failed for a reason that may pass.
     pub hopeful: bool,
-    /// How many calls were made, so that each has a token of its own.
+    /// The number of calls, so that each has a token of its own.
     pub calls: u32,
 }
 
 impl LaunchPlan {
-    /// A plan that nobody has begun.
     #[must_use]
     pub fn new(first: LaunchOption, rest: Vec<LaunchOption>) -> Self {
         Self {
@@ -51,7 +48,7 @@ impl LaunchPlan {
         }
     }
 
-    /// The attempt that is to be made, or was made last.
+    /// The option to try next, or the one tried last.
     #[must_use]
     pub fn option(&self) -> &LaunchOption {
         match self.at {
@@ -60,13 +57,13 @@ impl LaunchPlan {
         }
     }
 
-    /// The configuration's entry of that attempt.
+    /// The configuration's entry of that option.
     #[must_use]
     pub fn spec(&self) -> &RunnerSpec {
         &self.option().spec
     }
 
-    /// All attempts, in their order.
+    /// All options in their order.
     pub fn options(&self) -> impl Iterator<Item = &LaunchOption> {
         std::iter::once(&self.first).chain(&self.rest)
     }
@@ -78,8 +75,8 @@ impl LaunchPlan {
         self.hopeful = false;
     }
 
-    /// Goes on to the next attempt: past all those of the same entry, if that can never succeed.
-    /// Answers whether there was one; if not, the first is the next.
+    /// Moves to the next option, past all options of the same entry if that entry can never succeed. Returns
+    /// `false` if there was none, and moves to the first.
     pub fn next(&mut self, past_entry: bool) -> bool {
         let entry = self.spec().name.clone();
         let next = self
@@ -93,49 +90,39 @@ impl LaunchPlan {
     }
 }
 
-/// Who launches what stands in a queue: whoever holds it launches for all who wait there.
+/// A launch queue. The function that holds it launches all runners in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaunchQueue {
-    /// Which.
     pub id: QueueId,
-    /// Until when it is held.
     pub held_until: Timestamp,
 }
 
-/// A runner that waits to be launched together with others.
+/// A runner in a launch queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Waiting {
-    /// Where.
+pub struct QueuedRunner {
     pub queue: QueueId,
-    /// The runner.
     pub runner: RunnerName,
-    /// Since when.
     pub since: Timestamp,
 }
 
-/// One `CreateFleet` call, recorded before it is made: it is made again, the same, until it is
-/// known what came of it.
+/// A `CreateFleet` call, recorded before it is made: the same call is repeated until its result is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetCall {
-    /// Its token.
+    /// The client token.
     pub id: FleetId,
     /// The queue that its runners waited in.
     pub queue: QueueId,
-    /// The App's installation that sees the repository.
     pub installation: InstallationId,
     /// The repository of all its runners.
     pub repository: Repository,
-    /// What is asked for.
     pub option: LaunchOption,
-    /// The pools that will do.
+    /// The allowed pools.
     pub placements: Vec<Placement>,
-    /// The runners that it launches, one instance each.
+    /// The runners to launch, one instance each.
     pub runners: Vec<RunnerName>,
-    /// How often its answer was not clear.
+    /// The number of calls whose result stayed unknown.
     pub unclear: u32,
-    /// When it was first made.
     pub requested_at: Timestamp,
-    /// When it is to be made again, unless whoever makes it records its answer before; nothing once
-    /// that is recorded.
+    /// When the call is repeated, unless its result is recorded before; `None` once it is.
     pub due_at: Option<Timestamp>,
 }

@@ -1,4 +1,5 @@
-//! Who has a place, and who waits for one, where the stack policy limits how much runs at once.
+//! The gate: which runners hold a slot, and which wait for one, where the stack policy limits how much runs at
+//! once.
 
 use std::collections::BTreeMap;
 
@@ -7,73 +8,68 @@ use dayfly_types::ids::{Repository, RunnerName};
 use dayfly_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The one gate that all who are to be launched pass through in a stack whose policy has limits. A place
-/// is taken in the transaction that records the call to EC2, so that two who are at it at the same moment
-/// cannot both have the last one. In a stack without limits it is never written.
+/// The single gate of a stack whose policy has limits: every launch needs a slot. A slot is taken in the
+/// transaction that records the call to EC2, so that two launches at the same moment cannot both take the
+/// last one. Without limits the gate is never written.
 ///
-/// If the table loses it, the places are counted again: from the live runners when somebody next asks for
-/// a place, and from then on whenever it is looked after. Those who wait ask again by themselves, their
-/// records being due; until then others may have their turns before them.
+/// If the table loses the gate, the slots are counted again from the live runners: at the next request for a
+/// slot, and from then on whenever the gate is due. Waiting runners ask again by themselves, as their records
+/// are due; until then others may overtake them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gate {
-    /// The limits that it was last asked with.
+    /// The limits at the last request.
     pub limits: Limits,
-    /// The repositories of those who are in it, and some of those that had a turn of late.
-    pub lines: BTreeMap<Repository, Line>,
-    /// When somebody has to look after it.
+    /// The repositories that hold or wait for slots, and some that had a turn recently.
+    pub repositories: BTreeMap<Repository, RepositorySlots>,
     pub due_at: Option<Timestamp>,
 }
 
 /// A repository at the gate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
-    /// The runners that have a place, with their vCPUs.
+pub struct RepositorySlots {
+    /// The runners that hold a slot, with their vCPUs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub places: BTreeMap<RunnerName, u32>,
-    /// The runners that wait for one.
+    pub slots: BTreeMap<RunnerName, u32>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub waiting: BTreeMap<RunnerName, Waiter>,
-    /// When it had its last turn.
+    pub waiting: BTreeMap<RunnerName, SlotRequest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last: Option<Timestamp>,
+    pub last_turn_at: Option<Timestamp>,
 }
 
-impl Line {
-    /// Whether nobody of the repository is here.
+impl RepositorySlots {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty() && self.waiting.is_empty()
+        self.slots.is_empty() && self.waiting.is_empty()
     }
 }
 
-/// A runner that waits for a place.
+/// A runner's request for a slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Waiter {
-    /// The vCPUs of the largest instance that it may get.
+pub struct SlotRequest {
+    /// The vCPUs of the largest instance that the runner may get.
     pub vcpus: u32,
-    /// Since when it is wanted.
     pub since: Timestamp,
-    /// When it was last called to ask whether it is its turn.
+    /// When the runner was last called to the gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub called: Option<Timestamp>,
-    /// The place in the queue that its author was last told, and when.
+    pub called_at: Option<Timestamp>,
+    /// The place in the queue that was last reported to the job's author, and when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub told: Option<(usize, Timestamp)>,
+    pub reported: Option<(usize, Timestamp)>,
 }
 
-/// How a runner stands at the gate.
+/// The state of a runner at the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
-pub enum Turn {
-    /// It waits until it is called, or until it is due.
-    Waits,
-    /// It was called, and asks whether it is its turn.
-    Asks,
-    /// It has a place, or had one when its life was over.
-    Has {
-        /// The vCPUs that were reckoned with.
+pub enum GateState {
+    /// It waits until it is called or due.
+    Waiting,
+    /// It was called to the gate, to ask for a slot.
+    Called,
+    /// It holds a slot, or held one until its end.
+    Admitted {
+        /// The vCPUs that the slot counts.
         vcpus: u32,
-        /// Since when: no attempt to launch it was made before.
+        /// No launch was tried before this moment.
         since: Timestamp,
     },
 }

@@ -11,50 +11,37 @@ use dayfly_types::month::Month;
 
 use crate::{BucketId, CostId, LedgerId};
 
-/// Where a record lies.
+/// The key of a record in the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RecordId {
-    /// A webhook.
     Delivery(DeliveryId),
-    /// A job.
     Job(JobKey),
-    /// What a job's check run is to say.
     CheckRun(RunId, JobKey),
-    /// What a pull request's comment is to say.
+    /// The comment of a pull request.
     Pull(Repository, u64),
-    /// A runner.
     Runner(RunnerName),
-    /// A call to EC2.
     FleetCall(FleetId),
-    /// Who launches what waits in a queue.
+    /// A launch queue.
     Queue(QueueId),
-    /// A runner that waits in a queue.
-    Waiting(QueueId, RunnerName),
-    /// What befell the pools.
+    /// A runner in a launch queue.
+    QueuedRunner(QueueId, RunnerName),
     Pools,
-    /// How many calls may be made.
+    /// A token bucket.
     Bucket(BucketId),
-    /// An instance.
     Instance(InstanceId),
-    /// A run.
     Run(RunKey),
-    /// A configuration, or the file of this name.
+    /// A repository's configuration, or another file of it by name.
     Config(Repository, Option<String>),
-    /// The schedule's switch.
+    /// The switch of the minute schedule.
     Wake,
-    /// The repositories that had jobs.
     Watched,
-    /// How far patrol has come.
     Patrol,
-    /// Who has a place, and who waits for one.
     Gate,
-    /// What was spent and is reserved in a month.
     Ledger(LedgerId),
-    /// What an instance has cost.
     Cost(CostId),
-    /// What a type costs.
+    /// The prices of an instance type.
     Prices(InstanceType),
-    /// What volumes cost.
+    /// The prices of volumes.
     Volumes,
 }
 
@@ -70,7 +57,7 @@ impl RecordId {
             Self::Runner(name) => format!("RUNNER#{name}"),
             Self::FleetCall(id) => format!("FLEET#{id}"),
             Self::Queue(id) => format!("QUEUE#{id}"),
-            Self::Waiting(queue, _) => Self::waiting_in(queue),
+            Self::QueuedRunner(queue, _) => Self::waiting_in(queue),
             Self::Pools => "POOLS".to_owned(),
             Self::Bucket(id) => format!("BUCKET#{id}"),
             Self::Instance(id) => format!("INSTANCE#{id}"),
@@ -93,7 +80,7 @@ impl RecordId {
         format!("LEDGER#{month}")
     }
 
-    /// The partition of what the instances of a month have cost.
+    /// The partition of a month's costs.
     #[must_use]
     pub fn costs_of(month: Month) -> String {
         format!("COST#{month}")
@@ -105,19 +92,19 @@ impl RecordId {
         format!("JOB#{job}")
     }
 
-    /// The partition of what is said of a run's jobs.
+    /// The partition of a run's check runs.
     #[must_use]
     pub fn check_runs_of(run: RunId) -> String {
         format!("CHECK_RUN#{run}")
     }
 
-    /// What the sort keys begin with of what is said of the jobs of an attempt.
+    /// The prefix of the sort keys of the check runs of the jobs of an attempt.
     #[must_use]
     pub fn check_runs_in(attempt: RunAttempt) -> String {
         format!("ATTEMPT#{attempt}#JOB#")
     }
 
-    /// The partition of those who wait in a queue.
+    /// The partition of the runners in a launch queue.
     #[must_use]
     pub fn waiting_in(queue: &QueueId) -> String {
         format!("WAITING#{queue}")
@@ -135,7 +122,7 @@ impl RecordId {
             Self::Runner(_) => "RUNNER".to_owned(),
             Self::FleetCall(_) => "FLEET".to_owned(),
             Self::Queue(_) => "QUEUE".to_owned(),
-            Self::Waiting(_, runner) => format!("RUNNER#{runner}"),
+            Self::QueuedRunner(_, runner) => format!("RUNNER#{runner}"),
             Self::Pools => "POOLS".to_owned(),
             Self::Bucket(_) => "BUCKET".to_owned(),
             Self::Instance(_) => "INSTANCE".to_owned(),
@@ -147,7 +134,7 @@ impl RecordId {
             Self::Patrol => "PATROL".to_owned(),
             Self::Gate => "GATE".to_owned(),
             Self::Ledger(id) => budget(&id.budget),
-            // As many digits as the last moment of the year 9999 has, so that their order is that of time.
+            // As many digits as the end of the year 9999 has, so that the order of the keys is that of time.
             Self::Cost(id) => format!("{:015}#{}", id.launched_at.millis(), id.instance),
             Self::Prices(_) => "PRICES".to_owned(),
             Self::Volumes => "VOLUMES".to_owned(),

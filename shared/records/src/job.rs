@@ -1,4 +1,4 @@
-//! A workflow job: what it asks for, and where it stands.
+//! A workflow job: what it asks for, and its state.
 
 use dayfly_config::labels::Label;
 use dayfly_config::{GivingUp, Reporting};
@@ -13,65 +13,49 @@ use crate::event::Conclusion;
 /// A workflow job in one attempt of its run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// Which.
     pub key: JobKey,
-    /// Its run.
     pub run: RunId,
-    /// Its repository.
     pub repository: Repository,
-    /// The App's installation that sees the repository.
     pub installation: InstallationId,
     /// Its name in the workflow.
     pub name: String,
-    /// The commit it runs on.
     pub head_sha: String,
     /// Its `runs-on`.
     pub labels: Vec<Label>,
-    /// When its webhook was taken in.
+    /// When its webhook arrived.
     pub queued_at: Timestamp,
-    /// Where it stands.
     pub state: JobState,
-    /// Who it is counted for.
-    #[serde(default)]
     pub attribution: Attribution,
-    /// When GitHub made it, if it said so.
-    #[serde(default)]
+    /// When GitHub created it, if it said so.
     pub created_at: Option<Timestamp>,
-    /// How it learns of it, should it be given up.
+    /// How the job learns that it is given up.
     pub giving_up: GivingUp,
-    /// Where it is told what it went through and has cost.
-    #[serde(default)]
+    /// Where its story and cost are reported.
     pub reporting: Reporting,
-    /// How far that has come.
     pub messenger_state: MessengerState,
-    /// How many messengers were sent to it.
+    /// The number of messengers sent to it.
     pub messengers: u32,
-    /// How many runners were launched for it.
+    /// The number of runners launched for it.
     pub launches: u32,
-    /// What their numbers are counted from: above that of any runner that was launched for it before
-    /// this record was written, should an earlier one have been lost.
+    /// The base of their launch numbers: above those of all earlier runners, in case an earlier record of the job
+    /// was lost.
     pub first_launch: u32,
-    /// The runner that was last launched for it.
+    /// The runner launched last for it.
     pub runner: Option<RunnerName>,
-    /// How often GitHub was asked for an end that was not told.
-    pub asked: u32,
-    /// When somebody has to look at it, if nothing else is under way for it.
+    /// How often GitHub was asked if the job is over, as no webhook said so.
+    pub end_lookups: u32,
+    /// When it is due, if nothing else is under way for it.
     pub due_at: Option<Timestamp>,
-    /// The runner of ours that last took it.
-    #[serde(default)]
+    /// Our runner that last took it.
     pub ran_on: Option<RunnerName>,
-    /// When GitHub's word that it had started was taken in.
-    #[serde(default)]
+    /// When GitHub's report that it had started arrived.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// What GitHub charges for each of its minutes, as the stack policy said when it was launched for.
-    #[serde(default)]
+    /// GitHub's charge for each of its minutes, by the stack policy at the launch.
     pub github_per_minute: MicroDollars,
 }
 
 impl Job {
-    /// The attempt of its run that it belongs to.
     #[must_use]
     pub fn run_key(&self) -> RunKey {
         RunKey {
@@ -81,61 +65,58 @@ impl Job {
     }
 }
 
-/// Where a job stands.
+/// The state of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum JobState {
     /// It waits, and nothing is under way for it.
     Queued,
-    /// A runner is being launched for it, or was and is on its way.
+    /// A runner for it is being launched, or is starting.
     Launching,
-    /// A runner runs it: one of ours, unless another's took it.
+    /// It runs on one of our runners, or on another that took it.
     Running {
-        /// The runner's name, as GitHub gave it.
+        /// As GitHub named it.
         runner: String,
     },
-    /// It is over.
     Finished {
-        /// How it ended.
         conclusion: Conclusion,
     },
     /// It asked for something that it cannot have.
     Refused {
-        /// Why, in words for its author.
+        /// For the job's author.
         reason: String,
     },
     /// No instance could be had.
     Unlaunchable {
-        /// What was tried and what AWS said.
+        /// What was tried, and what AWS answered.
         reason: String,
     },
 }
 
-/// How far a job that is given up has been told of it in its own log.
+/// How far the messenger has come that reports in a job's log why it was given up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MessengerState {
-    /// There is nothing to tell.
+    /// There is nothing to report.
     #[default]
     Nothing,
-    /// A messenger is to be sent.
+    /// A messenger is to be launched.
     Due,
-    /// One is on its way: the job's runner.
+    /// The messenger is launched: it is the job's runner.
     Sent,
-    /// None can be sent, and its run is to be cancelled.
+    /// None can be launched, and the run is to be cancelled.
     Cancel,
     /// Nothing more is done.
     Over,
 }
 
 impl JobState {
-    /// Whether the job cannot have what it asks for.
     #[must_use]
     pub fn is_given_up(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::Unlaunchable { .. })
     }
 
-    /// Whether the job is over, one way or the other.
+    /// Whether this is a final state, given up included.
     #[must_use]
     pub fn is_end(&self) -> bool {
         matches!(
@@ -144,7 +125,7 @@ impl JobState {
         )
     }
 
-    /// Whether somebody else's runner has the job. Its end may never be told, and is nothing to us.
+    /// Whether the job runs on a runner that is not ours. Its end may never be reported, and does not matter here.
     #[must_use]
     pub fn is_elsewhere(&self) -> bool {
         matches!(self, Self::Running { runner } if RunnerName::from_registered(runner).is_none())

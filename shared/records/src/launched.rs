@@ -1,4 +1,4 @@
-//! What came of a runner's launch, and what was set aside for it.
+//! The instance of a runner, and the reservation for it.
 
 use dayfly_types::budget::Budget;
 use dayfly_types::capacity::{InstanceLifecycle, Pool};
@@ -10,31 +10,24 @@ use serde::{Deserialize, Serialize};
 use crate::costs::{ByMonth, Tariff};
 use crate::prices::Price;
 
-/// The instance that came of a launch.
+/// A launched instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launched {
-    /// The instance.
     pub instance: InstanceId,
-    /// Its type.
     pub instance_type: InstanceType,
-    /// Its zone.
     pub zone: Zone,
-    /// How it was bought.
     pub lifecycle: InstanceLifecycle,
-    /// What an hour of it costs, if that could be learnt.
+    /// The price of the instance, if known.
     pub price_per_hour: Option<MicroDollars>,
-    /// What an hour of its type costs on demand, if anybody knows.
-    #[serde(default)]
+    /// The on-demand price of its type, if known.
     pub on_demand: Option<Price>,
-    /// When EC2 launched it, which may be earlier than we learnt of it.
+    /// When EC2 launched it, which may be before its answer reached us.
     pub at: Timestamp,
-    /// Whether that is EC2's word. If not, it is when its answer came, by our clock.
-    #[serde(default)]
+    /// Whether `at` is EC2's time. If not, it is our time of EC2's answer.
     pub at_by_ec2: bool,
 }
 
 impl Launched {
-    /// The pool that it came from.
     #[must_use]
     pub fn pool(&self) -> Pool {
         Pool {
@@ -44,19 +37,17 @@ impl Launched {
     }
 }
 
-/// What a runner's instance can cost at most, set aside in the ledgers of all who pay for it.
+/// The most that a runner's instance can cost, reserved in the ledger of each budget that pays for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
-    /// What it costs while it runs, at most.
+    /// The highest tariff of the instance.
     pub tariff: Tariff,
-    /// Who pays.
     pub budgets: Vec<Budget>,
-    /// How much of each month's money.
+    /// The amount in each month.
     pub shares: ByMonth<MicroDollars>,
 }
 
 impl Reservation {
-    /// All of it.
     #[must_use]
     pub fn total(&self) -> MicroDollars {
         self.shares.iter().map(|(_, share)| *share).sum()

@@ -1,4 +1,4 @@
-//! What was spent and what is reserved in a month, by whom.
+//! The ledger of a budget: what is spent and reserved in a month.
 
 use std::fmt;
 
@@ -8,34 +8,31 @@ use dayfly_types::month::Month;
 use dayfly_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Which ledger.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LedgerId {
-    /// Whose.
     pub budget: Budget,
-    /// Of which month.
     pub month: Month,
 }
 
-/// What is told of a cap.
+/// A threshold of a cap, reported to the owner of the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Threshold {
-    /// 50 % are spent.
+    /// 50 % of the cap are spent.
     Half,
-    /// 80 % are.
+    /// 80 %.
     FourFifths,
-    /// 100 % are.
+    /// 100 %.
     All,
-    /// A launch was refused because it could have passed it, however much is spent.
+    /// A launch was refused because it could have exceeded the cap.
     Refused,
 }
 
 impl Threshold {
-    /// Those that so much spent makes, the lowest first.
+    /// The thresholds of spending, the lowest first.
     pub const EACH: [Self; 3] = [Self::Half, Self::FourFifths, Self::All];
 
-    /// In percent of the cap, if it is spending that makes it.
+    /// The percentage of the cap, or `None` if spending does not matter.
     #[must_use]
     pub fn percent(self) -> Option<u64> {
         match self {
@@ -46,7 +43,6 @@ impl Threshold {
         }
     }
 
-    /// Whether it is reached when so much is spent of a cap.
     #[must_use]
     pub fn is_reached(self, spent: MicroDollars, cap: MicroDollars) -> bool {
         let reached = |percent| u128::from(spent.0) * 100 >= u128::from(cap.0) * u128::from(percent);
@@ -55,7 +51,7 @@ impl Threshold {
 }
 
 impl fmt::Display for Threshold {
-    /// In few words: `80 %`, `refused`.
+    /// In short: `80 %`, `refused`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.percent() {
             Some(percent) => write!(f, "{percent} %"),
@@ -64,40 +60,33 @@ impl fmt::Display for Threshold {
     }
 }
 
-/// What was spent and what is reserved in a month. It is written together with the runners that it
-/// reserves for, and with the costs that it counts.
+/// What is spent and reserved in a month. It is written together with the runners that it reserves for, and with
+/// the costs that it counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// Whose.
     pub budget: Budget,
-    /// Of which month.
     pub month: Month,
-    /// What ended instances have cost.
+    /// The cost of ended instances.
     pub spent: MicroDollars,
-    /// What the instances that live, or are asked for, can cost at most.
+    /// The most that live or requested instances can cost.
     pub reserved: MicroDollars,
-    /// The cap that held when something was last reserved or refused, if there was one.
-    #[serde(default)]
+    /// The cap at the last reservation or refusal, if any.
     pub cap: Option<MicroDollars>,
-    /// The thresholds of this cap that were passed.
-    #[serde(default)]
+    /// The thresholds of this cap that were reached.
     pub passed: Vec<Threshold>,
-    /// All that was ever to be told, with the cap of that moment: each is told once.
+    /// Each threshold ever reached, with the cap at that moment: each is reported once.
     #[serde(default)]
-    pub noted: Vec<(Threshold, MicroDollars)>,
-    /// Those that are still to be told, with the cap at that moment.
-    #[serde(default)]
-    pub to_tell: Vec<(Threshold, MicroDollars)>,
-    /// When somebody has to tell them.
-    #[serde(default)]
+    pub recorded: Vec<(Threshold, MicroDollars)>,
+    /// The thresholds still to be reported, with the cap at that moment.
+    pub to_report: Vec<(Threshold, MicroDollars)>,
+    /// When the next report is due.
     pub due_at: Option<Timestamp>,
-    /// Until when it is left to somebody to tell one of them.
-    #[serde(default)]
+    /// Until when a function holds the right to publish one of them.
     pub publishing_until: Option<Timestamp>,
 }
 
 impl Ledger {
-    /// One in which nothing is written yet.
+    /// An empty ledger.
     #[must_use]
     pub fn new(id: LedgerId) -> Self {
         Self {
@@ -107,14 +96,13 @@ impl Ledger {
             reserved: MicroDollars::default(),
             cap: None,
             passed: Vec::new(),
-            noted: Vec::new(),
-            to_tell: Vec::new(),
+            recorded: Vec::new(),
+            to_report: Vec::new(),
             due_at: None,
             publishing_until: None,
         }
     }
 
-    /// Which it is.
     #[must_use]
     pub fn id(&self) -> LedgerId {
         LedgerId {
@@ -123,7 +111,7 @@ impl Ledger {
         }
     }
 
-    /// What is spent or may still be.
+    /// What is spent or may still be spent.
     #[must_use]
     pub fn committed(&self) -> MicroDollars {
         self.spent + self.reserved

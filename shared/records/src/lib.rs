@@ -1,5 +1,5 @@
-//! What the table holds: one type per kind of item, and how each is found again. Beside it what goes over the
-//! bus, the tables of steps, prices and costs.
+//! The records in the table, one type per kind of item, with their keys; the events on the bus; the tables of
+//! steps; prices and costs.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::format_push_string))]
 
 use dayfly_config::RerunPolicy;
@@ -22,20 +22,23 @@ mod id;
 mod job;
 mod launched;
 mod ledger;
-pub mod lifecycle;
+pub mod origin;
 mod patrol;
 mod pools;
 mod price_record;
 pub mod prices;
 mod pull;
 mod runner;
+pub mod steps;
 
-pub use bucket::{Bucket, BucketId, TokenTerms};
-pub use check_run::{AfterInterruption, CheckConclusion, CheckContent, CheckRun, CombinedPart, MessengerNews};
+pub use bucket::{Bucket, BucketId, TokenRequest};
+pub use check_run::{
+    AfterInterruption, CheckConclusion, CheckContent, CheckRun, CheckRunBody, CombinedPart, MessengerReport,
+};
 pub use cost::{Attribution, Cost, CostId, Purpose};
 pub use ending::Ending;
-pub use fleet::{FleetCall, LaunchOption, LaunchPlan, LaunchQueue, Waiting};
-pub use gate::{Gate, Line, Turn, Waiter};
+pub use fleet::{FleetCall, LaunchOption, LaunchPlan, LaunchQueue, QueuedRunner};
+pub use gate::{Gate, GateState, RepositorySlots, SlotRequest};
 pub use id::RecordId;
 pub use job::{Job, JobState, MessengerState};
 pub use launched::{Launched, Reservation};
@@ -43,103 +46,87 @@ pub use ledger::{Ledger, LedgerId, Threshold};
 pub use patrol::{Patrol, Watched, WatchedRepository};
 pub use pools::{PoolFailure, PoolInterruption, PoolMemory};
 pub use price_record::{Prices, VolumePrices};
-pub use pull::{Costs, OlderRuns, PACE, PullReport, RunSum, TOLD_APART, Wish};
-pub use runner::{Message, Runner, RunnerState};
+pub use pull::{CommentSettings, Costs, MAX_LISTED_RUNS, OlderRuns, PullReport, RunSum};
+pub use runner::{MessengerTask, Runner, RunnerState};
 
-/// A webhook that came in, so that the same one does nothing when it comes again.
+/// A webhook delivery, recorded so that a repeated one has no effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// GitHub's id of it.
     pub delivery: DeliveryId,
-    /// When it was taken in.
+    /// When it arrived.
     pub at: Timestamp,
-    /// Whether its event has reached the bus. Until then, whoever took it in may have died.
+    /// Whether its event has reached the bus. Until then, the function that received it may have died.
     pub published: bool,
 }
 
-/// Which runner an instance is.
+/// The runner of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
-    /// The instance.
     pub instance: InstanceId,
-    /// Its runner.
     pub runner: RunnerName,
     /// When it was launched.
     pub at: Timestamp,
 }
 
-/// One attempt of a run of which an interrupted job may have to be run again.
+/// A run attempt whose interrupted jobs may have to run again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
-    /// Which.
     pub key: RunKey,
-    /// Its repository.
     pub repository: Repository,
-    /// The App's installation that sees the repository.
     pub installation: InstallationId,
-    /// The jobs that lost their instance in it.
+    /// The jobs that lost their instance.
     pub interrupted: Vec<JobKey>,
-    /// The names of those jobs in the workflow, by which the next attempt's jobs are known as theirs.
+    /// Their names in the workflow, by which they are recognised in the next attempt.
     pub names: Vec<String>,
-    /// What the configuration of their runners says of re-runs. Where it says different things, `what`
-    /// is the most willing of them (all failed jobs before the interrupted ones before none), `max` the
-    /// smallest, and `on_demand` the most that any of them asks for (every re-run before the last before
-    /// none): the run is one, and is run again with one call.
+    /// The re-run policy of their runners' configuration. Where the runners differ, `what` is the most willing (all
+    /// failed jobs before the interrupted ones before none), `max` the smallest, and `on_demand` the most (every
+    /// re-run before the last before none): the whole run is re-run with one call.
     pub policy: RerunPolicy,
-    /// How often we had run it again when this attempt began, one attempt after the other: a person's own
-    /// re-run does not count, and begins the count anew.
+    /// The number of our own re-runs in a row before this attempt: a person's re-run resets it.
     pub our_reruns: u32,
-    /// Whether what GitHub is or was asked for runs jobs again that failed by themselves.
+    /// Whether the requested re-run includes jobs that failed by themselves.
     pub with_failed: bool,
-    /// Whether GitHub has said that the attempt is over, and how it ended.
+    /// The end of the attempt, once GitHub has reported it.
     pub completed: Option<RunEnd>,
-    /// Where the re-run stands.
     pub rerun: Rerun,
-    /// When somebody has to look at it.
     pub due_at: Option<Timestamp>,
-    /// When it was first heard of.
+    /// When the record was created.
     pub at: Timestamp,
 }
 
-/// The end of an attempt of a run.
+/// The end of a run attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunEnd {
-    /// When we heard of it.
+    /// When its report arrived.
     pub at: Timestamp,
-    /// How it ended.
     pub conclusion: Conclusion,
 }
 
-/// Where the re-run of an interrupted run stands.
+/// The state of the re-run of an interrupted run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum Rerun {
     /// Nothing was interrupted, or the run is not over yet.
     NotYet,
-    /// It is to be asked for, or was and the answer is not known.
+    /// GitHub is being asked for it, or its answer is unknown.
     Intended,
-    /// GitHub has taken it.
+    /// GitHub has accepted it.
     Accepted,
-    /// It will not be.
-    Declined {
-        /// Why.
-        reason: String,
-    },
+    /// There will be none.
+    Declined { reason: String },
 }
 
-/// A repository's configuration, or another file of it, as GitHub last gave it.
+/// A repository's configuration, or another of its files, as last read from GitHub.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CachedConfig {
-    /// Whose.
     pub repository: Repository,
-    /// Which file is meant, where it is not the first of those that may be a repository's configuration.
-    #[serde(default)]
+    /// The name of the file; `None` for the configuration, which may be in one of several files.
     pub file: Option<String>,
-    /// Where the file lies.
+    /// The path of the file that was found.
     pub path: Option<String>,
-    /// GitHub's name for this state of the file.
+    /// GitHub's `ETag` of this version of the file.
     pub etag: Option<String>,
-    /// The file, or nothing if there is none.
+    /// The content, or `None` if there is no file.
     pub text: Option<String>,
     /// When GitHub was last asked.
     pub checked_at: Timestamp,
@@ -148,62 +135,39 @@ pub struct CachedConfig {
 /// The switch of the minute schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wake {
-    /// Whether the schedule is on.
     pub on: bool,
-    /// When a launch last said that it has to be. Writing this is what tells whoever is about to
-    /// switch it off that a launch came between.
+    /// When a launch last needed the schedule. Each launch writes this, so that a function that is about to switch
+    /// the schedule off fails to if a launch came between.
     pub at: Timestamp,
 }
 
-/// Anything in the table.
+/// A record in the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// A webhook.
     Delivery(Delivery),
-    /// A job.
     Job(Box<Job>),
-    /// What a job's check run is to say.
     CheckRun(Box<CheckRun>),
-    /// What a pull request's comment is to say.
     Pull(Box<PullReport>),
-    /// A runner.
     Runner(Box<Runner>),
-    /// A call to EC2.
     FleetCall(Box<FleetCall>),
-    /// Who launches what waits in a queue.
     Queue(LaunchQueue),
-    /// A runner that waits in a queue.
-    Waiting(Waiting),
-    /// What befell the pools.
+    QueuedRunner(QueuedRunner),
     Pools(PoolMemory),
-    /// How many calls may be made.
     Bucket(Bucket),
-    /// An instance.
     Instance(Instance),
-    /// A run.
     Run(Run),
-    /// A configuration.
     Config(CachedConfig),
-    /// The schedule's switch.
     Wake(Wake),
-    /// The repositories that had jobs.
     Watched(Watched),
-    /// How far patrol has come.
     Patrol(Patrol),
-    /// Who has a place, and who waits for one.
     Gate(Gate),
-    /// What was spent and is reserved in a month.
     Ledger(Ledger),
-    /// What an instance has cost.
     Cost(Box<Cost>),
-    /// What a type costs.
     Prices(Prices),
-    /// What volumes cost.
     Volumes(VolumePrices),
 }
 
 impl Record {
-    /// Where it lies.
     #[must_use]
     pub fn id(&self) -> RecordId {
         match self {
@@ -214,7 +178,7 @@ impl Record {
             Self::Runner(runner) => RecordId::Runner(runner.name.clone()),
             Self::FleetCall(call) => RecordId::FleetCall(call.id.clone()),
             Self::Queue(queue) => RecordId::Queue(queue.id.clone()),
-            Self::Waiting(waiting) => RecordId::Waiting(waiting.queue.clone(), waiting.runner.clone()),
+            Self::QueuedRunner(queued) => RecordId::QueuedRunner(queued.queue.clone(), queued.runner.clone()),
             Self::Pools(_) => RecordId::Pools,
             Self::Bucket(bucket) => RecordId::Bucket(bucket.id),
             Self::Instance(instance) => RecordId::Instance(instance.instance.clone()),
@@ -231,7 +195,7 @@ impl Record {
         }
     }
 
-    /// The earliest moment at which somebody must look at it; nothing once it needs nobody.
+    /// When the sweeper has to handle it, or `None` if it does not.
     #[must_use]
     pub fn due_at(&self) -> Option<Timestamp> {
         match self {
@@ -245,7 +209,7 @@ impl Record {
             Self::Ledger(ledger) => ledger.due_at,
             Self::Delivery(_)
             | Self::Queue(_)
-            | Self::Waiting(_)
+            | Self::QueuedRunner(_)
             | Self::Pools(_)
             | Self::Bucket(_)
             | Self::Instance(_)
@@ -259,7 +223,7 @@ impl Record {
         }
     }
 
-    /// When the table may forget it.
+    /// When the table may delete it.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {
         match self {
@@ -273,7 +237,7 @@ impl Record {
                 .map(|at| at.after(KEEP_STORY)),
             Self::FleetCall(call) => call.due_at.is_none().then(|| call.requested_at.after(KEEP_ENDED)),
             Self::Queue(queue) => Some(queue.held_until.after(KEEP_QUEUE)),
-            Self::Waiting(waiting) => Some(waiting.since.after(KEEP_QUEUE)),
+            Self::QueuedRunner(queued) => Some(queued.since.after(KEEP_QUEUE)),
             Self::Bucket(bucket) => Some(bucket.full_at.after(KEEP_QUEUE)),
             Self::Instance(instance) => Some(instance.at.after(2 * KEEP_ENDED)),
             Self::Run(run) => run.due_at.is_none().then(|| run.at.after(KEEP_ENDED + KEEP_ENDED)),
@@ -319,7 +283,7 @@ record_kind!(PullReport, Pull, |value| Box::new(value), |inner| *inner);
 record_kind!(Runner, Runner, |value| Box::new(value), |inner| *inner);
 record_kind!(FleetCall, FleetCall, |value| Box::new(value), |inner| *inner);
 record_kind!(LaunchQueue, Queue, |value| value, |inner| inner);
-record_kind!(Waiting, Waiting, |value| value, |inner| inner);
+record_kind!(QueuedRunner, QueuedRunner, |value| value, |inner| inner);
 record_kind!(PoolMemory, Pools, |value| value, |inner| inner);
 record_kind!(Bucket, Bucket, |value| value, |inner| inner);
 record_kind!(Instance, Instance, |value| value, |inner| inner);
@@ -334,7 +298,7 @@ record_kind!(Cost, Cost, |value| Box::new(value), |inner| *inner);
 record_kind!(Prices, Prices, |value| value, |inner| inner);
 record_kind!(VolumePrices, Volumes, |value| value, |inner| inner);
 
-/// An item that is not of the kind that its key says.
+/// A record of another kind than its key says.
 #[derive(Debug, thiserror::Error)]
 #[error("expected a {wanted} record at {found}")]
 pub struct WrongKind {
@@ -342,14 +306,13 @@ pub struct WrongKind {
     found: RecordId,
 }
 
-/// How often an item has been written: a write names the version that it was decided on, so that
-/// two who decide on the same state cannot both act.
+/// The number of writes of an item. A write names the version that it was decided on, so that of two decisions on
+/// the same state only one takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Version(pub u64);
 
 impl Version {
-    /// The version of a record that was written once.
     pub const FIRST: Self = Self(1);
 
     /// The version after the next write.
@@ -359,17 +322,15 @@ impl Version {
     }
 }
 
-/// A record with the version it was read at, or written as.
+/// A record with the version at which it was read or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored<R> {
-    /// The record.
     pub record: R,
-    /// Its version.
     pub version: Version,
 }
 
 impl<R> Stored<R> {
-    /// What was written over a version: the store counts up by one.
+    /// The result of writing a record over `version`.
     pub fn over(version: Version, record: R) -> Self {
         Self {
             record,
@@ -381,16 +342,14 @@ impl<R> Stored<R> {
 /// One write of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// What to write, or what to take away.
     pub record: Record,
-    /// The version it was decided on; nothing if there was no such item.
+    /// The version that it was decided on, or `None` if there was no item.
     pub expected: Option<Version>,
-    /// Take it away rather than write it.
     pub delete: bool,
 }
 
 impl Change {
-    /// Writes a record that is not there yet.
+    /// Writes a record that must not exist yet.
     pub fn create(record: impl Into<Record>) -> Self {
         Self {
             record: record.into(),
@@ -408,7 +367,7 @@ impl Change {
         }
     }
 
-    /// Writes a record over whatever was loaded: a version, or nothing.
+    /// Updates the loaded version, or creates the record if nothing was loaded.
     pub fn put<R>(loaded: Option<&Stored<R>>, record: impl Into<Record>) -> Self {
         Self {
             record: record.into(),
@@ -417,7 +376,7 @@ impl Change {
         }
     }
 
-    /// Takes away the version that was read.
+    /// Deletes the version that was read.
     pub fn delete(version: Version, record: impl Into<Record>) -> Self {
         Self {
             record: record.into(),

@@ -1,37 +1,34 @@
-//! What patrol remembers from one round to the next.
+//! What patrol keeps from one round to the next.
 
 use std::collections::BTreeMap;
 
-use dayfly_types::deadlines::WATCH;
+use dayfly_types::deadlines::KEEP_WATCHED;
 use dayfly_types::ids::{DeliveryId, InstallationId, Repository};
 use dayfly_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// How many repositories are watched at most, so that the record stays small.
+/// The most repositories that are watched, so that the record stays small.
 const MAX_WATCHED: usize = 500;
 
-/// A repository is written down again only so long after the last time.
+/// How long a recorded time stays as it is, so that not every job writes the record.
 const REFRESH: std::time::Duration = std::time::Duration::from_secs(6 * 3600);
 
-/// The repositories that had jobs of ours of late. A push is seen on GitHub's list of repositories;
-/// a job that a schedule or a person started is not.
+/// The repositories that had our jobs recently. GitHub's list of repositories shows a push, but not a job that a
+/// schedule or a person started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watched {
-    /// By repository.
     pub repositories: BTreeMap<Repository, WatchedRepository>,
 }
 
-/// A repository that had a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchedRepository {
-    /// The App's installation that sees it.
     pub installation: InstallationId,
-    /// When it was last written down.
+    /// When a job was last recorded.
     pub at: Timestamp,
 }
 
 impl Watched {
-    /// With a repository that has a job now; nothing if it was written down of late.
+    /// Adds a repository that has a job now. Returns `None` if that was recorded recently.
     #[must_use]
     pub fn with(&self, repository: &Repository, installation: InstallationId, now: Timestamp) -> Option<Self> {
         let known = self.repositories.get(repository);
@@ -39,7 +36,8 @@ impl Watched {
             return None;
         }
         let mut next = self.clone();
-        next.repositories.retain(|_, watched| now.since(watched.at) < WATCH);
+        next.repositories
+            .retain(|_, watched| now.since(watched.at) < KEEP_WATCHED);
         if next.repositories.len() >= MAX_WATCHED {
             let oldest = next.repositories.iter().min_by_key(|(_, watched)| watched.at);
             if let Some(oldest) = oldest.map(|(repository, _)| repository.clone()) {
@@ -52,16 +50,15 @@ impl Watched {
     }
 }
 
-/// How far patrol has come.
+/// The progress of patrol.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Patrol {
-    /// The highest number of a failed delivery that was dealt with.
+    /// The highest number of a failed delivery that was handled.
     pub deliveries_seen: u64,
-    /// How often deliveries that failed of late were asked for again.
+    /// How often the redelivery of each recent failed delivery was requested.
     pub redelivered: BTreeMap<DeliveryId, u32>,
-    /// The repository that was looked at last: the next patrol goes on behind it.
-    #[serde(default)]
-    pub looked_at: Option<Repository>,
+    /// The repository that was checked last: the next patrol continues after it.
+    pub last_checked: Option<Repository>,
 }
 
 #[cfg(test)]
@@ -69,22 +66,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_repository_is_written_down_once_in_a_while_and_forgotten_in_time() {
+    fn repository_is_recorded_now_and_then_and_expires() {
         let now = Timestamp::from_seconds(1_800_000_000);
         let (one, two): (Repository, Repository) = ("octo/one".parse().unwrap(), "octo/two".parse().unwrap());
         let watched = Watched::default().with(&one, InstallationId(7), now).unwrap();
         assert_eq!(watched.with(&one, InstallationId(7), now), None);
         assert!(
             watched.with(&one, InstallationId(8), now).is_some(),
-            "the App was installed anew"
+            "the App was installed again"
         );
         assert!(watched.with(&one, InstallationId(7), now.after(REFRESH)).is_some());
-        let later = watched.with(&two, InstallationId(7), now.after(WATCH)).unwrap();
+        let later = watched.with(&two, InstallationId(7), now.after(KEEP_WATCHED)).unwrap();
         assert_eq!(later.repositories.keys().collect::<Vec<_>>(), [&two]);
     }
 
     #[test]
-    fn the_record_stays_small() {
+    fn record_stays_small() {
         let now = Timestamp::from_seconds(1_800_000_000);
         let mut watched = Watched::default();
         for index in 0..MAX_WATCHED + 10 {

@@ -1,4 +1,4 @@
-//! What of late befell the pools.
+//! Recent failures and interruptions of capacity pools.
 
 use dayfly_types::capacity::{InstanceLifecycle, Pool};
 use dayfly_types::ids::{InstanceId, Repository};
@@ -8,11 +8,8 @@ use serde::{Deserialize, Serialize};
 /// A launch that a pool could not serve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolFailure {
-    /// The pool.
     pub pool: Pool,
-    /// How the instance was to be bought.
     pub lifecycle: InstanceLifecycle,
-    /// When.
     pub at: Timestamp,
 }
 
@@ -21,21 +18,16 @@ pub struct PoolFailure {
 pub struct PoolInterruption {
     /// The instance, so that each is counted once.
     pub instance: InstanceId,
-    /// The pool.
     pub pool: Pool,
-    /// The repository whose job it served.
     pub repository: Repository,
     /// The entry of that repository's configuration.
     pub entry: String,
-    /// When.
     pub at: Timestamp,
 }
 
 /// The failures and interruptions of the last hours.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolMemory {
-    /// Launches that failed.
     pub failures: Vec<PoolFailure>,
-    /// Instances that were taken back.
     pub interruptions: Vec<PoolInterruption>,
 }

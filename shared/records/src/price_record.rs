@@ -1,4 +1,4 @@
-//! What AWS told of prices, kept so that it is not asked for each launch.
+//! Prices from AWS, kept so that not every launch asks for them.
 
 use std::collections::BTreeMap;
 
@@ -12,16 +12,13 @@ use crate::prices::{DatedPrice, DatedRate};
 /// The prices of an instance type in the stack's region.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prices {
-    /// The type.
     pub instance_type: InstanceType,
-    /// On demand.
     pub on_demand: Option<DatedPrice>,
-    /// Spot, in each zone that was asked for.
+    /// By zone, for each zone that was asked for.
     pub spot: BTreeMap<Zone, DatedPrice>,
 }
 
 impl Prices {
-    /// Those of a type of which nothing is known.
     #[must_use]
     pub fn unknown(instance_type: InstanceType) -> Self {
         Self {
@@ -31,28 +28,28 @@ impl Prices {
         }
     }
 
-    /// When any of them was last told.
+    /// The time of the newest price.
     #[must_use]
     pub fn last_known_at(&self) -> Option<Timestamp> {
         self.on_demand
             .iter()
             .chain(self.spot.values())
-            .map(|told| told.at)
+            .map(|known| known.at)
             .max()
     }
 }
 
-/// What volumes cost in the stack's region.
+/// The prices of volumes in the stack's region.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumePrices {
-    /// Of each type that was asked for.
+    /// By type, for each type that was asked for.
     pub rates: BTreeMap<VolumeType, DatedRate>,
 }
 
 impl VolumePrices {
-    /// When any of them was last told.
+    /// The time of the newest price.
     #[must_use]
     pub fn last_known_at(&self) -> Option<Timestamp> {
-        self.rates.values().map(|told| told.at).max()
+        self.rates.values().map(|known| known.at).max()
     }
 }

@@ -1,4 +1,4 @@
-//! What things cost: prices as AWS told them, and those that this program came with.
+//! Prices: from AWS, or from the tables that the program ships with.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -11,75 +11,68 @@ use dayfly_types::money::MicroDollars;
 use dayfly_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// How long a price of AWS's price list is used before AWS is asked for it again.
+/// How long a price of AWS's price list stays fresh.
 pub const LISTED_FRESH: Duration = Duration::from_hours(24);
 
-/// The same of the price of spot capacity.
+/// How long a spot price stays fresh.
 pub const SPOT_FRESH: Duration = Duration::from_mins(5);
 
-/// The volume type that an image gets that names none.
-const USUAL_VOLUME: VolumeType = VolumeType::Gp3;
+/// The volume type where none is named.
+const DEFAULT_VOLUME: VolumeType = VolumeType::Gp3;
 
-/// How much dearer a region may be than the one whose prices the program came with.
-const DEAREST_REGION: u64 = 2;
+/// How many times more expensive a region may be than the one of the shipped prices.
+const REGION_FACTOR: u64 = 2;
 
-/// The rates that the program came with.
 const EMBEDDED: &str = include_str!("../data/rates.json");
 
-/// Whose word a price is.
+/// The source of a price, the best first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PriceSource {
-    /// AWS's, of the stack's region, fresh when it was used.
+    /// AWS's price for the stack's region, fresh when it was used.
     #[default]
     Aws,
-    /// AWS's, of the stack's region and of an earlier time: it could not be asked anew.
+    /// AWS's earlier price for the stack's region: AWS could not be asked again.
     Earlier,
-    /// The program's own table: AWS could not be asked. It is of one region and one date, so that in
-    /// another region twice as much is reckoned with.
+    /// The program's own table: AWS could not be asked. The table is of one region and one day, so it is doubled
+    /// for other regions.
     Shipped,
 }
 
-/// What an hour costs.
+/// A price per hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Price {
-    /// So much.
     pub per_hour: MicroDollars,
-    /// Who says so.
     pub source: PriceSource,
 }
 
-/// What a month of a volume costs: for each GiB, and for each operation and MiB per second beyond what comes
-/// with it.
+/// The monthly rates of a volume type. Operations and throughput are only charged beyond what is included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeRate {
-    /// A GiB.
+    /// Per GiB.
     pub gib_month: MicroDollars,
-    /// An operation per second; nothing where they are not sold.
+    /// Per operation per second; zero where not sold.
     pub iops_month: MicroDollars,
-    /// A MiB per second; nothing where they are not sold.
+    /// Per MiB per second; zero where not sold.
     pub throughput_month: MicroDollars,
 }
 
-/// What a volume costs.
+/// The rate of a volume type and its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VolumePrice {
-    /// So much.
     pub rate: VolumeRate,
-    /// Who says so.
     pub source: PriceSource,
 }
 
-/// What a volume costs as AWS told it.
+/// A volume rate from AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatedRate {
-    /// What a month of it costs.
     pub rate: VolumeRate,
-    /// When it was asked for.
+    /// When AWS was asked.
     pub at: Timestamp,
 }
 
-/// Whose word it is that AWS told `at` some moment and that is fresh for a while.
+/// The source of a price that AWS gave `at` a moment and that stays fresh for `fresh`.
 fn source_of(at: Timestamp, fresh: Duration, now: Timestamp) -> PriceSource {
     if now.since(at) < fresh {
         PriceSource::Aws
@@ -89,69 +82,63 @@ fn source_of(at: Timestamp, fresh: Duration, now: Timestamp) -> PriceSource {
 }
 
 impl DatedRate {
-    /// Whether it is used without asking again.
     #[must_use]
     pub fn is_fresh(&self, now: Timestamp) -> bool {
         source_of(self.at, LISTED_FRESH, now) == PriceSource::Aws
     }
 }
 
-/// A price as AWS told it.
+/// A price per hour from AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatedPrice {
-    /// What an hour costs.
     pub per_hour: MicroDollars,
-    /// When it was asked for.
+    /// When AWS was asked.
     pub at: Timestamp,
 }
 
 impl DatedPrice {
-    /// Whether it is used without asking again, if it is fresh for so long.
     #[must_use]
     pub fn is_fresh(&self, fresh: Duration, now: Timestamp) -> bool {
         now.since(self.at) < fresh
     }
 }
 
-/// A price of spot capacity, and since when it holds.
+/// A price per hour of spot capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpotPrice {
-    /// What an hour costs.
     pub per_hour: MicroDollars,
-    /// Since when.
     pub since: Timestamp,
 }
 
-/// What an hour of a type costs on demand in a region: what AWS told of it, or else the program's own
-/// table. Nothing if neither has it.
+/// Returns the on-demand price of a type in a region: AWS's, or else that of the shipped table, or `None` if
+/// neither has it.
 #[must_use]
 pub fn on_demand(
     instance_type: &InstanceType,
-    told: Option<&DatedPrice>,
+    known: Option<&DatedPrice>,
     region: &str,
     now: Timestamp,
 ) -> Option<Price> {
-    if let Some(told) = told {
+    if let Some(known) = known {
         return Some(Price {
-            per_hour: told.per_hour,
-            source: source_of(told.at, LISTED_FRESH, now),
+            per_hour: known.per_hour,
+            source: source_of(known.at, LISTED_FRESH, now),
         });
     }
     let table = Table::embedded().ok()?;
     let price = table.get(instance_type)?.price?;
     Some(Price {
-        per_hour: price.times(dearer(&table.region, region)),
+        per_hour: price.times(region_factor(&table.region, region)),
         source: PriceSource::Shipped,
     })
 }
 
-/// How many times as much is reckoned with in a region for what is known `of` another.
-fn dearer(of: &str, region: &str) -> u64 {
-    if of == region { 1 } else { DEAREST_REGION }
+/// The factor that turns a price `of` one region into one of another.
+fn region_factor(of: &str, region: &str) -> u64 {
+    if of == region { 1 } else { REGION_FACTOR }
 }
 
-/// The day, in UTC, that the prices are of which the program came with: the earlier one, where its tables are
-/// of two.
+/// The day, in UTC, of the shipped prices: that of the older table.
 #[must_use]
 pub fn shipped_on() -> &'static str {
     static DAY: LazyLock<String> = LazyLock::new(|| {
@@ -163,15 +150,14 @@ pub fn shipped_on() -> &'static str {
     &DAY
 }
 
-/// What is to be said where not all prices are AWS's of now.
+/// Returns a remark for a report whose prices are not all fresh from AWS.
 #[must_use]
 pub fn remark(source: PriceSource) -> Option<String> {
     match source {
         PriceSource::Aws => None,
-        PriceSource::Earlier => Some(
-            "AWS could not be asked for every price anew: the last that it told was used, from before that time"
-                .to_owned(),
-        ),
+        PriceSource::Earlier => {
+            Some("AWS could not be asked again for every price: an earlier price of AWS was used".to_owned())
+        }
         PriceSource::Shipped => Some(format!(
             "AWS could not be asked for every price: the program's own table of {} was used, and may be too high",
             shipped_on()
@@ -179,7 +165,7 @@ pub fn remark(source: PriceSource) -> Option<String> {
     }
 }
 
-/// The begin of a day as the tables have it: `2026-02-09`.
+/// Reads the begin of a day as the tables write it: `2026-02-09`.
 fn day(text: &str) -> Option<Timestamp> {
     let mut parts = text.splitn(3, '-').map(str::parse);
     let (Some(Ok(year)), Some(Ok(month)), Some(Ok(day))) = (parts.next(), parts.next(), parts.next()) else {
@@ -189,13 +175,13 @@ fn day(text: &str) -> Option<Timestamp> {
     (begins.utc_day() == text).then_some(begins)
 }
 
-/// The type of a volume, as it comes where none is named.
+/// The type of a volume, or the default if it names none.
 #[must_use]
 pub fn kind_of(volume: Volume) -> VolumeType {
-    volume.kind.unwrap_or(USUAL_VOLUME)
+    volume.kind.unwrap_or(DEFAULT_VOLUME)
 }
 
-/// What volumes and addresses cost, by the table that the program came with, and what comes with a volume.
+/// The shipped table of the rates of volumes and addresses, and of what a volume includes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rates {
     region: String,
@@ -204,13 +190,12 @@ pub struct Rates {
     address: MicroDollars,
 }
 
-/// What is known of a type of volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shipped {
     rate: VolumeRate,
-    /// The operations per second that come with it.
+    /// The included operations per second.
     free_iops: u32,
-    /// The MiB per second that come with it.
+    /// The included MiB per second.
     free_throughput: u32,
 }
 
@@ -225,26 +210,23 @@ struct RawRates {
 #[derive(Deserialize)]
 struct RawVolume {
     gib_month: String,
-    #[serde(default)]
     iops_month: Option<String>,
     #[serde(default)]
     free_iops: u32,
-    #[serde(default)]
     throughput_month: Option<String>,
     #[serde(default)]
     free_throughput: u32,
 }
 
-/// Rates that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the table of rates cannot be read: {0}")]
 pub struct RatesError(String);
 
 impl Rates {
-    /// The rates that the program came with.
+    /// Returns the shipped rates.
     ///
     /// # Errors
-    /// Never, which a test shows: the text is our own.
+    /// Never: the table is our own, and a test reads it.
     pub fn embedded() -> Result<&'static Self, RatesError> {
         static RATES: LazyLock<Result<Rates, RatesError>> = LazyLock::new(|| Rates::read(EMBEDDED));
         RATES.as_ref().map_err(Clone::clone)
@@ -275,7 +257,7 @@ impl Rates {
         })
     }
 
-    /// What a public IPv4 address costs per hour, which is the same in all regions.
+    /// The price of a public IPv4 address per hour, the same in all regions.
     ///
     /// <https://aws.amazon.com/vpc/pricing/>
     #[must_use]
@@ -283,31 +265,31 @@ impl Rates {
         self.address
     }
 
-    /// What a type of volume costs in the region of this table.
+    /// The rate of a volume type in the table's own region.
     #[must_use]
     pub fn of(&self, kind: VolumeType) -> Option<VolumeRate> {
         self.volumes.get(&kind).map(|known| known.rate)
     }
 
-    /// What a type of volume costs in a region: what AWS told of it, or else the program's own table.
+    /// Returns the rate of a volume type in a region: AWS's, or else that of the shipped table.
     ///
     /// <https://aws.amazon.com/ebs/pricing/>
     #[must_use]
-    pub fn volume(&self, kind: VolumeType, told: Option<&DatedRate>, region: &str, now: Timestamp) -> VolumePrice {
-        if let Some(told) = told {
+    pub fn volume(&self, kind: VolumeType, known: Option<&DatedRate>, region: &str, now: Timestamp) -> VolumePrice {
+        if let Some(known) = known {
             return VolumePrice {
-                rate: told.rate,
-                source: source_of(told.at, LISTED_FRESH, now),
+                rate: known.rate,
+                source: source_of(known.at, LISTED_FRESH, now),
             };
         }
-        let times = dearer(&self.region, region);
+        let times = region_factor(&self.region, region);
         let rate = self
             .volumes
             .get(&kind)
-            .map_or_else(VolumeRate::default, |known| VolumeRate {
-                gib_month: known.rate.gib_month.times(times),
-                iops_month: known.rate.iops_month.times(times),
-                throughput_month: known.rate.throughput_month.times(times),
+            .map_or_else(VolumeRate::default, |shipped| VolumeRate {
+                gib_month: shipped.rate.gib_month.times(times),
+                iops_month: shipped.rate.iops_month.times(times),
+                throughput_month: shipped.rate.throughput_month.times(times),
             });
         VolumePrice {
             rate,
@@ -315,7 +297,7 @@ impl Rates {
         }
     }
 
-    /// What a month of a root volume of so many GiB costs at a rate.
+    /// Returns the cost of a month of a root volume of `gib` GiB at a rate.
     #[must_use]
     pub fn month_of(&self, volume: Volume, gib: u32, rate: &VolumeRate) -> MicroDollars {
         let (iops, throughput) = self
@@ -340,17 +322,17 @@ mod tests {
     }
 
     #[test]
-    fn what_aws_tells_goes_before_what_the_program_came_with_and_is_said_to_be_old_after_a_day() {
+    fn aws_price_comes_first_and_is_old_after_a_day() {
         let g4dn = InstanceType::new("g4dn.xlarge");
-        let told = DatedPrice {
+        let known = DatedPrice {
             per_hour: MicroDollars(587_000),
             at: at(0),
         };
-        for (name, told, region, hours, expected) in [
-            (&g4dn, Some(&told), "eu-west-1", 23, Some((587_000, PriceSource::Aws))),
+        for (name, known, region, hours, expected) in [
+            (&g4dn, Some(&known), "eu-west-1", 23, Some((587_000, PriceSource::Aws))),
             (
                 &g4dn,
-                Some(&told),
+                Some(&known),
                 "eu-west-1",
                 24,
                 Some((587_000, PriceSource::Earlier)),
@@ -359,18 +341,18 @@ mod tests {
             (&g4dn, None, "eu-west-1", 0, Some((1_052_000, PriceSource::Shipped))),
             (&InstanceType::new("g99.huge"), None, "us-east-1", 0, None),
         ] {
-            let price = on_demand(name, told, region, at(hours)).map(|price| (price.per_hour.0, price.source));
+            let price = on_demand(name, known, region, at(hours)).map(|price| (price.per_hour.0, price.source));
             assert_eq!(price, expected, "{name} in {region}");
         }
     }
 
     #[test]
-    fn a_source_is_the_less_good_the_less_it_is_aws_of_now() {
+    fn sources_are_ordered_by_quality() {
         assert!(PriceSource::Aws < PriceSource::Earlier && PriceSource::Earlier < PriceSource::Shipped);
     }
 
     #[test]
-    fn a_volume_costs_its_size_and_what_it_has_beyond_what_comes_with_it() {
+    fn volume_costs_its_size_and_what_is_not_included() {
         let rates = Rates::embedded().unwrap();
         let volume = |kind, iops, throughput| Volume { kind, iops, throughput };
         for (volume, gib, micros) in [
@@ -399,9 +381,9 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_costs_what_aws_tells_of_its_region() {
+    fn volume_costs_the_aws_rate_of_its_region() {
         let rates = Rates::embedded().unwrap();
-        let told = DatedRate {
+        let known = DatedRate {
             rate: VolumeRate {
                 gib_month: MicroDollars(88_000),
                 iops_month: MicroDollars(5_500),
@@ -415,14 +397,14 @@ mod tests {
             throughput: Some(126),
         };
         for (hours, source) in [(1, PriceSource::Aws), (30, PriceSource::Earlier)] {
-            let price = rates.volume(VolumeType::Gp3, Some(&told), "eu-west-1", at(hours));
+            let price = rates.volume(VolumeType::Gp3, Some(&known), "eu-west-1", at(hours));
             assert_eq!(price.source, source);
             assert_eq!(rates.month_of(volume, 100, &price.rate).0, 8_800_000 + 5_500 + 44_000);
         }
     }
 
     #[test]
-    fn the_day_of_the_shipped_prices_is_that_of_the_older_table() {
+    fn shipped_prices_are_dated_by_the_older_table() {
         assert_eq!(shipped_on(), "2026-02-09");
         assert!(remark(PriceSource::Shipped).unwrap().contains("table of 2026-02-09"));
         assert!(remark(PriceSource::Earlier).is_some() && remark(PriceSource::Aws).is_none());

@@ -1,4 +1,4 @@
-//! What the runs of a pull request have cost, and whether its comment says so.
+//! The comment of a pull request: what its runs have cost, and how far publishing has come.
 
 use std::time::Duration;
 
@@ -7,41 +7,40 @@ use dayfly_types::money::MicroDollars;
 use dayfly_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// So many run attempts are told one by one; older ones are told together.
-pub const TOLD_APART: usize = 20;
+/// The most run attempts that are listed one by one; older ones are summed up.
+pub const MAX_LISTED_RUNS: usize = 20;
 
-/// Of so many of those that are told together each is kept, so that it is known again when it comes again. An
-/// item of the table takes 400 KB, and no run's sum more than 300 bytes; who writes more of them pays for each KB.
-const KEPT_APART: usize = 1000;
+/// The most summed-up run attempts that are kept one by one, so that a repeated sum is recognised. An item of the
+/// table holds 400 KB, a run's sum takes up to 300 bytes, and each KB written is billed.
+const MAX_KEPT_RUNS: usize = 1000;
 
-/// A sum that is not final yet is said no sooner after the last one than this: a comment is no ticker, and
-/// GitHub counts its changes.
-pub const PACE: Duration = Duration::from_mins(5);
+/// The shortest time between two changes of a comment for sums that are not final: a comment is not a ticker, and
+/// GitHub limits its changes.
+const COMMENT_INTERVAL: Duration = Duration::from_mins(5);
 
-/// What the jobs of a run attempt have cost, or several attempts together.
+/// The costs of one or several run attempts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Costs {
-    /// How many jobs.
     pub jobs: u64,
-    /// The minutes that they ran, as GitHub bills them.
+    /// Minutes of running jobs, as GitHub bills them.
     pub minutes: u64,
-    /// What their instances cost.
+    /// The cost of the instances.
     pub cost: MicroDollars,
-    /// What was saved against on-demand capacity, if that price is known.
+    /// The saving against on-demand capacity, if that price is known.
     pub saved: Option<MicroDollars>,
-    /// What was paid for work that interruptions have lost.
+    /// What was paid for work that interruptions lost.
     pub wasted: MicroDollars,
-    /// What the minutes would have cost on GitHub's own runner with a GPU, if they are known.
+    /// The cost of the minutes on GitHub's own GPU runner, if known.
     pub on_github: Option<MicroDollars>,
-    /// What GitHub charges for them on ours, if it charges anything.
+    /// GitHub's charge for the minutes on our runners, if any.
     pub github_charge: Option<MicroDollars>,
 }
 
 impl Costs {
-    /// Both together. What is known of one only is counted as far as it is known.
+    /// Adds up both. An amount that only one of them knows is taken from that one.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
-        let both = |one: Option<MicroDollars>, other: Option<MicroDollars>| match (one, other) {
+        let sum = |one: Option<MicroDollars>, other: Option<MicroDollars>| match (one, other) {
             (Some(one), Some(other)) => Some(one + other),
             (one, other) => one.or(other),
         };
@@ -49,43 +48,39 @@ impl Costs {
             jobs: self.jobs.saturating_add(other.jobs),
             minutes: self.minutes.saturating_add(other.minutes),
             cost: self.cost + other.cost,
-            saved: both(self.saved, other.saved),
+            saved: sum(self.saved, other.saved),
             wasted: self.wasted + other.wasted,
-            on_github: both(self.on_github, other.on_github),
-            github_charge: both(self.github_charge, other.github_charge),
+            on_github: sum(self.on_github, other.on_github),
+            github_charge: sum(self.github_charge, other.github_charge),
         }
     }
 }
 
-/// What a run attempt has cost.
+/// The costs of a run attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSum {
-    /// The run.
     pub run: RunId,
-    /// Its attempt.
     pub attempt: RunAttempt,
-    /// The workflow's name, if it is known.
+    /// The workflow's name, if known.
     pub workflow: Option<String>,
-    /// How many jobs of it are told of.
     pub jobs: u32,
-    /// The minutes that they ran, as GitHub bills them.
+    /// Minutes of running jobs, as GitHub bills them.
     pub minutes: u64,
-    /// What their instances cost.
+    /// The cost of the instances.
     pub cost: MicroDollars,
-    /// What was saved against on-demand capacity, if that price is known.
+    /// The saving against on-demand capacity, if that price is known.
     pub saved: Option<MicroDollars>,
-    /// What was paid for work that interruptions have lost.
+    /// What was paid for work that interruptions lost.
     pub wasted: MicroDollars,
-    /// What the minutes would have cost on GitHub's own runner with a GPU, if they are known.
+    /// The cost of the minutes on GitHub's own GPU runner, if known.
     pub on_github: Option<MicroDollars>,
-    /// What GitHub charges for them on ours, if it charges anything.
+    /// GitHub's charge for the minutes on our runners, if any.
     pub github_charge: Option<MicroDollars>,
-    /// Whether that is the end of it.
+    /// Whether the sum will not change any more.
     pub is_final: bool,
 }
 
 impl RunSum {
-    /// Which attempt it is of.
     #[must_use]
     pub fn key(&self) -> RunKey {
         RunKey {
@@ -94,13 +89,12 @@ impl RunSum {
         }
     }
 
-    /// As it is kept where it is not told apart: a workflow's name may be long.
+    /// Removes the workflow's name, which may be long and is only used in the list.
     #[must_use]
     fn unnamed(self) -> Self {
         Self { workflow: None, ..self }
     }
 
-    /// What it has cost.
     #[must_use]
     pub fn costs(&self) -> Costs {
         Costs {
@@ -115,32 +109,29 @@ impl RunSum {
     }
 }
 
-/// Run attempts of which nothing is kept but what they have cost together.
+/// Run attempts of which only the total costs are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OlderRuns {
-    /// The latest of them. What comes of it, or of one before it that is not kept, may be counted already.
+    /// The latest of them. A sum of this attempt, or of one before it that is not kept, may be counted already.
     pub until: RunKey,
-    /// How many attempts they are.
     pub attempts: u64,
-    /// What they have cost.
     pub costs: Costs,
 }
 
-/// What the comment of a pull request is to be like, by the word of whoever has last told of its runs.
+/// The settings of a pull request's comment, which come with each sum; the last ones hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wish {
-    /// The App's installation that sees the repository.
+pub struct CommentSettings {
     pub installation: InstallationId,
-    /// What the runs must have cost more than for there to be one.
+    /// The comment appears once the runs have cost more than this.
     pub above: MicroDollars,
-    /// Whether it tells of the organisation's and the stack's caps too.
+    /// Whether it shows the organisation's and the stack's caps as well.
     pub all_caps: bool,
-    /// Who had the run started, whose cap it tells of.
+    /// The requester whose cap it shows.
     pub actor: Option<String>,
 }
 
-impl Wish {
-    /// One that tells of no more caps than the pull request's own and its repository's.
+impl CommentSettings {
+    /// Settings that show only the caps of the pull request and its repository.
     #[must_use]
     pub fn new(installation: InstallationId, above: MicroDollars) -> Self {
         Self {
@@ -152,53 +143,46 @@ impl Wish {
     }
 }
 
-/// The comment of a pull request: what it is to say, and how far that has come.
+/// The comment of a pull request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullReport {
-    /// Its repository.
     pub repository: Repository,
-    /// Its number.
     pub pull: u64,
-    /// The App's installation that sees the repository.
     pub installation: InstallationId,
-    /// What its runs must have cost more than for it to get a comment.
+    /// The comment appears once the runs have cost more than this.
     pub above: MicroDollars,
-    /// Whether it tells of the organisation's and the stack's caps too.
-    #[serde(default)]
+    /// Whether it shows the organisation's and the stack's caps as well.
     pub all_caps: bool,
-    /// Who had the run started that was last told of.
-    #[serde(default)]
+    /// The requester of the run whose sum came last.
     pub actor: Option<String>,
-    /// What the newest run attempts have cost, the oldest of them first.
+    /// The newest run attempts, listed one by one, the oldest first.
     pub runs: Vec<RunSum>,
-    /// What those before them have cost that are told together, the oldest first, without their workflows.
+    /// The run attempts before them, which are summed up: the oldest first, without workflow names.
     #[serde(default)]
     pub kept: Vec<RunSum>,
-    /// All that were before those.
+    /// All run attempts before those.
     pub older: Option<OlderRuns>,
-    /// The comment, once it is known.
+    /// The comment, once its id is known.
     pub comment: Option<CommentId>,
-    /// Whether there may be one although nobody knows its id: GitHub was asked to make it, or nobody has
-    /// looked yet.
-    pub asked: bool,
-    /// Whether a person has deleted it. Then no other is ever made.
+    /// Whether the comment may exist although its id is unknown: its creation was requested, or GitHub was not
+    /// searched yet.
+    pub may_exist: bool,
+    /// Whether a person has deleted it. No other is created then.
     pub removed: bool,
-    /// Until when somebody is at saying it. Nobody else may be, or there could be two.
+    /// Until when a function holds the right to publish it. Two at once could create two comments.
     pub held_until: Option<Timestamp>,
-    /// How often saying it has failed.
+    /// The number of failed tries to publish it.
     pub tries: u32,
-    /// Before when it is not tried again.
+    /// The earliest time of the next try.
     pub not_before: Option<Timestamp>,
-    /// When it was last said.
-    pub said_at: Option<Timestamp>,
-    /// Since when it is to say what it is to say.
+    pub published_at: Option<Timestamp>,
+    /// Since when the content is current.
     pub since: Timestamp,
-    /// When somebody has to see to its being said; nothing once it is.
+    /// When publishing is due; `None` once it is published.
     pub due_at: Option<Timestamp>,
 }
 
 impl PullReport {
-    /// One of which nothing is known yet.
     #[must_use]
     pub fn new(repository: Repository, pull: u64, installation: InstallationId, now: Timestamp) -> Self {
         Self {
@@ -212,84 +196,89 @@ impl PullReport {
             kept: Vec::new(),
             older: None,
             comment: None,
-            // The table may have forgotten that there is one.
-            asked: true,
+            // The table may have lost the record of an earlier comment.
+            may_exist: true,
             removed: false,
             held_until: None,
             tries: 0,
             not_before: None,
-            said_at: None,
+            published_at: None,
             since: now,
             due_at: None,
         }
     }
 
-    /// With what a run attempt has cost, in place of what was known of it. Nothing if that is known, or
-    /// counted among the older ones.
+    /// Adds the sum of a run attempt, or replaces it. Returns `None` if nothing changes, or if the attempt is among
+    /// the older ones.
     #[must_use]
-    pub fn with(&self, sum: RunSum, wish: Wish, now: Timestamp) -> Option<Self> {
+    pub fn with(&self, sum: RunSum, settings: CommentSettings, now: Timestamp) -> Option<Self> {
         let mut next = self.clone();
-        let worth_it = next.count(sum)? || wish.above != self.above;
-        next.installation = wish.installation;
-        next.above = wish.above;
-        next.all_caps = wish.all_caps;
-        next.actor = wish.actor;
+        let at_once = next.count(sum)? || settings.above != self.above;
+        next.installation = settings.installation;
+        next.above = settings.above;
+        next.all_caps = settings.all_caps;
+        next.actor = settings.actor;
         next.since = now;
-        next.due_at = next.is_wanted().then(|| self.say_at(worth_it, now));
+        next.due_at = next.is_wanted().then(|| self.publish_at(at_once, now));
         Some(next)
     }
 
-    /// When something else is to be said.
-    fn say_at(&self, at_once: bool, now: Timestamp) -> Timestamp {
-        let paced = self.said_at.filter(|_| !at_once).map(|at| at.after(PACE));
+    /// When changed content is to be published.
+    fn publish_at(&self, at_once: bool, now: Timestamp) -> Timestamp {
+        let paced = self
+            .published_at
+            .filter(|_| !at_once)
+            .map(|at| at.after(COMMENT_INTERVAL));
         let wanted = paced.max(Some(now)).into_iter().chain(self.due_at).min();
-        // Whoever is at saying something says this too.
-        let left_alone = self.held_until.max(self.not_before);
-        wanted.max(left_alone).unwrap_or(now)
+        // A function that is publishing publishes this as well.
+        let not_before = self.held_until.max(self.not_before);
+        wanted.max(not_before).unwrap_or(now)
     }
 
-    /// Takes a sum in. Answers whether it is to be said at once; nothing if it changes nothing.
+    /// Adds or replaces a sum. Returns whether it is to be published at once, or `None` if nothing changes.
     fn count(&mut self, sum: RunSum) -> Option<bool> {
         let key = sum.key();
         if let Some(known) = self.runs.iter_mut().find(|known| known.key() == key) {
-            return changed(known, sum);
+            return replace(known, sum);
         }
-        if let Ok(place) = self.kept.binary_search_by_key(&key, RunSum::key) {
-            return changed(&mut self.kept[place], sum.unnamed());
+        if let Ok(index) = self.kept.binary_search_by_key(&key, RunSum::key) {
+            return replace(&mut self.kept[index], sum.unnamed());
         }
         if self.older.as_ref().is_some_and(|older| key <= older.until) {
             return None;
         }
-        let place = self.runs.partition_point(|known| known.key() < key);
-        self.runs.insert(place, sum);
-        while self.runs.len() > TOLD_APART {
-            self.fold();
+        let index = self.runs.partition_point(|known| known.key() < key);
+        self.runs.insert(index, sum);
+        while self.runs.len() > MAX_LISTED_RUNS {
+            self.unlist_oldest();
         }
-        while self.kept.len() > KEPT_APART {
-            self.forget();
+        while self.kept.len() > MAX_KEPT_RUNS {
+            self.drop_oldest();
         }
         Some(true)
     }
 
-    /// Tells one less apart: the oldest that will not change any more, if there is one.
-    fn fold(&mut self) {
-        let gone = self.runs.remove(oldest(&self.runs)).unnamed();
-        let place = self.kept.partition_point(|known| known.key() < gone.key());
-        self.kept.insert(place, gone);
+    /// Moves a run attempt from the list to those summed up: the oldest final one, or else the oldest.
+    fn unlist_oldest(&mut self) {
+        let oldest = self.runs.remove(oldest_final(&self.runs)).unnamed();
+        let index = self.kept.partition_point(|known| known.key() < oldest.key());
+        self.kept.insert(index, oldest);
     }
 
-    /// Keeps one less.
-    fn forget(&mut self) {
-        let gone = self.kept.remove(oldest(&self.kept));
+    /// Adds a kept run attempt to the total of the older ones.
+    fn drop_oldest(&mut self) {
+        let oldest = self.kept.remove(oldest_final(&self.kept));
         let older = self.older.take();
         self.older = Some(OlderRuns {
-            until: older.as_ref().map_or(gone.key(), |older| older.until.max(gone.key())),
+            until: older
+                .as_ref()
+                .map_or(oldest.key(), |older| older.until.max(oldest.key())),
             attempts: older.as_ref().map_or(0, |older| older.attempts) + 1,
-            costs: older.map(|older| older.costs).unwrap_or_default().and(&gone.costs()),
+            costs: older.map(|older| older.costs).unwrap_or_default().and(&oldest.costs()),
         });
     }
 
-    /// Those that are told together: how many they are, and what they have cost.
+    /// The number and costs of the run attempts that are summed up.
     #[must_use]
     pub fn together(&self) -> (u64, Costs) {
         let older = self.older.clone();
@@ -298,7 +287,6 @@ impl PullReport {
         (attempts + self.kept.len() as u64, costs)
     }
 
-    /// What all its runs have cost.
     #[must_use]
     pub fn total(&self) -> Costs {
         self.runs
@@ -306,26 +294,26 @@ impl PullReport {
             .fold(self.together().1, |sum, run| sum.and(&run.costs()))
     }
 
-    /// How many run attempts it tells of.
+    /// The number of all run attempts.
     #[must_use]
     pub fn attempts(&self) -> u64 {
         self.together().0 + self.runs.len() as u64
     }
 
-    /// Whether all of that is the end of it.
+    /// Whether no sum will change any more.
     #[must_use]
     pub fn is_final(&self) -> bool {
         self.runs.iter().chain(&self.kept).all(|run| run.is_final)
     }
 
-    /// Whether there is, or is to be, a comment.
+    /// Whether there is a comment, or should be one.
     fn is_wanted(&self) -> bool {
         !self.removed && (self.comment.is_some() || self.total().cost > self.above)
     }
 }
 
-/// Puts a sum in the place of what was known. Answers whether it is to be said at once; nothing if it is the same.
-fn changed(known: &mut RunSum, sum: RunSum) -> Option<bool> {
+/// Replaces a sum. Returns whether that is to be published at once, or `None` if it is the same.
+fn replace(known: &mut RunSum, sum: RunSum) -> Option<bool> {
     if *known == sum {
         return None;
     }
@@ -334,8 +322,8 @@ fn changed(known: &mut RunSum, sum: RunSum) -> Option<bool> {
     Some(ends)
 }
 
-/// The place of the oldest that will not change any more, if there is one.
-fn oldest(runs: &[RunSum]) -> usize {
+/// The index of the oldest final sum, or else of the oldest.
+fn oldest_final(runs: &[RunSum]) -> usize {
     runs.iter().position(|run| run.is_final).unwrap_or_default()
 }
 

@@ -34,22 +34,22 @@ fn sum(run: u64, attempt: u32, cost: u64, is_final: bool) -> RunSum {
 }
 
 fn with(report: &PullReport, sum: RunSum, at: Timestamp) -> Option<PullReport> {
-    report.with(sum, wish(report.above), at)
+    report.with(sum, settings(report.above), at)
 }
 
-fn wish(above: MicroDollars) -> Wish {
-    Wish::new(InstallationId(7), above)
+fn settings(above: MicroDollars) -> CommentSettings {
+    CommentSettings::new(InstallationId(7), above)
 }
 
-/// After these sums, in this order.
-fn after_all(sums: &[RunSum]) -> PullReport {
+/// A report with these sums, added in this order.
+fn report_of(sums: &[RunSum]) -> PullReport {
     sums.iter().fold(report(), |report, sum| {
         with(&report, sum.clone(), now()).unwrap_or(report)
     })
 }
 
 #[test]
-fn a_run_attempt_that_is_told_again_takes_the_place_of_what_was_told_before() {
+fn new_sum_replaces_that_of_the_same_attempt() {
     let first = with(&report(), sum(1, 1, 1000, false), now()).unwrap();
     assert_eq!(with(&first, sum(1, 1, 1000, false), after(9)), None, "nothing changes");
     let more = with(&first, sum(1, 1, 3000, true), after(9)).unwrap();
@@ -60,39 +60,42 @@ fn a_run_attempt_that_is_told_again_takes_the_place_of_what_was_told_before() {
 }
 
 #[test]
-fn a_comment_is_due_once_the_runs_have_cost_more_than_was_said_and_stays_then() {
+fn comment_appears_above_the_threshold_and_stays() {
     let above = MicroDollars(1000);
-    let told = |report: &PullReport, sum| report.with(sum, wish(above), now()).unwrap();
-    let at_it = told(&report(), sum(1, 1, 1000, true));
-    assert_eq!(at_it.due_at, None);
-    let over = told(&at_it, sum(2, 1, 1, true));
+    let add = |report: &PullReport, sum| report.with(sum, settings(above), now()).unwrap();
+    let at_threshold = add(&report(), sum(1, 1, 1000, true));
+    assert_eq!(at_threshold.due_at, None);
+    let over = add(&at_threshold, sum(2, 1, 1, true));
     assert_eq!(over.due_at, Some(now()));
     let commented = PullReport {
         comment: Some(CommentId(5)),
         due_at: None,
         ..over
     };
-    assert_eq!(told(&commented, sum(1, 1, 10, true)).due_at, Some(now()));
+    assert_eq!(add(&commented, sum(1, 1, 10, true)).due_at, Some(now()));
     let deleted = PullReport {
         removed: true,
         ..commented
     };
-    assert_eq!(told(&deleted, sum(3, 1, 9000, true)).due_at, None);
+    assert_eq!(add(&deleted, sum(3, 1, 9000, true)).due_at, None);
     assert_eq!(
-        report().with(sum(1, 1, 0, true), wish(NOTHING), now()).unwrap().due_at,
+        report()
+            .with(sum(1, 1, 0, true), settings(NOTHING), now())
+            .unwrap()
+            .due_at,
         None
     );
 }
 
 #[test]
-fn what_is_not_final_yet_is_said_at_the_pace_of_a_comment_and_the_rest_at_once() {
-    let said = PullReport {
+fn sums_that_are_not_final_are_published_at_intervals() {
+    let published = PullReport {
         comment: Some(CommentId(5)),
-        said_at: Some(now()),
+        published_at: Some(now()),
         due_at: None,
         ..with(&report(), sum(1, 1, 1000, false), now()).unwrap()
     };
-    let paced = now().after(PACE);
+    let paced = now().after(COMMENT_INTERVAL);
     let cases = [
         (sum(1, 1, 2000, false), 60, paced),
         (sum(1, 1, 2000, false), 301, after(301)),
@@ -100,10 +103,10 @@ fn what_is_not_final_yet_is_said_at_the_pace_of_a_comment_and_the_rest_at_once()
         (sum(2, 1, 1, false), 60, after(60)),
     ];
     for (sum, seconds, due) in cases {
-        let next = with(&said, sum.clone(), after(seconds)).unwrap();
+        let next = with(&published, sum.clone(), after(seconds)).unwrap();
         assert_eq!(next.due_at, Some(due), "{sum:?}");
     }
-    let waits = with(&said, sum(1, 1, 2000, false), after(60)).unwrap();
+    let waits = with(&published, sum(1, 1, 2000, false), after(60)).unwrap();
     let more = with(&waits, sum(1, 1, 3000, false), after(120)).unwrap();
     assert_eq!(more.due_at, Some(paced), "it is not put off again");
     let over = with(&more, sum(1, 1, 3000, true), after(130)).unwrap();
@@ -111,7 +114,7 @@ fn what_is_not_final_yet_is_said_at_the_pace_of_a_comment_and_the_rest_at_once()
 }
 
 #[test]
-fn what_changes_while_somebody_is_at_it_or_github_wants_a_rest_waits_for_that() {
+fn change_waits_for_the_publisher_and_for_github() {
     let first = with(&report(), sum(1, 1, 1000, true), now()).unwrap();
     let held = PullReport {
         held_until: Some(after(45)),
@@ -134,11 +137,11 @@ fn what_changes_while_somebody_is_at_it_or_github_wants_a_rest_waits_for_that() 
 }
 
 #[test]
-fn the_oldest_that_are_over_are_told_together_and_counted_once_however_they_come() {
+fn oldest_final_runs_are_summed_up_and_counted_once() {
     let all: Vec<RunSum> = (1..=25).map(|run| sum(run, 1, run * 1000, run != 3)).collect();
-    let report = after_all(&all);
-    assert_eq!((report.runs.len(), report.together().0), (TOLD_APART, 5));
-    assert_eq!(report.runs[0].run, RunId(3), "it is not over, and still told apart");
+    let report = report_of(&all);
+    assert_eq!((report.runs.len(), report.together().0), (MAX_LISTED_RUNS, 5));
+    assert_eq!(report.runs[0].run, RunId(3), "it is not final, and still listed");
     assert_eq!((report.attempts(), report.total().cost), (25, MicroDollars(325_000)));
     assert_eq!(with(&report, sum(5, 1, 5000, true), now()), None, "it is known");
     let cases = [
@@ -154,9 +157,9 @@ fn the_oldest_that_are_over_are_told_together_and_counted_once_however_they_come
 }
 
 #[test]
-fn what_was_told_together_before_its_end_is_not_the_end_of_it() {
+fn run_summed_up_before_its_end_is_not_final() {
     let all: Vec<RunSum> = (1..=25).map(|run| sum(run, 1, 1000, false)).collect();
-    let report = after_all(&all);
+    let report = report_of(&all);
     assert!(!report.is_final() && report.kept.iter().all(|run| !run.is_final));
     let ended: Vec<RunSum> = (1..=25).map(|run| sum(run, 1, 2000, true)).collect();
     let end = ended
@@ -166,10 +169,10 @@ fn what_was_told_together_before_its_end_is_not_the_end_of_it() {
     assert_eq!(end.total().cost, MicroDollars(50_000));
 }
 
-/// More than are kept, each of which has cost the same.
+/// One run attempt more than are kept, all of the same cost.
 fn more_than_are_kept() -> PullReport {
     let longest = "ü".repeat(300);
-    let all = (0..=(TOLD_APART + KEPT_APART) as u64).map(|run| RunSum {
+    let all = (0..=(MAX_LISTED_RUNS + MAX_KEPT_RUNS) as u64).map(|run| RunSum {
         workflow: Some(longest.clone()),
         github_charge: Some(MicroDollars(999_999_999)),
         ..sum(99_999_990_000 + run, 1, 999_999_998, true)
@@ -178,13 +181,13 @@ fn more_than_are_kept() -> PullReport {
 }
 
 #[test]
-fn of_more_than_are_kept_nothing_is_counted_twice_and_the_table_takes_it() {
+fn more_runs_than_are_kept_are_counted_once_and_fit() {
     let many = more_than_are_kept();
     assert_eq!(
         (many.kept.len(), many.older.as_ref().unwrap().attempts),
-        (KEPT_APART, 1)
+        (MAX_KEPT_RUNS, 1)
     );
-    assert_eq!(many.attempts(), (TOLD_APART + KEPT_APART + 1) as u64);
+    assert_eq!(many.attempts(), (MAX_LISTED_RUNS + MAX_KEPT_RUNS + 1) as u64);
     assert_eq!(
         with(&many, sum(99_999_990_000, 1, 7, true), now()),
         None,
@@ -197,8 +200,8 @@ fn of_more_than_are_kept_nothing_is_counted_twice_and_the_table_takes_it() {
 }
 
 #[test]
-fn what_the_table_has_of_before_those_were_kept_is_read() {
-    let mut stored = serde_json::to_value(after_all(&[sum(1, 1, 1000, true)])).unwrap();
+fn report_without_kept_runs_is_read() {
+    let mut stored = serde_json::to_value(report_of(&[sum(1, 1, 1000, true)])).unwrap();
     stored.as_object_mut().unwrap().remove("kept");
     stored["older"] = serde_json::json!({
         "until": {"run": 0, "attempt": 9}, "attempts": 4,
@@ -209,7 +212,7 @@ fn what_the_table_has_of_before_those_were_kept_is_read() {
 }
 
 fn some_sums() -> impl Strategy<Value = Vec<RunSum>> {
-    vec((1u64..8, 1u32..4, 0u64..50_000), 1..TOLD_APART).prop_map(|all| {
+    vec((1u64..8, 1u32..4, 0u64..50_000), 1..MAX_LISTED_RUNS).prop_map(|all| {
         let mut sums: Vec<RunSum> = Vec::new();
         for (run, attempt, cost) in all {
             let sum = sum(run, attempt, cost, true);
@@ -227,39 +230,39 @@ fn total(sums: &[RunSum]) -> Costs {
 
 proptest! {
     #[test]
-    fn neither_the_order_of_sums_nor_their_coming_again_changes_the_total(
+    fn order_and_repetition_do_not_change_the_total(
         sums in some_sums(), order in vec(any::<prop::sample::Index>(), 0..60),
     ) {
-        let mut told: Vec<RunSum> = order.iter().map(|index| index.get(&sums).clone()).collect();
-        told.extend(sums.iter().rev().cloned());
-        let report = after_all(&told);
+        let mut all: Vec<RunSum> = order.iter().map(|index| index.get(&sums).clone()).collect();
+        all.extend(sums.iter().rev().cloned());
+        let report = report_of(&all);
         prop_assert_eq!(report.total(), total(&sums));
         prop_assert_eq!(report.attempts(), sums.len() as u64);
     }
 
     #[test]
-    fn any_order_counts_all_that_came(order in vec(0u64..60, 0..200)) {
-        let told: Vec<RunSum> = order.iter().map(|run| sum(*run, 1, 1 << run, true)).collect();
-        let report = after_all(&told);
-        let seen = order.iter().fold(0u64, |seen, run| seen | (1 << run));
-        // Each has a bit of its own, so that what is counted twice shows as another's.
-        prop_assert_eq!(report.total().cost.0, seen);
-        prop_assert_eq!(u64::from(seen.count_ones()), report.attempts());
+    fn any_order_counts_each_run_once(order in vec(0u64..60, 0..200)) {
+        let all: Vec<RunSum> = order.iter().map(|run| sum(*run, 1, 1 << run, true)).collect();
+        let report = report_of(&all);
+        let expected = order.iter().fold(0u64, |bits, run| bits | (1 << run));
+        // Each run's cost is a bit of its own, so that counting one twice sets another bit.
+        prop_assert_eq!(report.total().cost.0, expected);
+        prop_assert_eq!(u64::from(expected.count_ones()), report.attempts());
     }
 
     #[test]
-    fn those_told_together_are_counted_once_however_often_they_come(
+    fn repeated_runs_that_are_summed_up_are_counted_once(
         again in vec((0usize..60, any::<prop::sample::Index>()), 0..60),
     ) {
         let sums: Vec<RunSum> = (0..60).map(|run| sum(run, 1, 1000 + run, true)).collect();
-        let mut told = Vec::new();
-        for (place, one) in sums.iter().enumerate() {
-            told.push(one.clone());
-            let back = again.iter().filter(|(at, _)| *at == place);
-            told.extend(back.map(|(_, index)| sums[..=place][index.index(place + 1)].clone()));
+        let mut all = Vec::new();
+        for (index, one) in sums.iter().enumerate() {
+            all.push(one.clone());
+            let repeated = again.iter().filter(|(at, _)| *at == index);
+            all.extend(repeated.map(|(_, which)| sums[..=index][which.index(index + 1)].clone()));
         }
-        let report = after_all(&told);
+        let report = report_of(&all);
         prop_assert_eq!(report.total(), total(&sums));
-        prop_assert_eq!(report.runs.len(), TOLD_APART);
+        prop_assert_eq!(report.runs.len(), MAX_LISTED_RUNS);
     }
 }

@@ -1,23 +1,23 @@
-//! A runner: one instance, launched for one job, with the states of its life.
+//! A runner: one instance, launched for one job, and its states.
 
 use std::time::Duration;
 
 use dayfly_config::labels::Label;
-use dayfly_types::capacity::{InstanceLifecycle, Tried};
+use dayfly_types::capacity::{InstanceLifecycle, LaunchFailure};
 use dayfly_types::checkin::{GoodbyeReason, START_UNANSWERED, Stage};
 use dayfly_types::deadlines::{Deadlines, FREE_HOUR, RECLAIM_SLACK, SPOT_NOTICE, TAKE_OVER};
 use dayfly_types::ids::{FleetId, InstallationId, InstanceId, JobKey, Repository, RunId, RunKey, RunnerId, RunnerName};
 use dayfly_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::lifecycle::{RunnerStep, Step};
-use crate::{Attribution, Ending, LaunchPlan, Launched, Reservation, Turn};
+use crate::steps::{LifecycleStep, RunnerStep};
+use crate::{Attribution, Ending, GateState, LaunchPlan, Launched, Reservation};
 
-/// Where a runner stands.
+/// The state of a runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunnerState {
-    /// Its instance is being asked for.
+    /// Its instance is requested.
     Requested,
     /// Its instance exists.
     Launched,
@@ -25,129 +25,109 @@ pub enum RunnerState {
     Enrolled,
     /// It runs a job.
     Busy,
-    /// It was told to end.
+    /// It was ordered to end.
     Draining,
-    /// It is no longer needed and may be ended as soon as GitHub lets it go.
+    /// It is no longer needed, and ends as soon as GitHub removes it.
     Done,
-    /// It is given up: ended whatever GitHub says.
+    /// It is given up, and ends whatever GitHub says.
     Lost,
     /// Its instance is ended and its registration removed.
     Gone,
 }
 
-/// What a runner is for that runs no job: to take one that was given up, and to fail it with the
-/// reason in its log.
+/// The task of a messenger: to take a job that was given up, and to fail it with the reason in its log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// The job that was given up.
+pub struct MessengerTask {
     pub job: JobKey,
-    /// Its run.
     pub run: RunId,
-    /// What its author reads; the first line says it all.
+    /// For the job's author; the first line is a summary.
     pub text: String,
 }
 
 /// A runner of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Runner {
-    /// Its name.
     pub name: RunnerName,
     /// The job it was launched for. Another may take it.
     pub wanted_by: JobKey,
     /// The run of that job.
     pub run: RunId,
-    /// The repository it is registered in.
+    /// The repository that it registers in.
     pub repository: Repository,
-    /// The App's installation that sees the repository.
     pub installation: InstallationId,
-    /// The labels it registers with: all of the job's.
+    /// The labels that it registers with: all of the job's.
     pub labels: Vec<Label>,
-    /// Who it is counted for.
-    #[serde(default)]
     pub attribution: Attribution,
-    /// Where it stands.
     pub state: RunnerState,
-    /// What brought it there.
+    /// The step that led to the state.
     pub step: RunnerStep,
-    /// When it got there.
+    /// When the step was taken.
     pub since: Timestamp,
-    /// What is launched.
     pub plan: LaunchPlan,
-    /// What it tells a job in place of running it; none for all but messengers.
-    pub message: Option<Message>,
-    /// The call that launches it, or did; nothing while it waits for one.
+    /// Set for messengers only.
+    pub message: Option<MessengerTask>,
+    /// The call that launches it, once there is one.
     pub fleet: Option<FleetId>,
-    /// What AWS said to the attempts that failed.
-    pub tried: Vec<Tried>,
-    /// When the launch is to be tried next, or taken over from whoever began it.
+    /// The launch tries that failed.
+    pub tried: Vec<LaunchFailure>,
+    /// When the launch is tried next, or taken over from the function that began it.
     pub launch_due: Timestamp,
-    /// When it was first asked for.
     pub requested_at: Timestamp,
-    /// How it stands at the gate, if the stack policy limits how much runs at once.
-    #[serde(default)]
-    pub turn: Option<Turn>,
-    /// What is set aside for it, from the call that asks for its instance until its cost is known.
-    #[serde(default)]
+    /// Its state at the gate, if the stack policy limits how much runs at once.
+    pub gate: Option<GateState>,
+    /// Its reservation, from the call that requests its instance until its cost is known.
     pub reserved: Option<Reservation>,
     /// The instance, once there is one.
     pub launched: Option<Launched>,
-    /// When EC2 said that the instance runs.
-    #[serde(default)]
+    /// When EC2 reported that the instance runs.
     pub running_at: Option<Timestamp>,
-    /// How often it was registered, or may have been.
+    /// The number of its registrations, including those that may have failed.
     pub mints: u32,
-    /// Until when a registration that is under way is left to whoever began it.
+    /// Until when a registration under way is left to the function that began it.
     pub mint_until: Option<Timestamp>,
-    /// When it is its turn to be registered, while it waits for that.
-    #[serde(default)]
+    /// When it may register, while the rate limit makes it wait.
     pub register_at: Option<Timestamp>,
-    /// GitHub's id of it, once its JIT config was minted.
+    /// GitHub's id of the runner, once its JIT config is minted.
     pub runner_id: Option<RunnerId>,
     /// When its JIT config was handed out.
-    #[serde(default)]
     pub enrolled_at: Option<Timestamp>,
     /// The job that it runs or ran.
     pub job: Option<JobKey>,
     /// The run of that job.
     pub job_run: Option<RunId>,
-    /// When its instance was last heard of.
     pub heartbeat_at: Option<Timestamp>,
-    /// When EC2 said that it will take the instance.
+    /// When EC2's interruption notice arrived.
     pub interrupted_at: Option<Timestamp>,
-    /// When EC2 said that it might.
+    /// When EC2's rebalance recommendation arrived.
     pub rebalance_at: Option<Timestamp>,
-    /// When its instance said that its job had ended.
+    /// When its instance reported the end of its job.
     pub job_over_at: Option<Timestamp>,
-    /// How often GitHub was asked for the job that it runs, because nobody said, and when last.
-    pub asked: Option<(u32, Timestamp)>,
-    /// How often its end was tried and could not be brought about.
+    /// How often, and when last, GitHub was asked which job it runs, as no webhook said so.
+    pub job_lookups: Option<(u32, Timestamp)>,
+    /// The number of failed tries to end it.
     pub end_tries: u32,
-    /// Whether EC2 has said that the instance is ended.
+    /// Whether EC2 has reported the end of the instance.
     pub instance_ended: bool,
-    /// When it ended, by EC2's word.
-    #[serde(default)]
+    /// When the instance ended, according to EC2.
     pub instance_ended_at: Option<Timestamp>,
-    /// When we had EC2 end it.
-    #[serde(default)]
+    /// When we asked EC2 to end the instance.
     pub terminated_at: Option<Timestamp>,
     /// The stages that the instance reported.
     pub stages: Vec<(Stage, Timestamp)>,
-    /// What it said of them besides, shortened: an instance is hostile ground.
-    #[serde(default)]
-    pub words: Vec<(Stage, String)>,
+    /// The details that it reported with them, shortened, because an instance is not trusted.
+    pub stage_details: Vec<(Stage, String)>,
     /// Why it ends, once it does.
     pub ending: Option<Ending>,
-    /// When somebody must look at it.
     pub due_at: Option<Timestamp>,
-    /// When it was gone.
+    /// When it became [`RunnerState::Gone`].
     pub ended_at: Option<Timestamp>,
 }
 
-/// How much earlier than the control plane an instance may take its lifetime for over.
+/// How much earlier an instance may consider its lifetime over than the control plane does.
 const COUNTS_AHEAD: Duration = Duration::from_secs(10);
 
 impl Runner {
-    /// Takes a step, if it leads away from where the runner stands. Answers whether it does.
+    /// Takes a step. Returns `false` if it does not lead from the current state.
     pub fn take(&mut self, step: RunnerStep, now: Timestamp, deadlines: &Deadlines) -> bool {
         if !step.leads_from(self.state) {
             return false;
@@ -160,12 +140,12 @@ impl Runner {
             self.enrolled_at = Some(now);
         }
         self.ended_at = (self.state == RunnerState::Gone).then_some(now);
-        self.due_at = self.next_look(deadlines);
+        self.due_at = self.next_deadline(deadlines);
         true
     }
 
-    /// Takes a step towards the end because of `ending`, unless it was ending for another reason
-    /// already. Answers whether the step leads away from where the runner stands.
+    /// Takes a step towards the end, and records the reason unless there is one. Returns `false` if the step does
+    /// not lead from the current state.
     pub fn end(&mut self, step: RunnerStep, ending: Ending, now: Timestamp, deadlines: &Deadlines) -> bool {
         let taken = self.take(step, now, deadlines);
         if taken {
@@ -174,9 +154,9 @@ impl Runner {
         taken
     }
 
-    /// The earliest deadline that holds for it.
+    /// The earliest deadline in the current state.
     #[must_use]
-    pub fn next_look(&self, deadlines: &Deadlines) -> Option<Timestamp> {
+    pub fn next_deadline(&self, deadlines: &Deadlines) -> Option<Timestamp> {
         let heartbeat = self.heartbeat_deadline(deadlines);
         let lifetime = self.lifetime_deadline(deadlines);
         match self.state {
@@ -185,59 +165,59 @@ impl Runner {
             RunnerState::Enrolled => Some(self.idle_deadline(deadlines).min(heartbeat).min(lifetime)),
             RunnerState::Busy => {
                 let leave = self.leave_deadline(deadlines).unwrap_or(lifetime);
-                let ask = self.ask_deadline(deadlines).unwrap_or(lifetime);
-                Some(heartbeat.min(lifetime).min(leave).min(ask))
+                let lookup = self.job_lookup_deadline(deadlines).unwrap_or(lifetime);
+                Some(heartbeat.min(lifetime).min(leave).min(lookup))
             }
             RunnerState::Draining => Some(self.drain_deadline(deadlines).min(lifetime)),
             RunnerState::Done | RunnerState::Lost => Some(self.since),
-            // Nothing of it is left but what it cost, which is to be counted.
-            RunnerState::Gone => self.reserved.as_ref().map(|_| self.settle_at(deadlines)),
+            // Only its costing is left to do.
+            RunnerState::Gone => self.reserved.as_ref().map(|_| self.costing_at(deadlines)),
         }
     }
 
-    /// When what its instance has cost is counted: once EC2 has said when it ended, or has had the time to.
-    fn settle_at(&self, deadlines: &Deadlines) -> Timestamp {
+    /// When its cost is counted: once EC2 has reported the end of the instance, or has had time to.
+    fn costing_at(&self, deadlines: &Deadlines) -> Timestamp {
         if self.launched.is_some() && self.instance_ended_at.is_none() {
-            self.since.after(deadlines.ec2_tells())
+            self.since.after(deadlines.ec2_event_delay())
         } else {
             self.since
         }
     }
 
-    /// Whether nothing is left of it but what it cost, which may be counted now.
+    /// Whether only its costing is left to do, and is due.
     #[must_use]
-    pub fn may_be_settled(&self, now: Timestamp, deadlines: &Deadlines) -> bool {
-        self.state == RunnerState::Gone && self.reserved.is_some() && self.settle_at(deadlines) <= now
+    pub fn is_costing_due(&self, now: Timestamp, deadlines: &Deadlines) -> bool {
+        self.state == RunnerState::Gone && self.reserved.is_some() && self.costing_at(deadlines) <= now
     }
 
-    /// Whether it kept a job from starting because nobody said whether it may.
-    fn went_unanswered(&self) -> bool {
-        let unanswered = |(stage, words): &(Stage, String)| *stage == Stage::JobStarted && words == START_UNANSWERED;
-        self.words.iter().any(unanswered)
+    /// Whether it stopped a job before its start because the question if it may run got no answer.
+    fn start_was_unanswered(&self) -> bool {
+        let unanswered = |(stage, detail): &(Stage, String)| *stage == Stage::JobStarted && detail == START_UNANSWERED;
+        self.stage_details.iter().any(unanswered)
     }
 
-    /// An end that seems in order is none if nobody said whether the job may start, in whichever order the
-    /// two are told.
-    pub fn heed_unanswered(&mut self) {
-        let in_order = match &self.ending {
+    /// Corrects an end that looks regular if the job was stopped before its start for lack of an answer. The two
+    /// are reported in any order.
+    pub fn mark_unanswered(&mut self) {
+        let looks_regular = match &self.ending {
             Some(Ending::JobOver) => true,
             Some(Ending::Goodbye { reason }) => *reason == GoodbyeReason::Finished,
             _ => false,
         };
-        if in_order && self.went_unanswered() {
+        if looks_regular && self.start_was_unanswered() {
             self.ending = Some(Ending::Unanswered);
         }
     }
 
-    /// Whether it was launched for a job of this attempt of a run: then it is known that its jobs may run.
+    /// Whether it was launched for a job of this run attempt, whose jobs therefore may run.
     #[must_use]
     pub fn was_launched_for(&self, run: RunKey) -> bool {
         self.run == run.run && self.name.attempt() == Some(run.attempt) && self.message.is_none()
     }
 
-    /// Why it ended, in words for a person, with what its instance said of it.
+    /// Why it ended, for people, with the detail of a failed startup script.
     #[must_use]
-    pub fn why_it_ended(&self) -> String {
+    pub fn end_reason(&self) -> String {
         let words = self.ending.as_ref().map_or("unknown", Ending::words);
         let startup_failed = matches!(
             self.ending,
@@ -245,34 +225,34 @@ impl Runner {
                 reason: GoodbyeReason::StartupFailed
             })
         );
-        match self.words_of(Stage::StartupFinished) {
-            Some(said) if startup_failed => format!("{words}: {said}"),
+        match self.stage_detail(Stage::StartupFinished) {
+            Some(detail) if startup_failed => format!("{words}: {detail}"),
             _ => words.to_owned(),
         }
     }
 
-    /// Whether it has an end ahead of it that somebody must bring about.
+    /// Whether it still has to be ended.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.state != RunnerState::Gone
     }
 
-    /// Whether it waits for its turn: nothing is launched for it until then.
+    /// Whether it waits at the gate, and no instance is requested yet.
     #[must_use]
-    pub fn waits_for_its_turn(&self) -> bool {
-        self.state == RunnerState::Requested && matches!(self.turn, Some(Turn::Waits | Turn::Asks))
+    pub fn waits_at_gate(&self) -> bool {
+        self.state == RunnerState::Requested && matches!(self.gate, Some(GateState::Waiting | GateState::Called))
     }
 
-    /// Whether GitHub may still give it a job although it is to end: until it is removed there.
+    /// Whether GitHub may still give it a job: even if it is to end, until GitHub removes it.
     #[must_use]
-    pub fn may_be_taken(&self) -> bool {
+    pub fn may_take_job(&self) -> bool {
         self.state == RunnerState::Enrolled
             || matches!(self.ending, Some(Ending::Idle | Ending::NotNeeded | Ending::Rebalanced))
     }
 
-    /// Whether its job is over, for whatever reason: it takes no other.
+    /// Whether its job is over, for any reason: it takes no other.
     #[must_use]
-    pub fn has_had_its_job(&self) -> bool {
+    pub fn is_past_job(&self) -> bool {
         matches!(self.step, RunnerStep::FinishJob | RunnerStep::LeaveAfterJob) || self.ending == Some(Ending::JobOver)
     }
 
@@ -282,9 +262,8 @@ impl Runner {
         self.interrupted_at.map(|at| at.after(SPOT_NOTICE))
     }
 
-    /// Until when its instance is left to EC2, which has said that it takes it back: within its first
-    /// hour that costs nothing, if nobody else ends it. Nothing if it is to be ended as any other, or
-    /// if something on it may still run.
+    /// Until when to let EC2 take back an instance that it gave notice for: in its first hour that makes the
+    /// instance free, unless we end it. `None` if it is to be ended as usual, or if something may still run on it.
     #[must_use]
     pub fn left_to_ec2_until(&self, now: Timestamp, deadlines: &Deadlines) -> Option<Timestamp> {
         let launched = self
@@ -302,26 +281,24 @@ impl Runner {
         (has_left && taken_back_at < launched.at.after(FREE_HOUR) && now < until).then_some(until)
     }
 
-    /// What the instance said of a stage, if it reached it and said anything.
+    /// The detail that the instance reported with a stage.
     #[must_use]
-    pub fn words_of(&self, stage: Stage) -> Option<&str> {
-        let said = self.words.iter().find(|(known, _)| *known == stage);
-        said.map(|(_, words)| words.as_str())
+    pub fn stage_detail(&self, stage: Stage) -> Option<&str> {
+        let reported = self.stage_details.iter().find(|(known, _)| *known == stage);
+        reported.map(|(_, detail)| detail.as_str())
     }
 
-    /// The instance, once there is one.
     #[must_use]
     pub fn instance(&self) -> Option<&InstanceId> {
         self.launched.as_ref().map(|launched| &launched.instance)
     }
 
-    /// The name that it registers under at the `mint`-th try; nothing while it has no instance.
+    /// The name to register under at try number `mint`, once it has an instance.
     #[must_use]
     pub fn registration(&self, mint: u32) -> Option<String> {
         self.instance().map(|instance| self.name.registration(instance, mint))
     }
 
-    /// How long its instance may live in all.
     #[must_use]
     pub fn max_lifetime(&self, deadlines: &Deadlines) -> Duration {
         self.plan
@@ -330,7 +307,7 @@ impl Runner {
             .map_or(deadlines.lifetime, |own| own.min(deadlines.lifetime))
     }
 
-    /// When its instance must have checked in, and be registered if it is its turn by then.
+    /// When its instance must have checked in, and have registered if the rate limit let it.
     #[must_use]
     pub fn boot_deadline(&self, deadlines: &Deadlines) -> Timestamp {
         self.since
@@ -338,15 +315,15 @@ impl Runner {
             .after(deadlines.boot)
     }
 
-    /// How long its startup script may take; nothing if it has none. A messenger has none.
+    /// The limit of its startup script, or `None` without one. Messengers have none.
     #[must_use]
     pub fn startup_limit(&self, deadlines: &Deadlines) -> Option<Duration> {
         let script = self.plan.spec().startup_script.as_ref();
         script.filter(|_| self.message.is_none()).map(|_| deadlines.boot)
     }
 
-    /// Since when it can take a job: not while its startup script runs. What the instance says of when
-    /// that ended, by its own clock, moves this by no more than the script may take.
+    /// Since when it can take a job: after its startup script. The instance reports the script's end by its own
+    /// clock, which moves this by no more than the script's limit.
     fn listens_since(&self, deadlines: &Deadlines) -> Timestamp {
         let Some(limit) = self.startup_limit(deadlines) else {
             return self.since;
@@ -356,89 +333,85 @@ impl Runner {
         started.map_or(latest, |(_, at)| (*at).max(self.since).min(latest))
     }
 
-    /// When a job must have come.
     #[must_use]
     pub fn idle_deadline(&self, deadlines: &Deadlines) -> Timestamp {
         self.listens_since(deadlines)
             .after(self.plan.spec().idle_timeout.unwrap_or(deadlines.idle))
     }
 
-    /// When its instance must have been heard of again.
     #[must_use]
     pub fn heartbeat_deadline(&self, deadlines: &Deadlines) -> Timestamp {
         self.heartbeat_at.unwrap_or(self.since).after(deadlines.heartbeat_lost)
     }
 
-    /// When it must have ended after being told to.
     #[must_use]
     pub fn drain_deadline(&self, deadlines: &Deadlines) -> Timestamp {
         self.since.after(deadlines.drain)
     }
 
-    /// Whether its instance, by its own clock, had been told to end before its job did.
+    /// Whether its instance, by its own clock, began to drain before its job ended.
     #[must_use]
-    pub fn had_its_job_end(&self) -> bool {
+    pub fn drained_before_job_end(&self) -> bool {
         let at = |stage: Stage| self.stages.iter().find(|(known, _)| *known == stage).map(|(_, at)| *at);
-        matches!((at(Stage::DrainStarted), at(Stage::JobFinished)), (Some(told), Some(over)) if told <= over)
+        matches!((at(Stage::DrainStarted), at(Stage::JobFinished)), (Some(drained), Some(over)) if drained <= over)
     }
 
-    /// When it must have left after its instance said that its job had ended; nothing while it
-    /// has not.
+    /// When it must have left after its instance reported the end of its job.
     #[must_use]
     pub fn leave_deadline(&self, deadlines: &Deadlines) -> Option<Timestamp> {
         self.job_over_at.map(|over| over.after(deadlines.leave))
     }
 
-    /// When the job that it runs must have been told; nothing once it was.
+    /// When GitHub is asked which job it runs, unless that is known.
     #[must_use]
-    pub fn ask_deadline(&self, deadlines: &Deadlines) -> Option<Timestamp> {
-        let untold = self.state == RunnerState::Busy && self.job.is_none();
-        untold.then(|| match self.asked {
+    pub fn job_lookup_deadline(&self, deadlines: &Deadlines) -> Option<Timestamp> {
+        let unknown = self.state == RunnerState::Busy && self.job.is_none();
+        unknown.then(|| match self.job_lookups {
             None => self.since.after(deadlines.webhook),
-            Some((times, at)) => at.after(deadlines.pause(times, self.name.as_str())),
+            Some((times, at)) => at.after(deadlines.jittered_retry(times, self.name.as_str())),
         })
     }
 
-    /// When a runner that is done must have let go, before it is given up: only one whose job is
-    /// over can hold nothing up any more.
+    /// When a runner that is done must have ended, before it is given up. Only a runner whose job is over has this
+    /// deadline, as ending it cannot harm a job.
     #[must_use]
     pub fn linger_deadline(&self, deadlines: &Deadlines) -> Option<Timestamp> {
-        self.has_had_its_job().then(|| self.since.after(deadlines.leave))
+        self.is_past_job().then(|| self.since.after(deadlines.leave))
     }
 
-    /// When it must be over, whatever it does.
+    /// When it ends, whatever runs on it.
     #[must_use]
     pub fn lifetime_deadline(&self, deadlines: &Deadlines) -> Timestamp {
         self.launched_at().after(self.max_lifetime(deadlines))
     }
 
-    /// Whether its lifetime is over, so that its instance has ended itself if it has ended. The
-    /// instance's own count begins and ends with the answer to its claim, and may be ahead.
+    /// Whether its lifetime is over, so that an instance that ended has ended itself. The instance counts from the
+    /// answer to its claim, and may be slightly ahead.
     #[must_use]
     pub fn has_outlived(&self, now: Timestamp, deadlines: &Deadlines) -> bool {
         now.after(COUNTS_AHEAD) >= self.lifetime_deadline(deadlines)
     }
 
-    /// Whether it ran a job and had not been heard of for too long when its lifetime ended. Whoever looks
-    /// late sees both deadlines passed; the first is the reason, which decides whether the job is run again.
+    /// Whether its heartbeat was lost during a job before its lifetime ended. A late check finds both deadlines
+    /// passed; the first one is the reason, and decides if the job runs again.
     #[must_use]
-    pub fn fell_silent_first(&self, now: Timestamp, deadlines: &Deadlines) -> bool {
-        let silence = self.heartbeat_deadline(deadlines);
-        self.state == RunnerState::Busy && silence < self.lifetime_deadline(deadlines) && silence <= now
+    pub fn lost_heartbeat_first(&self, now: Timestamp, deadlines: &Deadlines) -> bool {
+        let heartbeat = self.heartbeat_deadline(deadlines);
+        self.state == RunnerState::Busy && heartbeat < self.lifetime_deadline(deadlines) && heartbeat <= now
     }
 
-    /// Until when a launch that is begun at `now` is left to whoever began it.
+    /// Until when a launch that begins `now` is left to the function that began it.
     #[must_use]
     pub fn take_over_at(now: Timestamp) -> Timestamp {
         now.after(TAKE_OVER)
     }
 
-    /// When its launch could be begun: to wait for its turn is no failure to launch.
+    /// When its launch could begin. Waiting at the gate does not count as a failed launch.
     #[must_use]
-    pub fn begun_at(&self) -> Timestamp {
-        match self.turn {
-            Some(Turn::Has { since, .. }) => since,
-            Some(Turn::Waits | Turn::Asks) | None => self.requested_at,
+    pub fn launch_begun_at(&self) -> Timestamp {
+        match self.gate {
+            Some(GateState::Admitted { since, .. }) => since,
+            Some(GateState::Waiting | GateState::Called) | None => self.requested_at,
         }
     }
 

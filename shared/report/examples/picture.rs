@@ -1,16 +1,16 @@
-//! Prints `docs/no-capacity.svg`: what the author of a pull request sees of a job for which there is no
-//! GPU, made of the words that GitHub is sent.
-#![expect(clippy::print_stdout, reason = "printing is what it is for")]
-#![expect(clippy::expect_used, reason = "what it reads is written here")]
+//! Prints `docs/no-capacity.svg`: what the author of a pull request sees of a job for which there is no GPU, from
+//! the texts that GitHub is sent.
+#![expect(clippy::print_stdout, reason = "it prints")]
+#![expect(clippy::expect_used, reason = "its input is fixed")]
 
 use std::time::Duration;
 
-use dayfly_engine::launch::new_job;
-use dayfly_records::CheckConclusion;
+use dayfly_engine::launch::claim::new_job;
+use dayfly_records::CheckRunBody;
 use dayfly_records::event::JobEvent;
-use dayfly_records::{CheckContent, CheckRun, MessengerNews};
-use dayfly_report::check_run::{CheckRunBody, render};
-use dayfly_types::capacity::{FleetErrorKind, InstanceLifecycle, Pool, Tried};
+use dayfly_records::{CheckConclusion, CheckContent, CheckRun, MessengerReport};
+use dayfly_report::check_run::render;
+use dayfly_types::capacity::{FleetErrorKind, InstanceLifecycle, LaunchFailure, Pool};
 use dayfly_types::ids::{DeliveryId, InstallationId, InstanceType, JobId, RunAttempt, RunId, Zone};
 use dayfly_types::time::Timestamp;
 use pulldown_cmark::{Options, Parser, html};
@@ -18,9 +18,9 @@ use pulldown_cmark::{Options, Parser, html};
 /// 2026-09-14, 10:31:02 UTC.
 const QUEUED: Timestamp = Timestamp::from_millis(1_789_381_862_000);
 const SECONDS_WAITED: u64 = 15 * 60;
-/// The size of the picture in pixels: its text is laid out by whoever shows it.
+/// Pixels. The viewer lays the text out.
 const SIZE: (u32, u32) = (1040, 780);
-/// How GitHub shows a check run, in its colours by day and by night.
+/// GitHub's style of a check run, light and dark.
 const STYLE: &str = "
 main { font: 14px/1.5 -apple-system, 'Segoe UI', 'Noto Sans', Helvetica, Arial, sans-serif; color: #1f2328; }
 section { border: 1px solid #d1d9e0; border-radius: 6px; margin: 0 0 16px; background: #fff; }
@@ -44,7 +44,7 @@ fn main() {
 
 fn picture() -> String {
     let (width, height) = SIZE;
-    let shown: String = [waits(), given_up()].iter().map(section).collect();
+    let shown: String = [waiting(), given_up()].iter().map(section).collect();
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">\n\
          <title>The check run of a job that waits for a GPU, and of the same job when it is given up</title>\n\
@@ -78,7 +78,7 @@ fn html_of(markdown: &str) -> String {
     html
 }
 
-fn waits() -> CheckRunBody {
+fn waiting() -> CheckRunBody {
     let next_at = QUEUED.after(Duration::from_secs(185));
     shown(CheckContent::Waiting {
         next_at,
@@ -88,9 +88,9 @@ fn waits() -> CheckRunBody {
 
 fn given_up() -> CheckRunBody {
     shown(CheckContent::GivenUp {
-        reason: "No instance could be had for 15 minutes.".to_owned(),
+        reason: "No instance was available for 15 minutes.".to_owned(),
         tried: tried(6, SECONDS_WAITED),
-        messenger: MessengerNews::OnItsWay,
+        messenger: MessengerReport::OnItsWay,
     })
 }
 
@@ -116,10 +116,10 @@ fn shown(content: CheckContent) -> CheckRunBody {
     render(&CheckRun::of(None, &job, content, QUEUED), "https://github.com")
 }
 
-fn tried(times: u32, seconds: u64) -> Vec<Tried> {
+fn tried(times: u32, seconds: u64) -> Vec<LaunchFailure> {
     let spot = "There is no Spot capacity available that matches your request.";
     let on_demand = "We currently do not have sufficient capacity in the Availability Zone you requested.";
-    let one = |lifecycle, instance_type, zone, code: &str, message: &str| Tried {
+    let one = |lifecycle, instance_type, zone, code: &str, message: &str| LaunchFailure {
         lifecycle,
         pool: Some(Pool {
             instance_type: InstanceType::new(instance_type),
@@ -155,7 +155,7 @@ fn tried(times: u32, seconds: u64) -> Vec<Tried> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_picture_shows_what_is_said_today() {
+    fn picture_is_up_to_date() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/no-capacity.svg");
         let drawn = std::fs::read_to_string(path).expect("it is drawn");
         assert_eq!(

@@ -1,5 +1,5 @@
-//! The board: what lives, what it costs and what it has cost, as one piece of HTML for CloudWatch's
-//! custom widget. It loads nothing and runs no script, and CloudWatch would take away either.
+//! The board: live runners, waiting jobs, budgets and past jobs, as one piece of HTML for a CloudWatch custom
+//! widget. It loads nothing and runs no script; CloudWatch would remove either.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_about.html>,
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_security.html>
@@ -7,49 +7,50 @@
 mod budgets;
 mod html;
 mod live;
-mod ran;
+mod past_jobs;
 mod style;
 mod view;
-mod words;
-
-pub use view::{Gauge, JobLink, Live, Look, Outcome, Phase, Placed, Ran, Theme, Today, View, Waiting, job_of};
 
 pub use live::{MOST_RUNNERS, MOST_WAITING};
+pub use view::{
+    Appearance, Gauge, JobLink, JobOutcome, LiveInstance, LiveRunner, PastJob, Phase, Theme, Today, View, WaitingJob,
+    job_of_runner,
+};
 
 use dayfly_types::budget::Budget;
 use dayfly_types::money::MicroDollars;
 use dayfly_types::time::Timestamp;
 
+use crate::format::{amount, moment};
+use crate::urls;
 use html::{Html, Url};
 
-/// The board as HTML: one element, with its own style in it.
+/// Renders the board as one element with its own style.
 #[must_use]
 pub fn page(view: &View, now: Timestamp) -> String {
     let mut html = Html::new();
-    // CloudWatch's styles of tables and links are turned off by this class. A style at the very beginning
-    // would be lost where a sanitizer takes it for a part of the head.
+    // This class turns CloudWatch's styles of tables and links off. A sanitizer could take a style at the very
+    // beginning for a part of the head and remove it.
     html.raw("<div class=\"dayfly\"><div class=\"cwdb-no-default-styles\"></div><style>");
-    style::write(view.look, &mut html);
+    style::write(view.appearance, &mut html);
     html.raw("</style>");
     figures(view, now, &mut html);
     live::write(view, now, &mut html);
     budgets::write(view, &mut html);
-    ran::write(view, now, &mut html);
+    past_jobs::write(view, now, &mut html);
     html.raw("<footer>As of ")
-        .text(now.utc_day())
-        .raw(" ")
-        .text(now.utc_time())
-        .raw(" UTC. Costs are with disk and address; those of live runners are what they have come to so far. ")
-        .raw("Today and this month have spent what instances cost that ended in them; each is billed for a minute at least.")
+        .text(moment(now))
+        .raw(". Costs include disk and address; those of live runners are the cost so far. ")
+        .raw("Spending today and this month is the cost of the instances that ended then; each is billed for at least a minute.")
         .raw("</footer></div>");
     html.into_string()
 }
 
-/// What there is in a line of numbers.
+/// Writes the key figures.
 fn figures(view: &View, now: Timestamp, html: &mut Html) {
-    let placed = || view.live.iter().filter_map(|live| live.placed.as_ref());
-    let per_hour: MicroDollars = placed().filter_map(|placed| placed.per_hour).sum();
-    let so_far: MicroDollars = placed().filter_map(|placed| placed.so_far(now)).sum();
+    let instances = || view.live.iter().filter_map(|live| live.instance.as_ref());
+    let per_hour: MicroDollars = instances().filter_map(|instance| instance.per_hour).sum();
+    let so_far: MicroDollars = instances().filter_map(|instance| instance.so_far(now)).sum();
     let stack = view.budgets.iter().find(|gauge| gauge.budget == Budget::Stack);
     let spent = stack.map_or(MicroDollars::default(), |stack| stack.spent);
     let reserved = stack.map_or(MicroDollars::default(), |stack| stack.reserved);
@@ -66,19 +67,19 @@ fn figures(view: &View, now: Timestamp, html: &mut Html) {
         at_least(waiting, view.is_cut),
         if waiting == 1 { "job waiting" } else { "jobs waiting" },
     );
-    figure(html, at_least(words::amount(per_hour), view.is_cut), "per hour now");
-    figure(html, at_least(words::amount(so_far), view.is_cut), "cost so far");
+    figure(html, at_least(amount(per_hour), view.is_cut), "per hour now");
+    figure(html, at_least(amount(so_far), view.is_cut), "cost so far");
     figure(
         html,
-        at_least(words::amount(view.today.spent), view.today.is_cut),
+        at_least(amount(view.today.spent), view.today.is_cut),
         "spent today",
     );
-    figure(html, words::amount(spent), format_args!("spent in {}", view.month));
-    figure(html, words::amount(reserved), "reserved");
+    figure(html, amount(spent), format_args!("spent in {}", view.month));
+    figure(html, amount(reserved), "reserved");
     html.raw("</div>");
 }
 
-/// A number of which there may be more.
+/// Marks a number that may be higher.
 fn at_least(number: impl std::fmt::Display, is_cut: bool) -> String {
     format!("{}{number}", if is_cut { "≥ " } else { "" })
 }
@@ -91,13 +92,10 @@ fn figure(html: &mut Html, number: impl std::fmt::Display, name: impl std::fmt::
         .raw("</div>");
 }
 
-/// A job's name, as a link to its log at GitHub.
+/// Writes a job's name as a link to its page.
 fn job(html: &mut Html, web: &str, job: &JobLink) {
     let name = job.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
-    let url = Url(format!(
-        "{web}/{}/actions/runs/{}/job/{}",
-        job.repository, job.run, job.job
-    ));
+    let url = Url(urls::job(web, &job.repository, job.run, job.job));
     html.raw("<bdi class=\"job\">");
     match name {
         Some(name) => html.link(&url, name),
@@ -106,12 +104,12 @@ fn job(html: &mut Html, web: &str, job: &JobLink) {
     html.raw("</bdi>");
 }
 
-/// Its repository, and a link to its run.
-fn place(html: &mut Html, web: &str, job: &JobLink) {
+/// Writes links to a job's repository and run.
+fn repository_and_run(html: &mut Html, web: &str, job: &JobLink) {
     let repository = &job.repository;
     html.link(&Url(format!("{web}/{repository}")), repository)
         .raw(" · ")
-        .link(&Url(format!("{web}/{repository}/actions/runs/{}", job.run)), "run");
+        .link(&Url(urls::run(web, repository, job.run)), "run");
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ fn kept(record: impl Into<Record>, since: Timestamp) -> Option<u64> {
 }
 
 #[test]
-fn a_story_is_kept_for_90_days_and_what_it_cost_for_400() {
+fn stories_are_kept_for_90_days_and_costs_for_400() {
     let (job, runner) = ran();
     let (gone, cost) = settled(&job, runner);
     let gone = Runner { due_at: None, ..gone };
@@ -37,7 +37,7 @@ fn a_story_is_kept_for_90_days_and_what_it_cost_for_400() {
 }
 
 #[test]
-fn what_somebody_has_to_look_at_is_not_forgotten() {
+fn records_that_are_due_do_not_expire() {
     let (job, runner) = claimed(11);
     let check_run = CheckRun::of(
         None,

@@ -1,61 +1,63 @@
-//! The story of a job: each stage that it reached with its time and whose word that is, each runner that
-//! was launched for it, and what it cost. What is not known is left out.
+//! The story of a job: each stage with its time and source, each runner that was launched for it, and its cost.
+//! Unknown parts are left out.
 
-mod attempt;
-mod money;
+mod cost;
+mod launch_try;
+pub mod schedule;
 mod stages;
-pub mod words;
 
-use dayfly_records::{Attribution, Cost, CostId, Job, JobState, Runner};
-use dayfly_types::ids::{InstanceId, JobKey, Repository, RunId, RunnerName};
+use std::time::Duration;
+
+use dayfly_records::{Attribution, Cost, CostId, Job, JobState, RunSum, Runner};
+use dayfly_types::ids::{InstanceId, JobKey, Repository, RunId, RunKey, RunnerName};
 use dayfly_types::money::MicroDollars;
 use dayfly_types::time::Timestamp;
 use serde::Serialize;
 
 use crate::check_run::reason_of;
+use crate::urls;
 
-pub use attempt::{Attempt, Bill};
-pub use money::{GITHUB_GPU_MINUTE, Money, minutes};
+pub use cost::{GITHUB_GPU_MINUTE, Money, minutes};
+pub use launch_try::{Bill, LaunchTry};
 pub use stages::{Reached, Source, Stage};
 
-/// All that is known of a job.
+/// The records that a job's story is built from.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'a> {
-    /// Its record.
+pub struct JobRecords<'a> {
     pub job: &'a Job,
-    /// Those of the runners that [`runners_of`] names, as far as they are still kept.
+    /// The runners that [`runners_of`] names, as far as they are still stored.
     pub runners: &'a [Runner],
-    /// What their instances have cost, as far as that is known: see [`cost_of`].
+    /// What their instances cost, as far as it is known: see [`cost_of`].
     pub costs: &'a [Cost],
 }
 
-/// What a job went through.
+/// What a job went through and what it cost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Story {
-    /// Which job.
+pub struct JobStory {
     pub job: JobKey,
-    /// Its run.
     pub run: RunId,
-    /// Its repository.
     pub repository: Repository,
-    /// Its name in the workflow.
     pub name: String,
-    /// Who it is counted for.
     pub attribution: Attribution,
-    /// Where it stands.
     pub state: JobState,
-    /// Why it was given up, if it was: a messenger that tells it so has it fail as any job.
+    /// Why the job was given up. One that a messenger took fails like any other job.
     pub given_up: Option<String>,
-    /// What it reached, in the order of time.
+    /// In the order of time.
     pub stages: Vec<Reached>,
-    /// The runners that were launched for it, and the one that ran it, in the order in which they were asked
-    /// for.
-    pub attempts: Vec<Attempt>,
-    /// What it cost, or has cost so far.
+    /// The runners that were launched for the job and the one that ran it, in the order in which they were
+    /// requested.
+    pub launch_tries: Vec<LaunchTry>,
     pub money: Money,
 }
 
-/// The runners that a job's story is told from: those that were launched for it, and the one that ran it.
+/// The jobs of a run attempt and their cost in total.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunStory {
+    pub jobs: Vec<JobStory>,
+    pub money: Money,
+}
+
+/// Returns the runners of a job's story: those that were launched for it, and the one that ran it.
 #[must_use]
 pub fn runners_of(job: &Job) -> Vec<RunnerName> {
     let launched = (1..=job.launches).map(|launch| RunnerName::of(job.key, job.first_launch.saturating_add(launch)));
@@ -72,7 +74,7 @@ pub fn runners_of(job: &Job) -> Vec<RunnerName> {
     names
 }
 
-/// Where it is written what a runner's instance has cost, if it had one.
+/// Returns the id of the cost of a runner's instance, if it had one.
 #[must_use]
 pub fn cost_of(runner: &Runner) -> Option<CostId> {
     let launched = runner.launched.as_ref()?;
@@ -82,18 +84,18 @@ pub fn cost_of(runner: &Runner) -> Option<CostId> {
     })
 }
 
-impl Story {
-    /// The story as it stands at `now`. `github_per_minute` is what GitHub charges for a minute of a job on a
-    /// runner that is not its own.
+impl JobStory {
+    /// Builds the story as of `now`. `github_per_minute` is GitHub's charge for a minute of a job on a self-hosted
+    /// runner.
     #[must_use]
-    pub fn of(known: Known<'_>, github_per_minute: MicroDollars, now: Timestamp) -> Self {
-        let Known { job, costs, .. } = known;
-        let mut runners: Vec<&Runner> = known.runners.iter().collect();
+    pub fn of(records: JobRecords<'_>, github_per_minute: MicroDollars, now: Timestamp) -> Self {
+        let JobRecords { job, runners, costs } = records;
+        let mut runners: Vec<&Runner> = runners.iter().collect();
         runners.sort_by_key(|runner| (runner.requested_at, runner.name.clone()));
-        let main = main_of(job, &runners);
-        let attempts: Vec<Attempt> = runners
+        let main = main_runner(job, &runners);
+        let launch_tries: Vec<LaunchTry> = runners
             .iter()
-            .map(|runner| Attempt::of(runner, job, costs, now))
+            .map(|runner| LaunchTry::of(runner, job, costs, now))
             .collect();
         let stages = stages::of(job, main, &runners, now);
         Self {
@@ -104,51 +106,100 @@ impl Story {
             attribution: job.attribution.clone(),
             state: job.state.clone(),
             given_up: given_up(job, main),
-            money: Money::of(job, &attempts, &stages, github_per_minute, now),
+            money: Money::of(job, &launch_tries, &stages, github_per_minute, now),
             stages,
-            attempts,
+            launch_tries,
         }
     }
 
-    /// When it reached a stage, if it did and that is known.
+    /// Returns when the job reached a stage, if that is known.
     #[must_use]
     pub fn reached(&self, stage: Stage) -> Option<Timestamp> {
         stages::at(&self.stages, stage)
     }
 
-    /// The runner that ran it, or else the last that was launched for it.
+    /// Returns how long the job was queued before it started.
     #[must_use]
-    pub fn attempt(&self) -> Option<&Attempt> {
-        self.attempts
-            .iter()
-            .find(|attempt| attempt.ran == Some(self.job))
-            .or(self.attempts.last())
+    pub fn waited(&self) -> Option<Duration> {
+        let queued = self.reached(Stage::Queued).or(self.reached(Stage::Seen))?;
+        Some(self.reached(Stage::JobStarted)?.since(queued))
     }
 
-    /// The instance of that runner.
+    /// Returns how long the job ran, up to `now`.
+    #[must_use]
+    pub fn ran(&self, now: Timestamp) -> Option<Duration> {
+        let until = self.reached(Stage::JobFinished).unwrap_or(now);
+        Some(until.since(self.reached(Stage::JobStarted)?))
+    }
+
+    /// Returns the runner that ran the job, or else the last that was launched for it.
+    #[must_use]
+    pub fn main_try(&self) -> Option<&LaunchTry> {
+        self.launch_tries
+            .iter()
+            .find(|one| one.ran == Some(self.job))
+            .or(self.launch_tries.last())
+    }
+
+    /// Returns the instance of [`Self::main_try`].
     #[must_use]
     pub fn instance(&self) -> Option<&InstanceId> {
-        self.attempt()?.instance.as_ref()
+        self.main_try()?.instance.as_ref()
     }
 
-    /// How often it lost the instance that it ran on, and with it what it had done.
+    /// Counts how often the job lost the instance that it ran on, and its work with it.
     #[must_use]
     pub fn interruptions(&self) -> usize {
-        let of_it = self.attempts.iter().filter(|attempt| attempt.is_of(self.job));
-        of_it.filter(|attempt| attempt.interrupted).count()
+        let own = self.launch_tries.iter().filter(|one| one.is_of(self.job));
+        own.filter(|one| one.interrupted).count()
     }
 
-    /// Where GitHub shows it. `web` is where GitHub's pages are, `https://github.com` say.
+    /// Returns the job's page. `web` is GitHub's address, such as `https://github.com`.
     #[must_use]
     pub fn url(&self, web: &str) -> String {
-        format!(
-            "{web}/{}/actions/runs/{}/job/{}",
-            self.repository, self.run, self.job.job
-        )
+        urls::job(web, &self.repository, self.run, self.job.job)
     }
 }
 
-/// Why a job was given up, in words for its author.
+impl RunStory {
+    /// Sums up the jobs of a run attempt.
+    #[must_use]
+    pub fn of(jobs: Vec<JobStory>) -> Self {
+        let money = jobs.iter().map(|job| job.money.clone()).sum();
+        Self { jobs, money }
+    }
+
+    #[must_use]
+    pub fn workflow(&self) -> Option<&str> {
+        self.jobs.iter().find_map(|job| job.attribution.workflow.as_deref())
+    }
+
+    #[must_use]
+    pub fn interruptions(&self) -> usize {
+        self.jobs.iter().map(JobStory::interruptions).sum()
+    }
+
+    /// Returns the sum that the comment of the pull request shows.
+    #[must_use]
+    pub fn sum(&self, run: RunKey) -> RunSum {
+        let all = &self.money;
+        RunSum {
+            run: run.run,
+            attempt: run.attempt,
+            workflow: self.workflow().map(str::to_owned),
+            jobs: u32::try_from(self.jobs.len()).unwrap_or(u32::MAX),
+            minutes: all.minutes.unwrap_or_default(),
+            cost: all.total,
+            saved: all.saved,
+            wasted: all.wasted,
+            on_github: all.on_github,
+            github_charge: all.github_charge,
+            is_final: all.is_final,
+        }
+    }
+}
+
+/// Returns why a job was given up, for its author.
 fn given_up(job: &Job, main: Option<&Runner>) -> Option<String> {
     match &job.state {
         JobState::Refused { reason } | JobState::Unlaunchable { reason } => Some(reason.clone()),
@@ -156,8 +207,8 @@ fn given_up(job: &Job, main: Option<&Runner>) -> Option<String> {
     }
 }
 
-/// The runner whose stages are the job's: the one that ran it, or else the last that was launched for it.
-fn main_of<'a>(job: &Job, runners: &[&'a Runner]) -> Option<&'a Runner> {
+/// Returns the runner whose stages are the job's: the one that ran it, or else the last that was launched for it.
+fn main_runner<'a>(job: &Job, runners: &[&'a Runner]) -> Option<&'a Runner> {
     let named = |name: &Option<RunnerName>| {
         let name = name.as_ref()?;
         runners.iter().copied().find(|runner| runner.name == *name)

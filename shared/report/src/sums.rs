@@ -1,4 +1,4 @@
-//! What instances have cost, summed up by what a person asks for.
+//! Cost sums: what instances have cost, by repository, workflow, type, actor or day.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,25 +14,21 @@ use serde::Serialize;
 
 use crate::story::minutes;
 
-/// By what costs are summed up.
+/// What costs are grouped by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
-    /// The repository.
     #[default]
     Repository,
-    /// The repository's workflow.
     Workflow,
-    /// The instance type.
     Type,
-    /// Who had the run started.
     Actor,
-    /// The day, in UTC, on which the instance was launched.
+    /// The UTC day of the launch.
     Day,
 }
 
 impl By {
-    /// What a cost is counted under, if that is known.
+    /// Returns the group of a cost, if it is known.
     #[must_use]
     pub fn of(self, cost: &Cost) -> Option<String> {
         match self {
@@ -49,37 +45,32 @@ impl By {
     }
 }
 
-/// The sums of some instances.
+/// The sums of several instances.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sums {
-    /// How many runs had a job on them.
+    /// The runs with a job on the instances.
     pub runs: usize,
-    /// How many jobs ran on them.
     pub jobs: usize,
-    /// How many instances there were.
     pub instances: usize,
-    /// The minutes for which they were billed.
+    /// The billed minutes.
     pub minutes: u64,
-    /// The minutes of those on which jobs ran, rounded up for each as GitHub bills a job: no job ran longer.
+    /// The billed minutes of instances that ran a job, each rounded up as GitHub bills a job: no job ran longer.
     pub job_minutes: u64,
-    /// What they cost, by what it was for.
     pub amounts: Amounts,
-    /// All of it.
     pub total: MicroDollars,
-    /// What was saved against on-demand capacity, as far as its prices are known.
+    /// The savings compared with on-demand capacity, as far as its prices are known.
     pub saved: MicroDollars,
-    /// How many jobs were interrupted.
+    /// The interrupted jobs.
     pub interrupted: usize,
-    /// What was paid for the work that this has lost.
+    /// The cost of work lost to interruptions.
     pub wasted: MicroDollars,
-    /// How many instances were counted at a price from the table that the program came with.
+    /// The instances priced with the table that ships with dayfly.
     pub by_shipped_prices: usize,
-    /// How many were counted at a price that AWS told earlier, as it could not be asked anew.
+    /// The instances priced with an earlier price of AWS's, because it could not be asked again.
     pub by_earlier_prices: usize,
 }
 
 impl Sums {
-    /// The sums of these.
     #[must_use]
     pub fn of<'a>(costs: impl IntoIterator<Item = &'a Cost>) -> Self {
         let mut sums = Self::default();
@@ -112,14 +103,13 @@ impl Sums {
 /// A row of a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row {
-    /// What it is about; nothing for what is not known of.
+    /// The group; `None` for costs whose group is unknown.
     pub name: Option<String>,
-    /// Its sums.
     #[serde(flatten)]
     pub sums: Sums,
 }
 
-/// The sums of some instances, the dearest first; days in their order.
+/// Returns a row for each group, the most expensive first; days in their order.
 #[must_use]
 pub fn rows(costs: &[Cost], by: By) -> Vec<Row> {
     let mut groups: BTreeMap<Option<String>, Vec<&Cost>> = BTreeMap::new();
@@ -132,30 +122,27 @@ pub fn rows(costs: &[Cost], by: By) -> Vec<Row> {
     });
     let mut rows: Vec<Row> = sums.collect();
     if by != By::Day {
-        // Stable: what costs the same stays in the order of its names.
+        // The sort is stable: equal costs stay in the order of their names.
         rows.sort_by_key(|row| std::cmp::Reverse(row.sums.total));
     }
     rows
 }
 
-/// What is left of a cap in a month.
+/// What is left of a monthly cap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CapLeft {
-    /// Whose.
     pub budget: Budget,
-    /// The month.
     pub month: Month,
-    /// The cap that held when something was last reserved.
+    /// The cap at the time of the last reservation.
     pub cap: MicroDollars,
-    /// What ended instances have cost.
+    /// The cost of ended instances.
     pub spent: MicroDollars,
-    /// What those that live, or are asked for, can cost at most.
+    /// The most that live and requested instances can cost.
     pub reserved: MicroDollars,
-    /// What can still be reserved.
     pub left: MicroDollars,
 }
 
-/// What is left of the caps, that of which most is used up first.
+/// Returns what is left of the caps, the most used one first.
 #[must_use]
 pub fn caps_left(ledgers: &[Ledger]) -> Vec<CapLeft> {
     let capped = ledgers.iter().filter_map(|ledger| {
@@ -166,7 +153,7 @@ pub fn caps_left(ledgers: &[Ledger]) -> Vec<CapLeft> {
             cap,
             spent: ledger.spent,
             reserved: ledger.reserved,
-            left: cap.less(ledger.committed()),
+            left: cap.saturating_sub(ledger.committed()),
         })
     });
     let mut caps: Vec<CapLeft> = capped.collect();
@@ -178,7 +165,7 @@ pub fn caps_left(ledgers: &[Ledger]) -> Vec<CapLeft> {
     caps
 }
 
-/// How much of it is used up, in millionths.
+/// Returns the used share, in millionths.
 fn share(cap: &CapLeft) -> u128 {
     let used = u128::from(cap.spent.0) + u128::from(cap.reserved.0);
     used * 1_000_000 / u128::from(cap.cap.0.max(1))

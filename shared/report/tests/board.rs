@@ -1,5 +1,4 @@
-//! The board as a browser shows it, and as it is sent: it fits where it is put, loads nothing, and no name
-//! of others becomes a part of it.
+//! The board in a browser and as HTML: it fits its place, loads nothing, and no foreign name becomes markup.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../examples/board/fixture.rs"]
@@ -8,22 +7,20 @@ mod fixture;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dayfly_report::board::{JobLink, Look, MOST_RUNNERS, Theme, View, page};
+use dayfly_report::board::{Appearance, JobLink, MOST_RUNNERS, Theme, View, page};
 use dayfly_types::budget::Budget;
 use dayfly_types::ids::{InstanceId, InstanceType, Zone};
 use proptest::prelude::*;
 
 use fixture::{NOW, document, empty, rich};
 
-/// Set where Chromium must be there: without it, the tests that need one fail rather than say that they
-/// were left out.
+/// Set where Chromium must be installed: the tests that need it then fail instead of being skipped.
 const REQUIRED: &str = "DAYFLY_REQUIRE_CHROMIUM";
 
 const WIDTHS: [u32; 3] = [360, 800, 1400];
 
-/// Writes into the title, for each page, how wide its window and it are, by how much the board sticks out
-/// of itself, how many of its parts stick out of the window, and how much was loaded. What an element around
-/// it cuts off does not stick out.
+/// Writes into the title, for each page: the width of its window and its own, the overflow of the board, the number
+/// of elements beyond the window, and the number of loaded resources. Elements cut off by a parent do not count.
 const MEASURE: &str = "<script>addEventListener('load', () => {
   const measured = [...document.querySelectorAll('iframe')].map(frame => {
     const {innerWidth, document, performance} = frame.contentWindow;
@@ -37,24 +34,23 @@ const MEASURE: &str = "<script>addEventListener('load', () => {
   document.title = 'measured ' + measured.join(',');
 })</script>";
 
-/// What it comes to.
+/// What [`MEASURE`] measured.
 #[derive(Debug, PartialEq, Eq)]
 struct Measured {
     window: u32,
     page: u32,
-    board_sticks_out: u32,
-    parts_stick_out: u32,
+    board_overflow: u32,
+    elements_outside: u32,
     loaded: u32,
 }
 
-/// A page, what it shows, and how wide its window is to be.
+/// A page and the width of its window.
 struct Window {
     name: String,
     page: String,
     width: u32,
 }
 
-/// Chromium, if there is one.
 fn chromium() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let names = ["chromium", "chromium-browser", "google-chrome"];
@@ -67,9 +63,8 @@ fn chromium() -> Option<PathBuf> {
     found
 }
 
-/// Has Chromium lay out pages. Each is in a frame, for a window of its own is never narrower than 500
-/// pixels.
-fn measured(chromium: &Path, windows: &[Window]) -> Vec<Measured> {
+/// Lays pages out in Chromium, each in a frame: a window is never narrower than 500 pixels.
+fn measure(chromium: &Path, windows: &[Window]) -> Vec<Measured> {
     let scratch = tempfile::tempdir().unwrap();
     let file = scratch.path().join("boards.html");
     let frames = windows.iter().map(|Window { page, width, .. }| {
@@ -90,48 +85,51 @@ fn measured(chromium: &Path, windows: &[Window]) -> Vec<Measured> {
             "--hide-scrollbars",
             "--dump-dom",
         ])
-        // Nothing could be loaded from elsewhere even if it were tried.
+        // Nothing from elsewhere can be loaded.
         .arg("--host-resolver-rules=MAP * ~NOTFOUND")
         .arg(format!("--user-data-dir={}", scratch.path().join("profile").display()))
         .arg(format!("file://{}", file.display()))
         .output()
         .unwrap();
     let shown = String::from_utf8_lossy(&output.stdout);
-    let told = shown
+    let title = shown
         .split("<title>measured ")
         .nth(1)
         .and_then(|rest| rest.split('<').next());
-    let told = told.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
-    let each = told.split(',').map(|numbers| {
+    let title = title.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let each = title.split(',').map(|numbers| {
         let numbers: Vec<u32> = numbers.split(' ').map(|number| number.parse().unwrap()).collect();
         Measured {
             window: numbers[0],
             page: numbers[1],
-            board_sticks_out: numbers[2],
-            parts_stick_out: numbers[3],
+            board_overflow: numbers[2],
+            elements_outside: numbers[3],
             loaded: numbers[4],
         }
     });
     each.collect()
 }
 
-/// Has every one of these pages measured, or says that there is nothing to do it with.
+/// Checks that each page fits its window, or prints that Chromium is missing.
 fn assert_fit(windows: &[Window]) {
     let Some(chromium) = chromium() else {
-        #[expect(clippy::print_stderr, reason = "whoever runs the tests is to know what was left out")]
+        #[expect(
+            clippy::print_stderr,
+            reason = "the reader of the test output should know what was skipped"
+        )]
         {
-            eprintln!("left out: there is no Chromium to lay out the board with (Debian's package `chromium`)");
+            eprintln!("skipped: there is no Chromium to lay out the board (Debian's package `chromium`)");
         }
         return;
     };
-    let measured = measured(&chromium, windows);
+    let measured = measure(&chromium, windows);
     assert_eq!(measured.len(), windows.len());
     for (Window { name, width, .. }, measured) in windows.iter().zip(measured) {
         let fits = Measured {
             window: *width,
             page: *width,
-            board_sticks_out: 0,
-            parts_stick_out: 0,
+            board_overflow: 0,
+            elements_outside: 0,
             loaded: 0,
         };
         assert_eq!(measured, fits, "{name} at {width}");
@@ -140,22 +138,22 @@ fn assert_fit(windows: &[Window]) {
 
 fn window(name: &str, view: &View, width: u32) -> Window {
     Window {
-        name: format!("{name}, {:?}", view.look),
-        page: document(&page(view, NOW), view.look.theme),
+        name: format!("{name}, {:?}", view.appearance),
+        page: document(&page(view, NOW), view.appearance.theme),
         width,
     }
 }
 
 #[test]
-fn the_board_fits_its_widget_in_every_width_and_theme_and_loads_nothing() {
+fn board_fits_every_width_and_theme_and_loads_nothing() {
     let mut windows = Vec::new();
     for width in WIDTHS {
         for theme in [None, Some(Theme::Light), Some(Theme::Dark)] {
-            // Whether it is told its width or not.
-            for told in [None, Some(width)] {
-                let look = Look { theme, width: told };
-                windows.push(window("rich", &rich(look), width));
-                windows.push(window("empty", &empty(look), width));
+            // With and without a given width.
+            for given in [None, Some(width)] {
+                let appearance = Appearance { theme, width: given };
+                windows.push(window("rich", &rich(appearance), width));
+                windows.push(window("empty", &empty(appearance), width));
             }
         }
     }
@@ -167,12 +165,12 @@ fn names_of_any_length_fit() {
     let long = "w".repeat(300);
     let mut windows = Vec::new();
     for width in WIDTHS {
-        for told in [None, Some(width)] {
-            let look = Look {
+        for given in [None, Some(width)] {
+            let appearance = Appearance {
                 theme: None,
-                width: told,
+                width: given,
             };
-            let mut view = rich(look);
+            let mut view = rich(appearance);
             rename(&mut view, &long);
             windows.push(window("names of 300 letters", &view, width));
         }
@@ -181,9 +179,9 @@ fn names_of_any_length_fit() {
 }
 
 #[test]
-fn nothing_in_it_is_loaded_from_elsewhere_and_nothing_is_a_script() {
-    for look in looks() {
-        for view in [rich(look), empty(look)] {
+fn board_loads_nothing_and_contains_no_script() {
+    for appearance in appearances() {
+        for view in [rich(appearance), empty(appearance)] {
             let page = page(&view, NOW);
             for link in page.split("href=\"").skip(1) {
                 assert!(link.starts_with("https://github.com/"), "{link:.60}");
@@ -204,7 +202,7 @@ fn nothing_in_it_is_loaded_from_elsewhere_and_nothing_is_a_script() {
                 " on",
                 "javascript:",
             ] {
-                // A word that begins with `on` may stand in a text, not in a tag.
+                // ` on` may occur in text, not in a tag.
                 let is_there = if bad == " on" {
                     tags(&lower).iter().any(|tag| tag.contains(" on"))
                 } else {
@@ -216,16 +214,16 @@ fn nothing_in_it_is_loaded_from_elsewhere_and_nothing_is_a_script() {
     }
 }
 
-fn looks() -> Vec<Look> {
+fn appearances() -> Vec<Appearance> {
     let themes = [None, Some(Theme::Light), Some(Theme::Dark)];
     let widths = [None, Some(360), Some(1400)];
     let each = themes
         .into_iter()
-        .flat_map(|theme| widths.map(|width| Look { theme, width }));
+        .flat_map(|theme| widths.map(|width| Appearance { theme, width }));
     each.collect()
 }
 
-/// All that stands between `<` and `>`, less what a person only reads: the title of a row has names in it.
+/// Returns all tags, without their titles: a row's title contains names.
 fn tags(page: &str) -> Vec<String> {
     let inner = page.split('<').skip(1);
     inner
@@ -242,16 +240,16 @@ fn tags(page: &str) -> Vec<String> {
         .collect()
 }
 
-/// Gives this name to everything in a board whose name comes from GitHub or AWS and may be anything.
+/// Gives this name to everything on a board whose name comes from GitHub or AWS.
 fn rename(view: &mut View, name: &str) {
     let rename_job = |job: &mut JobLink| job.name = Some(name.to_owned());
     for live in &mut view.live {
         rename_job(&mut live.job);
         live.ending = live.ending.as_ref().map(|_| name.to_owned());
-        if let Some(placed) = &mut live.placed {
-            placed.instance = InstanceId::new(name);
-            placed.instance_type = InstanceType::new(name);
-            placed.zone = Zone::new(name);
+        if let Some(it) = &mut live.instance {
+            it.instance = InstanceId::new(name);
+            it.instance_type = InstanceType::new(name);
+            it.zone = Zone::new(name);
         }
     }
     for waiting in &mut view.waiting {
@@ -262,25 +260,25 @@ fn rename(view: &mut View, name: &str) {
             name.clone_into(of);
         }
     }
-    for ran in &mut view.ran {
-        if let Some(job) = &mut ran.job {
+    for past in &mut view.past {
+        if let Some(job) = &mut past.job {
             rename_job(job);
         }
-        ran.workflow = ran.workflow.as_ref().map(|_| name.to_owned());
-        ran.actor = ran.actor.as_ref().map(|_| name.to_owned());
-        ran.instance = InstanceId::new(name);
-        ran.instance_type = InstanceType::new(name);
-        ran.zone = Zone::new(name);
+        past.workflow = past.workflow.as_ref().map(|_| name.to_owned());
+        past.actor = past.actor.as_ref().map(|_| name.to_owned());
+        past.instance = InstanceId::new(name);
+        past.instance_type = InstanceType::new(name);
+        past.zone = Zone::new(name);
     }
 }
 
 fn named(name: &str) -> String {
-    let mut view = rich(Look::default());
+    let mut view = rich(Appearance::default());
     rename(&mut view, name);
     page(&view, NOW)
 }
 
-/// Texts that try to be markup, among all others.
+/// Generates arbitrary text, with pieces of markup in it.
 fn names() -> impl Strategy<Value = String> {
     let pieces = prop_oneof![
         any::<char>().prop_map(String::from),
@@ -316,13 +314,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn no_name_breaks_out_of_the_text_that_it_is(name in names()) {
+    fn no_name_breaks_out_of_its_text(name in names()) {
         prop_assert_eq!(tags(&named(&name)), tags(&named("a name")));
     }
 }
 
 #[test]
-fn a_name_is_shown_as_it_is() {
+fn name_is_shown_unchanged() {
     let shown = named("train <gpu> & \"more\"");
     assert!(
         shown.contains("train &lt;gpu&gt; &amp; &quot;more&quot;"),
@@ -331,13 +329,13 @@ fn a_name_is_shown_as_it_is() {
 }
 
 #[test]
-fn of_more_runners_than_anybody_reads_the_first_are_shown_and_all_are_counted() {
-    let mut view = rich(Look::default());
+fn first_runners_are_shown_and_all_are_counted() {
+    let mut view = rich(Appearance::default());
     let busy = view.live[0].clone();
     view.live = vec![busy; MOST_RUNNERS + 5];
     let shown = page(&view, NOW);
     assert_eq!(shown.matches("<div class=\"live\">").count(), MOST_RUNNERS);
-    for words in ["and 5 runners more", "<b>45</b>", "<b>$18.55</b>"] {
+    for words in ["and 5 more runners", "<b>45</b>", "<b>$18.55</b>"] {
         assert!(shown.contains(words), "{words}: {shown:.3000}");
     }
 }

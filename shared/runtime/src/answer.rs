@@ -4,7 +4,6 @@ use aws_lambda_events::http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use aws_lambda_events::lambda_function_urls::LambdaFunctionUrlResponse;
 use serde::Serialize;
 
-/// An answer with a JSON body.
 #[must_use]
 pub fn json<T: Serialize>(status: u16, body: &T) -> LambdaFunctionUrlResponse {
     let mut answer = LambdaFunctionUrlResponse::default();
@@ -16,7 +15,7 @@ pub fn json<T: Serialize>(status: u16, body: &T) -> LambdaFunctionUrlResponse {
         Err(error) => {
             answer.status_code = 500;
             answer.body = Some(format!(
-                "{{\"message\":\"the answer could not be written: {}\"}}",
+                "{{\"message\":\"the answer could not be serialized: {}\"}}",
                 error.line()
             ));
         }
@@ -25,7 +24,7 @@ pub fn json<T: Serialize>(status: u16, body: &T) -> LambdaFunctionUrlResponse {
     answer
 }
 
-/// An answer that says something.
+/// Returns an answer whose body is `{"message": ...}`.
 #[must_use]
 pub fn message(status: u16, message: &str) -> LambdaFunctionUrlResponse {
     json(status, &serde_json::json!({ "message": message }))

@@ -1,19 +1,18 @@
-//! The one place where a clock is read; everything behind a handler takes the time as a value.
+//! The only place that reads the system clock; everything behind a handler takes the time as a value.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dayfly_ports::Clock;
 use dayfly_types::time::Timestamp;
 
-/// The present moment.
 #[must_use]
 pub fn now() -> Timestamp {
-    // A clock before 1970 is no clock; the epoch then makes everything look overdue, which is safe.
+    // A clock set before 1970 is wrong; the epoch makes everything look overdue, which is safe.
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// The machine's clock, for a shell that waits.
+/// The system clock as a port.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock;
 

@@ -1,4 +1,4 @@
-//! What the functions' processes share: the clock, the events and answers of Lambda, and logs.
+//! Shared by the functions' processes: the clock, Lambda's events and answers, and logs.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod answer;

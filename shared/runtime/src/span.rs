@@ -1,11 +1,11 @@
-//! What every log line of a handled event carries.
+//! The fields on every log line of an event.
 
 use dayfly_records::event::{CheckRunDue, Event, LaunchDue};
 use tracing::Span;
 use tracing::field::Empty;
 
-/// The span of an event: each line within it names the request, the delivery, the job with its
-/// attempt, and the run.
+/// Returns the span of an event, whose log lines name the request, the delivery, the job with its attempt, and
+/// the run.
 #[must_use]
 pub fn of_event(event: &Event, request: &str) -> Span {
     let span = tracing::info_span!(
@@ -35,7 +35,7 @@ pub fn of_event(event: &Event, request: &str) -> Span {
                 span.record("fleet", fleet.as_str());
             }
         }
-        // They are of no job.
+        // They belong to no job.
         Event::CapDue(_) | Event::CommentDue(_) => {}
         Event::CostDue(due) => {
             if let Some(job) = due.runner.job() {

@@ -1,9 +1,8 @@
-//! Log lines: one JSON object each on standard output, which Lambda hands to CloudWatch Logs. What is told as a
-//! metric becomes a line of its own, which CloudWatch reads as one.
+//! Logs to standard output, one JSON object per line, from where Lambda passes them to CloudWatch Logs. Each
+//! published metric is a line of its own in CloudWatch's format.
 //!
-//! `RUST_LOG` names what is logged, as in `info,dayfly_launch=debug`; without it `LOG_LEVEL`; without
-//! either, `info`. Filters on the fields of spans are not understood: they would bring a regex engine
-//! into each function for a thing that nobody asks of a Lambda.
+//! `RUST_LOG` sets the filter, as in `info,dayfly_launch=debug`, or else `LOG_LEVEL`, or else `info`. Filters
+//! on span fields are not supported: they would link a regex engine into each function.
 
 mod emf;
 
@@ -20,35 +19,35 @@ use tracing_subscriber::registry;
 
 use emf::Emf;
 
-/// Starts logging, for the rest of the process. A second call changes nothing.
+/// Starts logging for the rest of the process. A second call changes nothing.
 pub fn init() {
-    let asked = ["RUST_LOG", "LOG_LEVEL"]
+    let requested = ["RUST_LOG", "LOG_LEVEL"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-    let (filter, refused) = filter(asked.as_deref());
-    // Only a process outside of a stack has no name for it.
+    let (filter, refused) = filter(requested.as_deref());
+    // Unset only in a process outside a stack.
     let stack = std::env::var("STACK_NAME").ok().filter(|name| !name.is_empty());
     let subscriber = subscriber(filter, stack.as_deref().unwrap_or("none"), io::stdout);
     let first = tracing::subscriber::set_global_default(subscriber).is_ok();
     if let Some(refused) = refused.filter(|_| first) {
         tracing::warn!(
             filter = refused,
-            "the log filter cannot be read, so `info` holds: write a level, or `target=level` with commas between"
+            "cannot read the log filter, using `info`: write a level, or comma-separated `target=level` pairs"
         );
     }
 }
 
-/// The filter that was asked for; with it the text, if that is none.
-fn filter(asked: Option<&str>) -> (Targets, Option<&str>) {
+/// Returns the requested filter, or the default with the text that could not be parsed.
+fn filter(requested: Option<&str>) -> (Targets, Option<&str>) {
     let info = || Targets::new().with_default(LevelFilter::INFO);
-    match asked.map(|text| (text, text.parse::<Targets>())) {
+    match requested.map(|text| (text, text.parse::<Targets>())) {
         None => (info(), None),
         Some((_, Ok(targets))) => (targets, None),
         Some((text, Err(_))) => (info(), Some(text)),
     }
 }
 
-/// What [`init`] starts, for tests that look at what is written.
+/// Returns the subscriber of [`init`] with another writer, for tests.
 pub fn writing_to<W>(stack: &str, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Clone + Send + Sync + 'static,
@@ -56,7 +55,7 @@ where
     subscriber(filter(None).0, stack, writer)
 }
 
-/// Ordinary lines as the filter wants them, and metrics whatever it says: it is for people.
+/// Filters ordinary lines; metrics are always written, because the filter is for people.
 fn subscriber<W>(filter: Targets, stack: &str, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Clone + Send + Sync + 'static,
@@ -108,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_one_flat_object_with_the_fields_of_all_spans_around_it() {
+    fn a_line_is_a_flat_object_with_the_fields_of_its_spans() {
         let lines = logged(None, || {
             let _event = tracing::info_span!("event", delivery = "d-1").entered();
             let _launch = tracing::info_span!("launch", job = 11).entered();
@@ -125,19 +124,19 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_no_colours_and_says_when() {
+    fn a_line_has_a_timestamp_and_no_colours() {
         let lines = logged(None, || tracing::error!("no"));
         assert!(lines[0]["timestamp"].as_str().unwrap().ends_with('Z'));
         assert!(!lines[0].to_string().contains("\\u001b"));
     }
 
     #[test]
-    fn what_is_logged_follows_the_filter() {
+    fn the_filter_selects_lines() {
         let count = |asked| {
             logged(asked, || {
                 tracing::debug!("detail");
                 tracing::debug!(target: "other", "detail of another");
-                tracing::info!("news");
+                tracing::info!("event");
             })
             .len()
         };
@@ -148,12 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_cannot_be_read_leaves_info_and_is_named() {
+    fn an_unreadable_filter_is_reported_and_info_is_used() {
         assert_eq!(filter(Some("dayfly=loud")).1, Some("dayfly=loud"));
-        assert_eq!(logged(Some("dayfly=loud"), || tracing::info!("news")).len(), 1);
+        assert_eq!(logged(Some("dayfly=loud"), || tracing::info!("event")).len(), 1);
     }
 
-    /// The rules of the specification, as far as they concern a line of ours.
+    /// Checks the rules of the specification that concern our lines.
     ///
     /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
     fn is_embedded_metric_format(line: &serde_json::Value) -> Result<(), String> {
@@ -238,11 +237,11 @@ mod tests {
         Ok(())
     }
 
-    fn tell_all() {
+    fn publish_all() {
         use dayfly_types::capacity::InstanceLifecycle;
         use dayfly_types::money::MicroDollars;
 
-        dayfly_metrics::settled(MicroDollars(157_800), MicroDollars(368_200), MicroDollars(0));
+        dayfly_metrics::cost_settled(MicroDollars(157_800), MicroDollars(368_200), MicroDollars(0));
         dayfly_metrics::cap_refused();
         dayfly_metrics::cap_used(MicroDollars(1_234_567), MicroDollars(10_000_000));
         dayfly_metrics::github_calls_left(1200);
@@ -250,8 +249,8 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_is_a_line_in_embedded_metric_format() {
-        let lines = logged(None, tell_all);
+    fn metrics_are_lines_in_embedded_metric_format() {
+        let lines = logged(None, publish_all);
         assert_eq!(lines.len(), 5, "{lines:?}");
         for line in &lines {
             is_embedded_metric_format(line).unwrap();
@@ -266,9 +265,9 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_that_there_is_makes_a_line_in_embedded_metric_format() {
+    fn every_metric_makes_a_line_in_embedded_metric_format() {
         for metric in dayfly_metrics::Metric::all() {
-            let lines = logged(None, || metric.tell(7));
+            let lines = logged(None, || metric.publish(7));
             let [line] = lines.as_slice() else {
                 panic!("one line: {lines:?}")
             };
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_is_no_ordinary_line_and_an_ordinary_line_no_metric() {
+    fn metrics_and_ordinary_lines_are_kept_apart() {
         let lines = logged(None, || {
             tracing::info!(
                 metric = "Jobs",
@@ -308,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_are_told_whatever_is_logged() {
+    fn metrics_are_written_whatever_the_filter() {
         for asked in ["off", "error", "dayfly=off", "dayfly::metric=off"] {
             assert_eq!(logged(Some(asked), dayfly_metrics::cap_refused).len(), 1, "{asked}");
         }

@@ -1,69 +1,57 @@
-//! The functions' settings. The template sets them as environment variables; here they become
-//! values with types, or an error that names the variable and its mend.
+//! The functions' settings. The template sets them as environment variables; here they become typed values, or
+//! an error that names the variable and the fix.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 use std::time::Duration;
 
 use dayfly_types::deadlines::Deadlines;
 use dayfly_types::ids::SubnetId;
-use dayfly_types::web::pages_of;
+use dayfly_types::web::web_url;
 
 /// GitHub's own API; GitHub Enterprise Server has another.
 const GITHUB_API_URL: &str = "https://api.github.com";
 
-/// A setting that is missing or cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
-    /// It is not there.
     #[error("the environment variable `{name}` is not set: {meaning}. The stack's template sets it; deploy it again")]
-    Missing {
-        /// The variable.
-        name: &'static str,
-        /// What it has to hold.
-        meaning: &'static str,
-    },
-    /// It is there, but not of use.
+    Missing { name: &'static str, meaning: &'static str },
     #[error(
         "the environment variable `{name}` is `{value}`: expected {expected}. Set the stack's parameter of the same meaning"
     )]
     Unusable {
-        /// The variable.
         name: &'static str,
-        /// What it holds.
         value: String,
-        /// What it should.
         expected: String,
     },
 }
 
-/// How GitHub is reached, and as which App.
+/// GitHub's API and the App's identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GitHubSettings {
-    /// The API's base URL, without a slash at its end.
+    /// The API's base URL, without a trailing slash.
     pub api_url: String,
-    /// The App's id.
     pub app_id: u64,
     /// The SSM parameter that holds the App's private key as PEM.
     pub key_parameter: String,
 }
 
 impl GitHubSettings {
-    /// Where GitHub's pages are: beside its API, or above it on a server of one's own.
+    /// Returns the URL of GitHub's web pages.
     #[must_use]
     pub fn web_url(&self) -> String {
-        pages_of(&self.api_url)
+        web_url(&self.api_url)
     }
 }
 
-/// What launches need to know of the stack.
+/// The stack's settings for launches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ec2Settings {
     /// The launch template's id.
     pub launch_template: String,
-    /// The id of the template whose versions are for runners with security groups or an instance profile of
-    /// their own; nothing in a function that launches nothing.
+    /// The id of the template whose versions are for runners with their own security groups or instance profile;
+    /// `None` in a function that launches nothing.
     pub launch_template_variants: Option<String>,
-    /// The value of the tag `dayfly:stack`: only instances with it are ours.
+    /// The value of the tag `dayfly:stack`, which marks our instances.
     pub stack: String,
 }
 
@@ -73,7 +61,7 @@ pub struct Environment<F = fn(&str) -> Option<String>> {
 }
 
 impl Environment {
-    /// That of this process.
+    /// The environment of this process.
     #[must_use]
     pub fn of_process() -> Self {
         Self {
@@ -83,28 +71,24 @@ impl Environment {
 }
 
 impl<F: Fn(&str) -> Option<String>> Environment<F> {
-    /// One that `lookup` answers for: tests need no process of their own.
+    /// An environment given by `lookup`, for tests.
     pub fn new(lookup: F) -> Self {
         Self { lookup }
     }
 
-    /// The DynamoDB table.
-    ///
     /// # Errors
     /// If `TABLE_NAME` is not set.
     pub fn table(&self) -> Result<String, SettingError> {
         self.required("TABLE_NAME", "the DynamoDB table of the stack")
     }
 
-    /// The dayfly event bus.
-    ///
     /// # Errors
     /// If `BUS_NAME` is not set.
     pub fn bus(&self) -> Result<String, SettingError> {
         self.required("BUS_NAME", "the event bus of the stack")
     }
 
-    /// The topic on which the stack calls for a person.
+    /// Returns the ARN of the stack's topic for alerts to people.
     ///
     /// # Errors
     /// If `ALARMS_TOPIC` is not set.
@@ -112,8 +96,6 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         self.required("ALARMS_TOPIC", "the ARN of the stack's topic for alarms")
     }
 
-    /// The SSM parameter that holds the webhook's secret.
-    ///
     /// # Errors
     /// If `WEBHOOK_SECRET_PARAMETER` is not set.
     pub fn webhook_secret_parameter(&self) -> Result<String, SettingError> {
@@ -123,14 +105,12 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         )
     }
 
-    /// The SSM parameter that holds the stack policy; nothing in a stack that can have none.
+    /// Returns the SSM parameter with the stack policy, if the stack has one.
     #[must_use]
     pub fn policy_parameter(&self) -> Option<String> {
         self.optional("POLICY_PARAMETER")
     }
 
-    /// The minute schedule.
-    ///
     /// # Errors
     /// If `MINUTE_SCHEDULE_NAME` is not set.
     pub fn minute_schedule(&self) -> Result<String, SettingError> {
@@ -140,7 +120,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         )
     }
 
-    /// The value of the tag `dayfly:stack`.
+    /// Returns the value of the tag `dayfly:stack`.
     ///
     /// # Errors
     /// If `STACK_NAME` is not set.
@@ -148,10 +128,8 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         self.required("STACK_NAME", "the value of the tag that marks the stack's instances")
     }
 
-    /// GitHub, and the App.
-    ///
     /// # Errors
-    /// If a variable is not set, the App's id is no number, or the URL is none.
+    /// If a variable is not set, the App's id is no number, or the URL is invalid.
     pub fn github(&self) -> Result<GitHubSettings, SettingError> {
         let app_id = self.required("GITHUB_APP_ID", "the GitHub App's id, on the App's settings page")?;
         Ok(GitHubSettings {
@@ -166,16 +144,14 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         })
     }
 
-    /// Where GitHub's pages are, for those who need no more of it.
+    /// Returns the URL of GitHub's web pages.
     ///
     /// # Errors
-    /// If the API's URL is none.
+    /// If the API's URL is invalid.
     pub fn web_url(&self) -> Result<String, SettingError> {
-        Ok(pages_of(&self.github_api_url()?))
+        Ok(web_url(&self.github_api_url()?))
     }
 
-    /// What EC2 is asked with.
-    ///
     /// # Errors
     /// If a variable is not set.
     pub fn ec2(&self) -> Result<Ec2Settings, SettingError> {
@@ -186,13 +162,11 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         })
     }
 
-    /// The subnets that instances may run in.
-    ///
     /// # Errors
     /// If `SUBNET_IDS` is not set or names none.
     pub fn subnets(&self) -> Result<Vec<SubnetId>, SettingError> {
         const NAME: &str = "SUBNET_IDS";
-        let text = self.required(NAME, "the subnets that instances may run in, commas between")?;
+        let text = self.required(NAME, "the subnets that instances may run in, separated by commas")?;
         let subnets: Vec<_> = text
             .split(',')
             .map(str::trim)
@@ -200,16 +174,15 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
             .map(SubnetId::new)
             .collect();
         if subnets.is_empty() || subnets.iter().any(|id| !id.as_str().starts_with("subnet-")) {
-            return Err(unusable(NAME, text, "subnet ids, `subnet-…`, with commas between"));
+            return Err(unusable(NAME, text, "subnet ids, `subnet-…`, separated by commas"));
         }
         Ok(subnets)
     }
 
-    /// The deadlines; what is not set is as by default.
+    /// Returns the deadlines, with defaults for those not set.
     ///
     /// # Errors
-    /// If one is no number of seconds above 0, or if an instance would be given up between two of
-    /// its heartbeats.
+    /// If a deadline is no number of seconds above 0, or an instance would count as lost between two heartbeats.
     pub fn deadlines(&self) -> Result<Deadlines, SettingError> {
         const HEARTBEAT_LOST: &str = "DEADLINE_HEARTBEAT_SECONDS";
         let default = Deadlines::default();
@@ -252,7 +225,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         Ok(url.trim_end_matches('/').to_owned())
     }
 
-    /// Five pauses, `60,120,300,600,1200` say.
+    /// Reads `N` waits, such as `60,120,300,600,1200`.
     fn retries<const N: usize>(
         &self,
         name: &'static str,
@@ -261,18 +234,18 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         let Some(text) = self.optional(name) else {
             return Ok(default);
         };
-        let pauses: Option<Vec<Duration>> = text
+        let waits: Option<Vec<Duration>> = text
             .split(',')
             .map(|part| part.trim().parse().ok().filter(|seconds| *seconds > 0))
             .map(|seconds| seconds.map(Duration::from_secs))
             .collect();
-        pauses
-            .and_then(|pauses| <[Duration; N]>::try_from(pauses).ok())
+        waits
+            .and_then(|waits| <[Duration; N]>::try_from(waits).ok())
             .ok_or_else(|| {
                 unusable(
                     name,
                     text,
-                    &format!("{N} numbers of seconds above 0 with commas between"),
+                    &format!("{N} numbers of seconds above 0 separated by commas"),
                 )
             })
     }
@@ -291,7 +264,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         self.optional(name).ok_or(SettingError::Missing { name, meaning })
     }
 
-    /// CloudFormation cannot leave a variable out, only leave it empty: both mean not set.
+    /// An empty variable counts as not set: CloudFormation cannot leave one out.
     fn optional(&self, name: &str) -> Option<String> {
         (self.lookup)(name)
             .map(|value| value.trim().to_owned())
@@ -321,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_setting_is_named_with_what_it_is_for() {
+    fn a_missing_setting_is_named_with_its_purpose() {
         for error in [
             with(&[]).table().unwrap_err(),
             with(&[("TABLE_NAME", " ")]).table().unwrap_err(),
@@ -335,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_that_are_not_set_are_as_by_default() {
+    fn unset_deadlines_have_their_defaults() {
         assert_eq!(with(&[]).deadlines(), Ok(Deadlines::default()));
         let deadlines = with(&[("DEADLINE_IDLE_SECONDS", "7"), ("MAX_LIFETIME_SECONDS", "")])
             .deadlines()
@@ -345,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_is_no_time_is_refused() {
+    fn an_invalid_deadline_is_refused() {
         for bad in ["0", "-1", "10m", "1.5"] {
             let error = with(&[("DEADLINE_BOOT_SECONDS", bad)])
                 .deadlines()
@@ -366,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn github_is_the_public_one_unless_another_is_named() {
+    fn github_com_is_the_default() {
         let own = [("GITHUB_APP_ID", "12"), ("GITHUB_PRIVATE_KEY_PARAMETER", "/dayfly/key")];
         let github = with(&own).github().unwrap();
         assert_eq!(github.api_url, "https://api.github.com");
@@ -382,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn githubs_pages_are_found_from_its_api() {
+    fn web_pages_are_found_from_the_api_url() {
         for (api_url, web_url) in [
             ("https://api.github.com", "https://github.com"),
             ("https://api.octo.ghe.com", "https://octo.ghe.com"),

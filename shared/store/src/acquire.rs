@@ -1,6 +1,6 @@
-//! Taking a call out of a bucket: the table counts, so that nobody has to read before he writes.
+//! Takes a token from a bucket. The table does the counting, so no read is needed before the write.
 //!
-//! A call that is sent again because its answer was lost takes two, of which one is made by nobody.
+//! A write that is repeated because its answer was lost takes two tokens, one of them unused.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -17,11 +17,16 @@ use crate::item;
 /// The attribute of [`Bucket::full_at`].
 const FULL_AT: &str = "full_at";
 
-/// How often somebody else may be between two looks at a bucket, each of which would have done.
+/// How often another writer may change the bucket between two writes, either of which would have succeeded.
 const TRIES: usize = 8;
 
 impl DynamoTable {
-    pub(crate) async fn take(&self, id: BucketId, latest: Timestamp, now: Timestamp) -> Result<Acquired, StoreError> {
+    pub(crate) async fn acquire_token(
+        &self,
+        id: BucketId,
+        latest: Timestamp,
+        now: Timestamp,
+    ) -> Result<Acquired, StoreError> {
         for _ in 0..TRIES {
             if let Some(bucket) = self.take_from_full(id, latest, now).await? {
                 return Ok(Acquired::Taken(bucket));
@@ -29,22 +34,22 @@ impl DynamoTable {
             if let Some(bucket) = self.take_from_used(id, latest, now).await? {
                 return Ok(Acquired::Taken(bucket));
             }
-            let known = self.bucket(id).await?.map(|stored| stored.record);
-            if let Some(bucket) = known.filter(|bucket| bucket.drawn(latest, now).is_none()) {
+            let bucket = self.bucket(id).await?.map(|stored| stored.record);
+            if let Some(bucket) = bucket.filter(|bucket| bucket.take_by(latest, now).is_none()) {
                 return Ok(Acquired::Short(bucket));
             }
         }
         Err(StoreError::Conflict)
     }
 
-    /// From a bucket that nobody has used, or not of late.
+    /// Takes a token from a bucket that is missing or has refilled.
     async fn take_from_full(
         &self,
         id: BucketId,
         latest: Timestamp,
         now: Timestamp,
     ) -> Result<Option<Bucket>, StoreError> {
-        let Some(bucket) = Bucket::full(id, now).drawn(latest, now) else {
+        let Some(bucket) = Bucket::full(id, now).take_by(latest, now) else {
             return Ok(None);
         };
         let written = item::write(&Record::Bucket(bucket), Version::FIRST, &Uuid::new_v4().to_string())?;
@@ -68,7 +73,7 @@ impl DynamoTable {
         }
     }
 
-    /// From a bucket that others use.
+    /// Takes a token from a bucket that is in use.
     async fn take_from_used(
         &self,
         id: BucketId,
@@ -102,7 +107,7 @@ impl DynamoTable {
                 .map(|stored| stored.record)
             {
                 Some(Record::Bucket(bucket)) => Ok(Some(bucket)),
-                _ => Err(StoreError::Unreadable(format!("{key}: no bucket"))),
+                _ => Err(StoreError::Unreadable(format!("{key}: not a bucket"))),
             },
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(None),
@@ -112,10 +117,10 @@ impl DynamoTable {
     }
 }
 
-/// When DynamoDB may delete the bucket: no later than this is it full.
+/// Returns when DynamoDB may delete the bucket, which is full by `latest`.
 fn expiry(id: BucketId, latest: Timestamp) -> i64 {
-    let fullest = Bucket { id, full_at: latest };
-    Record::Bucket(fullest).expires_at().map_or(0, Timestamp::seconds)
+    let bucket = Bucket { id, full_at: latest };
+    Record::Bucket(bucket).expires_at().map_or(0, Timestamp::seconds)
 }
 
 fn number(value: &impl ToString) -> AttributeValue {

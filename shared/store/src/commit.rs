@@ -1,4 +1,4 @@
-//! Writing: all of a commit or none of it, each record only over the version it was decided on.
+//! Writes a commit atomically, each record only over the version it was decided on.
 
 use std::collections::HashMap;
 
@@ -16,11 +16,11 @@ use crate::DynamoTable;
 use crate::item::{self, Item};
 
 impl DynamoTable {
-    /// Writes the changes. The SDK sends a call again when its answer is lost, and the second must
-    /// not be told of a conflict with the first:
-    /// - a single write lets its own commit pass besides the version,
-    /// - a transaction has a token by which DynamoDB knows it again for ten minutes. So has a single
-    ///   deletion, which leaves nothing behind to be known by.
+    /// Writes the changes. The SDK repeats a call whose answer is lost, and the repetition must not conflict
+    /// with the first call:
+    /// - the condition of a single write also accepts an item written by the same commit,
+    /// - a transaction has a token by which DynamoDB recognizes it for ten minutes. A single deletion uses a
+    ///   transaction too, because it leaves no item to recognize.
     pub(crate) async fn write(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         let commit = Uuid::new_v4().to_string();
         match changes.as_slice() {
@@ -31,7 +31,7 @@ impl DynamoTable {
     }
 
     async fn put(&self, change: &Change, commit: &str) -> Result<(), StoreError> {
-        let condition = Condition::of(change, Some(commit));
+        let condition = Condition::new(change, Some(commit));
         self.client
             .put_item()
             .table_name(&self.name)
@@ -61,7 +61,7 @@ impl DynamoTable {
     }
 
     fn transaction_item(&self, change: &Change, commit: &str) -> Result<TransactWriteItem, StoreError> {
-        let condition = Condition::of(change, None);
+        let condition = Condition::new(change, None);
         let built = if change.delete {
             let id = change.record.id();
             Delete::builder()
@@ -87,23 +87,22 @@ impl DynamoTable {
     }
 }
 
-/// The item that a change writes.
 fn written(change: &Change, commit: &str) -> Result<Item, StoreError> {
     let version = Version(change.expected.map_or(1, |read| read.0.saturating_add(1)));
     item::write(&change.record, version, commit)
 }
 
-/// What must hold of the item as it stands.
+/// The condition on the existing item.
 struct Condition {
     expression: &'static str,
     names: HashMap<String, String>,
-    /// Nothing rather than a map of none, which DynamoDB refuses.
+    /// `None` instead of an empty map, which DynamoDB refuses.
     values: Option<HashMap<String, AttributeValue>>,
 }
 
 impl Condition {
-    /// That it is as it was read, or that `own` has written it.
-    fn of(change: &Change, own: Option<&str>) -> Self {
+    /// Requires the version that was read, or an item written by the commit `own`.
+    fn new(change: &Change, own: Option<&str>) -> Self {
         let (expression, key) = match (change.expected, own) {
             (None, None) => ("attribute_not_exists(#key)", item::PK),
             (None, Some(_)) => ("attribute_not_exists(#key) OR #by = :by", item::PK),
@@ -131,7 +130,7 @@ fn put_error(error: &SdkError<PutItemError>) -> StoreError {
     match error.as_service_error() {
         Some(
             PutItemError::ConditionalCheckFailedException(_)
-            // Another's transaction on the same item is under way: it may win.
+            // A concurrent transaction on the same item may win.
             | PutItemError::TransactionConflictException(_),
         ) => StoreError::Conflict,
         _ => StoreError::Unavailable(failure(error).to_string()),
@@ -156,9 +155,9 @@ fn cancelled_error(cancelled: &TransactionCanceledException) -> StoreError {
     if reasons.iter().any(conflict) {
         return StoreError::Conflict;
     }
-    let words: Vec<_> = reasons
+    let messages: Vec<_> = reasons
         .iter()
         .map(|(code, message)| format!("{code}: {message}"))
         .collect();
-    StoreError::Unavailable(format!("the transaction was cancelled: {}", words.join("; ")))
+    StoreError::Unavailable(format!("the transaction was cancelled: {}", messages.join("; ")))
 }

@@ -1,4 +1,4 @@
-//! Records as items, and back.
+//! Converts records to items and back.
 
 use std::collections::HashMap;
 
@@ -6,36 +6,33 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use dayfly_ports::StoreError;
 use dayfly_records::{
     Bucket, CachedConfig, CheckRun, Cost, Delivery, FleetCall, Gate, Instance, Job, LaunchQueue, Ledger, Patrol,
-    PoolMemory, Prices, PullReport, Record, Run, Runner, Stored, Version, VolumePrices, Waiting, Wake, Watched,
+    PoolMemory, Prices, PullReport, QueuedRunner, Record, Run, Runner, Stored, Version, VolumePrices, Wake, Watched,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// An item, as the SDK has it.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// The partition key: kind and identity.
+/// The partition key: the record's kind and id.
 pub const PK: &str = "pk";
-/// The sort key.
 pub const SK: &str = "sk";
-/// How often the item has been written.
+/// The number of times the item has been written.
 pub const VERSION: &str = "version";
-/// The partition key of the index of what is due; only items that are due one day have it.
+/// The partition key of the due index; only items with a due time have it.
 pub const DUE: &str = "due";
-/// The one value of [`DUE`].
+/// The only value of [`DUE`].
 pub const DUE_VALUE: &str = "due";
-/// The sort key of that index: milliseconds since the epoch.
+/// The sort key of the due index: milliseconds since the epoch.
 pub const DUE_AT: &str = "due_at";
 /// When DynamoDB may delete the item: seconds since the epoch.
 pub const EXPIRES_AT: &str = "expires_at";
-/// The commit that wrote the item last. A commit that is sent twice, because the first answer was
-/// lost, knows its own work by it.
+/// The commit that last wrote the item, by which a repeated commit recognizes its own write.
 pub const WRITTEN_BY: &str = "written_by";
 
-/// The item of a record, as `commit` writes it at `version`.
+/// Returns the item of a record, as `commit` writes it at `version`.
 ///
 /// # Errors
-/// If the record cannot be written as attributes, which no value of these types brings about.
+/// If the record cannot be serialized, which no value of these types causes.
 pub fn write(record: &Record, version: Version, commit: &str) -> Result<Item, StoreError> {
     let mut item = match record {
         Record::Delivery(delivery) => attributes(delivery),
@@ -50,7 +47,7 @@ pub fn write(record: &Record, version: Version, commit: &str) -> Result<Item, St
         Record::Pull(report) => attributes(report),
         Record::FleetCall(call) => attributes(call),
         Record::Queue(queue) => attributes(queue),
-        Record::Waiting(waiting) => attributes(waiting),
+        Record::QueuedRunner(waiting) => attributes(waiting),
         Record::Pools(pools) => attributes(pools),
         Record::Bucket(bucket) => attributes(bucket),
         Record::Patrol(patrol) => attributes(patrol),
@@ -60,7 +57,7 @@ pub fn write(record: &Record, version: Version, commit: &str) -> Result<Item, St
         Record::Prices(prices) => attributes(prices),
         Record::Volumes(volumes) => attributes(volumes),
     }?;
-    // An index does not take NULL for a key, and what is not there says the same.
+    // An index refuses NULL as a key, and a missing attribute means the same.
     item.retain(|_, value| !value.is_null());
     let id = record.id();
     item.insert(PK.to_owned(), AttributeValue::S(id.pk()));
@@ -77,11 +74,11 @@ pub fn write(record: &Record, version: Version, commit: &str) -> Result<Item, St
     Ok(item)
 }
 
-/// The record of an item.
+/// Returns the record of an item.
 ///
 /// # Errors
-/// If its key is of no kind that we know, if its attributes are not those of that kind, or if they
-/// say another key.
+/// If the kind in its key is unknown, if its attributes are not of that kind, or if they belong at another
+/// key.
 pub fn read(item: Item) -> Result<Stored<Record>, StoreError> {
     let key = key_of(&item);
     let unreadable = |what: &str| StoreError::Unreadable(format!("{key}: {what}"));
@@ -95,7 +92,7 @@ pub fn read(item: Item) -> Result<Stored<Record>, StoreError> {
         "JOB" => record::<Job>(item),
         "FLEET" => record::<FleetCall>(item),
         "QUEUE" => record::<LaunchQueue>(item),
-        "WAITING" => record::<Waiting>(item),
+        "WAITING" => record::<QueuedRunner>(item),
         "POOLS" => record::<PoolMemory>(item),
         "BUCKET" => record::<Bucket>(item),
         "CHECK_RUN" => record::<CheckRun>(item),
@@ -112,7 +109,7 @@ pub fn read(item: Item) -> Result<Stored<Record>, StoreError> {
         "COST" => record::<Cost>(item),
         "PRICES" => record::<Prices>(item),
         "VOLUMES" => record::<VolumePrices>(item),
-        _ => return Err(unreadable("no kind of record of ours")),
+        _ => return Err(unreadable("unknown kind of record")),
     }
     .map_err(|error| unreadable(&error.to_string()))?;
     if record.id().to_string() != key {
@@ -124,7 +121,7 @@ pub fn read(item: Item) -> Result<Stored<Record>, StoreError> {
     })
 }
 
-/// An item's key in words, for logs and errors.
+/// Formats an item's key for logs and errors.
 #[must_use]
 pub fn key_of(item: &Item) -> String {
     let part = |name| match item.get(name) {

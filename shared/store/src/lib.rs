@@ -1,8 +1,8 @@
 //! The DynamoDB table that holds all state.
 //!
-//! A record is one item: its fields are the item's attributes, so that whoever looks at the table
-//! reads it without a tool. Beside them stand the keys, the version, and what the `due` index and the
-//! time-to-live need; see [`item`].
+//! A record is one item, with its fields as attributes, so that the table is readable without a tool. Each
+//! item also has its keys, its version, and the attributes of the `due` index and the time-to-live; see
+//! [`item`].
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod acquire;
@@ -15,17 +15,18 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use dayfly_aws::{SdkConfig, failure};
 use dayfly_ports::{Acquired, Store, StoreError};
-use dayfly_records::{BucketId, Change, CheckRun, Cost, Job, Ledger, Record, RecordId, Stored, Waiting, WrongKind};
+use dayfly_records::{
+    BucketId, Change, CheckRun, Cost, Job, Ledger, QueuedRunner, Record, RecordId, Stored, WrongKind,
+};
 use dayfly_types::ids::{JobId, QueueId, RunKey};
 use dayfly_types::month::Month;
 use dayfly_types::time::Timestamp;
 
 use item::Item;
 
-/// The index of the records that somebody must look at, by when.
+/// The index of records by when they are due.
 const DUE_INDEX: &str = "due";
 
-/// The table.
 #[derive(Clone, Debug)]
 pub struct DynamoTable {
     client: Client,
@@ -33,7 +34,7 @@ pub struct DynamoTable {
 }
 
 impl DynamoTable {
-    /// The table of this name. Nothing is sent yet.
+    /// Nothing is sent yet.
     #[must_use]
     pub fn new(config: &SdkConfig, name: impl Into<String>) -> Self {
         Self {
@@ -42,19 +43,19 @@ impl DynamoTable {
         }
     }
 
-    /// A job in all attempts of its run that are known, the earliest first: for a person who knows its id.
+    /// Returns a job in all known attempts of its run, the earliest first.
     ///
     /// # Errors
     /// If the table cannot be read.
     pub async fn jobs(&self, job: JobId) -> Result<Vec<Job>, StoreError> {
         let found: Vec<Stored<Job>> = self.partition(RecordId::jobs_of(job)).await?;
         let mut jobs: Vec<Job> = found.into_iter().map(|stored| stored.record).collect();
-        // As text, attempt 10 stands before attempt 2.
+        // The sort key is text, in which attempt 10 precedes attempt 2.
         jobs.sort_by_key(|job| job.key);
         Ok(jobs)
     }
 
-    /// All records of a partition, which are of one kind.
+    /// Returns the records of a partition, all of one kind.
     async fn partition<R: TryFrom<Record, Error = WrongKind>>(&self, pk: String) -> Result<Vec<Stored<R>>, StoreError> {
         records(self.partition_query(pk), usize::MAX).await
     }
@@ -69,7 +70,6 @@ impl DynamoTable {
             .consistent_read(true)
     }
 
-    /// A query of the due index, up to a moment if one is given.
     fn due_query(&self, until: Option<Timestamp>) -> QueryFluentBuilder {
         let query = self
             .client
@@ -130,7 +130,7 @@ impl Store for DynamoTable {
         }
     }
 
-    async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<Waiting>>, StoreError> {
+    async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<QueuedRunner>>, StoreError> {
         self.partition(RecordId::waiting_in(queue)).await
     }
 
@@ -168,10 +168,10 @@ impl Store for DynamoTable {
     }
 
     async fn acquire(&self, bucket: BucketId, latest: Timestamp, now: Timestamp) -> Result<Acquired, StoreError> {
-        self.take(bucket, latest, now).await
+        self.acquire_token(bucket, latest, now).await
     }
 
-    async fn anything_lives(&self) -> Result<bool, StoreError> {
+    async fn has_live_records(&self) -> Result<bool, StoreError> {
         let answer = self
             .due_query(None)
             .select(Select::Count)
@@ -182,13 +182,13 @@ impl Store for DynamoTable {
         tracing::debug!(
             request = answer.request_id(),
             count = answer.count,
-            "asked whether anything lives"
+            "checked for live records"
         );
         Ok(answer.count > 0)
     }
 }
 
-/// The records that a query finds, which are of one kind: so many of them at most.
+/// Returns up to `limit` records of a query, all of one kind.
 async fn records<R: TryFrom<Record, Error = WrongKind>>(
     query: QueryFluentBuilder,
     limit: usize,
@@ -208,14 +208,14 @@ async fn records<R: TryFrom<Record, Error = WrongKind>>(
     Ok(found)
 }
 
-/// The item as a record. One that cannot be read is said so and passed over: it would otherwise
-/// stand in the way of everything that is due behind it, in every sweep from now on.
+/// Reads an item. One that cannot be read is logged and skipped: it would otherwise block everything due
+/// after it, in every sweep.
 fn readable(item: Item) -> Option<Stored<Record>> {
     let key = item::key_of(&item);
     match item::read(item) {
         Ok(stored) => Some(stored),
         Err(error) => {
-            tracing::error!(key, %error, "a record that is due cannot be read: mend or delete the item");
+            tracing::error!(key, %error, "cannot read a due record: repair or delete the item");
             None
         }
     }

@@ -1,11 +1,11 @@
-//! The store against an engine that behaves as DynamoDB does: conditions, transactions, indexes.
+//! Tests the store against an engine with DynamoDB's conditions, transactions and indexes.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
 
 mod support;
 
 use dayfly_ports::{Acquired, Store, StoreError};
 use dayfly_records::{
-    Bucket, BucketId, Change, CheckContent, CheckRun, Delivery, Job, Record, RecordId, Stored, TokenTerms, Version,
+    Bucket, BucketId, Change, CheckContent, CheckRun, Delivery, Job, Record, RecordId, Stored, TokenRequest, Version,
     Wake,
 };
 use dayfly_types::ids::{DeliveryId, InstallationId, JobId, JobKey, RunAttempt, RunId, RunKey};
@@ -27,7 +27,7 @@ async fn version_of(table: &impl Store, id: &RecordId) -> Option<Version> {
 }
 
 #[tokio::test]
-async fn a_record_is_found_as_it_was_written() {
+async fn a_record_is_read_as_it_was_written() {
     let engine = Engine::start().await;
     let table = engine.table();
     assert_eq!(table.load(&RecordId::Wake).await.unwrap(), None);
@@ -55,7 +55,7 @@ async fn a_job_is_found_by_its_key_and_attempt() {
 }
 
 #[tokio::test]
-async fn a_job_is_found_by_its_id_in_all_attempts_the_earliest_first() {
+async fn all_attempts_of_a_job_are_found_earliest_first() {
     let engine = Engine::start().await;
     let table = engine.table();
     let all = [(11, 10), (11, 2), (12, 1), (11, 1)].map(|(id, attempt)| Change::create(job(id, attempt, None)));
@@ -67,7 +67,7 @@ async fn a_job_is_found_by_its_id_in_all_attempts_the_earliest_first() {
 }
 
 #[tokio::test]
-async fn of_two_who_create_the_same_record_one_is_told() {
+async fn the_second_creation_of_a_record_conflicts() {
     let engine = Engine::start().await;
     let table = engine.table();
     table.commit(vec![Change::create(wake(1))]).await.unwrap();
@@ -80,7 +80,7 @@ async fn of_two_who_create_the_same_record_one_is_told() {
 }
 
 #[tokio::test]
-async fn of_two_who_decide_on_the_same_version_one_is_told() {
+async fn the_second_write_over_a_version_conflicts() {
     let engine = Engine::start().await;
     let table = engine.table();
     table.commit(vec![Change::create(wake(1))]).await.unwrap();
@@ -91,7 +91,7 @@ async fn of_two_who_decide_on_the_same_version_one_is_told() {
 }
 
 #[tokio::test]
-async fn a_record_that_is_gone_is_not_updated_back_into_being() {
+async fn a_deleted_record_is_not_recreated_by_an_update() {
     let engine = Engine::start().await;
     let table = engine.table();
     for changes in [
@@ -105,7 +105,7 @@ async fn a_record_that_is_gone_is_not_updated_back_into_being() {
 }
 
 #[tokio::test]
-async fn a_commit_is_written_whole_or_not_at_all() {
+async fn a_commit_is_atomic() {
     let engine = Engine::start().await;
     let table = engine.table();
     table.commit(vec![Change::create(wake(1))]).await.unwrap();
@@ -125,7 +125,7 @@ async fn a_commit_is_written_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_record_is_taken_away_only_at_the_version_that_was_read() {
+async fn a_record_is_deleted_only_at_the_version_read() {
     let engine = Engine::start().await;
     let table = engine.table();
     table.commit(vec![Change::create(wake(1))]).await.unwrap();
@@ -137,14 +137,14 @@ async fn a_record_is_taken_away_only_at_the_version_that_was_read() {
 }
 
 #[tokio::test]
-async fn a_commit_of_nothing_is_no_call() {
-    // There is no table: a call would fail.
+async fn an_empty_commit_makes_no_call() {
+    // Without a table, any call would fail.
     let engine = Engine::without_table().await;
     engine.table().commit(vec![]).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_is_due_comes_earliest_first_and_no_more_than_asked_for() {
+async fn due_records_come_earliest_first_up_to_the_limit() {
     let engine = Engine::start().await;
     let table = engine.table();
     let due_in = |seconds: i64| Timestamp::from_seconds(now().seconds() + seconds);
@@ -165,7 +165,7 @@ async fn what_is_due_comes_earliest_first_and_no_more_than_asked_for() {
 }
 
 #[tokio::test]
-async fn something_lives_while_any_record_is_due_one_day() {
+async fn something_lives_while_any_record_has_a_due_time() {
     let engine = Engine::start().await;
     let table = engine.table();
     let far = Timestamp::from_seconds(now().seconds() + 1_000_000);
@@ -177,18 +177,18 @@ async fn something_lives_while_any_record_is_due_one_day() {
         })])
         .await
         .unwrap();
-    assert!(!table.anything_lives().await.unwrap());
+    assert!(!table.has_live_records().await.unwrap());
 
     table.commit(vec![Change::create(job(1, 1, Some(far)))]).await.unwrap();
-    assert!(table.anything_lives().await.unwrap());
+    assert!(table.has_live_records().await.unwrap());
 
     let over = job(1, 1, None);
     table.commit(vec![Change::update(Version(1), over)]).await.unwrap();
-    assert!(!table.anything_lives().await.unwrap());
+    assert!(!table.has_live_records().await.unwrap());
 }
 
 #[tokio::test]
-async fn a_due_item_that_cannot_be_read_does_not_hide_those_behind_it() {
+async fn an_unreadable_due_item_does_not_hide_later_ones() {
     let engine = Engine::start().await;
     let table = engine.table();
     engine.put(&json!({
@@ -212,14 +212,14 @@ async fn a_due_item_that_cannot_be_read_does_not_hide_those_behind_it() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_not_there_is_said_to_be_missing() {
+async fn a_missing_table_is_reported() {
     let engine = Engine::without_table().await;
     let error = engine.table().load(&RecordId::Wake).await.unwrap_err().to_string();
     assert!(error.contains("ResourceNotFoundException"), "{error}");
 }
 
 #[tokio::test]
-async fn a_write_whose_answer_is_lost_is_no_conflict_with_itself() {
+async fn a_repeated_write_does_not_conflict_with_itself() {
     let engine = Engine::start().await;
     for changes in [
         vec![Change::create(wake(1))],
@@ -235,7 +235,7 @@ async fn a_write_whose_answer_is_lost_is_no_conflict_with_itself() {
 }
 
 #[tokio::test]
-async fn a_write_whose_answer_is_lost_still_conflicts_with_anothers() {
+async fn a_repeated_write_conflicts_with_other_writes() {
     let engine = Engine::start().await;
     engine.table().commit(vec![Change::create(wake(7))]).await.unwrap();
     let (_server, table) = lossy(&engine).await;
@@ -244,7 +244,7 @@ async fn a_write_whose_answer_is_lost_still_conflicts_with_anothers() {
 }
 
 #[tokio::test]
-async fn anothers_transaction_under_way_is_a_conflict() {
+async fn a_concurrent_transaction_is_a_conflict() {
     let (_server, table) = refusing(json!({"__type": "TransactionConflictException"})).await;
     let refused = table.commit(vec![Change::create(wake(1))]).await;
     assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
@@ -261,7 +261,7 @@ async fn anothers_transaction_under_way_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_is_cancelled_for_load_is_no_conflict() {
+async fn a_transaction_cancelled_for_load_is_no_conflict() {
     let (_server, table) = refusing(json!({
         "__type": "TransactionCanceledException",
         "CancellationReasons": [{"Code": "ThrottlingError", "Message": "slower"}, {"Code": "None"}],
@@ -275,17 +275,17 @@ async fn a_transaction_that_is_cancelled_for_load_is_no_conflict() {
 }
 
 #[tokio::test]
-async fn however_many_draw_at_once_each_gets_a_turn_of_its_own_and_no_more_than_there_are() {
+async fn concurrent_acquires_each_get_their_own_token_up_to_the_limit() {
     let engine = Engine::start().await;
     let table = engine.table();
     let id = BucketId::Registrations(InstallationId(7));
     let (size, every) = id.limits();
-    let latest = Bucket::latest(id, TokenTerms::Within(every * 10), now());
+    let latest = Bucket::latest(id, TokenRequest::Within(every * 10), now());
     let draws = (0..size + 20).map(|_| table.acquire(id, latest, now()));
     let mut turns = Vec::new();
     for draw in join_all(draws).await {
         match draw.unwrap() {
-            Acquired::Taken(bucket) => turns.push(bucket.turn(now()).since(now())),
+            Acquired::Taken(bucket) => turns.push(bucket.ready_at(now()).since(now())),
             Acquired::Short(bucket) => assert!(bucket.full_at > latest),
         }
     }
@@ -296,13 +296,13 @@ async fn however_many_draw_at_once_each_gets_a_turn_of_its_own_and_no_more_than_
     assert_eq!(turns, expected);
 
     let later = now().after(every * 3);
-    let latest = Bucket::latest(id, TokenTerms::Now { leaving: 0 }, later);
+    let latest = Bucket::latest(id, TokenRequest::Now { leaving: 0 }, later);
     assert!(
         matches!(table.acquire(id, latest, later).await.unwrap(), Acquired::Short(_)),
         "others come first"
     );
     let much_later = now().after(every * 1000);
-    let latest = Bucket::latest(id, TokenTerms::Now { leaving: size - 1 }, much_later);
+    let latest = Bucket::latest(id, TokenRequest::Now { leaving: size - 1 }, much_later);
     let full = table.acquire(id, latest, much_later).await.unwrap();
     assert_eq!(
         full,
@@ -315,10 +315,10 @@ async fn however_many_draw_at_once_each_gets_a_turn_of_its_own_and_no_more_than_
 }
 
 #[tokio::test]
-async fn what_is_said_of_an_attempts_jobs_is_found_together_and_that_of_others_is_not() {
+async fn check_runs_of_an_attempt_are_found_together() {
     let engine = Engine::start().await;
     let table = engine.table();
-    let content = CheckContent::Over { tried: Vec::new() };
+    let content = CheckContent::Ended { tried: Vec::new() };
     for (number, attempt, run) in [(11, 1, 500), (12, 1, 500), (13, 1, 500), (11, 10, 500), (14, 1, 5000)] {
         let of = Job {
             run: RunId(run),

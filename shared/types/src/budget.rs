@@ -1,4 +1,4 @@
-//! Whose money is spent.
+//! The budgets that instances are paid from.
 
 use std::fmt;
 
@@ -6,32 +6,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::Repository;
 
-/// Whose money it is: each has a cap of its own, if the stack policy gives it one.
+/// A budget: each has a cap of its own, if the stack policy gives it one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "of", rename_all = "snake_case")]
 pub enum Budget {
-    /// The whole stack's.
     Stack,
     /// An organisation's, or a user's.
     Organization {
-        /// Its name.
         name: String,
     },
-    /// A repository's.
     Repository {
-        /// Which.
         repository: Repository,
     },
-    /// A pull request's.
     PullRequest {
-        /// Its repository.
         repository: Repository,
-        /// Its number.
         number: u64,
     },
-    /// That of whoever asks for jobs.
+    /// The requester's: the user who starts the runs.
     Actor {
-        /// The user's name.
         login: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Capacity pools, and what EC2 says when one cannot serve.
+//! Capacity pools, and the errors with which EC2 refuses a launch.
 
 use std::fmt;
 
@@ -37,9 +37,7 @@ impl fmt::Display for InstanceLifecycle {
 /// A capacity pool: the instances of one type in one zone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Pool {
-    /// The type.
     pub instance_type: InstanceType,
-    /// The zone.
     pub zone: Zone,
 }
 
@@ -49,92 +47,91 @@ impl fmt::Display for Pool {
     }
 }
 
-/// A pool with the subnet through which it is reached.
+/// A pool with the subnet that reaches it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Placement {
-    /// The pool.
     pub pool: Pool,
     /// A subnet in the pool's zone.
     pub subnet: SubnetId,
 }
 
-/// What kind of failure EC2 named: what a caller decides on.
+/// The kinds of EC2 failure that callers tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FleetErrorKind {
-    /// The pools have nothing left: another pool, or later.
+    /// The pools are empty: try another pool, or later.
     Capacity,
-    /// The account may not have more.
+    /// The account's quota is used up.
     Quota,
-    /// The account may not have even one, however long anybody waits.
+    /// The account's quota is too small for even one instance, so waiting is useless.
     QuotaTooSmall,
-    /// The price limit is below the price.
+    /// The price limit is below the current price.
     Price,
-    /// The price limit is below what AWS lists, which stays so: EC2 was not asked at all.
-    TooDear,
+    /// The price limit is below the price that AWS lists, which will not change: EC2 is not called.
+    PriceLimitTooLow,
     /// The request can never succeed as it is.
     BadRequest,
-    /// Another request came with the same token before. That one's record is lost, and what it
-    /// launched is there by its tag.
+    /// The token was used before with another request. That request's record is lost; its instances are
+    /// found by their tag.
     TokenUsed,
-    /// Too many requests: slower.
+    /// Too many requests: slow down.
     Throttled,
-    /// Anything else, network and time-outs among it: again later, never dropped. It may have
-    /// been done all the same.
+    /// Anything else, including network errors and time-outs: retried, never dropped. The call may have
+    /// succeeded all the same.
     Unknown,
 }
 
-/// A failure in EC2's own words.
+/// An error of EC2.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct FleetError {
-    /// What a caller decides on.
     pub kind: FleetErrorKind,
     /// EC2's error code.
     pub code: String,
     /// EC2's message.
     pub message: String,
-    /// The pool that it is about, if it is about one.
+    /// The pool that the error names, if any.
     pub pool: Option<Pool>,
 }
 
-/// Launches of one kind that failed for one reason.
+/// Launch tries that failed in one pool for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tried {
-    /// How the instance was to be bought.
+pub struct LaunchFailure {
     pub lifecycle: InstanceLifecycle,
     /// The pool, if EC2 named one.
     pub pool: Option<Pool>,
-    /// What kind of failure it was.
     pub kind: FleetErrorKind,
     /// EC2's error code.
     pub code: String,
     /// EC2's message.
     pub message: String,
-    /// How often it was tried.
+    /// The number of launch tries.
     pub times: u32,
-    /// When first.
     pub first: Timestamp,
-    /// When last.
     pub last: Timestamp,
 }
 
-/// More rows than these say nothing to anybody.
-const MAX_TRIED: usize = 60;
+/// The most rows kept for one runner: a reader learns nothing from more.
+const MAX_FAILURES: usize = 60;
 
-/// Notes a failure: that of a pool for a reason which is known already counts up. What is not asked for is
-/// named in the words alone.
-pub fn note(tried: &mut Vec<Tried>, lifecycle: InstanceLifecycle, error: &FleetError, now: Timestamp) {
-    let same = |one: &&mut Tried| {
-        let of_same = error.kind != FleetErrorKind::TooDear || one.message == error.message;
-        of_same && one.lifecycle == lifecycle && one.pool == error.pool && one.code == error.code
+/// Adds a failed launch try. A pool that failed for the same reason before is counted up. A request that was
+/// never sent to EC2 is only told apart by its message.
+pub fn record_failure(
+    failures: &mut Vec<LaunchFailure>,
+    lifecycle: InstanceLifecycle,
+    error: &FleetError,
+    now: Timestamp,
+) {
+    let same = |one: &&mut LaunchFailure| {
+        let same_message = error.kind != FleetErrorKind::PriceLimitTooLow || one.message == error.message;
+        same_message && one.lifecycle == lifecycle && one.pool == error.pool && one.code == error.code
     };
-    if let Some(known) = tried.iter_mut().find(same) {
+    if let Some(known) = failures.iter_mut().find(same) {
         known.times += 1;
         known.last = now;
         known.message.clone_from(&error.message);
-    } else if tried.len() < MAX_TRIED {
-        tried.push(Tried {
+    } else if failures.len() < MAX_FAILURES {
+        failures.push(LaunchFailure {
             lifecycle,
             pool: error.pool.clone(),
             kind: error.kind,

@@ -1,8 +1,8 @@
-//! The words that an instance and the control plane exchange: JSON over a signed HTTP POST to
+//! The check-in protocol between an instance and the control plane: JSON over a signed HTTP POST to
 //! `<check-in URL>/<verb>`.
 //!
-//! Who is calling is the instance id in the role session that signed the call, never a field of
-//! the body. Each body names its instance all the same, so that a mix-up is refused.
+//! The caller is the instance id in the role session that signed the call, never a field of the body. Each
+//! body names its instance all the same, so that a mix-up is refused.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,25 +12,24 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{InstanceId, RunAttempt, RunId};
 use crate::time::Timestamp;
 
-/// `POST /claim`: asks for the JIT config. Answered once to an instance.
+/// `POST /claim`: asks for the JIT config. Answered once per instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimRequest {
-    /// The instance that asks.
     pub instance: InstanceId,
-    /// The agent's version, for the record.
+    /// For the logs.
     pub agent_version: String,
 }
 
 /// The answer to a claim. It holds a credential: never log it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimAnswer {
-    /// The name that the runner is registered under.
+    /// The name that the runner registers under.
     pub runner: String,
     /// GitHub's `encoded_jit_config`.
     pub jit_config: String,
     /// Seconds between two heartbeats.
     pub heartbeat_seconds: u64,
-    /// Seconds from now after which the instance ends itself, whatever runs.
+    /// Seconds from now until the instance ends itself, even if a job runs.
     pub lifetime_seconds: u64,
     /// Seconds that a drain may take.
     pub drain_seconds: u64,
@@ -40,55 +39,50 @@ pub struct ClaimAnswer {
     /// Bash text to run as root before the runner starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup_script: Option<String>,
-    /// Seconds that it may take.
+    /// Seconds that the startup script may take.
     #[serde(default)]
     pub startup_seconds: u64,
-    /// Environment variables of that script, the runner and its jobs.
+    /// Environment variables of the startup script, the runner and its jobs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// What to tell a job in place of running it.
+    /// A messenger's message, printed in place of running the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<JobMessage>,
 }
 
-/// What a messenger has to tell a job that was given up: it fails the job, with this in its log.
+/// A messenger's message to a job that was given up: the job fails with this in its log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobMessage {
-    /// The job's run.
     pub run: RunId,
-    /// The attempt of that run.
     pub attempt: RunAttempt,
-    /// What to tell; its first line says it all.
+    /// The first line is a summary.
     pub text: String,
 }
 
-/// The detail of a messenger's [`Stage::JobStarted`]: it took the job that was given up.
-pub const MESSAGE_TOLD: &str = "told the job why it was given up";
+/// The detail of a messenger's [`Stage::JobStarted`] when it took the job that was given up.
+pub const MESSAGE_DELIVERED: &str = "printed in the job's log why it was given up";
 
-/// The same: it took another job, which has to run again.
+/// The detail when it took another job, which has to run again.
 pub const MESSAGE_MISTAKEN: &str = "took another job by mistake";
 
 impl ClaimAnswer {
-    /// Time between two heartbeats.
     #[must_use]
     pub fn heartbeat(&self) -> Duration {
         Duration::from_secs(self.heartbeat_seconds)
     }
 
-    /// Time until the instance ends itself.
     #[must_use]
     pub fn lifetime(&self) -> Duration {
         Duration::from_secs(self.lifetime_seconds)
     }
 
-    /// Time that the startup script may take, if there is one.
+    /// Returns the limit of the startup script, or `None` if there is no script.
     #[must_use]
     pub fn startup(&self) -> Option<Duration> {
         let limit = Duration::from_secs(self.startup_seconds);
         self.startup_script.as_ref().map(|_| limit)
     }
 
-    /// Time that a drain may take.
     #[must_use]
     pub fn drain(&self) -> Duration {
         Duration::from_secs(self.drain_seconds)
@@ -103,30 +97,29 @@ impl std::fmt::Debug for ClaimAnswer {
     }
 }
 
-/// `POST /start`: GitHub's runner is about to start a job, no step of which has run. May it?
+/// `POST /start`: asks if the job that GitHub's runner is about to start may run. None of its steps has run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartRequest {
-    /// The instance that asks.
     pub instance: InstanceId,
     /// The job's run, as GitHub's runner names it.
     pub run: RunId,
-    /// The attempt of that run.
     pub attempt: RunAttempt,
 }
 
-/// The answer to that.
+/// The answer to a start request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartAnswer {
-    /// Why it may not, for the job's log; its first line says it all. It may, if there is nothing.
+    /// The reason why the job may not run, for its log; the first line is a summary. `None` lets it run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<String>,
 }
 
-/// The detail of a [`Stage::JobStarted`] that was none: the job may not run here.
-pub const START_REFUSED: &str = "kept a job from starting that may not run here";
+/// The detail of a [`Stage::JobStarted`] when the job was not allowed to run here and did not start.
+pub const START_REFUSED: &str = "stopped a job that may not run here before it started";
 
-/// The same: nobody answered whether it may, so it has to run again.
-pub const START_UNANSWERED: &str = "kept a job from starting, as nobody said whether it may run here";
+/// The detail when the control plane did not say if the job may run here, so that it has to run again.
+pub const START_UNANSWERED: &str =
+    "stopped a job before it started, as the control plane did not say if it may run here";
 
 /// What the runner on the instance is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,65 +129,55 @@ pub enum Phase {
     Listening,
     /// It runs a job.
     Running,
-    /// It was told to end and is ending.
+    /// It is ending, as it was ordered to.
     Draining,
 }
 
-/// EC2's word, in the instance's own metadata, that it will take the instance back.
+/// EC2's interruption notice, from the instance's own metadata.
 ///
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html>
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterruptionNotice {
     /// `terminate`, `stop` or `hibernate`.
     pub action: String,
-    /// When, in EC2's own spelling (RFC 3339).
+    /// The time of the interruption in EC2's own spelling (RFC 3339).
     pub at: String,
 }
 
-/// `POST /heartbeat`: says that the instance lives.
+/// `POST /heartbeat`: reports that the instance lives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeartbeatRequest {
-    /// The instance that speaks.
     pub instance: InstanceId,
-    /// What its runner does.
     pub phase: Phase,
-    /// The spot notice, once it was seen.
+    /// The interruption notice, once the instance has one.
     #[serde(default)]
     pub interruption: Option<InterruptionNotice>,
 }
 
-/// A stage that the instance reports as it is reached.
+/// A stage that the instance reports when it is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// The agent runs.
     AgentUp,
-    /// The startup script was started.
     StartupStarted,
-    /// The startup script ended; how, is in the detail.
+    /// The startup script ended; the detail says how.
     StartupFinished,
-    /// The GitHub runner was started.
     RunnerStarted,
-    /// A job began.
     JobStarted,
-    /// The job ended.
     JobFinished,
-    /// The runner was told to end.
+    /// The runner was ordered to end.
     DrainStarted,
-    /// The interruption hook ended; how, is in the detail.
+    /// The interruption hook ended; the detail says how.
     HookFinished,
 }
 
-/// `POST /progress`: a stage was reached.
+/// `POST /progress`: reports a stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgressRequest {
-    /// The instance that speaks.
     pub instance: InstanceId,
-    /// The stage.
     pub stage: Stage,
-    /// When, by the instance's clock.
+    /// By the instance's clock.
     pub at: Timestamp,
-    /// More in words.
     #[serde(default)]
     pub detail: Option<String>,
 }
@@ -203,15 +186,14 @@ pub struct ProgressRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GoodbyeReason {
-    /// The runner ran its job and left.
+    /// The runner left after its job.
     Finished,
-    /// It was drained.
     Drained,
-    /// EC2 gave notice that it takes the instance back.
+    /// EC2 gave an interruption notice.
     Interrupted,
     /// No job came.
     Idle,
-    /// It was told to stop.
+    /// It was ordered to stop.
     Stopped,
     /// Its lifetime is over.
     Lifetime,
@@ -247,22 +229,18 @@ impl GoodbyeReason {
 /// `POST /goodbye`: the instance powers off next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoodbyeRequest {
-    /// The instance that leaves.
     pub instance: InstanceId,
-    /// Why.
     pub reason: GoodbyeReason,
-    /// More in words.
     #[serde(default)]
     pub detail: Option<String>,
 }
 
-/// What the instance has to do.
+/// The control plane's order to an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// Go on.
     Continue,
-    /// End the runner in order, then power off.
+    /// End the runner, then power off.
     Drain,
     /// Power off now.
     Stop,
@@ -271,9 +249,8 @@ pub enum Order {
 /// The answer to a heartbeat, a progress report and a goodbye.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderAnswer {
-    /// What to do.
     pub order: Order,
-    /// When EC2 takes the instance back, if it gave notice: the instance may not have seen it yet.
+    /// When EC2 takes the instance back, if it gave notice: the instance may not know yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_back_at: Option<Timestamp>,
 }
@@ -287,18 +264,16 @@ impl From<Order> for OrderAnswer {
     }
 }
 
-/// The body of every refusal.
+/// The body of every answer with an error status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// Why, in words.
+pub struct ErrorBody {
     pub error: String,
-    /// In how many seconds to ask again, if that is known.
+    /// Seconds to wait before the next try, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<u64>,
 }
 
-impl Refusal {
-    /// How long to wait before asking again, if that is known.
+impl ErrorBody {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after_seconds.map(Duration::from_secs)

@@ -5,39 +5,38 @@ use std::time::Duration;
 /// The deadlines of a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deadlines {
-    /// From the launch to the JIT config's being handed out.
+    /// From the launch until the JIT config is handed out.
     pub boot: Duration,
-    /// From then to the first job.
+    /// From then until the first job.
     pub idle: Duration,
-    /// From one heartbeat to the next, before the instance is given up as lost.
+    /// Since the last heartbeat, before the instance is given up as lost.
     pub heartbeat_lost: Duration,
-    /// Between two heartbeats, as told to the agent.
+    /// Between two heartbeats of the agent.
     pub heartbeat: Duration,
-    /// For a runner that was told to end.
+    /// For a runner to drain.
     pub drain: Duration,
     /// For a runner to leave once its job is over.
     pub leave: Duration,
-    /// For an instance in all, whatever runs on it.
+    /// For an instance in all, even if a job runs on it.
     pub lifetime: Duration,
     /// For a job to get an instance, before it is given up.
     pub give_up: Duration,
     /// Since the last launch, before the minute schedule may be switched off.
     pub quiet: Duration,
-    /// For a webhook to come, before GitHub is asked whether it was lost, or is old.
+    /// For a webhook to arrive, before it is taken for lost and GitHub is asked.
     pub webhook: Duration,
-    /// Since the launch of an instance, before its not being named by EC2, whose answers lag
-    /// behind, proves that it is gone.
+    /// Since the launch of an instance, before its absence from EC2's answers, which lag behind, proves that
+    /// it is gone.
     pub absence: Duration,
-    /// For EC2 to tell what is asked of it about a runner of which nothing is left, before what it has cost
-    /// is counted by what is known.
+    /// For EC2 to answer all questions about a runner that is gone, before its cost is counted without the
+    /// answers.
     pub costing: Duration,
-    /// After the first, second … failure of a launch or an end, before it is tried again; after
-    /// the last of them, the last again.
+    /// The pause after the first, second … failure of a launch or an end; the last one repeats.
     pub retries: [Duration; 5],
 }
 
 impl Deadlines {
-    /// After how long what failed for the `tries`-th time is tried again.
+    /// Returns the pause after the failure number `tries`.
     #[must_use]
     pub fn retry(&self, tries: u32) -> Duration {
         let last = self.retries.len() - 1;
@@ -45,23 +44,24 @@ impl Deadlines {
         self.retries[index]
     }
 
-    /// How long EC2 is given to tell when an instance ended that we have ended: its events take some seconds.
+    /// How long to wait for EC2 to report when an instance ended that we have ended: its events take some
+    /// seconds.
     #[must_use]
-    pub fn ec2_tells(&self) -> Duration {
+    pub fn ec2_event_delay(&self) -> Duration {
         2 * self.heartbeat
     }
 
-    /// How long it takes until something new is told of jobs: those that happen together are told together.
+    /// How long changes of jobs are collected, so that those that happen together are reported together.
     #[must_use]
-    pub fn gather(&self) -> Duration {
+    pub fn report_delay(&self) -> Duration {
         self.heartbeat / 2
     }
 
-    /// The same as [`Deadlines::retry`] for an end, which is left alone for [`LONGEST_PAUSE`] at most, and up to a half
-    /// longer depending on `what`: those that failed together are not tried again together.
+    /// Returns [`Deadlines::retry`], at most [`MAX_RETRY_PAUSE`], made up to a half longer depending on `what`:
+    /// things that failed together are not retried together.
     #[must_use]
-    pub fn pause(&self, tries: u32, what: &str) -> Duration {
-        let pause = self.retry(tries).min(LONGEST_PAUSE);
+    pub fn jittered_retry(&self, tries: u32, what: &str) -> Duration {
+        let pause = self.retry(tries).min(MAX_RETRY_PAUSE);
         let hash = what
             .bytes()
             .fold(tries, |hash, byte| hash.wrapping_mul(16_777_619) ^ u32::from(byte));
@@ -93,37 +93,37 @@ const fn minutes(count: u64) -> Duration {
     Duration::from_secs(count * 60)
 }
 
-/// How long an act that is under way is left to whoever began it: longer than any function may
-/// run, so that nobody else is still at it when it is taken over.
+/// How long an action under way is left to the function that began it: longer than any function may run, so
+/// that the first one is dead when another takes over.
 pub const TAKE_OVER: Duration = Duration::from_secs(90);
 
-/// How long any call of a function may take.
+/// The longest that any function's call may take.
 pub const LONGEST_CALL: Duration = minutes(2);
 
-/// How long saying something on a commit is left to whoever began it: longer than the function that
-/// does it may run.
-pub const SAYING: Duration = Duration::from_secs(45);
+/// How long a function holds the right to publish a check run, a comment or a threshold: longer than that
+/// function may run.
+pub const PUBLISH_LEASE: Duration = Duration::from_secs(45);
 
-/// How soon a re-run that GitHub refused because the run is not over yet is asked for again.
+/// The pause after GitHub refused a re-run because the run is not over yet.
 pub const RERUN_RETRY: Duration = Duration::from_secs(20);
 
-/// How far the webhook of a job may be behind what its runner itself has said of it, before the job that
-/// the runner was meant for is given another.
-pub const BEHIND: Duration = minutes(1);
+/// How far a job's webhook may lag behind its runner's own report, before the job that the runner was meant
+/// for gets another runner.
+pub const WEBHOOK_LAG: Duration = minutes(1);
 
-/// No end that failed is left alone for longer, though the retries of a launch may be further apart.
-pub const LONGEST_PAUSE: Duration = minutes(8);
+/// The longest pause before an end is retried, though the retries of a launch may be further apart.
+pub const MAX_RETRY_PAUSE: Duration = minutes(8);
 
-/// How long EC2 leaves a spot instance from its notice.
+/// The time between EC2's interruption notice and the interruption.
 ///
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html>
 pub const SPOT_NOTICE: Duration = minutes(2);
 
-/// How much later EC2 may take an instance than it said, before it is taken for not coming.
+/// How much later than announced EC2 may take an instance, before we stop waiting for it.
 pub const RECLAIM_SLACK: Duration = minutes(1);
 
-/// A spot instance that EC2 takes back so soon after its launch costs nothing; one that we end, or
-/// that ends itself, does.
+/// A spot instance that EC2 takes back this soon after its launch is not billed; one that we end, or that
+/// ends itself, is.
 ///
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/billing-for-interrupted-spot-instances.html>
 pub const FREE_HOUR: Duration = minutes(60);
@@ -133,7 +133,7 @@ pub const FREE_HOUR: Duration = minutes(60);
 /// <https://docs.github.com/en/actions/reference/limits>
 pub const QUEUE_LIMIT: Duration = minutes(24 * 60);
 
-/// How often a job is given another runner after one that never took a job.
+/// How many runners are launched for a job when each one ends without taking a job.
 pub const MAX_LAUNCHES: u32 = 5;
 
 /// How long a record is kept after its end, so that a late or repeated webhook finds it.
@@ -142,26 +142,26 @@ pub const KEEP_ENDED: Duration = minutes(7 * 24 * 60);
 /// How long the story of a job is kept.
 pub const KEEP_STORY: Duration = minutes(90 * 24 * 60);
 
-/// How long is kept what was spent: the same month of the year before can be looked at.
+/// How long costs are kept: long enough to compare with the same month of the year before.
 pub const KEEP_COSTS: Duration = minutes(400 * 24 * 60);
 
-/// How much longer than its lifetime an instance may go on before the control plane has ended it. What it
-/// costs by then is reserved with it.
-pub const OUTLIVES: Duration = minutes(10);
+/// How much longer than its lifetime an instance may live until the control plane has ended it. The
+/// reservation includes the cost of this time.
+pub const MAX_OVERRUN: Duration = minutes(10);
 
-/// How long is remembered who launched what, once nobody does any more.
+/// How long a launch queue is kept after its last use.
 pub const KEEP_QUEUE: Duration = minutes(24 * 60);
 
 /// How long a repository is watched after its last job.
-pub const WATCH: Duration = minutes(7 * 24 * 60);
+pub const KEEP_WATCHED: Duration = minutes(7 * 24 * 60);
 
-/// How often a delivery that failed is asked for again.
+/// How many redeliveries are requested for a failed webhook delivery.
 pub const MAX_REDELIVERIES: u32 = 5;
 
-/// How long a delivery id is remembered: GitHub redelivers for three days.
+/// How long a delivery id is kept: GitHub redelivers for three days.
 pub const KEEP_DELIVERY: Duration = minutes(4 * 24 * 60);
 
-/// How long a repository's configuration is used without asking GitHub whether it changed.
+/// How long a repository's configuration is used before GitHub is asked if it changed.
 pub const CONFIG_FRESH: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retries_grow_and_stay_at_the_last() {
+    fn retries_grow_and_repeat_the_last() {
         let deadlines = Deadlines::default();
         let minutes: Vec<u64> = (0..=7).map(|tries| deadlines.retry(tries).as_secs() / 60).collect();
         assert_eq!(minutes, [1, 1, 2, 5, 10, 20, 20, 20]);

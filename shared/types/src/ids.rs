@@ -1,4 +1,4 @@
-//! Identifiers: each kind its own type, so that one cannot stand in for another.
+//! Identifiers: a type for each kind, so that one cannot stand in for another.
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,12 +28,10 @@ macro_rules! text_id {
         pub struct $name(String);
 
         impl $name {
-            /// Takes the text as it is.
             pub fn new(text: impl Into<String>) -> Self {
                 Self(text.into())
             }
 
-            /// The identifier as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -53,15 +51,15 @@ number_id! {
     JobId(u64)
 }
 number_id! {
-    /// GitHub's id of a workflow run: the same in all of its attempts.
+    /// GitHub's id of a workflow run, the same in all its attempts.
     RunId(u64)
 }
 number_id! {
-    /// The attempt of a run, from 1.
+    /// The attempt of a run, counted from 1.
     RunAttempt(u32)
 }
 number_id! {
-    /// The installation of the GitHub App in an organisation or user account.
+    /// GitHub's id of an installation of the App in an organisation or user account.
     InstallationId(u64)
 }
 number_id! {
@@ -77,15 +75,15 @@ number_id! {
     RunnerId(u64)
 }
 text_id! {
-    /// `X-GitHub-Delivery`: the same on every redelivery of one webhook.
+    /// `X-GitHub-Delivery`: the same in every redelivery of a webhook.
     DeliveryId
 }
 text_id! {
-    /// One `CreateFleet` call of ours, by its client token: the same call again says the same.
+    /// The client token of a `CreateFleet` call; a repeated call has the same.
     FleetId
 }
 text_id! {
-    /// What is launched alike, and so may be launched together.
+    /// The id of a launch queue: its runners are launched alike, and so together.
     QueueId
 }
 text_id! {
@@ -118,13 +116,12 @@ text_id! {
 }
 
 impl Zone {
-    /// The zone of something of which EC2 did not say where it is.
+    /// Stands for a zone that EC2 did not name.
     #[must_use]
     pub fn unknown() -> Self {
         Self::new("unknown")
     }
 
-    /// Whether it is that.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         *self == Self::unknown()
@@ -139,9 +136,9 @@ pub struct Repository {
     name: String,
 }
 
-/// A text that is no `owner/name`.
+/// A text that is not `owner/name`.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no repository: expected `owner/name`")]
+#[error("`{0}` is not a repository: expected `owner/name`")]
 pub struct NotARepository(String);
 
 impl Repository {
@@ -151,13 +148,12 @@ impl Repository {
         &self.owner
     }
 
-    /// The repository's name within its owner.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The same in lower case: to GitHub names that differ in nothing else are the same.
+    /// The name in lower case: GitHub ignores case in names.
     #[must_use]
     pub fn lowercase(&self) -> Self {
         Self {
@@ -166,9 +162,9 @@ impl Repository {
         }
     }
 
-    /// The repository of the same owner that has the name of one of ours or of Cirun's.
+    /// The repository of the same owner with a fixed name, such as `.cirun`.
     #[must_use]
-    pub fn beside(&self, name: &'static str) -> Self {
+    pub fn sibling(&self, name: &'static str) -> Self {
         Self {
             owner: self.owner.clone(),
             name: name.to_owned(),
@@ -180,7 +176,7 @@ impl FromStr for Repository {
     type Err = NotARepository;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // GitHub allows these characters only, so nothing here can break out of a URL path.
+        // GitHub allows only these characters, so a repository cannot break out of a URL path.
         let plain = |part: &str| {
             !part.is_empty()
                 && part != "."
@@ -217,12 +213,10 @@ impl fmt::Display for Repository {
     }
 }
 
-/// A job in one attempt of its run: what a runner is launched for, once.
+/// A job in one attempt of its run. Each gets a runner of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobKey {
-    /// The job.
     pub job: JobId,
-    /// The attempt of its run.
     pub attempt: RunAttempt,
 }
 
@@ -233,13 +227,12 @@ impl JobKey {
         Self { job: JobId(0), attempt }
     }
 
-    /// Whether it stands for all jobs of a run attempt.
     #[must_use]
     pub fn is_of_all(self) -> bool {
         self.job == JobId(0)
     }
 
-    /// Stands for the story of a run attempt; GitHub will not count so far.
+    /// Stands for the story of a run attempt; GitHub's ids never get this high.
     #[must_use]
     pub fn story_of(attempt: RunAttempt) -> Self {
         Self {
@@ -248,7 +241,6 @@ impl JobKey {
         }
     }
 
-    /// Whether it stands for the story of a run attempt.
     #[must_use]
     pub fn is_story(self) -> bool {
         self.job == JobId(u64::MAX)
@@ -267,16 +259,14 @@ impl fmt::Display for JobKey {
 /// One attempt of a workflow run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunKey {
-    /// The run.
     pub run: RunId,
-    /// Its attempt.
     pub attempt: RunAttempt,
 }
 
 impl RunKey {
-    /// The attempt before, if it is not the first.
+    /// Returns the attempt before, or `None` for the first.
     #[must_use]
-    pub fn before(self) -> Option<Self> {
+    pub fn previous(self) -> Option<Self> {
         let RunAttempt(later @ 2..) = self.attempt else {
             return None;
         };
@@ -293,25 +283,26 @@ impl fmt::Display for RunKey {
     }
 }
 
-/// The name of a runner, which follows from the job it was launched for:
-/// `dayfly-<job>-<attempt>-<launch>`. Its GitHub registrations carry it and the id of its instance,
-/// without the dash, so that the one leads to the other even if the table is lost; those after the
-/// first have `-m2`, `-m3` … behind it, because a registration that failed may still have been made.
+/// The name of a runner, derived from the job it was launched for: `dayfly-<job>-<attempt>-<launch>`.
+///
+/// Its registrations with GitHub append the id of its instance without the dash, so that each leads to the
+/// other even if the table is lost. Those after the first append `-m2`, `-m3` …, because a registration that
+/// failed may still have been made.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunnerName(String);
 
-/// What every runner of ours is called, up to the job's id.
+/// The start of every runner's name, before the job's id.
 pub const RUNNER_PREFIX: &str = "dayfly-";
 
 impl RunnerName {
-    /// The runner of the `launch`-th launch for `job`, counted from 1.
+    /// The runner of launch number `launch` for `job`, counted from 1.
     #[must_use]
     pub fn of(job: JobKey, launch: u32) -> Self {
         Self(format!("{RUNNER_PREFIX}{}-{}-{launch}", job.job, job.attempt))
     }
 
-    /// The runner that a name registered with GitHub belongs to; `None` if it is none of ours.
+    /// Returns the runner that registered under this name, or `None` if it is not ours.
     #[must_use]
     pub fn from_registered(name: &str) -> Option<Self> {
         let parts: Vec<&str> = name.strip_prefix(RUNNER_PREFIX)?.split('-').collect();
@@ -335,13 +326,13 @@ impl RunnerName {
         ours.then(|| Self(format!("{RUNNER_PREFIX}{}", parts[..3].join("-"))))
     }
 
-    /// The runner that a person means by `name`: its own name, or one that it registered under.
+    /// Returns the runner that a person means by its own name, or by one that it registered under.
     #[must_use]
     pub fn meant_by(name: &str) -> Option<Self> {
         Self::from_registered(name).or_else(|| Self::from_registered(&format!("{name}-i0")))
     }
 
-    /// The name to register under, from its instance, at the `mint`-th try, counted from 1.
+    /// The name to register under from its instance, at try number `mint`, counted from 1.
     #[must_use]
     pub fn registration(&self, instance: &InstanceId, mint: u32) -> String {
         let on = plain(instance);
@@ -352,13 +343,13 @@ impl RunnerName {
         }
     }
 
-    /// Whether a name registered with GitHub is that of a runner of ours on this instance.
+    /// Whether one of our runners registered under this name from this instance.
     #[must_use]
     pub fn is_registered_from(name: &str, instance: &InstanceId) -> bool {
         Self::from_registered(name).is_some() && name.split('-').any(|part| part == plain(instance))
     }
 
-    /// The job that it was launched for at first.
+    /// The job that it was launched for.
     #[must_use]
     pub fn job(&self) -> Option<JobKey> {
         let mut parts = self.0.strip_prefix(RUNNER_PREFIX)?.split('-');
@@ -368,20 +359,19 @@ impl RunnerName {
         })
     }
 
-    /// The attempt of the run that the job belongs to that it was launched for.
+    /// The run attempt of that job.
     #[must_use]
     pub fn attempt(&self) -> Option<RunAttempt> {
         self.job().map(|job| job.attempt)
     }
 
-    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// An instance's id without its dash, which parts the words of a name.
+/// An instance's id without its dash, which separates the parts of a name.
 fn plain(instance: &InstanceId) -> String {
     instance.as_str().replace('-', "")
 }
@@ -398,7 +388,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_repository_is_owner_and_name_in_plain_characters() {
+    fn repository_is_owner_and_name_in_plain_characters() {
         for good in ["octo/hello", "a-b/c_d.e", "A1/.github"] {
             assert_eq!(good.parse::<Repository>().unwrap().to_string(), good);
         }
@@ -410,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_names_are_taken_for_runners_of_ours() {
+    fn names_of_other_runners_are_not_ours() {
         for not_ours in [
             "",
             "dayfly-",
@@ -428,7 +418,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_registration_leads_back_to_its_runner_and_its_instance(
+        fn registration_leads_back_to_its_runner_and_instance(
             job: u64, attempt: u32, launch: u32, mint in 1u32..99, id in "i-[0-9a-f]{17}",
         ) {
             let name = RunnerName::of(JobKey { job: JobId(job), attempt: RunAttempt(attempt) }, launch);

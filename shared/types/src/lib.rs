@@ -1,5 +1,4 @@
-//! What every part of dayfly speaks of: ids, time, money, deadlines, and the protocol between an instance
-//! and the control plane.
+//! The vocabulary of all crates: ids, time, money, deadlines, and the check-in protocol.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::format_push_string))]
 
 pub mod budget;

@@ -1,4 +1,4 @@
-//! Money in whole micro-dollars: no float, no rounding but where it is said.
+//! Money in whole micro-dollars: no floats, and rounding only where documented.
 
 use std::fmt;
 use std::iter::Sum;
@@ -12,17 +12,17 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct MicroDollars(pub u64);
 
-/// A text that is no price.
+/// A text that is not an amount of dollars.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no amount of dollars with at most 6 digits after the point")]
+#[error("`{0}` is not an amount of dollars with at most 6 digits after the point")]
 pub struct NotMoney(String);
 
 impl MicroDollars {
     /// Reads a decimal number of dollars, as EC2 writes its prices: `0.157800`.
     ///
     /// # Errors
-    /// If the text is no such number. Digits beyond the sixth are rounded up, for a price that
-    /// is taken too low would let a cap be passed.
+    /// If the text is not such a number. Digits beyond the sixth are rounded up: a price that is too low would
+    /// let a cap be exceeded.
     pub fn from_decimal(text: &str) -> Result<Self, NotMoney> {
         let bad = || NotMoney(text.to_owned());
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -46,13 +46,13 @@ impl MicroDollars {
             .ok_or_else(bad)
     }
 
-    /// What a price per hour comes to over `span`, rounded up to a micro-dollar.
+    /// Returns the cost of `span` at this price per hour, rounded up to a micro-dollar.
     #[must_use]
     pub fn per_hour_over(self, span: Duration) -> Self {
         self.per(HOUR, span)
     }
 
-    /// What several prices per hour, each over its span, come to together, rounded up once.
+    /// Returns the total cost of spans at prices per hour, rounded up once.
     #[must_use]
     pub fn per_hour_over_all(spans: &[(Self, Duration)]) -> Self {
         let each = spans
@@ -62,27 +62,25 @@ impl MicroDollars {
         Self(u64::try_from(total.div_ceil(HOUR.as_millis())).unwrap_or(u64::MAX))
     }
 
-    /// What the price of a span `of` time comes to over `span`, rounded up to a micro-dollar.
+    /// Returns the cost of `span` at this price per `of`, rounded up to a micro-dollar.
     #[must_use]
     pub fn per(self, of: Duration, span: Duration) -> Self {
         let total = u128::from(self.0).saturating_mul(span.as_millis());
         Self(u64::try_from(total.div_ceil(of.as_millis().max(1))).unwrap_or(u64::MAX))
     }
 
-    /// So many of it.
     #[must_use]
     pub fn times(self, count: u64) -> Self {
         Self(self.0.saturating_mul(count))
     }
 
-    /// Without `other`, and never less than nothing.
     #[must_use]
-    pub fn less(self, other: Self) -> Self {
+    pub fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
-    /// In dollars and cents, half a cent rounded up: `$0.16`, for people. What is too small for a cent
-    /// is shown in full.
+    /// In dollars and cents, for people: `$0.16`. Half a cent is rounded up, and an amount too small for that is
+    /// shown in full.
     #[must_use]
     pub fn in_cents(self) -> String {
         if self.0 > 0 && self.0 < 5_000 {
@@ -110,7 +108,7 @@ impl Sum for MicroDollars {
 }
 
 impl fmt::Display for MicroDollars {
-    /// `$0.1578`: at least two digits after the point, no more than are needed.
+    /// `$0.1578`: two digits after the point, or as many as needed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = format!("{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000);
         let shortest = text.len() - 4;
@@ -142,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn people_read_cents_and_what_is_less_than_one_in_full() {
+    fn amounts_below_half_a_cent_are_shown_in_full() {
         for (micros, shown) in [
             (0, "$0.00"),
             (1_400, "$0.0014"),
@@ -157,13 +155,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_reads_back_as_the_same_amount(micros in 0..u64::MAX / 2) {
+        fn shown_amount_reads_back_the_same(micros in 0..u64::MAX / 2) {
             let shown = MicroDollars(micros).to_string();
             prop_assert_eq!(MicroDollars::from_decimal(&shown[1..]).unwrap(), MicroDollars(micros));
         }
 
         #[test]
-        fn a_span_never_costs_less_than_its_parts_by_a_whole_unit(price in 0u64..10_000_000_000, a in 0u64..10_000_000, b in 0u64..10_000_000) {
+        fn span_costs_at_most_one_unit_less_than_its_parts(price in 0u64..10_000_000_000, a in 0u64..10_000_000, b in 0u64..10_000_000) {
             let price = MicroDollars(price);
             let whole = price.per_hour_over(Duration::from_millis(a + b));
             let parts = price.per_hour_over(Duration::from_millis(a)) + price.per_hour_over(Duration::from_millis(b));

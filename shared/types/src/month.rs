@@ -1,4 +1,4 @@
-//! Calendar months in UTC, by which money is counted.
+//! Calendar months in UTC: caps and costs are counted by month.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,39 +17,36 @@ pub struct Month {
     month: u8,
 }
 
-/// A text that is no month.
+/// A text that is not a month.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no month: expected one like `2026-11`")]
+#[error("`{0}` is not a month: expected one like `2026-11`")]
 pub struct NotAMonth(String);
 
 impl Month {
-    /// The month that a moment lies in.
+    /// The month that contains a moment.
     #[must_use]
     pub fn of(at: Timestamp) -> Self {
         let day = at.utc_day();
-        // Years of more digits, or before 0, are none that anybody pays in.
+        // Nothing is paid in years before 0 or with more than four digits.
         day[..day.len().min(7)].parse().unwrap_or(Self { year: 1970, month: 1 })
     }
 
-    /// When it begins.
     #[must_use]
     pub fn begins(self) -> Timestamp {
         Timestamp::from_utc_day(i64::from(self.year), i64::from(self.month), 1)
     }
 
-    /// When it is over: the next begins.
+    /// The begin of the next month.
     #[must_use]
     pub fn ends(self) -> Timestamp {
         self.next().begins()
     }
 
-    /// How long it is.
     #[must_use]
     pub fn length(self) -> Duration {
         self.ends().since(self.begins())
     }
 
-    /// The month after it.
     #[must_use]
     pub fn next(self) -> Self {
         match self.month {
@@ -64,9 +61,8 @@ impl Month {
         }
     }
 
-    /// The month before it.
     #[must_use]
-    pub fn before(self) -> Self {
+    pub fn previous(self) -> Self {
         match self.month {
             ..=1 => Self {
                 year: self.year.saturating_sub(1),
@@ -79,7 +75,7 @@ impl Month {
         }
     }
 
-    /// A span of time in its parts, each with the month that it lies in, the earliest first.
+    /// Splits a span of time by month, the earliest first.
     #[must_use]
     pub fn parts(from: Timestamp, to: Timestamp) -> Vec<(Self, Duration)> {
         let mut parts = Vec::new();
@@ -141,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn months_begin_and_end_as_calendars_have_it() {
+    fn months_begin_and_end_by_the_calendar() {
         for (month, begins, days) in [
             ("2026-11", 1_793_491_200, 30),
             ("2026-12", 1_796_083_200, 31),
@@ -159,17 +155,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_moment_lies_in_its_month(seconds in 0i64..7_000_000_000) {
+        fn month_contains_its_moments(seconds in 0i64..7_000_000_000) {
             let at = Timestamp::from_seconds(seconds);
             let month = Month::of(at);
             prop_assert!(month.begins() <= at && at < month.ends(), "{}", month);
             prop_assert_eq!(month.to_string().parse::<Month>(), Ok(month));
             prop_assert_eq!(Month::of(month.ends()), month.next());
-            prop_assert_eq!(month.next().before(), month);
+            prop_assert_eq!(month.next().previous(), month);
         }
 
         #[test]
-        fn the_parts_of_a_span_are_the_span(from in 0i64..4_000_000_000, span in 0u64..10_000_000_000) {
+        fn parts_of_a_span_add_up_to_it(from in 0i64..4_000_000_000, span in 0u64..10_000_000_000) {
             let from = Timestamp::from_seconds(from);
             let to = from.after(Duration::from_millis(span));
             let parts = Month::parts(from, to);

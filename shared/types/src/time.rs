@@ -1,4 +1,4 @@
-//! Time as a value: nothing in this crate reads a clock.
+//! Time as a value: this crate never reads a clock.
 
 use std::time::Duration;
 
@@ -10,13 +10,11 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The moment so many milliseconds after the epoch.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// The moment so many seconds after the epoch.
     #[must_use]
     pub const fn from_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))
@@ -37,7 +35,7 @@ impl Timestamp {
     /// The day in UTC, as `2026-08-01`.
     #[must_use]
     pub fn utc_day(self) -> String {
-        // Days are counted from 0000-03-01, so that a leap day is the last of its year.
+        // Days are counted from 0000-03-01, so that a leap day is the last day of its year.
         // <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>
         let days = self.seconds().div_euclid(86_400) + 719_468;
         let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
@@ -54,10 +52,10 @@ impl Timestamp {
         format!("{year:04}-{month:02}-{day:02}")
     }
 
-    /// The midnight in UTC with which a day begins; the month from 1.
+    /// The midnight in UTC at which a day begins; `month` counts from 1.
     #[must_use]
     pub const fn from_utc_day(year: i64, month: i64, day: i64) -> Self {
-        // As above, the other way.
+        // The inverse of `utc_day`.
         let year = if month <= 2 { year - 1 } else { year };
         let from_march = if month > 2 { month - 3 } else { month + 9 };
         let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
@@ -66,7 +64,7 @@ impl Timestamp {
         Self::from_seconds((era * 146_097 + of_era - 719_468) * 86_400)
     }
 
-    /// The midnight in UTC with which its day begins.
+    /// The midnight in UTC at which its day begins.
     #[must_use]
     pub const fn utc_midnight(self) -> Self {
         Self::from_seconds(self.seconds().div_euclid(86_400) * 86_400)
@@ -79,7 +77,6 @@ impl Timestamp {
         format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
     }
 
-    /// The moment `duration` later.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(
@@ -88,7 +85,7 @@ impl Timestamp {
         )
     }
 
-    /// How long it is since `earlier`; nothing if that lies ahead.
+    /// The time since `earlier`, or zero if that is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -100,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_to_a_later_moment_is_nothing_rather_than_negative() {
+    fn time_since_a_later_moment_is_zero() {
         let early = Timestamp::from_seconds(10);
         let late = early.after(Duration::from_secs(5));
         assert_eq!(late.since(early), Duration::from_secs(5));
@@ -108,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_told_as_clocks_in_utc_tell_it() {
+    fn day_and_time_are_shown_in_utc() {
         for (seconds, day, time) in [
             (0, "1970-01-01", "00:00:00"),
             (-1, "1969-12-31", "23:59:59"),
@@ -130,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_time_is_not_passed() {
+    fn adding_time_saturates() {
         assert_eq!(Timestamp::from_millis(i64::MAX).after(Duration::MAX).millis(), i64::MAX);
     }
 }

@@ -1,11 +1,12 @@
-//! Where GitHub shows people what its API tells programs.
+//! Addresses of GitHub's web pages.
 
-/// Where GitHub's pages are: beside its API, or above it on a server of one's own.
+/// Returns the root of GitHub's web pages for the root of its API.
 #[must_use]
-pub fn pages_of(api_url: &str) -> String {
+pub fn web_url(api_url: &str) -> String {
     match api_url.strip_prefix("https://api.") {
-        // `github.com`, and a `ghe.com` of one's own.
+        // `github.com`, or an enterprise's `ghe.com`.
         Some(host) => format!("https://{host}"),
+        // A GitHub Enterprise Server.
         None => api_url.trim_end_matches("/api/v3").to_owned(),
     }
 }

@@ -1,8 +1,8 @@
 //! Many jobs at once, from their webhooks' events to their runners' JIT configs: how long it takes, and
-//! how many calls of which kind.
+//! how many calls of each kind.
 //!
-//! Events come at the same moment and each finds a process of its own, as on Lambda, up to a number
-//! that the machine can bear. All processes are new: a burst meets few that are warm.
+//! Events come at the same moment and each gets a process of its own, as on Lambda, up to a number that
+//! the machine can bear. All processes are new: a burst meets few warm ones.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,32 +18,30 @@ use crate::events::{self, Job};
 use crate::sandbox::{Function, Sandbox};
 use crate::stack::{self, Binaries};
 
-/// The rows of the table, and how many jobs come at once in each.
+/// The rows of the table, and the number of concurrent jobs in each.
 pub const ROWS: [(&str, usize); 3] = [("burst of 1", 1), ("burst of 10", 10), ("burst of 256", 256)];
 
-/// More processes than this at once would measure how the machine shares its processors out.
+/// More concurrent processes would measure how the machine shares its processors.
 pub const MOST_PROCESSES: usize = 16;
 
-/// How often an instance asks for its JIT config at most.
+/// How often an instance requests its JIT config at most.
 const MOST_CLAIMS: usize = 10;
 
-/// What a burst came to.
+/// The results of a burst.
 #[derive(Clone, Debug)]
 pub struct Burst {
-    /// How many jobs came at once.
     pub jobs: usize,
-    /// From the first event to the last answer of `launch`: by then there is an instance for each job.
+    /// From the first event to the last answer of `launch`, when each job has an instance.
     pub launched: Duration,
-    /// From the first claim to the last JIT config, if all instances ask at once.
+    /// From the first claim to the last JIT config, with all instances claiming at once.
     pub registered: Duration,
-    /// The calls of `launch` and `checkin`, by their names.
     pub calls: BTreeMap<String, u64>,
 }
 
-/// Has so many jobs come at once.
+/// Queues this many jobs at once.
 ///
 /// # Errors
-/// When a function fails, or a job gets no instance or no JIT config.
+/// If a function fails, or a job gets no instance or no JIT config.
 pub async fn measure(binaries: &Binaries, jobs: usize) -> anyhow::Result<Burst> {
     let cloud = stack::start_cloud().await?;
     let webhook = Pool::new(stack::function("webhook", binaries, &cloud)?);
@@ -82,7 +80,7 @@ pub async fn measure(binaries: &Binaries, jobs: usize) -> anyhow::Result<Burst> 
     })
 }
 
-/// Hands the jobs' events to `launch`, and what it puts on the bus for itself.
+/// Passes the jobs' events to `launch`, and the events that it publishes for itself.
 async fn launch(binaries: &Binaries, cloud: &Cloud, queued: Vec<Value>) -> anyhow::Result<()> {
     let launch = Pool::new(stack::function("launch", binaries, cloud)?);
     let mut events = queued;
@@ -95,7 +93,7 @@ async fn launch(binaries: &Binaries, cloud: &Cloud, queued: Vec<Value>) -> anyho
     Ok(())
 }
 
-/// Has all instances ask for their JIT configs at once, and again when they are told to.
+/// Makes all instances request their JIT configs at once, and again when they must wait.
 async fn claim(binaries: &Binaries, cloud: &Cloud, instances: Vec<String>) -> anyhow::Result<()> {
     let checkin = Pool::new(stack::function("checkin", binaries, cloud)?);
     let mut claims = JoinSet::new();
@@ -122,10 +120,10 @@ async fn claim_one(checkin: &Pool, instance: &str) -> anyhow::Result<()> {
         let wait = seconds.with_context(|| format!("a claim was answered {answer}"))?;
         tokio::time::sleep(Duration::from_secs(wait)).await;
     }
-    bail!("`{instance}` was told to come back {MOST_CLAIMS} times")
+    bail!("`{instance}` had to wait {MOST_CLAIMS} times")
 }
 
-/// Processes of one function, started as events find none free.
+/// Processes of one function, started when none is free for an event.
 struct Pool {
     function: Function,
     free: Mutex<Vec<Sandbox>>,

@@ -1,8 +1,8 @@
-//! AWS and GitHub on loopback: what the functions' binaries talk to while they are measured.
+//! AWS and GitHub on loopback, for the measured binaries.
 //!
-//! Real state where the next step depends on it, no latency, no faults: what is measured is the
-//! functions' own time. Whatever is not implemented is answered 501 and remembered, so that the
-//! bench fails instead of measuring an error path.
+//! Real state where the next step depends on it, no latency, no faults: only the functions' own time is
+//! measured. Unimplemented calls are answered 501 and recorded, so that the bench fails instead of
+//! measuring an error path.
 
 pub mod dynamodb;
 pub mod ec2;
@@ -29,33 +29,27 @@ use github::GitHub;
 use reply::{Reply, Request};
 use services::{Bus, Parameters, Schedule};
 
-/// What the clouds know.
+/// The state of the clouds.
 #[derive(Debug)]
 pub struct Clouds {
-    /// DynamoDB.
     pub table: Table,
-    /// `EventBridge`.
     pub bus: Bus,
-    /// SSM.
     pub parameters: Parameters,
-    /// Scheduler.
     pub schedule: Schedule,
-    /// EC2.
     pub ec2: Ec2,
-    /// GitHub.
     pub github: GitHub,
     calls: BTreeMap<String, u64>,
     refused: Vec<String>,
 }
 
 impl Clouds {
-    /// How many calls were answered so far.
+    /// Returns the number of calls answered so far.
     #[must_use]
     pub fn call_count(&self) -> u64 {
         self.calls.values().sum()
     }
 
-    /// Every call answered so far, by name.
+    /// Returns every call answered so far, by name.
     #[must_use]
     pub fn calls(&self) -> &BTreeMap<String, u64> {
         &self.calls
@@ -125,7 +119,7 @@ impl Cloud {
     /// Starts the servers.
     ///
     /// # Errors
-    /// When no loopback port can be bound.
+    /// If no loopback port can be bound.
     pub async fn start(config: &str, schedule: &str, parameters: Parameters) -> anyhow::Result<Self> {
         let clouds = Arc::new(Mutex::new(Clouds {
             table: Table::default(),
@@ -154,12 +148,12 @@ impl Cloud {
         self.github.url()
     }
 
-    /// The state. Hold it briefly: every call of a function waits for it.
+    /// Locks the state. Hold it briefly: every call of a function waits for it.
     pub fn state(&self) -> MutexGuard<'_, Clouds> {
         lock(&self.clouds)
     }
 
-    /// Fails if a function asked for something that is not implemented.
+    /// Fails if a function made an unimplemented call.
     ///
     /// # Errors
     /// With the first such call.

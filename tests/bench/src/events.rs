@@ -1,7 +1,7 @@
-//! The events that the functions are fed with, as AWS delivers them.
+//! The functions' events, as AWS delivers them.
 //!
-//! Sources: AWS Lambda developer guide, "Function URL request and response payloads"; GitHub,
-//! "Webhook events and payloads"; Amazon EC2 user guide, "Spot Instance interruption notices".
+//! Sources: AWS Lambda developer guide, "Function URL request and response payloads"; GitHub, "Webhook
+//! events and payloads"; Amazon EC2 user guide, "Spot Instance interruption notices".
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ pub const WEBHOOK_SECRET: &str = "a secret that only GitHub and dayfly know";
 
 const ACCOUNT: &str = "123456789012";
 
-/// A job of a workflow: each in a run of its own.
+/// A job of a workflow, in a run of its own.
 #[derive(Clone, Debug)]
 pub struct Job {
     /// GitHub's id of the job.
@@ -27,10 +27,10 @@ pub struct Job {
 }
 
 impl Job {
-    /// A job that waits.
+    /// A waiting job.
     #[must_use]
     pub fn queued(number: usize, repository: impl Into<String>) -> Self {
-        // Ids as large as GitHub's are today, because their digits are stored and parsed.
+        // As large as GitHub's ids are today, because their digits are stored and parsed.
         let id = 51_000_000_000 + u64::try_from(number).unwrap_or_default();
         Self {
             id,
@@ -39,7 +39,8 @@ impl Job {
         }
     }
 
-    /// The job that a runner was launched for: `dayfly-<job>-<run attempt>-<launch>-i<instance>`.
+    /// Returns the job that a runner was launched for: `dayfly-<job>-<run
+    /// attempt>-<launch>-i<instance>`.
     #[must_use]
     pub fn of_runner(name: &str, id: u64, repository: &str) -> Option<Self> {
         let job = name.strip_prefix("dayfly-")?.split('-').next()?;
@@ -50,7 +51,7 @@ impl Job {
         })
     }
 
-    /// The body of the `workflow_job` webhook with this action.
+    /// Returns the body of the `workflow_job` webhook with this action.
     #[must_use]
     pub fn payload(&self, action: &str) -> Value {
         let run = self.id - 1_000_000_000;
@@ -82,8 +83,8 @@ impl Job {
         })
     }
 
-    /// The webhook with this action, signed, as the Function URL hands it to the function. Every
-    /// call is a new delivery.
+    /// Returns the signed webhook with this action, as the Function URL passes it to the function.
+    /// Every call is a new delivery.
     #[must_use]
     pub fn webhook(&self, action: &str) -> Value {
         let body = self.payload(action).to_string();
@@ -121,8 +122,8 @@ fn steps(action: &str) -> Value {
         .collect()
 }
 
-/// An instance's signed call to the check-in URL, as the Function URL hands it on once it has
-/// checked the signature.
+/// Returns an instance's call to the check-in URL, as the Function URL passes it on after checking the
+/// signature.
 #[must_use]
 pub fn checkin(instance: &str, verb: &str, mut body: Value) -> Value {
     body["instance"] = json!(instance);
@@ -137,7 +138,7 @@ pub fn checkin(instance: &str, verb: &str, mut body: Value) -> Value {
     event
 }
 
-/// EC2's word that it takes a spot instance back in two minutes.
+/// Returns EC2's interruption notice of two minutes.
 #[must_use]
 pub fn interruption_warning(instance: &str) -> Value {
     json!({
@@ -149,7 +150,7 @@ pub fn interruption_warning(instance: &str) -> Value {
     })
 }
 
-/// What the minute schedule sends.
+/// Returns the minute schedule's event.
 #[must_use]
 pub fn sweep() -> Value {
     json!({ "task": "sweep" })

@@ -1,17 +1,16 @@
-//! What the figures stand beside: dayfly's own goals and the strongest peer's figures.
+//! The figures to compare with: dayfly's own goals and the strongest peer's figures.
 
 use serde::Serialize;
 
-/// From one figure to another, in whatever unit the field says.
+/// A range, in the unit of its field.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Span {
-    /// The lower end.
     pub from: f64,
-    /// The upper end; the same where there is one figure only.
+    /// The upper end; the same for a single figure.
     pub to: f64,
 }
 
-/// Figures to compare a function with; what is not known or not aimed for is missing.
+/// Figures to compare a function with; unknown or undefined ones are missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Figures {
     /// Spawn to answer, in milliseconds.
@@ -26,10 +25,10 @@ pub struct Figures {
     pub zip_mb: Option<Span>,
 }
 
-/// Where the peer's figures are from.
+/// The source of the peer's figures.
 pub const PEER: &str = "terraform-aws-github-runner 7.11 on Node 20";
 
-/// What dayfly aims for, on 2 vCPUs against loopback.
+/// Returns dayfly's goals, on 2 vCPUs against loopback.
 #[must_use]
 pub fn goal(function: &str) -> Figures {
     let every = Figures {
@@ -54,8 +53,8 @@ pub fn goal(function: &str) -> Figures {
     }
 }
 
-/// What [`PEER`]'s function with the same task takes, measured in the same way: under a Runtime
-/// API emulator, against AWS and GitHub on loopback, on 2 vCPUs.
+/// Returns the figures of [`PEER`]'s function with the same task, measured in the same way: under a
+/// Runtime API emulator, against AWS and GitHub on loopback, on 2 vCPUs.
 #[must_use]
 pub fn peer(function: &str) -> Option<Figures> {
     match function {
@@ -76,8 +75,8 @@ pub fn peer(function: &str) -> Option<Figures> {
     }
 }
 
-/// How long [`PEER`]'s scale-up takes for 10 jobs at once if GitHub takes one write a second, in
-/// milliseconds: it registers each of them there before it launches it.
+/// The duration of [`PEER`]'s scale-up for 10 jobs at once if GitHub accepts one write a second, in
+/// milliseconds: it registers each of them before it launches it.
 pub const PEER_LAUNCH_OF_10_MS: f64 = 9_995.0;
 
 const fn between(from: f64, to: f64) -> Span {

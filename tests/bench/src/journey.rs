@@ -1,5 +1,5 @@
-//! The way of many jobs through all functions. Each function is fed with what the ones before it
-//! really put on the bus and into the table, so that no row measures a path that no job takes.
+//! The course of many jobs through all functions. Each function gets what the earlier ones really
+//! published and stored, so that no row measures an unrealistic path.
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::measure::{Check, Measured, Measurement, Plan};
 use crate::sandbox::Function;
 use crate::stack::{self, Binaries};
 
-/// The rows of the table, in the order in which they are measured.
+/// The rows of the table, in the order of measurement.
 pub const ROWS: [&str; 9] = [
     "hello",
     "webhook",
@@ -24,29 +24,26 @@ pub const ROWS: [&str; 9] = [
     "reporter",
 ];
 
-/// What is measured, and how.
+/// The measurement of all rows.
 pub struct Journey<'a> {
-    /// Where the functions' binaries lie.
+    /// The functions' binaries.
     pub binaries: &'a Binaries,
-    /// The reference that every cold start is measured beside.
+    /// The reference, measured beside every cold start.
     pub reference: Function,
-    /// What the functions talk to.
     pub cloud: Cloud,
-    /// How often.
     pub plan: Plan,
-    /// The rows to measure; what they need is done all the same, unmeasured. All if empty.
+    /// The rows to measure, or all if empty; their prerequisites are done unmeasured.
     pub only: Vec<String>,
-    /// Told what begins.
+    /// Receives each step as it starts.
     pub progress: fn(&str),
-    /// The rows measured so far.
     pub measured: Vec<(&'static str, Measured)>,
 }
 
 impl Journey<'_> {
-    /// Goes the whole way, or as far as the last row that is wanted.
+    /// Goes the whole way, or up to the last wanted row.
     ///
     /// # Errors
-    /// When a function fails. What was measured until then stays in [`Journey::measured`].
+    /// If a function fails. The figures until then stay in [`Journey::measured`].
     pub async fn go(&mut self) -> anyhow::Result<()> {
         let events = self.plan.events();
         self.step("hello", &vec![json!({}); events], |_| Ok(())).await?;
@@ -54,7 +51,7 @@ impl Journey<'_> {
         if self.is_over("webhook") {
             return Ok(());
         }
-        // Half of the jobs run to their end; the others are what lives while that is measured.
+        // Half of the jobs run to their end; the others are alive while that is measured.
         let jobs: Vec<Value> = (0..2 * events)
             .map(|number| self.job(number).webhook("queued"))
             .collect();
@@ -90,7 +87,7 @@ impl Journey<'_> {
         self.refuse(jobs.len()).await
     }
 
-    /// Jobs that cannot have what they ask for, each of a run of its own: that is said on their commits.
+    /// Queues impossible jobs, each in a run of its own, which is reported on their commits.
     async fn refuse(&mut self, first: usize) -> anyhow::Result<()> {
         if self.is_over("reporter") {
             return Ok(());
@@ -111,7 +108,7 @@ impl Journey<'_> {
         Ok(())
     }
 
-    /// The jobs on these instances begin and end.
+    /// Starts and ends the jobs on these instances.
     async fn finish(&mut self, instances: &[Machine]) -> anyhow::Result<()> {
         if self.is_over("job-events") {
             return Ok(());
@@ -134,7 +131,7 @@ impl Journey<'_> {
         Ok(())
     }
 
-    /// Measures a row, or only does it where another row is wanted that needs it.
+    /// Measures a row, or only does it if another wanted row needs it.
     async fn step(&mut self, row: &'static str, events: &[Value], check: Check) -> anyhow::Result<()> {
         if self.is_over(row) {
             return Ok(());
@@ -176,7 +173,7 @@ impl Journey<'_> {
         self.only.is_empty() || self.only.iter().any(|wanted| wanted == row)
     }
 
-    /// Whether neither this row nor any after it is wanted.
+    /// Whether neither this row nor any later one is wanted.
     fn is_over(&self, row: &str) -> bool {
         let rest = ROWS.iter().skip_while(|other| **other != row);
         !rest.into_iter().any(|row| self.wants(row))
@@ -189,7 +186,7 @@ impl Journey<'_> {
         Ok(events)
     }
 
-    /// Every instance.
+    /// Returns every instance.
     fn launched(&self, expected: usize) -> anyhow::Result<Vec<Machine>> {
         let state = self.cloud.state();
         let instances: Vec<Machine> = state
@@ -217,9 +214,9 @@ impl Journey<'_> {
             .collect()
     }
 
-    /// The job of this number. Those that launch meets in a new process are each the first of their
-    /// repository: after a pause the configuration that is known is no longer fresh, so that a
-    /// cold start has GitHub to ask. The others share one, as the jobs of a matrix do.
+    /// Returns the job of this number. Jobs that launch handles in a new process are each the first of
+    /// their repository: after a pause the cached configuration is no longer fresh, so a cold start has
+    /// to call GitHub. The others share one, as the jobs of a matrix do.
     fn job(&self, number: usize) -> Job {
         if number < self.plan.cold {
             Job::queued(number, format!("octo-org/gpu-{number}"))
@@ -229,7 +226,7 @@ impl Journey<'_> {
     }
 }
 
-/// An instance, as its tags tell of it.
+/// An instance, according to its tags.
 struct Machine {
     id: String,
     repository: String,
@@ -240,7 +237,7 @@ fn each(instances: &[Machine], verb: &str, body: &Value) -> Vec<Value> {
     instances.iter().map(event).collect()
 }
 
-/// A Function URL's answer of 2XX. An answer without a status is a body, and a success.
+/// Checks for a Function URL's 2XX answer. An answer without a status is a body, and a success.
 fn succeeded(answer: &Value) -> anyhow::Result<()> {
     let status = answer["statusCode"].as_u64().unwrap_or(200);
     ensure!((200..300).contains(&status), "it answered {answer}");

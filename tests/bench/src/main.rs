@@ -1,4 +1,4 @@
-//! `dayfly-bench`: how long the functions take to start and to answer, and what they weigh.
+//! `dayfly-bench`: start-up time, response time and size of the functions.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ async fn main() -> ExitCode {
     match bench(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody is left to tell if standard error is closed too.
+            // There is nowhere to report if standard error is closed too.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
@@ -72,21 +72,21 @@ async fn bench(arguments: Arguments) -> anyhow::Result<()> {
         cloud: stack::start_cloud().await?,
         plan,
         only: arguments.only,
-        progress: tell,
+        progress: report_progress,
         measured: Vec::new(),
     };
     let mut went = journey.go().await;
     let mut bursts = Vec::new();
     for (row, jobs) in burst::ROWS {
         if went.is_ok() && (journey.only.is_empty() || journey.only.iter().any(|only| only == row)) {
-            tell(&format!("measuring {jobs} jobs at once"));
+            report_progress(&format!("measuring {jobs} jobs at once"));
             match burst::measure(&binaries, jobs).await {
                 Ok(measured) => bursts.push(measured),
                 Err(error) => went = Err(error),
             }
         }
     }
-    // What was measured before a failure is printed all the same.
+    // Figures from before a failure are printed too.
     if !journey.measured.is_empty() || !bursts.is_empty() {
         let report = Report::new(plan, &journey.measured, &bursts);
         let text = if arguments.json {
@@ -99,11 +99,11 @@ async fn bench(arguments: Arguments) -> anyhow::Result<()> {
     went
 }
 
-/// Says on a terminal what takes its time; nothing when nobody watches.
-fn tell(what: &str) {
+/// Reports slow steps on a terminal only.
+fn report_progress(what: &str) {
     let mut screen = std::io::stderr();
     if screen.is_terminal() {
-        // A terminal that takes no text is no reason to stop measuring.
+        // A broken terminal is no reason to stop measuring.
         let _ = writeln!(screen, "{what}");
     }
 }

@@ -1,4 +1,4 @@
-//! One row of the table: a function fed with events, cold and warm.
+//! Measures one row of the table: a function fed with events, cold and warm.
 
 use std::time::Duration;
 
@@ -19,19 +19,19 @@ pub struct Plan {
     pub warm: usize,
 }
 
-/// Invocations of the warm process that are not counted: the first builds clients and opens
-/// connections, and is what the cold measurements are for.
+/// Uncounted invocations of the warm process: the first builds clients and opens connections, which the
+/// cold measurements cover.
 const WARM_UP: usize = 1;
 
 impl Plan {
-    /// How many events a row consumes.
+    /// Returns how many events a row consumes.
     #[must_use]
     pub fn events(&self) -> usize {
         self.cold + WARM_UP + self.warm
     }
 }
 
-/// What was measured of a function.
+/// The figures of a function.
 #[derive(Clone, Debug)]
 pub struct Measured {
     /// Spawn to the first request for an event.
@@ -40,45 +40,39 @@ pub struct Measured {
     pub first: Sample,
     /// Spawn to answer.
     pub cold: Sample,
-    /// Spawn to answer of the reference, each started right before one of the function's.
+    /// Spawn to answer of the reference, started right before each process of the function.
     pub reference: Sample,
     /// Event handed out to answer, in a process that has answered before.
     pub warm: Sample,
-    /// Most memory ever resident after the first answer, in bytes; the largest of all processes.
+    /// Peak resident memory after the first answer, in bytes; the largest of all processes.
     pub cold_rss: u64,
-    /// Most memory ever resident after the last answer of the warm process, in bytes.
+    /// Peak resident memory after the last answer of the warm process, in bytes.
     pub peak_rss: u64,
     /// Calls to AWS and GitHub of a first invocation, on average.
     pub cold_calls: f64,
     /// Calls to AWS and GitHub of a warm invocation, on average.
     pub warm_calls: f64,
-    /// The binary's weight.
     pub size: Size,
 }
 
-/// Looks at an answer; an error says that the function did not do what was measured.
+/// Checks that an answer is from the measured path.
 pub type Check = fn(&Value) -> anyhow::Result<()>;
 
-/// Feeds a function with events, one process after the other and then one process for all.
+/// Feeds a function with events, one process each and then one process for all.
 pub struct Measurement<'a> {
-    /// The function.
     pub function: &'a Function,
-    /// The reference to compare with.
     pub reference: &'a Function,
-    /// What it talks to.
     pub cloud: &'a Cloud,
-    /// How often.
     pub plan: Plan,
-    /// Whether an answer is as it should be.
     pub check: Check,
 }
 
 impl Measurement<'_> {
-    /// Measures with the first [`Plan::events`] events; what is left is fed to the warm process
-    /// without being counted. Answers are returned in the order of their events.
+    /// Measures with the first [`Plan::events`] events; the rest is fed to the warm process without
+    /// being counted. Returns the answers in the order of their events.
     ///
     /// # Errors
-    /// When there are too few events, a process fails, or an answer is not as it should be.
+    /// If there are too few events, a process fails, or an answer is wrong.
     pub async fn run(&self, events: &[Value]) -> anyhow::Result<(Measured, Vec<Value>)> {
         let cold = events.get(..self.plan.cold).context("too few events")?;
         let mut answers = Vec::with_capacity(events.len());
@@ -90,7 +84,7 @@ impl Measurement<'_> {
             self.come_alone();
             reference.push(cold_start(self.reference, &json!({})).await?.1);
             let (sandbox, invoked) = Sandbox::start_cold(self.function, event).await?;
-            init.push(sandbox.init().context("an answer to an event nobody asked for")?);
+            init.push(sandbox.init().context("an answer to an event that was not requested")?);
             first.push(invoked.took());
             spawn.push(sandbox.since_spawn(invoked.answered));
             cold_rss = cold_rss.max(sandbox.peak_rss()?);
@@ -133,7 +127,7 @@ impl Measurement<'_> {
         Ok((measured, answers))
     }
 
-    /// Feeds all events to one process, measuring nothing.
+    /// Feeds all events to one process without measuring.
     ///
     /// # Errors
     /// As for [`Measurement::run`].
@@ -149,9 +143,8 @@ impl Measurement<'_> {
         Ok(answers)
     }
 
-    /// Each invocation is that of a job that comes alone: the buckets are full that keep AWS's and
-    /// GitHub's limits, and nobody was launched just before with whom it would be launched together. What
-    /// becomes of many at once is measured apart.
+    /// Makes each job come alone: the rate limit buckets are full, and no other launch was just made
+    /// that it would join. Bursts are measured separately.
     fn come_alone(&self) {
         let mut state = self.cloud.state();
         state.table.forget("BUCKET#");

@@ -16,7 +16,7 @@ const MB: f64 = 1_000_000.0;
 /// One function's figures, its goal and its peer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// The function, and what it was asked to do where there are several things.
+    /// The function, with its task if it has several.
     pub function: String,
     /// Spawn to the first request for an event, median.
     pub init_ms: f64,
@@ -24,54 +24,45 @@ pub struct Row {
     pub first_invoke_ms: f64,
     /// Spawn to answer, median.
     pub cold_ms: f64,
-    /// The fastest spawn to answer.
     pub cold_fastest_ms: f64,
-    /// Spawn to answer in multiples of the reference's, which was measured in turn with it.
+    /// Spawn to answer in multiples of the reference's, measured alternately.
     pub cold_in_hellos: f64,
     /// Event handed out to answer in a warm process, median.
     pub warm_median_ms: f64,
     /// The same, 99th percentile.
     pub warm_p99_ms: f64,
-    /// Most memory resident after one invocation.
+    /// Peak resident memory after one invocation.
     pub cold_rss_mib: f64,
-    /// Most memory resident after all invocations.
+    /// Peak resident memory after all invocations.
     pub peak_rss_mib: f64,
     /// Calls to AWS and GitHub of a first invocation, on average.
     pub cold_calls: f64,
     /// Calls to AWS and GitHub of a warm invocation, on average.
     pub warm_calls: f64,
-    /// The binary.
     pub binary_mb: f64,
-    /// The deployment package.
     pub zip_mb: f64,
-    /// What is aimed for.
     pub goal: Figures,
-    /// What the peer takes.
     pub peer: Option<Figures>,
 }
 
-/// What became of jobs that came at once.
+/// The results of concurrent jobs.
 #[derive(Clone, Debug, Serialize)]
 pub struct Launches {
-    /// How many.
     pub jobs: usize,
-    /// From the first event to the last answer of `launch`, with an instance for each by then.
+    /// From the first event to the last answer of `launch`, when each job has an instance.
     pub launched_ms: f64,
-    /// From the first claim to the last JIT config, if all instances ask at once.
+    /// From the first claim to the last JIT config, with all instances claiming at once.
     pub registered_ms: f64,
     /// `CreateFleet` calls.
     pub create_fleet: u64,
     /// Other calls to EC2.
     pub other_ec2: u64,
-    /// Calls to DynamoDB that read.
     pub dynamodb_reads: u64,
-    /// Calls to DynamoDB that write.
     pub dynamodb_writes: u64,
-    /// Calls to GitHub that read, or sign in.
+    /// Reads and sign-ins.
     pub github_reads: u64,
-    /// Calls to GitHub that write.
     pub github_writes: u64,
-    /// What the peer takes from the first to the last launch.
+    /// The peer's time from the first to the last launch.
     pub peer_ms: Option<f64>,
 }
 
@@ -118,25 +109,20 @@ impl Launches {
     }
 }
 
-/// A run of the bench.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// Processes started for each row.
     pub cold_starts: usize,
     /// Warm invocations for each row.
     pub warm_invocations: usize,
-    /// Processors that the run could use.
     pub processors: usize,
-    /// Whose figures the peer's are.
     pub peer: &'static str,
-    /// The rows.
     pub rows: Vec<Row>,
-    /// Jobs that came at once.
     pub launches: Vec<Launches>,
 }
 
 impl Report {
-    /// Boils down what was measured.
+    /// Computes the report.
     #[must_use]
     pub fn new(plan: Plan, measured: &[(&'static str, Measured)], bursts: &[Burst]) -> Self {
         Self {
@@ -149,7 +135,7 @@ impl Report {
         }
     }
 
-    /// The tables, goals and peers beside the figures.
+    /// Returns the tables, with goals and peers beside the figures.
     #[must_use]
     pub fn table(&self) -> String {
         let mut parts = Vec::new();
@@ -289,7 +275,7 @@ impl Row {
         ]
     }
 
-    /// Which figures are over their goal, by name.
+    /// Returns the names of the figures over their goal.
     fn missed(&self) -> Vec<String> {
         let pairs = [
             ("spawn → answer", self.cold_ms, self.goal.cold_ms),

@@ -1,8 +1,8 @@
 //! The Lambda Runtime API, as one execution environment sees it.
 //!
-//! Source: AWS, "Using the Lambda runtime API for custom runtimes" (version 2018-06-01). One
-//! emulator serves one process, so that a late request of a process that was ended can never take
-//! an event meant for the next one.
+//! Source: AWS, "Using the Lambda runtime API for custom runtimes" (version 2018-06-01). Each emulator
+//! serves one process, so that a late request of an ended process can never take an event of the next
+//! one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,48 +20,42 @@ use uuid::Uuid;
 
 use crate::server::Server;
 
-/// How long an invocation may take before the emulator gives it up. The functions' own timeout in
-/// the template is shorter.
+/// The emulator's limit of an invocation. The functions' own timeout in the template is shorter.
 pub const INVOCATION_LIMIT: Duration = Duration::from_secs(30);
 
-/// What a process said to the Runtime API, and when it had said all of it.
+/// A message of a process to the Runtime API, with its time.
 #[derive(Debug)]
 pub enum Signal {
-    /// It asked for an event.
+    /// It requested an event.
     Next {
         /// When the request came in.
         at: Instant,
     },
-    /// The event with this request id was handed out.
+    /// The event with this request id was delivered.
     HandedOut {
-        /// The invocation's request id.
         request: Uuid,
         /// When the answer with the event was given to the server.
         at: Instant,
     },
-    /// The invocation ended, well or not.
+    /// The invocation ended.
     Answered {
-        /// The invocation's request id, as the process named it.
+        /// The invocation's request id, as the process gave it.
         request: String,
         /// When the whole answer had been read.
         at: Instant,
-        /// What the function returned.
         outcome: Outcome,
     },
-    /// The process could not initialise.
     InitFailed(FunctionError),
 }
 
-/// What a function returned.
+/// The result of an invocation.
 pub type Outcome = Result<Value, FunctionError>;
 
 /// An error as a runtime reports it.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FunctionError {
-    /// The kind of error, free text.
     pub error_type: String,
-    /// What went wrong, free text.
     pub error_message: String,
 }
 
@@ -82,19 +76,19 @@ struct Invocation {
 
 struct Shared {
     function: String,
-    // Behind an async lock because a waiting `next` holds it; a runtime asks for one at a time.
+    // Behind an async lock because a waiting `next` holds it; a runtime requests one at a time.
     events: Mutex<mpsc::UnboundedReceiver<Invocation>>,
     signals: mpsc::UnboundedSender<Signal>,
 }
 
 impl Shared {
-    fn tell(&self, signal: Signal) {
-        // Nobody listens any more only when the measurement is over.
+    fn send(&self, signal: Signal) {
+        // There is no listener only after the measurement.
         let _ = self.signals.send(signal);
     }
 }
 
-/// The emulator's end that feeds events and listens.
+/// The emulator's handle for sending events and receiving signals.
 pub struct RuntimeApi {
     server: Server,
     events: mpsc::UnboundedSender<Invocation>,
@@ -105,14 +99,14 @@ impl RuntimeApi {
     /// Starts an emulator for one process of `function`.
     ///
     /// # Errors
-    /// When no loopback port can be bound.
+    /// If no loopback port can be bound.
     pub async fn start(function: &str) -> anyhow::Result<Self> {
         let (events, waiting) = mpsc::unbounded_channel();
-        let (tell, signals) = mpsc::unbounded_channel();
+        let (send, signals) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             function: function.to_owned(),
             events: Mutex::new(waiting),
-            signals: tell,
+            signals: send,
         });
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
@@ -134,7 +128,7 @@ impl RuntimeApi {
         self.server.authority()
     }
 
-    /// Puts an event in line and returns its request id.
+    /// Queues an event and returns its request id.
     #[must_use]
     pub fn push(&self, event: &Value) -> Uuid {
         let request = Uuid::new_v4();
@@ -147,14 +141,14 @@ impl RuntimeApi {
         request
     }
 
-    /// The next thing that the process says. Never ends by itself: wait for the process too.
+    /// Waits for the next signal of the process. Never ends by itself: wait for the process too.
     pub async fn signal(&mut self) -> Option<Signal> {
         self.signals.recv().await
     }
 }
 
 async fn next(State(shared): State<Arc<Shared>>) -> Response {
-    shared.tell(Signal::Next { at: Instant::now() });
+    shared.send(Signal::Next { at: Instant::now() });
     let Some(invocation) = shared.events.lock().await.recv().await else {
         return StatusCode::GONE.into_response();
     };
@@ -171,7 +165,7 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
             "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0".to_owned(),
         ),
     ];
-    shared.tell(Signal::HandedOut {
+    shared.send(Signal::HandedOut {
         request: invocation.request,
         at: Instant::now(),
     });
@@ -184,13 +178,13 @@ async fn response(State(shared): State<Arc<Shared>>, Path(request): Path<String>
         error_type: "Bench.AnswerNotJson".to_owned(),
         error_message: error.to_string(),
     });
-    shared.tell(Signal::Answered { request, at, outcome });
+    shared.send(Signal::Answered { request, at, outcome });
     StatusCode::ACCEPTED
 }
 
 async fn error(State(shared): State<Arc<Shared>>, Path(request): Path<String>, body: Bytes) -> StatusCode {
     let at = Instant::now();
-    shared.tell(Signal::Answered {
+    shared.send(Signal::Answered {
         request,
         at,
         outcome: Err(function_error(&body)),
@@ -199,7 +193,7 @@ async fn error(State(shared): State<Arc<Shared>>, Path(request): Path<String>, b
 }
 
 async fn init_error(State(shared): State<Arc<Shared>>, body: Bytes) -> StatusCode {
-    shared.tell(Signal::InitFailed(function_error(&body)));
+    shared.send(Signal::InitFailed(function_error(&body)));
     StatusCode::ACCEPTED
 }
 
@@ -210,7 +204,7 @@ fn function_error(body: &[u8]) -> FunctionError {
     })
 }
 
-/// When the invocation handed out now must be over, in milliseconds since the epoch.
+/// Returns the deadline of the current invocation, in milliseconds since the epoch.
 fn deadline() -> u128 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -15,30 +15,29 @@ use crate::runtime_api::{INVOCATION_LIMIT, Outcome, RuntimeApi, Signal};
 /// How many of a process's last log lines an error quotes.
 const QUOTED_LOG_LINES: usize = 12;
 
-/// A function as it is deployed.
+/// A deployed function.
 #[derive(Clone, Debug)]
 pub struct Function {
     /// Short name, as in the table: `webhook`.
     pub name: String,
     /// The binary that is `bootstrap` on Lambda.
     pub binary: PathBuf,
-    /// What the template sets, besides what Lambda itself sets.
+    /// The template's settings, besides Lambda's own.
     pub env: Vec<(&'static str, String)>,
 }
 
-/// When what happened in one invocation, and what it returned.
+/// The times of an invocation, and its result.
 #[derive(Debug)]
 pub struct Invoked {
-    /// The event was handed to the process.
+    /// When the event was delivered to the process.
     pub handed_out: Instant,
-    /// The process had given its answer.
+    /// When the process had answered.
     pub answered: Instant,
-    /// The answer.
     pub outcome: Outcome,
 }
 
 impl Invoked {
-    /// From the event handed out to the answer.
+    /// Returns the time from the event's delivery to the answer.
     #[must_use]
     pub fn took(&self) -> Duration {
         self.answered - self.handed_out
@@ -65,10 +64,10 @@ impl Sandbox {
         Self::start_with(function, RuntimeApi::start(&function.name).await?)
     }
 
-    /// The same, with `event` waiting before the process starts, as it is on a cold start.
+    /// The same, with `event` waiting before the process starts, as on a cold start.
     ///
     /// # Errors
-    /// As for [`Sandbox::start`], and when the process ends or does not answer.
+    /// As for [`Sandbox::start`], and if the process ends or does not answer.
     pub async fn start_cold(function: &Function, event: &Value) -> anyhow::Result<(Self, Invoked)> {
         let api = RuntimeApi::start(&function.name).await?;
         let request = api.push(event).to_string();
@@ -105,23 +104,23 @@ impl Sandbox {
         })
     }
 
-    /// From the spawn to the first request for an event. `None` before that request.
+    /// Returns the time from the spawn to the first request for an event.
     #[must_use]
     pub fn init(&self) -> Option<Duration> {
         self.asked.map(|asked| asked - self.spawned)
     }
 
-    /// From the spawn to this moment.
+    /// Returns the time from the spawn to this moment.
     #[must_use]
     pub fn since_spawn(&self, moment: Instant) -> Duration {
         moment - self.spawned
     }
 
-    /// Gives the function an event and waits for its answer.
+    /// Sends the function an event and waits for its answer.
     ///
     /// # Errors
-    /// When the process ends, fails to initialise or does not answer in time. That the function
-    /// answered with an error is not an error of the invocation.
+    /// If the process ends, fails to initialise or does not answer in time. An error returned by the
+    /// function is not an error of the invocation.
     pub async fn invoke(&mut self, event: &Value) -> anyhow::Result<Invoked> {
         let request = self.api.push(event).to_string();
         self.answer(&request).await
@@ -133,7 +132,7 @@ impl Sandbox {
         tokio::pin!(limit);
         loop {
             let signal = tokio::select! {
-                // What was said before the process ended comes first.
+                // Signals sent before the process ended come first.
                 biased;
                 signal = self.api.signal() => signal,
                 status = self.process.wait() => {
@@ -172,17 +171,17 @@ impl Sandbox {
         }
     }
 
-    /// The most memory that the process ever had resident, in bytes (`VmHWM`).
+    /// Returns the peak resident memory of the process, in bytes (`VmHWM`).
     ///
     /// # Errors
-    /// When the process is gone or the kernel does not say.
+    /// If the process is gone or the kernel does not report it.
     pub fn peak_rss(&self) -> anyhow::Result<u64> {
         let id = self.process.id().context("the process is gone")?;
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
         peak_rss_of(&status).context("no VmHWM in the process's status")
     }
 
-    /// The end of the process's log, for an error message; empty when it logged nothing.
+    /// Returns the end of the process's log, for an error message; empty without logs.
     #[must_use]
     pub fn quote_log(&self) -> String {
         let log = std::fs::read_to_string(self.log.path()).unwrap_or_default();
@@ -198,7 +197,7 @@ impl Sandbox {
     /// Kills the process and waits until it is gone.
     ///
     /// # Errors
-    /// When the operating system refuses.
+    /// If the operating system refuses.
     pub async fn end(mut self) -> anyhow::Result<()> {
         Ok(self.process.kill().await?)
     }
@@ -219,8 +218,7 @@ fn peak_rss_of(status: &str) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// What Lambda sets itself on `provided.al2023`.
-/// Source: AWS, "Defined runtime environment variables".
+/// Lambda's own variables on `provided.al2023`. Source: AWS, "Defined runtime environment variables".
 fn lambda_env(name: &str, runtime_api: &str) -> Vec<(&'static str, String)> {
     vec![
         ("AWS_LAMBDA_RUNTIME_API", runtime_api.to_owned()),

@@ -37,13 +37,13 @@ impl Server {
         Ok(Self { address, task })
     }
 
-    /// Host and port, as `AWS_LAMBDA_RUNTIME_API` has them.
+    /// Host and port, as in `AWS_LAMBDA_RUNTIME_API`.
     #[must_use]
     pub fn authority(&self) -> String {
         self.address.to_string()
     }
 
-    /// The base URL, without a slash at its end.
+    /// The base URL, without a trailing slash.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)

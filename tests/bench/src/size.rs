@@ -1,4 +1,4 @@
-//! What a binary weighs, as it lies and as it is uploaded.
+//! The size of a binary, plain and packaged.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -7,24 +7,23 @@ use anyhow::Context as _;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
-/// What a zip archive of one file called `bootstrap` adds to the deflated file: the local header,
-/// the entry in the directory and the directory's end (PKWARE's application note, 4.3).
+/// The overhead of a zip archive of one file called `bootstrap`: the local header, the entry in the
+/// directory and the directory's end (PKWARE's application note, 4.3).
 const ARCHIVE_BYTES: u64 = 30 + 46 + 22 + 2 * 9;
 
-/// A binary's weight.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// Bytes of the file.
+    /// In bytes.
     pub binary: u64,
     /// Bytes of a deployment package of it: a zip archive with deflate at its usual level.
     pub zip: u64,
 }
 
 impl Size {
-    /// Weighs the binary at this path.
+    /// Measures the binary at this path.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If it cannot be read.
     pub fn of(path: &Path) -> anyhow::Result<Self> {
         let binary = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
         let mut deflated = DeflateEncoder::new(Vec::new(), Compression::default());

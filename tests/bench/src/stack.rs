@@ -1,4 +1,4 @@
-//! The stack that the functions find themselves in: their binaries and their settings.
+//! The functions' stack: their binaries and their settings.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ const SCHEDULE: &str = "dayfly-bench-minute";
 const WEBHOOK_SECRET_PARAMETER: &str = "/dayfly/webhook-secret";
 const KEY_PARAMETER: &str = "/dayfly/github-private-key";
 
-/// What the repository's `.dayfly.yml` says.
+/// The repository's `.dayfly.yml`.
 const CONFIG: &str = "\
 runners:
   - name: gpu
@@ -29,10 +29,10 @@ runners:
     max_lifetime: 2h
 ";
 
-/// Starts the clouds with all that the functions need to find in them.
+/// Starts the clouds with everything that the functions need.
 ///
 /// # Errors
-/// When no key can be made or no port be bound.
+/// If no key can be generated or no port be bound.
 pub async fn start_cloud() -> anyhow::Result<Cloud> {
     let mut parameters = Parameters::default();
     parameters.secret(WEBHOOK_SECRET_PARAMETER, WEBHOOK_SECRET.to_owned());
@@ -40,16 +40,16 @@ pub async fn start_cloud() -> anyhow::Result<Cloud> {
     Cloud::start(CONFIG, SCHEDULE, parameters).await
 }
 
-/// Where the binaries lie.
+/// The folder of the binaries.
 #[derive(Clone, Debug)]
 pub struct Binaries(pub PathBuf);
 
 impl Binaries {
-    /// A binary, built either by cargo (`<folder>/<name>`) or by cargo-lambda
+    /// Returns a binary, built by cargo (`<folder>/<name>`) or by cargo-lambda
     /// (`<folder>/<name>/bootstrap`).
     ///
     /// # Errors
-    /// When it was not built.
+    /// If it was not built.
     pub fn find(&self, name: &str) -> anyhow::Result<PathBuf> {
         let Self(folder) = self;
         let plain = folder.join(name);
@@ -65,10 +65,10 @@ impl Binaries {
     }
 }
 
-/// A function of the stack, with the settings that the template gives it.
+/// Returns a function of the stack, with the template's settings.
 ///
 /// # Errors
-/// When its binary was not built.
+/// If its binary was not built.
 pub fn function(name: &str, binaries: &Binaries, cloud: &Cloud) -> anyhow::Result<Function> {
     Ok(Function {
         name: name.to_owned(),
@@ -77,10 +77,10 @@ pub fn function(name: &str, binaries: &Binaries, cloud: &Cloud) -> anyhow::Resul
     })
 }
 
-/// The reference: `lambda_runtime` and nothing else. It lies beside the bench's own binary.
+/// Returns the reference: `lambda_runtime` and nothing else, beside the bench's own binary.
 ///
 /// # Errors
-/// When it was not built.
+/// If it was not built.
 pub fn hello(beside: &Path) -> anyhow::Result<Function> {
     Ok(Function {
         name: "hello".to_owned(),
@@ -89,7 +89,7 @@ pub fn hello(beside: &Path) -> anyhow::Result<Function> {
     })
 }
 
-/// Every setting that some function has. On AWS each has only its own; one too many costs nothing.
+/// Every setting of any function. On AWS each has only its own; extra ones cost nothing.
 fn environment(cloud: &Cloud) -> Vec<(&'static str, String)> {
     let mut environment = vec![
         ("AWS_ENDPOINT_URL", cloud.aws_url()),

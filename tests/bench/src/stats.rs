@@ -1,4 +1,4 @@
-//! The two figures that a sample of durations is boiled down to.
+//! Median and percentile of a sample of durations.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ impl Sample {
         self.sorted.is_empty()
     }
 
-    /// The middle measurement; the mean of the middle two where there is no one middle.
+    /// Returns the median; the mean of the middle two for an even number.
     #[must_use]
     pub fn median(&self) -> Option<Duration> {
         let last = self.sorted.len().checked_sub(1)?;
@@ -30,8 +30,8 @@ impl Sample {
         Some((*low + *high) / 2)
     }
 
-    /// The smallest measurement that at least `percent` per cent of all do not exceed (nearest
-    /// rank), so that it is always a duration that was really seen.
+    /// Returns the smallest measurement that at least `percent` per cent of all do not exceed (nearest
+    /// rank), which is always a measured duration.
     #[must_use]
     pub fn percentile(&self, percent: usize) -> Option<Duration> {
         let rank = (self.sorted.len() * percent.min(100)).div_ceil(100).max(1);

@@ -1,5 +1,5 @@
-//! The bench as it is called, with the reference as the only function: it needs nothing built but
-//! this crate.
+//! The bench's command line, with the reference as the only function: it needs nothing built but this
+//! crate.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::process::{Command, Output};
@@ -25,7 +25,7 @@ fn the_table_has_the_reference_and_says_what_was_measured() {
         "{table}"
     );
     assert!(table.contains("2 starts and 5 warm invocations"), "{table}");
-    assert!(output.stderr.is_empty(), "it is silent when nobody watches");
+    assert!(output.stderr.is_empty(), "it is silent without a terminal");
 }
 
 #[test]

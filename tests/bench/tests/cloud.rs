@@ -5,7 +5,7 @@ use dayfly_bench::stack;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// One request, and the whole answer as text.
+/// Sends a request and returns the whole answer as text.
 async fn send(url: &str, head: &str, body: &str) -> String {
     let authority = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(authority).await.unwrap();

@@ -1,4 +1,4 @@
-//! The emulator against a real process of `lambda_runtime`, the crate's own hello.
+//! The emulator with a real process of `lambda_runtime`, the crate's own hello.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::PathBuf;

@@ -1,20 +1,20 @@
-//! What must hold of every input that a stranger can send. A fuzzer looks for one that breaks it
-//! (`make fuzz`); the tests run the corpus.
+//! What must hold for every input that a stranger can send. `make fuzz` searches for one that breaks it; the tests
+//! run the corpus.
 #![allow(
     clippy::missing_panics_doc,
     clippy::expect_used,
-    reason = "to panic is how a fuzz target tells what it found"
+    reason = "a fuzz target reports what it finds by a panic"
 )]
 
 mod webhook;
 
-use dayfly_config::cirun::{access as rules, migrate};
-use dayfly_config::labels::{self, inline};
-use dayfly_config::{Config, Look, rendered};
+use dayfly_config::cirun::access as rules;
+use dayfly_config::migrate::migrate;
+use dayfly_config::{Config, RenderStyle, inline, labels, render_findings};
 
 pub use crate::webhook::webhook;
 
-/// A target: what is done with an input.
+/// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// The targets, by the names of their folders in the corpus.
@@ -26,8 +26,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("webhook", webhook),
 ];
 
-/// A file that a repository has as its configuration: it is read, or what is wrong is said in words
-/// that a check run can hold.
+/// Reads a repository's configuration, or reports errors that fit into a check run.
 pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -36,36 +35,36 @@ pub fn config(data: &[u8]) {
         Ok(config) => {
             for runner in &config.runners {
                 let found = config.resolve(&runner.labels);
-                let asks_for_something = labels::matches(&runner.labels, &runner.labels);
+                let has_labels = labels::matches(&runner.labels, &runner.labels);
                 assert!(
-                    !asks_for_something || found.iter().any(|one| one.name == runner.name),
+                    !has_labels || found.iter().any(|one| one.name == runner.name),
                     "`{}` is not found by its own labels",
                     runner.name
                 );
             }
         }
-        Err(error) => said(&error.to_string()),
+        Err(error) => check_message(&error.to_string()),
     }
 }
 
-fn said(words: &str) {
-    assert!(!words.trim().is_empty(), "nothing is said");
-    assert!(words.len() < 65_535, "a check run holds 65,535 characters");
+fn check_message(text: &str) {
+    assert!(!text.trim().is_empty(), "the message is empty");
+    assert!(text.len() < 65_535, "a check run holds 65,535 characters");
 }
 
-/// A file of Cirun's: it is written as one of ours that means the same, or what is wrong is said.
+/// Writes a file of Cirun as one of ours that means the same, or reports errors.
 pub fn cirun(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
     let migrated = migrate(".cirun.yml", text);
     let Some(meant) = migrated.reading.config else {
-        return said(&rendered(&migrated.reading.findings, text, Look::Plain));
+        return check_message(&render_findings(&migrated.reading.findings, text, RenderStyle::Plain));
     };
     for runner in &meant.runners {
         assert!(
             meant.resource(&runner.name).is_some(),
-            "`{}` is of no entry",
+            "`{}` comes from no entry",
             runner.name
         );
     }
@@ -76,7 +75,7 @@ pub fn cirun(data: &[u8]) {
     }
 }
 
-/// A file of rules: each is about a policy of it, or what is wrong is said.
+/// Reads access rules, none of which allows everybody, or reports errors.
 pub fn access(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -84,27 +83,27 @@ pub fn access(data: &[u8]) {
     match rules::of_file(rules::PATH, text) {
         Ok(access) => {
             for rule in access.rules.values().flatten() {
-                let whom = [&rule.users, &rule.teams];
-                let narrow = whom.iter().any(|one| one.is_some()) || rule.writers || rule.unkept.is_some();
-                assert!(narrow, "`{}` is for everybody", rule.id);
-                assert!(!rule.whom().is_empty());
+                let lists = [&rule.users, &rule.teams];
+                let is_restricted = lists.iter().any(|one| one.is_some()) || rule.writers || rule.unsupported.is_some();
+                assert!(is_restricted, "`{}` allows everybody", rule.id);
+                assert!(!rule.describe().is_empty());
             }
         }
-        Err(error) => said(&error.to_string()),
+        Err(error) => check_message(&error.to_string()),
     }
 }
 
-/// A label of a job: it is read as what it says when it is written again, or what is wrong is said.
+/// Reads a job's label, which reads the same when it is written again, or reports an error.
 pub fn inline_label(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
     match inline::read(text) {
-        Ok(asked) => {
-            if let Ok(label) = asked.label() {
-                assert_eq!(inline::read(label.as_str()).as_ref(), Ok(&asked), "`{label}`");
+        Ok(spec) => {
+            if let Ok(label) = spec.label() {
+                assert_eq!(inline::read(label.as_str()).as_ref(), Ok(&spec), "`{label}`");
             }
         }
-        Err(error) => assert!(!error.to_string().trim().is_empty(), "nothing is said"),
+        Err(error) => assert!(!error.to_string().trim().is_empty(), "the message is empty"),
     }
 }

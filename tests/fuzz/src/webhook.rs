@@ -1,4 +1,4 @@
-//! A webhook whose signature holds: what signs it may still send anything.
+//! Webhooks with a valid signature: their sender may still send anything.
 
 use aws_lambda_events::http::{HeaderMap, HeaderValue};
 use aws_lambda_events::lambda_function_urls::LambdaFunctionUrlRequest;
@@ -11,8 +11,8 @@ use sha2::Sha256;
 const SECRET: &str = "the secret of the corpus";
 const PARAMETER: &str = "/dayfly/webhook-secret";
 
-/// A webhook: its event's name, a line's end, and its body. It is answered with what GitHub shows in
-/// its list of deliveries, and puts one event on the bus at most.
+/// Handles a webhook: its event's name, a newline, and its body. The answer is one that GitHub shows in its list of
+/// deliveries, and at most one event is on the bus.
 pub fn webhook(data: &[u8]) {
     let (name, body) = match data.iter().position(|byte| *byte == b'\n') {
         Some(end) => (&data[..end], &data[end + 1..]),
@@ -34,7 +34,7 @@ pub fn webhook(data: &[u8]) {
 }
 
 fn request(event: HeaderValue, body: &str) -> LambdaFunctionUrlRequest {
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key of any length will do");
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key may have any length");
     mac.update(body.as_bytes());
     let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
     let mut request = LambdaFunctionUrlRequest::default();

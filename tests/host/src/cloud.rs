@@ -1,25 +1,22 @@
-//! What the host asks of EC2 and STS, and what it tells them.
+//! The host's interface to EC2 and STS.
 
 use std::time::SystemTime;
 
-use crate::event::Ending;
+use crate::event::InstanceEnd;
 
-/// A call that failed. The host tries again at its next look.
+/// A failed call. The host retries at its next poll.
 pub type CloudError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Where EC2 says that an instance stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloudState {
-    /// Not up yet.
     Pending,
-    /// Up.
     Running,
-    /// Ending, ended or stopped: nothing of it may run.
+    /// Ending, ended or stopped: none of its processes may run.
     Ended,
 }
 
 impl CloudState {
-    /// The state by EC2's name for it; one that is not known counts as not up yet.
+    /// Returns the state with EC2's name for it. An unknown one counts as pending.
     #[must_use]
     pub fn named(name: &str) -> Self {
         match name {
@@ -33,40 +30,33 @@ impl CloudState {
 /// An instance as EC2 describes it.
 #[derive(Clone, Debug)]
 pub struct CloudInstance {
-    /// `i-…`.
     pub id: String,
-    /// Where it stands.
     pub state: CloudState,
-    /// Such as `g5.xlarge`.
     pub instance_type: String,
-    /// Such as `eu-west-1b`.
     pub zone: String,
 }
 
-/// Credentials of the instance's role, in a session that is named after the instance.
+/// Credentials of the instance's role, in a session with the instance's name.
 #[derive(Clone)]
 pub struct RoleSession {
     /// `AKIA…` or `ASIA…`.
     pub access_key: String,
-    /// The secret key.
     pub secret_key: String,
-    /// The session token.
     pub token: String,
-    /// When it ends.
     pub expires: SystemTime,
 }
 
 /// EC2 and STS, as far as a host needs them.
 pub trait Cloud: Send + Sync + 'static {
-    /// The instances to host: those of one stack. One that was ended may be left out.
+    /// Returns the instances to host: those of one stack. Ended ones may be left out.
     fn instances(&self) -> impl Future<Output = Result<Vec<CloudInstance>, CloudError>> + Send;
 
-    /// The user data that the instance was launched with, decoded.
+    /// Returns the instance's user data, decoded.
     fn user_data(&self, instance: &str) -> impl Future<Output = Result<String, CloudError>> + Send;
 
-    /// A session of the instance's role, named `instance`.
+    /// Returns a session of the instance's role, named `instance`.
     fn role_session(&self, instance: &str) -> impl Future<Output = Result<RoleSession, CloudError>> + Send;
 
-    /// Tells EC2 that the instance has ended, and how. Ending it twice is no error.
-    fn terminate(&self, instance: &str, ending: Ending) -> impl Future<Output = Result<(), CloudError>> + Send;
+    /// Reports to EC2 that the instance has ended. Doing so twice is no error.
+    fn terminate(&self, instance: &str, ending: InstanceEnd) -> impl Future<Output = Result<(), CloudError>> + Send;
 }

@@ -1,4 +1,4 @@
-//! What a host is started with.
+//! A host's configuration.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,64 +6,58 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-/// The variable that tells the runner of its way to GitHub. GitHub's own runner takes `https_proxy`.
+/// The variable with the runner's proxy to GitHub. GitHub's own runner takes `https_proxy`.
 pub const RUNNER_PROXY_VARIABLE: &str = "RUNNER_STANDIN_PROXY";
 
-/// What is on the disk of an instance before its first boot.
+/// The disk of an instance before its first boot.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
-    /// The agent, put at `/opt/dayfly/dayfly-agent`. The user data takes it only if it has the
-    /// SHA-256 of the stack's parameter.
+    /// The agent, installed as `/opt/dayfly/dayfly-agent`. The user data accepts it only with the SHA-256 of the
+    /// stack's parameter.
     pub agent: Option<PathBuf>,
-    /// The folder with the GitHub runner, put at `/opt/actions-runner`.
+    /// The folder of the GitHub runner, installed as `/opt/actions-runner`.
     pub runner: Option<PathBuf>,
-    /// What a download of a URL finds: the URL and the file.
+    /// The files that downloads return, by URL.
     pub downloads: Vec<(String, PathBuf)>,
 }
 
-/// A way out of the instance that the host can cut: `url`, as it stands in the user data, is
-/// replaced by the address of a link of the instance's own, which leads `to`.
+/// A network route of an instance that the host can cut. `url` in the user data is replaced by the address of the
+/// instance's own link to `to`.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// The base URL in the user data, without the slash at its end.
+    /// The base URL in the user data, without a trailing slash.
     pub url: String,
-    /// Where its server listens, in plain HTTP.
+    /// The server's address, for plain HTTP.
     pub to: SocketAddr,
 }
 
-/// A host's settings.
 #[derive(Clone, Debug)]
 pub struct HostConfig {
-    /// The region that its instances are in.
     pub region: String,
-    /// The name of the instances' role, as the metadata service tells it.
+    /// The name of the instances' role in the metadata.
     pub role: String,
-    /// What is on their disks.
     pub image: Image,
-    /// Their ways out.
     pub routes: Vec<Route>,
-    /// Where GitHub listens, in plain HTTP: the runner's way there is one that the host can cut too,
-    /// which it is told of in [`RUNNER_PROXY_VARIABLE`].
+    /// GitHub's address, for plain HTTP. The runner reaches it through a link that the host can cut, passed in
+    /// [`RUNNER_PROXY_VARIABLE`].
     pub github: Option<SocketAddr>,
-    /// Variables for the user data on top of the host's own, such as
-    /// `DAYFLY_UNREACHABLE_SECONDS`.
+    /// More variables for the user data, such as `DAYFLY_UNREACHABLE_SECONDS`.
     pub environment: Vec<(String, String)>,
-    /// The user that the runner runs as; empty: the same that runs the host.
+    /// The runner's user; the host's own if empty.
     pub runner_user: String,
-    /// Time between EC2's word that an instance runs and the start of its user data.
+    /// Time from the state `running` to the start of the user data.
     pub boot_delay: Duration,
-    /// How many instances may be on their way from the start of their user data to that of their
-    /// runner: one machine cannot boot hundreds at the same moment, as a cloud can.
+    /// How many instances may boot at once, from the start of their user data to that of their runner. One machine
+    /// cannot boot hundreds at the same moment.
     pub boots_at_once: usize,
-    /// Time between two looks at EC2.
+    /// Time between polls of EC2.
     pub poll: Duration,
-    /// Where the instances' scratch folders are made; the system's folder for such things if
-    /// unset.
+    /// Where the instances' scratch folders are made; the system's temporary folder if unset.
     pub folder: Option<PathBuf>,
 }
 
 impl HostConfig {
-    /// Settings with an empty image, no routes, no boot delay and two looks a second.
+    /// A configuration with an empty image, no routes, no boot delay and two polls a second.
     #[must_use]
     pub fn new(region: impl Into<String>, role: impl Into<String>) -> Self {
         Self {

@@ -1,52 +1,49 @@
-//! What happens on a host.
+//! The events on a host.
 
 use serde_json::Value;
 
 /// Why an instance's processes ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// It pressed its own power button.
+pub enum InstanceEnd {
+    /// It powered itself off.
     PoweredOff,
-    /// EC2 said that it was ended.
+    /// EC2 reports it as ended.
     Terminated,
-    /// EC2 took it back, at the time that its spot notice told.
+    /// EC2 took it back at the time in its interruption notice.
     Interrupted,
-    /// A test ended it, without a word to anyone before.
+    /// A test ended it without notice.
     Crashed,
     /// It could not be booted.
     NotBooted,
-    /// The host was shut down.
     HostShutDown,
 }
 
-/// Something that happened to an instance.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HostEvent {
-    /// EC2 reports it for the first time.
-    Seen,
+    /// EC2 reports the instance for the first time.
+    Discovered,
     /// Its user data has started.
     Booted,
     /// A line of its console that is not the agent's.
     ConsoleLine(String),
     /// A line of the agent's log.
     AgentLine(Value),
-    /// Its metadata service has a spot notice now.
+    /// Its metadata service has an interruption notice now.
     NoticeGiven,
-    /// It reaches nobody any more.
+    /// Its network is cut.
     NetworkCut,
-    /// Nothing of it runs any more.
-    Ended(Ending),
-    /// EC2 has been told of the end.
+    /// Its processes have ended.
+    Ended(InstanceEnd),
+    /// The end was reported to EC2.
     ReportedToEc2,
-    /// A call to the cloud failed, or the host could not do its part.
-    Trouble(String),
+    /// A call to the cloud failed, or the host itself did.
+    Failure(String),
 }
 
-/// An event and the instance that it happened to.
+/// An event with its instance.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Reported {
-    /// The instance; empty where the host itself has something to say.
+pub struct InstanceEvent {
+    /// The instance's id; empty for an event of the host itself.
     pub instance: String,
-    /// What happened.
     pub event: HostEvent,
 }

@@ -1,4 +1,4 @@
-//! The handle of a running host, and its looks at EC2.
+//! The handle of a running host, and its polls of EC2.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,22 +13,21 @@ use dayfly_agent::worker::WORKER;
 
 use crate::cloud::{Cloud, CloudInstance, CloudState};
 use crate::config::HostConfig;
-use crate::event::{Ending, HostEvent, Reported};
-use crate::instance::{Happening, Life};
+use crate::event::{HostEvent, InstanceEnd, InstanceEvent};
+use crate::instance::{Incident, Instance};
 use crate::processes;
 
-/// Events that a slow listener may fall behind before it misses some.
-const EVENTS: usize = 16_384;
-/// How often, and with what pause, a dropped handle looks for what it has to kill.
-const DROP_LOOKS: u32 = 50;
+/// Events that a slow receiver may lag behind without losing any.
+const EVENT_CAPACITY: usize = 16_384;
+/// How often a dropped handle kills remaining processes, and the pause between.
+const DROP_PASSES: u32 = 50;
 const DROP_PAUSE: Duration = Duration::from_millis(20);
 
-/// There is no such instance on this host, or it has ended.
+/// This host has no such instance, or it has ended.
 #[derive(Debug, thiserror::Error)]
 #[error("no instance `{0}` runs here")]
 pub struct NoSuchInstance(String);
 
-/// Something of an instance still runs.
 #[derive(Debug, thiserror::Error)]
 #[error("processes that cannot be killed: {0}")]
 pub struct HostError(String);
@@ -36,20 +35,17 @@ pub struct HostError(String);
 /// An instance as the host sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceView {
-    /// `i-…`.
     pub id: String,
-    /// Such as `g5.xlarge`.
     pub instance_type: String,
-    /// Such as `eu-west-1b`.
     pub zone: String,
-    /// Why nothing of it runs any more, once that is so.
-    pub ending: Option<Ending>,
+    /// Why it ended, if it has.
+    pub ending: Option<InstanceEnd>,
 }
 
 struct Entry {
     view: InstanceView,
-    happenings: mpsc::UnboundedSender<Happening>,
-    end: watch::Sender<Option<Ending>>,
+    incidents: mpsc::UnboundedSender<Incident>,
+    end: watch::Sender<Option<InstanceEnd>>,
     up: watch::Sender<bool>,
     mark: String,
     task: Option<JoinHandle<()>>,
@@ -58,7 +54,7 @@ struct Entry {
 struct Shared {
     mark: String,
     config: Arc<HostConfig>,
-    events: broadcast::Sender<Reported>,
+    events: broadcast::Sender<InstanceEvent>,
     entries: Mutex<BTreeMap<String, Entry>>,
     boots: Arc<Semaphore>,
 }
@@ -66,13 +62,13 @@ struct Shared {
 /// A running host.
 pub struct Host {
     shared: Arc<Shared>,
-    looks: JoinHandle<()>,
+    poll: JoinHandle<()>,
 }
 
 impl Host {
-    /// Hosts the instances of `cloud` from now on. Call it within a Tokio runtime.
+    /// Starts to host the instances of `cloud`. Requires a Tokio runtime.
     pub fn start<C: Cloud>(cloud: C, config: HostConfig) -> Self {
-        let (events, _) = broadcast::channel(EVENTS);
+        let (events, _) = broadcast::channel(EVENT_CAPACITY);
         let shared = Arc::new(Shared {
             mark: uuid::Uuid::new_v4().to_string(),
             boots: Arc::new(Semaphore::new(config.boots_at_once)),
@@ -80,23 +76,22 @@ impl Host {
             events,
             entries: Mutex::default(),
         });
-        let looks = tokio::spawn(look_for_ever(Arc::new(cloud), Arc::clone(&shared)));
-        Self { shared, looks }
+        let poll = tokio::spawn(poll_forever(Arc::new(cloud), Arc::clone(&shared)));
+        Self { shared, poll }
     }
 
-    /// What happens from now on.
     #[must_use]
-    pub fn events(&self) -> broadcast::Receiver<Reported> {
+    pub fn events(&self) -> broadcast::Receiver<InstanceEvent> {
         self.shared.events.subscribe()
     }
 
-    /// All instances that were ever seen, by id.
+    /// Returns all instances so far, by id.
     #[must_use]
     pub fn instances(&self) -> Vec<InstanceView> {
         self.shared.entries().values().map(|entry| entry.view.clone()).collect()
     }
 
-    /// What can be told to the instances, to give away.
+    /// Returns a handle for EC2's notices alone.
     #[must_use]
     pub fn notices(&self) -> Notices {
         Notices {
@@ -104,15 +99,15 @@ impl Host {
         }
     }
 
-    /// As [`Notices::interrupt`].
+    /// See [`Notices::interrupt`].
     ///
     /// # Errors
-    /// No such instance runs; so for all that follow.
+    /// No such instance runs; the same for all methods below.
     pub fn interrupt(&self, id: &str, action: &str, after: Duration) -> Result<(), NoSuchInstance> {
         self.notices().interrupt(id, action, after)
     }
 
-    /// As [`Notices::recommend_rebalance`].
+    /// See [`Notices::recommend_rebalance`].
     ///
     /// # Errors
     /// As above.
@@ -120,18 +115,18 @@ impl Host {
         self.notices().recommend_rebalance(id)
     }
 
-    /// Ends the instance hard, as a failed machine under it would, and tells EC2.
+    /// Ends the instance like a hardware failure, and reports it to EC2.
     ///
     /// # Errors
     /// As above.
     pub fn crash(&self, id: &str) -> Result<(), NoSuchInstance> {
-        self.running(id, |entry| end(entry, Ending::Crashed))
+        self.running(id, |entry| end(entry, InstanceEnd::Crashed))
     }
 
     /// Kills the agent's worker, as the kernel may when memory is short.
     ///
     /// # Errors
-    /// As above; it has no agent (yet) either.
+    /// As above, or it has no agent (yet).
     pub fn kill_agent(&self, id: &str) -> Result<(), NoSuchInstance> {
         let mark = self.running(id, |entry| entry.mark.clone())?;
         let found = processes::of_instance(&mark);
@@ -141,7 +136,7 @@ impl Host {
         Ok(())
     }
 
-    /// Cuts the instance off from the servers of all its routes, and from GitHub.
+    /// Cuts all routes of the instance, and its link to GitHub.
     ///
     /// # Errors
     /// As above.
@@ -149,32 +144,32 @@ impl Host {
         self.running(id, |entry| {
             entry.up.send_replace(false);
         })?;
-        self.shared.tell(id, HostEvent::NetworkCut);
+        self.shared.emit(id, HostEvent::NetworkCut);
         Ok(())
     }
 
-    /// Mends what [`Host::cut_network`] cut.
+    /// Undoes [`Host::cut_network`].
     ///
     /// # Errors
     /// As above.
-    pub fn mend_network(&self, id: &str) -> Result<(), NoSuchInstance> {
+    pub fn restore_network(&self, id: &str) -> Result<(), NoSuchInstance> {
         self.running(id, |entry| {
             entry.up.send_replace(true);
         })
     }
 
-    /// Ends every instance, without a word to EC2, and the host.
+    /// Ends all instances, without a report to EC2, and the host.
     ///
     /// # Errors
-    /// Something could not be killed.
+    /// A process could not be killed.
     pub async fn shutdown(self) -> Result<(), HostError> {
-        self.looks.abort();
+        self.poll.abort();
         let tasks: Vec<JoinHandle<()>> = self
             .shared
             .entries()
             .values_mut()
             .filter_map(|entry| {
-                end(entry, Ending::HostShutDown);
+                end(entry, InstanceEnd::HostShutDown);
                 entry.task.take()
             })
             .collect();
@@ -192,37 +187,37 @@ impl Host {
     }
 }
 
-/// What EC2 tells the instances of a host, for somebody who does not own the host.
+/// Gives EC2's notices to the instances of a host.
 #[derive(Clone)]
 pub struct Notices {
     shared: Arc<Shared>,
 }
 
 impl Notices {
-    /// Gives a spot notice: the metadata service tells of `action` (`terminate`, `stop`,
-    /// `hibernate`), and `after` that nothing of the instance runs any more.
+    /// Gives an interruption notice of `action` (`terminate`, `stop`, `hibernate`) through the metadata service, and
+    /// ends the instance `after` that time.
     ///
     /// # Errors
     /// No such instance runs.
     pub fn interrupt(&self, id: &str, action: &str, after: Duration) -> Result<(), NoSuchInstance> {
         let action = action.to_owned();
-        self.shared.happen(id, Happening::Interrupt { action, after })
+        self.shared.cause(id, Incident::Interrupt { action, after })
     }
 
-    /// Has the metadata service recommend to leave.
+    /// Gives a rebalance recommendation through the metadata service.
     ///
     /// # Errors
     /// No such instance runs.
     pub fn recommend_rebalance(&self, id: &str) -> Result<(), NoSuchInstance> {
-        self.shared.happen(id, Happening::RecommendRebalance)
+        self.shared.cause(id, Incident::RecommendRebalance)
     }
 }
 
-/// Without [`Host::shutdown`], as when a test fails: nothing may be left all the same.
+/// Leaves no process even without [`Host::shutdown`], such as after a failed test.
 impl Drop for Host {
     fn drop(&mut self) {
-        self.looks.abort();
-        for _ in 0..DROP_LOOKS {
+        self.poll.abort();
+        for _ in 0..DROP_PASSES {
             if processes::kill_once(&self.shared.mark) == 0 {
                 break;
             }
@@ -241,8 +236,8 @@ impl Shared {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn happen(&self, id: &str, happening: Happening) -> Result<(), NoSuchInstance> {
-        let sent = self.running(id, |entry| entry.happenings.send(happening))?;
+    fn cause(&self, id: &str, incident: Incident) -> Result<(), NoSuchInstance> {
+        let sent = self.running(id, |entry| entry.incidents.send(incident))?;
         sent.map_err(|_| NoSuchInstance(id.to_owned()))
     }
 
@@ -252,17 +247,17 @@ impl Shared {
         entry.map(act).ok_or_else(|| NoSuchInstance(id.to_owned()))
     }
 
-    fn tell(&self, instance: &str, event: HostEvent) {
-        // Nobody may be listening.
-        drop(self.events.send(Reported {
+    fn emit(&self, instance: &str, event: HostEvent) {
+        // There may be no listener.
+        drop(self.events.send(InstanceEvent {
             instance: instance.to_owned(),
             event,
         }));
     }
 }
 
-/// The first reason stands.
-fn end(entry: &Entry, ending: Ending) {
+/// Ends the instance. The first reason is kept.
+fn end(entry: &Entry, ending: InstanceEnd) {
     entry.end.send_if_modified(|it| {
         let first = it.is_none();
         it.get_or_insert(ending);
@@ -270,33 +265,33 @@ fn end(entry: &Entry, ending: Ending) {
     });
 }
 
-async fn look_for_ever<C: Cloud>(cloud: Arc<C>, shared: Arc<Shared>) {
+async fn poll_forever<C: Cloud>(cloud: Arc<C>, shared: Arc<Shared>) {
     loop {
         match cloud.instances().await {
             Ok(instances) => {
                 for instance in instances {
-                    attend(&cloud, &shared, instance).await;
+                    reconcile(&cloud, &shared, instance).await;
                 }
             }
-            Err(error) => shared.tell("", HostEvent::Trouble(format!("instances: {error}"))),
+            Err(error) => shared.emit("", HostEvent::Failure(format!("instances: {error}"))),
         }
         tokio::time::sleep(shared.config.poll).await;
     }
 }
 
-/// What an instance needs, given what EC2 says of it.
-async fn attend<C: Cloud>(cloud: &Arc<C>, shared: &Arc<Shared>, instance: CloudInstance) {
+/// Boots or ends an instance as EC2 reports it.
+async fn reconcile<C: Cloud>(cloud: &Arc<C>, shared: &Arc<Shared>, instance: CloudInstance) {
     enum Needs {
         Boot,
         End,
-        Report(Ending),
+        Report(InstanceEnd),
         Nothing,
     }
     let ending = shared.entries().get(&instance.id).map(|entry| entry.view.ending);
     let needs = match (ending, instance.state) {
         (None, CloudState::Running) => Needs::Boot,
         (Some(None), CloudState::Ended) => Needs::End,
-        // EC2 was told, and did not hear it.
+        // The earlier report to EC2 failed.
         (Some(Some(ending)), CloudState::Running) => Needs::Report(ending),
         _ => Needs::Nothing,
     };
@@ -304,7 +299,7 @@ async fn attend<C: Cloud>(cloud: &Arc<C>, shared: &Arc<Shared>, instance: CloudI
         Needs::Boot => admit(cloud, shared, instance),
         Needs::End => {
             if let Some(entry) = shared.entries().get(&instance.id) {
-                end(entry, Ending::Terminated);
+                end(entry, InstanceEnd::Terminated);
             }
         }
         Needs::Report(ending) => report(&**cloud, shared, &instance.id, ending).await,
@@ -313,8 +308,8 @@ async fn attend<C: Cloud>(cloud: &Arc<C>, shared: &Arc<Shared>, instance: CloudI
 }
 
 fn admit<C: Cloud>(cloud: &Arc<C>, shared: &Arc<Shared>, instance: CloudInstance) {
-    let (happenings, commands) = mpsc::unbounded_channel();
-    let (end, told) = watch::channel(None);
+    let (incidents, receiver) = mpsc::unbounded_channel();
+    let (end, end_receiver) = watch::channel(None);
     let (up, is_up) = watch::channel(true);
     let mark = format!("{}/{}", shared.mark, instance.id);
     let view = InstanceView {
@@ -323,27 +318,27 @@ fn admit<C: Cloud>(cloud: &Arc<C>, shared: &Arc<Shared>, instance: CloudInstance
         zone: instance.zone.clone(),
         ending: None,
     };
-    let life = Life {
+    let hosted = Instance {
         cloud: Arc::clone(cloud),
         config: Arc::clone(&shared.config),
         instance,
         mark: mark.clone(),
         events: shared.events.clone(),
-        happenings: commands,
-        end: told,
+        incidents: receiver,
+        end: end_receiver,
         up: is_up,
         boots: Arc::clone(&shared.boots),
     };
     let id = view.id.clone();
-    shared.tell(&id, HostEvent::Seen);
+    shared.emit(&id, HostEvent::Discovered);
     let mut entries = shared.entries();
     // Under the lock, so that the task finds its entry.
-    let task = tokio::spawn(host_one(life, Arc::clone(cloud), Arc::clone(shared)));
+    let task = tokio::spawn(host_one(hosted, Arc::clone(cloud), Arc::clone(shared)));
     entries.insert(
         id,
         Entry {
             view,
-            happenings,
+            incidents,
             end,
             up,
             mark,
@@ -352,23 +347,23 @@ fn admit<C: Cloud>(cloud: &Arc<C>, shared: &Arc<Shared>, instance: CloudInstance
     );
 }
 
-async fn host_one<C: Cloud>(life: Life<C>, cloud: Arc<C>, shared: Arc<Shared>) {
-    let id = life.instance.id.clone();
-    let ending = life.live().await;
+async fn host_one<C: Cloud>(hosted: Instance<C>, cloud: Arc<C>, shared: Arc<Shared>) {
+    let id = hosted.instance.id.clone();
+    let ending = hosted.run_to_end().await;
     if let Some(entry) = shared.entries().get_mut(&id) {
         entry.view.ending = Some(ending);
     }
-    if !matches!(ending, Ending::Terminated | Ending::HostShutDown) {
+    if !matches!(ending, InstanceEnd::Terminated | InstanceEnd::HostShutDown) {
         report(&*cloud, &shared, &id, ending).await;
     }
 }
 
-async fn report<C: Cloud>(cloud: &C, shared: &Shared, id: &str, ending: Ending) {
-    shared.tell(
+async fn report<C: Cloud>(cloud: &C, shared: &Shared, id: &str, ending: InstanceEnd) {
+    shared.emit(
         id,
         match cloud.terminate(id, ending).await {
             Ok(()) => HostEvent::ReportedToEc2,
-            Err(error) => HostEvent::Trouble(format!("terminate: {error}")),
+            Err(error) => HostEvent::Failure(format!("terminate: {error}")),
         },
     );
 }

@@ -1,4 +1,4 @@
-//! What is on an instance's disk, and how the runner comes to be there.
+//! The files on an instance's disk.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -8,8 +8,8 @@ use std::process::Command;
 
 use crate::config::Image;
 
-/// What GitHub's `run.sh` does, in short: it starts the listener again when that asks for it by
-/// its exit status, passes on no signal, and tells only one failure from success.
+/// A short version of GitHub's `run.sh`: it restarts the listener if its exit status asks for that, passes on no
+/// signal, and reports only one kind of failure.
 const RUN_SH: &str = r#"#!/bin/bash
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
 while :; do
@@ -22,14 +22,13 @@ while :; do
 done
 "#;
 
-/// Lays out a runner in `folder` as GitHub's archive is, with the program `listener` in the place
-/// of `bin/Runner.Listener`.
+/// Lays out a runner in `folder` like GitHub's archive, with the program `listener` as `bin/Runner.Listener`.
 ///
 /// # Errors
 /// A file cannot be made.
 pub fn lay_out_runner(listener: &Path, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder.join("bin"))?;
-    place(listener, &folder.join("bin/Runner.Listener"))?;
+    link_or_copy(listener, &folder.join("bin/Runner.Listener"))?;
     for (name, text) in [("run.sh", RUN_SH), ("bin/installdependencies.sh", "#!/bin/sh\n")] {
         fs::write(folder.join(name), text)?;
         fs::set_permissions(folder.join(name), Permissions::from_mode(0o755))?;
@@ -37,7 +36,7 @@ pub fn lay_out_runner(listener: &Path, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Packs the runner that was laid out in `folder` into `archive`, a `.tar.gz` as GitHub's.
+/// Packs the runner in `folder` into `archive`, a `.tar.gz` like GitHub's.
 ///
 /// # Errors
 /// `tar` is missing or fails.
@@ -47,11 +46,11 @@ pub fn pack_runner(folder: &Path, archive: &Path) -> io::Result<()> {
     succeed(&mut tar)
 }
 
-/// Puts the image into `root`.
+/// Installs the image in `root`.
 pub fn install(image: &Image, root: &Path) -> io::Result<()> {
     if let Some(agent) = &image.agent {
         fs::create_dir_all(root.join("opt/dayfly"))?;
-        place(agent, &root.join("opt/dayfly/dayfly-agent"))?;
+        link_or_copy(agent, &root.join("opt/dayfly/dayfly-agent"))?;
     }
     if let Some(runner) = &image.runner {
         fs::create_dir_all(root.join("opt"))?;
@@ -60,16 +59,16 @@ pub fn install(image: &Image, root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A name of its own, as the path of a running program tells whose it is: a hard link where the disk
-/// has it, for hundreds of copies would be gigabytes.
-fn place(from: &Path, to: &Path) -> io::Result<()> {
+/// Gives each instance its own path, since a running program's path identifies its instance. A hard link where
+/// possible, since hundreds of copies would be gigabytes.
+fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     if fs::hard_link(from, to).is_err() {
         fs::copy(from, to)?;
     }
     fs::set_permissions(to, Permissions::from_mode(0o755))
 }
 
-/// As [`place`], for all files of a folder.
+/// Does the same for all files of a folder.
 fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     let copy = |how: &str| succeed(Command::new("cp").args(["-a", how]).arg(from).arg(to));
     copy("--link").or_else(|_| {
@@ -83,6 +82,6 @@ fn succeed(command: &mut Command) -> io::Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    let words = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(format!("{command:?}: {}", words.trim())))
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(format!("{command:?}: {}", stderr.trim())))
 }

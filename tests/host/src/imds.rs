@@ -1,4 +1,4 @@
-//! One instance's metadata service: version 2 only, and only what an instance of ours may ask.
+//! An instance's metadata service: version 2 only, with the paths that an instance of a stack needs.
 //!
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-categories.html>
 
@@ -16,29 +16,29 @@ use tokio::task::JoinSet;
 
 use crate::cloud::{Cloud, CloudInstance, RoleSession};
 
-/// A session is replaced when it has less than this left, as EC2 does it.
+/// A session is replaced when it has less than this left, as on EC2.
 const REFRESH_BEFORE: Duration = Duration::from_mins(10);
 const TOKEN_HEADER: &str = "x-aws-ec2-metadata-token";
 const TTL_HEADER: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 
-/// A metadata service on a loopback port of its own.
+/// A metadata service on its own loopback port.
 #[derive(Debug)]
 pub struct Imds {
     endpoint: String,
     notices: Arc<Mutex<Notices>>,
-    /// Ends with this value.
+    /// Dropping it ends the service.
     _server: JoinSet<()>,
 }
 
-/// What EC2 may tell an instance in its life, as the service answers it.
+/// EC2's notices to the instance, as the service returns them.
 #[derive(Debug, Default)]
 struct Notices {
     instance_action: Option<String>,
     rebalance: Option<String>,
 }
 
-/// What the service is asked about.
-pub struct Subject {
+/// The values that the service returns.
+pub struct Metadata {
     pub instance: CloudInstance,
     pub region: String,
     pub role: String,
@@ -47,21 +47,20 @@ pub struct Subject {
 
 struct Service<C> {
     cloud: Arc<C>,
-    subject: Subject,
+    metadata: Metadata,
     token: String,
     session: tokio::sync::Mutex<Option<RoleSession>>,
     notices: Arc<Mutex<Notices>>,
 }
 
 impl Imds {
-    /// Starts the service.
-    pub async fn start<C: Cloud>(cloud: Arc<C>, subject: Subject) -> std::io::Result<Self> {
+    pub async fn start<C: Cloud>(cloud: Arc<C>, metadata: Metadata) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
         let notices = Arc::new(Mutex::new(Notices::default()));
         let service = Arc::new(Service {
             cloud,
-            subject,
+            metadata,
             token: uuid::Uuid::new_v4().to_string(),
             session: tokio::sync::Mutex::new(None),
             notices: Arc::clone(&notices),
@@ -78,18 +77,17 @@ impl Imds {
         })
     }
 
-    /// The service's base URL.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// Has the service tell of an `action` at `when`.
+    /// Makes the service return a notice of `action` at `when`.
     pub fn set_instance_action(&self, action: &str, when: SystemTime) {
         let notice = json!({"action": action, "time": to_the_second(when)});
         self.notices().instance_action = Some(notice.to_string());
     }
 
-    /// Has the service recommend to leave, from `when` on.
+    /// Makes the service return a rebalance recommendation of `when`.
     pub fn set_rebalance(&self, when: SystemTime) {
         self.notices().rebalance = Some(json!({"noticeTime": to_the_second(when)}).to_string());
     }
@@ -129,14 +127,14 @@ async fn answer<C: Cloud>(
 
 impl<C: Cloud> Service<C> {
     async fn get(&self, path: &str) -> Answer {
-        let Subject {
+        let Metadata {
             instance,
             region,
             role,
             user_data,
-        } = &self.subject;
+        } = &self.metadata;
         let found = |text: &str| (StatusCode::OK, text.to_owned());
-        let maybe = |text: Option<String>| match text {
+        let found_or_404 = |text: Option<String>| match text {
             Some(text) => (StatusCode::OK, text),
             None => (StatusCode::NOT_FOUND, String::new()),
         };
@@ -151,10 +149,10 @@ impl<C: Cloud> Service<C> {
             "placement/availability-zone" => found(&instance.zone),
             "iam/info" => found(&json!({"Code": "Success"}).to_string()),
             "iam/security-credentials" | "iam/security-credentials/" => found(role),
-            "spot/instance-action" => maybe(notices().instance_action.clone()),
-            "events/recommendations/rebalance" => maybe(notices().rebalance.clone()),
+            "spot/instance-action" => found_or_404(notices().instance_action.clone()),
+            "events/recommendations/rebalance" => found_or_404(notices().rebalance.clone()),
             other if other.strip_prefix("iam/security-credentials/") == Some(role) => self.credentials().await,
-            _ => maybe(None),
+            _ => found_or_404(None),
         }
     }
 
@@ -164,7 +162,7 @@ impl<C: Cloud> Service<C> {
             .as_ref()
             .is_some_and(|it| it.expires > SystemTime::now() + REFRESH_BEFORE);
         if !fresh {
-            match self.cloud.role_session(&self.subject.instance.id).await {
+            match self.cloud.role_session(&self.metadata.instance.id).await {
                 Ok(session) => *kept = Some(session),
                 Err(error) => return (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             }
@@ -185,7 +183,7 @@ impl<C: Cloud> Service<C> {
     }
 }
 
-/// RFC 3339 in UTC without fractions, EC2's way.
+/// RFC 3339 in UTC without fractions, as EC2 writes it.
 fn to_the_second(when: SystemTime) -> String {
     Timestamp::try_from(when)
         .and_then(|it| it.round(jiff::Unit::Second))

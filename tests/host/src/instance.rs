@@ -15,77 +15,77 @@ use tokio::time::Instant;
 
 use crate::cloud::{Cloud, CloudInstance};
 use crate::config::{HostConfig, RUNNER_PROXY_VARIABLE};
-use crate::event::{Ending, HostEvent, Reported};
-use crate::imds::{Imds, Subject};
+use crate::event::{HostEvent, InstanceEnd, InstanceEvent};
+use crate::imds::{Imds, Metadata};
 use crate::link::Link;
 use crate::shims::Shims;
 use crate::{image, processes};
 
-/// How long the last lines of an ended instance may take to be read.
+/// How long the last lines of an ended instance are waited for.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// What a test makes happen to a running instance.
+/// An incident that a test causes.
 #[derive(Debug)]
-pub enum Happening {
-    /// EC2 gives notice of `action`, and takes the instance back `after` that.
+pub enum Incident {
+    /// EC2 gives notice of `action`, and takes the instance back `after` that time.
     Interrupt { action: String, after: Duration },
-    /// EC2 recommends to leave.
+    /// EC2 recommends rebalancing.
     RecommendRebalance,
 }
 
-/// Everything around one instance.
-pub struct Life<C> {
+/// One instance on the host.
+#[expect(clippy::struct_field_names, reason = "`instance` is what the cloud reports of it")]
+pub struct Instance<C> {
     pub cloud: Arc<C>,
     pub config: Arc<HostConfig>,
     pub instance: CloudInstance,
     /// The mark of its processes.
     pub mark: String,
-    pub events: broadcast::Sender<Reported>,
-    pub happenings: mpsc::UnboundedReceiver<Happening>,
-    /// Why it has to end, once it has.
-    pub end: watch::Receiver<Option<Ending>>,
+    pub events: broadcast::Sender<InstanceEvent>,
+    pub incidents: mpsc::UnboundedReceiver<Incident>,
+    /// Why it has to end, if it does.
+    pub end: watch::Receiver<Option<InstanceEnd>>,
     /// Whether its network is up.
     pub up: watch::Receiver<bool>,
-    /// Whose turn it is to boot.
+    /// Limits how many instances boot at once.
     pub boots: Arc<Semaphore>,
 }
 
-/// What belongs to a booted instance.
-struct Machine {
+struct BootedInstance {
     shims: Shims,
     imds: Imds,
     user_data: Child,
     _links: Vec<Link>,
 }
 
-impl<C: Cloud> Life<C> {
-    /// Boots the instance and stays with it until nothing of it runs any more.
-    pub async fn live(mut self) -> Ending {
+impl<C: Cloud> Instance<C> {
+    /// Boots the instance and follows it until all its processes have ended.
+    pub async fn run_to_end(mut self) -> InstanceEnd {
         let mut end = self.end.clone();
         let mut console = JoinSet::new();
         let scratch = self.scratch();
         let ending = match &scratch {
             Ok(scratch) => tokio::select! {
-                ending = told(&mut end) => ending,
+                ending = end_requested(&mut end) => ending,
                 ending = self.run(scratch.path(), &mut console) => ending,
             },
             Err(error) => {
-                self.tell(HostEvent::Trouble(format!("no scratch folder: {error}")));
-                Ending::NotBooted
+                self.emit(HostEvent::Failure(format!("no scratch folder: {error}")));
+                InstanceEnd::NotBooted
             }
         };
         if let Err(left) = processes::kill(&self.mark).await {
-            self.tell(HostEvent::Trouble(format!("processes that cannot be killed: {left:?}")));
-            // Without its shims what is left would find this machine's own commands.
+            self.emit(HostEvent::Failure(format!("processes that cannot be killed: {left:?}")));
+            // Without the shims, remaining processes would find this machine's own commands.
             if let Ok(scratch) = scratch {
                 let _ = scratch.keep();
             }
         }
         let read = async { while console.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_LINES, read).await.is_err() {
-            self.tell(HostEvent::Trouble("its console did not end".to_owned()));
+            self.emit(HostEvent::Failure("its console did not end".to_owned()));
         }
-        self.tell(HostEvent::Ended(ending));
+        self.emit(HostEvent::Ended(ending));
         ending
     }
 
@@ -99,59 +99,59 @@ impl<C: Cloud> Life<C> {
         }
     }
 
-    async fn run(&mut self, scratch: &Path, console: &mut JoinSet<()>) -> Ending {
+    async fn run(&mut self, scratch: &Path, console: &mut JoinSet<()>) -> InstanceEnd {
         tokio::time::sleep(self.config.boot_delay).await;
-        // It is never closed.
-        let turn = Arc::clone(&self.boots).acquire_owned().await.ok();
+        // The semaphore is never closed.
+        let slot = Arc::clone(&self.boots).acquire_owned().await.ok();
         let mut machine = match self.boot(scratch).await {
             Ok(machine) => machine,
             Err(error) => {
-                self.tell(HostEvent::Trouble(format!("not booted: {error}")));
-                return Ending::NotBooted;
+                self.emit(HostEvent::Failure(format!("not booted: {error}")));
+                return InstanceEnd::NotBooted;
             }
         };
         let output = (machine.user_data.stdout.take(), machine.user_data.stderr.take());
         if let (Some(stdout), Some(stderr)) = output {
             console.spawn(relay(stdout, self.instance.id.clone(), self.events.clone(), None));
-            // Where the agent's log goes.
-            console.spawn(relay(stderr, self.instance.id.clone(), self.events.clone(), turn));
+            // The agent's log.
+            console.spawn(relay(stderr, self.instance.id.clone(), self.events.clone(), slot));
         }
-        self.tell(HostEvent::Booted);
-        self.stay(machine).await
+        self.emit(HostEvent::Booted);
+        self.follow(machine).await
     }
 
-    async fn stay(&mut self, mut machine: Machine) -> Ending {
+    async fn follow(&mut self, mut machine: BootedInstance) -> InstanceEnd {
         let mut taken_back = None;
         let mut exited = None;
         loop {
             tokio::select! {
-                () = machine.shims.pressed() => return Ending::PoweredOff,
-                () = until(taken_back) => return Ending::Interrupted,
+                () = machine.shims.pressed() => return InstanceEnd::PoweredOff,
+                () = until(taken_back) => return InstanceEnd::Interrupted,
                 status = machine.user_data.wait(), if exited.is_none() => {
-                    // A real machine stays up, and bills, when its user data is through.
-                    self.tell(HostEvent::ConsoleLine(describe(&status)));
+                    // A real machine stays up, and is billed, after its user data has ended.
+                    self.emit(HostEvent::ConsoleLine(describe(&status)));
                     exited = Some(status);
                 }
-                Some(happening) = self.happenings.recv() => match happening {
-                    Happening::Interrupt { action, after } => {
+                Some(incident) = self.incidents.recv() => match incident {
+                    Incident::Interrupt { action, after } => {
                         machine.imds.set_instance_action(&action, SystemTime::now() + after);
                         taken_back = Some(Instant::now() + after);
-                        self.tell(HostEvent::NoticeGiven);
+                        self.emit(HostEvent::NoticeGiven);
                     }
-                    Happening::RecommendRebalance => machine.imds.set_rebalance(SystemTime::now()),
+                    Incident::RecommendRebalance => machine.imds.set_rebalance(SystemTime::now()),
                 },
             }
         }
     }
 
-    async fn boot(&self, scratch: &Path) -> io::Result<Machine> {
+    async fn boot(&self, scratch: &Path) -> io::Result<BootedInstance> {
         let root = scratch.join("root");
         for folder in ["tmp", "root", "run", "opt"] {
             std::fs::create_dir_all(root.join(folder))?;
         }
         let image = self.config.image.clone();
-        let place = root.clone();
-        tokio::task::spawn_blocking(move || image::install(&image, &place)).await??;
+        let folder = root.clone();
+        tokio::task::spawn_blocking(move || image::install(&image, &folder)).await??;
         let shims = Shims::make(scratch.join("shims"), &self.config.image.downloads)?;
         let mut links = Vec::new();
         let mut text = self.user_data().await;
@@ -168,16 +168,16 @@ impl<C: Cloud> Life<C> {
         }
         let script = scratch.join("user-data");
         std::fs::write(&script, &text)?;
-        let subject = Subject {
+        let metadata = Metadata {
             instance: self.instance.clone(),
             region: self.config.region.clone(),
             role: self.config.role.clone(),
             user_data: text,
         };
-        let imds = Imds::start(Arc::clone(&self.cloud), subject).await?;
+        let imds = Imds::start(Arc::clone(&self.cloud), metadata).await?;
         let mut command = self.command(&script, &root, &shims, imds.endpoint());
         let user_data = command.envs(proxy).spawn()?;
-        Ok(Machine {
+        Ok(BootedInstance {
             shims,
             imds,
             user_data,
@@ -186,18 +186,18 @@ impl<C: Cloud> Life<C> {
     }
 
     fn command(&self, script: &Path, root: &Path, shims: &Shims, imds: &str) -> Command {
-        let usual = std::env::var("PATH").unwrap_or_else(|_| "/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
+        let default_path = std::env::var("PATH").unwrap_or_else(|_| "/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
         let mut command = Command::new("bash");
         command
             .arg(script)
             .current_dir(root)
             .env_clear()
-            .env("PATH", format!("{}:{usual}", shims.folder.display()))
+            .env("PATH", format!("{}:{default_path}", shims.folder.display()))
             .env("HOME", root.join("root"))
             .env("TMPDIR", root.join("tmp"))
             .env("DAYFLY_ROOT", root)
             .env("DAYFLY_RUNNER_USER", &self.config.runner_user)
-            // By its path: the agent then never tries this machine's own commands.
+            // With its path, so that the agent never tries this machine's own commands.
             .env("DAYFLY_POWEROFF", shims.folder.join("poweroff"))
             .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds)
             .env(processes::MARK, &self.mark)
@@ -210,32 +210,31 @@ impl<C: Cloud> Life<C> {
         command
     }
 
-    /// Asked for until it comes: EC2 would not boot an instance without it either.
+    /// Retries until the user data comes: EC2 would not boot an instance without it either.
     async fn user_data(&self) -> String {
         loop {
             match self.cloud.user_data(&self.instance.id).await {
                 Ok(text) => return text,
-                Err(error) => self.tell(HostEvent::Trouble(format!("user data: {error}"))),
+                Err(error) => self.emit(HostEvent::Failure(format!("user data: {error}"))),
             }
             tokio::time::sleep(self.config.poll).await;
         }
     }
 
-    fn tell(&self, event: HostEvent) {
-        // Nobody may be listening.
-        drop(self.events.send(Reported {
+    fn emit(&self, event: HostEvent) {
+        // There may be no listener.
+        drop(self.events.send(InstanceEvent {
             instance: self.instance.id.clone(),
             event,
         }));
     }
 }
 
-/// Waits for the word that the instance has to end.
-async fn told(end: &mut watch::Receiver<Option<Ending>>) -> Ending {
+async fn end_requested(end: &mut watch::Receiver<Option<InstanceEnd>>) -> InstanceEnd {
     match end.wait_for(Option::is_some).await {
-        Ok(ending) => ending.unwrap_or(Ending::HostShutDown),
-        // The handle is gone without a word.
-        Err(_) => Ending::HostShutDown,
+        Ok(ending) => ending.unwrap_or(InstanceEnd::HostShutDown),
+        // The handle was dropped.
+        Err(_) => InstanceEnd::HostShutDown,
     }
 }
 
@@ -253,16 +252,15 @@ fn describe(status: &io::Result<ExitStatus>) -> String {
     }
 }
 
-/// The agent's word that its runner runs.
+/// The agent's message when its runner has started.
 const RUNNER_STARTED: &str = "RunnerStarted";
 
-/// Passes on the console, line by line: the agent's are JSON. The turn to boot is over with the start
-/// of the runner.
+/// Emits the console line by line; the agent's lines are JSON. The boot slot is free once the runner starts.
 async fn relay(
     output: impl AsyncRead + Unpin,
     instance: String,
-    events: broadcast::Sender<Reported>,
-    mut turn: Option<OwnedSemaphorePermit>,
+    events: broadcast::Sender<InstanceEvent>,
+    mut slot: Option<OwnedSemaphorePermit>,
 ) {
     let mut lines = BufReader::new(output).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
@@ -270,13 +268,13 @@ async fn relay(
         let event = match serde_json::from_str(&line) {
             Ok(value @ serde_json::Value::Object(_)) => {
                 if value["message"] == RUNNER_STARTED {
-                    drop(turn.take());
+                    drop(slot.take());
                 }
                 HostEvent::AgentLine(value)
             }
             _ => HostEvent::ConsoleLine(line),
         };
-        drop(events.send(Reported {
+        drop(events.send(InstanceEvent {
             instance: instance.clone(),
             event,
         }));

@@ -1,4 +1,4 @@
-//! An instance's way out to one server, which can be cut.
+//! An instance's network link to one server, which can be cut.
 
 use std::net::SocketAddr;
 
@@ -7,11 +7,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// A relay on a loopback port of its own.
+/// A relay on its own loopback port.
 #[derive(Debug)]
 pub struct Link {
     address: SocketAddr,
-    /// Ends with this value, and every connection with it.
+    /// Dropping it ends the relay and its connections.
     _relay: JoinSet<()>,
 }
 
@@ -19,7 +19,7 @@ impl Link {
     /// Relays to `to` as long as `up` is true.
     ///
     /// # Errors
-    /// No port can be had.
+    /// No port is free.
     pub async fn open(to: SocketAddr, up: watch::Receiver<bool>) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -28,7 +28,6 @@ impl Link {
         Ok(Self { address, _relay: tasks })
     }
 
-    /// Where the relay listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -36,11 +35,11 @@ impl Link {
 }
 
 async fn relay(listener: TcpListener, to: SocketAddr, up: watch::Receiver<bool>) {
-    // Dropped with this task, and its connections with it.
+    // The connections end with this task.
     let mut connections = JoinSet::new();
     while let Ok((inside, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
-        // A cut link accepts and hangs up: a timeout would only take longer to tell the same.
+        // A cut link accepts and hangs up: a timeout would have the same effect, later.
         if *up.borrow() {
             connections.spawn(connect(inside, to, up.clone()));
         }
@@ -52,7 +51,7 @@ async fn connect(mut inside: TcpStream, to: SocketAddr, mut up: watch::Receiver<
         return;
     };
     tokio::select! {
-        // Ends when either side hangs up; how is of no interest to the other.
+        // Ends when either side hangs up.
         _ = copy_bidirectional(&mut inside, &mut outside) => {}
         _ = up.wait_for(|up| !up) => {}
     }

@@ -1,4 +1,4 @@
-//! The processes of an instance: found by what they cannot easily shed.
+//! The processes of an instance, found by a variable in their environment.
 
 use std::fs;
 use std::time::Duration;
@@ -6,22 +6,22 @@ use std::time::Duration;
 use dayfly_agent::processes::{self, Process};
 use nix::sys::signal::Signal;
 
-/// The variable that every process of an instance inherits. Its name is none of those that the
-/// agent takes out of the runner's environment.
+/// The variable that every process of an instance inherits. The agent does not remove it from the runner's
+/// environment.
 pub const MARK: &str = "INSTANCE_HOST_MARK";
 
-/// Looks for left processes until there are none, this many times.
-const LOOKS: u32 = 100;
+/// How often remaining processes are killed.
+const MAX_PASSES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The processes that bear `mark`, and all that descend from one that does.
+/// Returns the processes with `mark` and their descendants.
 #[must_use]
 pub fn of_instance(mark: &str) -> Vec<Process> {
     let all = processes::all();
     let own = std::process::id().cast_signed();
     let mut found: Vec<Process> = Vec::new();
     for process in &all {
-        if process.pid != own && bears(process.pid, mark) {
+        if process.pid != own && has_mark(process.pid, mark) {
             found.extend(processes::descendants(&all, process.pid));
             found.push(process.clone());
         }
@@ -31,23 +31,23 @@ pub fn of_instance(mark: &str) -> Vec<Process> {
     found
 }
 
-fn bears(pid: i32, mark: &str) -> bool {
+fn has_mark(pid: i32, mark: &str) -> bool {
     let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else {
         return false;
     };
     let wanted = format!("{MARK}={mark}");
     environment.split(|byte| *byte == 0).any(|variable| {
-        // The mark of a host is the beginning of the marks of its instances.
+        // A host's mark is the prefix of its instances' marks.
         variable.starts_with(wanted.as_bytes())
     })
 }
 
-/// Kills them all, and looks again until none is left.
+/// Kills the processes with `mark` until none is left.
 ///
 /// # Errors
-/// Those that are left after two seconds.
+/// Returns those that are left after two seconds.
 pub async fn kill(mark: &str) -> Result<(), Vec<Process>> {
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_PASSES {
         if kill_once(mark) == 0 {
             return Ok(());
         }
@@ -56,7 +56,7 @@ pub async fn kill(mark: &str) -> Result<(), Vec<Process>> {
     Err(of_instance(mark))
 }
 
-/// Kills what a single look finds, and says how many those were.
+/// Kills the processes with `mark` once, and returns how many there were.
 pub fn kill_once(mark: &str) -> usize {
     let found = of_instance(mark);
     for process in &found {

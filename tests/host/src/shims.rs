@@ -1,5 +1,5 @@
-//! The commands that stand first on the `PATH` of an instance's user data, in the place of those
-//! that would change this machine.
+//! Commands that come first on the `PATH` of an instance's user data, instead of those that would change this
+//! machine.
 
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
@@ -11,7 +11,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use tokio::net::unix::pipe;
 
-/// Commands that succeed and do nothing. `systemd-run` only ever starts the last-resort timer.
+/// Commands that do nothing. `systemd-run` is used only for the last-resort timer.
 const NOTHING: [&str; 9] = [
     "systemd-run",
     "iptables",
@@ -23,27 +23,27 @@ const NOTHING: [&str; 9] = [
     "dnf",
     "mount",
 ];
-/// Commands that turn the power off, whatever they are told.
+/// Commands that power off, with any arguments.
 const POWER: [&str; 3] = ["poweroff", "shutdown", "halt"];
 
 /// The shims of one instance and its power button.
 #[derive(Debug)]
 pub struct Shims {
-    /// The folder to put first on `PATH`.
+    /// The first folder on `PATH`.
     pub folder: PathBuf,
     button: pipe::Receiver,
 }
 
 impl Shims {
-    /// Makes the shims in `folder`, with `downloads` for `curl`: URLs and their files.
+    /// Writes the shims to `folder`, with `downloads` for `curl`: URLs and their files.
     ///
     /// # Errors
-    /// A file cannot be made.
+    /// A file cannot be written.
     pub fn make(folder: PathBuf, downloads: &[(String, PathBuf)]) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
         let button = folder.join("power-button");
         mkfifo(&button, Mode::S_IRUSR | Mode::S_IWUSR)?;
-        // Opened for both ways, so that it never waits for a reader.
+        // Opened for reading too, so that it never waits for a reader.
         let press = format!("echo off 1<>{}\n", quoted(&button.to_string_lossy()));
         for name in NOTHING {
             script(&folder.join(name), "exit 0\n")?;
@@ -53,7 +53,7 @@ impl Shims {
         }
         let systemctl = format!("for word; do\n  if [ \"$word\" = poweroff ]; then\n    {press}  fi\ndone\n");
         script(&folder.join("systemctl"), &systemctl)?;
-        // Asked for the library that GitHub's runner needs; the stand-in needs none.
+        // The user data asks for the library that GitHub's runner needs; the stand-in needs none.
         script(&folder.join("ldconfig"), "echo libicuuc.so\n")?;
         script(&folder.join("curl"), &curl(downloads))?;
         let button = pipe::OpenOptions::new().read_write(true).open_receiver(&button)?;
@@ -64,7 +64,7 @@ impl Shims {
     pub async fn pressed(&self) {
         let mut bytes = [0; 64];
         loop {
-            // A button that cannot be read is a broken host, and that ends the instance as well.
+            // An unreadable button means a broken host, which ends the instance too.
             if self.button.readable().await.is_err() {
                 return;
             }
@@ -76,7 +76,7 @@ impl Shims {
     }
 }
 
-/// A `curl` that knows no network: `curl … --output FILE URL`.
+/// A `curl` without a network: `curl … --output FILE URL`.
 fn curl(downloads: &[(String, PathBuf)]) -> String {
     let mut text = String::from(
         "output=\nurl=\nwhile [ $# -gt 0 ]; do\n  case $1 in\n    --output) output=$2; shift ;;\n    *://*) url=$1 ;;\n  esac\n  shift\ndone\ncase $url in\n",
@@ -95,7 +95,7 @@ fn script(path: &Path, body: &str) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(0o755))
 }
 
-/// `text` as one word of a shell script.
+/// Quotes `text` as one word of a shell script.
 pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -1,5 +1,5 @@
 //! The host with the real user data, an EC2 that is a list, and an agent that is a script.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use dayfly_agent::processes;
 use dayfly_host::{
-    Cloud, CloudError, CloudInstance, CloudState, Ending, Host, HostConfig, HostEvent, Reported, RoleSession, Route,
-    lay_out_runner, pack_runner,
+    Cloud, CloudError, CloudInstance, CloudState, Host, HostConfig, HostEvent, InstanceEnd, InstanceEvent, RoleSession,
+    Route, lay_out_runner, pack_runner,
 };
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -21,10 +21,10 @@ use tokio::sync::broadcast::Receiver;
 const ID: &str = "i-00000000000000001";
 const CHECKIN: &str = "https://checkin.example";
 const RUNNER_URL: &str = "https://downloads.example/runner.tar.gz";
-/// Longer than any step of any test takes: a test that waits for it has failed.
+/// Longer than any step of a test: a test that waits for it has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// An EC2 that knows what a test tells it.
+/// An EC2 whose instances a test sets.
 #[derive(Clone)]
 struct List {
     instances: Arc<Mutex<Vec<CloudInstance>>>,
@@ -71,7 +71,7 @@ impl Cloud for List {
         })
     }
 
-    async fn terminate(&self, instance: &str, _: Ending) -> Result<(), CloudError> {
+    async fn terminate(&self, instance: &str, _: InstanceEnd) -> Result<(), CloudError> {
         self.set_state(CloudState::Ended);
         self.terminated.lock().unwrap().push(instance.to_owned());
         Ok(())
@@ -82,12 +82,12 @@ impl Cloud for List {
 struct Lab {
     cloud: List,
     host: Host,
-    events: Receiver<Reported>,
+    events: Receiver<InstanceEvent>,
     _files: TempDir,
 }
 
 impl Lab {
-    /// Boots the instance; `agent` is the body of its agent, a bash script.
+    /// Boots an instance whose agent is a bash script with the body `agent`.
     fn boot(agent: &str) -> Self {
         Self::boot_with(agent, |_, _| {})
     }
@@ -116,12 +116,12 @@ impl Lab {
         }
     }
 
-    /// Waits for the event that `right` is looking for.
+    /// Waits for an event for which `right` returns a value.
     async fn next<T>(&mut self, right: impl Fn(&HostEvent) -> Option<T>) -> T {
         let mut passed = Vec::new();
         loop {
             let event = tokio::time::timeout(PATIENCE, self.events.recv()).await;
-            let Ok(Ok(Reported { event, .. })) = event else {
+            let Ok(Ok(InstanceEvent { event, .. })) = event else {
                 panic!("after {passed:#?}: {event:?}")
             };
             if let Some(found) = right(&event) {
@@ -131,8 +131,8 @@ impl Lab {
         }
     }
 
-    /// Waits for a line of the agent's with this `event`, and gives its `message`.
-    async fn agent_says(&mut self, event: &str) -> String {
+    /// Waits for an agent's log line with this `event`, and returns its `message`.
+    async fn agent_message(&mut self, event: &str) -> String {
         self.next(|it| match it {
             HostEvent::AgentLine(line) if line["event"] == event => Some(line["message"].as_str().unwrap().to_owned()),
             _ => None,
@@ -140,7 +140,7 @@ impl Lab {
         .await
     }
 
-    async fn ended(&mut self) -> Ending {
+    async fn ended(&mut self) -> InstanceEnd {
         self.next(|it| match it {
             HostEvent::Ended(ending) => Some(*ending),
             _ => None,
@@ -156,14 +156,14 @@ impl Lab {
         self.host.shutdown().await.unwrap();
     }
 
-    /// Shuts the host down; nothing that the agent started with this argument may be left.
+    /// Shuts the host down, and checks that no process with this argument is left.
     async fn close(self, argument: &str) {
         self.shut_down().await;
         assert_eq!(with_argument(argument), Vec::<i32>::new());
     }
 }
 
-/// The processes that have `argument` on their command line.
+/// Returns the processes with `argument` on their command line.
 fn with_argument(argument: &str) -> Vec<i32> {
     let has = |pid: &i32| {
         let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -182,7 +182,7 @@ fn sha256(path: &Path) -> String {
     hex::encode(Sha256::digest(fs::read(path).unwrap()))
 }
 
-/// The real user data, with its words filled in as the template does it.
+/// The real user data, with its placeholders filled in as the template does.
 fn user_data(agent: &Path, archive: &Path) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/user-data.sh");
     let mut text = fs::read_to_string(path).unwrap();
@@ -219,41 +219,41 @@ get() { imds GET "meta-data/$1" "x-aws-ec2-metadata-token: $token"; }
 "#;
 
 #[tokio::test]
-async fn an_instance_boots_its_user_data_and_ends_with_its_power() {
+async fn instance_boots_its_user_data_and_ends_with_its_power() {
     let mut lab = Lab::boot("setsid sleep 71001 & say up \"$DAYFLY_CHECKIN_URL $DAYFLY_RUNNER_DIR\"");
-    let said = lab.agent_says("up").await;
-    let (url, runner) = said.split_once(' ').unwrap();
+    let message = lab.agent_message("up").await;
+    let (url, runner) = message.split_once(' ').unwrap();
     assert_eq!(url, "https://checkin.example/");
     assert!(runner.ends_with("/root/opt/actions-runner"));
-    assert_eq!(lab.ended().await, Ending::PoweredOff);
+    assert_eq!(lab.ended().await, InstanceEnd::PoweredOff);
     lab.reported().await;
     assert_eq!(*lab.cloud.terminated.lock().unwrap(), [ID]);
-    assert_eq!(lab.host.instances()[0].ending, Some(Ending::PoweredOff));
+    assert_eq!(lab.host.instances()[0].ending, Some(InstanceEnd::PoweredOff));
     lab.close("71001").await;
 }
 
 #[tokio::test]
-async fn the_runner_is_downloaded_and_checked_where_the_image_has_none() {
+async fn runner_is_downloaded_and_checked_if_the_image_has_none() {
     let change = |config: &mut HostConfig, archive: &Path| {
         config.image.runner = None;
         config.image.downloads = vec![(RUNNER_URL.to_owned(), archive.to_owned())];
     };
     let agent = r#"say runner "$("$DAYFLY_RUNNER_DIR/run.sh")""#;
     let mut lab = Lab::boot_with(agent, change);
-    assert_eq!(lab.agent_says("runner").await, "Exiting runner...");
-    assert_eq!(lab.ended().await, Ending::PoweredOff);
+    assert_eq!(lab.agent_message("runner").await, "Exiting runner...");
+    assert_eq!(lab.ended().await, InstanceEnd::PoweredOff);
     lab.shut_down().await;
 }
 
 #[tokio::test]
-async fn a_download_of_something_else_powers_off() {
+async fn download_with_another_checksum_powers_off() {
     let change = |config: &mut HostConfig, archive: &Path| {
         config.image.runner = None;
         let other = archive.with_file_name("listener");
         config.image.downloads = vec![(RUNNER_URL.to_owned(), other)];
     };
     let mut lab = Lab::boot_with("say up ''", change);
-    assert_eq!(lab.ended().await, Ending::PoweredOff);
+    assert_eq!(lab.ended().await, InstanceEnd::PoweredOff);
     lab.shut_down().await;
 }
 
@@ -276,24 +276,24 @@ async fn metadata_is_version_two_only_and_has_the_role_session() {
         ("notice", "404"),
         ("zone", "eu-west-1b"),
     ] {
-        assert_eq!(lab.agent_says(event).await, message);
+        assert_eq!(lab.agent_message(event).await, message);
     }
     lab.shut_down().await;
 }
 
 #[tokio::test]
-async fn an_instance_that_ec2_ended_is_gone() {
+async fn instance_that_ec2_ended_is_gone() {
     let mut lab = Lab::boot("trap '' TERM INT; (setsid sleep 71002 &); say up ''; sleep 71002");
-    lab.agent_says("up").await;
+    lab.agent_message("up").await;
     lab.cloud.set_state(CloudState::Ended);
-    assert_eq!(lab.ended().await, Ending::Terminated);
+    assert_eq!(lab.ended().await, InstanceEnd::Terminated);
     assert_eq!(with_argument("71002"), Vec::<i32>::new());
     assert!(lab.cloud.terminated.lock().unwrap().is_empty(), "EC2 knows already");
     lab.close("71002").await;
 }
 
 #[tokio::test]
-async fn an_interruption_is_announced_and_then_done() {
+async fn interruption_comes_after_its_notice() {
     let agent = format!(
         r#"{METADATA}
         token; say up ''
@@ -302,10 +302,10 @@ async fn an_interruption_is_announced_and_then_done() {
         sleep 71003"#
     );
     let mut lab = Lab::boot(&agent);
-    lab.agent_says("up").await;
+    lab.agent_message("up").await;
     lab.host.interrupt(ID, "terminate", Duration::from_secs(2)).unwrap();
-    assert_eq!(lab.agent_says("notice").await, "action:terminate");
-    assert_eq!(lab.ended().await, Ending::Interrupted);
+    assert_eq!(lab.agent_message("notice").await, "action:terminate");
+    assert_eq!(lab.ended().await, InstanceEnd::Interrupted);
     lab.reported().await;
     assert!(
         lab.host.interrupt(ID, "terminate", Duration::ZERO).is_err(),
@@ -315,14 +315,14 @@ async fn an_interruption_is_announced_and_then_done() {
 }
 
 #[tokio::test]
-async fn a_cut_network_hangs_up_and_a_mended_one_answers() {
+async fn cut_network_hangs_up_and_a_restored_one_answers() {
     let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to: SocketAddr = server.local_addr().unwrap();
     tokio::spawn(async move {
         loop {
             let (mut connection, _) = server.accept().await.unwrap();
             connection.write_all(b"hello\n").await.unwrap();
-            // Held until the other side is gone.
+            // Held until the other side hangs up.
             tokio::spawn(async move { connection.read_to_end(&mut Vec::new()).await });
         }
     });
@@ -340,20 +340,20 @@ async fn a_cut_network_hangs_up_and_a_mended_one_answers() {
         }];
     };
     let mut lab = Lab::boot_with(agent, change);
-    assert_eq!(lab.agent_says("got").await, "hello");
+    assert_eq!(lab.agent_message("got").await, "hello");
     lab.host.cut_network(ID).unwrap();
-    assert_eq!(lab.agent_says("got").await, "");
-    lab.host.mend_network(ID).unwrap();
-    assert_eq!(lab.agent_says("got").await, "hello");
+    assert_eq!(lab.agent_message("got").await, "");
+    lab.host.restore_network(ID).unwrap();
+    assert_eq!(lab.agent_message("got").await, "hello");
     lab.host.crash(ID).unwrap();
-    assert_eq!(lab.ended().await, Ending::Crashed);
+    assert_eq!(lab.ended().await, InstanceEnd::Crashed);
     lab.shut_down().await;
 }
 
 #[tokio::test]
-async fn a_dropped_host_leaves_nothing() {
+async fn dropped_host_leaves_no_process() {
     let mut lab = Lab::boot("setsid sleep 71004 & until grep -q 71004 /proc/$!/cmdline; do :; done; say up ''; wait");
-    lab.agent_says("up").await;
+    lab.agent_message("up").await;
     assert!(!with_argument("71004").is_empty());
     drop(lab.host);
     assert_eq!(with_argument("71004"), Vec::<i32>::new());

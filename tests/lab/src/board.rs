@@ -1,5 +1,5 @@
-//! The board on localhost: what the dashboard's function answers, called as CloudWatch calls it and shown
-//! as a page of its own.
+//! The board on localhost: the dashboard function's answer, requested as CloudWatch does and shown as a
+//! page.
 
 use std::sync::Arc;
 
@@ -10,13 +10,12 @@ use crate::aws::Aws;
 use crate::function_url::Outgoing;
 use crate::http::{Handler, Received, Reply, Server};
 
-/// The most that a browser sends along.
+/// The maximum size of a browser's request.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// Seconds between two looks of a page that is left open.
-const LOOK: u32 = 5;
+/// Seconds between two refreshes of an open page.
+const REFRESH_SECONDS: u32 = 5;
 
-/// The server of the page.
 #[derive(Debug)]
 pub struct Board {
     server: Server,
@@ -26,7 +25,7 @@ impl Board {
     /// Serves the board of the function.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// If no port is available.
     pub async fn start(aws: &Aws, function: &str) -> anyhow::Result<Self> {
         let page = Page {
             aws: aws.clone(),
@@ -36,13 +35,13 @@ impl Board {
         Ok(Self { server })
     }
 
-    /// Where it is: `http://127.0.0.1:<port>`. The query may name a `theme` and a `width`, as a widget does.
+    /// Returns its URL: `http://127.0.0.1:<port>`. The query may set a `theme` and a `width`, as a
+    /// widget does.
     #[must_use]
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// Serves it no more.
     pub async fn stop(self) {
         self.server.stop().await;
     }
@@ -58,10 +57,10 @@ impl Handler for Page {
         if request.method != Method::GET.as_str() || request.path != "/" {
             return Reply::Whole(Outgoing::json(404, r#"{"Message":"The board is at /"}"#));
         }
-        let theme = asked(&request, "theme");
+        let theme = query_parameter(&request, "theme");
         let event = json!({"widgetContext": {
             "theme": theme,
-            "width": asked(&request, "width").and_then(|width| width.parse::<u32>().ok()),
+            "width": query_parameter(&request, "width").and_then(|width| width.parse::<u32>().ok()),
         }});
         let answer = match self.aws.invoke(&self.function, &event).await {
             Ok(answer) => answer,
@@ -84,14 +83,14 @@ impl Handler for Page {
     }
 }
 
-/// What the query says of something.
-fn asked(request: &Received, name: &str) -> Option<String> {
+/// Returns a parameter of the query.
+fn query_parameter(request: &Received, name: &str) -> Option<String> {
     let mut all = form_urlencoded::parse(request.query.as_bytes());
     all.find(|(known, _)| known == name)
         .map(|(_, value)| value.into_owned())
 }
 
-/// A page with nothing of its own but the background, that looks again by itself.
+/// Returns a page with only a background, which refreshes itself.
 fn document(board: &str, theme: Option<&str>) -> String {
     let background = match theme {
         Some("light") => "background:#fff",
@@ -100,7 +99,7 @@ fn document(board: &str, theme: Option<&str>) -> String {
     };
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><meta http-equiv=\"refresh\" content=\"{LOOK}\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><meta http-equiv=\"refresh\" content=\"{REFRESH_SECONDS}\">\
          <title>dayfly</title></head><body style=\"margin:12px 0;{background}\">{board}</body></html>"
     )
 }

@@ -16,33 +16,26 @@ use crate::functions::Function;
 use crate::ministack::{Ministack, Settings};
 use crate::sigv4::Credentials;
 
-/// ministack's one account.
+/// ministack's only account.
 const ACCOUNT: &str = "000000000000";
 
-/// What the AWS half is started with.
+/// The configuration of the AWS half.
 #[derive(Clone, Debug)]
 pub struct CloudConfig {
-    /// The checkout.
     pub checkout: PathBuf,
-    /// The folder of the functions' binaries.
+    /// The folder with the functions' binaries.
     pub binaries: PathBuf,
-    /// The region.
     pub region: String,
-    /// The stack's name.
     pub stack: String,
-    /// How long a minute of the schedules lasts.
+    /// The length of a minute of the schedules.
     pub minute: Duration,
-    /// The webhook secret, as GitHub has it.
     pub webhook_secret: String,
-    /// The App's private key in PEM.
     pub app_private_key: String,
     /// Further parameters of the template.
     pub parameters: BTreeMap<String, String>,
-    /// What EC2 is like.
     pub scenario: Scenario,
 }
 
-/// The running AWS half.
 #[derive(Debug)]
 pub struct Cloud {
     ministack: Ministack,
@@ -55,10 +48,10 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// Starts everything, with all files under `scratch`.
+    /// Starts everything, with all files in `scratch`.
     ///
     /// # Errors
-    /// When a part of it does not start; what has started is ended.
+    /// If a part does not start; the started parts are ended.
     pub async fn start(config: &CloudConfig, scratch: &Path) -> anyhow::Result<Self> {
         let ministack = Ministack::start(&Settings {
             checkout: &config.checkout,
@@ -82,7 +75,7 @@ impl Cloud {
         .await?;
         let ec2 = Ec2Proxy::start(&aws, config.scenario.clone()).await?;
         ec2.know(callers(&aws, &deployment).await?, aws.subnet_zones().await?);
-        // The one thing that the functions are told besides what the template tells them.
+        // The only setting of the functions besides the template's.
         let ec2_url = [
             "AWS_ENDPOINT_URL_EC2",
             "AWS_ENDPOINT_URL_PRICING",
@@ -109,13 +102,12 @@ impl Cloud {
         })
     }
 
-    /// The account's owner's view of AWS. It does not pass the EC2 proxy.
+    /// The account owner's view of AWS, which bypasses the EC2 proxy.
     #[must_use]
     pub fn aws(&self) -> &Aws {
         &self.aws
     }
 
-    /// The deployed stack.
     #[must_use]
     pub fn deployment(&self) -> &Deployment {
         &self.deployment
@@ -127,25 +119,23 @@ impl Cloud {
         &self.ec2
     }
 
-    /// ministack itself.
     #[must_use]
     pub fn ministack(&self) -> &Ministack {
         &self.ministack
     }
 
-    /// The sessions that check-ins are signed with.
     #[must_use]
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
     }
 
-    /// Where GitHub sends webhooks.
+    /// The URL for webhooks.
     #[must_use]
     pub fn webhook_door(&self) -> &FrontDoor {
         &self.webhook_door
     }
 
-    /// Where instances check in.
+    /// The URL for check-ins.
     #[must_use]
     pub fn checkin_door(&self) -> &FrontDoor {
         &self.checkin_door
@@ -154,51 +144,50 @@ impl Cloud {
     /// Invokes a function and waits for its answer.
     ///
     /// # Errors
-    /// When Lambda refuses; a function that fails is an [`Invocation`].
+    /// If Lambda refuses; a function that fails is an [`Invocation`].
     pub async fn invoke(&self, function: Function, event: &Value) -> anyhow::Result<Invocation> {
         let name = self.deployment.function(function)?;
         Ok(self.aws.invoke(name, event).await?)
     }
 
-    /// Throttles a function until it is released: calls of its URL are answered with 429, and events
-    /// for it wait.
+    /// Throttles a function until it is released: calls of its URL are answered with 429, and its
+    /// events wait.
     ///
     /// # Errors
-    /// When Lambda refuses.
+    /// If Lambda refuses.
     pub async fn throttle(&self, function: Function) -> anyhow::Result<()> {
         self.limit(function, 0).await
     }
 
-    /// Lets no more than `at_once` invocations of a function run, as its reserved concurrency does on
-    /// AWS.
+    /// Limits a function's concurrency, as reserved concurrency does on AWS.
     ///
     /// # Errors
-    /// When Lambda refuses.
+    /// If Lambda refuses.
     pub async fn limit(&self, function: Function, at_once: u32) -> anyhow::Result<()> {
         let name = self.deployment.function(function)?;
         Ok(self.aws.limit_function(name, at_once).await?)
     }
 
-    /// Ends what [`Cloud::throttle`] began.
+    /// Ends [`Cloud::throttle`].
     ///
     /// # Errors
-    /// When Lambda refuses.
+    /// If Lambda refuses.
     pub async fn release(&self, function: Function) -> anyhow::Result<()> {
         Ok(self.aws.release_function(self.deployment.function(function)?).await?)
     }
 
-    /// Puts an event of EC2's own on the default bus, from where the template's rules take it.
+    /// Puts an event of EC2's on the default bus, which the template's rules read.
     ///
     /// # Errors
-    /// When the bus does not take it.
+    /// If the bus refuses it.
     pub async fn emit_ec2_event(&self, event: &Ec2Event, instance: &str) -> anyhow::Result<()> {
         event.emit(&self.aws, instance).await
     }
 
-    /// Every item of the table, as `DynamoDB`'s JSON.
+    /// Returns every item of the table, in `DynamoDB`'s JSON.
     ///
     /// # Errors
-    /// When the table cannot be read.
+    /// If the table cannot be read.
     pub async fn table_items(&self) -> anyhow::Result<Vec<Value>> {
         Ok(self.aws.scan(self.deployment.output("TableName")?, None).await?)
     }
@@ -206,7 +195,7 @@ impl Cloud {
     /// Deletes every item of the table, as an operator's mistake would.
     ///
     /// # Errors
-    /// When the table cannot be read or written.
+    /// If the table cannot be read or written.
     pub async fn empty_table(&self) -> anyhow::Result<()> {
         let table = self.deployment.output("TableName")?;
         for item in self.aws.scan(table, None).await? {
@@ -216,18 +205,18 @@ impl Cloud {
         Ok(())
     }
 
-    /// The records that somebody still has to look at: those of the index of what is due.
+    /// Returns the records of the due index.
     ///
     /// # Errors
-    /// When the index cannot be read.
+    /// If the index cannot be read.
     pub async fn live_records(&self) -> anyhow::Result<Vec<Value>> {
         Ok(self.aws.scan(self.deployment.output("TableName")?, Some("due")).await?)
     }
 
-    /// The instances of the stack, ended ones too while EC2 remembers them.
+    /// Returns the instances of the stack, including ended ones that EC2 still lists.
     ///
     /// # Errors
-    /// When EC2 does not answer.
+    /// If EC2 does not answer.
     pub async fn instances(&self) -> anyhow::Result<Vec<Ec2Instance>> {
         let mut instances = self.aws.instances().await?;
         instances.retain(|instance| instance.tags.get("dayfly:stack") == Some(&self.deployment.stack));
@@ -237,16 +226,16 @@ impl Cloud {
     /// Whether the minute schedule is on.
     ///
     /// # Errors
-    /// When the schedule cannot be read.
+    /// If the schedule cannot be read.
     pub async fn minute_schedule_enabled(&self) -> anyhow::Result<bool> {
         let schedule = self.aws.schedule(self.deployment.output("MinuteScheduleName")?).await?;
         Ok(schedule["State"] == "ENABLED")
     }
 
-    /// How many messages lie in the dead letter queue.
+    /// Returns the number of messages in the dead-letter queue.
     ///
     /// # Errors
-    /// When the queue cannot be read.
+    /// If the queue cannot be read.
     pub async fn dead_letters(&self) -> anyhow::Result<u64> {
         let body = json!({
             "QueueUrl": self.deployment.output("DeadLettersUrl")?,
@@ -259,18 +248,18 @@ impl Cloud {
             .with_context(|| format!("the queue has no number of messages: {answer}"))
     }
 
-    /// Everything that a function logged.
+    /// Returns everything that a function logged.
     ///
     /// # Errors
-    /// When its log group cannot be read.
+    /// If its log group cannot be read.
     pub async fn function_log(&self, function: Function) -> anyhow::Result<Vec<String>> {
         Ok(self.aws.log_lines(self.log_group(function)?).await?)
     }
 
-    /// Where a function logs.
+    /// Returns a function's log group.
     ///
     /// # Errors
-    /// When the stack has no such log group.
+    /// If the stack has no such log group.
     pub fn log_group(&self, function: Function) -> anyhow::Result<&str> {
         self.deployment.resource(&format!("{}Logs", function.title()))
     }
@@ -278,7 +267,7 @@ impl Cloud {
     /// Ends everything.
     ///
     /// # Errors
-    /// When a process of ministack's does not end.
+    /// If a process of ministack's does not end.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.webhook_door.stop().await;
         self.checkin_door.stop().await;
@@ -287,14 +276,14 @@ impl Cloud {
     }
 }
 
-/// What EC2 tells of an instance on the default bus.
+/// An event about an instance on the default bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ec2Event {
-    /// It will be taken back in two minutes.
+    /// It will be reclaimed in two minutes.
     InterruptionWarning,
-    /// It may be taken back soon.
+    /// It may be reclaimed soon.
     RebalanceRecommendation,
-    /// It is in another state now. ministack tells of launches and ends itself.
+    /// Its state changed. ministack itself reports launches and ends.
     StateChange(String),
 }
 
@@ -302,7 +291,7 @@ impl Ec2Event {
     /// Puts it on the default bus.
     ///
     /// # Errors
-    /// When the bus does not take it.
+    /// If the bus refuses it.
     pub async fn emit(&self, aws: &Aws, instance: &str) -> anyhow::Result<()> {
         let region = aws.region();
         let entry = json!({

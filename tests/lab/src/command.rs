@@ -1,4 +1,4 @@
-//! The real command `dayfly`, given as the account's owner gives it.
+//! The real command `dayfly`, run as the account's owner.
 
 use std::process::Stdio;
 
@@ -8,24 +8,22 @@ use crate::functions::{binaries, built};
 use crate::lab::{Lab, REGION, STACK};
 use crate::sigv4::Credentials;
 
-/// What a command came to.
+/// The result of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Done {
+pub struct CommandOutput {
     /// Its exit status, if it was not killed.
     pub status: Option<i32>,
-    /// Its results.
-    pub said: String,
-    /// Its notes.
-    pub notes: String,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Lab {
-    /// Runs `dayfly` with these arguments to its end. It has nothing but the usual environment: the owner's
-    /// credentials, and where AWS is. `columns` is how wide its tables may be.
+    /// Runs `dayfly` with these arguments to its end, with only the usual environment: the owner's
+    /// credentials, and AWS's endpoints. `columns` is the width of its tables.
     ///
     /// # Errors
-    /// When it is not built or cannot be run.
-    pub async fn dayfly(&self, arguments: &[&str], columns: Option<u16>) -> anyhow::Result<Done> {
+    /// If it is not built or cannot be run.
+    pub async fn dayfly(&self, arguments: &[&str], columns: Option<u16>) -> anyhow::Result<CommandOutput> {
         let owner = Credentials::owner();
         let output = Command::new(built(&binaries()?, "dayfly")?)
             .args(arguments)
@@ -41,10 +39,10 @@ impl Lab {
             .output()
             .await?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok(Done {
+        Ok(CommandOutput {
             status: output.status.code(),
-            said: text(&output.stdout),
-            notes: text(&output.stderr),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
         })
     }
 }

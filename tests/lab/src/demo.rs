@@ -1,4 +1,4 @@
-//! `dayfly-lab demo`: one scenario, live, with a table of what is left at its end.
+//! `dayfly-lab demo`: one scenario, live, with a table of what is left at the end.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write};
@@ -13,25 +13,25 @@ use crate::lab::{Lab, Leftovers};
 use crate::progress::Progress;
 use crate::scenario::{Demo, Story};
 use crate::stop::Stop;
-use crate::timeline::{Sight, why_gone};
+use crate::timeline::{Observation, why_gone};
 use crate::watch::Watch;
 
-/// How long what was logged may take to be read.
+/// How long the last logs may take to be read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How often what is only counted is told.
+/// How often counts are printed.
 const COUNT: Duration = Duration::from_secs(2);
 
-/// How wide the output may be where it goes to no terminal.
+/// The width of the output without a terminal.
 const COLUMNS: u16 = 120;
 
 const REPOSITORY: &str = "octo-org/demo";
 
-/// Shows `demo` on `out` and ends the lab, whatever came of it. What it logged stays in the folder `kept`, if
-/// one is named.
+/// Shows `demo` on `out` and ends the lab, whatever the result. Its logs stay in the folder `kept`, if
+/// given.
 ///
 /// # Errors
-/// When the lab does not start, the run ends otherwise than it must, or something is left.
+/// If the lab does not start, the run ends differently than it must, or something is left.
 pub async fn show(demo: Demo, kept: Option<&Path>, out: &mut impl Write) -> anyhow::Result<()> {
     let mut stop = Stop::listen()?;
     let config = demo.lab()?;
@@ -77,7 +77,6 @@ async fn play(lab: &Lab, demo: Demo, out: &mut impl Write) -> anyhow::Result<()>
     show.run(out).await
 }
 
-/// A demo in progress.
 struct Show<'a> {
     story: Story<'a>,
     demo: Demo,
@@ -94,34 +93,34 @@ impl Show<'_> {
         } else {
             self.story.lab.leftovers().await?
         };
-        let told = match ended {
-            Ok(Ok(())) => self.demo.tell(&self.story, out).await,
+        let reported = match ended {
+            Ok(Ok(())) => self.demo.report(&self.story, out).await,
             Ok(Err(error)) => Err(error),
             Err(_) => Err(anyhow::anyhow!("the run is not over after {within:?}")),
         };
         self.summary(&left, out).await?;
-        told?;
+        reported?;
         self.check(&left)?;
         writeln!(out, "Nothing is left.")?;
         self.job_stories(out).await
     }
 
-    /// What the command tells of the jobs that the demo is about.
+    /// Prints what the command reports about the demo's jobs.
     async fn job_stories(&self, out: &mut impl Write) -> anyhow::Result<()> {
         for (attempt, name) in self.demo.is_about() {
             let job = self.story.job(*attempt, name)?.id.to_string();
-            let told = self.story.lab.dayfly(&["job", &job], Some(columns())).await?;
-            ensure!(told.status == Some(0), "`dayfly job {job}` failed: {}", told.notes);
-            write!(out, "\n$ dayfly job {job}\n{}", told.said)?;
+            let output = self.story.lab.dayfly(&["job", &job], Some(columns())).await?;
+            ensure!(output.status == Some(0), "`dayfly job {job}` failed: {}", output.stderr);
+            write!(out, "\n$ dayfly job {job}\n{}", output.stdout)?;
         }
         Ok(())
     }
 
-    /// Whether everything is as it has to be at the end.
+    /// Checks that everything is as it must be at the end.
     fn check(&self, left: &Leftovers) -> anyhow::Result<()> {
         let twin = self.story.lab.twin();
         let (attempt, conclusion) = self.demo.end();
-        let seen = twin.look(|state| self.demo.ended(state, self.story.run));
+        let seen = twin.inspect(|state| self.demo.ended(state, self.story.run));
         if seen != Some((attempt, Some(conclusion))) {
             bail!("the run should have ended with {conclusion:?} in attempt {attempt}, and is {seen:?}");
         }
@@ -138,17 +137,17 @@ impl Show<'_> {
         Ok(())
     }
 
-    /// Prints what is seen until the run is over.
+    /// Prints what happens until the run is over.
     async fn until_over(&mut self, out: &mut impl Write) -> anyhow::Result<()> {
         let mut count = tokio::time::interval(COUNT);
         let run = self.story.run;
         let lab = self.story.lab;
-        while lab.twin().look(|state| self.demo.ended(state, run)).is_none() {
+        while lab.twin().inspect(|state| self.demo.ended(state, run)).is_none() {
             tokio::select! {
-                sight = self.watch.next() => {
-                    let sight = sight?;
-                    self.print(&sight, out)?;
-                    self.demo.act(&sight, &self.story).await?;
+                observation = self.watch.next() => {
+                    let observation = observation?;
+                    self.print(&observation, out)?;
+                    self.demo.act(&observation, &self.story).await?;
                 }
                 _ = count.tick() => self.count(out)?,
             }
@@ -156,7 +155,7 @@ impl Show<'_> {
         Ok(())
     }
 
-    /// Prints what is seen until nothing is left.
+    /// Prints what happens until nothing is left.
     async fn until_settled(&mut self, out: &mut impl Write) -> anyhow::Result<Leftovers> {
         let lab = self.story.lab;
         let mut count = tokio::time::interval(COUNT);
@@ -171,24 +170,24 @@ impl Show<'_> {
             tokio::select! {
                 biased;
                 left = &mut settled => return left,
-                sight = self.watch.next() => self.print(&sight?, out)?,
+                observation = self.watch.next() => self.print(&observation?, out)?,
                 _ = count.tick() => self.count(out)?,
             }
         }
     }
 
-    fn print(&mut self, sight: &Sight, out: &mut impl Write) -> anyhow::Result<()> {
-        self.story.note(sight);
+    fn print(&mut self, observation: &Observation, out: &mut impl Write) -> anyhow::Result<()> {
+        self.story.note(observation);
         if !self.demo.is_counted() {
-            self.watch.print(sight, out)?;
+            self.watch.print(observation, out)?;
         }
         Ok(())
     }
 
-    /// Where all of it stands, if it is only counted.
+    /// Prints the counts, if the demo only counts.
     fn count(&mut self, out: &mut impl Write) -> anyhow::Result<()> {
         if self.demo.is_counted() {
-            self.progress.tell(&self.story, out)?;
+            self.progress.print(&self.story, out)?;
         }
         Ok(())
     }
@@ -237,14 +236,14 @@ impl Show<'_> {
     }
 }
 
-/// How wide the terminal is.
+/// Returns the width of the terminal.
 fn columns() -> u16 {
     let out = std::io::stdout();
     let size = rustix::termios::tcgetwinsize(&out).ok().filter(|_| out.is_terminal());
     size.map_or(COLUMNS, |size| size.ws_col)
 }
 
-/// How many instances there were, and how they ended.
+/// Returns the number of instances and how they ended.
 fn counted(launched: usize, lab: &Lab) -> String {
     let mut endings: BTreeMap<&str, usize> = BTreeMap::new();
     for instance in lab.host().instances() {

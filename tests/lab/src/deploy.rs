@@ -16,35 +16,31 @@ const POLL: Duration = Duration::from_millis(100);
 /// A stack takes a second or two; a loaded machine needs longer.
 const DEPLOYED_WITHIN: Duration = Duration::from_secs(120);
 
-/// What a deployment consists of.
+/// A deployment.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
-    /// The checkout: the template is `infra/template.yaml` in it.
+    /// The checkout, with the template in `infra/template.yaml`.
     pub checkout: &'a Path,
-    /// The folder of the functions' binaries.
     pub binaries: &'a Path,
-    /// Room for what is only needed meanwhile.
+    /// A folder for temporary files.
     pub scratch: &'a Path,
-    /// The stack's name.
     pub stack: &'a str,
-    /// The template's parameters that are not left to their defaults.
+    /// The template's parameters without their defaults.
     pub parameters: BTreeMap<String, String>,
 }
 
-/// A deployed stack.
 #[derive(Clone, Debug)]
 pub struct Deployment {
-    /// The stack's name.
     pub stack: String,
     outputs: BTreeMap<String, String>,
     resources: BTreeMap<String, String>,
 }
 
 impl Deployment {
-    /// An output of the stack.
+    /// Returns an output of the stack.
     ///
     /// # Errors
-    /// When the template has none of this name.
+    /// If the template has none of this name.
     pub fn output(&self, name: &str) -> anyhow::Result<&str> {
         self.outputs
             .get(name)
@@ -52,18 +48,18 @@ impl Deployment {
             .with_context(|| format!("the stack has no output `{name}`"))
     }
 
-    /// The real name of a function.
+    /// Returns the real name of a function.
     ///
     /// # Errors
-    /// When the template's output is missing.
+    /// If the template's output is missing.
     pub fn function(&self, function: Function) -> anyhow::Result<&str> {
         self.output(&function.output())
     }
 
-    /// The real name (physical id) of what the template calls `logical_id`.
+    /// Returns the physical id of the template's `logical_id`.
     ///
     /// # Errors
-    /// When the template has nothing of this name.
+    /// If the template has nothing of this name.
     pub fn resource(&self, logical_id: &str) -> anyhow::Result<&str> {
         self.resources
             .get(logical_id)
@@ -75,7 +71,7 @@ impl Deployment {
 /// Packages, uploads and deploys.
 ///
 /// # Errors
-/// When a binary is missing, the template is not deployable or CloudFormation says no (with its
+/// If a binary is missing, the template cannot be deployed, or CloudFormation refuses (with its
 /// reasons).
 pub async fn deploy(aws: &Aws, plan: &Plan<'_>) -> anyhow::Result<Deployment> {
     let bucket = aws.create_bucket(&format!("{}-code", plan.stack)).await?;
@@ -83,7 +79,7 @@ pub async fn deploy(aws: &Aws, plan: &Plan<'_>) -> anyhow::Result<Deployment> {
     let file = plan.checkout.join("infra/template.yaml");
     let source = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let prepared = template::prepare(&source, &code, std::env::consts::ARCH)?;
-    // By URL: a template in the request itself may not be over 51,200 bytes.
+    // By URL, because a template in the request itself is limited to 51,200 bytes.
     let url = aws.put_object(&bucket, "template.yaml", prepared.into()).await?;
     create_stack(aws, plan, &url).await?;
     wait_until_created(aws, plan.stack).await?;

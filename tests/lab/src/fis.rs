@@ -1,7 +1,7 @@
-//! AWS FIS, which ministack does not know: as much of it as sends an interruption to a spot instance.
+//! AWS FIS, which ministack does not have: the part that sends an interruption to a spot instance.
 //!
-//! A template is checked as FIS checks it, the experiment has the rights of the template's role as
-//! the deployed stack has it, and what it does is what EC2 does: recommendation, notice, end.
+//! A template is validated as FIS does it, the experiment has the permissions of the template's role in
+//! the deployed stack, and its effect is EC2's: recommendation, notice, end.
 //!
 //! Source: "AWS FIS actions reference" in the FIS user guide, and the FIS API reference.
 
@@ -22,16 +22,15 @@ use crate::http::{Handler, Received, Reply, Server};
 use crate::policy::{Question, allows};
 use crate::sigv4::{self, Credentials, Scope};
 
-/// How long a minute of FIS's lasts in the lab.
+/// The length of an FIS minute in the lab.
 pub const MINUTE: Duration = Duration::from_secs(10);
 
 /// How long before its end an instance gets its notice, in minutes.
 const NOTICE: u32 = 2;
 
-/// The most that a request holds, in bytes.
+/// The size limit of a request, in bytes.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// The running service.
 #[derive(Debug)]
 pub struct Fis {
     server: Server,
@@ -39,11 +38,11 @@ pub struct Fis {
 }
 
 impl Fis {
-    /// Starts it in front of the instances that `notices` reaches; of these, those that `launches`
-    /// tells of as on spot can be interrupted.
+    /// Starts it for the instances that `notices` reaches; those that `launches` reports as spot can be
+    /// interrupted.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// If no port is available.
     pub async fn start(aws: &Aws, notices: Notices, launches: broadcast::Receiver<Launch>) -> anyhow::Result<Self> {
         let desk = Arc::new(Desk(Arc::new(Shared {
             aws: aws.clone(),
@@ -61,25 +60,25 @@ impl Fis {
         Ok(Self { server, desk })
     }
 
-    /// `http://127.0.0.1:<port>`: what goes into `AWS_ENDPOINT_URL_FIS`.
+    /// Returns the value for `AWS_ENDPOINT_URL_FIS`: `http://127.0.0.1:<port>`.
     #[must_use]
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// The templates that are there now.
+    /// Returns the existing templates.
     #[must_use]
     pub fn templates(&self) -> Vec<String> {
         self.desk.0.state().templates.keys().cloned().collect()
     }
 
-    /// How many experiments there ever were.
+    /// Returns the number of experiments ever started.
     #[must_use]
     pub fn experiments(&self) -> usize {
         self.desk.0.state().experiments.len()
     }
 
-    /// Ends it, and whatever experiment runs.
+    /// Ends it with all running experiments.
     pub async fn stop(self) {
         for running in self.desk.0.state().running.drain(..) {
             running.abort();
@@ -91,7 +90,7 @@ impl Fis {
 #[derive(Debug)]
 struct State {
     launches: broadcast::Receiver<Launch>,
-    /// The instances that are on spot.
+    /// The spot instances.
     spot: BTreeSet<String>,
     templates: BTreeMap<String, Order>,
     /// Status and reason.
@@ -125,23 +124,23 @@ struct Shared {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change of it is whole, whatever its last user died of.
+        // A panic cannot leave the state inconsistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does what an experiment is for.
+    /// Runs an experiment.
     async fn run(&self, order: &Order) -> Result<(), String> {
         if !self.state().is_spot(&order.instance) {
             return Err("Target resolution returned empty set".to_owned());
         }
         self.check_rights(order).await?;
-        let told = |error: dayfly_host::NoSuchInstance| error.to_string();
-        self.notices.recommend_rebalance(&order.instance).map_err(told)?;
+        let failed = |error: dayfly_host::NoSuchInstance| error.to_string();
+        self.notices.recommend_rebalance(&order.instance).map_err(failed)?;
         self.emit(&Ec2Event::RebalanceRecommendation, order).await?;
         tokio::time::sleep(MINUTE * (order.minutes - NOTICE)).await;
         self.notices
             .interrupt(&order.instance, "terminate", MINUTE * NOTICE)
-            .map_err(told)?;
+            .map_err(failed)?;
         self.emit(&Ec2Event::InterruptionWarning, order).await
     }
 
@@ -150,7 +149,7 @@ impl Shared {
         emitted.map_err(|error| format!("{error:#}"))
     }
 
-    /// Whether the experiment's role lets it: to find the instance, and to interrupt this one.
+    /// Checks that the experiment's role may find and interrupt the instance.
     async fn check_rights(&self, order: &Order) -> Result<(), String> {
         let said = |error: &dyn std::error::Error| error.to_string();
         let instances = self.aws.instances().await.map_err(|error| said(&error))?;
@@ -180,7 +179,7 @@ impl Shared {
     }
 }
 
-/// What a template asks for.
+/// The order in a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Order {
     instance: String,
@@ -258,7 +257,7 @@ impl Desk {
         }
     }
 
-    /// Only the account's owner is known here, as ministack knows them.
+    /// Only the account's owner is known here, as in ministack.
     fn check_signature(&self, request: &Received) -> Result<(), sigv4::SignatureFault> {
         let signed = sigv4::Request {
             method: &request.method,

@@ -1,8 +1,9 @@
-//! The public ends of the Function URLs: what AWS does before a function is called.
+//! The public ends of the Function URLs: what AWS does before it calls a function.
 //!
-//! The webhook's URL is open and is passed on to ministack's own. The check-in's wants a signature:
-//! ministack calls the function without saying who called, so this door checks the signature and
-//! the caller's rights itself and invokes the function with the caller in the event, as AWS does.
+//! The webhook's URL is public and is passed on to ministack's own. The check-in's requires a
+//! signature: ministack calls the function without naming the caller, so this door checks the signature
+//! and the caller's permissions itself and invokes the function with the caller in the event, as AWS
+//! does.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -19,41 +20,39 @@ use crate::http::{Handler, Received, Reply, Server};
 use crate::policy::{Question, allows};
 use crate::sigv4::{self, Scope};
 
-/// How long a role's policies are taken for what they were, as IAM does too.
+/// How long a role's policies are cached, as IAM does too.
 const POLICIES_FRESH: Duration = Duration::from_secs(1);
 
-/// The most that a Function URL takes in, in bytes.
+/// The size limit of a Function URL's requests, in bytes.
 const BODY_LIMIT: usize = 6 * 1024 * 1024;
 
-/// The role sessions that instances hold, as STS gave them out.
+/// The role sessions of instances, as opened by STS.
 #[derive(Clone, Debug, Default)]
 pub struct Sessions(Arc<Mutex<HashMap<String, Session>>>);
 
 impl Sessions {
-    /// Makes a session known.
     pub fn insert(&self, session: Session) {
         self.lock().insert(session.credentials.access_key.clone(), session);
     }
 
-    /// The session of an access key.
+    /// Returns the session of an access key.
     #[must_use]
     pub fn get(&self, access_key: &str) -> Option<Session> {
         self.lock().get(access_key).cloned()
     }
 
-    /// Every session that was ever given out, for those who search the logs for their secrets.
+    /// Returns every session ever opened, for searches of the logs.
     #[must_use]
     pub fn all(&self) -> Vec<Session> {
         self.lock().values().cloned().collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Session>> {
-        // A map is whole whatever its last user died of.
+        // A panic cannot leave the map inconsistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A Function URL's public end.
 #[derive(Debug)]
 pub struct FrontDoor {
     server: Server,
@@ -63,7 +62,7 @@ impl FrontDoor {
     /// Opens the door of a URL with `AuthType: NONE`.
     ///
     /// # Errors
-    /// When the function's own policy does not let the public in by its URL, or no port can be had.
+    /// If the function's own policy does not admit the public by its URL, or no port is available.
     pub async fn open(aws: &Aws, url: Url, function: &str) -> anyhow::Result<Self> {
         let arn = function_arn(aws, function).await?;
         let policy = aws.function_policy(function).await?.unwrap_or_default();
@@ -84,7 +83,7 @@ impl FrontDoor {
     /// Opens the door of a URL with `AuthType: AWS_IAM`, to the holders of `sessions`.
     ///
     /// # Errors
-    /// When the function is not there, or no port can be had.
+    /// If the function does not exist, or no port is available.
     pub async fn guarded(aws: &Aws, url: Url, function: &str, sessions: Sessions) -> anyhow::Result<Self> {
         let door = GuardedDoor {
             aws: aws.clone(),
@@ -98,19 +97,17 @@ impl FrontDoor {
         Ok(Self { server })
     }
 
-    /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// Where it listens: `http://127.0.0.1:<port>`.
+    /// Returns its URL: `http://127.0.0.1:<port>`.
     #[must_use]
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// Closes it.
     pub async fn stop(self) {
         self.server.stop().await;
     }
@@ -141,7 +138,7 @@ fn may_call(policies: &[Value], function_arn: &str, auth_type: &str) -> anyhow::
     Ok(allows(policies, &url)? && allows(policies, &function)?)
 }
 
-/// The statements of a resource policy that speak of everybody.
+/// Returns the statements of a resource policy that apply to everyone.
 fn public_statements(policy: &Value) -> Value {
     let mut policy = policy.clone();
     if let Some(statements) = policy["Statement"].as_array_mut() {
@@ -199,7 +196,7 @@ struct GuardedDoor {
     policies: tokio::sync::Mutex<Option<RolePolicies>>,
 }
 
-/// A role's policies, as they were a moment ago.
+/// A role's cached policies.
 #[derive(Clone, Debug)]
 struct RolePolicies {
     role: String,
@@ -225,7 +222,7 @@ impl GuardedDoor {
         }
     }
 
-    /// Who signed this, if they may call.
+    /// Returns the signer, if they may call.
     async fn admit(&self, request: &Received) -> anyhow::Result<Option<Session>> {
         let Some(session) = sigv4::claimed_access_key(&request.headers).and_then(|key| self.sessions.get(&key)) else {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! What a Lambda Function URL makes of an HTTP request, and of a function's answer.
+//! The conversion between a Lambda Function URL's HTTP requests and its function's events and answers.
 //!
 //! Source: "Invoking Lambda function URLs" in the Lambda developer guide (payload format 2.0).
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::aws::{Invocation, Session};
 
-/// An HTTP request that came to a Function URL.
+/// An HTTP request to a Function URL.
 #[derive(Clone, Debug)]
 pub struct Incoming<'a> {
     /// Upper case.
@@ -19,29 +19,26 @@ pub struct Incoming<'a> {
     pub query: &'a str,
     /// As sent.
     pub headers: &'a [(String, String)],
-    /// The whole body.
     pub body: &'a [u8],
 }
 
-/// The URL that was called.
 #[derive(Clone, Debug)]
 pub struct Url {
     /// The first label of its host.
     pub id: String,
     /// Such as `eu-west-1`.
     pub region: String,
-    /// The owner's account.
     pub account: String,
 }
 
 impl Url {
-    /// The public host name.
+    /// Returns the public host name.
     #[must_use]
     pub fn host(&self) -> String {
         format!("{}.lambda-url.{}.on.aws", self.id, self.region)
     }
 
-    /// Reads `https://<id>.lambda-url.<region>.on.aws/`.
+    /// Parses `https://<id>.lambda-url.<region>.on.aws/`.
     #[must_use]
     pub fn parse(url: &str, account: &str) -> Option<Self> {
         let host = url.strip_prefix("https://")?.trim_end_matches('/');
@@ -54,7 +51,7 @@ impl Url {
     }
 }
 
-/// The event that the function gets. `caller` is there behind `AWS_IAM`.
+/// Returns the function's event. `caller` is given behind `AWS_IAM`.
 #[must_use]
 pub fn event(url: &Url, incoming: &Incoming<'_>, caller: Option<&Session>, now: jiff::Timestamp) -> Value {
     let mut headers = Map::new();
@@ -113,8 +110,8 @@ pub fn event(url: &Url, incoming: &Incoming<'_>, caller: Option<&Session>, now: 
     event
 }
 
-/// What AWS says about a caller that it has identified. A role's session has its role's unique id
-/// and its own name as both ids.
+/// Returns AWS's data about an authenticated caller. A role's session has its role's unique id and its
+/// own name as both ids.
 fn authorizer(url: &Url, caller: &Session) -> Value {
     json!({"iam": {
         "accessKey": caller.credentials.access_key,
@@ -137,14 +134,10 @@ fn is_text(headers: &Map<String, Value>) -> bool {
         )
 }
 
-/// An HTTP answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
-    /// The status.
     pub status: u16,
-    /// The headers.
     pub headers: Vec<(String, String)>,
-    /// The whole body.
     pub body: Vec<u8>,
 }
 
@@ -159,14 +152,14 @@ impl Outgoing {
         }
     }
 
-    /// The answer to whoever is not let in.
+    /// The answer to a caller without access.
     #[must_use]
     pub fn forbidden() -> Self {
         Self::json(403, r#"{"Message":"Forbidden"}"#)
     }
 }
 
-/// The HTTP answer that a function's answer stands for.
+/// Returns the HTTP answer for a function's answer.
 #[must_use]
 pub fn answer(invocation: &Invocation) -> Outgoing {
     let payload = &invocation.payload;

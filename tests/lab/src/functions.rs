@@ -1,4 +1,4 @@
-//! The eight functions: their names, and their binaries as Lambda wants them.
+//! The eight functions: their names, and their binaries in Lambda's package format.
 
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
@@ -8,32 +8,22 @@ use anyhow::{Context, bail};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-/// The folder of the binaries, when it is not the one that the lab itself was built into.
+/// The variable that overrides the folder of the binaries, by default the lab's own.
 pub const BINARIES_VARIABLE: &str = "DAYFLY_BINARIES";
 
-/// A function of dayfly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Function {
-    /// Takes GitHub's webhooks.
     Webhook,
-    /// Launches instances.
     Launch,
-    /// Speaks with instances.
     Checkin,
-    /// Ends what is over.
     JobEvents,
-    /// Hears EC2 take instances back.
     Interruption,
-    /// Acts on deadlines.
     Sweeper,
-    /// Says on commits what becomes of jobs.
     Reporter,
-    /// Shows the board.
     Dashboard,
 }
 
 impl Function {
-    /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Webhook,
         Self::Launch,
@@ -45,7 +35,7 @@ impl Function {
         Self::Dashboard,
     ];
 
-    /// Its name in lower case, as in `dayfly-<name>`.
+    /// Returns its name in lower case, as in `dayfly-<name>`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -60,7 +50,7 @@ impl Function {
         }
     }
 
-    /// Its name as the template's logical ids begin: `Webhook`.
+    /// Returns the prefix of its logical ids in the template: `Webhook`.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
@@ -75,29 +65,27 @@ impl Function {
         }
     }
 
-    /// The binary's name.
     #[must_use]
     pub fn binary(self) -> String {
         format!("dayfly-{}", self.name())
     }
 
-    /// Its logical id in the template.
     #[must_use]
     pub fn logical_id(self) -> String {
         format!("{}Function", self.title())
     }
 
-    /// The stack's output that holds its real name.
+    /// Returns the stack's output with its real name.
     #[must_use]
     pub fn output(self) -> String {
         format!("{}FunctionName", self.title())
     }
 }
 
-/// The folder that holds the binaries: cargo puts all of a profile into one.
+/// Returns the folder with the binaries: cargo puts all of a profile into one.
 ///
 /// # Errors
-/// When the running program's place cannot be told.
+/// If the path of the running program is unknown.
 pub fn binaries() -> anyhow::Result<PathBuf> {
     if let Some(folder) = std::env::var_os(BINARIES_VARIABLE) {
         return Ok(folder.into());
@@ -113,10 +101,10 @@ pub fn binaries() -> anyhow::Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-/// The path of a built binary.
+/// Returns the path of a built binary.
 ///
 /// # Errors
-/// When it is not built; says how to.
+/// If it is not built, with the command to build it.
 pub fn built(folder: &Path, binary: &str) -> anyhow::Result<PathBuf> {
     let path = folder.join(binary);
     if !path.is_file() {
@@ -128,10 +116,10 @@ pub fn built(folder: &Path, binary: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// A deployment package: the binary as `bootstrap`, without its debug information.
+/// Returns a deployment package: the binary as `bootstrap`, without its debug information.
 ///
 /// # Errors
-/// When the binary cannot be read or the package not be made.
+/// If the binary cannot be read or packaged.
 pub fn package(binary: &Path, scratch: &Path) -> anyhow::Result<Vec<u8>> {
     let name = binary.file_name().context("a binary has a name")?;
     let stripped = scratch.join(name);
@@ -143,8 +131,8 @@ pub fn package(binary: &Path, scratch: &Path) -> anyhow::Result<Vec<u8>> {
         .output();
     let program = match strip {
         Ok(output) if output.status.success() => std::fs::read(&stripped)?,
-        // Scripts cannot be stripped, and machines without binutils need not: it only makes them
-        // smaller.
+        // Scripts cannot be stripped, and machines without binutils need not strip: it only makes
+        // packages smaller.
         _ => std::fs::read(binary).with_context(|| binary.display().to_string())?,
     };
     zipped("bootstrap", &program)

@@ -1,41 +1,40 @@
-//! The lines of the functions' logs that tell of something found out and healed, in the words of
-//! the timeline.
+//! Log lines of the functions about problems found and repaired, worded for the timeline.
 
 use serde_json::Value;
 
 use crate::functions::Function;
 
-/// The functions that heal.
+/// The functions that repair.
 pub const HEALERS: [Function; 3] = [Function::JobEvents, Function::Interruption, Function::Sweeper];
 
-/// The stage and the words of a log line, if it tells of healing.
+/// Returns the stage and the text for a log line, if it reports a repair.
 #[must_use]
 pub fn healing(line: &Value) -> Option<(&'static str, String)> {
     let field = |name: &str| line[name].as_str().unwrap_or("?");
     let job = || field("job").split('/').next().unwrap_or_default();
     Some(match line["message"].as_str()? {
-        "a webhook was lost: GitHub says where the job stands" => (
+        "a webhook was lost: GitHub tells the job's status" => (
             "patrol",
             format!(
-                "GitHub says that job {} {}, and nobody told us",
+                "GitHub says that job {} {}, and the webhook was lost",
                 job(),
-                stands(field("standing"))
+                describe(field("status"))
             ),
         ),
-        "a webhook that was lost is delivered again" => {
-            ("patrol", format!("webhook {} is delivered again", field("delivery")))
-        }
-        "removed a registration that was left over" => (
+        "a lost webhook is delivered again" => ("patrol", format!("webhook {} is delivered again", field("delivery"))),
+        "removed a leftover registration" => (
             "patrol",
             format!("{} was still registered, for nothing", field("runner")),
         ),
         "ended an instance that no live runner owns" => {
-            ("patrol", format!("{} is nobody's, and is ended", field("instance")))
+            ("patrol", format!("{} is an orphan, and is ended", field("instance")))
         }
-        "EC2 names the runner's instance no more" => ("patrol", format!("the instance of {} is gone", field("runner"))),
+        "EC2 no longer lists the runner's instance" => {
+            ("patrol", format!("the instance of {} is gone", field("runner")))
+        }
         "asked GitHub for a job whose runner is gone" if field("status").starts_with("Completed") => (
             "asked",
-            format!("GitHub says that job {} is over, and nobody told us", job()),
+            format!("GitHub says that job {} is over, and the webhook was lost", job()),
         ),
         "gave a runner up" => ("given up", format!("{}: {}", field("runner"), field("because"))),
         "the job was interrupted; it runs again once its run is over" => {
@@ -45,9 +44,9 @@ pub fn healing(line: &Value) -> Option<(&'static str, String)> {
     })
 }
 
-/// Where a job stands, as patrol logs it.
-fn stands(standing: &str) -> &'static str {
-    match standing {
+/// Describes a job's status, as the patrol logs it.
+fn describe(status: &str) -> &'static str {
+    match status {
         "Queued" => "waits",
         "Over" => "is over",
         _ => "runs",
@@ -60,16 +59,16 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_was_healed_is_told_in_words_and_the_rest_is_not() {
-        let lost = "a webhook was lost: GitHub says where the job stands";
+    fn repairs_are_described_and_other_lines_are_not() {
+        let lost = "a webhook was lost: GitHub tells the job's status";
         for (line, expected) in [
             (
-                json!({"message": lost, "job": "7/1", "standing": "Queued"}),
-                Some(("patrol", "GitHub says that job 7 waits, and nobody told us")),
+                json!({"message": lost, "job": "7/1", "status": "Queued"}),
+                Some(("patrol", "GitHub says that job 7 waits, and the webhook was lost")),
             ),
             (
-                json!({"message": lost, "job": "7/1", "standing": "Running { ours: true }"}),
-                Some(("patrol", "GitHub says that job 7 runs, and nobody told us")),
+                json!({"message": lost, "job": "7/1", "status": "Running { ours: true }"}),
+                Some(("patrol", "GitHub says that job 7 runs, and the webhook was lost")),
             ),
             (
                 json!({"message": "gave a runner up", "runner": "dayfly-7-1-1", "because": "silence"}),
@@ -78,9 +77,9 @@ mod tests {
             (json!({"message": "swept"}), None),
             (json!("START"), None),
         ] {
-            let told = healing(&line);
-            let told = told.as_ref().map(|(stage, text)| (*stage, &**text));
-            assert_eq!(told, expected, "{line}");
+            let line_of = healing(&line);
+            let line_of = line_of.as_ref().map(|(stage, text)| (*stage, &**text));
+            assert_eq!(line_of, expected, "{line}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A loopback HTTP server on a free port that gives every request to one handler.
+//! A loopback HTTP server on a free port that passes every request to one handler.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,12 +25,11 @@ pub struct Received {
     pub query: String,
     /// As sent, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The whole body.
     pub body: Bytes,
 }
 
 impl Received {
-    /// Path and query as they were sent.
+    /// Returns path and query as sent.
     #[must_use]
     pub fn target(&self) -> String {
         if self.query.is_empty() {
@@ -41,19 +40,15 @@ impl Received {
     }
 }
 
-/// Answers every request that comes.
+/// Answers every request.
 pub trait Handler: Send + Sync + 'static {
-    /// The answer to a request.
     fn handle(&self, request: Received) -> impl Future<Output = Reply> + Send;
 }
 
-/// What is sent back.
 #[derive(Debug)]
 pub enum Reply {
-    /// A whole answer.
     Whole(Outgoing),
-    /// The head of an answer, and then the connection breaks: whoever asked does not learn what came
-    /// of it.
+    /// The head of an answer, before the connection breaks: the client does not learn the result.
     Lost,
 }
 
@@ -69,7 +64,7 @@ impl Server {
     /// Listens on a free loopback port; bodies over `limit` bytes are answered with 413.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// If no port is available.
     pub async fn start<H: Handler>(handler: Arc<H>, limit: usize) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -78,7 +73,7 @@ impl Server {
         let task = tokio::spawn(async move {
             let served = axum::serve(listener, router)
                 .with_graceful_shutdown(async {
-                    // Either the word comes or its sender is gone: both mean the end.
+                    // Both the signal and a dropped sender mean the end.
                     let _ = stopped.await;
                 })
                 .await;
@@ -93,7 +88,6 @@ impl Server {
         })
     }
 
-    /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -105,13 +99,13 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// Takes no more requests and drops those that are still open.
+    /// Stops accepting requests and drops open ones.
     pub async fn stop(mut self) {
         if let Some(stop) = self.stop.take() {
             // The task may have ended already.
             let _ = stop.send(());
         }
-        // Kept-alive connections would hold a graceful end up for as long as their clients like.
+        // Kept-alive connections would delay a graceful end as long as their clients like.
         self.task.abort();
         let _ = (&mut self.task).await;
     }
@@ -166,7 +160,7 @@ fn respond(reply: Reply) -> Response {
     })
 }
 
-/// A body that breaks off before its first byte.
+/// A body that breaks before its first byte.
 struct Broken;
 
 impl axum::body::HttpBody for Broken {

@@ -1,27 +1,25 @@
-//! What the instance host asks of AWS, answered by ministack.
+//! The instance host's AWS calls, answered by ministack.
 
 use std::time::{Duration, SystemTime};
 
-use dayfly_host::{Cloud as HostCloud, CloudError, CloudInstance, CloudState, Ending, RoleSession};
+use dayfly_host::{Cloud as HostCloud, CloudError, CloudInstance, CloudState, InstanceEnd, RoleSession};
 
 use crate::aws::Aws;
 use crate::front_door::Sessions;
 
-/// How long a role's session lasts when STS is not told otherwise.
+/// The default lifetime of a role's session in STS.
 const SESSION: Duration = Duration::from_hours(1);
 
 /// EC2 and STS for the host of one stack's instances.
 #[derive(Clone, Debug)]
 pub struct StackInstances {
-    /// The account's owner's view: what the host asks is not among the functions' calls.
+    /// The account owner's view: the host's calls are not counted as the functions'.
     pub aws: Aws,
-    /// The stack's name.
     pub stack: String,
-    /// The launch template that the instances come from.
+    /// The instances' launch template.
     pub launch_template: String,
-    /// The instances' role.
     pub role_arn: String,
-    /// Where the sessions that it opens become known.
+    /// The registry of the sessions it opens.
     pub sessions: Sessions,
 }
 
@@ -56,9 +54,9 @@ impl HostCloud for StackInstances {
         })
     }
 
-    async fn terminate(&self, instance: &str, ending: Ending) -> Result<(), CloudError> {
+    async fn terminate(&self, instance: &str, ending: InstanceEnd) -> Result<(), CloudError> {
         let reason = match ending {
-            Ending::Interrupted => "Server.SpotInstanceTermination",
+            InstanceEnd::Interrupted => "Server.SpotInstanceTermination",
             _ => "Client.InstanceInitiatedShutdown",
         };
         match self.aws.ended(instance, reason).await {

@@ -1,4 +1,4 @@
-//! What a lab leaves behind, if it is asked to: what its functions logged, and its board.
+//! The files that a lab leaves on request: the functions' logs, and the board.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -10,16 +10,16 @@ use serde_json::{Value, json};
 use crate::functions::Function;
 use crate::lab::Lab;
 
-/// The name of the file that logs are appended to, a line for each: time, function, and what it wrote.
+/// The file for logs, a line each: time, function, and text.
 pub const LOG: &str = "functions.log";
 
-/// The name of the file that the board is written to, as the dashboard's function answers it.
+/// The file for the board, as the dashboard function answers it.
 pub const BOARD: &str = "board.html";
 
-/// Keeps both in `folder`, which is made if it is not there.
+/// Writes both to `folder`, which is created if needed.
 ///
 /// # Errors
-/// When something cannot be read or written.
+/// If something cannot be read or written.
 pub async fn keep(lab: &Lab, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let log = folder.join(LOG);

@@ -21,47 +21,46 @@ use crate::instances::StackInstances;
 use crate::logs::{Log, Recorder};
 use crate::sigv4::sha256_hex;
 
-/// Where the lab plays: prices and zones of its scenarios are this region's.
+/// The lab's region, with its prices and zones.
 pub const REGION: &str = "eu-west-1";
 
 /// The stack's name, and so the value of the tag `dayfly:stack`.
 pub const STACK: &str = "dayfly";
 
-/// The program that stands in for GitHub's runner.
+/// The stand-in for GitHub's runner.
 const RUNNER: &str = "dayfly-runner-standin";
 
-/// How long the lab waits between two looks at something that cannot tell of itself.
+/// The lab's polling interval for things without events.
 const POLL: Duration = Duration::from_millis(200);
 
-/// The template's deadlines, in seconds. The lab's are short: what takes minutes on AWS takes
-/// seconds in it.
+/// The template's deadlines, in seconds. The lab's are short: minutes on AWS are seconds here.
 #[derive(Clone, Debug)]
 pub struct Deadlines {
     /// From launch to the first check-in.
     pub boot: u64,
     /// How long a runner may listen without a job.
     pub idle: u64,
-    /// Silence after which an instance is lost.
+    /// The silence after which an instance is lost.
     pub heartbeat: u64,
-    /// What a drained job has to end in.
+    /// How long a drained job may take to end.
     pub drain: u64,
-    /// No instance lives longer.
+    /// The maximum lifetime of an instance.
     pub lifetime: u64,
     /// How long a launch is tried.
     pub launch_give_up: u64,
     /// How often an instance reports.
     pub heartbeat_every: u64,
-    /// Since the last launch, before the minute schedule may be switched off.
+    /// The time since the last launch after which the minute schedule may be switched off.
     pub quiet: u64,
-    /// What a runner has to leave in once its job is over.
+    /// How long a runner may take to leave after its job.
     pub leave: u64,
-    /// How long a webhook may be under way.
+    /// How long a webhook may take.
     pub webhook: u64,
-    /// How long EC2 may not name an instance that is there.
+    /// How long EC2 may fail to list an existing instance.
     pub absence: u64,
-    /// The first of the pauses between tries.
+    /// The first wait between launch tries.
     pub retry: u64,
-    /// Without an answer for so long, an instance ends itself.
+    /// The time without an answer after which an instance ends itself.
     pub unreachable: u64,
 }
 
@@ -85,35 +84,30 @@ impl Default for Deadlines {
     }
 }
 
-/// What a lab is started with.
+/// The configuration of a lab.
 #[derive(Clone, Debug)]
 pub struct LabConfig {
-    /// The checkout.
     pub checkout: PathBuf,
-    /// The folder of all binaries.
     pub binaries: PathBuf,
-    /// How long a minute of the schedules lasts.
+    /// The length of a minute of the schedules.
     pub minute: Duration,
-    /// The deadlines.
     pub deadlines: Deadlines,
-    /// What EC2 is like.
     pub scenario: Scenario,
-    /// What GitHub is like.
     pub twin: TwinConfig,
-    /// Time between a launch and the start of the user data.
+    /// The time between a launch and the start of the user data.
     pub boot_delay: Duration,
-    /// How many instances may be booting at once; as many as there are without it.
+    /// How many instances may boot at once; unlimited by default.
     pub boots_at_once: Option<usize>,
-    /// How often the instances' host looks at EC2.
-    pub look: Duration,
+    /// How often the instance host polls EC2.
+    pub host_poll: Duration,
 }
 
 impl LabConfig {
-    /// A lab of this checkout and the binaries beside the running program: everything works, minutes
-    /// last two seconds, and GitHub's descriptions are checked.
+    /// A lab of this checkout and the binaries beside the running program: no faults, minutes of two
+    /// seconds, and checks against GitHub's descriptions.
     ///
     /// # Errors
-    /// When the binaries' folder cannot be told.
+    /// If the binaries' folder is unknown.
     pub fn new() -> anyhow::Result<Self> {
         Ok(Self {
             checkout: checkout(),
@@ -127,42 +121,41 @@ impl LabConfig {
             },
             boot_delay: Duration::from_millis(200),
             boots_at_once: None,
-            look: POLL,
+            host_poll: POLL,
         })
     }
 }
 
-/// The checkout that this lab was built from.
+/// Returns the checkout that this lab was built from.
 #[must_use]
 pub fn checkout() -> PathBuf {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     crate_folder.ancestors().nth(2).unwrap_or(crate_folder).to_owned()
 }
 
-/// What is left of jobs that are over: nothing, if dayfly keeps its promise.
+/// What is left of finished jobs: nothing, if dayfly keeps its promise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leftovers {
     /// Instances that EC2 has not ended.
     pub instances: Vec<String>,
-    /// Instances of which something still runs on this machine.
+    /// Instances with processes on this machine.
     pub processes: Vec<String>,
     /// Runners that are still registered.
     pub runners: Vec<String>,
-    /// Records that somebody still has to look at.
+    /// Records with a due time.
     pub live_records: Vec<String>,
     /// Whether the minute schedule is on.
     pub minute_schedule: bool,
 }
 
 impl Leftovers {
-    /// Whether there is nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// A running lab. Dropped without [`Lab::shutdown`], it ends its processes all the same.
+/// A running lab. Dropped without [`Lab::shutdown`], it still ends its processes.
 pub struct Lab {
     fis: Fis,
     host: Host,
@@ -174,10 +167,10 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Brings everything up.
+    /// Starts everything.
     ///
     /// # Errors
-    /// When a part does not start: what is not built or not installed is said with what to do.
+    /// If a part does not start: missing builds or installations are reported with the fix.
     pub async fn start(config: LabConfig) -> anyhow::Result<Self> {
         let scratch = tempfile::Builder::new().prefix("dayfly-lab-").tempdir()?;
         let bucket = scratch.path().join("bucket");
@@ -215,7 +208,7 @@ impl Lab {
                     config.deadlines.unreachable.to_string(),
                 )],
                 boot_delay: config.boot_delay,
-                poll: config.look,
+                poll: config.host_poll,
                 github: Some(address(twin.url())?),
                 folder: Some(scratch.path().to_owned()),
                 ..usual
@@ -234,60 +227,56 @@ impl Lab {
         })
     }
 
-    /// GitHub.
     #[must_use]
     pub fn twin(&self) -> &Twin {
         &self.twin
     }
 
-    /// The machines.
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// The AWS half.
     #[must_use]
     pub fn cloud(&self) -> &Cloud {
         &self.cloud
     }
 
-    /// The account's owner's view of AWS.
+    /// The account owner's view of AWS.
     #[must_use]
     pub fn aws(&self) -> &Aws {
         self.cloud.aws()
     }
 
-    /// EC2 as the functions see it: prices, capacity, faults, and who asked for what.
+    /// EC2 as the functions see it: prices, capacity, faults, and calls.
     #[must_use]
     pub fn ec2(&self) -> &Ec2Proxy {
         self.cloud.ec2()
     }
 
-    /// Who interrupts spot instances on demand.
     #[must_use]
     pub fn fis(&self) -> &Fis {
         &self.fis
     }
 
-    /// A folder that is no instance's: what a bucket is on AWS, to jobs that keep something.
+    /// A folder outside the instances: jobs use it as they would a bucket on AWS.
     #[must_use]
     pub fn bucket(&self) -> &Path {
         &self.bucket
     }
 
-    /// Every item of the table, as DynamoDB's JSON.
+    /// Returns every item of the table, in DynamoDB's JSON.
     ///
     /// # Errors
-    /// When the table cannot be read.
+    /// If the table cannot be read.
     pub async fn table_items(&self) -> anyhow::Result<Vec<Value>> {
         self.cloud.table_items().await
     }
 
-    /// The instances that EC2 has not ended.
+    /// Returns the instances that EC2 has not ended.
     ///
     /// # Errors
-    /// When EC2 does not answer.
+    /// If EC2 does not answer.
     pub async fn live_instances(&self) -> anyhow::Result<Vec<Ec2Instance>> {
         let mut instances = self.cloud.instances().await?;
         instances.retain(|instance| !instance.is_ended());
@@ -297,33 +286,33 @@ impl Lab {
     /// Invokes a function and waits for its answer.
     ///
     /// # Errors
-    /// When Lambda refuses; a function that fails is an [`Invocation`].
+    /// If Lambda refuses; a function that fails is an [`Invocation`].
     pub async fn invoke(&self, function: Function, event: &Value) -> anyhow::Result<Invocation> {
         self.cloud.invoke(function, event).await
     }
 
-    /// Has EC2 tell of an instance.
+    /// Makes EC2 send an event about an instance.
     ///
     /// # Errors
-    /// When the bus does not take it.
+    /// If the bus refuses the event.
     pub async fn emit_ec2_event(&self, event: &Ec2Event, instance: &str) -> anyhow::Result<()> {
         self.cloud.emit_ec2_event(event, instance).await
     }
 
-    /// EC2 takes an instance back `after` this time: a notice on the instance and on the bus, both as
-    /// on AWS.
+    /// Makes EC2 reclaim an instance `after` this time, with a notice on the instance and on the bus,
+    /// as on AWS.
     ///
     /// # Errors
-    /// When no such instance runs, or the bus does not take the event.
+    /// If no such instance runs, or the bus refuses the event.
     pub async fn interrupt(&self, instance: &str, after: Duration) -> anyhow::Result<()> {
         self.host.interrupt(instance, "terminate", after)?;
         self.emit_ec2_event(&Ec2Event::InterruptionWarning, instance).await
     }
 
-    /// The complete logs of all parts.
+    /// Returns the complete logs of all parts.
     ///
     /// # Errors
-    /// When one cannot be read.
+    /// If one cannot be read.
     pub async fn logs(&self) -> anyhow::Result<Vec<Log>> {
         let mut logs = vec![self.recorder.instances(), self.recorder.twin()];
         for function in Function::ALL {
@@ -339,10 +328,10 @@ impl Lab {
         Ok(logs)
     }
 
-    /// What is left now.
+    /// Returns what is left now.
     ///
     /// # Errors
-    /// When a part cannot be asked.
+    /// If a part cannot be read.
     pub async fn leftovers(&self) -> anyhow::Result<Leftovers> {
         let live = self.live_instances().await?;
         let hosted = self.host.instances();
@@ -356,16 +345,16 @@ impl Lab {
                 .collect(),
             runners: self
                 .twin
-                .look(|state| state.runners().map(|runner| runner.name.clone()).collect()),
+                .inspect(|state| state.runners().map(|runner| runner.name.clone()).collect()),
             live_records: records.iter().map(record_name).collect(),
             minute_schedule: self.cloud.minute_schedule_enabled().await?,
         })
     }
 
-    /// Waits until nothing is left, and gives what is left if that does not come `within`.
+    /// Waits `within` this time until nothing is left, and returns the rest.
     ///
     /// # Errors
-    /// When a part cannot be asked.
+    /// If a part cannot be read.
     pub async fn settled(&self, within: Duration) -> anyhow::Result<Leftovers> {
         let until = tokio::time::Instant::now() + within;
         loop {
@@ -377,10 +366,10 @@ impl Lab {
         }
     }
 
-    /// Ends everything. Nothing of the lab is left, on the disk neither.
+    /// Ends everything, and leaves nothing on the disk.
     ///
     /// # Errors
-    /// When a process does not end or a file cannot be removed.
+    /// If a process does not end or a file cannot be removed.
     pub async fn shutdown(self) -> anyhow::Result<()> {
         self.fis.stop().await;
         let host = self.host.shutdown().await;
@@ -393,7 +382,7 @@ impl Lab {
     }
 }
 
-/// Where the server of `http://<address>` listens.
+/// Returns the address in `http://<address>`.
 fn address(url: &str) -> anyhow::Result<SocketAddr> {
     let address = url.trim_start_matches("http://").trim_end_matches('/');
     address.parse().with_context(|| format!("`{url}` is no address"))

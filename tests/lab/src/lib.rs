@@ -1,4 +1,4 @@
-//! The whole of dayfly on one machine. Only the two clouds' ends stand in: AWS is ministack with IAM
+//! The whole of dayfly on one machine. Only the two clouds are replaced: AWS is ministack with IAM
 //! enforced, GitHub is the twin, instances are processes; the functions, the template, the agent and
 //! the user data are the real ones.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]

@@ -1,4 +1,4 @@
-//! Everything that any part of the lab says, kept to be searched and shown.
+//! The logs of all parts of the lab, kept to be searched and shown.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,19 +6,16 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
-use dayfly_host::{HostEvent, Reported};
+use dayfly_host::{HostEvent, InstanceEvent};
 use dayfly_twin::TwinEvent;
 
-/// The log of one part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// Which part.
     pub part: String,
-    /// Its lines.
     pub lines: Vec<String>,
 }
 
-/// Writes down what the instances and the twin tell while it lives.
+/// Records the events of the instances and the twin.
 #[derive(Debug)]
 pub struct Recorder {
     instances: Arc<Mutex<Vec<String>>>,
@@ -27,9 +24,9 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Listens to both from now on.
+    /// Subscribes to both.
     #[must_use]
-    pub fn start(host: broadcast::Receiver<Reported>, twin: broadcast::Receiver<TwinEvent>) -> Self {
+    pub fn start(host: broadcast::Receiver<InstanceEvent>, twin: broadcast::Receiver<TwinEvent>) -> Self {
         let (instance_lines, twin_lines) = (Arc::default(), Arc::default());
         let tasks = [
             record(host, Arc::clone(&instance_lines), |reported| {
@@ -51,13 +48,13 @@ impl Recorder {
         }
     }
 
-    /// What the instances' consoles and agents said.
+    /// The output of the instances' consoles and agents.
     #[must_use]
     pub fn instances(&self) -> Log {
         log("instances", &self.instances)
     }
 
-    /// What happened on the twin.
+    /// The events of the twin.
     #[must_use]
     pub fn twin(&self) -> Log {
         log("twin", &self.twin)
@@ -75,7 +72,7 @@ impl Drop for Recorder {
 fn log(part: &str, lines: &Mutex<Vec<String>>) -> Log {
     Log {
         part: part.to_owned(),
-        // Lines are whole whatever their writer died of.
+        // A panic cannot leave a line incomplete.
         lines: lines.lock().unwrap_or_else(PoisonError::into_inner).clone(),
     }
 }

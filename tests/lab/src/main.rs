@@ -1,4 +1,4 @@
-//! `dayfly-lab`: shows dayfly at work on this machine, or leaves it running to be played with.
+//! `dayfly-lab`: shows dayfly at work on this machine, or leaves it running for experiments.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ async fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where even that cannot be written, the exit status has to do.
+            // If even that cannot be written, the exit status has to suffice.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }

@@ -1,4 +1,4 @@
-//! AWS on this machine: starts ministack with IAM enforced, and ends it with all that it started.
+//! AWS on this machine: starts ministack with IAM enforced, and ends it with everything it started.
 
 use std::io;
 use std::net::TcpListener;
@@ -12,18 +12,18 @@ use tokio::process::{Child, Command};
 
 use crate::process::Group;
 
-/// The Python that has ministack, when it is not the checkout's own.
+/// The variable that overrides the Python with ministack, by default the checkout's own.
 pub const PYTHON_VARIABLE: &str = "DAYFLY_MINISTACK_PYTHON";
 
-/// Where `make` installs ministack, under the checkout.
+/// Where `make` installs ministack, in the checkout.
 const PYTHON_IN_CHECKOUT: &str = ".tools/venv/bin/python";
 
-/// ministack with what it leaves out of AWS filled in, under the checkout.
+/// ministack extended with the parts of AWS that it lacks, in the checkout.
 const PROGRAM_IN_CHECKOUT: &str = "tools/ministack_lab.py";
 
-/// Runs ministack and ends its whole process group when our end of its standard input closes: a lab
-/// that is killed outright leaves nothing behind either. Ended in order, it ends the functions'
-/// processes first and waits for them, which ministack does not.
+/// Runs ministack and ends its whole process group when our end of its standard input closes, so that
+/// even a killed lab leaves nothing behind. Ended normally, it ends the functions' processes first and
+/// waits for them, which ministack does not.
 const LAUNCHER: &str = "\
 import os, runpy, signal, sys, threading
 def end_with_the_lab():
@@ -46,7 +46,7 @@ finally:
 /// How often a start is tried: another process may take the free port before ministack does.
 const STARTS: usize = 3;
 
-/// How long ministack may take until it answers.
+/// How long ministack may take to answer.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long ministack may take to end by itself before its group is killed.
@@ -54,23 +54,21 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// How often a dropped handle looks whether its processes have ended.
-const DROP_LOOKS: u32 = 40;
+/// How often a dropped handle checks for the end of its processes.
+const DROP_CHECKS: u32 = 40;
 
-/// How ministack is started.
+/// The settings of a start.
 #[derive(Clone, Debug)]
 pub struct Settings<'a> {
-    /// The checkout, which holds ministack and the program that starts it.
+    /// The checkout, with ministack and its start program.
     pub checkout: &'a Path,
-    /// Where all its files lie.
+    /// The folder of all its files.
     pub scratch: &'a Path,
-    /// The one region.
     pub region: &'a str,
-    /// How long a minute of `rate(n minutes)` lasts.
+    /// The length of a minute of `rate(n minutes)`.
     pub minute: Duration,
 }
 
-/// A running ministack.
 #[derive(Debug)]
 pub struct Ministack {
     child: Child,
@@ -83,7 +81,7 @@ impl Ministack {
     /// Starts ministack and waits until it answers.
     ///
     /// # Errors
-    /// When ministack is not installed (says what to do), does not start or does not answer.
+    /// If ministack is not installed (with the fix), does not start or does not answer.
     pub async fn start(settings: &Settings<'_>) -> anyhow::Result<Self> {
         let python = python(settings.checkout)?;
         for attempt in 1.. {
@@ -123,9 +121,9 @@ impl Ministack {
             .env("MINISTACK_REGION", settings.region)
             .env("MINISTACK_RATE_UNIT", settings.minute.as_secs_f64().to_string())
             .env("AWS_DEFAULT_REGION", settings.region)
-            // It would look for containers of its own at this machine's real one.
+            // It would look for its containers in this machine's real Docker.
             .env("DOCKER_HOST", "unix:///nonexistent.sock")
-            // What the functions get as their endpoint for every AWS service.
+            // The functions' endpoint for every AWS service.
             .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
             .env("SFTP_ENABLED", "0")
             .env("IOT_MTLS_ENABLED", "0")
@@ -169,34 +167,34 @@ impl Ministack {
             .unwrap_or_else(|_| bail!("ministack does not answer on port {}", self.port))
     }
 
-    /// The one address of all its services.
+    /// Returns the only address of all its services.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The processes of its group: ministack itself and the functions it runs.
+    /// Returns the processes of its group: ministack itself and its functions.
     #[must_use]
     pub fn processes(&self) -> Vec<(i32, String)> {
         self.group.members()
     }
 
-    /// Everything that ministack itself logged so far.
+    /// Returns everything that ministack itself logged so far.
     ///
     /// # Errors
-    /// When the log file cannot be read.
+    /// If the log file cannot be read.
     pub fn log_text(&self) -> io::Result<String> {
-        // A function's crash may have put any byte there.
+        // A function's crash may have written any bytes.
         Ok(String::from_utf8_lossy(&std::fs::read(&self.log)?).into_owned())
     }
 
     /// Ends ministack and every process it started.
     ///
     /// # Errors
-    /// When one of its processes does not end.
+    /// If one of its processes does not end.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
-            // It may have ended meanwhile, which is what is wanted.
+            // It may already have ended, which is fine.
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM);
         }
         let _ = tokio::time::timeout(END_WITHIN, self.child.wait()).await;
@@ -216,12 +214,12 @@ impl Ministack {
 
 impl Drop for Ministack {
     fn drop(&mut self) {
-        // `stop` was not called (a panic, say): the functions must not outlive the lab.
+        // `stop` was not called (after a panic, for example): the functions must not outlive the lab.
         if let Err(error) = self.group.signal(Signal::SIGKILL) {
             tracing::warn!("ministack's processes could not be ended: {error}");
         }
-        // Whoever removes its files next must not find it writing still.
-        for _ in 0..DROP_LOOKS {
+        // Its files may be removed next, so it must not write any more.
+        for _ in 0..DROP_CHECKS {
             if self.group.members().is_empty() {
                 break;
             }

@@ -1,4 +1,4 @@
-//! What GitHub's pages show of a commit and of a job, as text.
+//! GitHub's pages of a commit and of a job, as text.
 
 use std::io::Write;
 
@@ -6,21 +6,21 @@ use dayfly_twin::{CheckRun, Conclusion, Job};
 
 use crate::scenario::Story;
 
-/// The list of checks of a story's commit: GitHub's own for each job of the latest attempt, and those
-/// that dayfly made.
+/// Prints the checks of a story's commit: GitHub's own for each job of the latest attempt, and
+/// dayfly's.
 ///
 /// # Errors
-/// When it cannot be written.
+/// If it cannot be written.
 pub fn checks(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
     let attempt = story
         .lab
         .twin()
-        .look(|state| state.run(story.run).map(|run| run.attempt));
+        .inspect(|state| state.run(story.run).map(|run| run.attempt));
     for job in story.jobs(attempt.unwrap_or(1)) {
         let sign = sign(job.conclusion.map(Conclusion::as_str));
         writeln!(out, "  {sign} train / {}", job.spec.name)?;
     }
-    let checks = story.lab.twin().look(|state| state.check_runs().to_vec());
+    let checks = story.lab.twin().inspect(|state| state.check_runs().to_vec());
     for check in checks {
         writeln!(
             out,
@@ -33,10 +33,10 @@ pub fn checks(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A check run's own page.
+/// Prints a check run's own page.
 ///
 /// # Errors
-/// When it cannot be written.
+/// If it cannot be written.
 pub fn check_run(check: &CheckRun, out: &mut impl Write) -> anyhow::Result<()> {
     writeln!(out, "\n  ┌ {} — {}", check.name, title(check))?;
     let output = check.output.as_ref();
@@ -54,10 +54,10 @@ pub fn check_run(check: &CheckRun, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A job's log.
+/// Prints a job's log.
 ///
 /// # Errors
-/// When it cannot be written.
+/// If it cannot be written.
 pub fn log(job: &Job, out: &mut impl Write) -> anyhow::Result<()> {
     writeln!(out, "\n  ┌ the log of `{}`", job.spec.name)?;
     for line in log_of(job) {
@@ -67,7 +67,7 @@ pub fn log(job: &Job, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The lines of a job's log that its page shows.
+/// Returns the lines of a job's log that its page shows.
 #[must_use]
 pub fn log_of(job: &Job) -> Vec<String> {
     job.log.iter().map(|line| line.text.clone()).collect()

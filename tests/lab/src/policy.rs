@@ -1,28 +1,26 @@
-//! IAM's decision over a handful of policies, for the front door: ministack's Function URLs know
-//! nothing of the second permission that a caller needs since October 2025.
+//! IAM's decision over a handful of policies, for the front door: ministack's Function URLs do not
+//! check the second permission that callers need since October 2025.
 //!
-//! Only what dayfly's template uses is understood; anything else is an error, never a silent yes or
-//! no.
+//! Only what dayfly's template uses is supported; anything else is an error, never a silent decision.
 
 use serde_json::Value;
 
-/// What is asked.
+/// A request to decide on.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     /// Such as `lambda:InvokeFunctionUrl`.
     pub action: &'a str,
-    /// The resource's ARN.
     pub resource: &'a str,
     /// Condition keys and their values.
     pub context: &'a [(&'a str, &'a str)],
 }
 
-/// A policy that says more than is understood here.
+/// An unsupported policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the lab's front door does not understand this policy: {0}")]
 pub struct NotUnderstood(String);
 
-/// Whether `policies` allow what is asked: some statement allows it and none denies it.
+/// Whether `policies` allow the request: a statement allows it and none denies it.
 ///
 /// # Errors
 /// [`NotUnderstood`].
@@ -81,7 +79,7 @@ fn conditions_hold(condition: &Value, question: &Question<'_>) -> Result<bool, N
     Ok(true)
 }
 
-/// A value, or each of a list of them: policies may say either.
+/// Returns a value, or each of a list of them: policies may have either.
 fn listed(value: &Value) -> impl Iterator<Item = &Value> {
     value
         .as_array()
@@ -90,8 +88,8 @@ fn listed(value: &Value) -> impl Iterator<Item = &Value> {
         .filter(|value| !value.is_null())
 }
 
-/// A pattern with `*` for any run of characters. Case counts in ARNs and does no harm in actions,
-/// which the template spells as AWS does.
+/// Matches a pattern with `*` for any run of characters. Case matters in ARNs, and does no harm in
+/// actions, which the template spells as AWS does.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 pub struct Group(i32);
 
 impl Group {
-    /// The group whose leader has this process id.
+    /// Returns the group whose leader has this process id.
     #[must_use]
     pub fn of_leader(pid: u32) -> Option<Self> {
         i32::try_from(pid).ok().filter(|pid| *pid > 1).map(Self)
@@ -19,7 +19,7 @@ impl Group {
     /// Sends `signal` to every member. A group that is gone is no error.
     ///
     /// # Errors
-    /// When the system refuses (not ours).
+    /// If the system refuses (not our group).
     pub fn signal(self, signal: Signal) -> nix::Result<()> {
         match killpg(Pid::from_raw(self.0), signal) {
             Err(nix::errno::Errno::ESRCH) => Ok(()),
@@ -27,8 +27,8 @@ impl Group {
         }
     }
 
-    /// The members that still run: process id and command. Zombies, which only wait for their
-    /// parent to look, do not count.
+    /// Returns the running members: process id and command. Zombies, which only wait for their parent,
+    /// do not count.
     #[must_use]
     pub fn members(self) -> Vec<(i32, String)> {
         let Ok(entries) = fs::read_dir("/proc") else {
@@ -46,8 +46,8 @@ impl Group {
     }
 }
 
-/// Command, state and process group from a line of `/proc/<pid>/stat`. The command stands in
-/// brackets and may hold brackets and blanks itself.
+/// Parses command, state and process group from a line of `/proc/<pid>/stat`. The command is in
+/// brackets and may contain brackets and spaces itself.
 fn stat_fields(stat: &str) -> Option<(String, String, i32)> {
     let (head, tail) = stat.rsplit_once(')')?;
     let command = head.split_once('(')?.1.to_owned();

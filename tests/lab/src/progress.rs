@@ -1,4 +1,4 @@
-//! Where very many jobs stand, in numbers.
+//! The progress of very many jobs, in numbers.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -7,14 +7,14 @@ use dayfly_twin::Status;
 
 use crate::scenario::Story;
 
-/// Tells where the jobs of a run stand, whenever that has changed.
+/// Prints the progress of a run's jobs whenever it has changed.
 #[derive(Debug)]
 pub struct Progress {
     start: Instant,
     last: Option<Counts>,
 }
 
-/// How many there are of each.
+/// The number of jobs in each state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Counts {
     queued: usize,
@@ -36,11 +36,11 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// Writes a line, if there is something new.
+    /// Prints a line, if something changed.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn tell(&mut self, story: &Story<'_>, out: &mut impl Write) -> std::io::Result<()> {
+    /// If it cannot be written.
+    pub fn print(&mut self, story: &Story<'_>, out: &mut impl Write) -> std::io::Result<()> {
         let now = counts(story);
         if self.last == Some(now) {
             return Ok(());
@@ -80,7 +80,7 @@ fn counts(story: &Story<'_>) -> Counts {
         queued: that_are(Status::Queued),
         calls: story.lab.ec2().count("CreateFleet"),
         launched: story.launches.len(),
-        registered: story.lab.twin().look(|state| state.runners().count()),
+        registered: story.lab.twin().inspect(|state| state.runners().count()),
         running: that_are(Status::InProgress),
         done: that_are(Status::Completed),
         alive: hosted.iter().filter(|instance| instance.ending.is_none()).count(),

@@ -1,4 +1,4 @@
-//! The demos: what each of them does to a job, and how it must end.
+//! The demos: what each does to a job, and how it must end.
 
 mod cap;
 mod capacity;
@@ -19,7 +19,7 @@ use dayfly_host::HostEvent;
 use dayfly_twin::{Conclusion, Disturbance, RepoId, RunId, State, Status, Timings, WebhookFault};
 
 use crate::lab::{Deadlines, Lab, LabConfig};
-use crate::timeline::Sight;
+use crate::timeline::Observation;
 
 pub use story::Story;
 
@@ -57,7 +57,7 @@ pub enum Demo {
 }
 
 impl Demo {
-    /// One line on what is to be seen.
+    /// Returns a one-line description.
     #[must_use]
     pub fn what(self) -> &'static str {
         match self {
@@ -69,7 +69,7 @@ impl Demo {
             Self::Lifetime => "a job that does not end reaches the maximum lifetime",
             Self::LostWebhook => "GitHub tells neither that a job waits nor that it is over; it runs all the same",
             Self::NoCapacity => {
-                "no spot capacity anywhere: a job runs on demand; then that is gone too, and a job is told why it fails"
+                "no spot capacity anywhere: a job runs on demand; then that is gone too, and a job fails with the reason"
             }
             Self::Partition => "an instance is cut off in mid-job; it is given up, and the job is run again elsewhere",
             Self::Quota => "a new AWS account, which may run no GPU: the job fails, and says what to ask AWS for",
@@ -84,10 +84,10 @@ impl Demo {
         }
     }
 
-    /// A lab for it.
+    /// Returns its lab.
     ///
     /// # Errors
-    /// When the binaries' folder cannot be told.
+    /// If the binaries' folder is unknown.
     pub fn lab(self) -> anyhow::Result<LabConfig> {
         let mut config = LabConfig::new()?;
         config.deadlines = self.deadlines();
@@ -101,7 +101,7 @@ impl Demo {
         Ok(config)
     }
 
-    /// The deadlines that make it short.
+    /// Returns short deadlines.
     fn deadlines(self) -> Deadlines {
         match self {
             Self::Main
@@ -132,8 +132,8 @@ impl Demo {
         }
     }
 
-    /// GitHub's own delays. A runner that vanishes is lost to it twice as late as to dayfly, as it is
-    /// with the stack's default.
+    /// GitHub's own delays. GitHub loses a vanished runner twice as late as dayfly, as with the stack's
+    /// default.
     fn timings(self) -> Timings {
         let heartbeat = Duration::from_secs(self.deadlines().heartbeat);
         match self {
@@ -146,7 +146,7 @@ impl Demo {
         }
     }
 
-    /// How long it may take until its run is over.
+    /// How long its run may take.
     #[must_use]
     pub fn within(self) -> Duration {
         match self {
@@ -155,8 +155,8 @@ impl Demo {
         }
     }
 
-    /// How long dayfly may take afterwards until nothing is left. A story that was told just before what it cost was
-    /// counted is told again after a minute, for which the schedule stays on.
+    /// How long dayfly may take afterwards until nothing is left. A story published just before its
+    /// cost was counted is published again after a minute, for which the schedule stays on.
     #[must_use]
     pub fn settled_within(self) -> Duration {
         match self {
@@ -165,13 +165,13 @@ impl Demo {
         }
     }
 
-    /// Whether it is told in numbers: there is too much of it for a line each.
+    /// Whether it is shown in numbers, because it has too many lines.
     #[must_use]
     pub fn is_counted(self) -> bool {
         self == Self::Matrix
     }
 
-    /// The jobs whose stories are told at the end: their attempts and names.
+    /// Returns the attempts and names of the jobs whose stories are printed at the end.
     #[must_use]
     pub fn is_about(self) -> &'static [(u32, &'static str)] {
         match self {
@@ -183,7 +183,7 @@ impl Demo {
         }
     }
 
-    /// The stages without which the timeline has not shown what it is for.
+    /// Returns the stages that the timeline must show.
     #[must_use]
     pub fn shows(self) -> &'static [&'static str] {
         match self {
@@ -199,10 +199,10 @@ impl Demo {
         }
     }
 
-    /// What is done before the job is pushed.
+    /// Prepares the lab before the job is pushed.
     ///
     /// # Errors
-    /// When it cannot be done.
+    /// If that fails.
     pub async fn prepare(self, lab: &Lab) -> anyhow::Result<()> {
         match self {
             Self::LostWebhook => {
@@ -220,8 +220,8 @@ impl Demo {
         }
     }
 
-    /// The files of its repository, by their paths. Without a `.dayfly.yml`, `dayfly-gpu` stands for
-    /// what is built in.
+    /// Returns the files of its repository, by path. Without a `.dayfly.yml`, `dayfly-gpu` has its
+    /// built-in meaning.
     #[must_use]
     pub fn files(self, lab: &Lab) -> Vec<(&'static str, String)> {
         match self {
@@ -239,10 +239,10 @@ impl Demo {
         }
     }
 
-    /// What starts its run: a push, if it is not something else.
+    /// Starts its run, usually with a push.
     ///
     /// # Errors
-    /// When a workflow cannot be used, or another number of runs is started than one.
+    /// If a workflow cannot be used, or not exactly one run is started.
     pub fn begin(self, lab: &Lab, repository: RepoId) -> anyhow::Result<RunId> {
         let files = self.files(lab);
         let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, &**text)).collect();
@@ -255,7 +255,7 @@ impl Demo {
         }
     }
 
-    /// How its run must end, and in which attempt.
+    /// Returns how its run must end, and in which attempt.
     #[must_use]
     pub fn end(self) -> (u32, Conclusion) {
         match self {
@@ -267,7 +267,7 @@ impl Demo {
         }
     }
 
-    /// How its run has ended, once it has: an attempt after which another comes is not the end.
+    /// Returns how its run has ended; an attempt followed by another is not the end.
     #[must_use]
     pub fn ended(self, state: &State, run: RunId) -> Option<(u32, Option<Conclusion>)> {
         if self == Self::Fair && !fair::all_over(state) {
@@ -278,20 +278,20 @@ impl Demo {
         (last && run.status == Status::Completed).then_some((run.attempt, run.conclusion))
     }
 
-    /// What is done when something is seen.
+    /// Reacts to an observation.
     ///
     /// # Errors
-    /// When it cannot be done.
-    pub async fn act(self, sight: &Sight, story: &Story<'_>) -> anyhow::Result<()> {
+    /// If that fails.
+    pub async fn act(self, observation: &Observation, story: &Story<'_>) -> anyhow::Result<()> {
         match self {
-            Self::Idle => elsewhere(sight, story),
-            Self::Interruption => interruption::act(sight, story).await,
-            Self::NoCapacity => capacity::act(sight, story),
-            Self::Matrix => matrix::act(sight, story).await,
-            Self::Fork => fork::act(sight, story),
-            Self::Cap => cap::act(sight, story).await,
-            Self::Fair => fair::act(sight, story),
-            Self::Partition if story::is_output(sight, |line| line == "attempt 1") => {
+            Self::Idle => elsewhere(observation, story),
+            Self::Interruption => interruption::act(observation, story).await,
+            Self::NoCapacity => capacity::act(observation, story),
+            Self::Matrix => matrix::act(observation, story).await,
+            Self::Fork => fork::act(observation, story),
+            Self::Cap => cap::act(observation, story).await,
+            Self::Fair => fair::act(observation, story),
+            Self::Partition if story::is_output(observation, |line| line == "attempt 1") => {
                 for instance in story.lab.live_instances().await? {
                     story.lab.host().cut_network(&instance.id)?;
                 }
@@ -301,28 +301,28 @@ impl Demo {
         }
     }
 
-    /// What is told at the end, besides the timeline, and whether it is as it has to be.
+    /// Prints and checks the results, besides the timeline.
     ///
     /// # Errors
-    /// When something is otherwise, or cannot be told.
-    pub async fn tell(self, story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
+    /// If a result differs, or cannot be printed.
+    pub async fn report(self, story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
         match self {
-            Self::Interruption => interruption::tell(story, out),
-            Self::NoCapacity => capacity::tell(story, "evaluate", out),
-            Self::Quota => capacity::tell_quota(story, out),
-            Self::Matrix => matrix::tell(story, out).await,
-            Self::Inline | Self::Cirun => labels::tell(story, out),
-            Self::Fork => fork::tell(story, out),
-            Self::Cap => cap::tell(story, out).await,
-            Self::Fair => fair::tell(story, out),
+            Self::Interruption => interruption::report(story, out),
+            Self::NoCapacity => capacity::report(story, "evaluate", out),
+            Self::Quota => capacity::report_quota(story, out),
+            Self::Matrix => matrix::report(story, out).await,
+            Self::Inline | Self::Cirun => labels::report(story, out),
+            Self::Fork => fork::report(story, out),
+            Self::Cap => cap::report(story, out).await,
+            Self::Fair => fair::report(story, out),
             _ => Ok(()),
         }
     }
 }
 
-/// Another runner takes the job, and works longer than ours may wait.
-fn elsewhere(sight: &Sight, story: &Story<'_>) -> anyhow::Result<()> {
-    let Sight::Instance(reported) = sight else {
+/// Another runner takes the job, and runs longer than ours may wait.
+fn elsewhere(observation: &Observation, story: &Story<'_>) -> anyhow::Result<()> {
+    let Observation::Instance(reported) = observation else {
         return Ok(());
     };
     let twin = story.lab.twin();
@@ -350,7 +350,7 @@ mod tests {
     use crate::lab::checkout;
 
     #[test]
-    fn make_offers_every_scenario_and_no_other_and_the_readme_tells_of_each() {
+    fn make_offers_exactly_the_scenarios_and_the_docs_list_them() {
         let names: Vec<String> = Demo::value_variants()
             .iter()
             .filter_map(|demo| Some(demo.to_possible_value()?.get_name().to_owned()))
@@ -361,9 +361,9 @@ mod tests {
         let allowed: Vec<&str> = between("\nSCENARIOS := ", "\n").split(' ').collect();
         assert_eq!(allowed.iter().copied().collect::<BTreeSet<_>>(), all);
         assert_eq!(between("[SCENARIO=", "]").split('|').collect::<Vec<_>>(), allowed);
-        let readme = std::fs::read_to_string(checkout().join("README.md")).unwrap();
+        let page = std::fs::read_to_string(checkout().join("docs/lab.md")).unwrap();
         for name in all.iter().filter(|name| **name != "main") {
-            assert!(readme.contains(&format!("SCENARIO={name}`")), "{name}");
+            assert!(page.contains(&format!("SCENARIO={name}`")), "{name}");
         }
     }
 }

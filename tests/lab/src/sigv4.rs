@@ -1,19 +1,19 @@
-//! AWS Signature Version 4: making it (the lab's own calls) and checking it (the lab's front door).
+//! AWS Signature Version 4: signing (the lab's own calls) and verifying (the lab's front door).
 //!
-//! Source of the behaviour: "Create a signed AWS API request" in the IAM user guide. The tests hold
-//! it against the worked example that AWS publishes; ministack checks what we sign, and the agent's
-//! and the functions' SDK signatures are checked by what is here, so neither side checks itself.
+//! Source: "Create a signed AWS API request" in the IAM user guide. The tests compare with AWS's
+//! published example; ministack verifies our signatures, and this code verifies those of the agent and
+//! of the functions' SDK, so no side verifies itself.
 
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// How far a request's date may be from now, in seconds (five minutes; most AWS services).
+/// How far a request's date may be from now, in seconds (five minutes for most AWS services).
 pub const CLOCK_SKEW_SECONDS: i64 = 300;
 
-/// The SHA-256 of `bytes` in hex. Not by `sha2`: the functions' code is hashed whole, which takes an
-/// unoptimised build of it seconds.
+/// Returns the SHA-256 of `bytes` in hex. `sha2` is not used: hashing the functions' code takes seconds
+/// in an unoptimised build of it.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes))
@@ -34,7 +34,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// The account's owner as ministack knows it: every right, signature not checked.
+    /// The account's owner in ministack: all permissions, and an unchecked signature.
     #[must_use]
     pub fn owner() -> Self {
         Self {
@@ -53,7 +53,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// The region and service that a signature is for.
+/// The region and service of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scope<'a> {
     /// Such as `eu-west-1`.
@@ -62,7 +62,7 @@ pub struct Scope<'a> {
     pub service: &'a str,
 }
 
-/// The parts of a request that a signature covers.
+/// The signed parts of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// Upper case.
@@ -71,9 +71,8 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// As sent, without the question mark.
     pub query: &'a str,
-    /// Names in any case; a name may come several times.
+    /// Names in any case, possibly repeated.
     pub headers: &'a [(String, String)],
-    /// The whole body.
     pub body: &'a [u8],
 }
 
@@ -89,7 +88,7 @@ impl Request<'_> {
     }
 }
 
-/// What is wrong with a request's signature.
+/// An invalid signature.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureFault {
     /// No `Authorization` header of this algorithm.
@@ -98,28 +97,27 @@ pub enum SignatureFault {
     /// The header or the date lacks a part.
     #[error("the Authorization header lacks {0}")]
     Incomplete(&'static str),
-    /// The access key is nobody's.
     #[error("the access key is not known")]
     UnknownKey,
     /// Signed for another region, service or day.
     #[error("signed for another scope")]
     WrongScope,
-    /// The clock of the caller is off, or the request is old.
+    /// The caller's clock is off, or the request is old.
     #[error("the request's date is too far from now")]
     Skewed,
-    /// The session token is missing, another session's, or not among the signed headers.
+    /// The session token is missing, wrong, or not among the signed headers.
     #[error("the session token does not belong to the access key")]
     WrongToken,
-    /// `x-amz-content-sha256` is not the body's.
+    /// `x-amz-content-sha256` does not match the body.
     #[error("the body is not the one that was signed")]
     WrongBody,
-    /// The signature is not the one that this secret makes.
+    /// The signature does not match the secret.
     #[error("the signature does not match")]
     Mismatch,
 }
 
-/// The headers to add to `request` to sign it at `now` (epoch seconds): date, body hash, token and
-/// `Authorization`. `request.headers` must name the host already.
+/// Returns the headers that sign `request` at `now` (epoch seconds): date, body hash, token and
+/// `Authorization`. `request.headers` must already contain the host.
 #[must_use]
 pub fn sign(request: &Request<'_>, scope: Scope<'_>, credentials: &Credentials, now: i64) -> Vec<(String, String)> {
     let date = amz_date(now);
@@ -153,7 +151,7 @@ pub fn sign(request: &Request<'_>, scope: Scope<'_>, credentials: &Credentials, 
     added
 }
 
-/// The access key that a request claims to be signed with, unchecked.
+/// Returns the access key that a request claims, unchecked.
 #[must_use]
 pub fn claimed_access_key(headers: &[(String, String)]) -> Option<String> {
     let request = Request {
@@ -171,8 +169,8 @@ pub fn claimed_access_key(headers: &[(String, String)]) -> Option<String> {
 /// Recomputes the signature of `request` with `credentials` and compares.
 ///
 /// # Errors
-/// The first [`SignatureFault`] found. `credentials` whose access key is not the claimed one give
-/// [`SignatureFault::UnknownKey`].
+/// The first [`SignatureFault`] found; [`SignatureFault::UnknownKey`] if `credentials` have another
+/// access key than claimed.
 pub fn verify(
     request: &Request<'_>,
     scope: Scope<'_>,
@@ -211,7 +209,7 @@ pub fn verify(
         &credentials.secret,
     );
     let theirs = hex::decode(&authorization.signature).map_err(|_| SignatureFault::Mismatch)?;
-    // Compared as two MACs of the same key, so the time it takes tells nothing.
+    // Compared as two MACs of the same key, so that timing reveals nothing.
     let blind = |bytes: &[u8]| mac(b"compare", bytes);
     if blind(&ours) == blind(&theirs) {
         Ok(())
@@ -338,7 +336,7 @@ fn canonical_query(query: &str) -> String {
         .join("&")
 }
 
-/// Percent-encodes all but the unreserved characters of RFC 3986 and those of `also`.
+/// Percent-encodes all but the unreserved characters of RFC 3986 and those in `also`.
 #[must_use]
 pub fn encode(text: &str, also: &[u8]) -> String {
     use fmt::Write as _;

@@ -1,11 +1,11 @@
-//! Being asked to stop: Ctrl-C, or the system's word.
+//! Requests to stop: Ctrl-C, or a signal.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Hears, from its making on, that the program has to stop. Without it a signal ends the program
-/// where it stands, and the lab's files stay.
+/// Waits for a request to stop, from its creation on. Without it a signal would end the program at once
+/// and leave the lab's files.
 #[derive(Debug)]
 pub struct Stop {
     interrupt: Signal,
@@ -13,10 +13,10 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Listens from now on.
+    /// Starts listening.
     ///
     /// # Errors
-    /// When the system gives no signals.
+    /// If the system provides no signals.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -24,7 +24,7 @@ impl Stop {
         })
     }
 
-    /// Comes when the program is asked to stop.
+    /// Waits until the program is asked to stop.
     pub async fn asked(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

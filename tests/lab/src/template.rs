@@ -1,28 +1,28 @@
-//! The template that is deployed, made ready for a deployment without `sam build`: only where the
-//! code lies and for which processor are other than in the repository.
+//! Prepares the template for a deployment without `sam build`: only the location of the code and the
+//! architecture differ from the repository's.
 
 use std::collections::BTreeMap;
 
-/// Where a function's zip lies, by the logical id of the function.
+/// The location of each function's zip, by the function's logical id.
 pub type CodeLocations = BTreeMap<String, (String, String)>;
 
 /// A template that the lab cannot deploy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// A function of which the lab has no code.
+    /// The lab has no code for this function.
     #[error("the template's `{0}` has a CodeUri that the lab knows nothing of")]
     UnknownFunction(String),
-    /// The lab has code for which the template has no function.
+    /// The template has no function for this code.
     #[error("the template has no function `{0}`")]
     MissingFunction(String),
 }
 
-/// Puts every `CodeUri` to its bucket and key, and every architecture to `architecture`.
+/// Sets every `CodeUri` to its bucket and key, and every architecture to `architecture`.
 ///
-/// Works on lines, as a YAML reader would lose the template's tags (`!Ref`) and anchors.
+/// Works on lines, because a YAML reader would lose the template's tags (`!Ref`) and anchors.
 ///
 /// # Errors
-/// [`TemplateError`] when functions and code are not the same set.
+/// [`TemplateError`] if functions and code are not the same set.
 pub fn prepare(template: &str, code: &CodeLocations, architecture: &str) -> Result<String, TemplateError> {
     let mut resource = String::new();
     let mut found = Vec::new();
@@ -51,7 +51,7 @@ pub fn prepare(template: &str, code: &CodeLocations, architecture: &str) -> Resu
     }
 }
 
-/// The logical id that a line begins: two blanks, a name, a colon and nothing else.
+/// Returns the logical id that starts on a line: two spaces, a name, a colon and nothing else.
 fn resource_name(line: &str) -> Option<&str> {
     let name = line.strip_prefix("  ")?.strip_suffix(':')?;
     (!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(name)

@@ -1,4 +1,4 @@
-//! The way of a job as lines: what happened, and how long after the job was queued.
+//! A job's course as lines: what happened, and how long after the job was queued.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,50 +6,39 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use dayfly_host::{Ending, HostEvent, Reported};
+use dayfly_host::{HostEvent, InstanceEnd, InstanceEvent};
 use dayfly_twin::{Conclusion, DeliveryId, Happening, JobId, RunnerRemoval, TwinEvent};
 
 use crate::ec2_proxy::{Launch, Shortage};
 use crate::healing::healing;
 
-/// Something that the lab saw.
+/// Something that the lab observed.
 #[derive(Clone, Debug)]
-pub enum Sight {
-    /// On the twin.
+pub enum Observation {
     Twin(TwinEvent),
-    /// On an instance.
-    Instance(Reported),
-    /// At EC2.
+    Instance(InstanceEvent),
     Launch(Launch),
-    /// At EC2, where there was too little.
     Shortage(Shortage),
-    /// In a function's log.
     Log(Value),
 }
 
-/// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The job has come further.
     Stage,
-    /// The job's own output.
     Output,
-    /// Something that should not be.
-    Trouble,
-    /// Something that should not be was found out, and is made good.
+    /// A problem.
+    Problem,
+    /// A repair of a problem.
     Healing,
 }
 
-/// A line of the timeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// Time since the first job was queued.
     pub at: Duration,
-    /// What it is.
     pub kind: Kind,
     /// One word: `queued`, `launched` …; empty for output.
     pub stage: &'static str,
-    /// The rest.
     pub text: String,
 }
 
@@ -57,37 +46,37 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             Kind::Output => write!(f, "{:8}  {:12}│ {}", "", "", self.text),
-            Kind::Stage | Kind::Trouble | Kind::Healing => {
+            Kind::Stage | Kind::Problem | Kind::Healing => {
                 write!(f, "{:6.1} s  {:12}{}", self.at.as_secs_f64(), self.stage, self.text)
             }
         }
     }
 }
 
-/// Tells the lines out of what is seen.
+/// Turns observations into lines.
 #[derive(Debug, Default)]
 pub struct Timeline {
-    /// When the first job was queued, on the clock of whoever looks.
+    /// When the first job was queued, on the observer's clock.
     queued_at: Option<Duration>,
     agents: Vec<String>,
-    /// How often in a row a heartbeat of an instance had to be tried again.
+    /// How often in a row each instance had to retry a heartbeat.
     unheard: BTreeMap<String, u32>,
-    /// Deliveries that tell of a queued job.
+    /// The deliveries of `queued` webhooks.
     queued: Vec<DeliveryId>,
 }
 
 impl Timeline {
-    /// The line for what is seen at `now` (any clock that only goes on), if it is worth one.
-    pub fn see(&mut self, sight: &Sight, now: Duration) -> Option<Line> {
-        if self.queued_at.is_none() && is_queued(sight) {
+    /// Returns the line for an observation at `now` (on any monotonic clock), if it is worth one.
+    pub fn see(&mut self, observation: &Observation, now: Duration) -> Option<Line> {
+        if self.queued_at.is_none() && is_queued(observation) {
             self.queued_at = Some(now);
         }
-        let (kind, stage, text) = match sight {
-            Sight::Twin(event) => self.on_twin(&event.what)?,
-            Sight::Instance(reported) => self.on_instance(reported)?,
-            Sight::Launch(launch) => (Kind::Stage, "launched", launched(launch)),
-            Sight::Shortage(shortage) => (Kind::Trouble, "refused", short(shortage)),
-            Sight::Log(line) => {
+        let (kind, stage, text) = match observation {
+            Observation::Twin(event) => self.on_twin(&event.what)?,
+            Observation::Instance(reported) => self.on_instance(reported)?,
+            Observation::Launch(launch) => (Kind::Stage, "launched", launched(launch)),
+            Observation::Shortage(shortage) => (Kind::Problem, "refused", short(shortage)),
+            Observation::Log(line) => {
                 let (stage, text) = healing(line)?;
                 (Kind::Healing, stage, text)
             }
@@ -118,13 +107,13 @@ impl Timeline {
                 None
             }
             Happening::WebhookAnswered { delivery, status } if *status < 300 => {
-                let told = self.queued.contains(delivery);
-                told.then(|| (Kind::Stage, "seen", format!("the webhook is answered with {status}")))
+                let is_queued = self.queued.contains(delivery);
+                is_queued.then(|| (Kind::Stage, "seen", format!("the webhook is answered with {status}")))
             }
             Happening::WebhookDisturbed { event, action, how } if how == "Lose" => {
                 let action = action.as_deref().unwrap_or_default();
                 Some((
-                    Kind::Trouble,
+                    Kind::Problem,
                     "lost",
                     format!("GitHub never sends the webhook `{event}` `{action}`"),
                 ))
@@ -133,26 +122,26 @@ impl Timeline {
                 stage("queued", format!("job {job} `{name}` for {}", labels.join(", ")))
             }
             Happening::WebhookAnswered { status, .. } => {
-                Some((Kind::Trouble, "webhook", format!("answered with {status}")))
+                Some((Kind::Problem, "webhook", format!("answered with {status}")))
             }
             Happening::RunnerRegistered { name, labels, .. } => {
                 stage("enrolled", format!("{name} with {}", labels.join(", ")))
             }
             Happening::RunnerOnline { name, .. } => stage("listening", name.clone()),
             Happening::RunnerRefused { version, .. } => {
-                Some((Kind::Trouble, "refused", format!("runner version {version}")))
+                Some((Kind::Problem, "refused", format!("runner version {version}")))
             }
             Happening::JobStarted { job, runner_name } => stage("running", started(*job, runner_name)),
             Happening::StepOutput { line, .. } => Some((Kind::Output, "", line.clone())),
             Happening::JobCompleted { job, conclusion, .. } => stage("finished", ended(*job, *conclusion)),
             Happening::RunnerRemoved { name, why, .. } => stage("removed", format!("{name}: {}", removal(*why))),
-            Happening::CheckRunSaid { name, title, .. } => stage("check run", format!("`{name}`: {title}")),
-            Happening::Violation { what } => Some((Kind::Trouble, "violation", what.clone())),
+            Happening::CheckRunWritten { name, title, .. } => stage("check run", format!("`{name}`: {title}")),
+            Happening::Violation { what } => Some((Kind::Problem, "violation", what.clone())),
             _ => None,
         }
     }
 
-    fn on_instance(&mut self, reported: &Reported) -> Option<(Kind, &'static str, String)> {
+    fn on_instance(&mut self, reported: &InstanceEvent) -> Option<(Kind, &'static str, String)> {
         let id = &reported.instance;
         let stage = |stage, text: &str| Some((Kind::Stage, stage, format!("{id}{text}")));
         match &reported.event {
@@ -162,19 +151,19 @@ impl Timeline {
                 stage("agent up", "")
             }
             HostEvent::AgentLine(line) if self.is_silent(id, line) => {
-                Some((Kind::Trouble, "silent", format!("{id}: its heartbeats are not heard")))
+                Some((Kind::Problem, "silent", format!("{id}: its heartbeats are not heard")))
             }
-            HostEvent::NetworkCut => Some((Kind::Trouble, "cut off", format!("{id}: its network is gone"))),
+            HostEvent::NetworkCut => Some((Kind::Problem, "cut off", format!("{id}: its network is gone"))),
             HostEvent::NoticeGiven => stage("interrupted", ": EC2 takes it back"),
-            HostEvent::Ended(Ending::HostShutDown) => None,
+            HostEvent::Ended(InstanceEnd::HostShutDown) => None,
             HostEvent::Ended(ending) => stage("gone", &format!(": {}", why_gone(*ending))),
-            HostEvent::Trouble(what) => Some((Kind::Trouble, "trouble", format!("{id} {what}"))),
+            HostEvent::Failure(what) => Some((Kind::Problem, "trouble", format!("{id} {what}"))),
             _ => None,
         }
     }
 
-    /// Whether with this line of its agent's an instance has become silent: one heartbeat that is
-    /// tried again may only have come at a bad moment.
+    /// Whether an instance has become silent with this line of its agent: a single retried heartbeat
+    /// may have had bad timing.
     fn is_silent(&mut self, instance: &str, line: &Value) -> bool {
         let text = |field: &str| line[field].as_str().unwrap_or_default();
         if text("message").starts_with("HeartbeatAnswered") {
@@ -189,10 +178,10 @@ impl Timeline {
     }
 }
 
-fn is_queued(sight: &Sight) -> bool {
+fn is_queued(observation: &Observation) -> bool {
     matches!(
-        sight,
-        Sight::Twin(TwinEvent {
+        observation,
+        Observation::Twin(TwinEvent {
             what: Happening::JobQueued { .. },
             ..
         })
@@ -240,16 +229,16 @@ fn ended(job: JobId, conclusion: Conclusion) -> String {
     format!("job {job}: {}", conclusion.as_str())
 }
 
-/// Why nothing of an instance runs any more, in words.
+/// Describes why nothing of an instance runs any more.
 #[must_use]
-pub fn why_gone(ending: Ending) -> &'static str {
+pub fn why_gone(ending: InstanceEnd) -> &'static str {
     match ending {
-        Ending::PoweredOff => "powered itself off",
-        Ending::Terminated => "terminated",
-        Ending::Interrupted => "taken back by EC2",
-        Ending::Crashed => "crashed",
-        Ending::NotBooted => "did not boot",
-        Ending::HostShutDown => "the lab was shut down",
+        InstanceEnd::PoweredOff => "powered itself off",
+        InstanceEnd::Terminated => "terminated",
+        InstanceEnd::Interrupted => "taken back by EC2",
+        InstanceEnd::Crashed => "crashed",
+        InstanceEnd::NotBooted => "did not boot",
+        InstanceEnd::HostShutDown => "the lab was shut down",
     }
 }
 
@@ -268,21 +257,21 @@ mod tests {
     use super::*;
     use crate::ec2_proxy::Pool;
 
-    fn twin(what: Happening) -> Sight {
-        Sight::Twin(TwinEvent {
+    fn twin(what: Happening) -> Observation {
+        Observation::Twin(TwinEvent {
             at: jiff::Timestamp::UNIX_EPOCH,
             what,
         })
     }
 
-    fn host(event: HostEvent) -> Sight {
-        Sight::Instance(Reported {
+    fn host(event: HostEvent) -> Observation {
+        Observation::Instance(InstanceEvent {
             instance: "i-1".into(),
             event,
         })
     }
 
-    fn queued() -> Sight {
+    fn queued() -> Observation {
         twin(Happening::JobQueued {
             job: JobId(7),
             run: dayfly_twin::RunId(3),
@@ -291,8 +280,8 @@ mod tests {
         })
     }
 
-    fn launch(spot: bool) -> Sight {
-        Sight::Launch(Launch {
+    fn launch(spot: bool) -> Observation {
+        Observation::Launch(Launch {
             instance: "i-1".into(),
             pool: Pool::new("g4dn.xlarge", "eu-west-1a"),
             spot,
@@ -303,8 +292,12 @@ mod tests {
     #[test]
     fn times_count_from_the_first_queued_job() {
         let mut timeline = Timeline::default();
-        let shown = [(queued(), 40), (launch(true), 41), (queued(), 45)]
-            .map(|(sight, second)| timeline.see(&sight, Duration::from_secs(second)).unwrap().to_string());
+        let shown = [(queued(), 40), (launch(true), 41), (queued(), 45)].map(|(observation, second)| {
+            timeline
+                .see(&observation, Duration::from_secs(second))
+                .unwrap()
+                .to_string()
+        });
         assert_eq!(
             shown,
             [
@@ -344,10 +337,10 @@ mod tests {
         let mut timeline = Timeline::default();
         let mut stages = Vec::new();
         for line in [&retried, &retried, &answered, &retried, &retried, &retried] {
-            let sight = host(HostEvent::AgentLine(line.clone()));
-            stages.extend(timeline.see(&sight, Duration::ZERO).map(|line| line.stage));
+            let observation = host(HostEvent::AgentLine(line.clone()));
+            stages.extend(timeline.see(&observation, Duration::ZERO).map(|line| line.stage));
         }
-        // The first line of all is the agent's coming up.
+        // The first line of all is the agent's start.
         assert_eq!(stages, ["agent up", "silent"]);
     }
 
@@ -372,7 +365,7 @@ mod tests {
 
     #[test]
     fn what_should_not_be_is_trouble() {
-        for sight in [
+        for observation in [
             twin(Happening::WebhookAnswered {
                 delivery: dayfly_twin::DeliveryId(1),
                 status: 500,
@@ -380,10 +373,10 @@ mod tests {
             twin(Happening::Violation {
                 what: "a field too many".into(),
             }),
-            host(HostEvent::Trouble("no credentials".into())),
+            host(HostEvent::Failure("no credentials".into())),
         ] {
-            let line = Timeline::default().see(&sight, Duration::ZERO).unwrap();
-            assert_eq!(line.kind, Kind::Trouble, "{line}");
+            let line = Timeline::default().see(&observation, Duration::ZERO).unwrap();
+            assert_eq!(line.kind, Kind::Problem, "{line}");
         }
     }
 }

@@ -12,13 +12,13 @@ use crate::scenario::Demo;
 use crate::stop::Stop;
 use crate::watch::Watch;
 
-/// A repository to play with.
+/// A repository for experiments.
 const REPOSITORY: &str = "octo-org/playground";
 
-/// Starts the lab, says how to use it, and ends it on Ctrl-C.
+/// Starts the lab, explains its use, and ends it on Ctrl-C.
 ///
 /// # Errors
-/// When the lab does not start or does not end.
+/// If the lab does not start or does not end.
 pub async fn run(out: &mut impl Write) -> anyhow::Result<()> {
     let mut stop = Stop::listen()?;
     let lab = tokio::select! {
@@ -34,7 +34,7 @@ pub async fn run(out: &mut impl Write) -> anyhow::Result<()> {
     played
 }
 
-/// Prints what happens, for ever, and starts a run at every line that comes in.
+/// Prints what happens, forever, and starts a run at every line of input.
 async fn play(lab: &Lab, repository: RepoId, out: &mut impl Write) -> anyhow::Result<()> {
     let function = lab.cloud().deployment().function(Function::Dashboard)?;
     let board = Board::start(lab.aws(), function).await?;
@@ -45,14 +45,14 @@ async fn play(lab: &Lab, repository: RepoId, out: &mut impl Write) -> anyhow::Re
     let mut lines = input();
     loop {
         tokio::select! {
-            sight = watch.next() => watch.print(&sight?, out)?,
+            observation = watch.next() => watch.print(&observation?, out)?,
             Some(()) = lines.recv() => drop(lab.twin().push(repository, "Train on a GPU", &files)?),
         }
     }
 }
 
-/// Tells of every line of the standard input. In a thread of its own, which ends with the program:
-/// the runtime would wait at its end for a read that nobody answers.
+/// Sends every line of the standard input, from a thread that ends with the program: the runtime would
+/// wait at its end for a blocking read.
 fn input() -> mpsc::Receiver<()> {
     let (sender, receiver) = mpsc::channel(1);
     std::thread::spawn(move || {

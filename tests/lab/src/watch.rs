@@ -1,4 +1,4 @@
-//! Looks at all parts of a lab at once and prints the timeline as it happens.
+//! Watches all parts of a lab at once and prints the timeline as it happens.
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
@@ -10,23 +10,23 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 
-use dayfly_host::Reported;
+use dayfly_host::InstanceEvent;
 use dayfly_twin::TwinEvent;
 
 use crate::aws::Aws;
 use crate::ec2_proxy::{Launch, Shortage};
 use crate::healing::HEALERS;
 use crate::lab::Lab;
-use crate::timeline::{Kind, Line, Sight, Timeline};
+use crate::timeline::{Kind, Line, Observation, Timeline};
 
 /// How often the functions' logs are read.
 const READ_LOGS: Duration = Duration::from_millis(200);
 
-/// A look at a lab, from the moment it was made.
+/// A watch of a lab, from its creation on.
 #[derive(Debug)]
 pub struct Watch {
     twin: broadcast::Receiver<TwinEvent>,
-    instances: broadcast::Receiver<Reported>,
+    instances: broadcast::Receiver<InstanceEvent>,
     launches: broadcast::Receiver<Launch>,
     shortages: broadcast::Receiver<Shortage>,
     logs: Logs,
@@ -37,13 +37,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Looks at `lab` from now on. Colours are for terminals only.
+    /// Watches `lab` from now on. Colours are for terminals only.
     #[must_use]
     pub fn new(lab: &Lab) -> Self {
         Self::with(lab, Logs::read(lab))
     }
 
-    /// The same without the functions' logs, which are read again and again, and may be long.
+    /// The same without the functions' logs, which are read repeatedly and may be long.
     #[must_use]
     pub fn without_logs(lab: &Lab) -> Self {
         Self::with(lab, Logs::none())
@@ -63,33 +63,33 @@ impl Watch {
         }
     }
 
-    /// The next thing that happens. Dropping it before it comes loses nothing.
+    /// Returns the next event. Cancel safe.
     ///
     /// # Errors
-    /// When a part of the lab has ended.
-    pub async fn next(&mut self) -> anyhow::Result<Sight> {
+    /// If a part of the lab has ended.
+    pub async fn next(&mut self) -> anyhow::Result<Observation> {
         loop {
-            let sight = tokio::select! {
-                event = self.twin.recv() => event.map(Sight::Twin),
-                event = self.instances.recv() => event.map(Sight::Instance),
-                launch = self.launches.recv() => launch.map(Sight::Launch),
-                shortage = self.shortages.recv() => shortage.map(Sight::Shortage),
-                line = self.logs.next() => line.map(Sight::Log),
+            let observation = tokio::select! {
+                event = self.twin.recv() => event.map(Observation::Twin),
+                event = self.instances.recv() => event.map(Observation::Instance),
+                launch = self.launches.recv() => launch.map(Observation::Launch),
+                shortage = self.shortages.recv() => shortage.map(Observation::Shortage),
+                line = self.logs.next() => line.map(Observation::Log),
             };
-            match sight {
-                Ok(sight) => return Ok(sight),
+            match observation {
+                Ok(observation) => return Ok(observation),
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => bail!("a part of the lab has ended"),
             }
         }
     }
 
-    /// Prints the line for what was seen, if it is worth one.
+    /// Prints the line for an observation, if it is worth one.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn print(&mut self, sight: &Sight, out: &mut impl Write) -> std::io::Result<()> {
-        match self.timeline.see(sight, self.clock.elapsed()) {
+    /// If it cannot be written.
+    pub fn print(&mut self, observation: &Observation, out: &mut impl Write) -> std::io::Result<()> {
+        match self.timeline.see(observation, self.clock.elapsed()) {
             Some(line) => {
                 self.shown.insert(line.stage);
                 writeln!(out, "{}", coloured(&line, self.colour))
@@ -105,7 +105,7 @@ impl Watch {
     }
 }
 
-/// What the functions that heal log.
+/// The log lines of functions that repair.
 #[derive(Debug)]
 struct Logs {
     lines: mpsc::UnboundedReceiver<Value>,
@@ -133,7 +133,7 @@ impl Logs {
             .into_iter()
             .filter_map(|function| lab.cloud().log_group(function).ok());
         let groups = groups.map(|group| (group.to_owned(), 0)).collect();
-        let reader = tokio::spawn(read_for_ever(lab.aws().clone(), groups, sender));
+        let reader = tokio::spawn(read_forever(lab.aws().clone(), groups, sender));
         Self {
             lines,
             reader: Some(reader),
@@ -149,14 +149,14 @@ impl Drop for Logs {
     }
 }
 
-/// Reads log groups, each from the number of lines on that were read before.
-async fn read_for_ever(aws: Aws, mut groups: Vec<(String, usize)>, sender: mpsc::UnboundedSender<Value>) {
+/// Reads log groups repeatedly, each from the line count on that was read before.
+async fn read_forever(aws: Aws, mut groups: Vec<(String, usize)>, sender: mpsc::UnboundedSender<Value>) {
     loop {
         for (group, read) in &mut groups {
             // What cannot be read now is read the next time.
             let lines = aws.log_lines(group).await.unwrap_or_default();
             for line in lines.iter().skip(*read) {
-                // Lambda's own lines are no JSON.
+                // Lambda's own lines are not JSON.
                 if let Ok(value) = serde_json::from_str(line) {
                     drop(sender.send(value));
                 }
@@ -167,10 +167,10 @@ async fn read_for_ever(aws: Aws, mut groups: Vec<(String, usize)>, sender: mpsc:
     }
 }
 
-/// More of a line of a job's output is not shown.
+/// The maximum width of a line of a job's output.
 const WIDTH: usize = 160;
 
-/// The line with a colour of its kind.
+/// Returns the line in the colour of its kind.
 fn coloured(line: &Line, colour: bool) -> String {
     let mut text = line.to_string();
     if line.kind == Kind::Output && text.chars().count() > WIDTH {
@@ -180,7 +180,7 @@ fn coloured(line: &Line, colour: bool) -> String {
         _ if !colour => return text,
         Kind::Stage => "36",
         Kind::Output => "2",
-        Kind::Trouble => "31",
+        Kind::Problem => "31",
         Kind::Healing => "32",
     };
     format!("\u{1b}[{code}m{text}\u{1b}[0m")
@@ -196,7 +196,7 @@ mod tests {
     fn colours_are_for_terminals_only() {
         let line = Line {
             at: Duration::ZERO,
-            kind: Kind::Trouble,
+            kind: Kind::Problem,
             stage: "trouble",
             text: "x".into(),
         };

@@ -1,28 +1,28 @@
-//! The workflow commands in what a script says, as far as the lab has a use for them.
+//! The workflow commands in a script's output that the lab needs.
 //!
 //! <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands>
 
-/// What becomes of a line.
+/// A processed line of output.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Shown {
-    /// The line of the log, if there is one.
+pub struct ProcessedLine {
+    /// The line for the log, if there is one.
     pub line: Option<String>,
     /// An error for the job's page.
     pub error: Option<String>,
 }
 
-/// What earlier commands of a job said of later lines.
+/// The state that commands of a job set for later lines.
 #[derive(Debug, Default)]
 pub struct Commands {
-    /// No command is one until this token.
+    /// Commands are ignored until this token.
     stopped_until: Option<String>,
     masked: Vec<String>,
 }
 
 impl Commands {
-    /// What becomes of the next line of a script.
-    pub fn show(&mut self, line: &str) -> Shown {
-        let plain = |commands: &Self| Shown {
+    /// Processes the next line of a script.
+    pub fn process(&mut self, line: &str) -> ProcessedLine {
+        let plain = |commands: &Self| ProcessedLine {
             line: Some(commands.mask(line)),
             error: None,
         };
@@ -43,23 +43,23 @@ impl Commands {
             }
             "add-mask" => {
                 self.masked.push(data);
-                Shown {
+                ProcessedLine {
                     line: None,
                     error: None,
                 }
             }
             "error" => {
                 let data = self.mask(&data);
-                Shown {
+                ProcessedLine {
                     line: Some(format!("##[error]{data}")),
                     error: Some(data),
                 }
             }
-            "warning" | "notice" => Shown {
+            "warning" | "notice" => ProcessedLine {
                 line: Some(self.mask(&format!("##[{command}]{data}"))),
                 error: None,
             },
-            // The rest has no counterpart here, and is left for a reader to see.
+            // Other commands have no counterpart here and are shown as they are.
             _ => plain(self),
         }
     }
@@ -70,7 +70,7 @@ impl Commands {
     }
 }
 
-/// `::name properties::data`, with white space before it allowed.
+/// Reads `::name properties::data`, with leading white space allowed.
 fn parse(line: &str) -> Option<(&str, &str)> {
     let (head, data) = line.trim_start().strip_prefix("::")?.split_once("::")?;
     let name = head.split(' ').next()?;
@@ -86,12 +86,12 @@ mod tests {
     use super::*;
 
     fn shown(commands: &mut Commands, line: &str) -> (Option<String>, Option<String>) {
-        let Shown { line, error } = commands.show(line);
+        let ProcessedLine { line, error } = commands.process(line);
         (line, error)
     }
 
     #[test]
-    fn an_error_is_shown_on_the_jobs_page_too() {
+    fn error_is_shown_on_the_jobs_page_too() {
         let mut commands = Commands::default();
         for (line, words) in [("::error::a 100%25", "a 100%"), ("  ::error file=x::b", "b")] {
             let (line, error) = shown(&mut commands, line);
@@ -103,14 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_masked_is_not_shown_again() {
+    fn masked_text_is_not_shown() {
         let mut commands = Commands::default();
         assert_eq!(shown(&mut commands, "::add-mask::hush"), (None, None));
         assert_eq!(shown(&mut commands, "so hush"), (Some("so ***".to_owned()), None));
     }
 
     #[test]
-    fn between_stop_and_its_token_nothing_is_a_command() {
+    fn commands_are_ignored_between_stop_and_its_token() {
         let mut commands = Commands::default();
         for line in [
             "::stop-commands::t0ken",

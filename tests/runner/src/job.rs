@@ -1,4 +1,4 @@
-//! One job, from its started-hook to its completion.
+//! A job, from its started-hook to its completion.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -10,40 +10,40 @@ use dayfly_twin::runner_protocol::{EndedBy, JitConfig, JobMessage, Order, StepMe
 use dayfly_twin::{Conclusion, JobId};
 use tokio::time::{Instant, sleep_until};
 
-use crate::commands::{Commands, Shown};
+use crate::commands::{Commands, ProcessedLine};
 use crate::service::{CallError, Service};
 use crate::shell::Script;
-use crate::{Signals, say};
+use crate::{Signals, print_line};
 
-/// GitHub's step before the job's own: hooks report there.
+/// GitHub's step before the job's own. Hooks report in it.
 const SET_UP_JOB: u32 = 1;
-/// Lines are sent together for this long.
+/// How long lines are gathered before they are sent.
 const GATHER: Duration = Duration::from_millis(100);
-/// How long a script's output may go on after its end, by what it left running.
+/// How long output is read after a script's end, from processes that it left running.
 const OUTPUT_TAIL: Duration = Duration::from_millis(500);
 
-/// Why a job ends before its steps do.
+/// Why a job ends early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
+enum StopReason {
     Cancelled,
     ShutDown,
-    /// The service says that the job is over: nobody asks how it ended.
+    /// The service says that the job is over, so its result does not matter.
     Over,
 }
 
-/// How one script ended.
+/// The result of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ended {
+enum ScriptResult {
     Succeeded,
     Failed,
-    Stopped(Stop),
+    Stopped(StopReason),
 }
 
-struct Run<'a> {
+struct JobRun<'a> {
     service: &'a Service,
     job: JobMessage,
     variables: BTreeMap<String, String>,
-    /// What the steps put out, by their ids.
+    /// The steps' outputs, by step id.
     outputs: BTreeMap<String, BTreeMap<String, String>>,
     workspace: PathBuf,
     temp: PathBuf,
@@ -52,7 +52,7 @@ struct Run<'a> {
     commands: Commands,
 }
 
-/// Runs the job to its end, and says how it ended.
+/// Runs the job, and returns its conclusion.
 pub async fn run(
     service: &Service,
     config: &JitConfig,
@@ -68,7 +68,7 @@ pub async fn run(
     std::fs::create_dir_all(&temp)?;
     let variables = variables(&job, &config.runner.agent_name, &workspace, &temp);
     let renew_at = Instant::now() + service.renew_every();
-    let mut run = Run {
+    let mut run = JobRun {
         service,
         job,
         variables,
@@ -80,73 +80,77 @@ pub async fn run(
         commands: Commands::default(),
     };
     let (conclusion, ended_by) = match run.all().await? {
-        Ended::Succeeded => (Conclusion::Success, None),
-        Ended::Failed => (Conclusion::Failure, None),
-        Ended::Stopped(Stop::Cancelled) => (Conclusion::Cancelled, None),
-        Ended::Stopped(Stop::ShutDown) => {
-            say("The runner has received a shutdown signal.");
+        ScriptResult::Succeeded => (Conclusion::Success, None),
+        ScriptResult::Failed => (Conclusion::Failure, None),
+        ScriptResult::Stopped(StopReason::Cancelled) => (Conclusion::Cancelled, None),
+        ScriptResult::Stopped(StopReason::ShutDown) => {
+            print_line("The runner has received a shutdown signal.");
             (Conclusion::Failure, Some(EndedBy::ShutdownSignal))
         }
-        Ended::Stopped(Stop::Over) => return Ok(Conclusion::Cancelled.as_str()),
+        ScriptResult::Stopped(StopReason::Over) => return Ok(Conclusion::Cancelled.as_str()),
     };
     let completed = service
         .complete(run.job.job_id, conclusion, ended_by, run.outputs)
         .await;
-    note(completed);
+    log_failure(completed);
     Ok(conclusion.as_str())
 }
 
-impl Run<'_> {
-    async fn all(&mut self) -> io::Result<Ended> {
+impl JobRun<'_> {
+    async fn all(&mut self) -> io::Result<ScriptResult> {
         let started = self.hook("ACTIONS_RUNNER_HOOK_JOB_STARTED").await?;
         let ended = match started {
-            Ended::Succeeded => self.steps().await?,
-            // GitHub runs no step then.
+            ScriptResult::Succeeded => self.steps().await?,
+            // GitHub then runs no step.
             other => other,
         };
-        // GitHub's runner skips whatever is left to run once it has been told to shut down.
-        if ended == Ended::Stopped(Stop::ShutDown) {
+        // After a shutdown signal GitHub's runner skips the rest.
+        if ended == ScriptResult::Stopped(StopReason::ShutDown) {
             return Ok(ended);
         }
         let completed = self.hook("ACTIONS_RUNNER_HOOK_JOB_COMPLETED").await?;
-        Ok(if ended == Ended::Succeeded { completed } else { ended })
+        Ok(if ended == ScriptResult::Succeeded {
+            completed
+        } else {
+            ended
+        })
     }
 
-    async fn hook(&mut self, variable: &str) -> io::Result<Ended> {
+    async fn hook(&mut self, variable: &str) -> io::Result<ScriptResult> {
         match std::env::var(variable) {
             Ok(script) if !script.is_empty() => {
                 let variables = self.variables.clone();
                 self.script(Path::new(&script), &variables, SET_UP_JOB).await
             }
-            _ => Ok(Ended::Succeeded),
+            _ => Ok(ScriptResult::Succeeded),
         }
     }
 
-    async fn steps(&mut self) -> io::Result<Ended> {
-        let mut ended = Ended::Succeeded;
+    async fn steps(&mut self) -> io::Result<ScriptResult> {
+        let mut ended = ScriptResult::Succeeded;
         for step in self.job.steps.clone() {
             let number = step.number;
-            let Some(text) = step.run.clone().filter(|_| ended == Ended::Succeeded) else {
-                note(
+            let Some(text) = step.run.clone().filter(|_| ended == ScriptResult::Succeeded) else {
+                log_failure(
                     self.service
                         .step(self.job.job_id, number, Some(Conclusion::Skipped))
                         .await,
                 );
                 continue;
             };
-            note(self.service.step(self.job.job_id, number, None).await);
+            log_failure(self.service.step(self.job.job_id, number, None).await);
             ended = self.step(&step, &text).await?;
             let conclusion = match ended {
-                Ended::Succeeded => Conclusion::Success,
-                Ended::Failed => Conclusion::Failure,
-                Ended::Stopped(_) => Conclusion::Cancelled,
+                ScriptResult::Succeeded => Conclusion::Success,
+                ScriptResult::Failed => Conclusion::Failure,
+                ScriptResult::Stopped(_) => Conclusion::Cancelled,
             };
-            note(self.service.step(self.job.job_id, number, Some(conclusion)).await);
+            log_failure(self.service.step(self.job.job_id, number, Some(conclusion)).await);
         }
         Ok(ended)
     }
 
-    async fn step(&mut self, step: &StepMessage, text: &str) -> io::Result<Ended> {
+    async fn step(&mut self, step: &StepMessage, text: &str) -> io::Result<ScriptResult> {
         let file = self.temp.join(format!("step-{}.sh", step.number));
         std::fs::write(&file, text)?;
         let mut variables = self.variables.clone();
@@ -165,10 +169,15 @@ impl Run<'_> {
         Ok(ended)
     }
 
-    /// Runs a script and passes on its output, until it ends or the job has to.
-    async fn script(&mut self, file: &Path, variables: &BTreeMap<String, String>, number: u32) -> io::Result<Ended> {
+    /// Runs a script and sends its output, until it ends or the job has to.
+    async fn script(
+        &mut self,
+        file: &Path,
+        variables: &BTreeMap<String, String>,
+        number: u32,
+    ) -> io::Result<ScriptResult> {
         let (mut script, mut output) = Script::start(file, &self.workspace, variables)?;
-        let mut log = Log::new(self.service, self.job.job_id, number);
+        let mut log = StepLines::new(self.service, self.job.job_id, number);
         let mut ended = None;
         let mut all_read = false;
         let mut give_up = None;
@@ -181,13 +190,13 @@ impl Run<'_> {
             let stop = tokio::select! {
                 line = output.next_line(), if !all_read => {
                     match line {
-                        Ok(Some(line)) => log.add(self.commands.show(&line)),
+                        Ok(Some(line)) => log.add(self.commands.process(&line)),
                         _ => all_read = true,
                     }
                     None
                 }
                 succeeded = script.succeeded(), if ended.is_none() => {
-                    ended = Some(if succeeded? { Ended::Succeeded } else { Ended::Failed });
+                    ended = Some(if succeeded? { ScriptResult::Succeeded } else { ScriptResult::Failed });
                     give_up = Some(Instant::now() + OUTPUT_TAIL);
                     None
                 }
@@ -197,23 +206,23 @@ impl Run<'_> {
                     self.renew_at = Instant::now() + renew_every;
                     match self.service.renew(self.job.job_id).await {
                         Ok(Order::Continue) => None,
-                        Ok(Order::Cancel) => Some(Stop::Cancelled),
-                        Err(CallError::Refused(_)) => Some(Stop::Over),
-                        Err(CallError::Http(error)) => { say(&format!("Renewal failed: {error}")); None }
+                        Ok(Order::Cancel) => Some(StopReason::Cancelled),
+                        Err(CallError::Refused(_)) => Some(StopReason::Over),
+                        Err(CallError::Http(error)) => { print_line(&format!("Renewal failed: {error}")); None }
                     }
                 }
-                () = self.signals.any() => Some(Stop::ShutDown),
+                () = self.signals.any() => Some(StopReason::ShutDown),
             };
             if let Some(stop) = stop {
                 script.kill();
                 log.send().await;
-                return Ok(Ended::Stopped(stop));
+                return Ok(ScriptResult::Stopped(stop));
             }
         }
     }
 }
 
-/// What a step has written to a file, line by line: `name=value`.
+/// Reads a file of a step with lines of `name=value`.
 fn pairs(file: &Path) -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let pairs = text.lines().filter_map(|line| line.split_once('='));
@@ -227,15 +236,15 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// A report that did not arrive is missing on the job's page; the job goes on.
-fn note(result: Result<(), CallError>) {
+/// Prints a failed report. It is missing on the job's page, and the job goes on.
+fn log_failure(result: Result<(), CallError>) {
     if let Err(error) = result {
-        say(&format!("A report was not taken: {error}"));
+        print_line(&format!("A report was not taken: {error}"));
     }
 }
 
-/// Lines on their way.
-struct Log<'a> {
+/// The lines of a step that are to be sent.
+struct StepLines<'a> {
     service: &'a Service,
     job: JobId,
     step: u32,
@@ -244,7 +253,7 @@ struct Log<'a> {
     due: Option<Instant>,
 }
 
-impl<'a> Log<'a> {
+impl<'a> StepLines<'a> {
     fn new(service: &'a Service, job: JobId, step: u32) -> Self {
         Self {
             service,
@@ -256,9 +265,9 @@ impl<'a> Log<'a> {
         }
     }
 
-    fn add(&mut self, shown: Shown) {
-        self.lines.extend(shown.line);
-        self.errors.extend(shown.error);
+    fn add(&mut self, line: ProcessedLine) {
+        self.lines.extend(line.line);
+        self.errors.extend(line.error);
         self.due.get_or_insert_with(|| Instant::now() + GATHER);
     }
 
@@ -271,12 +280,12 @@ impl<'a> Log<'a> {
         if !self.lines.is_empty() {
             let lines = std::mem::take(&mut self.lines);
             let errors = std::mem::take(&mut self.errors);
-            note(self.service.log(self.job, self.step, lines, errors).await);
+            log_failure(self.service.log(self.job, self.step, lines, errors).await);
         }
     }
 }
 
-/// The variables that every step has.
+/// The variables of every step.
 fn variables(job: &JobMessage, runner: &str, workspace: &Path, temp: &Path) -> BTreeMap<String, String> {
     let own = [
         ("CI", "true".to_owned()),

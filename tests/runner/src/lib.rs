@@ -1,5 +1,5 @@
-//! A stand-in for GitHub's runner: it has its folder, its variables, its signals and its exit
-//! statuses, and really runs the steps of a job in bash, but speaks the twin's protocol.
+//! A stand-in for GitHub's runner. It has the same folder, variables, signals and exit statuses, and runs the steps
+//! of a job in bash, but speaks the twin's protocol.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod commands;
@@ -16,46 +16,42 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::service::{CallError, Service};
 
-/// The variable that holds the registration where it is no argument.
+/// The variable with the registration, if it is not an argument.
 pub const JIT_VARIABLE: &str = "ACTIONS_RUNNER_INPUT_JITCONFIG";
-/// The version that the stand-in says it has, where this variable is not set.
+/// The variable with the version to report instead of [`VERSION`].
 pub const VERSION_VARIABLE: &str = "RUNNER_STANDIN_VERSION";
-/// The variable with the address of a proxy on the way to GitHub, if there is one.
+/// The variable with the address of a proxy to GitHub.
 pub const PROXY_VARIABLE: &str = "RUNNER_STANDIN_PROXY";
-/// A version that GitHub takes.
+/// A version that GitHub accepts.
 pub const VERSION: &str = "2.336.0";
 /// Pause after a poll that failed.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How many polls may fail one after the other.
-const FAILED_POLLS: u32 = 30;
+/// How many polls in a row may fail.
+const MAX_FAILED_POLLS: u32 = 30;
 
-/// How the listener ends, as its exit status.
+/// The listener's exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It ran its job, or has no business here any more.
+pub enum ListenerExit {
+    /// It ran its job, or is no longer registered.
     Done = 0,
-    /// It cannot go on.
     Failed = 1,
-    /// Its version is refused.
     Outdated = 7,
 }
 
-/// What the listener was started with.
 #[derive(Clone, Debug)]
-pub struct Start {
+pub struct ListenerConfig {
     /// The registration, encoded.
     pub jit_config: String,
-    /// The version it says it has.
+    /// The version to report.
     pub version: String,
-    /// The proxy on the way to GitHub (`http://127.0.0.1:<port>`); none: straight there.
+    /// The proxy to GitHub (`http://127.0.0.1:<port>`), if any.
     pub proxy: Option<String>,
-    /// Whether a refused version is told by the exit status.
-    pub tell_outdated: bool,
-    /// The runner's folder.
+    /// Whether the exit status reports a refused version.
+    pub report_outdated: bool,
     pub folder: PathBuf,
 }
 
-/// Whoever asked the listener to end.
+/// The signals that ask the listener to end.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -79,55 +75,55 @@ impl Signals {
 }
 
 /// Listens for a job, runs it, and ends.
-pub async fn listen(start: Start) -> Outcome {
-    match listen_or_fail(&start).await {
+pub async fn listen(listener: ListenerConfig) -> ListenerExit {
+    match listen_or_fail(&listener).await {
         Ok(outcome) => outcome,
         Err(error) => {
-            say(&format!("An error occurred: {error}"));
-            Outcome::Failed
+            print_line(&format!("An error occurred: {error}"));
+            ListenerExit::Failed
         }
     }
 }
 
-async fn listen_or_fail(start: &Start) -> Result<Outcome, Box<dyn std::error::Error>> {
+async fn listen_or_fail(listener: &ListenerConfig) -> Result<ListenerExit, Box<dyn std::error::Error>> {
     let mut signals = Signals::new()?;
-    let config = JitConfig::decode(&start.jit_config)?;
-    let (service, session) = match Service::open(&config, &start.version, start.proxy.as_deref()).await {
+    let config = JitConfig::decode(&listener.jit_config)?;
+    let (service, session) = match Service::open(&config, &listener.version, listener.proxy.as_deref()).await {
         Ok(opened) => opened,
         Err(CallError::Refused(refused)) if refused.code == RefusedCode::VersionTooOld => {
-            say(&refused.message);
-            return Ok(if start.tell_outdated {
-                Outcome::Outdated
+            print_line(&refused.message);
+            return Ok(if listener.report_outdated {
+                ListenerExit::Outdated
             } else {
-                Outcome::Done
+                ListenerExit::Done
             });
         }
         Err(CallError::Refused(refused)) => {
-            say(&refused.message);
-            return Ok(Outcome::Done);
+            print_line(&refused.message);
+            return Ok(ListenerExit::Done);
         }
         Err(error) => return Err(error.into()),
     };
-    say(&format!("Connected to GitHub as {}", config.runner.agent_name));
-    say("Listening for Jobs");
+    print_line(&format!("Connected to GitHub as {}", config.runner.agent_name));
+    print_line("Listening for Jobs");
     let job = tokio::select! {
         job = wait_for_job(&service, &session) => job?,
         () = signals.any() => None,
     };
     let Some(job) = job else {
-        say("Exiting...");
-        // The session ends by itself if this fails.
+        print_line("Exiting...");
+        // If this fails, the session expires.
         let _ = service.close(&session).await;
-        return Ok(Outcome::Done);
+        return Ok(ListenerExit::Done);
     };
-    say(&format!("Running job: {}", job.job_name));
+    print_line(&format!("Running job: {}", job.job_name));
     let name = job.job_name.clone();
-    let conclusion = job::run(&service, &config, &start.folder, job, &mut signals).await?;
-    say(&format!("Job {name} completed with result: {conclusion}"));
-    Ok(Outcome::Done)
+    let conclusion = job::run(&service, &config, &listener.folder, job, &mut signals).await?;
+    print_line(&format!("Job {name} completed with result: {conclusion}"));
+    Ok(ListenerExit::Done)
 }
 
-/// Polls until a job was taken; `None` once the runner is no longer registered.
+/// Polls until it gets a job. Returns `None` once the runner is no longer registered.
 async fn wait_for_job(service: &Service, session: &str) -> Result<Option<JobMessage>, CallError> {
     let mut failed = 0;
     loop {
@@ -135,10 +131,10 @@ async fn wait_for_job(service: &Service, session: &str) -> Result<Option<JobMess
             Ok(Some(job)) => return Ok(Some(job)),
             Ok(None) => failed = 0,
             Err(CallError::Refused(refused)) if refused.code == RefusedCode::NotRegistered => {
-                say(&refused.message);
+                print_line(&refused.message);
                 return Ok(None);
             }
-            Err(error) if failed >= FAILED_POLLS => return Err(error),
+            Err(error) if failed >= MAX_FAILED_POLLS => return Err(error),
             Err(_) => {
                 failed += 1;
                 tokio::time::sleep(PAUSE).await;
@@ -147,8 +143,8 @@ async fn wait_for_job(service: &Service, session: &str) -> Result<Option<JobMess
     }
 }
 
-/// Says something on the console, where GitHub's runner does.
-fn say(line: &str) {
-    // A console that nobody reads is no reason to stop.
+/// Prints a line on the console, as GitHub's runner does.
+fn print_line(line: &str) {
+    // A closed console is no reason to stop.
     let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! The calls of the twin's runner protocol.
+//! A client of the twin's runner protocol.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,21 +10,19 @@ use dayfly_twin::runner_protocol::{
 use dayfly_twin::{Conclusion, JobId};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 
-/// How much longer than a poll is held an answer may take.
+/// How much longer than a poll an answer may take.
 const SLACK: Duration = Duration::from_secs(20);
 
-/// A call that gave nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The service says no.
     #[error("{}", .0.message)]
     Refused(Refused),
-    /// No answer, or one that makes no sense.
+    /// No answer, or an unreadable one.
     #[error("the service cannot be reached: {0}")]
     Http(#[from] reqwest::Error),
 }
 
-/// The service's end for one registered runner.
+/// The client of one registered runner.
 #[derive(Clone, Debug)]
 pub struct Service {
     client: Client,
@@ -35,9 +33,9 @@ pub struct Service {
 }
 
 impl Service {
-    /// Opens a session, by way of `proxy` if there is one, and gives its name.
+    /// Opens a session, through `proxy` if given, and returns its id.
     pub async fn open(config: &JitConfig, version: &str, proxy: Option<&str>) -> Result<(Self, String), CallError> {
-        // This machine's own proxies are not on the way.
+        // This machine's own proxies are not used.
         let client = Client::builder().no_proxy();
         let client = match proxy {
             Some(proxy) => client.proxy(reqwest::Proxy::http(proxy)?),
@@ -69,7 +67,7 @@ impl Service {
         self.renew
     }
 
-    /// Waits for an offer and takes it; `None` if none came, or it was gone by then.
+    /// Waits for a job and takes it. Returns `None` if none came, or it was gone by then.
     pub async fn next_job(&self, session: &str) -> Result<Option<JobMessage>, CallError> {
         let path = format!("sessions/{session}/message");
         let answer = self.send(self.request(Method::GET, &path)).await?;
@@ -85,27 +83,26 @@ impl Service {
         }
     }
 
-    /// Ends the session.
     pub async fn close(&self, session: &str) -> Result<(), CallError> {
         let path = format!("sessions/{session}");
         self.send(self.request(Method::DELETE, &path)).await.map(drop)
     }
 
-    /// Says that the job still runs, and hears what to do with it.
+    /// Renews the job's lease, and returns the service's order.
     pub async fn renew(&self, job: JobId) -> Result<Order, CallError> {
         let path = format!("jobs/{job}/renew");
         let renewed: Renewed = self.send(self.request(Method::POST, &path)).await?.json().await?;
         Ok(renewed.order)
     }
 
-    /// Adds lines to a step's log, and errors to the job's page.
+    /// Appends lines to a step's log, and errors to the job's page.
     pub async fn log(&self, job: JobId, step: u32, lines: Vec<String>, errors: Vec<String>) -> Result<(), CallError> {
         let path = format!("jobs/{job}/logs");
         let request = self.request(Method::POST, &path).json(&StepLog { step, lines, errors });
         self.send(request).await.map(drop)
     }
 
-    /// Reports a step's beginning, or its end.
+    /// Reports a step's start, or its end with a conclusion.
     pub async fn step(&self, job: JobId, number: u32, conclusion: Option<Conclusion>) -> Result<(), CallError> {
         let path = format!("jobs/{job}/steps");
         let request = self
@@ -114,7 +111,6 @@ impl Service {
         self.send(request).await.map(drop)
     }
 
-    /// Ends the job.
     pub async fn complete(
         &self,
         job: JobId,
@@ -142,7 +138,7 @@ impl Service {
         let answer = request.send().await?;
         match answer.error_for_status_ref() {
             Ok(_) => Ok(answer),
-            // A refusal without its body is an error of the service, not a word of it.
+            // A refusal without its body is an error of the service.
             Err(error) => Err(answer.json().await.map_or(CallError::Http(error), CallError::Refused)),
         }
     }

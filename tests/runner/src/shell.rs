@@ -17,12 +17,12 @@ pub struct Script {
     child: Child,
 }
 
-/// What a script says, on both of its outputs, in order.
+/// The lines of a script's stdout and stderr, in order.
 pub type Output = Lines<BufReader<pipe::Receiver>>;
 
 impl Script {
-    /// Runs `file` as GitHub runs a step: a bash that ends at the first failure, with no profile.
-    /// It sees `variables` on top of the runner's own environment, less the runner's inputs.
+    /// Runs `file` as GitHub runs a step: in a bash without a profile that ends at the first failure. It gets
+    /// `variables` and the runner's environment without the runner's inputs.
     pub fn start(file: &Path, folder: &Path, variables: &BTreeMap<String, String>) -> io::Result<(Self, Output)> {
         let (reader, writer) = io::pipe()?;
         let mut command = Command::new("bash");
@@ -34,7 +34,7 @@ impl Script {
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
             .stderr(writer)
-            // Of its own, so that a step is killed whole.
+            // So that a step is killed with its child processes.
             .process_group(0)
             .kill_on_drop(true);
         for (name, _) in std::env::vars_os() {
@@ -43,18 +43,18 @@ impl Script {
             }
         }
         let child = command.spawn()?;
-        // The command holds the pipe's writing ends, and with them its end.
+        // The command holds the pipe's writing ends, which would keep it open.
         drop(command);
         let reader = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
         Ok((Self { child }, BufReader::new(reader).lines()))
     }
 
-    /// Waits for its end: whether it succeeded.
+    /// Waits for the script's end, and returns whether it succeeded.
     pub async fn succeeded(&mut self) -> io::Result<bool> {
         Ok(self.child.wait().await?.success())
     }
 
-    /// Kills it and all that it started.
+    /// Kills the script and its child processes.
     pub fn kill(&self) {
         if let Some(pid) = self.child.id().map(u32::cast_signed) {
             processes::kill_descendants(pid);

@@ -1,5 +1,5 @@
 //! The stand-in as a process, against the twin.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
 use std::process::Stdio;
@@ -16,11 +16,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// Longer than any step of any test takes: a test that waits for it has failed.
+/// Longer than any step of a test: a test that waits for it has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 const NAME: &str = "octo-org/demo";
 
-/// A twin with a runner that was made for its repository.
+/// A twin with a runner that is registered for its repository.
 struct Lab {
     twin: Twin,
     repo: RepoId,
@@ -120,7 +120,7 @@ fn lines(job: &Job) -> Vec<String> {
     job.log.iter().map(|line| line.text.clone()).collect()
 }
 
-/// A runner's process, which a test that fails does not leave behind.
+/// A runner's process, killed even after a failed test.
 struct Runner(Child);
 
 impl Drop for Runner {
@@ -145,7 +145,7 @@ fn listener_of(runner: &Runner) -> Process {
 }
 
 #[tokio::test]
-async fn what_a_step_puts_out_is_the_jobs_if_it_says_so() {
+async fn output_of_a_step_can_be_an_output_of_the_job() {
     let lab = Lab::new().await;
     lab.push(
         "      - id: tests\n        run: echo verdict=passed >> $GITHUB_OUTPUT\n    outputs:\n      verdict: ${{ steps.tests.outputs.verdict }}\n",
@@ -155,7 +155,7 @@ async fn what_a_step_puts_out_is_the_jobs_if_it_says_so() {
 }
 
 #[tokio::test]
-async fn steps_run_in_bash_with_the_jobs_environment_and_their_output_is_kept() {
+async fn steps_run_in_bash_with_the_jobs_environment_and_are_logged() {
     let lab = Lab::new().await;
     lab.push(
         "      - run: echo \"$COLOUR $GITHUB_REPOSITORY\"; echo SHAPE=round >>\"$GITHUB_ENV\"
@@ -180,13 +180,13 @@ async fn steps_run_in_bash_with_the_jobs_environment_and_their_output_is_kept() 
     );
     assert!(
         !lines.iter().any(|line| line.contains(&lab.jit_config)),
-        "the registration is not the job's"
+        "the job gets the registration"
     );
     lab.twin.stop().await;
 }
 
 #[tokio::test]
-async fn a_failed_step_fails_the_job_and_skips_the_rest() {
+async fn failed_step_fails_the_job_and_skips_the_rest() {
     let lab = Lab::new().await;
     lab.push("      - run: 'false | true'\n      - run: echo never\n");
     let runner = lab.start(&[]);
@@ -198,7 +198,7 @@ async fn a_failed_step_fails_the_job_and_skips_the_rest() {
 }
 
 #[tokio::test]
-async fn a_started_hook_that_fails_fails_the_job_before_any_step() {
+async fn failed_started_hook_fails_the_job_before_any_step() {
     let lab = Lab::new().await;
     lab.push("      - run: echo never\n");
     let hook = lab.hook("echo 'no such label'; exit 1");
@@ -210,7 +210,7 @@ async fn a_started_hook_that_fails_fails_the_job_before_any_step() {
     lab.twin.stop().await;
 }
 
-/// The agent's own hooks for a messenger, in a job of this run attempt.
+/// The agent's messenger hooks, for a job of this run attempt.
 async fn messenger(lab: &Lab, attempt: u32) -> String {
     let job = lab.job_that("a job", |_| true).await;
     let message = JobMessage {
@@ -226,7 +226,7 @@ async fn messenger(lab: &Lab, attempt: u32) -> String {
 const COMMANDS: &str = "::add-mask::had\n::error::nobody said this\n::stop-commands::x";
 
 #[tokio::test]
-async fn a_messenger_fails_the_job_with_its_reason_and_no_step_runs() {
+async fn messenger_fails_the_job_with_its_reason_and_no_step_runs() {
     let lab = Lab::new().await;
     lab.push("      - run: echo never\n");
     let started = messenger(&lab, 1).await;
@@ -244,7 +244,7 @@ async fn a_messenger_fails_the_job_with_its_reason_and_no_step_runs() {
 }
 
 #[tokio::test]
-async fn a_messenger_that_took_another_job_says_so_and_no_step_runs() {
+async fn messenger_with_another_job_reports_a_mistake() {
     let lab = Lab::new().await;
     lab.push("      - run: echo never\n");
     let started = messenger(&lab, 2).await;
@@ -259,7 +259,7 @@ async fn a_messenger_that_took_another_job_says_so_and_no_step_runs() {
 }
 
 #[tokio::test]
-async fn a_hook_that_stops_commands_stops_none_of_the_jobs_own() {
+async fn stop_commands_ends_with_its_token() {
     let lab = Lab::new().await;
     lab.push("      - run: echo ::error::of the step; echo ::add-mask::hush; echo hush\n");
     let hook = lab.hook("printf '::stop-commands::t0ken\\n::error::of the hook\\n::t0ken::\\n'");
@@ -281,7 +281,7 @@ async fn a_hook_that_stops_commands_stops_none_of_the_jobs_own() {
 }
 
 #[tokio::test]
-async fn a_signal_to_the_listener_fails_the_job_in_githubs_words_and_kills_the_step() {
+async fn signal_to_the_listener_fails_the_job_and_kills_the_step() {
     let lab = Lab::new().await;
     lab.push("      - run: trap '' INT TERM; echo ready; sleep 72001\n");
     let hook = lab.hook("touch \"$RUNNER_TEMP/completed\"");
@@ -296,18 +296,15 @@ async fn a_signal_to_the_listener_fails_the_job_in_githubs_words_and_kills_the_s
     assert!(job.annotations.iter().any(|it| it.message == SHUTDOWN_ANNOTATION));
     assert!(
         !lab.folder.path().join("_work/_temp/completed").exists(),
-        "after a shutdown GitHub's runner runs nothing more"
+        "GitHub's runner runs nothing after a shutdown"
     );
     let left = processes::all();
-    assert!(
-        below.iter().all(|it| !left.contains(it)),
-        "of {below:?} something is left"
-    );
+    assert!(below.iter().all(|it| !left.contains(it)), "some of {below:?} are left");
     lab.twin.stop().await;
 }
 
 #[tokio::test]
-async fn a_cancelled_run_cancels_the_job() {
+async fn cancelled_run_cancels_the_job() {
     let lab = Lab::new().await;
     lab.push("      - run: echo ready; sleep 72002\n");
     let runner = lab.start(&[]);
@@ -320,7 +317,7 @@ async fn a_cancelled_run_cancels_the_job() {
 }
 
 #[tokio::test]
-async fn an_idle_listener_ends_by_its_signal() {
+async fn idle_listener_ends_on_a_signal() {
     let lab = Lab::new().await;
     let runner = lab.start(&[]);
     let online = |state: &dayfly_twin::State| state.runners().any(|it| it.session.is_some()).then_some(());
@@ -331,7 +328,7 @@ async fn an_idle_listener_ends_by_its_signal() {
 }
 
 #[tokio::test]
-async fn a_refused_version_is_told_only_where_it_was_asked_for() {
+async fn refused_version_is_reported_only_on_request() {
     let lab = Lab::new().await;
     let old = ("RUNNER_STANDIN_VERSION", "2.311.0");
     assert_eq!(exit_code(lab.start(&[old])).await, Some(0));

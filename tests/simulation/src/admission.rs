@@ -1,13 +1,13 @@
-//! Where runs come from.
+//! The origins of runs.
 
-use dayfly_engine::admission::{Head, Origin, PullHead};
 use dayfly_ports::Scope;
+use dayfly_records::origin::{Head, Origin, PullHead};
 use dayfly_types::ids::{RunId, RunKey};
 
 use crate::sim::Sim;
 
 impl Sim {
-    /// Where a run comes from: somebody who may write has pushed. Nothing if there is no such run.
+    /// Returns the origin of a run: a push by a user with write access. `None` if there is no such run.
     pub fn origin(&self, scope: &Scope, run: RunKey) -> Option<Origin> {
         self.hub.borrow().runs.get(&run.run)?;
         let pusher = Some(self.actor_of(run.run).to_owned());
@@ -28,19 +28,19 @@ impl Sim {
         })
     }
 
-    /// The pull request that a run is for, as some are: a few of a repository have all of them.
+    /// Returns the pull request of a run, if it has one: a few of a repository have all of them.
     pub(crate) fn pull_of(&self, run: RunId) -> Option<u64> {
         let mut dice = self.dice("pull request", &run.to_string());
         dice.happens(0.4).then(|| dice.number(1, 3))
     }
 
-    /// Whoever has a run started.
+    /// Returns the user who started a run.
     pub(crate) fn actor_of(&self, run: RunId) -> &'static str {
         self.dice("actor", &run.to_string()).one_of::<&str>(&["alice", "bob"])
     }
 }
 
-/// A pull request of a branch of the repository's own.
+/// A pull request from a branch of the repository itself.
 fn to_own_branch(number: u64) -> PullHead {
     PullHead {
         number,

@@ -1,11 +1,11 @@
-//! What the ledgers should hold, added up from what they are written with: the reservations of runners and
-//! the costs of instances. Who pays for what is known here from where its job is queued.
+//! The expected content of the ledgers, added up from what is written to the table: the runners'
+//! reservations and the instances' costs. The payers are derived from where a job is queued.
 
 use std::collections::BTreeMap;
 
 use dayfly_records::{Change, Cost, LedgerId, Purpose, Record, RecordId, Reservation, Runner};
 use dayfly_types::budget::Budget;
-use dayfly_types::deadlines::OUTLIVES;
+use dayfly_types::deadlines::MAX_OVERRUN;
 use dayfly_types::ids::Repository;
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
@@ -16,24 +16,23 @@ use crate::promises::GITHUB;
 use crate::sim::Sim;
 use crate::table::{Table, Written};
 
-/// What is spent and what is reserved of one month's money of one budget.
+/// The spent and reserved money of one budget in one month.
 #[derive(Clone, Copy, Debug, Default)]
 struct Held {
     spent: MicroDollars,
     reserved: MicroDollars,
 }
 
-/// The same of all of them.
+/// The same of all budgets.
 #[derive(Debug, Default)]
 pub struct Budgets(BTreeMap<LedgerId, Held>);
 
 impl Budgets {
-    /// Forgets everything.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// What is spent of each.
+    /// Returns the spent money of each ledger.
     pub(crate) fn spent(&self) -> Vec<(LedgerId, MicroDollars)> {
         self.0.iter().map(|(id, held)| (id.clone(), held.spent)).collect()
     }
@@ -61,7 +60,7 @@ impl Budgets {
         }
     }
 
-    /// What is held in a ledger, of which `was` keeps what was before.
+    /// Returns a ledger's amounts, and keeps the previous ones in `was`.
     fn touch(&mut self, was: &mut Was, budget: &Budget, month: Month) -> &mut Held {
         let id = LedgerId {
             budget: budget.clone(),
@@ -73,10 +72,10 @@ impl Budgets {
     }
 }
 
-/// What ledgers held before something was written that counts in them.
+/// The amounts of ledgers before a write that affects them.
 type Was = BTreeMap<LedgerId, Held>;
 
-/// The runner of an instance whose cost is counted, as it was before that.
+/// Returns the runner of a counted instance as it was before the write.
 fn runner_before<'a>(cost: &Cost, written: &'a [Written]) -> Option<&'a Runner> {
     written.iter().find_map(|one| match &one.before.as_ref()?.record {
         Record::Runner(runner) if cost.runner.as_ref() == Some(&runner.name) => Some(&**runner),
@@ -84,7 +83,7 @@ fn runner_before<'a>(cost: &Cost, written: &'a [Written]) -> Option<&'a Runner> 
     })
 }
 
-/// Who pays for an instance that no runner owned: the stack, and whoever its tags name.
+/// Returns the payers of an orphan: the stack, and those that its tags name.
 pub(crate) fn payers_of_orphan(repository: Option<&Repository>) -> Vec<Budget> {
     let mut payers = vec![Budget::Stack];
     if let Some(repository) = repository {
@@ -98,7 +97,7 @@ pub(crate) fn payers_of_orphan(repository: Option<&Repository>) -> Vec<Budget> {
     payers
 }
 
-/// What a runner holds.
+/// Returns the reservation of a runner.
 fn reserved_by(record: Option<&Record>) -> Option<&Reservation> {
     match record {
         Some(Record::Runner(runner)) => runner.reserved.as_ref(),
@@ -107,8 +106,8 @@ fn reserved_by(record: Option<&Record>) -> Option<&Reservation> {
 }
 
 impl Sim {
-    /// Records were written together: who has to pays, the ledgers hold what runners hold, and what is spent
-    /// and reserved by them and all others passes no cap.
+    /// Records were written together: everyone who has to pay does, the ledgers match the runners, and
+    /// no cap is exceeded.
     pub(crate) fn budgets_hold(&self, written: &[Written]) {
         let mut was = Was::new();
         for one in written {
@@ -117,11 +116,14 @@ impl Sim {
         if self.promises.borrow().emptied_at.is_some() {
             return;
         }
-        let over = self.passes_a_cap(&was);
+        let over = self.exceeds_a_cap(&was);
         if let Some(why) = over.or_else(|| self.costs_more_than_reserved(written)) {
             self.broken(CAPPED, why);
         }
-        if let Some(why) = self.pays_nothing(written).or_else(|| self.holds_another(&was)) {
+        if let Some(why) = self
+            .lacks_reservation(written)
+            .or_else(|| self.differs_from_runners(&was))
+        {
             self.broken(RESERVED, why);
         }
     }
@@ -131,7 +133,7 @@ impl Sim {
         let after = one.after.as_ref().map(|kept| &kept.record);
         let mut budgets = self.budgets.borrow_mut();
         if let Some(reserved) = reserved_by(before) {
-            budgets.hold(was, reserved, MicroDollars::less);
+            budgets.hold(was, reserved, MicroDollars::saturating_sub);
         }
         if let Some(reserved) = reserved_by(after) {
             budgets.hold(was, reserved, |held, share| held + share);
@@ -143,13 +145,13 @@ impl Sim {
         }
     }
 
-    /// Who has to pay for what an instance has cost.
+    /// Returns who has to pay for an instance's cost.
     fn payers_for(&self, cost: &Cost, written: &[Written]) -> Vec<Budget> {
         if cost.purpose == Purpose::Message
             && self.plan.has_any(GITHUB)
             && let Some(reserved) = runner_before(cost, written).and_then(|runner| runner.reserved.as_ref())
         {
-            // It may have stayed untold who asked for it.
+            // The requester may have stayed unknown.
             return reserved.budgets.clone();
         }
         match &cost.runner {
@@ -158,8 +160,8 @@ impl Sim {
         }
     }
 
-    /// A budget in which more is spent and reserved than before, and more than its cap.
-    fn passes_a_cap(&self, was: &Was) -> Option<String> {
+    /// Returns a budget that has grown and exceeds its cap.
+    fn exceeds_a_cap(&self, was: &Was) -> Option<String> {
         let budgets = self.budgets.borrow();
         was.iter().find_map(|(id, was)| {
             let cap = self.cap_of(&id.budget)?;
@@ -174,7 +176,8 @@ impl Sim {
         })
     }
 
-    /// An instance that cost more in a month than was set aside for it, though it lived no longer than it may.
+    /// Returns an instance that cost more in a month than its reservation, though it lived no longer
+    /// than allowed.
     fn costs_more_than_reserved(&self, written: &[Written]) -> Option<String> {
         let after = written.iter().filter_map(|one| one.after.as_ref());
         let mut costs = after.filter_map(|kept| match &kept.record {
@@ -184,7 +187,7 @@ impl Sim {
         costs.find_map(|cost| {
             let runner = runner_before(cost, written)?;
             let released = runner.reserved.as_ref()?;
-            let longest = runner.max_lifetime(&self.deadlines) + OUTLIVES;
+            let longest = runner.max_lifetime(&self.deadlines) + MAX_OVERRUN;
             let in_time = cost.to.since(cost.launched_at) <= longest;
             let dearer = cost.amounts.iter().find(|(month, amounts)| {
                 let share = released.shares.iter().find(|(of, _)| of == month);
@@ -201,30 +204,30 @@ impl Sim {
         })
     }
 
-    /// A runner for which somebody should hold money who has a cap, and does not.
-    fn pays_nothing(&self, written: &[Written]) -> Option<String> {
+    /// Returns a runner that lacks the reservation of a capped budget.
+    fn lacks_reservation(&self, written: &[Written]) -> Option<String> {
         written.iter().find_map(|one| {
             let runner: &Runner = match &one.after.as_ref()?.record {
                 Record::Runner(runner) => runner,
                 _ => return None,
             };
             let reserved = runner.reserved.as_ref()?;
-            // What was set aside before a cap was introduced is not looked at again.
+            // Reservations from before a cap are not checked again.
             let new = reserved_by(one.before.as_ref().map(|kept| &kept.record)) != Some(reserved);
-            // Nobody waits for GitHub's word on whom a message is for.
-            let untold = runner.message.is_some() && self.plan.has_any(GITHUB);
+            // A message does not wait for GitHub to name its requester.
+            let unknown_requester = runner.message.is_some() && self.plan.has_any(GITHUB);
             let missing = self
                 .payers(&runner.name)
                 .into_iter()
                 .find(|budget| !reserved.budgets.contains(budget));
             missing
-                .filter(|_| new && !untold)
+                .filter(|_| new && !unknown_requester)
                 .map(|budget| format!("{} holds nothing of {budget}", runner.name))
         })
     }
 
-    /// A ledger that was written in, and reserves something else than runners hold.
-    fn holds_another(&self, was: &Was) -> Option<String> {
+    /// Returns a written ledger whose reservations differ from the runners'.
+    fn differs_from_runners(&self, was: &Was) -> Option<String> {
         let (table, budgets) = (self.table.borrow(), self.budgets.borrow());
         was.keys().find_map(|id| {
             let held = budgets.0.get(id).map_or(MicroDollars(0), |held| held.reserved);
@@ -241,7 +244,7 @@ impl Sim {
         })
     }
 
-    /// At the end: each ledger has what its instances have cost.
+    /// At the end: each ledger has the costs of its instances.
     pub(crate) fn ledgers_are_settled(&self) {
         let table = self.table.borrow();
         let budgets = self.budgets.borrow();
@@ -262,7 +265,7 @@ impl Sim {
         }
     }
 
-    /// The changes without what guards of the ledgers that are taken away would have written.
+    /// Removes from the changes what disabled ledger guards would have written.
     pub(crate) fn ledgers_guarded(&self, changes: &mut Vec<Change>) {
         let table = self.table.borrow();
         let settles = changes.iter().any(|change| settles(change, &table));
@@ -302,14 +305,14 @@ impl Sim {
             for change in changes.iter_mut() {
                 if let Record::Ledger(ledger) = &mut change.record {
                     ledger.passed.clear();
-                    ledger.noted.clear();
+                    ledger.recorded.clear();
                 }
             }
         }
     }
 }
 
-/// Has runners for which something is set aside go on without setting aside anything else.
+/// Makes runners with a reservation go on without reserving more.
 fn hold_as_before(changes: &mut [Change], table: &Table) {
     let mut instead = Budgets::default();
     let mut was = Was::new();
@@ -319,7 +322,7 @@ fn hold_as_before(changes: &mut [Change], table: &Table) {
             && let (Some(before), Some(after)) = (before, runner.reserved.as_mut())
             && before != *after
         {
-            // What is more stands for what the ledger had too much.
+            // The rest replaces what the ledger had too much.
             instead.hold(&mut was, after, |held, share| held + share);
             *after = before;
         }
@@ -334,14 +337,14 @@ fn hold_as_before(changes: &mut [Change], table: &Table) {
     }
 }
 
-/// Has changes be written over whatever there is.
+/// Makes changes overwrite any version.
 fn overwrite(changes: &mut [Change], table: &Table, of: impl Fn(&Record) -> bool) {
     for change in changes.iter_mut().filter(|change| of(&change.record)) {
         change.expected = table.version(&change.record.id());
     }
 }
 
-/// Whether a change is of a runner for which nothing is reserved any more.
+/// Whether a change settles a runner's reservation.
 fn settles(change: &Change, table: &Table) -> bool {
     let Record::Runner(runner) = &change.record else {
         return false;
@@ -360,7 +363,7 @@ mod tests {
     use crate::plan::{Item, Plan, PlannedRun};
     use crate::run;
 
-    /// Jobs of two hundred repositories at once, against a cap of the stack that fits a few of them.
+    /// Jobs of two hundred repositories at once, against a stack cap that fits only a few.
     fn rush() -> Plan {
         let second = Duration::from_secs(1);
         let runs = (0..200).map(|repository| Item::Run(PlannedRun::simple(repository, second, 300 * second)));
@@ -377,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rush_passes_no_cap_but_without_the_versions_of_the_ledgers() {
+    fn a_rush_exceeds_a_cap_only_without_ledger_versions() {
         let kept = run(rush(), &[], false);
         assert!(kept.broken.is_none(), "{:?}", kept.broken);
         assert!(

@@ -1,12 +1,12 @@
-//! The calls of the agents: tried again as the real agent does, and lost where the network is cut.
+//! The agents' calls: retried as the real agent does, and lost while the network is cut.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use dayfly_agent::machine::{Event, JitConfig};
 use dayfly_types::checkin::{
-    ClaimAnswer, ClaimRequest, GoodbyeReason, GoodbyeRequest, HeartbeatRequest, InterruptionNotice, Order, OrderAnswer,
-    Phase, ProgressRequest, Refusal, Stage, StartAnswer, StartRequest,
+    ClaimAnswer, ClaimRequest, ErrorBody, GoodbyeReason, GoodbyeRequest, HeartbeatRequest, InterruptionNotice, Order,
+    OrderAnswer, Phase, ProgressRequest, Stage, StartAnswer, StartRequest,
 };
 use dayfly_types::ids::{InstanceId, RunAttempt, RunId};
 use dayfly_types::time::Timestamp;
@@ -16,7 +16,6 @@ use crate::machine::NEVER;
 use crate::plan::Outage;
 use crate::sim::{Happening, Sim};
 
-/// A call of an agent.
 #[derive(Clone, Debug)]
 pub struct CheckIn {
     what: What,
@@ -24,7 +23,7 @@ pub struct CheckIn {
     tries: u32,
 }
 
-/// What an agent says.
+/// The kind of a call.
 #[derive(Clone, Debug)]
 pub(crate) enum What {
     Claim,
@@ -35,7 +34,6 @@ pub(crate) enum What {
 }
 
 impl CheckIn {
-    /// Its path.
     #[must_use]
     pub fn verb(&self) -> &'static str {
         match self.what {
@@ -47,7 +45,6 @@ impl CheckIn {
         }
     }
 
-    /// Its body.
     #[must_use]
     pub fn body(&self, instance: &InstanceId) -> String {
         let instance = instance.clone();
@@ -127,7 +124,7 @@ impl Sim {
         }
     }
 
-    /// Nobody answers an agent.
+    /// A call gets no answer.
     pub fn agent_hears_nothing(self: &Rc<Self>, instance: &InstanceId, what: CheckIn) {
         self.later(instance, what);
     }
@@ -143,10 +140,10 @@ impl Sim {
         match status {
             200 => {
                 let now = self.now();
-                // A question is no heartbeat: it is answered without a word in the table.
-                // Nor is one a sign of life that comes once the runner is taken for lost.
-                let told_to_stop = serde_json::from_str(body).is_ok_and(|it: OrderAnswer| it.order == Order::Stop);
-                if !matches!(what.what, What::Start(..)) && !told_to_stop {
+                // A start request is no heartbeat: it is answered without a write. Nor is a call a sign
+                // of life once the runner is lost.
+                let must_stop = serde_json::from_str(body).is_ok_and(|it: OrderAnswer| it.order == Order::Stop);
+                if !matches!(what.what, What::Start(..)) && !must_stop {
                     self.with(instance, |machine| machine.heard_at = Some(now));
                 }
                 let hostile = self.with(instance, |machine| machine.hostile) == Some(true);
@@ -155,13 +152,13 @@ impl Sim {
                     self.with(instance, |machine| machine.messenger = message);
                 }
                 let hook = self.dice("hook", instance.as_str()).happens(0.5);
-                for event in understood(&what, body, hook, now) {
+                for event in events_from(&what, body, hook, now) {
                     self.feed(instance, if hostile { disobeyed(event) } else { event });
                 }
             }
             400 | 403 => self.refused(instance, &what),
             _ => {
-                let refusal: Option<Refusal> = serde_json::from_str(body).ok();
+                let refusal: Option<ErrorBody> = serde_json::from_str(body).ok();
                 let wait = refusal.and_then(|refusal| refusal.retry_after());
                 if let (Some(wait), What::Claim) = (wait, &what.what) {
                     self.feed(instance, Event::ClaimPostponed(wait));
@@ -175,7 +172,7 @@ impl Sim {
         self.after(instance, what, None);
     }
 
-    /// Asks again, when it was told to if it was told.
+    /// Calls again after the requested wait, if any.
     fn after(self: &Rc<Self>, instance: &InstanceId, mut what: CheckIn, wait: Option<Duration>) {
         let pause = wait.unwrap_or(Duration::from_secs(1 << what.tries.min(4)));
         if self.now().since(what.since) + pause >= what.patience() {
@@ -191,7 +188,7 @@ impl Sim {
             What::Claim => Event::ClaimRefused,
             What::Start(..) => {
                 self.job_kept(instance);
-                Event::JobKept { answered: false }
+                Event::JobStartDenied { answered: false }
             }
             What::Heartbeat(..) => Event::HeartbeatFailed,
             What::Progress(..) => return,
@@ -201,7 +198,7 @@ impl Sim {
     }
 }
 
-/// What a hostile instance makes of an answer.
+/// A hostile instance's reaction to an answer.
 fn disobeyed(event: Event) -> Event {
     match event {
         Event::Claimed {
@@ -225,8 +222,9 @@ fn disobeyed(event: Event) -> Event {
     }
 }
 
-/// What an answer means. Whether its repository has an interruption hook is drawn.
-fn understood(what: &CheckIn, body: &str, hook: bool, now: Timestamp) -> Vec<Event> {
+/// Returns the events that an answer causes. Chance decides whether the repository has an interruption
+/// hook.
+fn events_from(what: &CheckIn, body: &str, hook: bool, now: Timestamp) -> Vec<Event> {
     if matches!(what.what, What::Claim) {
         let claimed = serde_json::from_str(body).map(|answer: ClaimAnswer| Event::Claimed {
             heartbeat: answer.heartbeat(),
@@ -243,7 +241,7 @@ fn understood(what: &CheckIn, body: &str, hook: bool, now: Timestamp) -> Vec<Eve
         return vec![if admitted {
             Event::JobStarted
         } else {
-            Event::JobKept { answered: true }
+            Event::JobStartDenied { answered: true }
         }];
     }
     let Ok(OrderAnswer { order, taken_back_at }) = serde_json::from_str(body) else {

@@ -1,28 +1,24 @@
-//! The check runs that GitHub shows.
+//! The check runs on GitHub.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use dayfly_records::CheckConclusion;
-use dayfly_report::check_run::CheckRunBody;
+use dayfly_records::CheckRunBody;
 use dayfly_types::ids::{CheckRunId, JobKey, Repository};
 use dayfly_types::time::Timestamp;
 
-/// A check run that we made.
+/// A check run of ours.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// The job that it is about, by its external id.
+    /// The job in its external id.
     pub job: Option<JobKey>,
-    /// Its repository.
     pub repository: Repository,
-    /// What it says.
-    pub said: CheckRunBody,
-    /// When it was made.
+    /// The current content.
+    pub body: CheckRunBody,
     pub made_at: Timestamp,
-    /// When it last said something else.
     pub changed_at: Timestamp,
 }
 
-/// All of them, as they stand.
 #[derive(Default)]
 pub struct Checks {
     all: BTreeMap<CheckRunId, Check>,
@@ -32,31 +28,31 @@ pub struct Checks {
 }
 
 impl Checks {
-    /// Makes one.
+    /// Creates a check run.
     pub fn make(&mut self, check: Check) -> CheckRunId {
         self.last += 1;
         let id = CheckRunId(self.last);
-        self.named(id, &check.said.external_id);
-        if is_failure(&check.said) {
+        self.named(id, &check.body.external_id);
+        if is_failure(&check.body) {
             self.failures.insert(id);
         }
         self.all.insert(id, check);
         id
     }
 
-    /// Has one say something else, as far as GitHub lets it. Answers whether it is there.
+    /// Updates a check run, as far as GitHub allows. Returns whether it exists.
     pub fn change(&mut self, id: CheckRunId, check: &CheckRunBody, now: Timestamp) -> bool {
         let Some(known) = self.all.get_mut(&id) else {
             return false;
         };
-        let renamed = known.said.external_id != check.external_id;
-        known.said = CheckRunBody {
-            head_sha: known.said.head_sha.clone(),
-            conclusion: known.said.conclusion.or(check.conclusion),
+        let renamed = known.body.external_id != check.external_id;
+        known.body = CheckRunBody {
+            head_sha: known.body.head_sha.clone(),
+            conclusion: known.body.conclusion.or(check.conclusion),
             ..check.clone()
         };
         known.changed_at = now;
-        if is_failure(&known.said) {
+        if is_failure(&known.body) {
             self.failures.insert(id);
         }
         if renamed {
@@ -69,20 +65,20 @@ impl Checks {
         self.by_external_id.entry(external_id.to_owned()).or_default().push(id);
     }
 
-    /// Those of an external id.
+    /// Returns those with an external id.
     pub fn of(&self, external_id: &str) -> impl Iterator<Item = (CheckRunId, &Check)> {
         let ids = self.by_external_id.get(external_id).into_iter().flatten();
         let found = ids.filter_map(|id| Some((*id, self.all.get(id)?)));
-        found.filter(move |(_, check)| check.said.external_id == external_id)
+        found.filter(move |(_, check)| check.body.external_id == external_id)
     }
 
-    /// Those that say that something failed.
+    /// Returns those that report a failure.
     pub fn failures(&self) -> impl Iterator<Item = &Check> {
         self.failures.iter().filter_map(|id| self.all.get(id))
     }
 }
 
-/// GitHub leaves a conclusion as it is, so that what failed once has failed.
+/// GitHub keeps a conclusion, so a failure stays one.
 fn is_failure(check: &CheckRunBody) -> bool {
     check.conclusion == Some(CheckConclusion::Failure)
 }

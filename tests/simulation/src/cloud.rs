@@ -1,4 +1,4 @@
-//! EC2: pools with capacity, instances, tokens, answers that lag, and a limit on calls.
+//! EC2: pools with capacity, instances, client tokens, lagging answers, and an API rate limit.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -10,57 +10,54 @@ use dayfly_types::time::Timestamp;
 
 use crate::dice::Dice;
 
-/// How long EC2 names an instance that has ended.
+/// How long EC2 lists an instance that has ended.
 pub(crate) const REMEMBERED: Duration = Duration::from_secs(3600);
 
-/// How often a call is made at most where nothing but capacity fails.
+/// How often a call is made at most if only capacity is missing.
 const MOST_TIMES: u32 = 8;
 
-/// How many write calls are free, and how many more each second.
+/// The write calls in a full bucket, and the refill per second.
 const BUCKET: (f64, f64) = (50.0, 2.0);
 
-/// An instance.
 #[derive(Clone, Debug)]
 pub struct Instance {
-    /// What EC2 says of it.
+    /// EC2's description.
     pub view: InstanceView,
-    /// When EC2's lists show it.
+    /// From when EC2's lists include it.
     pub shown_from: Timestamp,
-    /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// When EC2 said that it will take it back.
+    /// When EC2 sent the interruption notice.
     pub notice_at: Option<Timestamp>,
-    /// From when on it runs, and is billed.
+    /// From when it runs and is billed.
     pub running_at: Timestamp,
-    /// Whether EC2 itself ended it.
     pub ended_by_ec2: bool,
-    /// Whether the control plane had it ended.
+    /// Whether the control plane terminated it.
     pub ended_by_us: bool,
 }
 
 impl Instance {
-    /// Whether it was spot capacity that EC2 took back.
+    /// Whether EC2 reclaimed it as spot capacity.
     #[must_use]
     pub fn was_taken_back(&self) -> bool {
         self.ended_by_ec2 && self.view.lifecycle == InstanceLifecycle::Spot
     }
 }
 
-/// Which pools have nothing for a call.
+/// Which pools are empty for a call.
 #[derive(Clone, Debug)]
 pub struct Drought {
-    /// The share of the pools that have nothing.
+    /// The share of empty pools.
     pub dry: f64,
-    /// What is thrown for each of them: it holds for some minutes.
+    /// The salt of each pool's draw, which lasts some minutes.
     pub salt: u64,
-    /// How likely an instance that a pool could serve does not come all the same.
+    /// The probability that a pool with capacity still returns one instance less.
     pub partial: f64,
-    /// What EC2 says.
+    /// EC2's error.
     pub error: (FleetErrorKind, &'static str),
 }
 
 impl Drought {
-    /// None.
+    /// No drought.
     #[must_use]
     pub fn none() -> Self {
         Self {
@@ -76,27 +73,25 @@ impl Drought {
     }
 }
 
-/// What EC2 knows.
 #[derive(Default)]
 pub struct Cloud {
-    /// All instances that there ever were.
+    /// All instances ever launched.
     pub instances: BTreeMap<InstanceId, Instance>,
-    /// Those that live, and those that ended of late.
+    /// The living, and the recently ended.
     recent: BTreeSet<InstanceId>,
-    /// Those of the recent that ended, the first first.
+    /// The recently ended, earliest first.
     ended: VecDeque<(Timestamp, InstanceId)>,
     tokens: BTreeMap<FleetId, (FleetRequest, FleetAnswer)>,
     tokens_left: f64,
     filled_at: Option<Timestamp>,
     /// How often each `CreateFleet` call was made.
     creates: BTreeMap<FleetId, u32>,
-    /// Those that were made too often.
+    /// Calls that were made too often.
     pub stormed: BTreeMap<FleetId, u32>,
-    /// What Service Quotas tells: vCPUs by the quota's code.
+    /// The values in Service Quotas: vCPUs by quota code.
     pub quotas: BTreeMap<String, u32>,
 }
 
-/// A failure of a kind.
 pub fn error(kind: FleetErrorKind, code: &str) -> FleetError {
     FleetError {
         kind,
@@ -107,7 +102,7 @@ pub fn error(kind: FleetErrorKind, code: &str) -> FleetError {
 }
 
 impl Cloud {
-    /// Takes a write call out of the bucket. Answers whether there was one.
+    /// Takes a write call from the bucket. Returns whether one was left.
     pub fn take_call(&mut self, now: Timestamp) -> bool {
         let elapsed = self.filled_at.map_or(f64::MAX, |at| now.since(at).as_secs_f64());
         self.filled_at = Some(now);
@@ -119,7 +114,7 @@ impl Cloud {
         true
     }
 
-    /// Launches instances, unless the token's call was made before. Answers what EC2 says, and the new
+    /// Launches instances, unless the token's call was made before. Returns EC2's answer and the new
     /// instances.
     ///
     /// # Errors
@@ -147,7 +142,7 @@ impl Cloud {
         let (dry, wet): (Vec<&Placement>, Vec<&Placement>) =
             request.placements.iter().partition(|one| drought.holds(&one.pool));
         for _ in 0..request.count {
-            // A pool may have some left, and not for all.
+            // A pool may have capacity for some instances only.
             if !wet.is_empty() && !dice.happens(drought.partial) {
                 let pool = dice.one_of(&wet).pool.clone();
                 answer.instances.push(self.launch(request, &pool, dice, now));
@@ -207,7 +202,7 @@ impl Cloud {
         launched
     }
 
-    /// Moves an instance to its end. Answers whether it had not ended before.
+    /// Ends an instance. Returns whether it had not ended before.
     pub fn end(&mut self, instance: &InstanceId, now: Timestamp) -> bool {
         let Some(found) = self.instances.get_mut(instance) else {
             return false;
@@ -226,7 +221,7 @@ impl Cloud {
         true
     }
 
-    /// What EC2 names, of those that `wanted` picks.
+    /// Returns EC2's list of the instances that `wanted` picks.
     pub fn named(&self, now: Timestamp, tags: bool, wanted: impl Fn(&Instance) -> bool) -> Vec<InstanceView> {
         self.recent()
             .filter(|one| one.shown_from <= now && one.ended_at.is_none_or(|at| now.since(at) < REMEMBERED))
@@ -240,12 +235,12 @@ impl Cloud {
             .collect()
     }
 
-    /// The instances that have not ended.
+    /// Returns the instances that have not ended.
     pub fn living(&self) -> impl Iterator<Item = &Instance> {
         self.recent().filter(|one| one.ended_at.is_none())
     }
 
-    /// Those that live, and those that ended of late.
+    /// Returns the living and the recently ended instances.
     pub(crate) fn recent(&self) -> impl Iterator<Item = &Instance> {
         self.recent.iter().filter_map(|id| self.instances.get(id))
     }

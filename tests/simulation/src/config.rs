@@ -1,4 +1,4 @@
-//! What the repositories of a history are configured to, drawn from the seed.
+//! The repositories' configurations, drawn from the seed.
 
 use std::time::Duration;
 
@@ -11,42 +11,35 @@ use crate::plan::Plan;
 /// How the repositories of a history are configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ways {
-    /// Each in any way that there is.
+    /// In any possible way.
     Drawn,
-    /// As people do who know what they want: mostly by leaving things as they are.
+    /// As users usually do: mostly with the defaults.
     Usual,
 }
 
-/// The configuration of a repository, as far as it differs from one to another.
+/// The parts of a configuration that differ between repositories.
 #[derive(Clone, Copy, Debug)]
 pub struct RepositoryConfig {
-    /// When and how interrupted jobs are run again.
     pub rerun: RerunPolicy,
-    /// What a rebalance recommendation does.
     pub rebalance: Rebalance,
-    /// What is tried once no spot capacity is left.
     pub fallback: Fallback,
-    /// When interruptions make it leave spot.
     pub breaker: Option<Breaker>,
-    /// How a job is told that it is given up.
     pub giving_up: GivingUp,
-    /// Whether its instances have a startup script.
     pub startup: bool,
-    /// Whether its workflow has a `concurrency` group, so that a newer run makes an older one moot.
+    /// Whether its workflow has a `concurrency` group, so that a newer run supersedes an older one.
     pub concurrency: bool,
-    /// The instance types that will do.
     pub types: &'static str,
-    /// Whether a dearer one will, once there are none of those.
+    /// Whether it falls back to a more expensive type.
     pub dearer: bool,
 }
 
-/// What it is that costs more, and has as many vCPUs.
+/// A more expensive type with as many vCPUs.
 pub(crate) const DEARER: &str = "g6e.xlarge";
 
 const SMALL: &str = "g4dn.xlarge, g5.xlarge, g6.xlarge";
 
 impl Plan {
-    /// How a repository is configured.
+    /// Returns a repository's configuration.
     #[must_use]
     pub fn config(&self, repository: &Repository) -> RepositoryConfig {
         match self.ways {
@@ -114,7 +107,7 @@ impl Plan {
 }
 
 impl RepositoryConfig {
-    /// The file that says so.
+    /// Returns the configuration file.
     #[must_use]
     pub fn text(&self) -> String {
         let RerunPolicy { what, max, on_demand } = self.rerun;
@@ -187,11 +180,11 @@ mod tests {
     use crate::hub::repository;
 
     #[test]
-    fn the_file_says_what_was_drawn() {
+    fn the_file_matches_the_drawn_configuration() {
         for seed in 0..50 {
             let drawn = Plan::draw(seed).config(&repository(1));
             let read = Config::parse(&drawn.text());
-            let said = read.as_ref().ok().and_then(|config| {
+            let found = read.as_ref().ok().and_then(|config| {
                 let spec = config.runners.first()?;
                 Some((
                     spec.rerun,
@@ -212,7 +205,7 @@ mod tests {
                 drawn.giving_up,
                 drawn.dearer,
             );
-            assert_eq!(said, Some(meant), "{read:?}");
+            assert_eq!(found, Some(meant), "{read:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Chance, drawn from the seed and from what it is for: what one thing draws depends on no other, so
-//! that a history of which something is taken away stays much the same.
+//! Chance, drawn from the seed and from its purpose: no draw depends on another, so that a history
+//! stays much the same when items are removed from it.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use fastrand::Rng;
 pub struct Hash(pub u64);
 
 impl Hash {
-    /// Of nothing yet.
+    /// The hash of nothing.
     pub const START: Self = Self(0xcbf2_9ce4_8422_2325);
 
-    /// With these bytes.
+    /// Adds bytes.
     #[must_use]
     pub fn with(self, bytes: &[u8]) -> Self {
         Self(bytes.iter().fold(self.0, |hash, byte| {
@@ -22,12 +22,12 @@ impl Hash {
     }
 }
 
-/// A die of one thing.
+/// The random numbers of one thing.
 #[derive(Debug)]
 pub struct Dice(Rng);
 
 impl Dice {
-    /// The die of `subject` in the history of `seed`, for one purpose.
+    /// The random numbers of `subject` in the history of `seed`, for one purpose.
     #[must_use]
     pub fn of(seed: u64, purpose: &str, subject: &str) -> Self {
         let hash = Hash::START
@@ -35,33 +35,33 @@ impl Dice {
             .with(purpose.as_bytes())
             .with(&[0])
             .with(subject.as_bytes());
-        // FNV's low bits are weak: one turn of the generator spreads them.
+        // FNV's low bits are weak: one step of the generator spreads them.
         let mut rng = Rng::with_seed(hash.0 ^ (hash.0 >> 29));
         rng.u64(..);
         Self(rng)
     }
 
-    /// Whether something of this probability happens.
+    /// Returns `true` with this probability.
     pub fn happens(&mut self, probability: f64) -> bool {
         probability > 0.0 && self.0.f64() < probability
     }
 
-    /// A number in `from..to`.
+    /// Returns a number in `from..to`.
     pub fn number(&mut self, from: u64, to: u64) -> u64 {
         if from >= to { from } else { self.0.u64(from..to) }
     }
 
-    /// Milliseconds in `from..to`.
+    /// Returns milliseconds in `from..to`.
     pub fn millis(&mut self, from: u64, to: u64) -> Duration {
         Duration::from_millis(self.number(from, to))
     }
 
-    /// Seconds in `from..to`, to the millisecond.
+    /// Returns seconds in `from..to`, to the millisecond.
     pub fn seconds(&mut self, from: u64, to: u64) -> Duration {
         self.millis(from * 1000, to * 1000)
     }
 
-    /// One of these.
+    /// Picks one.
     pub fn one_of<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.0.usize(..of.len())]
     }

@@ -1,16 +1,17 @@
-//! What a call of a function brings about.
+//! The effects of the functions' calls.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use dayfly_config::labels::Label;
-use dayfly_engine::interruption::Word;
+use dayfly_engine::runner::interruption::Ec2Signal;
 use dayfly_ports::{
     FailedDelivery, FleetAnswer, FleetError, FleetErrorKind, FleetRequest, JitConfig, JobView, Minted, Removal,
     RerunAnswer, RunnerView, Scope,
 };
+use dayfly_records::CheckRunBody;
 use dayfly_records::{Change, Record};
-use dayfly_report::check_run::{self, CheckRunBody};
+use dayfly_report::check_run;
 use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::ids::{CheckRunId, CommentId, DeliveryId, InstanceId, JobId, RunId, RunnerId};
 use secrecy::SecretString;
@@ -20,17 +21,17 @@ use crate::cloud::{self, Drought};
 use crate::dice::Dice;
 use crate::guards::Guard;
 use crate::hub::{Comment, Run, Runner};
-use crate::plan::{Outage, Trouble};
+use crate::plan::{InstanceFault, Outage};
 use crate::sim::{Happening, Sim};
 
-/// Told where a comment is made.
+/// The promise of a pull request's comment.
 const ONE_COMMENT: &str = "a pull request has one comment of ours at most";
 
-/// Told where a check run is made.
-const SAID_ONCE: &str = "a check run is of a job that there is, and is made once";
+/// The promise of a check run's creation.
+const CREATED_ONCE: &str = "a check run is of a job that there is, and is made once";
 
 impl Sim {
-    /// Writes to the table. Answers whether it was written.
+    /// Writes to the table. Returns whether it was written.
     pub fn commit(self: &Rc<Self>, changes: Vec<Change>, dice: &mut Dice) -> bool {
         let changes = self.guarded(changes);
         let shown_at = self.now().after(dice.millis(0, 900));
@@ -46,7 +47,7 @@ impl Sim {
         true
     }
 
-    /// The changes without what a guard that is taken away would have written.
+    /// Removes from the changes what a disabled guard would have written.
     fn guarded(&self, mut changes: Vec<Change>) -> Vec<Change> {
         if !self.has(Guard::Dedupe) {
             changes.retain(|change| !matches!(change.record, Record::Delivery(_)));
@@ -81,10 +82,10 @@ impl Sim {
         !self.has(Guard::ConditionalClaim) && !wake || !self.has(Guard::QuietRecheck) && wake
     }
 
-    /// Launches instances, or says why not.
+    /// Launches instances, or fails.
     ///
     /// # Errors
-    /// Its token came with another request, whose record went with the table.
+    /// The token came with another request, whose record was lost with the table.
     pub fn create_fleet(self: &Rc<Self>, request: &FleetRequest, dice: &mut Dice) -> Result<FleetAnswer, FleetError> {
         self.may_be_bought(request);
         let drought = self.drought(request.lifecycle, dice);
@@ -121,7 +122,7 @@ impl Sim {
         }
     }
 
-    /// The pools that have nothing now: a pool that runs dry stays so for some minutes.
+    /// Returns the currently empty pools: a pool stays empty for some minutes.
     fn drought(&self, lifecycle: InstanceLifecycle, dice: &mut Dice) -> Drought {
         let kind = match lifecycle {
             InstanceLifecycle::Spot => Outage::Drought,
@@ -146,7 +147,7 @@ impl Sim {
         }
     }
 
-    /// The control plane ends an instance.
+    /// The control plane terminates an instance.
     pub fn terminated_by_us(self: &Rc<Self>, instance: &InstanceId) {
         self.ended_by_us(instance);
         if let Some(one) = self.cloud.borrow_mut().instances.get_mut(instance) {
@@ -155,17 +156,17 @@ impl Sim {
         self.instance_ends(instance, "terminated by the control plane");
     }
 
-    /// An instance ends, and EC2 tells of it.
+    /// An instance ends, and EC2 reports it.
     pub fn instance_ends(self: &Rc<Self>, instance: &InstanceId, why: &'static str) {
         if !self.cloud.borrow_mut().end(instance, self.now()) {
             return;
         }
         self.note("instance ends", instance.as_str(), || why.to_owned());
         self.machine_is_gone(instance);
-        self.ec2_tells(instance, Word::Ended);
+        self.ec2_tells(instance, Ec2Signal::Ended);
     }
 
-    /// EC2 takes an instance that has not ended yet.
+    /// EC2 reclaims an instance that has not ended yet.
     pub fn reclaimed(self: &Rc<Self>, instance: &InstanceId) {
         if let Some(one) = self.cloud.borrow_mut().instances.get_mut(instance) {
             one.ended_by_ec2 = one.ended_at.is_none();
@@ -182,12 +183,12 @@ impl Sim {
             .get(instance)
             .is_some_and(|one| one.ended_at.is_none());
         if runs {
-            self.ec2_tells(instance, Word::Running);
+            self.ec2_tells(instance, Ec2Signal::Running);
         }
     }
 
-    /// EC2 puts an event about an instance on its bus, if it is not lost.
-    pub fn ec2_tells(self: &Rc<Self>, instance: &InstanceId, word: Word) {
+    /// EC2 puts an event about an instance on its bus, unless it is lost.
+    pub fn ec2_tells(self: &Rc<Self>, instance: &InstanceId, word: Ec2Signal) {
         let mut dice = self.dice("ec2 tells", &format!("{instance} {word:?}"));
         if !self.hit(Outage::Ec2EventsLost, &mut dice) {
             let wait = dice.seconds(0, 15);
@@ -211,9 +212,9 @@ impl Sim {
         }
     }
 
-    /// The runners that GitHub lists, of those that `wanted` picks.
+    /// Returns GitHub's list of the runners that `wanted` picks.
     pub fn listed(&self, dice: &mut Dice, wanted: impl Fn(&Runner) -> bool) -> Vec<RunnerView> {
-        let false_idle = self.rate(Trouble::FalseIdle);
+        let false_idle = self.rate(InstanceFault::FalseIdle);
         let hub = self.hub.borrow();
         let found = hub.runners.iter().filter(|(_, runner)| wanted(runner));
         found
@@ -242,7 +243,7 @@ impl Sim {
         Removal::Removed
     }
 
-    /// A job, as GitHub describes it.
+    /// Returns a job as GitHub describes it.
     pub fn job_as_asked(&self, job: JobId) -> Option<JobView> {
         let mut view = self.hub.borrow().view(job)?;
         if !self.has(Guard::AskFirst) {
@@ -251,7 +252,7 @@ impl Sim {
         Some(view)
     }
 
-    /// Runs a run's jobs again.
+    /// Re-runs a run's jobs.
     pub fn rerun_by_us(self: &Rc<Self>, run: RunId, only: Option<JobId>) -> RerunAnswer {
         let (ended, still_runs) = match self.hub.borrow().runs.get(&run) {
             Some(of) => (of.ended, self.seems_to_run(run, of)),
@@ -274,19 +275,19 @@ impl Sim {
         RerunAnswer::Accepted
     }
 
-    /// Makes a check run.
+    /// Creates a check run.
     pub fn make_check(self: &Rc<Self>, scope: &Scope, check: &CheckRunBody) -> CheckRunId {
         let made = Check {
-            job: check_run::job_of(&check.external_id),
+            job: check_run::job_of_external_id(&check.external_id),
             repository: scope.repository.clone(),
-            said: check.clone(),
+            body: check.clone(),
             made_at: self.now(),
             changed_at: self.now(),
         };
-        // A table that was emptied does not know what was said.
+        // An emptied table does not know what was published.
         let forgot = self.promises.borrow().emptied_at.is_some();
         if let Some(why) = self.hub.borrow().needless(&made).filter(|_| !forgot) {
-            self.broken(SAID_ONCE, why);
+            self.broken(CREATED_ONCE, why);
         }
         self.writes_content();
         let id = self.hub.borrow_mut().checks.make(made);
@@ -294,19 +295,19 @@ impl Sim {
         id
     }
 
-    /// Has a check run say something else, as far as GitHub lets it. Answers whether it is there.
+    /// Updates a check run, as far as GitHub allows. Returns whether it exists.
     pub fn change_check(self: &Rc<Self>, id: CheckRunId, check: &CheckRunBody) -> bool {
         self.writes_content();
         if !self.hub.borrow_mut().checks.change(id, check, self.now()) {
             return false;
         }
-        // Of whom it told it may tell no more.
-        self.promises.borrow_mut().told.clear();
+        // It may no longer report the jobs it did.
+        self.promises.borrow_mut().reported.clear();
         self.note("check changed", &check.external_id, || check.title.clone());
         true
     }
 
-    /// Makes a comment on a pull request.
+    /// Creates a comment on a pull request.
     pub fn make_comment(self: &Rc<Self>, scope: &Scope, pull: u64, text: &str) -> CommentId {
         let made = Comment {
             repository: scope.repository.clone(),
@@ -326,7 +327,7 @@ impl Sim {
         id
     }
 
-    /// Has a comment say something else. Answers whether it is there.
+    /// Updates a comment. Returns whether it exists.
     pub fn change_comment(self: &Rc<Self>, id: CommentId, text: &str) -> bool {
         self.writes_content();
         let mut hub = self.hub.borrow_mut();
@@ -349,8 +350,8 @@ impl Sim {
         self.cancelled(run);
     }
 
-    /// Whether GitHub refuses to run a run again although it has said that it is over: its parts learn of
-    /// that one after the other.
+    /// Whether GitHub refuses a re-run although it has reported the run's end: its parts learn of that
+    /// one after the other.
     fn seems_to_run(&self, id: RunId, run: &Run) -> bool {
         let mut dice = self.dice("still running", &format!("{id}/{}", run.attempt));
         let lags = dice.happens(0.3);
@@ -358,7 +359,7 @@ impl Sim {
         lags && run.ended_at.is_some_and(|at| self.now().since(at) < learns_after)
     }
 
-    /// The tries of deliveries that failed.
+    /// Returns the failed delivery tries.
     pub fn failed_deliveries(&self, after: u64, limit: usize) -> Vec<FailedDelivery> {
         if !self.has(Guard::Redelivery) {
             return Vec::new();
@@ -377,7 +378,7 @@ impl Sim {
             .collect()
     }
 
-    /// Delivers a webhook again.
+    /// Redelivers a webhook.
     pub fn redeliver(self: &Rc<Self>, number: u64) {
         let delivery = {
             let hub = self.hub.borrow();

@@ -1,5 +1,5 @@
-//! Virtual time: what happens next, and the handlers that wait for it. One thread; what happens at
-//! the same moment happens in the order in which it was planned.
+//! Virtual time: what happens next, and the handlers that wait for it. Everything runs on one thread;
+//! events at the same moment happen in the order in which they were scheduled.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -10,29 +10,29 @@ use std::time::Duration;
 
 use dayfly_types::time::Timestamp;
 
-/// A handler that runs.
+/// A running handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub u64);
 
 type Handler = Pin<Box<dyn Future<Output = ()>>>;
 
-/// What is planned: a handler goes on, or something happens in the world.
+/// A scheduled item: a handler resumes, or something happens in the world.
 enum Planned<H> {
     GoOn(TaskId),
     Happen(H),
 }
 
-/// What a step came to.
+/// The result of a step.
 pub enum Stepped<H> {
-    /// A handler went on.
+    /// A handler resumed.
     WentOn,
-    /// This happens.
+    /// Something happens.
     Happens(H),
-    /// Nothing is planned any more.
+    /// Nothing is scheduled any more.
     Ended,
 }
 
-/// The clock and what is planned on it.
+/// The clock and its schedule.
 pub struct Engine<H> {
     now: Cell<Timestamp>,
     planned: RefCell<BTreeMap<(Timestamp, u64), Planned<H>>>,
@@ -42,7 +42,7 @@ pub struct Engine<H> {
 }
 
 impl<H> Engine<H> {
-    /// A clock that stands at `start`.
+    /// A clock that starts at `start`.
     pub fn new(start: Timestamp) -> Self {
         Self {
             now: Cell::new(start),
@@ -53,7 +53,6 @@ impl<H> Engine<H> {
         }
     }
 
-    /// The time.
     pub fn now(&self) -> Timestamp {
         self.now.get()
     }
@@ -63,13 +62,13 @@ impl<H> Engine<H> {
         self.count.get()
     }
 
-    /// Plans something for later.
+    /// Schedules something.
     pub fn plan(&self, after: Duration, what: H) {
         let at = (self.now().after(after), self.next_number());
         self.planned.borrow_mut().insert(at, Planned::Happen(what));
     }
 
-    /// Starts a handler. It runs when the engine is stepped next.
+    /// Starts a handler, which runs at the next step.
     pub fn start(&self, handler: impl Future<Output = ()> + 'static) -> TaskId {
         let task = TaskId(self.next_number());
         self.tasks.borrow_mut().insert(task, Box::pin(handler));
@@ -77,13 +76,13 @@ impl<H> Engine<H> {
         task
     }
 
-    /// Drops everything that is under way: handlers hold what holds them.
+    /// Drops all handlers, which hold references to the world.
     pub fn clear(&self) {
         self.tasks.take();
         self.planned.borrow_mut().clear();
     }
 
-    /// Drops a handler, wherever it stands. Answers whether it was still there.
+    /// Drops a handler at any point. Returns whether it still existed.
     pub fn kill(&self, task: TaskId) -> bool {
         self.tasks.borrow_mut().remove(&task).is_some()
     }
@@ -93,14 +92,14 @@ impl<H> Engine<H> {
         self.planned.borrow_mut().insert(at, Planned::GoOn(task));
     }
 
-    /// Lets the running handler wait.
+    /// Makes the running handler wait.
     pub async fn sleep(&self, span: Duration) {
         let mut until = None;
         std::future::poll_fn(|context| match until {
             Some(until) if self.now() >= until => Poll::Ready(()),
             Some(_) => {
-                // A handler that waits for several things at once is run on for each of them, and
-                // looks at all of them each time.
+                // A handler that waits for several things at once is polled for each of them, and polls
+                // all of them each time.
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -116,8 +115,8 @@ impl<H> Engine<H> {
         .await;
     }
 
-    /// Moves to what is planned next, if that is not after `end`: runs a handler on, or hands back
-    /// what happens.
+    /// Moves to the next scheduled item, if it is not after `end`: resumes a handler, or returns what
+    /// happens.
     pub fn step(&self, end: Timestamp) -> Stepped<H> {
         let mut planned = self.planned.borrow_mut();
         let Some(first) = planned.first_entry().filter(|first| first.key().0 <= end) else {

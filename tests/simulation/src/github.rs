@@ -1,4 +1,4 @@
-//! GitHub's side: what people do, what jobs and runners do, and what is told of it.
+//! GitHub's side: what people, jobs and runners do, and the webhooks about it.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use crate::hub::{self, Delivery, FailedTry, INSTALLATION};
-use crate::plan::{Outage, PlannedRun, Trouble};
+use crate::plan::{InstanceFault, Outage, PlannedRun};
 use crate::ports::WEBHOOK_SECRET;
 use crate::sim::{Happening, Sim};
 
-/// After how long a job waits again that its runner did not take.
+/// After this time, a job that its runner did not take waits again.
 ///
 /// <https://docs.github.com/en/actions/reference/runners/self-hosted-runners#routing-precedence-for-self-hosted-runners>
 const TAKEN_WITHIN: Duration = Duration::from_secs(60);
@@ -37,7 +37,7 @@ impl Sim {
         if planned.startup_failure
             && let Some(run) = self.hub.borrow_mut().runs.get_mut(&run)
         {
-            // Its jobs stay queued for ever.
+            // Its jobs stay queued forever.
             run.ended = Some(Conclusion::StartupFailure);
             run.ended_at = Some(self.now());
         }
@@ -54,12 +54,12 @@ impl Sim {
         self.started.borrow_mut().insert(run, planned);
     }
 
-    /// Jobs wait, and GitHub tells of them.
+    /// Jobs wait, and GitHub reports them.
     pub fn jobs_queued(self: &Rc<Self>, jobs: &[JobId]) {
         self.tally.borrow_mut().jobs += jobs.len() as u64;
         for job in jobs {
             self.note("queued", &job.to_string(), String::new);
-            self.tell_of_job(*job, "queued");
+            self.send_job_webhook(*job, "queued");
         }
         let repository = jobs
             .first()
@@ -69,7 +69,7 @@ impl Sim {
         }
     }
 
-    /// Gives waiting jobs to free runners.
+    /// Assigns waiting jobs to free runners.
     pub fn give_out(self: &Rc<Self>, repository: &Repository) {
         let given = self.hub.borrow_mut().give_out(repository);
         for (runner, job) in given {
@@ -79,7 +79,7 @@ impl Sim {
         }
     }
 
-    /// A runner may take the job that it was given.
+    /// A runner may take its assigned job.
     pub fn given(self: &Rc<Self>, runner: RunnerId, job: JobId) {
         let instance = self
             .hub
@@ -107,11 +107,11 @@ impl Sim {
             self.note("job starts", &job.to_string(), || {
                 format!("on {} {instance}", name.unwrap_or_default())
             });
-            self.tell_of_job(job, "in_progress");
+            self.send_job_webhook(job, "in_progress");
         }
     }
 
-    /// A job that was given to a runner was not taken in time.
+    /// An assigned job was not taken in time.
     pub fn not_taken(self: &Rc<Self>, job: JobId) {
         let repository = {
             let mut hub = self.hub.borrow_mut();
@@ -154,7 +154,7 @@ impl Sim {
         let given_up: Vec<RunId> = {
             let hub = self.hub.borrow();
             let open = hub.runs.iter().filter(|(_, run)| run.ended.is_none());
-            open.filter(|(_, run)| run.jobs.iter().any(|job| self.is_told(&hub.jobs[job])))
+            open.filter(|(_, run)| run.jobs.iter().any(|job| self.is_reported(&hub.jobs[job])))
                 .map(|(id, _)| *id)
                 .collect()
         };
@@ -163,7 +163,7 @@ impl Sim {
         }
     }
 
-    /// Somebody else's runner takes a job of a run that still waits.
+    /// Another runner takes a waiting job of a run.
     pub fn taken_elsewhere(self: &Rc<Self>, run: RunId) {
         let job = {
             let mut hub = self.hub.borrow_mut();
@@ -182,12 +182,12 @@ impl Sim {
             found.id
         };
         self.note("taken elsewhere", &job.to_string(), String::new);
-        self.tell_of_job(job, "in_progress");
+        self.send_job_webhook(job, "in_progress");
         let works = self.hub.borrow().jobs.get(&job).map_or(Duration::ZERO, |job| job.works);
         self.engine.plan(works, Happening::EndsElsewhere(job));
     }
 
-    /// A person runs a run again, if it is over.
+    /// A person re-runs a run, if it is over.
     pub fn rerun_by_person(self: &Rc<Self>, run: RunId, _after: Duration) {
         let jobs = self.hub.borrow_mut().rerun(run, None, self.now());
         if let Some(jobs) = jobs.filter(|jobs| !jobs.is_empty()) {
@@ -202,7 +202,7 @@ impl Sim {
         }
     }
 
-    /// A job ends, and with it the registration of the runner that ran it.
+    /// A job ends, and with it the registration of its runner.
     pub fn job_ends(self: &Rc<Self>, job: JobId, conclusion: Conclusion) {
         let (run, runner) = {
             let mut hub = self.hub.borrow_mut();
@@ -216,7 +216,7 @@ impl Sim {
             found.ended_at = Some(self.now());
             let run = found.run;
             if let Some(given) = given.filter(|_| !runs).and_then(|given| hub.runners.get_mut(&given)) {
-                // It was given to a runner that had not taken it yet.
+                // It was assigned to a runner that had not taken it yet.
                 given.job = None;
             }
             (run, given.filter(|_| runs))
@@ -227,18 +227,18 @@ impl Sim {
             if connected {
                 self.unregistered(runner);
             } else if let Some(runner) = self.hub.borrow_mut().runners.get_mut(&runner) {
-                // Nobody is there to say goodbye: the registration stays.
+                // No process is left to say goodbye: the registration stays.
                 runner.job = None;
                 runner.offline_since = Some(self.now());
             }
         }
         self.job_has_ended(job);
-        self.tell_of_job(job, "completed");
+        self.send_job_webhook(job, "completed");
         let mut dice = self.dice("run over", &job.to_string());
         self.engine.plan(dice.millis(500, 4000), Happening::RunMayBeOver(run));
     }
 
-    /// GitHub gives a job up whose runner it lost.
+    /// GitHub fails a job whose runner it lost.
     pub fn lost(self: &Rc<Self>, job: JobId) {
         let cancelled = self.hub.borrow().jobs.get(&job).is_some_and(|job| job.cancelled);
         let conclusion = if cancelled {
@@ -249,7 +249,7 @@ impl Sim {
         self.job_ends(job, conclusion);
     }
 
-    /// Tells of a run's end, if it is over.
+    /// Reports a run's end, if it is over.
     pub fn run_may_be_over(self: &Rc<Self>, run: RunId) {
         let (attempt, repository, conclusion) = {
             let mut hub = self.hub.borrow_mut();
@@ -266,14 +266,14 @@ impl Sim {
             "repository": { "full_name": repository },
             "installation": { "id": INSTALLATION },
         });
-        self.tell("workflow_run", body.to_string(), None);
+        self.send_webhook("workflow_run", body.to_string(), None);
         let person = self.started.borrow().get(&run).and_then(|planned| planned.rerun);
         if let Some(after) = person.filter(|_| attempt.0 == 1) {
             self.engine.plan(after, Happening::RerunByPerson(run, after));
         }
     }
 
-    /// A runner's registration is gone, and whoever used it finds out.
+    /// A runner's registration is gone, and its process notices.
     pub fn unregistered(self: &Rc<Self>, runner: RunnerId) {
         let removed = self.hub.borrow_mut().runners.remove(&runner);
         if let Some(instance) = removed.and_then(|one| one.instance) {
@@ -281,7 +281,7 @@ impl Sim {
         }
     }
 
-    /// GitHub removes a runner that nobody used.
+    /// GitHub removes an unused runner.
     pub fn evicted(self: &Rc<Self>, runner: RunnerId) {
         let idle = self
             .hub
@@ -291,12 +291,12 @@ impl Sim {
             .is_some_and(|one| one.online && one.job.is_none());
         if idle {
             self.note("evicted", &runner.to_string(), String::new);
-            self.tally.borrow_mut().trouble(Trouble::Eviction);
+            self.tally.borrow_mut().trouble(InstanceFault::Eviction);
             self.unregistered(runner);
         }
     }
 
-    fn tell_of_job(self: &Rc<Self>, job: JobId, action: &str) {
+    fn send_job_webhook(self: &Rc<Self>, job: JobId, action: &str) {
         let body = {
             let hub = self.hub.borrow();
             let (Some(view), Some(repository)) = (hub.view(job), hub.repository_of(job)) else {
@@ -319,10 +319,10 @@ impl Sim {
             })
             .to_string()
         };
-        self.tell("workflow_job", body, (action == "completed").then_some(job));
+        self.send_webhook("workflow_job", body, (action == "completed").then_some(job));
     }
 
-    fn tell(self: &Rc<Self>, event: &'static str, body: String, tells_end_of: Option<JobId>) {
+    fn send_webhook(self: &Rc<Self>, event: &'static str, body: String, reports_end_of: Option<JobId>) {
         let index = {
             let mut hub = self.hub.borrow_mut();
             let index = hub.deliveries.len();
@@ -330,7 +330,7 @@ impl Sim {
                 id: format!("guid-{index}"),
                 event,
                 body,
-                tells_end_of,
+                reports_end_of,
             });
             index
         };
@@ -360,15 +360,15 @@ impl Sim {
         self.call(crate::lambda::Caller::GitHub(index), 0);
     }
 
-    /// A delivery came to its end.
+    /// A delivery ends.
     pub fn delivery_ended(&self, index: usize, well: bool) {
         let mut hub = self.hub.borrow_mut();
         hub.tries += 1;
         let number = hub.tries;
         if well {
-            let job = hub.deliveries[index].tells_end_of;
+            let job = hub.deliveries[index].reports_end_of;
             if let Some(job) = job.and_then(|job| hub.jobs.get_mut(&job)) {
-                job.end_told_at.get_or_insert(self.now());
+                job.end_reported_at.get_or_insert(self.now());
             }
         } else {
             let at = self.now();
@@ -380,7 +380,7 @@ impl Sim {
         }
     }
 
-    /// A delivery as an HTTP request, signed.
+    /// Returns a delivery as a signed HTTP request.
     pub fn webhook_request(&self, index: usize) -> LambdaFunctionUrlRequest {
         let hub = self.hub.borrow();
         let delivery = &hub.deliveries[index];

@@ -1,5 +1,5 @@
-//! What keeps a promise, taken away: one guard at a time, at the world's end and never in the code
-//! that is tested.
+//! Mechanisms that keep promises, disabled one at a time: at the edge of the world, never in the code
+//! under test.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,20 +7,20 @@ use std::time::Duration;
 use clap::ValueEnum;
 use dayfly_types::deadlines::Deadlines;
 
-/// Something that keeps a promise.
+/// A mechanism that keeps a promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub enum Guard {
     /// The webhook's memory of deliveries.
     Dedupe,
-    /// A repeated `CreateFleet` is the same call.
+    /// A repeated `CreateFleet` with the same token is the same call.
     ClientToken,
-    /// A job that was said to be over before it was said to wait is remembered.
+    /// A job whose end arrives before its start is remembered.
     Tombstone,
-    /// A write names the version that it was decided on.
+    /// A write names the version it was decided on.
     ConditionalClaim,
-    /// GitHub's runner is removed before the instance ends, and 422 means leave it.
+    /// GitHub's runner is removed before the instance ends, and 422 means that it is busy.
     RunnerFirst,
-    /// An instance that is not heard of is given up.
+    /// A silent instance is given up.
     Heartbeat,
     /// An instance that never checks in is given up.
     BootDeadline,
@@ -32,50 +32,49 @@ pub enum Guard {
     Patrol,
     /// The tags that lead from an instance to its runner.
     Tags,
-    /// Asking GitHub to deliver again what failed.
+    /// Failed deliveries are redelivered.
     Redelivery,
-    /// Looking at GitHub for jobs that nobody told of.
+    /// GitHub is searched for jobs whose webhooks were lost.
     LostJobs,
-    /// Removing registrations that are left over.
+    /// Leftover registrations are removed.
     Offline,
-    /// Asking GitHub whether a job still waits before it is given another runner.
+    /// GitHub is asked if a job still waits before it gets another runner.
     AskFirst,
-    /// A launch at the moment at which the schedule goes off is found out.
+    /// A launch during the switch-off of the schedule is found.
     QuietRecheck,
-    /// Pauses between tries grow.
+    /// Waits between retries grow.
     Backoff,
-    /// Asking GitHub whether a newer run has made a re-run moot.
+    /// GitHub is asked if a newer run supersedes a re-run.
     Concurrency,
     /// The count of our re-runs, from attempt to attempt.
     RerunCount,
-    /// The words that make a runner a messenger.
+    /// The message that makes a runner a messenger.
     Message,
-    /// Saying again what could not be said.
+    /// Failed reports are retried.
     SayAgain,
-    /// The buckets that several functions draw on before they call GitHub.
+    /// The token buckets in front of GitHub's calls.
     Buckets,
-    /// Who passes the gate names the version that it was read at.
+    /// A gate is written at the version it was read at.
     Gate,
-    /// What is written into a ledger names the version that it was decided on.
+    /// A ledger is written at the version it was decided on.
     Ledgers,
-    /// What was reserved for an instance is given back when its cost is counted.
+    /// A reservation is released when its instance's cost is counted.
     Costing,
-    /// What a launch may cost is set aside with the record of its call.
+    /// The most a launch may cost is reserved in the same write as its call.
     Booking,
-    /// A runner whose cost is counted is written over the version of which it was not.
+    /// A settled runner is written over the version that was not settled.
     SettledOnce,
-    /// What an instance has cost is counted of which no record knows.
+    /// The cost of unrecorded instances is counted.
     Orphans,
     /// A ledger remembers the thresholds that were passed.
     Passed,
-    /// A threshold that nobody was told of is told at a sweep.
+    /// A threshold that was not reported is reported by a sweep.
     ToldLater,
-    /// Who goes on to something dearer sets more aside.
+    /// A fallback to something more expensive reserves more.
     Rereserve,
 }
 
 impl Guard {
-    /// All there are.
     pub const ALL: &'static [Self] = &[
         Self::Dedupe,
         Self::ClientToken,
@@ -110,8 +109,8 @@ impl Guard {
         Self::Rereserve,
     ];
 
-    /// Whether a promise hangs on it. None does on the webhook's memory of deliveries: every handler
-    /// stands being run twice, and the memory only saves it the work.
+    /// Whether a promise depends on it. None depends on the webhook's memory of deliveries: every
+    /// handler may run twice, and the memory only saves work.
     #[must_use]
     pub fn has_teeth(self) -> bool {
         self != Self::Dedupe
@@ -132,17 +131,18 @@ impl Guard {
         )
     }
 
-    /// The guard that does the same in another way, so that a promise breaks only without both.
+    /// Returns the guard that has the same effect in another way, so that a promise breaks only without
+    /// both.
     #[must_use]
     pub fn second(self) -> Option<Self> {
         match self {
-            // A job whose webhook failed is found among those that nobody told of, too.
+            // A job whose webhook failed is also found as a lost job.
             Self::Redelivery => Some(Self::LostJobs),
             _ => None,
         }
     }
 
-    /// The deadlines without it.
+    /// Returns the deadlines without these guards.
     #[must_use]
     pub fn without(guards: &[Self], mut deadlines: Deadlines) -> Deadlines {
         const NEVER: Duration = Duration::from_secs(30 * 24 * 3600);

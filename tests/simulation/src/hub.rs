@@ -1,4 +1,4 @@
-//! GitHub: runs, jobs, runners, and what it tells of them.
+//! GitHub: runs, jobs, runners, and its webhooks.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -12,175 +12,137 @@ use dayfly_types::ids::{
 use dayfly_types::time::Timestamp;
 
 use crate::checks::{Check, Checks};
-use crate::limits::Calls;
+use crate::github_limits::Calls;
 
-/// The App's one installation.
+/// The App's only installation.
 pub const INSTALLATION: InstallationId = InstallationId(7);
 
-/// A job.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Its id.
     pub id: JobId,
-    /// Its run.
     pub run: RunId,
-    /// The attempt of its run.
     pub attempt: RunAttempt,
-    /// Its place in the run.
+    /// Its index in the run.
     pub slot: usize,
-    /// Where it stands.
     pub status: JobStatus,
-    /// How long it works.
+    /// How long it runs.
     pub works: Duration,
-    /// Its labels.
     pub labels: Vec<Label>,
-    /// When it was queued.
     pub created_at: Timestamp,
-    /// When it started.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// The runner that it was given to.
+    /// The runner it is assigned to.
     pub given_to: Option<RunnerId>,
     /// The name of the runner that runs or ran it.
     pub runner_name: Option<String>,
     /// The instance of ours that it ran on.
     pub instance: Option<InstanceId>,
-    /// How often it began on an instance of ours.
+    /// How often it started on an instance of ours.
     pub starts: u32,
-    /// Whether a person wants it to end.
+    /// Whether a person cancelled it.
     pub cancelled: bool,
     /// Whether it lost its instance by no fault of its own.
     pub interrupted: bool,
-    /// Whether a messenger took it that was to fail it.
+    /// Whether its own messenger took it.
     pub refused: bool,
-    /// When we were told of its end.
-    pub end_told_at: Option<Timestamp>,
+    /// When its end was reported to us.
+    pub end_reported_at: Option<Timestamp>,
 }
 
 impl Job {
-    /// Whether it is over.
     #[must_use]
     pub fn is_over(&self) -> bool {
         matches!(self.status, JobStatus::Completed(_))
     }
 }
 
-/// A run.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Its repository.
     pub repository: Repository,
-    /// Its latest attempt.
     pub attempt: RunAttempt,
-    /// The labels of its jobs.
     pub labels: Vec<Label>,
-    /// The jobs that it has now, one for each slot.
+    /// The current jobs, one per slot.
     pub jobs: Vec<JobId>,
-    /// How it ended, once it has.
+    /// Its conclusion, once it has ended.
     pub ended: Option<Conclusion>,
-    /// When its latest attempt ended.
     pub ended_at: Option<Timestamp>,
-    /// How often we had it run again.
     pub our_reruns: u32,
-    /// How often a person had.
     pub their_reruns: u32,
-    /// How often we cancelled it.
     pub our_cancels: u32,
-    /// How often we had since a person had, or since the beginning.
+    /// How often we re-ran it since the last re-run by a person.
     pub in_a_row: u32,
-    /// When it started.
     pub started_at: Timestamp,
     /// Whether its first job fails by itself.
     pub fails: bool,
     /// The attempts in which a job of ours was interrupted.
     pub interrupted: BTreeSet<RunAttempt>,
-    /// Whether a messenger took a job of it that it was not sent to.
+    /// Whether a messenger took a job it was not sent to.
     pub mistaken: bool,
 }
 
-/// A registered runner.
 #[derive(Clone, Debug)]
 pub struct Runner {
-    /// Its name.
     pub name: String,
-    /// Where it is registered.
     pub repository: Repository,
-    /// Its labels.
     pub labels: Vec<Label>,
-    /// Whether it is connected.
     pub online: bool,
-    /// Since when it is not, and could be removed.
+    /// Since when it has been offline and could be removed.
     pub offline_since: Option<Timestamp>,
-    /// The job that it was given.
+    /// The job it is assigned.
     pub job: Option<JobId>,
-    /// The instance that it is on.
     pub instance: Option<InstanceId>,
 }
 
-/// A webhook that GitHub made.
+/// A webhook.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// Its id.
     pub id: String,
-    /// Its kind.
     pub event: &'static str,
-    /// Its body.
     pub body: String,
-    /// The job whose end it tells of.
-    pub tells_end_of: Option<JobId>,
+    /// The job whose end it reports.
+    pub reports_end_of: Option<JobId>,
 }
 
-/// A try to deliver a webhook that failed.
+/// A failed delivery try.
 #[derive(Clone, Debug)]
 pub struct FailedTry {
-    /// GitHub's number of it.
+    /// GitHub's id of it.
     pub number: u64,
-    /// What was delivered.
+    /// The index of the delivery.
     pub delivery: usize,
-    /// When.
     pub at: Timestamp,
 }
 
-/// A comment that we made.
+/// A comment of ours.
 #[derive(Clone, Debug)]
 pub struct Comment {
-    /// Its repository.
     pub repository: Repository,
-    /// Its pull request.
     pub pull: u64,
-    /// What it says.
     pub text: String,
 }
 
-/// What GitHub knows.
 #[derive(Default)]
 pub struct Hub {
     /// All jobs of all attempts.
     pub jobs: BTreeMap<JobId, Job>,
-    /// All runs.
     pub runs: BTreeMap<RunId, Run>,
-    /// The registered runners.
     pub runners: BTreeMap<RunnerId, Runner>,
     /// The newest run of each repository.
     newest: BTreeMap<Repository, RunId>,
     /// The runs of each repository that may not be over.
     open: BTreeMap<Repository, BTreeSet<RunId>>,
-    /// The jobs that wait, by repository.
+    /// The waiting jobs, by repository.
     waiting: BTreeMap<Repository, VecDeque<JobId>>,
-    /// When a repository was pushed to last.
+    /// The last push to each repository.
     pub pushed: BTreeMap<Repository, Timestamp>,
-    /// The webhooks that were made.
     pub deliveries: Vec<Delivery>,
-    /// The tries that failed.
+    /// The failed tries.
     pub failed: Vec<FailedTry>,
-    /// Tries so far.
+    /// The number of tries so far.
     pub tries: u64,
-    /// The check runs, as they stand.
     pub checks: Checks,
-    /// The comments, as they stand.
     pub comments: BTreeMap<CommentId, Comment>,
-    /// The calls that made or changed a check run or a comment.
+    /// The calls that created or updated a check run or a comment.
     pub content_writes: Calls,
     /// The calls that registered a runner.
     pub registrations: Calls,
@@ -194,7 +156,7 @@ impl Hub {
         self.last_id
     }
 
-    /// Makes a comment.
+    /// Creates a comment.
     pub fn make_comment(&mut self, comment: Comment) -> CommentId {
         self.last_comment += 1;
         let id = CommentId(self.last_comment);
@@ -202,14 +164,14 @@ impl Hub {
         id
     }
 
-    /// Why a check run should not be made, if there is a reason.
+    /// Returns why a check run is needless, if it is.
     #[must_use]
     pub fn needless(&self, check: &Check) -> Option<String> {
-        let id = &check.said.external_id;
+        let id = &check.body.external_id;
         let job = check
             .job
             .and_then(|key| self.jobs.get(&key.job).filter(|job| job.attempt == key.attempt));
-        // That of many jobs names their run, as their story does.
+        // A combined check run names its run, as the run's story does.
         let of_run = ["run-", "story-"].iter().find_map(|kind| id.strip_prefix(kind));
         let run = of_run.and_then(|rest| rest.split('/').next()?.parse().ok());
         if job.is_none() && !run.is_some_and(|run| self.runs.contains_key(&RunId(run))) {
@@ -221,7 +183,7 @@ impl Hub {
         Some(format!("`{id}` was made {} s before", since.as_secs()))
     }
 
-    /// A push starts a run. Answers its jobs.
+    /// Starts a run on a push. Returns its jobs.
     pub fn start_run(
         &mut self,
         repository: Repository,
@@ -291,13 +253,13 @@ impl Hub {
                 cancelled: false,
                 interrupted: false,
                 refused: false,
-                end_told_at: None,
+                end_reported_at: None,
             },
         );
         id
     }
 
-    /// Runs jobs again: those that did not succeed, or the one. Nothing if a job still runs.
+    /// Re-runs jobs: those that did not succeed, or one. `None` if a job still runs.
     pub fn rerun(&mut self, run: RunId, only: Option<JobId>, now: Timestamp) -> Option<Vec<JobId>> {
         let of = self.runs.get(&run)?;
         of.ended?;
@@ -324,27 +286,28 @@ impl Hub {
         )
     }
 
-    /// Whether a job fails, whatever it runs on.
+    /// Whether a job fails on any runner.
     #[must_use]
     pub fn fails_by_itself(&self, job: JobId) -> bool {
         let first = self.jobs.get(&job).filter(|job| job.slot == 0);
         first.is_some_and(|job| self.runs.get(&job.run).is_some_and(|run| run.fails))
     }
 
-    /// The newest run of the same repository, which has one branch and one workflow, if it is newer.
+    /// Returns the newest run of the same repository, which has one branch and one workflow, if it is
+    /// newer.
     #[must_use]
     pub fn newer_than(&self, run: RunId) -> Option<RunId> {
         let repository = &self.runs.get(&run)?.repository;
         self.newest.get(repository).copied().filter(|newest| *newest > run)
     }
 
-    /// The runs of a repository that are not over.
+    /// Returns the runs of a repository that are not over.
     pub fn open_runs(&self, repository: &Repository) -> impl Iterator<Item = RunId> {
         let open = self.open.get(repository).into_iter().flatten().copied();
         open.filter(|run| self.runs.get(run).is_some_and(|run| run.ended.is_none()))
     }
 
-    /// Registers a runner; nothing if the name is taken.
+    /// Registers a runner, or returns `None` if the name is taken.
     pub fn register(&mut self, name: &str, scope: &Scope, labels: &[Label], now: Timestamp) -> Option<RunnerId> {
         if self.runners.values().any(|runner| runner.name == name) {
             return None;
@@ -365,7 +328,7 @@ impl Hub {
         Some(id)
     }
 
-    /// Gives waiting jobs of a repository to runners that are free.
+    /// Assigns waiting jobs of a repository to free runners.
     pub fn give_out(&mut self, repository: &Repository) -> Vec<(RunnerId, JobId)> {
         let mut given = Vec::new();
         let free: Vec<RunnerId> = self
@@ -405,7 +368,7 @@ impl Hub {
         queue.remove(index)
     }
 
-    /// A job that its runner did not take waits again.
+    /// Makes a job that its runner did not take wait again.
     pub fn take_back(&mut self, job: JobId) -> Option<Repository> {
         let found = self.jobs.get_mut(&job)?;
         if found.status != JobStatus::Queued {
@@ -419,20 +382,19 @@ impl Hub {
         Some(repository)
     }
 
-    /// Whether a job waits for ever, because its run, or the attempt that it belongs to, is over. No
-    /// runner is ever given such a job.
+    /// Whether a job waits forever because its run, or its attempt, is over. No runner is ever assigned
+    /// such a job.
     #[must_use]
     pub fn failed_at_start(&self, job: &Job) -> bool {
         waits_for_ever(job, &self.runs[&job.run])
     }
 
-    /// The repository of a job.
     #[must_use]
     pub fn repository_of(&self, job: JobId) -> Option<&Repository> {
         self.runs.get(&self.jobs.get(&job)?.run).map(|run| &run.repository)
     }
 
-    /// Whether a run is over now, and how: nothing if it is not, or was before.
+    /// Ends a run if all its jobs are over. Returns its conclusion if it just ended.
     pub fn end_run_if_over(&mut self, run: RunId, now: Timestamp) -> Option<Conclusion> {
         let of = self.runs.get(&run)?;
         if of.ended.is_some() {
@@ -457,7 +419,7 @@ impl Hub {
         Some(whole)
     }
 
-    /// A job as GitHub describes it.
+    /// Returns a job as GitHub describes it.
     #[must_use]
     pub fn view(&self, job: JobId) -> Option<JobView> {
         let job = self.jobs.get(&job)?;
@@ -475,7 +437,7 @@ impl Hub {
         })
     }
 
-    /// The runners of ours that are registered.
+    /// Returns our registered runners.
     pub fn ours(&self) -> impl Iterator<Item = (&RunnerId, &Runner)> {
         self.runners
             .iter()
@@ -483,7 +445,7 @@ impl Hub {
     }
 }
 
-/// What most jobs ask for.
+/// The labels of most jobs.
 #[must_use]
 pub fn labels() -> Vec<Label> {
     vec![Label::new("self-hosted"), Label::new("dayfly-gpu")]
@@ -493,16 +455,16 @@ fn waits_for_ever(job: &Job, run: &Run) -> bool {
     job.status == JobStatus::Queued && (run.ended.is_some() || run.attempt > job.attempt)
 }
 
-/// What nobody has.
+/// Labels without a runner.
 #[must_use]
 pub fn impossible_labels() -> Vec<Label> {
     vec![Label::new("dayfly-tpu")]
 }
 
-/// The repository of this number.
+/// Returns the repository of this number.
 ///
 /// # Panics
-/// Never: the name is one.
+/// Never: the name is valid.
 #[must_use]
 #[expect(clippy::expect_used, reason = "the name is one")]
 pub fn repository(number: u64) -> Repository {

@@ -1,4 +1,4 @@
-//! The promises that are looked at once in a while, and at the end.
+//! The promises that are checked from time to time, and at the end.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,19 +11,18 @@ use dayfly_types::ids::{JobKey, RunnerName};
 use dayfly_types::time::Timestamp;
 
 use crate::hub::{Hub, Job};
-use crate::plan::{Item, Outage, Trouble, clock};
+use crate::plan::{InstanceFault, Item, Outage, clock};
 use crate::promises::{
     AT_REST, AWAKE, CONTROL, DUE, FEW_CALLS, GITHUB, JOB_OVER, LIFETIME, MINUTE, NOTHING, OFFLINE, RERUN, SERVED,
     STORY, TWICE, VISIBLE,
 };
 use crate::sim::{Happening, Sim};
 
-/// How long it may take to say that a job is given up: what stood in the way may be tried again after
-/// as long as a pause.
-const TOLD: Duration = Duration::from_mins(20);
+/// How long it may take to report a given-up job: a failed report is retried after as long as a pause.
+const REPORT_LIMIT: Duration = Duration::from_mins(20);
 
 impl Sim {
-    /// What is looked at once in a while.
+    /// Checks the promises that are checked from time to time.
     pub fn inspect(self: &Rc<Self>) {
         let every = self.plan.inspect_every;
         self.engine.plan(every, Happening::Inspect);
@@ -31,7 +30,7 @@ impl Sim {
         self.registrations_end();
         self.schedule_is_on();
         self.calls_are_few();
-        self.given_up_jobs_are_told();
+        self.given_up_jobs_are_reported();
         self.nothing_is_reserved();
         self.bill_is_capped();
         let hour = Duration::from_secs(3600);
@@ -52,10 +51,11 @@ impl Sim {
             let age = self.now().since(one.view.launched_at);
             let machine = machines.get(id);
             let dead = machine.is_none_or(|machine| machine.frozen || machine.never_booted || machine.hostile);
-            // Nothing on it moves, or it does not want to: only the control plane can end it, once that is there.
+            // Nothing on it moves, or it is hostile: only the control plane can end it, once that
+            // works.
             let excused = dead && self.calm_for(&[CONTROL, GITHUB]) < 30 * MINUTE;
             let forgotten = emptied.is_some_and(|at| at >= one.view.launched_at);
-            // Then only patrol is left to it, which comes every quarter of an hour.
+            // Then only the patrol can find it, which runs every quarter of an hour.
             let grace = if dead && forgotten { 21 * MINUTE } else { 5 * MINUTE };
             if age > self.plan.lifetime + grace && !excused {
                 broken = Some((LIFETIME, format!("{id} is {} old", clock(age))));
@@ -105,7 +105,7 @@ impl Sim {
                 .map_or(Duration::ZERO, |at| now.since(at));
             (earliest.map(Record::id), overdue)
         };
-        // Where nothing fails it is never off, but for the moment in which it is found to be needed.
+        // If nothing fails it is never off, except in the moment in which it is found to be needed.
         let limit = if self.control_never_fails() {
             MINUTE / 3
         } else {
@@ -136,7 +136,7 @@ impl Sim {
         self.faults.iter().all(|item| match item {
             Item::Outage(kind, ..) => !CONTROL.contains(kind),
             Item::Emptied(_) => false,
-            Item::Run(_) | Item::AtSweep(..) | Item::Trouble(..) => true,
+            Item::Run(_) | Item::AtSweep(..) | Item::InstanceFault(..) => true,
         })
     }
 
@@ -149,7 +149,7 @@ impl Sim {
         let only_drought = self.faults.iter().all(|item| match item {
             Item::Outage(kind, ..) => !CONTROL.contains(kind) && !GITHUB.contains(kind) && *kind != Outage::BusDouble,
             Item::Emptied(_) => false,
-            Item::Run(_) | Item::AtSweep(..) | Item::Trouble(..) => true,
+            Item::Run(_) | Item::AtSweep(..) | Item::InstanceFault(..) => true,
         });
         let cloud = self.cloud.borrow();
         let stormed = cloud.stormed.first_key_value().filter(|_| only_drought);
@@ -160,8 +160,8 @@ impl Sim {
         }
     }
 
-    /// Whether a job was given up, and everything done to let it know.
-    pub fn is_told(&self, job: &Job) -> bool {
+    /// Whether a job was given up and everything was done to report it.
+    pub fn is_reported(&self, job: &Job) -> bool {
         let key = JobKey {
             job: job.id,
             attempt: job.attempt,
@@ -173,7 +173,7 @@ impl Sim {
         over && self.is_given_up(job)
     }
 
-    /// Whether a job that GitHub says waits was given up in words.
+    /// Whether a job that still waits on GitHub was given up with a reason.
     pub fn is_given_up(&self, job: &Job) -> bool {
         let key = JobKey {
             job: job.id,
@@ -182,7 +182,7 @@ impl Sim {
         self.was_given_up(key) && job.status == JobStatus::Queued
     }
 
-    /// Whether the table has it that a job is given up.
+    /// Whether the table has the job as given up.
     pub fn was_given_up(&self, key: JobKey) -> bool {
         match self.table.borrow().peek(&RecordId::Job(key)) {
             Some(Record::Job(job)) => job.state.is_given_up(),
@@ -194,8 +194,8 @@ impl Sim {
         let calm_from = self.at(self.plan.calm_from);
         let hub = self.hub.borrow();
         let given_up: Vec<&Job> = hub.jobs.values().filter(|job| self.is_given_up(job)).collect();
-        // GitHub gives a runner to the job that waits longest: one that could not even be failed, as there
-        // was no messenger to be had, takes it from those that came later.
+        // GitHub assigns a runner to the job that has waited longest: one that not even a messenger
+        // could fail takes it from later ones.
         let comes_first = |one: &Job, other: &Job| {
             one.created_at < other.created_at
                 && one.labels == other.labels
@@ -219,35 +219,35 @@ impl Sim {
         }
     }
 
-    /// Every job that is given up has a check run that fails and says why.
-    pub(crate) fn given_up_jobs_are_told(&self) {
+    /// Every given-up job has a failed check run with the reason.
+    pub(crate) fn given_up_jobs_are_reported(&self) {
         let waiting: Vec<JobKey> = {
             let promises = self.promises.borrow();
             let all = promises.given_up.keys();
-            all.filter(|key| !promises.told.contains(*key)).copied().collect()
+            all.filter(|key| !promises.reported.contains(*key)).copied().collect()
         };
         let mut silent = None;
         for key in waiting {
-            if self.is_told_of(key) {
-                self.promises.borrow_mut().told.insert(key);
+            if self.has_failed_check_run(key) {
+                self.promises.borrow_mut().reported.insert(key);
                 continue;
             }
             let since = match self.table.borrow().peek(&RecordId::Job(key)) {
                 Some(Record::Job(job)) if job.state.is_given_up() => job.ended_at,
                 _ => None,
             };
-            let late = |since: Timestamp| self.overdue(self.now().since(since), TOLD, &[CONTROL, GITHUB]);
+            let late = |since: Timestamp| self.overdue(self.now().since(since), REPORT_LIMIT, &[CONTROL, GITHUB]);
             if since.is_some_and(late) {
                 silent = silent.or(Some(key.job));
             }
         }
         if let Some(job) = silent {
-            self.broken(VISIBLE, format!("job {job} is given up, and nobody was told"));
+            self.broken(VISIBLE, format!("job {job} is given up without a report"));
         }
     }
 
-    /// Whether a check run fails that is of a job, or of many of which it names that one.
-    fn is_told_of(&self, key: JobKey) -> bool {
+    /// Whether a failed check run is about a job, alone or among others.
+    fn has_failed_check_run(&self, key: JobKey) -> bool {
         let hub = self.hub.borrow();
         let Some(job) = hub.jobs.get(&key.job).filter(|job| job.attempt == key.attempt) else {
             return true;
@@ -255,10 +255,10 @@ impl Sim {
         let link = format!("/runs/{}/job/{})", job.run, job.id);
         let names = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains(&link));
         let mut failures = hub.checks.failures();
-        failures.any(|check| check.job == Some(key) || (check.job.is_none() && names(&check.said.text)))
+        failures.any(|check| check.job == Some(key) || (check.job.is_none() && names(&check.body.text)))
     }
 
-    /// What must hold at the end.
+    /// Checks what must hold at the end.
     pub fn inspect_end(&self) {
         self.every_job_ended();
         self.interrupted_jobs_ran_again();
@@ -277,7 +277,7 @@ impl Sim {
             self.broken(NOTHING, left.join(", "));
         }
         self.money_is_right();
-        self.stories_are_told();
+        self.stories_are_published();
         let tally = self.tally.borrow();
         let waking: Vec<_> = tally
             .at_rest
@@ -300,13 +300,13 @@ impl Sim {
         tally.seconds = self.elapsed().as_secs();
     }
 
-    /// Every job that ran on a runner of ours is told, at last with what it cost.
-    pub(crate) fn stories_are_told(&self) {
+    /// Every job that ran on a runner of ours is in a story, in the end with its cost.
+    pub(crate) fn stories_are_published(&self) {
         if self.promises.borrow().emptied_at.is_some() {
             return;
         }
         let (table, hub) = (self.table.borrow(), self.hub.borrow());
-        let untold = hub.jobs.values().find(|job| {
+        let unreported = hub.jobs.values().find(|job| {
             let key = JobKey {
                 job: job.id,
                 attempt: job.attempt,
@@ -321,18 +321,13 @@ impl Sim {
             let check_run = table.peek(&RecordId::CheckRun(job.run, JobKey::story_of(job.attempt)));
             let is_part = matches!(check_run, Some(Record::CheckRun(check_run))
                 if matches!(&check_run.content, CheckContent::Story { jobs } if jobs.contains(&job.id)));
-            let told = hub
+            let is_published = hub
                 .checks
                 .of(&id)
-                .any(|(_, check)| !check.said.title.contains(" so far "));
-            ran && !(is_part && told)
+                .any(|(_, check)| !check.body.title.contains(" so far "));
+            ran && !(is_part && is_published)
         });
-        let why = untold.map(|job| {
-            format!(
-                "job {} of run {} ran, and nobody was told what it cost",
-                job.id, job.run
-            )
-        });
+        let why = unreported.map(|job| format!("job {} of run {} ran, and its cost was not reported", job.id, job.run));
         drop((table, hub));
         if let Some(why) = why {
             self.broken(STORY, why);
@@ -354,7 +349,7 @@ impl Sim {
                 attempt: job.attempt,
             };
             match table.peek(&RecordId::Job(key)) {
-                // Nobody else's runner tells us of a job's end but by webhook.
+                // Only webhooks report the end of a job on another's runner.
                 Some(Record::Job(record)) if !record.state.is_end() && !runs_elsewhere(&record.state) => {
                     Some(format!("job {} is over, and recorded as {:?}", job.id, record.state))
                 }
@@ -375,13 +370,13 @@ impl Sim {
         }
     }
 
-    /// Where nothing but instances failed, an interrupted job has been run again, if its configuration
-    /// wants that and allows another.
+    /// If only instances failed, an interrupted job was re-run, if its configuration wants and allows
+    /// that.
     pub(crate) fn interrupted_jobs_ran_again(&self) {
         let plain = self.plan.items.iter().all(|(_, item)| match item {
-            Item::Trouble(kind, _) => matches!(
+            Item::InstanceFault(kind, _) => matches!(
                 kind,
-                Trouble::Interruption | Trouble::Rebalance | Trouble::Vanish | Trouble::Freeze
+                InstanceFault::Interruption | InstanceFault::Rebalance | InstanceFault::Vanish | InstanceFault::Freeze
             ),
             Item::Run(_) | Item::AtSweep(..) => true,
             Item::Outage(kind, ..) => HARMLESS.contains(kind),
@@ -416,7 +411,7 @@ impl Sim {
     }
 }
 
-/// Outages that keep nobody from finding an interruption and running the job again, once they are over.
+/// Outages after which an interruption can still be found and its job re-run.
 const HARMLESS: &[Outage] = &[
     Outage::Table,
     Outage::Bus,
@@ -440,15 +435,15 @@ const HARMLESS: &[Outage] = &[
     Outage::Alerts,
 ];
 
-/// How long patrol needs to come round: it comes each quarter of an hour, and looks at so many repositories of
-/// those that somebody pushed to.
+/// How long the patrol needs for a full round: it runs every quarter of an hour, and checks a limited
+/// number of recently pushed repositories.
 fn patrol_round(hub: &Hub) -> Duration {
     const AT_ONCE: usize = 50;
     let visits = hub.pushed.len().div_ceil(AT_ONCE).max(1);
     u32::try_from(visits).unwrap_or(u32::MAX) * 15 * MINUTE + 5 * MINUTE
 }
 
-/// Whether a job runs on a runner that is none of ours.
+/// Whether a job runs on a runner that is not ours.
 fn runs_elsewhere(state: &JobState) -> bool {
     matches!(state, JobState::Running { runner } if RunnerName::from_registered(runner).is_none())
 }

@@ -1,4 +1,4 @@
-//! Lambda: who calls a function, how often it is tried, and what becomes of it when it dies.
+//! Lambda: who calls a function, how often it is retried, and how it ends.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -8,9 +8,10 @@ use aws_lambda_events::lambda_function_urls::{
     LambdaFunctionUrlRequest, LambdaFunctionUrlRequestContextAuthorizerDescription,
     LambdaFunctionUrlRequestContextAuthorizerIamDescription, LambdaFunctionUrlResponse,
 };
-use dayfly_engine::interruption::Word;
+use dayfly_engine::runner::interruption::Ec2Signal;
 use dayfly_flows::{Policies, PriceCache};
 use dayfly_interruption::Ec2Event;
+use dayfly_ports::PortSet;
 use dayfly_records::event::Event;
 use dayfly_sweeper::Task;
 use dayfly_types::ids::{InstanceId, Region, SubnetId};
@@ -19,46 +20,35 @@ use dayfly_types::time::Timestamp;
 use crate::checkin::CheckIn;
 use crate::engine::TaskId;
 use crate::plan::Outage;
+use crate::policy_limits::POLICY_PARAMETER;
 use crate::ports::Ports;
 use crate::sim::{Happening, Sim};
-use crate::turns::POLICY_PARAMETER;
 
-/// Who calls a function, with what.
+/// A call of a function, with its payload.
 #[derive(Clone, Debug)]
 pub enum Caller {
-    /// The bus.
     Bus(Box<Event>),
-    /// A schedule.
     Schedule(Task),
-    /// EC2, of an instance.
-    Ec2(InstanceId, Word, Timestamp),
-    /// An agent.
+    /// EC2, with an event about an instance.
+    Ec2(InstanceId, Ec2Signal, Timestamp),
     Agent(InstanceId, CheckIn),
     /// GitHub, with the delivery of this index.
     GitHub(usize),
 }
 
-/// A function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Function {
-    /// Takes webhooks in.
     Webhook,
-    /// Launches.
     Launch,
-    /// Answers instances.
     Checkin,
-    /// Follows GitHub's word.
     JobEvents,
-    /// Hears EC2's.
     Interruption,
-    /// Looks at what is due.
     Sweeper,
-    /// Says on commits what becomes of jobs.
     Reporter,
 }
 
 impl Function {
-    /// How long it may run, as the template has it.
+    /// Its timeout, as in the template.
     fn limit(self) -> Duration {
         Duration::from_secs(match self {
             Self::Webhook => 10,
@@ -70,7 +60,6 @@ impl Function {
 }
 
 impl Caller {
-    /// The function that it calls.
     #[must_use]
     pub fn function(&self) -> Function {
         match self {
@@ -110,7 +99,7 @@ impl Caller {
     }
 }
 
-/// The calls that are under way.
+/// The running calls.
 #[derive(Default)]
 pub struct Lambda {
     calls: BTreeMap<u64, Call>,
@@ -121,23 +110,19 @@ struct Call {
     task: TaskId,
     caller: Caller,
     tries: u32,
-    /// Whether it is about an instance that was known when it began.
+    /// Whether it is about an instance that was known at its start.
     of_ours: bool,
 }
 
-/// What became of a call.
+/// How a call ended.
 pub enum Fate {
-    /// It was answered over HTTP.
     Answered(u16, String),
-    /// It came to its end.
     Done,
-    /// It ended with an error.
     Failed(String),
-    /// It was killed.
     Died(&'static str),
 }
 
-/// What is waited before an event is handed to a function again.
+/// The waits before an event is delivered to a function again.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>
 const RETRIES: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
@@ -184,7 +169,7 @@ impl Sim {
         );
     }
 
-    /// Kills a call, wherever it stands.
+    /// Kills a call at any point.
     pub fn kill(self: &Rc<Self>, number: u64, why: &'static str) {
         let Some(task) = self.lambda.borrow().calls.get(&number).map(|call| call.task) else {
             return;
@@ -216,7 +201,7 @@ impl Sim {
                 Fate::Done | Fate::Failed(_) | Fate::Died(_) => self.agent_is_answered(&instance, what, 502, ""),
             },
             Caller::GitHub(delivery) => self.delivery_ended(delivery, well),
-            // Neither is tried again: the next one comes soon.
+            // Neither is retried: the next one comes soon.
             Caller::Schedule(_) => {}
             caller if well => self.heard(&caller, of_ours),
             caller => {
@@ -230,7 +215,7 @@ impl Sim {
         }
     }
 
-    /// An event that reached its function.
+    /// Records an event that reached its function.
     fn heard(&self, caller: &Caller, of_ours: bool) {
         match caller {
             Caller::Bus(event) => {
@@ -259,14 +244,13 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
     match (caller.function(), caller) {
         (Function::Launch, Caller::Bus(event)) => {
             let function = dayfly_launch::Function {
-                store: ports.clone(),
-                github: ports.clone(),
-                fleet: ports.clone(),
-                bus: ports.clone(),
-                schedule: ports.clone(),
-                parameters: ports.clone(),
-                clock: ports.clone(),
-                quotas: ports,
+                ports: dayfly_launch::LaunchPortSet {
+                    shared: shared(&ports),
+                    schedule: ports.clone(),
+                    parameters: ports.clone(),
+                    clock: ports.clone(),
+                    quotas: ports,
+                },
                 region: Region::new("eu-west-1"),
                 images: dayfly_launch::ImageCache::default(),
                 zones: dayfly_launch::ZoneCache::default(),
@@ -285,7 +269,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
                 alerts: ports,
                 stack: "dayfly".to_owned(),
                 web_url: "https://github.com".to_owned(),
-                logs: dayfly_report::check_run::Logs {
+                logs: dayfly_report::check_run::LogLinks {
                     region: "eu-west-1".to_owned(),
                     stack: "dayfly".to_owned(),
                 },
@@ -295,10 +279,7 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
         }
         (_, Caller::Bus(event)) => {
             let function = dayfly_job_events::Function {
-                store: ports.clone(),
-                github: ports.clone(),
-                fleet: ports.clone(),
-                bus: ports,
+                ports: shared(&ports),
                 prices: PriceCache::new(Region::new("eu-west-1")),
                 deadlines,
             };
@@ -306,15 +287,12 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
         }
         (_, Caller::Schedule(task)) => {
             let function = dayfly_sweeper::Function {
-                store: ports.clone(),
-                github: ports.clone(),
-                fleet: ports.clone(),
-                bus: ports.clone(),
+                ports: shared(&ports),
                 schedule: ports,
                 prices: PriceCache::new(Region::new("eu-west-1")),
                 deadlines,
             };
-            done(function.handle(task, now).await)
+            done(Box::pin(function.handle(task, now)).await)
         }
         (_, Caller::Ec2(instance, word, at)) => {
             let function = dayfly_interruption::Function {
@@ -350,6 +328,16 @@ async fn handle(sim: Rc<Sim>, caller: Caller, ports: Ports) -> Fate {
     }
 }
 
+/// The ports that several functions share.
+fn shared(ports: &Ports) -> PortSet<Ports, Ports, Ports, Ports> {
+    PortSet {
+        store: ports.clone(),
+        github: ports.clone(),
+        fleet: ports.clone(),
+        bus: ports.clone(),
+    }
+}
+
 fn done<T, E: std::fmt::Display>(result: Result<T, E>) -> Fate {
     match result {
         Ok(_) => Fate::Done,
@@ -362,7 +350,7 @@ fn http(response: LambdaFunctionUrlResponse) -> Fate {
     Fate::Answered(status, response.body.unwrap_or_default())
 }
 
-/// A call as the Function URL hands it on, once it has checked the signature.
+/// Returns a call as the Function URL passes it on after checking the signature.
 fn signed(instance: &InstanceId, what: &CheckIn) -> LambdaFunctionUrlRequest {
     let mut iam = LambdaFunctionUrlRequestContextAuthorizerIamDescription::default();
     iam.user_id = Some(format!("AROAEXAMPLE:{instance}"));

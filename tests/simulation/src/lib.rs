@@ -1,9 +1,8 @@
 //! Histories full of faults on a virtual clock: the real handlers and the agent's real decisions, on
-//! simulated ports, with the promises checked at every step. One seed is one history, the same on
-//! every machine.
+//! simulated ports, with the promises checked at every step. One seed is one history, the same on every
+//! machine.
 
 mod admission;
-mod bought;
 mod budgets;
 mod checkin;
 mod checks;
@@ -12,32 +11,33 @@ mod config;
 mod dice;
 mod effects;
 mod engine;
+mod faults;
 mod github;
+mod github_limits;
 mod guards;
 mod hub;
 mod inspect;
 mod lambda;
-mod limits;
 mod machine;
 mod many;
 mod money;
 mod month;
 mod organisation;
 mod plan;
+mod policy_limits;
 mod ports;
 mod process;
 mod promises;
+mod purchases;
 mod reads;
 mod shrink;
 mod sim;
 mod table;
 mod tally;
-mod trouble;
-mod turns;
 
 pub use guards::Guard;
 pub use many::{Many, first_broken, run_many};
-pub use month::{Ends, Month, month};
+pub use month::{JobEnds, Month, month};
 pub use organisation::REPOSITORIES;
 pub use plan::{Plan, clock};
 pub use promises::Broken;
@@ -47,22 +47,21 @@ pub use tally::Tally;
 
 use sim::Sim;
 
-/// What became of a history.
+/// The result of a history.
 pub struct Outcome {
-    /// The promise that was broken, if one was.
+    /// The promise that was broken, if any.
     pub broken: Option<Broken>,
-    /// What was counted.
     pub tally: Tally,
-    /// The history, as a hash of its every line.
+    /// A hash of every line of the history.
     pub hash: u64,
-    /// The history in words, if it was asked for.
-    pub told: Vec<String>,
+    /// The lines of the history, if requested.
+    pub lines: Vec<String>,
 }
 
-/// Lets a history happen.
+/// Runs a history.
 #[must_use]
-pub fn run(plan: Plan, without: &[Guard], told: bool) -> Outcome {
-    let sim = Sim::new(plan, without, told);
+pub fn run(plan: Plan, without: &[Guard], keep_lines: bool) -> Outcome {
+    let sim = Sim::new(plan, without, keep_lines);
     sim.run(&|_| {});
     let outcome = outcome(&sim);
     sim.end_all();
@@ -74,6 +73,6 @@ fn outcome(sim: &Sim) -> Outcome {
         broken: sim.promises.borrow().broken.clone(),
         tally: sim.tally.borrow().clone(),
         hash: sim.hash(),
-        told: sim.told(),
+        lines: sim.lines(),
     }
 }

@@ -1,5 +1,4 @@
-//! What is on an instance: the agent's real decisions, the runner's process, and all that can befall
-//! them.
+//! The software on an instance: the agent's real decisions, the runner's process, and their faults.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,31 +11,26 @@ use dayfly_types::time::Timestamp;
 
 use crate::checkin::What;
 use crate::guards::Guard;
-use crate::plan::{Item, Trouble};
+use crate::plan::{InstanceFault, Item};
 use crate::sim::{Happening, Sim};
 
-/// After how long without an answer of the control plane the agent ends, as the user data has it.
+/// After this time without an answer of the control plane the agent exits, as the user data sets it.
 const UNREACHABLE: Duration = Duration::from_secs(300);
 
-/// How much later than the agent's timer the machine's own is.
+/// How much later the machine's own timer is than the agent's.
 const LAST_RESORT: Duration = Duration::from_secs(180);
-/// For what is taken away.
+/// The time of disabled timers.
 pub(crate) const NEVER: Duration = Duration::from_secs(60 * 24 * 3600);
 
 /// The runner's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Process {
-    /// There is none yet.
     None,
-    /// It starts.
     Starting(RunnerId),
-    /// It waits for a job.
     Listening(RunnerId),
-    /// It works.
     Working(RunnerId, JobId),
-    /// Its job is done, and it has not left.
+    /// Its job is done, but it has not exited.
     Idling(RunnerId),
-    /// It has ended.
     Gone,
 }
 
@@ -50,27 +44,25 @@ pub struct Machine {
     pub(crate) agent: Option<State>,
     pub(crate) agent_since: Timestamp,
     pub(crate) generation: u64,
-    /// The runner's process.
     pub process: Process,
-    /// Whether anything on it moves.
+    /// Whether everything on it stands still.
     pub frozen: bool,
-    /// Whether its runner fails the job that it takes, with a reason, before any step.
+    /// Whether its runner fails its job with a message before any step.
     pub messenger: bool,
-    /// Whether it never came up.
     pub never_booted: bool,
     pub(crate) cut: bool,
     pub(crate) hung_job: bool,
     pub(crate) hung_runner: bool,
     pub(crate) runner_broken: bool,
-    /// Whether it obeys nobody.
+    /// Whether it ignores all orders.
     pub(crate) hostile: bool,
-    /// What befalls it when its job is about to end.
-    pub(crate) at_the_end: Option<Trouble>,
+    /// The fault that hits it shortly before its job's end.
+    pub(crate) at_the_end: Option<InstanceFault>,
     pub(crate) outcome: Conclusion,
     /// When the control plane last answered it.
     pub heard_at: Option<Timestamp>,
     pub(crate) skew: Duration,
-    /// Whether its end has begun, for a reason that counts.
+    /// Whether it is being ended for a good reason.
     pub condemned: bool,
 }
 
@@ -81,34 +73,34 @@ impl Machine {
 }
 
 impl Sim {
-    /// How likely a trouble is for an instance.
-    pub fn rate(&self, wanted: Trouble) -> f64 {
+    /// Returns the probability of a fault per instance.
+    pub fn rate(&self, wanted: InstanceFault) -> f64 {
         let rates = self.faults.iter().filter_map(|item| match item {
-            Item::Trouble(kind, rate) if *kind == wanted => Some(*rate),
+            Item::InstanceFault(kind, rate) if *kind == wanted => Some(*rate),
             _ => None,
         });
         rates.fold(0.0, f64::max)
     }
 
-    /// An instance is there: what will become of it is drawn.
+    /// An instance is launched: its faults are drawn.
     pub fn launched(self: &Rc<Self>, instance: &InstanceId) {
         self.tally.borrow_mut().instances += 1;
         let mut dice = self.dice("instance", instance.as_str());
         let calm = self.elapsed() >= self.plan.calm_from;
-        let mut befalls = |trouble: Trouble| !calm && dice.happens(self.rate(trouble));
+        let mut has_fault = |trouble: InstanceFault| !calm && dice.happens(self.rate(trouble));
         let machine = Machine {
             agent: None,
             agent_since: self.now(),
             generation: 0,
             process: Process::None,
             frozen: false,
-            never_booted: befalls(Trouble::BootFailure),
+            never_booted: has_fault(InstanceFault::BootFailure),
             cut: false,
             messenger: false,
-            hung_job: befalls(Trouble::HungJob),
-            hung_runner: befalls(Trouble::HungRunner),
-            runner_broken: befalls(Trouble::RunnerBroken),
-            hostile: befalls(Trouble::Hostile),
+            hung_job: has_fault(InstanceFault::HungJob),
+            hung_runner: has_fault(InstanceFault::HungRunner),
+            runner_broken: has_fault(InstanceFault::RunnerBroken),
+            hostile: has_fault(InstanceFault::Hostile),
             at_the_end: None,
             outcome: Conclusion::Success,
             heard_at: None,
@@ -116,31 +108,31 @@ impl Sim {
             condemned: false,
         };
         let later = [
-            Trouble::AgentCrash,
-            Trouble::Freeze,
-            Trouble::NetworkCut,
-            Trouble::Interruption,
-            Trouble::Vanish,
-            Trouble::Rebalance,
+            InstanceFault::AgentCrash,
+            InstanceFault::Freeze,
+            InstanceFault::NetworkCut,
+            InstanceFault::Interruption,
+            InstanceFault::Vanish,
+            InstanceFault::Rebalance,
         ]
-        .map(|trouble| (trouble, befalls(trouble)));
+        .map(|trouble| (trouble, has_fault(trouble)));
         let mut machine = machine;
-        for (trouble, _) in later.into_iter().filter(|(_, befalls)| *befalls) {
+        for (trouble, _) in later.into_iter().filter(|(_, happens)| *happens) {
             let mut dice = self.dice("befalls", &format!("{instance} {trouble:?}"));
             if dice.happens(0.3) {
                 machine.at_the_end = Some(trouble);
             } else {
-                let befalls = Happening::Befalls(instance.clone(), trouble);
-                let latest = if trouble == Trouble::Rebalance { 300 } else { 1500 };
-                self.engine.plan(dice.seconds(1, latest), befalls);
+                let fault = Happening::Fault(instance.clone(), trouble);
+                let latest = if trouble == InstanceFault::Rebalance { 300 } else { 1500 };
+                self.engine.plan(dice.seconds(1, latest), fault);
             }
         }
         for trouble in [
-            (Trouble::BootFailure, machine.never_booted),
-            (Trouble::HungJob, machine.hung_job),
-            (Trouble::HungRunner, machine.hung_runner),
-            (Trouble::RunnerBroken, machine.runner_broken),
-            (Trouble::Hostile, machine.hostile),
+            (InstanceFault::BootFailure, machine.never_booted),
+            (InstanceFault::HungJob, machine.hung_job),
+            (InstanceFault::HungRunner, machine.hung_runner),
+            (InstanceFault::RunnerBroken, machine.runner_broken),
+            (InstanceFault::Hostile, machine.hostile),
         ] {
             if trouble.1 {
                 self.tally.borrow_mut().trouble(trouble.0);
@@ -225,7 +217,7 @@ impl Sim {
         }
     }
 
-    /// A deadline of the agent.
+    /// A deadline of the agent passes.
     pub fn tick(self: &Rc<Self>, instance: &InstanceId, generation: u64) {
         let current = self
             .machines
@@ -246,10 +238,10 @@ impl Sim {
                 self.engine.plan(wait, Happening::RunnerUp(instance.clone()));
                 self.feed(instance, Event::RunnerStarted);
             }
-            Action::AskToStart { run, attempt } => self.checks_in(instance, What::Start(run, attempt)),
+            Action::RequestJobStart { run, attempt } => self.checks_in(instance, What::Start(run, attempt)),
             Action::RunStartup => self.run_startup(instance),
             Action::RunHook { .. } => self.run_hook(instance),
-            // Its end is told all the same, to an agent that waits for it no more.
+            // Its end is still reported, to an agent that no longer waits for it.
             Action::KillHook | Action::KillStartup => {}
             Action::SignalRunner => self.signal_runner(instance),
             Action::KillRunner => {

@@ -1,4 +1,4 @@
-//! `simulation`: runs seeds, and tells what they came to.
+//! `simulation`: runs seeds and reports the results.
 
 mod report;
 
@@ -12,39 +12,39 @@ use simulation::{Guard, Plan, first_broken, month, run, run_many, shrink};
 /// Runs histories full of faults on a virtual clock, and checks dayfly's promises at every step.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How many seeds.
+    /// The number of seeds.
     #[arg(long, default_value_t = 1000)]
     seeds: u64,
-    /// The first of them.
+    /// The first seed.
     #[arg(long, default_value_t = 1)]
     from: u64,
-    /// One seed only, with its timeline.
+    /// Run one seed only, with its timeline.
     #[arg(long)]
     seed: Option<u64>,
-    /// Of that seed, only the items with these numbers.
+    /// Of that seed, keep only the items with these numbers.
     #[arg(long, value_delimiter = ',', requires = "seed")]
     only: Option<Vec<usize>>,
-    /// Of that seed, what the functions log too.
+    /// Also print the functions' logs of that seed.
     #[arg(long, requires = "seed")]
     logs: bool,
-    /// Take a guard away; may be given more than once.
+    /// Disable a guard; may be given more than once.
     #[arg(long)]
     without: Vec<Guard>,
-    /// A month of a busy organisation, with its cost report.
+    /// Run a month of a busy organisation, with its cost report.
     #[arg(long, conflicts_with_all = ["seed", "without", "guards"])]
     month: bool,
-    /// How many jobs are queued in that month.
+    /// The number of jobs queued in that month.
     #[arg(long, default_value_t = 50_000, requires = "month")]
     jobs: usize,
-    /// Of that month, what names this: a job's number, or a run's.
+    /// Of that month, print the lines that contain this: a job's id, or a run's.
     #[arg(long, requires = "month")]
     about: Option<String>,
-    /// Take each guard away in turn, and tell which promise breaks.
+    /// Disable each guard in turn, and print which promise breaks.
     #[arg(long)]
     guards: bool,
 }
 
-/// So many seeds must meet every step of the lifecycles.
+/// This many seeds must cover every step of the lifecycles.
 const ENOUGH: u64 = 5000;
 
 const DAY: u64 = 24 * 3600;
@@ -60,12 +60,12 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
-        // Nobody reads on: a closed pipe is no failure of a promise, and no success either.
+        // A closed pipe is neither a broken promise nor a success.
         Ok(false) | Err(_) => ExitCode::FAILURE,
     }
 }
 
-/// One history, told. Answers whether its promises were kept.
+/// Runs and prints one history. Returns whether its promises were kept.
 fn one(seed: u64, arguments: &Arguments, out: &mut impl Write) -> std::io::Result<bool> {
     if arguments.logs {
         tracing_subscriber::fmt()
@@ -80,7 +80,7 @@ fn one(seed: u64, arguments: &Arguments, out: &mut impl Write) -> std::io::Resul
     }
     report::plan(&plan, out)?;
     let outcome = run(plan, &arguments.without, true);
-    for line in &outcome.told {
+    for line in &outcome.lines {
         writeln!(out, "{line}")?;
     }
     writeln!(out, "hash {:016x}", outcome.hash)?;
@@ -90,7 +90,7 @@ fn one(seed: u64, arguments: &Arguments, out: &mut impl Write) -> std::io::Resul
     Ok(outcome.broken.is_none())
 }
 
-/// A month, reported. Answers whether its promises were kept.
+/// Runs a month and prints its report. Returns whether its promises were kept.
 fn one_month(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<bool> {
     let start = Instant::now();
     let plan = Plan::month(arguments.from, arguments.jobs);
@@ -100,7 +100,7 @@ fn one_month(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<boo
         progress.show(elapsed.as_secs() / DAY);
     });
     progress.end();
-    for line in &month.outcome.told {
+    for line in &month.outcome.lines {
         writeln!(out, "{line}")?;
     }
     report::month(&month, arguments.jobs, start.elapsed(), out)?;
@@ -110,7 +110,7 @@ fn one_month(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<boo
     Ok(month.outcome.broken.is_none())
 }
 
-/// Many histories, counted.
+/// Runs many histories and prints their counts.
 fn many(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<bool> {
     let start = Instant::now();
     let progress = report::Progress::new(arguments.seeds, "seeds");
@@ -129,7 +129,7 @@ fn many(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<bool> {
         report::shortest(&plan, &arguments.without, out)?;
     }
     let never = many.tally.never_taken();
-    // Few seeds do not meet everything.
+    // A few seeds do not cover everything.
     let enough = arguments.seeds < ENOUGH || !arguments.without.is_empty();
     if !never.is_empty() && !enough {
         writeln!(out, "never taken: {}", never.join(", "))?;
@@ -137,7 +137,7 @@ fn many(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<bool> {
     Ok(many.broken.is_empty() && (never.is_empty() || enough))
 }
 
-/// What breaks without each guard. Answers whether something does.
+/// Prints what breaks without each guard. Returns whether something does for each.
 fn guards(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<bool> {
     let mut rows = Vec::new();
     for guard in Guard::ALL {

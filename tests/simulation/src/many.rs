@@ -7,18 +7,17 @@ use std::thread;
 use crate::plan::Plan;
 use crate::{Broken, Guard, Outcome, Tally, run};
 
-/// What became of many histories.
+/// The results of many histories.
 pub struct Many {
-    /// What was counted, all in all.
     pub tally: Tally,
-    /// The promises that were broken, by seed.
+    /// The broken promises, by seed.
     pub broken: Vec<(u64, Broken)>,
     /// A hash of all histories, whatever their order.
     pub hash: u64,
 }
 
-/// Runs the seeds `from..from + count`, and no further than the first that breaks a promise if
-/// `until_broken`. Calls `progress` with how many are done.
+/// Runs the seeds `from..from + count`, and stops at the first broken promise if `until_broken`. Calls
+/// `progress` with the number done.
 ///
 /// # Panics
 /// If a history panics.
@@ -61,8 +60,8 @@ pub fn run_many(from: u64, count: u64, without: &[Guard], until_broken: bool, pr
     many
 }
 
-/// The first seed that breaks a promise without a guard. Where a second guard does the same in another
-/// way, that is taken away too; the seed is one that breaks nothing without the second alone.
+/// Returns the first seed that breaks a promise without a guard. If a second guard has the same effect,
+/// it is disabled too, and the seed must break nothing without the second alone.
 #[must_use]
 pub fn first_broken(guard: Guard, from: u64, count: u64) -> Option<(u64, Broken)> {
     let Some(second) = guard.second() else {

@@ -1,29 +1,23 @@
-//! Money: what AWS sells for how much, EC2's own bill, and the promises on what is spent.
+//! Money: AWS's prices, EC2's own bill, and the promises on what is spent.
 //!
-//! The bill is EC2's: what its instances did, second by second, and what the market asked for it. Nothing of
-//! it is read from what the functions wrote.
+//! The bill comes from what the instances did, second by second, and from the market's prices, and not
+//! from anything that the functions wrote.
 
 mod bill;
-mod drawn;
-mod heard;
+mod caps;
+mod costing;
+mod ec2_events;
 mod market;
-mod settled;
-mod told;
+mod thresholds;
 
 pub(crate) use self::bill::Accrued;
-pub(crate) use self::drawn::{MIDDLE, draw, said, start};
-pub(crate) use self::heard::Heard;
+pub(crate) use self::caps::{MIDDLE, draw, policy_text, start};
+pub(crate) use self::ec2_events::ReceivedEvents;
 pub(crate) use self::market::{most_of_an_hour, on_demand, volume_rate};
 
-/// Told where money is counted.
-pub const CAPPED: &str = "9: what is spent and what is reserved never pass a cap";
-/// See [`CAPPED`].
-pub const WORST: &str = "9: what an instance can cost at most is set aside before it is asked for";
-/// See [`CAPPED`].
-pub const SETTLED: &str = "9: what is settled is what EC2 bills";
-/// See [`CAPPED`].
-pub const RETURNED: &str = "9: nothing is reserved where nothing lives";
-/// See [`CAPPED`].
-pub const RESERVED: &str = "9: what a ledger reserves is what runners hold";
-/// See [`CAPPED`].
-pub const TOLD_ONCE: &str = "9: each threshold of a cap is told, and once";
+pub const CAPPED: &str = "9: spent and reserved money never exceed a cap";
+pub const WORST: &str = "9: the most that an instance can cost is reserved before it is requested";
+pub const SETTLED: &str = "9: settled costs match EC2's bill";
+pub const RETURNED: &str = "9: nothing is reserved once nothing lives";
+pub const RESERVED: &str = "9: a ledger's reservations match its runners'";
+pub const ALERTED_ONCE: &str = "9: each threshold of a cap is alerted once";

@@ -1,4 +1,4 @@
-//! A month, and what there is to report of it.
+//! A month, and its report.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,27 +15,24 @@ use crate::plan::Plan;
 use crate::sim::Sim;
 use crate::{Outcome, outcome};
 
-/// How the jobs of a month ended, each counted once, however often it was run.
+/// How the jobs of a month ended, each counted once, however often it was re-run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ends {
-    /// They succeeded.
+pub struct JobEnds {
     pub succeeded: usize,
-    /// They failed by themselves.
+    /// By themselves.
     pub failed: usize,
-    /// They lost their instance, and were not run again any more.
+    /// They lost their instance and were not re-run.
     pub interrupted: usize,
-    /// A person cancelled them.
+    /// By a person.
     pub cancelled: usize,
-    /// A cap refused them.
+    /// By a cap.
     pub refused: usize,
-    /// There was no capacity for them.
+    /// For lack of capacity.
     pub unlaunchable: usize,
-    /// None of that.
     pub open: usize,
 }
 
-impl Ends {
-    /// All of them.
+impl JobEnds {
     #[must_use]
     pub fn all(&self) -> usize {
         let Self {
@@ -51,34 +48,28 @@ impl Ends {
     }
 }
 
-/// What there is to report.
 pub struct Month {
-    /// What became of it.
     pub outcome: Outcome,
-    /// Its runs.
     pub runs: usize,
-    /// How its jobs ended.
-    pub ends: Ends,
-    /// How often the control plane had a run run again.
+    pub ends: JobEnds,
+    /// Our re-runs.
     pub reruns: u32,
-    /// How long each job waited that ran and was not given up before, the shortest first.
+    /// The waits of jobs that ran and were not given up before, the shortest first.
     pub waits: Vec<Duration>,
-    /// For how many minutes jobs ran, as GitHub bills them.
+    /// The job minutes, as GitHub bills them.
     pub minutes: u64,
-    /// What each instance has cost.
     pub costs: Vec<Cost>,
-    /// The ledgers of all who pay.
     pub ledgers: Vec<Ledger>,
 }
 
 impl Month {
-    /// What the minutes of its jobs would have cost on GitHub's own runner with a GPU.
+    /// Returns the price of these minutes on GitHub's own GPU runner.
     #[must_use]
     pub fn on_github(&self) -> MicroDollars {
         GITHUB_GPU_MINUTE.times(self.minutes)
     }
 
-    /// How long the job waited that so many of a hundred did not wait longer than.
+    /// Returns the wait that this percentage of jobs did not exceed.
     #[must_use]
     pub fn waited(&self, percent: usize) -> Duration {
         let index = (self.waits.len() * percent).div_ceil(100).saturating_sub(1);
@@ -86,7 +77,7 @@ impl Month {
     }
 }
 
-/// Lets a month happen, and keeps in words what names `about`. `watch` is told the time as it passes.
+/// Runs a month and keeps the lines that contain `about`. `watch` receives the time as it passes.
 #[must_use]
 pub fn month(plan: Plan, about: Option<String>, watch: &dyn Fn(Duration)) -> Month {
     let sim = Sim::about(plan, about);
@@ -99,14 +90,14 @@ pub fn month(plan: Plan, about: Option<String>, watch: &dyn Fn(Duration)) -> Mon
 impl Sim {
     fn reported(self: &Rc<Self>) -> Month {
         let hub = self.hub.borrow();
-        let mut ends = Ends::default();
+        let mut ends = JobEnds::default();
         for job in hub.runs.values().flat_map(|run| &run.jobs) {
             if let Some(job) = hub.jobs.get(job) {
                 *self.end_of(job, &mut ends) += 1;
             }
         }
         let promises = self.promises.borrow();
-        // One that was given up may run all the same, long after.
+        // A given-up job may still run, long after.
         let ran = |job: &&Job| job.instance.is_some() && !promises.given_up.contains_key(&key(job));
         let spans = hub.jobs.values().filter(ran).filter_map(|job| {
             let started = job.started_at?;
@@ -127,9 +118,9 @@ impl Sim {
         }
     }
 
-    /// Where a job is counted.
-    fn end_of<'a>(&self, job: &Job, ends: &'a mut Ends) -> &'a mut usize {
-        // A messenger may have failed it since, or another's runner run it all the same.
+    /// Returns the count that a job belongs to.
+    fn end_of<'a>(&self, job: &Job, ends: &'a mut JobEnds) -> &'a mut usize {
+        // A messenger may have failed it since, or another runner run it anyway.
         let ran = job.instance.is_some() && !job.refused;
         match self.promises.borrow().given_up.get(&key(job)).filter(|_| !ran) {
             Some(true) => return &mut ends.refused,
@@ -160,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_month_keeps_every_promise_and_its_report_adds_up() {
+    fn a_small_month_keeps_every_promise_and_adds_up() {
         const JOBS: usize = 300;
         let month = month(Plan::month(1, JOBS), None, &|_| {});
         let tally = &month.outcome.tally;

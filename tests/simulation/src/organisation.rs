@@ -10,36 +10,36 @@ use dayfly_types::time::Timestamp;
 use crate::config::Ways;
 use crate::dice::Dice;
 use crate::money;
-use crate::plan::{Item, Outage, Plan, PlannedRun, Trouble};
+use crate::plan::{InstanceFault, Item, Outage, Plan, PlannedRun};
 
-/// So many repositories it has.
+/// The number of repositories.
 pub const REPOSITORIES: u64 = 200;
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
-/// How much goes on in each hour of a weekday (UTC), where people of two continents work.
+/// The activity in each hour of a weekday (UTC), with people on two continents.
 const HOURS: [u64; 24] = [
     2, 1, 1, 1, 1, 2, 4, 8, 14, 18, 18, 17, 14, 18, 20, 20, 18, 14, 11, 9, 7, 5, 4, 3,
 ];
 
-/// How much goes on in an hour at a weekend.
+/// The activity in an hour at a weekend.
 const WEEKEND: u64 = 1;
 
 /// The hour of the nightly runs.
 const NIGHTLY: u64 = 2;
 
-/// How likely EC2 takes an instance. Many a one has ended before its moment comes, or has not begun with its
-/// job: of those that run one, about three in a hundred lose it.
+/// The probability that EC2 reclaims an instance. Many have ended before that, or have not started
+/// their job: of those that run one, about three in a hundred lose it.
 const INTERRUPTED: f64 = 0.09;
 
-/// What the stack, and each repository, may spend at least, and for each job that is queued in the stack, in
-/// micro-dollars. What runs at once counts with the most that it can cost, which is much more than it does.
+/// The least cap of the stack and of each repository, and the addition per queued job, in
+/// micro-dollars. Running jobs count with the most they can cost, which is much more than they do.
 const STACK_CAP: (u64, u64) = (300_000_000, 114_000);
 const REPOSITORY_CAP: (u64, u64) = (100_000_000, 5_000);
 
 impl Plan {
-    /// A month in which so many jobs are queued, besides those that are run again.
+    /// A month in which this many jobs are queued, besides re-runs.
     #[must_use]
     pub fn month(seed: u64, jobs: usize) -> Self {
         let month = Month::of(money::MIDDLE);
@@ -66,15 +66,15 @@ impl Plan {
     }
 }
 
-/// What goes wrong, besides interruptions: some webhooks are lost and some come twice, a few instances
-/// vanish, two afternoons have little spot capacity, and on one morning GitHub answers badly.
+/// What goes wrong besides interruptions: some webhooks are lost and some come twice, a few instances
+/// vanish, two afternoons have little spot capacity, and on one morning GitHub fails often.
 fn faults(month: Month) -> Vec<Item> {
     let whole = month.length();
     let at = |day: u64, hour: u64| Duration::from_secs(day * DAY + hour * HOUR);
     vec![
-        Item::Trouble(Trouble::Interruption, INTERRUPTED),
-        Item::Trouble(Trouble::Rebalance, 0.02),
-        Item::Trouble(Trouble::Vanish, 0.001),
+        Item::InstanceFault(InstanceFault::Interruption, INTERRUPTED),
+        Item::InstanceFault(InstanceFault::Rebalance, 0.02),
+        Item::InstanceFault(InstanceFault::Vanish, 0.001),
         Item::Outage(Outage::WebhookLost, Duration::ZERO, whole, 0.001),
         Item::Outage(Outage::WebhookDouble, Duration::ZERO, whole, 0.005),
         Item::Outage(Outage::Drought, at(12, 14), at(12, 16), 0.7),
@@ -90,7 +90,7 @@ fn runs(seed: u64, month: Month, jobs: usize) -> Vec<PlannedRun> {
     let mut left = jobs;
     while left > 0 {
         let at = match dice.number(0, 100) {
-            // Merges of many at once, bots that update what everybody depends on.
+            // Merge queues, and bots that update shared dependencies.
             0..10 => *dice.one_of(&bursts) + dice.number(0, 180),
             10..16 => dice.number(0, month.length().as_secs() / DAY) * DAY + NIGHTLY * HOUR + dice.number(0, 600),
             _ => moment(&mut dice, month),
@@ -108,7 +108,7 @@ fn runs(seed: u64, month: Month, jobs: usize) -> Vec<PlannedRun> {
     runs
 }
 
-/// A second of the month at which somebody works.
+/// Returns a second of the month in working hours.
 fn moment(dice: &mut Dice, month: Month) -> u64 {
     let most = HOURS.iter().copied().max().unwrap_or(1);
     loop {
@@ -126,11 +126,11 @@ fn moment(dice: &mut Dice, month: Month) -> u64 {
 
 fn is_weekend(begins: Timestamp, at: u64) -> bool {
     let days = begins.seconds().div_euclid(86_400) + i64::try_from(at / DAY).unwrap_or(0);
-    // The first day that is counted was a Thursday.
+    // The epoch was a Thursday.
     matches!((days + 4).rem_euclid(7), 0 | 6)
 }
 
-/// How long each job of a run works: mostly few jobs, now and then a matrix.
+/// Returns how long each job of a run takes: mostly few jobs, now and then a matrix.
 fn matrix(dice: &mut Dice, most: usize) -> Vec<Duration> {
     let count = match dice.number(0, 1000) {
         0..450 => 1,
@@ -147,13 +147,13 @@ fn matrix(dice: &mut Dice, most: usize) -> Vec<Duration> {
         90..99 => dice.number(30, 60),
         _ => dice.number(60, 90),
     };
-    // The jobs of a matrix do much the same.
+    // The jobs of a matrix are similar.
     (0..count)
         .map(|_| Duration::from_mins(minutes) * u32::try_from(dice.number(70, 120)).unwrap_or(100) / 100)
         .collect()
 }
 
-/// A repository: some have much to do, most have little.
+/// Returns a repository: some are busy, most are not.
 fn repository(dice: &mut Dice) -> u64 {
     let weight = |number: u64| 1_000_000 / (number + 4);
     let mut thrown = dice.number(0, (0..REPOSITORIES).map(weight).sum());

@@ -9,14 +9,14 @@ use dayfly_types::time::Timestamp;
 
 use crate::config::Ways;
 use crate::dice::Dice;
-use crate::{money, turns};
+use crate::{money, policy_limits};
 
-/// A fault of a service, for a while.
+/// A temporary fault of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outage {
-    /// The table does not answer, or answers late that it did.
+    /// The table does not answer, or takes effect without an answer.
     Table,
-    /// The bus does not take events.
+    /// The bus refuses events.
     Bus,
     /// The bus delivers late.
     BusLate,
@@ -24,27 +24,27 @@ pub enum Outage {
     BusDouble,
     /// Functions are killed between any two effects.
     LambdaKill,
-    /// Functions are not started: too many run.
+    /// Functions are throttled.
     LambdaThrottle,
-    /// EC2's API does not answer, or answers late that it did.
+    /// EC2's API does not answer, or takes effect without an answer.
     Ec2,
-    /// EC2's API is asked too often.
+    /// EC2's API throttles.
     Ec2Throttle,
-    /// There is no spot capacity, or little.
+    /// There is little or no spot capacity.
     Drought,
-    /// There is no capacity on demand.
+    /// There is no on-demand capacity.
     NoOnDemand,
-    /// The account may not have more.
+    /// The account's quota is used up.
     NoQuota,
     /// EC2's events are lost.
     Ec2EventsLost,
-    /// GitHub's API answers 5xx, and may have done it all the same.
+    /// GitHub's API answers 5xx, possibly after taking effect.
     GitHub,
     /// The rate limit is used up.
     GitHubLimit,
-    /// Webhooks are never made.
+    /// Webhooks are never sent.
     WebhookLost,
-    /// Webhooks do not get through, which GitHub knows.
+    /// Webhooks fail, which GitHub records.
     WebhookFailed,
     /// Webhooks are late, and so out of order.
     WebhookLate,
@@ -54,30 +54,30 @@ pub enum Outage {
     AgentLate,
     /// Schedules fire late.
     SchedulerLate,
-    /// The schedule cannot be switched, or looked at.
+    /// The schedule cannot be switched or read.
     SchedulerApi,
-    /// AWS tells no prices.
+    /// AWS returns no prices.
     Prices,
-    /// The owner of the account cannot be told anything.
+    /// Alerts fail.
     Alerts,
 }
 
-/// What can go wrong with an instance and the runner on it.
+/// A fault of an instance or its runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Trouble {
+pub enum InstanceFault {
     /// It never boots.
     BootFailure,
-    /// Its agent ends, and the user data powers off.
+    /// Its agent crashes, and the user data powers off.
     AgentCrash,
-    /// Everything on it stands still, timers among it.
+    /// Everything on it stands still, including timers.
     Freeze,
-    /// It reaches nobody, for a while or for good.
+    /// Its network is cut, for a while or for good.
     NetworkCut,
-    /// EC2 takes it back, with notice.
+    /// EC2 reclaims it, with a notice.
     Interruption,
-    /// EC2 says that it might take it back, and does not.
+    /// EC2 recommends a rebalance, and does not reclaim it.
     Rebalance,
-    /// It ends without a word.
+    /// It ends without a report.
     Vanish,
     /// GitHub removes its idle runner.
     Eviction,
@@ -85,11 +85,11 @@ pub enum Trouble {
     RunnerBroken,
     /// Its job never ends.
     HungJob,
-    /// Its runner does not leave after its job.
+    /// Its runner does not exit after its job.
     HungRunner,
     /// GitHub lists its busy runner as idle.
     FalseIdle,
-    /// Job code has taken it over: it checks in and obeys nobody, its own timers neither.
+    /// A job has taken it over: it checks in but ignores orders, and so do its timers.
     Hostile,
 }
 
@@ -98,41 +98,40 @@ pub enum Trouble {
 pub struct PlannedRun {
     /// When it starts, after the beginning.
     pub at: Duration,
-    /// Which repository it is in.
+    /// The number of its repository.
     pub repository: u64,
-    /// How long each of its jobs works.
+    /// How long each of its jobs takes.
     pub jobs: Vec<Duration>,
     /// When a person cancels it, after it started.
     pub cancelled: Option<Duration>,
-    /// When somebody else's runner takes a job of it that still waits, after it started.
+    /// When another runner takes a waiting job of it, after it started.
     pub elsewhere: Option<Duration>,
-    /// Whether it asks for what nobody has.
+    /// Whether its labels match no runner.
     pub impossible: bool,
-    /// Whether it fails at start-up, its jobs queued for ever.
+    /// Whether it fails at start-up, with its jobs queued forever.
     pub startup_failure: bool,
     /// Whether its first job fails by itself.
     pub fails: bool,
-    /// When a person runs it again, after it ended.
+    /// When a person re-runs it, after it ended.
     pub rerun: Option<Duration>,
 }
 
-/// One thing that a history is made of.
+/// An item of a history.
 #[derive(Clone, Debug)]
 pub enum Item {
-    /// A run.
     Run(PlannedRun),
-    /// An outage, from one moment to another, which hits a call with this probability.
+    /// An outage between two moments, with the probability that it hits a call.
     Outage(Outage, Duration, Duration, f64),
-    /// A trouble that an instance has with this probability.
-    Trouble(Trouble, f64),
-    /// Everything in the table is gone.
+    /// A fault, with its probability per instance.
+    InstanceFault(InstanceFault, f64),
+    /// Everything in the table is lost.
     Emptied(Duration),
-    /// A run with one job that works so long, so long before the minute after a moment.
+    /// A run with one job of this duration, started this long before the minute after a moment.
     AtSweep(Duration, Duration, Duration),
 }
 
 impl PlannedRun {
-    /// One with a single job, and nothing else to it.
+    /// A run with a single job.
     #[must_use]
     pub fn simple(repository: u64, at: Duration, works: Duration) -> Self {
         Self {
@@ -187,7 +186,7 @@ impl fmt::Display for Item {
                 clock(*to),
                 p * 100.0
             ),
-            Self::Trouble(kind, p) => write!(f, "{kind:?} of {:.0} % of the instances", p * 100.0),
+            Self::InstanceFault(kind, p) => write!(f, "{kind:?} of {:.0} % of the instances", p * 100.0),
             Self::AtSweep(at, _, before) => {
                 write!(
                     f,
@@ -200,7 +199,7 @@ impl fmt::Display for Item {
     }
 }
 
-/// A span as `1:02:03`.
+/// Formats a span as `1:02:03`.
 #[must_use]
 pub fn clock(span: Duration) -> String {
     let seconds = span.as_secs();
@@ -212,25 +211,24 @@ const TWICE_A_MINUTE: Duration = Duration::from_secs(30);
 /// A history before it happens.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The seed.
     pub seed: u64,
     /// The maximum lifetime of an instance.
     pub lifetime: Duration,
-    /// What it is made of, with each item's number.
+    /// The numbered items.
     pub items: Vec<(usize, Item)>,
-    /// When the faults are over and nothing new is queued.
+    /// When the faults end and nothing new is queued.
     pub calm_from: Duration,
     /// How long nothing happens after everything is over.
     pub quiet: Duration,
-    /// How much the stack policy lets run at once.
+    /// The stack policy's limits.
     pub limits: Limits,
-    /// How much it lets be spent in a month.
+    /// The stack policy's caps.
     pub caps: Caps,
-    /// How much from some moment on, if its owner changes his mind.
+    /// A later change of the caps.
     pub caps_later: Option<(Duration, Caps)>,
-    /// When it begins.
+    /// When the history starts.
     pub start: Timestamp,
-    /// How often the promises are looked at that are not looked at where something happens.
+    /// How often the promises are checked that are not tied to an event.
     pub inspect_every: Duration,
     /// How its repositories are configured.
     pub ways: Ways,
@@ -262,24 +260,24 @@ const OUTAGES: [Outage; 23] = [
     Outage::Alerts,
 ];
 
-const TROUBLES: [Trouble; 13] = [
-    Trouble::BootFailure,
-    Trouble::AgentCrash,
-    Trouble::Freeze,
-    Trouble::NetworkCut,
-    Trouble::Interruption,
-    Trouble::Rebalance,
-    Trouble::Vanish,
-    Trouble::Eviction,
-    Trouble::RunnerBroken,
-    Trouble::HungJob,
-    Trouble::HungRunner,
-    Trouble::FalseIdle,
-    Trouble::Hostile,
+const TROUBLES: [InstanceFault; 13] = [
+    InstanceFault::BootFailure,
+    InstanceFault::AgentCrash,
+    InstanceFault::Freeze,
+    InstanceFault::NetworkCut,
+    InstanceFault::Interruption,
+    InstanceFault::Rebalance,
+    InstanceFault::Vanish,
+    InstanceFault::Eviction,
+    InstanceFault::RunnerBroken,
+    InstanceFault::HungJob,
+    InstanceFault::HungRunner,
+    InstanceFault::FalseIdle,
+    InstanceFault::Hostile,
 ];
 
 impl Plan {
-    /// What `seed` draws.
+    /// Draws the history of `seed`.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut dice = Dice::of(seed, "plan", "");
@@ -287,7 +285,7 @@ impl Plan {
         let mut items = Vec::new();
         workload(&mut dice, active, &mut items);
         failures(seed, &mut items);
-        // Some histories have no fault at all, and some only few.
+        // Some histories have no faults at all, and some only few.
         let swarm = *dice.one_of(&[0.0, 0.1, 0.3, 0.3, 0.5]);
         for kind in OUTAGES {
             let mut dice = Dice::of(seed, "outage", &format!("{kind:?}"));
@@ -299,7 +297,7 @@ impl Plan {
             let mut dice = Dice::of(seed, "trouble", &format!("{kind:?}"));
             if dice.happens(swarm) {
                 let rate = *dice.one_of(&[0.03, 0.1, 0.1, 0.3]);
-                items.push(Item::Trouble(kind, rate));
+                items.push(Item::InstanceFault(kind, rate));
             }
         }
         if dice.happens(swarm * 0.2) {
@@ -309,7 +307,7 @@ impl Plan {
         let lifetime = Duration::from_secs(*dice.one_of(&[1200, 3600, 3600, 2 * 3600, 6 * 3600]));
         Self {
             seed,
-            limits: turns::draw(seed, &items, lifetime),
+            limits: policy_limits::draw(seed, &items, lifetime),
             caps,
             caps_later,
             start: money::start(seed),
@@ -326,7 +324,7 @@ impl Plan {
         }
     }
 
-    /// Nothing at all.
+    /// An empty history.
     #[must_use]
     pub fn empty() -> Self {
         Self {
@@ -351,7 +349,7 @@ impl Plan {
         self.items.iter().any(|(_, item)| of_kind(item))
     }
 
-    /// Its faults.
+    /// Returns its faults.
     #[must_use]
     pub(crate) fn faults(&self) -> Vec<Item> {
         let items = self.items.iter().map(|(_, item)| item);
@@ -361,7 +359,7 @@ impl Plan {
             .collect()
     }
 
-    /// The same with only these items.
+    /// Returns the plan with only these items.
     #[must_use]
     pub fn only(&self, numbers: &[usize]) -> Self {
         let mut plan = self.clone();
@@ -404,7 +402,7 @@ fn workload(dice: &mut Dice, active: Duration, items: &mut Vec<Item>) {
     }
 }
 
-/// Some jobs fail by themselves, beside others that are interrupted.
+/// Makes some jobs fail by themselves, beside others that are interrupted.
 fn failures(seed: u64, items: &mut [Item]) {
     for (number, item) in items.iter_mut().enumerate() {
         if let Item::Run(run) = item {
@@ -413,7 +411,7 @@ fn failures(seed: u64, items: &mut [Item]) {
     }
 }
 
-/// One short job after the other, each when the schedule is about to go off because nothing lives.
+/// Adds one short job after another, each when the schedule is about to go off because nothing lives.
 fn drip(dice: &mut Dice, active: Duration, items: &mut Vec<Item>) {
     let mut at = Duration::from_secs(60);
     while at < active && items.len() < 60 {
@@ -422,7 +420,7 @@ fn drip(dice: &mut Dice, active: Duration, items: &mut Vec<Item>) {
     }
 }
 
-/// A job that somebody else's runner takes, and jobs that come when ours is about to be given up as
+/// Adds jobs that another runner takes, and jobs that come when our runner is about to be given up as
 /// idle.
 fn echoes(dice: &mut Dice, active: Duration, items: &mut Vec<Item>) {
     let at = dice.seconds(0, active.as_secs());
@@ -433,7 +431,7 @@ fn echoes(dice: &mut Dice, active: Duration, items: &mut Vec<Item>) {
         })
     };
     if dice.happens(0.4) {
-        // Nobody may say whether it is idle, until its lifetime is over.
+        // Nothing can tell if it is idle until its lifetime is over.
         let from = at + Duration::from_secs(180);
         let to = from + Duration::from_secs(1500);
         items.push(Item::Outage(Outage::GitHub, from, to.min(active), 1.0));

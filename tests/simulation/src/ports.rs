@@ -1,5 +1,5 @@
-//! What the functions ask of the world: each call takes its time, may be refused, and may be done
-//! although nobody hears of it.
+//! The functions' calls to the world: each takes its time, may be refused, and may take effect without
+//! an answer.
 
 mod aws;
 mod fleet;
@@ -18,12 +18,11 @@ use crate::dice::Dice;
 use crate::plan::Outage;
 use crate::sim::Sim;
 
-/// Where the webhook's secret lies.
+/// The SSM parameter with the webhook's secret.
 pub const WEBHOOK_SECRET_PARAMETER: &str = "/dayfly/github/webhook-secret";
-/// The webhook's secret.
 pub const WEBHOOK_SECRET: &str = "a secret of this world";
 
-/// How long a call takes that is not answered.
+/// How long an unanswered call takes.
 const NO_ANSWER: Duration = Duration::from_secs(9);
 
 /// The ports of one call of a function.
@@ -33,7 +32,7 @@ pub struct Ports {
     dice: Rc<RefCell<Dice>>,
 }
 
-/// A service, with how long it takes and what may befall it.
+/// A service, with its latency and its outages.
 #[derive(Clone, Copy)]
 enum Service {
     Table,
@@ -83,7 +82,7 @@ impl Service {
 }
 
 impl Ports {
-    /// The ports of a call with this die.
+    /// The ports of a call with these random numbers.
     pub fn new(sim: Rc<Sim>, dice: Dice) -> Self {
         Self {
             sim,
@@ -91,8 +90,8 @@ impl Ports {
         }
     }
 
-    /// Makes a call: it takes a while to get there, happens, and takes a while to be answered. In an
-    /// outage it does not happen, or happens and is not answered.
+    /// Makes a call, with latency before and after its effect. In an outage it has no effect, or gets
+    /// no answer.
     async fn make<T>(
         &self,
         service: Service,
@@ -176,7 +175,7 @@ impl Ports {
         self.ec2(what, happens).await
     }
 
-    /// A write to EC2, which takes so many in a while.
+    /// Makes a rate-limited write to EC2.
     async fn ec2_write<T>(
         &self,
         what: &'static str,

@@ -8,7 +8,7 @@ use dayfly_records::event::Conclusion;
 use dayfly_types::ids::{InstanceId, JobId, JobKey, RunnerId, RunnerName};
 
 use crate::machine::Process;
-use crate::plan::Trouble;
+use crate::plan::InstanceFault;
 use crate::promises::claimed_for;
 use crate::sim::{Happening, Sim};
 
@@ -62,13 +62,13 @@ impl Sim {
         self.with(instance, |machine| machine.process = Process::Listening(runner));
         self.note("runner listens", instance.as_str(), || runner.to_string());
         let mut dice = self.dice("evicted", instance.as_str());
-        if self.elapsed() < self.plan.calm_from && dice.happens(self.rate(Trouble::Eviction)) {
+        if self.elapsed() < self.plan.calm_from && dice.happens(self.rate(InstanceFault::Eviction)) {
             self.engine.plan(dice.seconds(120, 360), Happening::Evicted(runner));
         }
         self.give_out(&repository);
     }
 
-    /// A runner takes a job, if it can. Answers whether it does.
+    /// Makes a runner take a job, if it can. Returns whether it does.
     pub fn takes(self: &Rc<Self>, instance: &InstanceId, job: JobId) -> bool {
         let mut works = self.hub.borrow().jobs.get(&job).map_or(Duration::ZERO, |job| job.works);
         let of_run = self.hub.borrow().jobs.get(&job).map(|job| (job.run, job.attempt));
@@ -93,20 +93,20 @@ impl Sim {
         if let Some(trouble) = trouble {
             let around = self.dice("at the end", instance.as_str()).seconds(0, 10);
             let after = (works + Duration::from_secs(4)).saturating_sub(around);
-            self.engine.plan(after, Happening::Befalls(instance.clone(), trouble));
+            self.engine.plan(after, Happening::Fault(instance.clone(), trouble));
         }
         if !hung {
             self.engine.plan(works, Happening::JobDone(instance.clone(), job));
         }
         let event = match of_run {
-            Some((run, attempt)) if !is_messenger => Event::JobAsks { run, attempt },
+            Some((run, attempt)) if !is_messenger => Event::JobStartRequested { run, attempt },
             _ => Event::JobStarted,
         };
         self.feed(instance, event);
         true
     }
 
-    /// Nobody said in time whether the job of an instance may run: it fails, and has to run again.
+    /// Admission of the job was not answered in time: it fails, and has to be re-run.
     pub(crate) fn job_kept(self: &Rc<Self>, instance: &InstanceId) {
         let Process::Working(_, job) = self.process(instance) else {
             return;
@@ -117,7 +117,7 @@ impl Sim {
         self.engine.plan(Duration::from_secs(1), done);
     }
 
-    /// A messenger took a job, which may not be the one that it was sent to.
+    /// A messenger took a job, possibly not the one it was sent to.
     fn messenger_takes(&self, messenger: RunnerId, job: JobId) {
         let mut hub = self.hub.borrow_mut();
         let name = hub.runners.get(&messenger).map(|one| one.name.clone());
@@ -190,8 +190,8 @@ impl Sim {
         }
         self.note("runner exits", instance.as_str(), || format!("{code:?}"));
         self.runner_is_gone(instance, process);
-        let last_words = None;
-        self.feed(instance, Event::RunnerExited { code, last_words });
+        let last_line = None;
+        self.feed(instance, Event::RunnerExited { code, last_line });
     }
 
     pub(crate) fn runner_is_gone(self: &Rc<Self>, instance: &InstanceId, process: Process) {
@@ -217,7 +217,7 @@ impl Sim {
         }
     }
 
-    /// The registration that a runner used is gone.
+    /// The registration of a runner is gone.
     pub fn registration_is_gone(self: &Rc<Self>, instance: &InstanceId, runner: RunnerId) {
         if self.process(instance) == Process::Listening(runner) {
             let wait = self.dice("unregistered", instance.as_str()).seconds(1, 5);

@@ -1,11 +1,11 @@
-//! The promises, looked at wherever they could be broken.
+//! The promises, checked wherever they could be broken.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dayfly_engine::fleet;
+use dayfly_engine::launch::fleet;
 use dayfly_ports::{FleetRequest, JobStatus};
-use dayfly_records::lifecycle::{JobKind, JobStep, RerunKind, RunStep, Step};
+use dayfly_records::steps::{JobKind, JobStep, LifecycleStep, RerunKind, RunStep};
 use dayfly_records::{FleetCall, JobState, Record, RecordId, Runner, RunnerState};
 use dayfly_types::ids::{InstanceId, JobId, JobKey, QueueId, RunAttempt, RunnerName};
 use dayfly_types::time::Timestamp;
@@ -16,13 +16,13 @@ use crate::sim::Sim;
 use crate::table::Written;
 
 mod reruns;
-mod words;
+mod texts;
 
-pub use words::*;
+pub use texts::*;
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
-/// What the control plane hangs on.
+/// The outages that affect the control plane.
 pub(crate) const CONTROL: &[Outage] = &[
     Outage::Table,
     Outage::Bus,
@@ -37,10 +37,10 @@ pub(crate) const CONTROL: &[Outage] = &[
     Outage::Alerts,
 ];
 
-/// What whatever has to do with GitHub hangs on besides.
+/// The outages that also affect everything about GitHub.
 pub(crate) const GITHUB: &[Outage] = &[Outage::GitHub, Outage::GitHubLimit];
 
-/// What keeps the end of a job, and of its runner, from being told.
+/// The faults that keep the end of a job or its runner from being reported.
 const LAST_WORDS: &[Outage] = &[
     Outage::AgentLate,
     Outage::WebhookLost,
@@ -48,31 +48,29 @@ const LAST_WORDS: &[Outage] = &[
     Outage::WebhookLate,
 ];
 
-/// A promise that was broken.
+/// A broken promise.
 #[derive(Clone, Debug)]
 pub struct Broken {
-    /// The promise.
     pub promise: &'static str,
-    /// How.
     pub why: String,
     /// When, after the beginning.
     pub at: Duration,
 }
 
-/// How often a runner's attempts are gone through at most: the pauses between them grow, and it is given
-/// up in the end.
+/// How often a runner goes through its launch tries at most: the waits grow, and it is given up in the
+/// end.
 const MOST_ROUNDS: u32 = 6;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// How many calls GitHub takes in an hour.
+/// GitHub's limit of calls per hour.
 ///
 /// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>
 const CALLS_AN_HOUR: u64 = 5000;
 
-/// What is remembered to judge by.
+/// The history that promises are judged by.
 pub struct Promises {
-    /// The first promise that was broken.
+    /// The first broken promise.
     pub broken: Option<Broken>,
     pub(crate) settled: BTreeMap<JobKey, Timestamp>,
     pub(crate) dark_since: Option<Timestamp>,
@@ -82,12 +80,12 @@ pub struct Promises {
     pub(crate) refused: u64,
     called: BTreeMap<QueueId, Timestamp>,
     pub(crate) jobs_over: BTreeMap<InstanceId, Timestamp>,
-    /// The jobs that were given up, and whether because they were refused.
+    /// The given-up jobs, each with whether it was refused.
     pub(crate) given_up: BTreeMap<JobKey, bool>,
-    /// Those of them that were seen to be told.
-    pub(crate) told: BTreeSet<JobKey>,
-    /// What the owner was told, and how often.
-    pub(crate) owner_told: BTreeMap<String, u32>,
+    /// The given-up jobs that were seen reported.
+    pub(crate) reported: BTreeSet<JobKey>,
+    /// How often each alert was sent to the owner.
+    pub(crate) alerts: BTreeMap<String, u32>,
 }
 
 impl Default for Promises {
@@ -103,8 +101,8 @@ impl Default for Promises {
             called: BTreeMap::new(),
             jobs_over: BTreeMap::new(),
             given_up: BTreeMap::new(),
-            told: BTreeSet::new(),
-            owner_told: BTreeMap::new(),
+            reported: BTreeSet::new(),
+            alerts: BTreeMap::new(),
         }
     }
 }
@@ -121,8 +119,8 @@ impl Promises {
         self.settled.entry(job).or_insert(now);
     }
 
-    /// Asks GitHub for something, which takes so many calls in an hour. Answers how long to wait if
-    /// they are used up: the adapter keeps that in mind, and asks no more until then.
+    /// Counts a call to GitHub. Returns how long to wait if the hour's calls are used up: the adapter
+    /// remembers that, and calls no more until then.
     pub fn ask_github(&mut self, now: Timestamp) -> Option<Duration> {
         if let Some(wait) = self
             .limited_until
@@ -164,10 +162,10 @@ impl Sim {
         now.saturating_sub(ends.max().unwrap_or(Duration::ZERO))
     }
 
-    /// Whether a condition that began so long ago should have been mended, given what it hangs on.
+    /// Whether a condition that began this long ago should be over, given the outages that affect it.
     pub(crate) fn overdue(&self, since: Duration, limit: Duration, kinds: &[&[Outage]]) -> bool {
         let limited = self.promises.borrow().limited_until;
-        // As good as an outage: GitHub takes no more calls in this hour.
+        // As good as an outage: GitHub accepts no more calls in this hour.
         let refused = limited.is_some_and(|until| self.now() < until.after(limit)) && kinds.contains(&GITHUB);
         since > limit && self.calm_for(kinds) > limit && !refused
     }
@@ -242,7 +240,7 @@ impl Sim {
         }
     }
 
-    fn took<S: Step>(&self, from: Option<S::State>, step: S, to: S::State) {
+    fn took<S: LifecycleStep>(&self, from: Option<S::State>, step: S, to: S::State) {
         let leads = from.map_or(step.from().is_empty(), |from| step.leads_from(from));
         if !leads || step.to() != to {
             self.broken(TABLE, format!("{step:?} led from {from:?} to {to:?}"));
@@ -250,8 +248,8 @@ impl Sim {
         self.tally.borrow_mut().step(from, step);
     }
 
-    /// A record whose step is not written in it went from one state to another.
-    fn went<S: Step>(&self, from: Option<S::State>, to: S::State) {
+    /// A record without its step went from one state to another.
+    fn went<S: LifecycleStep>(&self, from: Option<S::State>, to: S::State) {
         if from == Some(to) {
             return;
         }
@@ -262,7 +260,7 @@ impl Sim {
             self.tally.borrow_mut().step(from, *step);
             return;
         }
-        // A record that is made and moved on at once is written once.
+        // A record that is created and changed at once is written once.
         let made = S::ALL.iter().filter(|_| from.is_none()).find_map(|made| {
             let next = S::ALL
                 .iter()
@@ -291,7 +289,7 @@ impl Sim {
         }
     }
 
-    /// A runner was claimed for a job: the job must have none that is on its way or waits for it.
+    /// A runner was claimed for a job, which must have no other that is on its way or waits for it.
     fn claimed(&self, before: Option<&Record>, runner: &RunnerName) {
         let Some(Record::Job(job)) = before else { return };
         let Some(earlier) = job.runner.as_ref().filter(|earlier| *earlier != runner) else {
@@ -314,8 +312,8 @@ impl Sim {
         }
     }
 
-    /// A call is about to be made: those who wait for the same are launched together, so that it
-    /// comes no sooner after the last one than others may follow, unless it is full.
+    /// A call is about to be made: waiting jobs of the same kind are launched together, so it comes no
+    /// sooner after the last one than others may follow, unless it is full.
     fn call_begun(&self, call: &FleetCall) {
         let last = self
             .promises
@@ -374,7 +372,7 @@ impl Sim {
         }
     }
 
-    /// An instance was given to a runner: that must have no other that lives.
+    /// An instance was given to a runner, which must have no other living one.
     fn instance_given(&self, instance: &InstanceId, runner: &RunnerName) {
         let table = self.table.borrow();
         let cloud = self.cloud.borrow();
@@ -440,7 +438,7 @@ impl Sim {
     }
 }
 
-/// The job that a runner was claimed for, which its name tells.
+/// Returns the job that a runner was claimed for, from its name.
 pub(crate) fn claimed_for(runner: &RunnerName) -> Option<JobKey> {
     let mut parts = runner.as_str().split('-').skip(1);
     Some(JobKey {

@@ -1,10 +1,10 @@
-//! How much one sweep reads.
+//! Counts the reads of a sweep.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use dayfly_config::Config;
-use dayfly_engine::launch;
+use dayfly_engine::launch::claim;
 use dayfly_records::event::JobEvent;
 use dayfly_records::{Change, LaunchOption, LaunchPlan, Launched, Runner, RunnerState};
 use dayfly_sweeper::Task;
@@ -17,10 +17,10 @@ use crate::lambda::Caller;
 use crate::plan::Plan;
 use crate::sim::Sim;
 
-/// How many reads of the table one sweep makes while `live` runners live, of which `due` are due.
+/// Returns the number of table reads of one sweep while `live` runners live, of which `due` are due.
 ///
 /// # Panics
-/// If the configuration that is built in cannot be read.
+/// If the built-in configuration cannot be read.
 #[must_use]
 #[expect(clippy::expect_used, reason = "the built-in configuration is tested where it lies")]
 pub fn sweep_reads(live: u64, due: u64) -> u64 {
@@ -56,7 +56,7 @@ pub fn sweep_reads(live: u64, due: u64) -> u64 {
     reads
 }
 
-/// A runner in mid-job. One that is due has had a heartbeat since.
+/// A runner in mid-job. A due one has had a heartbeat since.
 fn busy(sim: &Rc<Sim>, number: u64, plan: LaunchPlan, due: bool) -> Runner {
     let now = sim.now();
     let event = JobEvent {
@@ -77,7 +77,7 @@ fn busy(sim: &Rc<Sim>, number: u64, plan: LaunchPlan, due: bool) -> Runner {
         runner_id: None,
         conclusion: None,
     };
-    let (job, mut runner) = launch::claim(launch::new_job(&event), plan, now, &sim.deadlines);
+    let (job, mut runner) = claim::claim(claim::new_job(&event), plan, now, &sim.deadlines);
     runner.launched = Some(Launched {
         instance: InstanceId::new(format!("i-{number:017x}")),
         instance_type: InstanceType::new("g5.xlarge"),
@@ -91,7 +91,7 @@ fn busy(sim: &Rc<Sim>, number: u64, plan: LaunchPlan, due: bool) -> Runner {
     runner.state = RunnerState::Busy;
     runner.job = Some(job.key);
     runner.heartbeat_at = Some(now);
-    runner.due_at = runner.next_look(&sim.deadlines);
+    runner.due_at = runner.next_deadline(&sim.deadlines);
     if due {
         runner.due_at = Some(now);
     }

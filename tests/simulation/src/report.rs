@@ -1,4 +1,4 @@
-//! What is printed.
+//! The printed output.
 
 mod month;
 
@@ -13,13 +13,13 @@ use simulation::{Broken, Guard, Many, Plan, Tally, clock, run, sweep_reads};
 
 pub use month::month;
 
-/// How much of a timeline is shown before its end.
+/// How many lines of a timeline are shown before its end.
 const LAST_LINES: usize = 80;
 
-/// How wide a table is.
+/// The width of tables.
 const WIDTH: u16 = 120;
 
-/// A line that counts, where somebody looks at it.
+/// A line with a counter, shown on a terminal.
 pub struct Progress {
     total: u64,
     what: &'static str,
@@ -27,7 +27,6 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of so many of these.
     pub fn new(total: u64, what: &'static str) -> Self {
         Self {
             total,
@@ -36,15 +35,13 @@ impl Progress {
         }
     }
 
-    /// So many are done.
     pub fn show(&self, done: u64) {
         if self.shown {
-            // A terminal that is gone wants to see nothing.
+            // A closed terminal needs no output.
             let _ = write!(std::io::stderr(), "\r{done} of {} {}", self.total, self.what);
         }
     }
 
-    /// All are.
     pub fn end(&self) {
         if self.shown {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
@@ -52,7 +49,7 @@ impl Progress {
     }
 }
 
-/// What a history is made of.
+/// Prints the items of a history.
 pub fn plan(plan: &Plan, out: &mut impl Write) -> std::io::Result<()> {
     writeln!(
         out,
@@ -70,7 +67,7 @@ pub fn plan(plan: &Plan, out: &mut impl Write) -> std::io::Result<()> {
     writeln!(out)
 }
 
-/// A promise that was broken.
+/// Prints a broken promise.
 pub fn broken(seed: u64, broken: &Broken, out: &mut impl Write) -> std::io::Result<()> {
     writeln!(
         out,
@@ -81,12 +78,12 @@ pub fn broken(seed: u64, broken: &Broken, out: &mut impl Write) -> std::io::Resu
     )
 }
 
-/// The shortest history that breaks a promise, with its timeline and the command for it.
+/// Prints the shortest history that breaks a promise, with its timeline and its command.
 pub fn shortest(shortest: &Plan, without: &[Guard], out: &mut impl Write) -> std::io::Result<()> {
     writeln!(out, "\nThe shortest history that was found:")?;
     plan(shortest, out)?;
     let outcome = run(shortest.clone(), without, true);
-    for line in &outcome.told[outcome.told.len().saturating_sub(LAST_LINES)..] {
+    for line in &outcome.lines[outcome.lines.len().saturating_sub(LAST_LINES)..] {
         writeln!(out, "{line}")?;
     }
     let only: Vec<String> = shortest.items.iter().map(|(number, _)| number.to_string()).collect();
@@ -100,7 +97,7 @@ pub fn shortest(shortest: &Plan, without: &[Guard], out: &mut impl Write) -> std
     )
 }
 
-/// The counts of many histories.
+/// Prints the counts of many histories.
 pub fn summary(many: &Many, from: u64, seeds: u64, took: Duration, out: &mut impl Write) -> std::io::Result<()> {
     let Many { tally, broken, hash } = many;
     let days = tally.seconds / 86_400;
@@ -154,7 +151,7 @@ fn words<K: Display>(of: &BTreeMap<K, u64>) -> String {
     words.join(", ")
 }
 
-/// What breaks without each guard.
+/// Prints what breaks without each guard.
 pub fn guards(rows: &[(Guard, Option<(u64, Broken)>)], seeds: u64, out: &mut impl Write) -> std::io::Result<()> {
     let mut table = Table::new();
     table.set_header(["without", "this promise breaks", "at seed"]);

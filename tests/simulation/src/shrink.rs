@@ -1,9 +1,9 @@
-//! The shortest history that breaks the same promise.
+//! Finds the shortest history that breaks the same promise.
 
 use crate::plan::Plan;
 use crate::{Guard, Outcome, run};
 
-/// Leaves out of a plan what it does not need to break the promise that it breaks.
+/// Removes from a plan what it does not need to break its promise.
 #[must_use]
 pub fn shrink(plan: &Plan, without: &[Guard], promise: &str) -> Plan {
     let breaks = |plan: &Plan| {

@@ -1,4 +1,4 @@
-//! One history: everything that there is, on one clock.
+//! One history: everything on one clock.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -20,8 +20,8 @@ use crate::guards::Guard;
 use crate::hub::Hub;
 use crate::lambda::{Caller, Lambda};
 use crate::machine::Machine;
-use crate::money::{Accrued, Heard};
-use crate::plan::{Item, Outage, Plan, PlannedRun, Trouble};
+use crate::money::{Accrued, ReceivedEvents};
+use crate::plan::{InstanceFault, Item, Outage, Plan, PlannedRun};
 use crate::promises::Promises;
 use crate::table::Table;
 use crate::tally::Tally;
@@ -33,27 +33,27 @@ pub enum Happening {
     RunStarts(PlannedRun),
     /// A person cancels a run.
     Cancelled(RunId),
-    /// Somebody else's runner takes a job of a run.
+    /// Another runner takes a job of a run.
     TakenElsewhere(RunId),
-    /// Somebody else's runner ends a job.
+    /// Another runner ends a job.
     EndsElsewhere(JobId),
-    /// A person runs a run again, if it is over.
+    /// A person re-runs a run, if it is over.
     RerunByPerson(RunId, Duration),
-    /// A runner that was given a job may take it.
+    /// A runner may take its assigned job.
     Given(RunnerId, JobId),
-    /// A job that was given to a runner was not taken.
+    /// An assigned job was not taken.
     NotTaken(JobId),
-    /// GitHub tells of a job or run: the delivery of this index.
+    /// GitHub sends the webhook of this index.
     Deliver(usize),
-    /// GitHub gives a job up whose runner it lost.
+    /// GitHub fails a job whose runner it lost.
     Lost(JobId),
-    /// GitHub looks whether a run is over.
+    /// GitHub checks if a run is over.
     RunMayBeOver(RunId),
-    /// GitHub removes a runner that nobody used.
+    /// GitHub removes an unused runner.
     Evicted(RunnerId),
     /// A function is called.
     Call(Caller, u32),
-    /// A call of a function is killed, because time is up or for no reason.
+    /// A call of a function is killed, by its timeout or at random.
     Kill(u64, &'static str),
     /// The minute is over.
     Minute,
@@ -61,11 +61,11 @@ pub enum Happening {
     Quarter,
     /// An instance is up.
     Booted(InstanceId),
-    /// Something befalls an instance.
-    Befalls(InstanceId, Trouble),
+    /// A fault hits an instance.
+    Fault(InstanceId, InstanceFault),
     /// The network of an instance is back.
     NetworkBack(InstanceId),
-    /// A deadline of an agent, of this generation.
+    /// A deadline of this generation of an agent passes.
     Tick(InstanceId, u64),
     /// A runner's process is up.
     RunnerUp(InstanceId),
@@ -77,83 +77,75 @@ pub enum Happening {
     Calls(InstanceId, CheckIn),
     /// An agent's call arrives late.
     Arrives(InstanceId, CheckIn),
-    /// An agent hears nothing.
+    /// An agent gets no answer.
     NoAnswer(InstanceId, CheckIn),
-    /// The agent sees the spot notice.
+    /// The agent sees the interruption notice.
     SeesNotice(InstanceId),
-    /// The startup script of an instance ends by itself, and all is ready or not.
+    /// The startup script of an instance ends by itself, successfully or not.
     StartupEnds(InstanceId, bool),
     /// The interruption hook of an instance ends by itself.
     HookEnds(InstanceId),
-    /// EC2 takes an instance.
+    /// EC2 reclaims an instance.
     Reclaimed(InstanceId),
     /// An instance runs, and is billed from now on.
     Runs(InstanceId),
     /// The operating system is off.
     PoweredOff(InstanceId, &'static str),
-    /// EC2 tells of an instance.
-    Ec2Tells(InstanceId, dayfly_engine::interruption::Word, Timestamp),
-    /// Everything in the table is gone.
+    /// EC2 sends an event about an instance.
+    Ec2Tells(InstanceId, dayfly_engine::runner::interruption::Ec2Signal, Timestamp),
+    /// Everything in the table is lost.
     TableEmptied,
-    /// People cancel what was given up and still waits.
+    /// People cancel given-up jobs that still wait.
     TidyUp,
-    /// The promises that need looking at once in a while.
+    /// The promises that are checked from time to time.
     Inspect,
 }
 
 /// The world.
 pub struct Sim {
-    /// The clock.
     pub engine: Engine<Happening>,
-    /// What was drawn.
+    /// The drawn plan.
     pub plan: Plan,
-    /// The faults among its items, which are looked through at every call.
+    /// The faults among its items, which are searched at every call.
     pub faults: Vec<Item>,
-    /// The guards that are taken away.
+    /// The disabled guards.
     without: Vec<Guard>,
-    /// The stack's deadlines.
     pub deadlines: Deadlines,
-    /// The table.
     pub table: RefCell<Table>,
-    /// EC2.
     pub cloud: RefCell<Cloud>,
-    /// GitHub.
     pub hub: RefCell<Hub>,
-    /// What is on the instances.
+    /// The software on the instances.
     pub machines: RefCell<BTreeMap<InstanceId, Machine>>,
     /// The functions' calls.
     pub lambda: RefCell<Lambda>,
-    /// Whether the minute schedule is on.
     pub schedule_on: Cell<bool>,
-    /// What must hold.
     pub promises: RefCell<Promises>,
-    /// What the ledgers should hold.
+    /// The expected content of the ledgers.
     pub budgets: RefCell<Budgets>,
-    /// What EC2 has billed.
+    /// EC2's bill.
     pub accrued: RefCell<Accrued>,
-    /// What was heard of instances.
-    pub heard: RefCell<Heard>,
-    /// What was counted.
+    /// The EC2 events that the functions received.
+    pub heard: RefCell<ReceivedEvents>,
     pub tally: RefCell<Tally>,
-    /// The runs of the plan that have started, and their plans.
+    /// The started runs, with their plans.
     pub started: RefCell<BTreeMap<RunId, PlannedRun>>,
-    /// The history, as a hash of every line of it.
+    /// A hash of every line of the history.
     hash: Cell<Hash>,
-    /// The history in words, if somebody wants to read it.
+    /// The lines of the history, if wanted.
     lines: Option<RefCell<Vec<String>>>,
-    /// What each line of it must name; anything, if nothing is given.
+    /// The text that each kept line must contain; `None` for all lines.
     about: Option<String>,
     start: Timestamp,
 }
 
-/// How often people look whether a job waits that nobody can fail.
+/// How often people check for waiting jobs that no messenger can fail.
 const PEOPLE_LOOK: Duration = Duration::from_mins(70);
 
-/// How long before everything must be over nobody does anything any more.
+/// How long before the final deadline all activity ends.
 const QUIET: Duration = Duration::from_mins(45);
 
 impl Sim {
-    /// A history that has not begun, of which only what names this is told, if it is given.
+    /// A new history that keeps only lines with `about`, if given.
     #[must_use]
     pub fn about(plan: Plan, about: Option<String>) -> Rc<Self> {
         let mut sim = Self::built(plan, &[], about.is_some());
@@ -161,13 +153,13 @@ impl Sim {
         Rc::new(sim)
     }
 
-    /// A history that has not begun.
+    /// A new history.
     #[must_use]
-    pub fn new(plan: Plan, without: &[Guard], told: bool) -> Rc<Self> {
-        Rc::new(Self::built(plan, without, told))
+    pub fn new(plan: Plan, without: &[Guard], keep_lines: bool) -> Rc<Self> {
+        Rc::new(Self::built(plan, without, keep_lines))
     }
 
-    fn built(plan: Plan, without: &[Guard], told: bool) -> Self {
+    fn built(plan: Plan, without: &[Guard], keep_lines: bool) -> Self {
         let deadlines = Guard::without(
             without,
             Deadlines {
@@ -192,7 +184,7 @@ impl Sim {
             tally: RefCell::default(),
             started: RefCell::default(),
             hash: Cell::new(Hash::START),
-            lines: told.then(RefCell::default),
+            lines: keep_lines.then(RefCell::default),
             about: None,
             start: plan.start,
             faults: plan.faults(),
@@ -200,32 +192,30 @@ impl Sim {
         }
     }
 
-    /// The time.
     pub fn now(&self) -> Timestamp {
         self.engine.now()
     }
 
-    /// How long the history has lasted.
     pub fn elapsed(&self) -> Duration {
         self.now().since(self.start)
     }
 
-    /// The moment so long after the beginning.
+    /// Returns the moment this long after the beginning.
     pub fn at(&self, after: Duration) -> Timestamp {
         self.start.after(after)
     }
 
-    /// A die of one thing.
+    /// Returns the random numbers of one thing.
     pub fn dice(&self, purpose: &str, subject: &str) -> Dice {
         Dice::of(self.plan.seed, purpose, subject)
     }
 
-    /// Whether a guard is there.
+    /// Whether a guard is enabled.
     pub fn has(&self, guard: Guard) -> bool {
         !self.without.contains(&guard)
     }
 
-    /// How likely an outage is to hit now.
+    /// Returns the probability that an outage hits now.
     pub fn outage(&self, kind: Outage) -> f64 {
         let now = self.elapsed();
         let hits = self.faults.iter().filter_map(|item| match item {
@@ -245,7 +235,7 @@ impl Sim {
         hit
     }
 
-    /// Writes a line of the history.
+    /// Adds a line to the history.
     pub fn note(&self, what: &'static str, subject: &str, more: impl FnOnce() -> String) {
         let hash = self
             .hash
@@ -264,20 +254,18 @@ impl Sim {
         }
     }
 
-    /// The hash of the history.
     pub fn hash(&self) -> u64 {
         self.hash.get().0
     }
 
-    /// The history in words.
-    pub fn told(&self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<String> {
         self.lines
             .as_ref()
             .map(|lines| lines.borrow().clone())
             .unwrap_or_default()
     }
 
-    /// Lets it happen, from the beginning to the end. `watch` is told the time as it passes.
+    /// Runs the history from beginning to end. `watch` receives the time as it passes.
     pub fn run(self: &Rc<Self>, watch: &dyn Fn(Duration)) {
         self.begin();
         let end = self.end();
@@ -298,12 +286,12 @@ impl Sim {
         }
     }
 
-    /// Drops everything that is under way.
+    /// Drops all handlers.
     pub fn end_all(&self) {
         self.engine.clear();
     }
 
-    /// When everything must be over.
+    /// Returns when everything must be over.
     pub fn over_by(&self) -> Duration {
         self.plan.calm_from + Duration::from_secs(3 * 3600) + self.plan.lifetime + self.plan.patience()
     }
@@ -325,7 +313,7 @@ impl Sim {
                     let run = PlannedRun::simple(20, at, *works);
                     self.engine.plan(at, Happening::RunStarts(run));
                 }
-                Item::Outage(..) | Item::Trouble(..) => {}
+                Item::Outage(..) | Item::InstanceFault(..) => {}
             }
         }
         self.engine.plan(self.plan.calm_from + PEOPLE_LOOK, Happening::TidyUp);
@@ -352,7 +340,7 @@ impl Sim {
             Happening::Minute => self.minute(),
             Happening::Quarter => self.quarter(),
             Happening::Booted(instance) => self.booted(&instance),
-            Happening::Befalls(instance, trouble) => self.befalls(&instance, trouble),
+            Happening::Fault(instance, trouble) => self.befalls(&instance, trouble),
             Happening::NetworkBack(instance) => self.network_back(&instance),
             Happening::Tick(instance, generation) => self.tick(&instance, generation),
             Happening::RunnerUp(instance) => self.runner_up(&instance),

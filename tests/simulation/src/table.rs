@@ -1,70 +1,69 @@
-//! The table: conditional writes, and an index that lags.
+//! The table: conditional writes, and a lagging index.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use dayfly_ports::Acquired;
-use dayfly_records::{Bucket, BucketId, Change, CheckRun, Cost, Ledger, Record, RecordId, Stored, Version, Waiting};
+use dayfly_records::{
+    Bucket, BucketId, Change, CheckRun, Cost, Ledger, QueuedRunner, Record, RecordId, Stored, Version,
+};
 use dayfly_types::ids::{JobId, JobKey, QueueId, RunKey};
 use dayfly_types::month::Month;
 use dayfly_types::time::Timestamp;
 
-/// A record as it lies in the table.
+/// A stored record.
 pub type Kept = Rc<Stored<Record>>;
 
-/// The records, and the index of what is due.
+/// The records, and the due index.
 #[derive(Default)]
 pub struct Table {
     records: BTreeMap<RecordId, Kept>,
-    /// What the index shows: due records by their moment, with what they were then.
+    /// The index: due records by their time, as they were then.
     index: BTreeMap<(Timestamp, RecordId), Kept>,
     at: BTreeMap<RecordId, Timestamp>,
     /// What the index does not show yet.
     lagging: VecDeque<(Timestamp, RecordId)>,
-    /// The records that somebody must look at.
+    /// The records with a due time.
     live: BTreeSet<RecordId>,
-    /// The ledgers.
     ledgers: BTreeSet<RecordId>,
-    /// Those who wait, by their queue.
+    /// The waiting entries, by queue.
     waiting: BTreeMap<QueueId, BTreeSet<RecordId>>,
-    /// How many items were read.
+    /// The number of items read.
     pub reads: u64,
 }
 
-/// A write and what it was written over.
+/// A write and what it replaced.
 pub struct Written {
-    /// What was there.
     pub before: Option<Kept>,
-    /// What is there now; nothing if it was taken away.
+    /// `None` for a deletion.
     pub after: Option<Kept>,
 }
 
 impl Table {
-    /// One record.
     pub fn load(&mut self, id: &RecordId) -> Option<Stored<Record>> {
         self.reads += 1;
         self.records.get(id).map(|kept| Stored::clone(kept))
     }
 
-    /// One record, without its being counted.
+    /// Returns a record without counting the read.
     #[must_use]
     pub fn peek(&self, id: &RecordId) -> Option<&Record> {
         self.records.get(id).map(|kept| &kept.record)
     }
 
-    /// How often a record was written; nothing if it is not there.
+    /// Returns the version of a record.
     #[must_use]
     pub fn version(&self, id: &RecordId) -> Option<Version> {
         self.records.get(id).map(|kept| kept.version)
     }
 
-    /// The records that somebody must look at.
+    /// Returns the records with a due time.
     pub fn live(&self) -> impl Iterator<Item = &Record> {
         self.live.iter().filter_map(|id| self.peek(id))
     }
 
-    /// Writes all changes or none; nothing if one of them is not over the version that it names.
-    /// With `blind`, versions count for nothing.
+    /// Writes all changes, or none if one of them names an outdated version. With `blind`, versions are
+    /// ignored.
     pub fn commit(&mut self, changes: Vec<Change>, shown_at: Timestamp, blind: bool) -> Option<Vec<Written>> {
         let version = |id: &RecordId| self.records.get(id).map(|kept| kept.version);
         if !blind
@@ -91,7 +90,7 @@ impl Table {
             Some(kept) => self.records.insert(id.clone(), Rc::clone(kept)),
             None => self.records.remove(&id),
         };
-        if let RecordId::Waiting(queue, _) = &id {
+        if let RecordId::QueuedRunner(queue, _) = &id {
             let there = self.waiting.entry(queue.clone()).or_default();
             if after.is_some() {
                 there.insert(id.clone());
@@ -114,7 +113,6 @@ impl Table {
         Written { before, after }
     }
 
-    /// Forgets everything.
     pub fn clear(&mut self) {
         *self = Self {
             reads: self.reads,
@@ -122,7 +120,7 @@ impl Table {
         };
     }
 
-    /// What the index shows as due, the earliest first.
+    /// Returns the due records in the index, the earliest first.
     pub fn due(&mut self, now: Timestamp, until: Timestamp, limit: usize) -> Vec<Stored<Record>> {
         self.catch_up(now);
         let found: Vec<_> = self
@@ -136,7 +134,7 @@ impl Table {
         found
     }
 
-    /// What is to be said of the jobs of an attempt.
+    /// Returns the check runs of an attempt.
     pub fn check_runs(&mut self, run: RunKey, limit: usize) -> Vec<Stored<CheckRun>> {
         let key = |job| {
             RecordId::CheckRun(
@@ -164,7 +162,7 @@ impl Table {
         found
     }
 
-    /// The ledgers of a month.
+    /// Returns the ledgers of a month.
     pub fn ledgers(&mut self, month: Month) -> Vec<Stored<Ledger>> {
         let found: Vec<_> = self
             .ledgers
@@ -182,7 +180,7 @@ impl Table {
         found
     }
 
-    /// All ledgers.
+    /// Returns all ledgers.
     pub fn ledgers_of_all(&self) -> impl Iterator<Item = &Ledger> {
         self.ledgers.iter().filter_map(|id| match self.peek(id)? {
             Record::Ledger(ledger) => Some(ledger),
@@ -190,7 +188,7 @@ impl Table {
         })
     }
 
-    /// What instances have cost, of all months.
+    /// Returns the costs of all months.
     pub fn costs(&self) -> impl Iterator<Item = &Cost> {
         self.records.values().filter_map(|kept| match &kept.record {
             Record::Cost(cost) => Some(&**cost),
@@ -198,7 +196,7 @@ impl Table {
         })
     }
 
-    /// Takes a call out of a bucket, if there is one on these terms.
+    /// Takes a token from a bucket, if one is available by `latest`.
     pub fn acquire(&mut self, id: BucketId, latest: Timestamp, now: Timestamp) -> Acquired {
         self.reads += 1;
         let key = RecordId::Bucket(id);
@@ -206,20 +204,20 @@ impl Table {
             Some(Record::Bucket(bucket)) => *bucket,
             _ => Bucket::full(id, now),
         };
-        let Some(bucket) = known.drawn(latest, now) else {
+        let Some(bucket) = known.take_by(latest, now) else {
             return Acquired::Short(known);
         };
         self.write(Change::create(bucket), now);
         Acquired::Taken(bucket)
     }
 
-    /// Those who wait in a queue.
-    pub fn waiting(&mut self, queue: &QueueId) -> Vec<Stored<Waiting>> {
+    /// Returns the waiting entries of a queue.
+    pub fn waiting(&mut self, queue: &QueueId) -> Vec<Stored<QueuedRunner>> {
         let ids = self.waiting.get(queue).into_iter().flatten();
         let found: Vec<_> = ids
             .filter_map(|id| {
                 let kept = self.records.get(id)?;
-                let record = Waiting::try_from(kept.record.clone()).ok()?;
+                let record = QueuedRunner::try_from(kept.record.clone()).ok()?;
                 Some(Stored {
                     record,
                     version: kept.version,
@@ -231,7 +229,7 @@ impl Table {
     }
 
     /// Whether the index shows anything.
-    pub fn anything_lives(&mut self, now: Timestamp) -> bool {
+    pub fn has_live_records(&mut self, now: Timestamp) -> bool {
         self.catch_up(now);
         self.reads += 1;
         !self.index.is_empty()

@@ -1,78 +1,69 @@
-//! What is counted: calls, faults, and which steps of the lifecycles were taken.
+//! Counts of calls, faults, and the lifecycle steps taken.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dayfly_records::lifecycle::{JobStep, RunStep, RunnerStep, Step};
+use dayfly_records::steps::{JobStep, LifecycleStep, RunStep, RunnerStep};
 
 use crate::lambda::Function;
-use crate::plan::{Outage, Trouble};
+use crate::plan::{InstanceFault, Outage};
 
 /// The counts of one history, or of many.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// Histories.
     pub histories: u64,
     /// Virtual seconds.
     pub seconds: u64,
-    /// Jobs that were queued.
+    /// Queued jobs.
     pub jobs: u64,
-    /// Instances that were launched.
+    /// Launched instances.
     pub instances: u64,
-    /// Writes that found another version.
+    /// Writes over an outdated version.
     pub conflicts: u64,
     /// Calls that EC2 throttled.
     pub throttles: u64,
-    /// Events that no try could handle.
+    /// Events that failed all their tries.
     pub dead_letters: u64,
-    /// Functions that were killed.
     pub killed: u64,
-    /// What was settled, in micro-dollars.
+    /// In micro-dollars.
     pub settled: u64,
-    /// What EC2 billed, in micro-dollars.
+    /// In micro-dollars.
     pub billed: u64,
-    /// The instances of which everything was heard, so that they had to be settled as they were billed.
+    /// Instances with complete reports, which had to be settled as billed.
     pub exact: u64,
-    /// The most that one of them was settled off its bill of a cent or more, in parts of ten thousand.
+    /// The largest deviation of such an instance from a bill of a cent or more, in parts of ten
+    /// thousand.
     pub most_off: u64,
     /// The most instances that lived at once.
     pub at_once: usize,
-    /// Calls of functions.
     pub functions: BTreeMap<Function, u64>,
-    /// Calls of functions while nothing lived any more.
+    /// Calls of functions while nothing lived.
     pub at_rest: BTreeMap<Function, u64>,
-    /// Calls of ports.
     pub ports: BTreeMap<&'static str, u64>,
-    /// The same by whose port it is.
+    /// Calls of ports, by service.
     pub services: BTreeMap<&'static str, u64>,
-    /// Calls that an outage hit.
     pub outages: BTreeMap<Outage, u64>,
-    /// Instances that a trouble befell.
-    pub troubles: BTreeMap<Trouble, u64>,
-    /// Steps taken, with where they led from.
+    pub troubles: BTreeMap<InstanceFault, u64>,
+    /// The steps taken, with their starting states.
     pub steps: BTreeSet<String>,
     fired: u64,
     published: u64,
 }
 
 impl Tally {
-    /// A schedule fires.
     pub fn fired(&mut self) -> u64 {
         self.fired += 1;
         self.fired
     }
 
-    /// An event is put on the bus.
     pub fn published(&mut self) -> u64 {
         self.published += 1;
         self.published
     }
 
-    /// A function is killed.
     pub fn killed(&mut self) {
         self.killed += 1;
     }
 
-    /// A function is called.
     pub fn call(&mut self, function: Function, at_rest: bool) {
         *self.functions.entry(function).or_default() += 1;
         if at_rest {
@@ -80,31 +71,26 @@ impl Tally {
         }
     }
 
-    /// A port is called.
     pub fn port(&mut self, service: &'static str, what: &'static str) {
         *self.services.entry(service).or_default() += 1;
         *self.ports.entry(what).or_default() += 1;
     }
 
-    /// An outage hits a call.
     pub fn outage(&mut self, kind: Outage) {
         *self.outages.entry(kind).or_default() += 1;
     }
 
-    /// A trouble befalls an instance.
-    pub fn trouble(&mut self, kind: Trouble) {
+    pub fn trouble(&mut self, kind: InstanceFault) {
         *self.troubles.entry(kind).or_default() += 1;
     }
 
-    /// A step is taken.
-    pub fn step<S: Step>(&mut self, from: Option<S::State>, step: S) {
+    pub fn step<S: LifecycleStep>(&mut self, from: Option<S::State>, step: S) {
         let name = name(from, step);
         if !self.steps.contains(&name) {
             self.steps.insert(name);
         }
     }
 
-    /// Adds another's counts.
     pub fn add(&mut self, other: &Self) {
         fn all<K: Ord + Copy>(to: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
             for (key, count) in from {
@@ -133,7 +119,7 @@ impl Tally {
         self.steps.extend(other.steps.iter().cloned());
     }
 
-    /// The steps that were never taken.
+    /// Returns the steps that were never taken.
     #[must_use]
     pub fn never_taken(&self) -> Vec<String> {
         let mut all = Vec::new();
@@ -144,7 +130,7 @@ impl Tally {
         all
     }
 
-    /// How many steps there are.
+    /// Returns the number of steps.
     #[must_use]
     pub fn all_steps() -> usize {
         let mut all = Vec::new();
@@ -155,7 +141,7 @@ impl Tally {
     }
 }
 
-fn names<S: Step>(to: &mut Vec<String>) {
+fn names<S: LifecycleStep>(to: &mut Vec<String>) {
     for step in S::ALL {
         if step.from().is_empty() {
             to.push(name(None, *step));
@@ -164,7 +150,7 @@ fn names<S: Step>(to: &mut Vec<String>) {
     }
 }
 
-fn name<S: Step>(from: Option<S::State>, step: S) -> String {
+fn name<S: LifecycleStep>(from: Option<S::State>, step: S) -> String {
     match from {
         None => format!("{step:?} -> {:?}", step.to()),
         Some(from) => format!("{from:?} -{step:?}-> {:?}", step.to()),

@@ -1,5 +1,5 @@
-//! What the simulation is run for with every change: new histories each day, those that found
-//! something once, and the proof that it finds what is missing.
+//! What the simulation runs with every change: new histories each day, those that found something once,
+//! and the proof that it finds what is missing.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::io::Write as _;
@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use simulation::{Broken, Guard, Plan, clock, first_broken, run, run_many, shrink, sweep_reads};
 
-/// Seeds that broke a promise once, with what they found. A seed means another history once what is
-/// drawn changes: what was found before is kept as a case where it is decided.
+/// Seeds that once broke a promise, with what they found. A seed stands for another history once the
+/// draws change: what was found before is kept as a case where it is decided.
 const FOUND: &[(u64, &str)] = &[
     (
         768,
@@ -19,10 +19,7 @@ const FOUND: &[(u64, &str)] = &[
         4983,
         "a sweep took the schedule for on that a patrol had just switched off",
     ),
-    (
-        1294,
-        "the price of a zone was asked for that EC2 had not told, and another's settled",
-    ),
+    (1294, "a price was asked for an unknown zone, and another's settled"),
     (
         4539,
         "an instance was settled until patrol missed it, and not until EC2 says that it ended",
@@ -32,18 +29,15 @@ const FOUND: &[(u64, &str)] = &[
         "what ran on into a month of which nothing was set aside was never settled",
     ),
     (8304, "a lost job was hidden behind forty runs that were stuck"),
-    (
-        4773,
-        "a sweep came to what was to be told after news had been written there, each time anew",
-    ),
+    (4773, "a sweep came to a report after each new write to it"),
 ];
 
-/// Says something that is shown even if all is well: what is printed is not.
-fn say(what: &str) {
+/// Prints something even if all is well, past the capture of test output.
+fn print_always(what: &str) {
     std::io::stderr().write_all(format!("{what}\n").as_bytes()).unwrap();
 }
 
-fn told(seed: u64, broken: &Broken) -> String {
+fn describe(seed: u64, broken: &Broken) -> String {
     format!(
         "{} — {} at {}: cargo run --release -p simulation -- --seed {seed}",
         broken.promise,
@@ -56,18 +50,22 @@ fn told(seed: u64, broken: &Broken) -> String {
 fn todays_five_hundred_histories_keep_every_promise() {
     let days = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 86_400;
     let from = days * 1000;
-    say(&format!("today's seeds: {from} to {}", from + 499));
+    print_always(&format!("today's seeds: {from} to {}", from + 499));
     let many = run_many(from, 500, &[], false, |_| {});
-    let broken: Vec<String> = many.broken.iter().map(|(seed, broken)| told(*seed, broken)).collect();
+    let broken: Vec<String> = many
+        .broken
+        .iter()
+        .map(|(seed, broken)| describe(*seed, broken))
+        .collect();
     assert!(broken.is_empty(), "seeds from {from}:\n{}", broken.join("\n"));
     assert_eq!(many.tally.histories, 500);
 }
 
 #[test]
-fn what_was_found_once_stays_mended() {
+fn seeds_that_found_something_stay_fixed() {
     for (seed, what) in FOUND {
         let broken = run(Plan::draw(*seed), &[], false).broken;
-        assert!(broken.is_none(), "{what}: {}", told(*seed, &broken.unwrap()));
+        assert!(broken.is_none(), "{what}: {}", describe(*seed, &broken.unwrap()));
     }
 }
 
@@ -78,7 +76,7 @@ fn one_seed_is_one_history() {
         let there = std::thread::spawn(move || run(Plan::draw(seed), &[], true))
             .join()
             .map(|outcome| outcome.hash);
-        assert_eq!(Some(here.hash), there.ok(), "seed {seed}, told or not");
+        assert_eq!(Some(here.hash), there.ok(), "seed {seed}, describe or not");
     }
     assert_ne!(run(Plan::draw(1), &[], false).hash, run(Plan::draw(2), &[], false).hash);
 }
@@ -94,7 +92,7 @@ fn a_promise_breaks_without_each_guard() {
             "without {guard}, seed {seed} breaks {}, which is not about money",
             broken.promise
         );
-        say(&format!(
+        print_always(&format!(
             "without {guard}, seed {seed} breaks promise {}",
             broken.promise
         ));
@@ -102,7 +100,7 @@ fn a_promise_breaks_without_each_guard() {
 }
 
 #[test]
-fn a_history_that_breaks_a_promise_is_made_short() {
+fn a_failing_history_is_shrunk() {
     let without = [Guard::ClientToken];
     let (seed, broken) = first_broken(Guard::ClientToken, 1, 2000).unwrap();
     let plan = Plan::draw(seed);
@@ -112,6 +110,6 @@ fn a_history_that_breaks_a_promise_is_made_short() {
 }
 
 #[test]
-fn a_sweep_reads_what_is_due_and_not_what_lives() {
+fn a_sweep_reads_only_due_records() {
     assert_eq!(sweep_reads(10_000, 10), sweep_reads(10, 10));
 }

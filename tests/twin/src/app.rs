@@ -26,23 +26,16 @@ pub struct AppInfo {
     pub id: AppId,
     /// Its client id: GitHub takes it as `iss` too.
     pub client_id: String,
-    /// Its name in URLs.
     pub slug: String,
-    /// Its name.
     pub name: String,
-    /// Whose it is.
     pub owner: Account,
-    /// Its webhook's id.
     pub hook_id: u64,
-    /// What it may do where it is installed.
+    /// Its permissions where it is installed.
     pub permissions: BTreeMap<String, String>,
-    /// The webhooks it gets.
     pub events: Vec<String>,
-    /// When it was made.
     pub created_at: Timestamp,
 }
 
-/// The App's key pair.
 pub struct AppKey {
     pair: RsaKeyPair,
     pem: String,
@@ -63,7 +56,6 @@ pub enum KeyError {
     /// Not an RSA private key.
     #[error("the App's key is not an RSA private key")]
     NotRsa,
-    /// No key could be made.
     #[error("no RSA key could be generated")]
     Generation,
 }

@@ -17,20 +17,18 @@ pub enum Condition {
     Not(Box<Self>),
     /// Two values are the same, as GitHub compares texts: in any case.
     Same(Value, Value),
-    /// A status function.
     Status(StatusFunction),
     /// A value that is not empty.
     Holds(Value),
 }
 
-/// A value in a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// What is written, or was known when the run was made.
+    /// A literal, or known when the run was created.
     Text(String),
     /// How a job ended that comes first.
     Result(String),
-    /// What a job that comes first has put out.
+    /// An output of an earlier job.
     Output(String, String),
 }
 
@@ -43,13 +41,12 @@ pub enum StatusFunction {
     Success,
     /// Something failed.
     Failure,
-    /// The run was cancelled.
     Cancelled,
 }
 
-/// What is known when a job's needs are done.
+/// The results of a job's needs.
 #[derive(Debug)]
-pub(crate) struct Known<'a> {
+pub(crate) struct NeedsResults<'a> {
     pub(crate) cancelled: bool,
     /// Whether all that it needs went well, and whether any of it failed.
     pub(crate) succeeded: bool,
@@ -81,23 +78,23 @@ impl Condition {
         Ok(condition)
     }
 
-    /// Whether it holds. Without a status function, everything must have gone well besides.
-    pub(crate) fn holds(&self, known: &Known<'_>) -> bool {
+    /// Whether it holds. Without a status function, all needs must also have succeeded.
+    pub(crate) fn holds(&self, known: &NeedsResults<'_>) -> bool {
         let whole = self.has_status_function() || known.succeeded && !known.cancelled;
         whole && self.value(known)
     }
 
-    /// Whether a job with it is looked at although something that it needs failed.
-    pub(crate) fn stands_failures(&self) -> bool {
+    /// Whether the condition is evaluated although a need failed.
+    pub(crate) fn tolerates_failures(&self) -> bool {
         match self {
-            Self::Both(one, other) | Self::Either(one, other) => one.stands_failures() || other.stands_failures(),
+            Self::Both(one, other) | Self::Either(one, other) => one.tolerates_failures() || other.tolerates_failures(),
             Self::Status(StatusFunction::Always) => true,
             Self::Not(inner) => **inner == Self::Status(StatusFunction::Cancelled),
             Self::Status(_) | Self::Same(..) | Self::Holds(_) => false,
         }
     }
 
-    /// The jobs whose `result` it asks for.
+    /// Returns the jobs whose `result` it uses.
     pub(crate) fn results(&self) -> Vec<&str> {
         match self {
             Self::Both(one, other) | Self::Either(one, other) => [one.results(), other.results()].concat(),
@@ -119,7 +116,7 @@ impl Condition {
         }
     }
 
-    fn value(&self, known: &Known<'_>) -> bool {
+    fn value(&self, known: &NeedsResults<'_>) -> bool {
         match self {
             Self::Both(one, other) => one.value(known) && other.value(known),
             Self::Either(one, other) => one.value(known) || other.value(known),
@@ -142,7 +139,7 @@ impl Value {
         }
     }
 
-    pub(crate) fn text(&self, known: &Known<'_>) -> String {
+    pub(crate) fn text(&self, known: &NeedsResults<'_>) -> String {
         match self {
             Self::Text(text) => text.clone(),
             Self::Result(job) => known
@@ -293,7 +290,7 @@ mod tests {
     fn holds(text: &str, cancelled: bool, end: Conclusion) -> bool {
         let github = BTreeMap::from([("event_name".to_owned(), "merge_group".to_owned())]);
         let outputs = BTreeMap::from([("verdict".to_owned(), "passed".to_owned())]);
-        let known = Known {
+        let known = NeedsResults {
             cancelled,
             succeeded: end == Conclusion::Success,
             failed: end == Conclusion::Failure,

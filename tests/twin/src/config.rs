@@ -1,10 +1,10 @@
-//! What a twin can be told before it starts.
+//! The configuration of a twin.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What dayfly's App asks for.
+/// The permissions of dayfly's App.
 const APP_PERMISSIONS: [(&str, &str); 8] = [
     ("actions", "write"),
     ("administration", "write"),
@@ -16,7 +16,7 @@ const APP_PERMISSIONS: [(&str, &str); 8] = [
     ("pull_requests", "write"),
 ];
 
-/// Everything that a twin can be told before it starts. `TwinConfig::default()` behaves as GitHub does.
+/// The configuration of a twin. `TwinConfig::default()` behaves as GitHub does.
 #[derive(Debug, Clone)]
 pub struct TwinConfig {
     /// The App's private key in PEM (PKCS#1 or PKCS#8); none: a fresh 2048-bit key.
@@ -25,15 +25,15 @@ pub struct TwinConfig {
     pub webhook_secret: Option<String>,
     /// Where webhooks go; none: nowhere until `Twin::set_webhook_url`.
     pub webhook_url: Option<String>,
-    /// What the App may do where it is installed, as `permission → read|write`.
+    /// The App's permissions where it is installed, as `permission → read|write`.
     pub app_permissions: BTreeMap<String, String>,
     /// Every delay and deadline.
     pub timings: Timings,
-    /// How many webhooks are under way at once; the others wait for their turn.
+    /// How many webhooks are sent at once; the others wait.
     pub webhooks_at_once: usize,
     /// Which queued job a free runner gets when several match.
     pub job_pick: JobPick,
-    /// What becomes of the jobs that a re-run does not run again.
+    /// How a re-run lists the jobs that do not run again.
     pub carried_over: CarriedOver,
     /// How App JWTs are judged beyond what GitHub documents.
     pub jwt_policy: JwtPolicy,
@@ -43,8 +43,8 @@ pub struct TwinConfig {
     pub minimum_runner_version: String,
     /// Environments that hold a job back (`waiting`) until `Twin::approve`.
     pub protected_environments: Vec<String>,
-    /// Check every request, answer and webhook against GitHub's descriptions found in this folder
-    /// (see [`schemas_dir`](crate::schemas_dir)); none: not checked.
+    /// The folder of GitHub's descriptions to check every request, answer and webhook against (see
+    /// [`schemas_dir`](crate::schemas_dir)); `None` for no checks.
     pub schemas: Option<PathBuf>,
 }
 
@@ -82,28 +82,28 @@ impl TwinConfig {
     }
 }
 
-/// Every delay and deadline of the twin. The defaults are GitHub's, where GitHub says or users report them.
+/// Every delay and deadline of the twin. The defaults are GitHub's documented or reported ones.
 #[derive(Debug, Clone)]
 pub struct Timings {
-    /// How long a runner's poll is held when there is no job.
+    /// How long a runner's poll is held without a job.
     pub poll: Duration,
-    /// How often a runner is asked to renew its job.
+    /// How often a runner renews its job.
     pub renew: Duration,
     /// How long after its last sign of life a runner reads `offline`.
     pub offline_after: Duration,
-    /// How long a runner has to acknowledge a job before it is queued again.
+    /// How long a runner may take to acknowledge a job before it is queued again.
     pub acknowledge_within: Duration,
     /// How long a running job goes unrenewed before it fails with "lost communication".
     pub lost_after: Duration,
-    /// How long a JIT runner may listen without a job before it is removed; none: for ever.
+    /// How long a JIT runner may listen without a job before it is removed; `None` for no limit.
     pub unused_runner_after: Option<Duration>,
-    /// How long a JIT config that no runner has used stays valid; none: for ever.
+    /// How long an unused JIT config stays valid; `None` for no limit.
     pub unused_config_after: Option<Duration>,
     /// How long a job may stay queued.
     pub queued_at_most: Duration,
-    /// How long a cancelled job's runner has to end it before GitHub does.
+    /// How long a cancelled job's runner may take before GitHub ends the job.
     pub cancel_within: Duration,
-    /// How long the receiver of a webhook has to answer.
+    /// How long the receiver of a webhook may take to answer.
     pub webhook_timeout: Duration,
     /// How long an installation token is valid.
     pub token_lifetime: Duration,
@@ -145,16 +145,15 @@ impl Timings {
 /// Which queued job a free runner gets when several match. GitHub promises no order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobPick {
-    /// The one that waits longest.
     OldestFirst,
-    /// The one that came last: every runner made for an older job is stolen.
+    /// The latest one: every runner created for an older job is stolen.
     NewestFirst,
 }
 
-/// What becomes, in a new attempt, of the jobs that are not run again.
+/// How a new attempt lists the jobs that are not run again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CarriedOver {
-    /// They appear again under new ids, and their `completed` is sent once more, as users of
+    /// They appear under new ids, and their `completed` webhook is sent once more, as users of
     /// actions-runner-controller report (#4315).
     Copied,
     /// They stay as they are, under their old ids, and nothing is sent.

@@ -9,7 +9,7 @@ use crate::workflow::{JobDoc, JobSpec, OneOrMany, OutputSpec, RunContext, StepDo
 
 type Combination = Vec<(String, Value)>;
 
-/// Expands one job of a workflow into as many as its matrix asks for.
+/// Expands a job of a workflow by its matrix.
 pub(crate) fn job(
     key: &str,
     doc: &JobDoc,
@@ -225,7 +225,7 @@ impl Names<'_> {
                 .find(|(axis, _)| axis == name)
                 .map(|(_, value)| plain(value))
                 .ok_or_else(unknown),
-            // What comes first is not done yet.
+            // Its needs have not finished yet.
             "needs" if Late::of_needs(expression).is_some() => Ok(format!("${{{{ {expression} }}}}")),
             "github" => self.context.github.get(name).cloned().ok_or_else(unknown),
             _ => Err(unknown()),

@@ -1,4 +1,4 @@
-//! What the twin's servers share: the state behind a lock, and what happens around each change of it.
+//! Shared by the twin's servers: the locked state, and the effects of its changes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,7 +17,6 @@ use crate::webhook::Courier;
 /// How many events a slow listener may lag behind before it loses some.
 const EVENT_BACKLOG: usize = 16_384;
 
-/// What the twin's servers share.
 #[derive(Debug)]
 pub(crate) struct Hub {
     state: Mutex<State>,
@@ -70,7 +69,7 @@ impl Hub {
 
     /// Ends when the twin does.
     pub(crate) async fn closed(&self) {
-        // An error means that the twin is gone, which is what is waited for.
+        // An error means that the twin is gone, which also ends the wait.
         let _ = self.closing.clone().wait_for(|closing| *closing).await;
     }
 
@@ -79,7 +78,7 @@ impl Hub {
     }
 
     /// The state, to read.
-    pub(crate) fn look(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -87,14 +86,14 @@ impl Hub {
     pub(crate) fn act<R>(self: &Arc<Self>, change: impl FnOnce(&mut State, Timestamp) -> R) -> R {
         let now = self.now();
         let (result, effects) = {
-            let mut state = self.look();
+            let mut state = self.state();
             let result = change(&mut state, now);
             state.assign(now);
             (result, std::mem::take(&mut state.effects))
         };
         for effect in effects {
             match effect {
-                Effect::Tell(what) => self.broadcast(now, what),
+                Effect::Publish(what) => self.broadcast(now, what),
                 Effect::Send(draft) => self.dispatch(draft),
             }
         }
@@ -103,13 +102,13 @@ impl Hub {
         result
     }
 
-    /// Tells of something that changed nothing.
-    pub(crate) fn tell(self: &Arc<Self>, what: Happening) {
+    /// Publishes an event that changed nothing.
+    pub(crate) fn publish(self: &Arc<Self>, what: Happening) {
         self.broadcast(self.now(), what);
     }
 
     fn broadcast(&self, at: Timestamp, what: Happening) {
-        // Nobody listening is no error.
+        // Having no listener is no error.
         let _ = self.events.send(TwinEvent { at, what });
     }
 
@@ -122,10 +121,10 @@ impl Hub {
         self.changed.subscribe()
     }
 
-    /// Sees to every deadline, for ever.
+    /// Handles every deadline until the twin ends.
     pub(crate) async fn keep_time(self: Arc<Self>) {
         loop {
-            let next = self.look().next_deadline();
+            let next = self.state().next_deadline();
             match next {
                 None => self.timer.notified().await,
                 Some(at) => {
@@ -144,7 +143,7 @@ impl Hub {
     pub(crate) fn violated(self: &Arc<Self>, what: String) {
         self.act(|state, _| {
             state.violations.push(what.clone());
-            state.tell(Happening::Violation { what });
+            state.publish(Happening::Violation { what });
         });
     }
 

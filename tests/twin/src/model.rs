@@ -26,47 +26,34 @@ macro_rules! id {
 id! {
     /// An account: a user or an organisation.
     AccountId,
-    /// A GitHub App.
     AppId,
     /// An installation of the App on an account.
     InstallationId,
-    /// A repository.
     RepoId,
-    /// A workflow of a repository.
     WorkflowId,
     /// A workflow run; the same over all of its attempts.
     RunId,
     /// A job of one attempt of a run; also the id of its check run.
     JobId,
-    /// A self-hosted runner.
     RunnerId,
-    /// One delivery of a webhook; a redelivery has its own.
+    /// A delivery of a webhook; a redelivery has its own.
     DeliveryId,
     /// A check run made through the API.
     CheckRunId,
-    /// A comment on an issue.
     CommentId,
 }
 
-/// A user or an organisation.
 #[derive(Debug, Clone)]
 pub struct Account {
-    /// Its id.
     pub id: AccountId,
-    /// Its name in URLs.
     pub login: String,
-    /// What it is.
     pub kind: AccountKind,
 }
 
-/// What an account is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountKind {
-    /// A person.
     User,
-    /// An organisation.
     Organization,
-    /// An App's own account.
     Bot,
 }
 
@@ -85,43 +72,32 @@ impl AccountKind {
 /// The App installed on an account.
 #[derive(Debug, Clone)]
 pub struct Installation {
-    /// Its id.
     pub id: InstallationId,
-    /// The account it is on.
     pub account: AccountId,
-    /// The repositories it may see.
     pub repos: Vec<RepoId>,
-    /// What it may do, as `permission → read|write`.
+    /// Its permissions, as `permission → read|write`.
     pub permissions: BTreeMap<String, String>,
-    /// When it was made.
     pub created_at: Timestamp,
 }
 
-/// An installation token.
 #[derive(Debug, Clone)]
 pub struct Token {
-    /// Whose it is.
     pub installation: InstallationId,
     /// When it ends.
     pub expires_at: Timestamp,
-    /// The repositories it is narrowed to; all of the installation's where none.
+    /// The repositories it is restricted to; `None` for all of the installation's.
     pub repos: Option<Vec<RepoId>>,
-    /// What it may do: the installation's permissions, or fewer.
+    /// The installation's permissions, or fewer.
     pub permissions: BTreeMap<String, String>,
 }
 
-/// A repository.
 #[derive(Debug, Clone)]
 pub struct Repo {
-    /// Its id.
     pub id: RepoId,
-    /// Whose it is.
     pub owner: Account,
-    /// Its name without the owner.
     pub name: String,
     /// Where pull requests and configuration live.
     pub default_branch: String,
-    /// Whether strangers may not see it.
     pub private: bool,
     /// The repository it was forked from.
     pub fork_of: Option<RepoId>,
@@ -131,9 +107,7 @@ pub struct Repo {
     pub commits: BTreeMap<String, Commit>,
     /// How many runs there were.
     pub run_count: u64,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// When it was last pushed to.
     pub pushed_at: Timestamp,
 }
 
@@ -148,15 +122,10 @@ impl Repo {
 /// A commit with all of its files.
 #[derive(Debug, Clone)]
 pub struct Commit {
-    /// Its SHA.
     pub sha: String,
-    /// Its tree's SHA.
     pub tree: String,
-    /// Its message.
     pub message: String,
-    /// When it was made.
     pub at: Timestamp,
-    /// Who made it.
     pub author: String,
     /// Path → contents.
     pub files: BTreeMap<String, Vec<u8>>,
@@ -170,14 +139,13 @@ pub enum Conclusion {
     Success,
     /// Something failed.
     Failure,
-    /// It was cancelled.
     Cancelled,
     /// It did not run, because of a condition or of what it needs.
     Skipped,
 }
 
 impl Conclusion {
-    /// GitHub's word for it.
+    /// GitHub's name of it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -189,7 +157,7 @@ impl Conclusion {
     }
 }
 
-/// Where a job or a run stands.
+/// The status of a job or a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     /// Held back by an environment.
@@ -198,14 +166,12 @@ pub enum Status {
     Pending,
     /// May be taken.
     Queued,
-    /// A runner has it.
     InProgress,
-    /// Done.
     Completed,
 }
 
 impl Status {
-    /// GitHub's word for it.
+    /// GitHub's name of it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -221,39 +187,28 @@ impl Status {
 /// A workflow run in its latest attempt.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// Its id.
     pub id: RunId,
-    /// Its repository.
     pub repo: RepoId,
-    /// Its workflow.
     pub workflow: Workflow,
     /// Counts the runs of the repository.
     pub number: u64,
     /// The latest attempt, from 1.
     pub attempt: u32,
-    /// What caused it (`push`, `workflow_dispatch`, `merge_group`).
+    /// The event that started it (`push`, `workflow_dispatch`, `merge_group`).
     pub event: String,
-    /// The branch it runs for.
     pub head_branch: String,
-    /// The commit it runs for.
     pub head_sha: String,
     /// Where the commit comes from: another repository for a fork's.
     pub head_repo: RepoId,
-    /// Who caused it.
     pub actor: Account,
     /// Who caused its latest attempt.
     pub triggering_actor: Account,
-    /// Its concurrency group.
     pub concurrency: Option<Concurrency>,
-    /// Where it stands.
     pub status: Status,
-    /// How it ended.
     pub conclusion: Option<Conclusion>,
-    /// When it was made.
     pub created_at: Timestamp,
     /// When the latest attempt began.
     pub started_at: Timestamp,
-    /// When it last changed.
     pub updated_at: Timestamp,
     /// Whether its latest attempt was cancelled.
     pub cancelled: bool,
@@ -266,59 +221,43 @@ pub struct Run {
 /// A job of the workflow, and what it is in the latest attempt.
 #[derive(Debug, Clone)]
 pub struct Slot {
-    /// What it is to do.
     pub spec: JobSpec,
     /// Its job; none until what it needs is done.
     pub job: Option<JobId>,
 }
 
-/// An attempt before the latest.
 #[derive(Debug, Clone)]
 pub struct EarlierAttempt {
     /// Counts from 1.
     pub attempt: u32,
-    /// How it ended.
     pub conclusion: Option<Conclusion>,
-    /// Who caused it.
     pub triggering_actor: Account,
-    /// When it began.
     pub started_at: Timestamp,
-    /// When it last changed.
     pub updated_at: Timestamp,
 }
 
-/// A job of one attempt.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Its id.
     pub id: JobId,
-    /// Its run.
     pub run: RunId,
-    /// Its run's attempt.
     pub attempt: u32,
-    /// What it is to do.
     pub spec: JobSpec,
-    /// Where it stands.
     pub status: Status,
-    /// How it ended.
     pub conclusion: Option<Conclusion>,
-    /// When it was made.
     pub created_at: Timestamp,
     /// When a runner took it; until then when it was queued.
     pub started_at: Timestamp,
-    /// When it was done.
     pub completed_at: Option<Timestamp>,
     /// Its steps as far as they are known.
     pub steps: Vec<Step>,
-    /// What it put out, once it is done.
+    /// Its outputs, once it is done.
     pub outputs: BTreeMap<String, String>,
     /// The runner that it was offered to and that has not taken it yet.
     pub offer: Option<Offer>,
-    /// The runner that took it.
     pub runner: Option<TakenBy>,
     /// Its runner's last sign of life.
     pub renewed_at: Option<Timestamp>,
-    /// Since when its runner is told to cancel it.
+    /// Since when its runner is asked to cancel it.
     pub cancel_since: Option<Timestamp>,
     /// Its log, a line an entry, each with its step's number.
     pub log: Vec<LogLine>,
@@ -329,35 +268,25 @@ pub struct Job {
 /// A job offered to a runner.
 #[derive(Debug, Clone)]
 pub struct Offer {
-    /// To whom.
     pub runner: RunnerId,
-    /// Since when.
     pub at: Timestamp,
 }
 
 /// The runner that took a job; kept when the runner itself is gone.
 #[derive(Debug, Clone)]
 pub struct TakenBy {
-    /// Its id.
     pub id: RunnerId,
-    /// Its name.
     pub name: String,
 }
 
-/// A step of a job.
 #[derive(Debug, Clone)]
 pub struct Step {
     /// Counts from 1; 1 is "Set up job".
     pub number: u32,
-    /// Its name.
     pub name: String,
-    /// Where it stands.
     pub status: Status,
-    /// How it ended.
     pub conclusion: Option<Conclusion>,
-    /// When it began.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
     pub completed_at: Option<Timestamp>,
 }
 
@@ -366,29 +295,22 @@ pub struct Step {
 pub struct LogLine {
     /// When the twin got it.
     pub at: Timestamp,
-    /// The step's number.
     pub step: u32,
-    /// The line without its end.
     pub text: String,
 }
 
-/// A remark on a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Annotation {
     /// `failure`, `warning` or `notice`.
     pub level: String,
-    /// What it says.
     pub message: String,
 }
 
-/// A self-hosted runner.
 #[derive(Debug, Clone)]
 pub struct Runner {
-    /// Its id.
     pub id: RunnerId,
     /// The repository that it is registered with.
     pub repo: RepoId,
-    /// Its name.
     pub name: String,
     /// Its labels as they were given.
     pub labels: Vec<String>,
@@ -396,28 +318,21 @@ pub struct Runner {
     pub credential: String,
     /// Where its jobs' files go.
     pub work_folder: String,
-    /// When its JIT config was made.
     pub registered_at: Timestamp,
     /// Its session, while it has one.
     pub session: Option<Session>,
     /// The job it was offered or has.
     pub job: Option<JobId>,
-    /// Did not answer an offer: gets no other until it polls again.
+    /// It did not answer an offer, and gets no other until it polls again.
     pub unresponsive: bool,
 }
 
-/// A runner's session.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// Its id.
     pub id: String,
-    /// The version the runner gave.
     pub version: String,
-    /// The system the runner gave.
     pub os: String,
-    /// When it was opened.
     pub opened_at: Timestamp,
-    /// The last sign of life.
     pub seen_at: Timestamp,
 }
 

@@ -4,10 +4,8 @@ use jiff::Timestamp;
 
 use crate::model::{Account, RepoId};
 
-/// A pull request.
 #[derive(Debug, Clone)]
 pub struct Pull {
-    /// Its number in its repository.
     pub number: u64,
     /// The repository that it is for.
     pub repo: RepoId,
@@ -19,63 +17,45 @@ pub struct Pull {
     pub head_branch: String,
     /// The commit that it comes from, which a push moves on.
     pub head_sha: String,
-    /// Who opened it.
     pub author: Account,
-    /// Its labels.
     pub labels: Vec<String>,
-    /// What befell its labels, in order.
+    /// In order.
     pub label_events: Vec<LabelEvent>,
     /// Its reviews, in order.
     pub reviews: Vec<Review>,
-    /// When it was opened.
     pub opened_at: Timestamp,
 }
 
 /// A label that came or went.
 #[derive(Debug, Clone)]
 pub struct LabelEvent {
-    /// Its id.
     pub id: u64,
-    /// The label.
     pub label: String,
-    /// By whose hand.
     pub by: Account,
     /// Whether it came.
     pub added: bool,
-    /// When.
     pub at: Timestamp,
 }
 
-/// A review.
 #[derive(Debug, Clone)]
 pub struct Review {
-    /// Its id.
     pub id: u64,
-    /// Whose.
     pub by: Account,
-    /// The commit that was reviewed.
     pub commit: String,
-    /// What it came to.
     pub state: ReviewState,
-    /// When.
     pub at: Timestamp,
 }
 
-/// What a review came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReviewState {
-    /// The commit is approved.
     Approved,
-    /// It has to change.
     ChangesRequested,
-    /// Neither.
     Commented,
-    /// Somebody took away what it came to.
     Dismissed,
 }
 
 impl ReviewState {
-    /// GitHub's word for it.
+    /// GitHub's name of it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -92,15 +72,12 @@ impl ReviewState {
 /// <https://docs.github.com/en/organizations/managing-user-access-to-your-organizations-repositories/managing-repository-roles/repository-roles-for-an-organization>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Look.
     Read,
     /// Sort issues and pull requests: labels, but no code.
     Triage,
-    /// Push.
     Write,
     /// Push, and see to the repository.
     Maintain,
-    /// Everything.
     Admin,
 }
 

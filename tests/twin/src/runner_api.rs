@@ -1,4 +1,4 @@
-//! The runner protocol's server side; [`crate::runner_protocol`] says what it is.
+//! The server side of the runner protocol; see [`crate::runner_protocol`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::runner_protocol::{
 };
 use crate::state::{SHUTDOWN_ANNOTATION, SessionRefusal, State as World};
 
-/// What lives under `/_twin`.
+/// The routes under `/_twin`.
 pub(crate) fn router() -> Router<Arc<Hub>> {
     Router::new()
         .route("/logs/{job}", get(log_text))
@@ -115,11 +115,11 @@ async fn close(State(hub): State<Arc<Hub>>, Path(session): Path<String>, headers
     })
 }
 
-/// Held until there is a job for the runner, the runner is removed, or the poll's time is up.
+/// Held until there is a job for the runner, the runner is removed, or the poll times out.
 async fn message(State(hub): State<Arc<Hub>>, Path(session): Path<String>, headers: HeaderMap) -> Answer {
     let credential = credential(&headers)?;
     let mut changes = hub.changes();
-    let poll: Duration = hub.look().rules.timings.poll;
+    let poll: Duration = hub.state().rules.timings.poll;
     let until = Instant::now() + poll;
     hub.act(|world, now| {
         let runner = world
@@ -130,7 +130,7 @@ async fn message(State(hub): State<Arc<Hub>>, Path(session): Path<String>, heade
     })?;
     loop {
         changes.mark_unchanged();
-        if let Some(job_id) = offered(&mut hub.look(), credential, &session, hub.now())? {
+        if let Some(job_id) = offered(&mut hub.state(), credential, &session, hub.now())? {
             return Ok(Json(RunnerMessage::JobOffered { job_id }).into_response());
         }
         tokio::select! {
@@ -207,7 +207,7 @@ fn job_message(world: &World, job: &Job) -> JobMessage {
 
 async fn renew(State(hub): State<Arc<Hub>>, Path(job): Path<JobId>, headers: HeaderMap) -> Answer {
     hub.act(|world, now| {
-        // A runner that is gone has no job either: the job's end is what it has to hear of.
+        // A removed runner has no job either: it must learn that its job is over.
         let runner = runner_of(world, &headers).map_err(|_| JOB_OVER)?;
         let job = world.running_job_of(job, runner, now).ok_or(JOB_OVER)?;
         let order = match job.cancel_since {
@@ -272,7 +272,7 @@ async fn complete(
             }
             None => end.conclusion,
         };
-        world.put_out(job, &end.outputs);
+        world.set_outputs(job, &end.outputs);
         world.finish_job(job, conclusion, now);
         let done = Completed { runner_removed: true };
         Ok(Json(done).into_response())

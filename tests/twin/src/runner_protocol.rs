@@ -1,7 +1,7 @@
-//! What a runner and the twin say to each other.
+//! The protocol between a runner and the twin.
 //!
 //! The protocol is the twin's own: GitHub's between runner and service is neither documented nor
-//! needed. What it has in common with GitHub's is what matters to whoever starts runners: the outer
+//! needed. What it has in common with GitHub's matters to code that starts runners: the outer
 //! shape of the JIT config, a session that is refused to old versions and removed runners, a long
 //! poll, an offer that must be taken in time, a lock that must be renewed, a cancellation that comes
 //! with the renewal, and one job a runner.
@@ -44,17 +44,12 @@ use crate::model::{Conclusion, JobId, RunId, RunnerId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RunnerFile {
-    /// The runner's id.
     pub agent_id: RunnerId,
-    /// The runner's name.
     pub agent_name: String,
-    /// The runner group's id.
     pub pool_id: u64,
-    /// The runner group's name.
     pub pool_name: String,
     /// Where the runner's calls go.
     pub server_url: String,
-    /// The repository.
     pub git_hub_url: String,
     /// Where jobs' files go, relative to the runner's folder.
     pub work_folder: String,
@@ -67,7 +62,6 @@ pub struct RunnerFile {
 pub struct CredentialsFile {
     /// `OAuth`.
     pub scheme: String,
-    /// The credential.
     pub data: CredentialsData,
 }
 
@@ -81,7 +75,6 @@ pub struct CredentialsData {
     pub authorization_url: String,
 }
 
-/// A decoded JIT config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JitConfig {
     /// `.runner`
@@ -99,7 +92,6 @@ pub enum JitConfigError {
     /// The whole, or a file in it, is not the JSON it should be.
     #[error("not the expected JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// A file is missing.
     #[error("no `{0}` in it")]
     Missing(&'static str),
 }
@@ -146,7 +138,6 @@ pub struct OpenSession {
     pub os: String,
 }
 
-/// The runner listens now.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SessionOpened {
     /// Names the session in later calls.
@@ -157,51 +148,39 @@ pub struct SessionOpened {
     pub renew_seconds: f64,
 }
 
-/// What a poll brings.
+/// The answer to a poll.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum RunnerMessage {
     /// A job is offered: acknowledge it.
-    JobOffered {
-        /// Which.
-        job_id: JobId,
-    },
+    JobOffered { job_id: JobId },
 }
 
 /// A job, whole.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct JobMessage {
-    /// The job.
     pub job_id: JobId,
-    /// Its run.
     pub run_id: RunId,
-    /// Its run's attempt.
     pub run_attempt: u32,
-    /// Its run's number.
     pub run_number: u64,
     /// The job's key in the workflow file (`GITHUB_JOB`).
     pub job_key: String,
-    /// The job's name as shown.
     pub job_name: String,
-    /// The workflow's name.
     pub workflow_name: String,
     /// `owner/name`.
     pub repository: String,
-    /// The commit.
     pub sha: String,
     /// `refs/heads/<branch>`.
     pub git_ref: String,
-    /// What caused the run.
+    /// The event that started the run.
     pub event_name: String,
     /// Who caused the run.
     pub actor: String,
-    /// The job's variables.
     pub env: BTreeMap<String, String>,
     /// The steps to run, in order.
     pub steps: Vec<StepMessage>,
 }
 
-/// A step to run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StepMessage {
     /// Names the step in logs and reports; the first is 2, after "Set up job".
@@ -209,22 +188,19 @@ pub struct StepMessage {
     /// Its `id`, by which its outputs are found.
     #[serde(default)]
     pub id: Option<String>,
-    /// Its name as shown.
     pub name: String,
     /// The bash script; none: a step with `uses`, to be reported as skipped.
     pub run: Option<String>,
-    /// Its own variables.
     pub env: BTreeMap<String, String>,
 }
 
-/// What a renewal brings.
+/// The answer to a renewal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Renewed {
-    /// What the runner is to do.
     pub order: Order,
 }
 
-/// What a runner is to do with its job.
+/// An order to a runner about its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
@@ -237,7 +213,6 @@ pub enum Order {
 /// Lines of a step's output.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StepLog {
-    /// The step's number.
     pub step: u32,
     /// Lines without their ends.
     pub lines: Vec<String>,
@@ -246,29 +221,25 @@ pub struct StepLog {
     pub errors: Vec<String>,
 }
 
-/// A step began or ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StepReport {
-    /// The step's number.
     pub number: u32,
     /// None: it began.
     pub conclusion: Option<Conclusion>,
 }
 
-/// The job is over.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CompleteJob {
-    /// How it ended.
     pub conclusion: Conclusion,
-    /// What ended it, where it was not its steps.
+    /// The cause of the end, if it was not the steps.
     #[serde(default)]
     pub ended_by: Option<EndedBy>,
-    /// What its steps wrote to `GITHUB_OUTPUT`: a step's `id` → name → value.
+    /// The outputs of its steps: a step's `id` → name → value.
     #[serde(default)]
     pub outputs: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// What ends a job other than its steps.
+/// A cause of a job's end other than its steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
@@ -279,16 +250,14 @@ pub enum EndedBy {
 /// The job is over and the runner, being ephemeral, is no longer registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completed {
-    /// Always true: there is no next job.
+    /// Always true.
     pub runner_removed: bool,
 }
 
 /// Why a call was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// For programs.
     pub code: RefusedCode,
-    /// For people.
     pub message: String,
 }
 
@@ -300,9 +269,7 @@ pub enum RefusedCode {
     NotRegistered,
     /// The runner's version is below the minimum.
     VersionTooOld,
-    /// The runner has a session.
     SessionExists,
-    /// The offer was withdrawn.
     TooLate,
     /// The job is over, or not this runner's.
     JobOver,

@@ -2,31 +2,26 @@
 
 use std::fmt;
 
-/// What a secret is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SecretKind {
     /// The App's private key in PEM.
     AppKey,
     /// A JWT that the App signed and the twin took.
     AppJwt,
-    /// An installation token.
     InstallationToken,
-    /// A JIT config.
     JitConfig,
     /// The credential inside a JIT config.
     RunnerCredential,
-    /// What webhooks are signed with.
+    /// The secret that webhooks are signed with.
     WebhookSecret,
     /// A webhook's signature, in hex.
     WebhookSignature,
 }
 
-/// A secret. It is not printed, so that a failing search does not tell it either.
+/// A secret. It is not printed, so that a failing search does not leak it either.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Secret {
-    /// What it is for.
     pub kind: SecretKind,
-    /// The secret itself.
     pub value: String,
 }
 

@@ -18,22 +18,19 @@ use crate::model::WorkflowId;
 /// A workflow file, read.
 #[derive(Debug, Clone)]
 pub struct Workflow {
-    /// Its id.
     pub id: WorkflowId,
     /// Its name, or its path where it has none.
     pub name: String,
-    /// Its path in the repository.
     pub path: String,
 }
 
 /// A job of a workflow, its matrix expanded and its expressions filled in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobSpec {
-    /// Its key under `jobs`.
     pub key: String,
     /// Its name as shown, with the matrix's values.
     pub name: String,
-    /// What its runner must have.
+    /// The labels that its runner must have.
     pub labels: Vec<String>,
     /// The keys of the jobs that come first.
     pub needs: Vec<String>,
@@ -41,73 +38,51 @@ pub struct JobSpec {
     pub condition: Option<Condition>,
     /// Whether the run passes although it fails.
     pub continue_on_error: bool,
-    /// What it puts out, by name.
+    /// Its outputs, by name.
     pub outputs: BTreeMap<String, OutputSpec>,
     /// The environment that may hold it back.
     pub environment: Option<String>,
     /// Whether its failure cancels the other jobs of its matrix.
     pub fail_fast: bool,
-    /// Its variables.
     pub env: BTreeMap<String, String>,
-    /// Its steps.
     pub steps: Vec<StepSpec>,
 }
 
 /// Where a job's output comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputSpec {
-    /// The step's `id`.
     pub step: String,
-    /// Its name there.
     pub name: String,
 }
 
-/// A group of which one run runs at a time.
+/// A group whose runs exclude each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Concurrency {
-    /// Its name.
     pub name: String,
-    /// Whether a run that comes cancels the one that runs, rather than waiting for it.
+    /// Whether a new run cancels the running one instead of waiting for it.
     pub cancel_in_progress: bool,
 }
 
-/// A step of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepSpec {
-    /// Its `id`.
     pub id: Option<String>,
-    /// Its name as shown.
     pub name: String,
     /// The script; none for a step with `uses`.
     pub run: Option<String>,
-    /// Its own variables.
     pub env: BTreeMap<String, String>,
 }
 
 /// Why a workflow file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkflowError {
-    /// Not YAML, or not what the twin understands.
     #[error("workflow `{path}`: {why}")]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// What is wrong.
-        why: String,
-    },
+    Unreadable { path: String, why: String },
     /// A job needs one that isn't there.
     #[error("workflow `{path}`: job `{job}` needs `{needs}`, which is not in the file")]
-    UnknownNeed {
-        /// The file.
-        path: String,
-        /// The job.
-        job: String,
-        /// What it needs.
-        needs: String,
-    },
+    UnknownNeed { path: String, job: String, needs: String },
 }
 
-/// What expressions can name: `github.*`.
+/// The names available to expressions: `github.*`.
 #[derive(Debug, Clone)]
 pub struct RunContext {
     /// Name after `github.` → value.
@@ -321,15 +296,15 @@ impl WorkflowFile {
     }
 }
 
-/// What a job sees of one that failed with `continue-on-error` is told in different ways, so that nothing
-/// may hang on it.
+/// Sources disagree on how later jobs see one that failed with `continue-on-error`, so no test may
+/// depend on it.
 fn check_forgiven(specs: &[JobSpec]) -> Result<(), String> {
     let forgiven = |key: &str| specs.iter().any(|one| one.key == key && one.continue_on_error);
     for spec in specs {
         let condition = spec.condition.as_ref();
         let needs_one = spec.needs.iter().any(|need| forgiven(need));
         let asks = condition.is_some_and(|condition| condition.results().into_iter().any(forgiven));
-        if needs_one && (asks || !condition.is_some_and(Condition::stands_failures)) {
+        if needs_one && (asks || !condition.is_some_and(Condition::tolerates_failures)) {
             return Err(format!(
                 "the twin does not know what job `{}` sees of a job with `continue-on-error`: give it an `if` with `always()` or `!cancelled()`, without `needs.….result`",
                 spec.key

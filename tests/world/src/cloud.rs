@@ -1,4 +1,4 @@
-//! EC2: instances, the tokens that made them, and the capacity that there is.
+//! EC2: instances, their client tokens, and the capacity.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -17,10 +17,9 @@ use dayfly_types::time::Timestamp;
 
 use crate::World;
 
-/// How long EC2 names an instance that has ended.
+/// How long EC2 lists an instance that has ended.
 const REMEMBERED: Duration = Duration::from_hours(1);
 
-/// What EC2 knows.
 #[derive(Debug, Default)]
 pub struct Cloud {
     instances: BTreeMap<InstanceId, InstanceView>,
@@ -28,44 +27,41 @@ pub struct Cloud {
     asked: Vec<FleetRequest>,
     empty: BTreeSet<(Pool, InstanceLifecycle)>,
     refusals: VecDeque<FleetError>,
-    /// The newest image of each name and architecture.
     pub images: BTreeMap<(ImageName, Arch), ImageId>,
-    /// Subnets that there are not.
-    pub gone_subnets: BTreeSet<SubnetId>,
-    /// What Service Quotas tells: vCPUs by the quota's code.
+    pub missing_subnets: BTreeSet<SubnetId>,
+    /// The values in Service Quotas: vCPUs by quota code.
     pub quotas: BTreeMap<String, u32>,
-    /// Prices on demand that the price list has besides those of the program's table.
+    /// On-demand prices in the price list, besides those of the program's table.
     pub listed: BTreeMap<InstanceType, MicroDollars>,
-    /// The instances of which EC2 refuses to tell whether it ended them.
-    pub untold: BTreeSet<InstanceId>,
-    /// The instances that EC2 itself ended.
-    pub taken_back: BTreeSet<InstanceId>,
-    /// Whether EC2 names no instance yet, and its answers no zone.
-    pub names_none: bool,
-    /// What the owner of the account was told: subject and text.
+    /// Instances for which EC2 refuses to say if it ended them.
+    pub end_reason_denied: BTreeSet<InstanceId>,
+    pub ended_by_ec2: BTreeSet<InstanceId>,
+    /// Whether EC2 lists no instances yet, and leaves zones out of its answers.
+    pub lists_no_instances: bool,
+    /// Messages to the account's owner: subject and text.
     pub alerts: Vec<(String, String)>,
     time: Option<Timestamp>,
 }
 
 impl Cloud {
-    /// The instances that have not ended.
+    /// Returns the instances that have not ended.
     pub fn living(&self) -> impl Iterator<Item = &InstanceView> {
         self.instances.values().filter(|view| !view.state.is_ended())
     }
 
-    /// How many instances there ever were.
+    /// Returns how many instances were ever launched.
     #[must_use]
-    pub fn ever(&self) -> usize {
+    pub fn launched_total(&self) -> usize {
         self.instances.len()
     }
 
-    /// Every call that was made, repeated ones left out.
+    /// Returns every `CreateFleet` call, without repeated ones.
     #[must_use]
     pub fn asked(&self) -> &[FleetRequest] {
         &self.asked
     }
 
-    /// Leaves a pool without capacity of one kind.
+    /// Takes away a pool's capacity of one kind.
     pub fn empty(&mut self, instance_type: &str, zone: &str, lifecycle: InstanceLifecycle) {
         let pool = Pool {
             instance_type: InstanceType::new(instance_type),
@@ -96,13 +92,13 @@ impl Cloud {
         view.ended_at.get_or_insert(now);
     }
 
-    /// The time, as it was set last.
+    /// Returns the time set last.
     #[must_use]
     pub fn time(&self) -> Timestamp {
         self.time.unwrap_or(Timestamp::from_millis(0))
     }
 
-    /// Sets the launch time of instances to come.
+    /// Sets the launch time of future instances.
     pub fn set_time(&mut self, now: Timestamp) {
         self.time = Some(now);
     }
@@ -118,7 +114,7 @@ impl Cloud {
         self.asked.push(request.clone());
         let answer = match self.refusals.pop_front() {
             Some(error) if error.kind == FleetErrorKind::Unknown => {
-                // It is done all the same, and only the answer is lost.
+                // It takes effect, and only the answer is lost.
                 let answer = self.launch(request);
                 self.tokens.insert(request.fleet.clone(), (request.clone(), answer));
                 return Err(error);
@@ -171,7 +167,7 @@ impl Cloud {
         let launched = FleetInstance {
             instance: instance.clone(),
             instance_type: view.instance_type.clone(),
-            zone: (!self.names_none).then(|| view.zone.clone()),
+            zone: (!self.lists_no_instances).then(|| view.zone.clone()),
             lifecycle: view.lifecycle,
         };
         self.instances.insert(instance, view);
@@ -211,10 +207,10 @@ impl Fleet for World {
         Ok(())
     }
 
-    async fn of_fleet(&self, fleet: &FleetId) -> Result<Vec<InstanceView>, FleetError> {
+    async fn instances_of(&self, fleet: &FleetId) -> Result<Vec<InstanceView>, FleetError> {
         self.call("describe").await.map_err(down)?;
         let cloud = self.cloud();
-        let named = cloud.instances.values().filter(|_| !cloud.names_none);
+        let named = cloud.instances.values().filter(|_| !cloud.lists_no_instances);
         Ok(named
             .filter(|view| view.fleet.as_ref() == Some(fleet))
             .cloned()
@@ -225,7 +221,7 @@ impl Fleet for World {
         self.call("describe").await.map_err(down)?;
         let zones = ["eu-west-1a", "eu-west-1b", "eu-west-1c"].into_iter().cycle();
         let cloud = self.cloud();
-        let there = |subnet: &&SubnetId| !cloud.gone_subnets.contains(*subnet);
+        let there = |subnet: &&SubnetId| !cloud.missing_subnets.contains(*subnet);
         let found: Vec<(SubnetId, Zone)> = subnets
             .iter()
             .filter(there)
@@ -238,7 +234,7 @@ impl Fleet for World {
         Ok(found)
     }
 
-    async fn named(&self) -> Result<Vec<InstanceView>, FleetError> {
+    async fn instances(&self) -> Result<Vec<InstanceView>, FleetError> {
         self.call("describe").await.map_err(down)?;
         let cloud = self.cloud();
         let now = cloud.time();
@@ -287,7 +283,7 @@ impl Fleet for World {
 
     async fn volume_rate(&self, kind: VolumeType) -> Result<Option<VolumeRate>, FleetError> {
         self.call("volume_rate").await.map_err(down)?;
-        // Neither that of the program's table, nor twice as much.
+        // Neither the price of the program's table, nor twice as much.
         Ok((kind == VolumeType::Gp3).then_some(VolumeRate {
             gib_month: MicroDollars(88_000),
             iops_month: MicroDollars(5_500),
@@ -297,15 +293,15 @@ impl Fleet for World {
 
     async fn ended_by_ec2(&self, instance: &InstanceId) -> Result<bool, FleetError> {
         self.call("ended_by_ec2").await.map_err(down)?;
-        if self.cloud().untold.contains(instance) {
+        if self.cloud().end_reason_denied.contains(instance) {
             return Err(error(FleetErrorKind::Unknown, "UnauthorizedOperation"));
         }
-        Ok(self.cloud().taken_back.contains(instance))
+        Ok(self.cloud().ended_by_ec2.contains(instance))
     }
 }
 
 impl Alerts for World {
-    async fn tell(&self, subject: &str, text: &str) -> Result<(), AlertError> {
+    async fn send(&self, subject: &str, text: &str) -> Result<(), AlertError> {
         self.call("alert").await.map_err(AlertError)?;
         self.cloud().alerts.push((subject.to_owned(), text.to_owned()));
         Ok(())

@@ -5,29 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dayfly_config::CONFIG_PATH;
 use dayfly_config::labels::Label;
-use dayfly_engine::admission::{Head, LabelEvent, Origin, Pull, Review};
 use dayfly_policy::Team;
 use dayfly_ports::{
     ApiError, ApiErrorKind, FailedDelivery, JitConfig, JobStatus, JobView, Minted, RerunAnswer, RunnerView, Scope,
 };
+use dayfly_records::CheckRunBody;
 use dayfly_records::event::Conclusion;
-use dayfly_report::check_run::CheckRunBody;
+use dayfly_records::origin::{Head, LabelEvent, Origin, Pull, Review};
 use dayfly_types::ids::{CheckRunId, CommentId, InstallationId, JobId, Repository, RunAttempt, RunId, RunnerId};
 use dayfly_types::time::Timestamp;
 use secrecy::SecretString;
 
 mod calls;
 
-/// A registered runner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubRunner {
-    /// Its name.
     pub name: String,
-    /// Its labels.
     pub labels: Vec<Label>,
-    /// The job it runs.
     pub job: Option<JobId>,
-    /// Whether it is connected.
     pub online: bool,
 }
 
@@ -42,24 +37,15 @@ impl HubRunner {
     }
 }
 
-/// A job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubJob {
-    /// Its run.
     pub run: RunId,
-    /// The attempt of its run.
     pub attempt: RunAttempt,
-    /// Its name.
     pub name: String,
-    /// Its commit.
     pub head_sha: String,
-    /// Its `runs-on`.
     pub labels: Vec<Label>,
-    /// When it was made, if GitHub says so.
     pub created_at: Option<Timestamp>,
-    /// Where it stands.
     pub status: JobStatus,
-    /// The runner that took it.
     pub runner_name: Option<String>,
 }
 
@@ -80,58 +66,48 @@ impl HubJob {
     }
 }
 
-/// What GitHub knows.
 #[derive(Debug, Default)]
 pub struct Hub {
-    /// The registered runners.
     pub runners: BTreeMap<RunnerId, HubRunner>,
-    /// The jobs.
     pub jobs: BTreeMap<JobId, HubJob>,
     /// The latest attempt of each run.
     pub attempts: BTreeMap<RunId, RunAttempt>,
-    /// The runs that were run again, and how.
+    /// The accepted re-runs: of a whole run, or of one job.
     pub reruns: Vec<(RunId, Option<JobId>)>,
-    /// The runs in whose place there is a newer one, which their workflow's `concurrency` prefers.
+    /// Runs superseded by a newer one in their `concurrency` group.
     pub superseded: BTreeMap<RunId, RunId>,
-    /// How a run that is over is said to have ended, where it is not a failure.
+    /// The conclusions of ended runs that did not fail.
     pub ended: BTreeMap<RunId, Conclusion>,
-    /// `.dayfly.yml` of every repository of which `files` says nothing.
+    /// `.dayfly.yml` of every repository without an entry in `files`.
     pub config: Option<String>,
-    /// Other files: of which repository, at which path.
+    /// Other files, by repository and path.
     pub files: BTreeMap<(Repository, String), String>,
-    /// Repositories of whose files and runs GitHub says that the App may not read them.
-    pub shut: BTreeSet<Repository>,
-    /// The repositories, their installations, and when they were pushed to.
+    /// Repositories whose files and runs the App may not read.
+    pub unreadable: BTreeSet<Repository>,
+    /// The repositories, with their installation and their last push.
     pub repositories: Vec<(InstallationId, Repository, Timestamp)>,
-    /// The deliveries that failed.
     pub failed: Vec<FailedDelivery>,
-    /// The deliveries that were asked for again, by their numbers.
     pub redelivered: Vec<u64>,
-    /// The check runs, as they stand.
     pub checks: BTreeMap<CheckRunId, CheckRunBody>,
-    /// When somebody asked to have one made or changed, and by what external id.
-    pub checks_asked: Vec<(Timestamp, String)>,
-    /// How GitHub refuses to make or change check runs, if it does.
-    pub checks_refused: Option<ApiErrorKind>,
-    /// The comments on pull requests that are there: of which, and what each says.
+    /// When a check run was created or updated, and its external id.
+    pub check_writes: Vec<(Timestamp, String)>,
+    /// The error on creating or updating check runs, if any.
+    pub check_error: Option<ApiErrorKind>,
+    /// The comments, each with its pull request and its text.
     pub comments: BTreeMap<CommentId, (u64, String)>,
-    /// How often one was made or changed.
+    /// How often a comment was created or updated.
     pub comments_written: usize,
-    /// How GitHub refuses to make or change comments, if it does.
-    pub comments_refused: Option<ApiErrorKind>,
-    /// The runs that were cancelled.
+    /// The error on creating or updating comments, if any.
+    pub comment_error: Option<ApiErrorKind>,
     pub cancelled: Vec<RunId>,
-    /// Where runs come from that are no pushes to the repository.
+    /// The origins of runs that are not pushes to the repository.
     pub origins: BTreeMap<RunId, Origin>,
-    /// Who may write to every repository.
+    /// Users with write access to every repository.
     pub writers: BTreeSet<String>,
-    /// Who is in which team.
     pub members: BTreeSet<(Team, String)>,
-    /// The pull requests, with the owner and the branch that they come from.
+    /// The pull requests, with the owner and the branch they come from.
     pub pulls: Vec<(String, String, Pull)>,
-    /// The reviews of each.
     pub reviews: BTreeMap<u64, Vec<Review>>,
-    /// When which labels of each came and went.
     pub label_events: BTreeMap<u64, Vec<LabelEvent>>,
     next_runner: u64,
     next_check: u64,
@@ -139,7 +115,7 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A job appears and waits for a runner, in the latest attempt of its run.
+    /// Queues a job in the latest attempt of its run.
     pub fn queue(&mut self, run: RunId, job: JobId) {
         let attempt = *self.attempts.entry(run).or_insert(RunAttempt(1));
         self.jobs.insert(
@@ -157,7 +133,6 @@ impl Hub {
         );
     }
 
-    /// The file at a path of a repository.
     fn file(&self, repository: &Repository, path: &str) -> Option<&str> {
         if self.files.keys().any(|(of, _)| of == repository) {
             return self
@@ -168,7 +143,7 @@ impl Hub {
         self.config.as_deref().filter(|_| path == CONFIG_PATH)
     }
 
-    /// A runner takes a job.
+    /// Assigns a job to a runner.
     ///
     /// # Panics
     /// If there is no such runner or job.
@@ -180,7 +155,7 @@ impl Hub {
         job.runner_name = Some(runner.name.clone());
     }
 
-    /// A job ends, and with it the registration of its runner.
+    /// Ends a job, and with it the registration of its runner.
     ///
     /// # Panics
     /// If there is no such job.
@@ -196,7 +171,7 @@ impl Hub {
             .all(|job| matches!(job.status, JobStatus::Completed(_)))
     }
 
-    /// The runs with a job that is queued or runs.
+    /// Returns the runs with a queued or running job.
     fn open_runs(&self) -> Vec<RunId> {
         let is_open = |job: &&HubJob| matches!(job.status, JobStatus::Queued | JobStatus::InProgress);
         let open: BTreeSet<RunId> = self.jobs.values().filter(is_open).map(|job| job.run).collect();
@@ -239,7 +214,7 @@ impl Hub {
         id
     }
 
-    /// As GitHub does it: a conclusion stays.
+    /// A conclusion stays, as on GitHub.
     fn change_check(&mut self, id: CheckRunId, check: &CheckRunBody) -> Result<(), ApiError> {
         let known = self.checks.get_mut(&id).ok_or_else(|| not_found("update_check"))?;
         *known = CheckRunBody {
@@ -251,7 +226,7 @@ impl Hub {
     }
 
     fn may_read(&self, repository: &Repository, call: &'static str) -> Result<(), ApiError> {
-        if !self.shut.contains(repository) {
+        if !self.unreadable.contains(repository) {
             return Ok(());
         }
         Err(ApiError {
@@ -262,7 +237,7 @@ impl Hub {
     }
 
     fn may_comment(&self, call: &'static str) -> Result<(), ApiError> {
-        match self.comments_refused {
+        match self.comment_error {
             None => Ok(()),
             Some(kind) => Err(ApiError {
                 kind,
@@ -281,7 +256,7 @@ impl Hub {
     }
 
     fn may_check(&self, call: &'static str) -> Result<(), ApiError> {
-        match self.checks_refused {
+        match self.check_error {
             None => Ok(()),
             Some(kind) => Err(ApiError {
                 kind,
@@ -329,7 +304,7 @@ fn not_found(call: &'static str) -> ApiError {
     }
 }
 
-/// Where a run comes from that somebody's push to the repository started.
+/// The origin of a run that a user's push to the repository started.
 #[must_use]
 pub fn push_to(scope: &Scope) -> Origin {
     let repository = &scope.repository;

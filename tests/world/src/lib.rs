@@ -1,5 +1,5 @@
-//! The outside world in memory: every port that the functions have, on one clock-less, single-
-//! threaded state. A handler can be made to die before any of its calls, as a Lambda may.
+//! The outside world in memory: all ports of the functions, on one single-threaded state without a
+//! clock. A handler can be made to die before any of its calls, as a Lambda may.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,7 +23,7 @@ pub use crate::cloud::Cloud;
 pub use crate::hub::{Hub, HubJob, HubRunner, push_to};
 pub use crate::table::{Table, Units, byte_days};
 
-/// Everything outside of the functions. Clones share it.
+/// Everything outside the functions. Clones share it.
 #[derive(Clone, Default)]
 pub struct World {
     inner: Rc<Inner>,
@@ -43,17 +43,17 @@ struct Inner {
     calls_left: Cell<Option<u32>>,
 }
 
-/// What became of a handler.
+/// How a handler ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fate<T> {
-    /// It came to its end.
+    /// It completed.
     Ended(T),
     /// It died before one of its calls.
     Died,
 }
 
 impl World {
-    /// A world with nothing in it.
+    /// Returns an empty world.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -62,7 +62,7 @@ impl World {
     /// Runs a handler to its end.
     ///
     /// # Panics
-    /// If it waits for something that is not of this world.
+    /// If it waits for something outside this world.
     pub fn run<T>(&self, handler: impl Future<Output = T>) -> T {
         match self.run_until_call(None, handler) {
             Fate::Ended(value) => value,
@@ -83,9 +83,9 @@ impl World {
         fate
     }
 
-    /// Runs several handlers at once to their ends: before each of its calls a handler waits until it is
-    /// picked again. `pick` picks one of so many, and `each` looks on after each step.
-    pub fn run_at_once<T>(
+    /// Runs several handlers interleaved: each waits before every call until `pick` chooses it among
+    /// the open ones. `each` runs after each step.
+    pub fn run_interleaved<T>(
         &self,
         handlers: Vec<impl Future<Output = T>>,
         mut pick: impl FnMut(usize) -> usize,
@@ -106,31 +106,28 @@ impl World {
         ended
     }
 
-    /// The table.
     #[must_use]
     pub fn table(&self) -> std::cell::RefMut<'_, Table> {
         self.inner.table.borrow_mut()
     }
 
-    /// EC2.
     #[must_use]
     pub fn cloud(&self) -> std::cell::RefMut<'_, Cloud> {
         self.inner.cloud.borrow_mut()
     }
 
-    /// GitHub.
     #[must_use]
     pub fn hub(&self) -> std::cell::RefMut<'_, Hub> {
         self.inner.hub.borrow_mut()
     }
 
-    /// The next event on the bus, taken off it.
+    /// Takes the next event off the bus.
     #[must_use]
     pub fn next_event(&self) -> Option<Event> {
         self.inner.bus.borrow_mut().pop_front()
     }
 
-    /// The events on the bus.
+    /// Returns the events on the bus.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         self.inner.bus.borrow().iter().cloned().collect()
@@ -156,18 +153,18 @@ impl World {
     }
 
     /// Makes all calls work again.
-    pub fn mend(&self) {
+    pub fn restore(&self) {
         self.inner.broken.borrow_mut().clear();
     }
 
-    /// How often a call was made.
+    /// Returns how often a call was made.
     #[must_use]
     pub fn calls(&self, call: &str) -> usize {
         self.inner.calls.borrow().get(call).copied().unwrap_or(0)
     }
 
-    /// Every call passes here: it is counted, it may be the one before which the handler dies, and
-    /// its service may be down.
+    /// All calls pass here: each is counted, may be the one before which the handler dies, and fails if
+    /// its service is down.
     async fn call(&self, call: &'static str) -> Result<(), String> {
         let mut waits = self.inner.interleaved.get();
         std::future::poll_fn(|context| {

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dayfly_engine::costing::MOST_CHANGES;
+use dayfly_engine::cost::costing::MOST_CHANGES;
 use dayfly_ports::{
     Acquired, Bus, BusError, Clock, ParameterError, Parameters, Schedule, ScheduleError, Store, StoreError,
 };
 use dayfly_records::event::Event;
-use dayfly_records::{Bucket, BucketId, Change, CheckRun, Cost, Ledger, Record, RecordId, Stored, Version, Waiting};
+use dayfly_records::{
+    Bucket, BucketId, Change, CheckRun, Cost, Ledger, QueuedRunner, Record, RecordId, Stored, Version,
+};
 use dayfly_types::ids::{QueueId, RunKey};
 use dayfly_types::month::Month;
 use dayfly_types::time::Timestamp;
@@ -24,14 +26,14 @@ pub struct Table {
     used: Units,
 }
 
-/// What DynamoDB bills for.
+/// The units that DynamoDB bills.
 ///
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html>
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Units {
-    /// Of reading: one for each 4 KiB.
+    /// One per 4 KiB read.
     pub reads: usize,
-    /// Of writing: one for each KiB, twice that in a transaction, and another for what is in the index.
+    /// One per KiB written, twice that in a transaction, and another for what is in the index.
     pub writes: usize,
 }
 
@@ -54,7 +56,7 @@ impl Units {
     }
 }
 
-/// A record's size as an item, near enough: JSON has the same names and values.
+/// Approximates a record's size as an item: JSON has the same names and values.
 fn size(record: &Record) -> usize {
     match record {
         Record::Delivery(record) => length(record),
@@ -64,7 +66,7 @@ fn size(record: &Record) -> usize {
         Record::Runner(record) => length(record),
         Record::FleetCall(record) => length(record),
         Record::Queue(record) => length(record),
-        Record::Waiting(record) => length(record),
+        Record::QueuedRunner(record) => length(record),
         Record::Pools(record) => length(record),
         Record::Bucket(record) => length(record),
         Record::Instance(record) => length(record),
@@ -85,51 +87,50 @@ fn length(record: &impl Serialize) -> usize {
     serde_json::to_vec(record).map_or(0, |text| text.len())
 }
 
-/// What an item takes besides its record: the version, who wrote it last and when it may be forgotten, with their
-/// names, and what DynamoDB adds.
+/// The size of an item besides its record: the attributes for version, commit and expiry, and
+/// DynamoDB's overhead.
 ///
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-indexes-general.html>
-const BESIDES: usize = 100 + 100;
+const ITEM_OVERHEAD: usize = 100 + 100;
 
-/// How much longer than it has to DynamoDB keeps an item: it speaks of a few days.
+/// How long DynamoDB keeps an expired item: it documents a few days.
 ///
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html>
-const LINGERS: Duration = Duration::from_hours(2 * 24);
+const EXPIRY_DELAY: Duration = Duration::from_hours(2 * 24);
 
-/// What these records take in the table from `now` until it forgets them, in bytes times days.
+/// Returns the storage that these records use from `now` until they are deleted, in bytes times days.
 ///
 /// # Panics
-/// If one of them is kept for ever.
+/// If one of them never expires.
 pub fn byte_days<'a>(records: impl Iterator<Item = &'a Record>, now: Timestamp) -> u64 {
     records
         .map(|record| {
             let id = record.id();
-            let bytes = size(record) + id.pk().len() + id.sk().len() + BESIDES;
+            let bytes = size(record) + id.pk().len() + id.sk().len() + ITEM_OVERHEAD;
             let until = record.expires_at().unwrap_or_else(|| panic!("{id} is never forgotten"));
-            let hours = until.after(LINGERS).since(now).as_secs() / 3600;
+            let hours = until.after(EXPIRY_DELAY).since(now).as_secs() / 3600;
             u64::try_from(bytes).unwrap() * hours / 24
         })
         .sum()
 }
 
 impl Table {
-    /// All records.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.records.values().map(|stored| &stored.record)
     }
 
-    /// The records that somebody must look at, now or later.
+    /// Returns the records with a due time.
     pub fn live(&self) -> impl Iterator<Item = &Record> {
         self.records().filter(|record| record.due_at().is_some())
     }
 
-    /// What was used so far.
+    /// Returns the units used so far.
     #[must_use]
     pub fn used(&self) -> Units {
         self.used
     }
 
-    /// Puts a record over what is there, as no function of ours would.
+    /// Overwrites a record regardless of its version, as no function does.
     pub fn overwrite(&mut self, record: impl Into<Record>) {
         let record = record.into();
         let id = record.id();
@@ -140,13 +141,11 @@ impl Table {
         self.records.insert(id, Stored { record, version });
     }
 
-    /// Forgets all prices.
     pub fn forget_prices(&mut self) {
         self.records
             .retain(|_, stored| !matches!(stored.record, Record::Prices(_) | Record::Volumes(_)));
     }
 
-    /// Forgets everything.
     pub fn clear(&mut self) {
         self.records.clear();
     }
@@ -157,7 +156,7 @@ impl Table {
             Some(Record::Bucket(bucket)) => *bucket,
             _ => Bucket::full(id, now),
         };
-        let Some(bucket) = known.drawn(latest, now) else {
+        let Some(bucket) = known.take_by(latest, now) else {
             return Acquired::Short(known);
         };
         let stored = Stored {
@@ -227,12 +226,12 @@ impl Store for World {
         Ok(due)
     }
 
-    async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<Waiting>>, StoreError> {
+    async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<QueuedRunner>>, StoreError> {
         self.call("query").await.map_err(StoreError::Unavailable)?;
         let mut table = self.table();
         table.used.query(std::iter::empty());
         let there = table.records.values().filter_map(|stored| match &stored.record {
-            Record::Waiting(waiting) if waiting.queue == *queue => Some(Stored {
+            Record::QueuedRunner(waiting) if waiting.queue == *queue => Some(Stored {
                 record: waiting.clone(),
                 version: stored.version,
             }),
@@ -294,7 +293,7 @@ impl Store for World {
         Ok(self.table().acquire(id, latest, now))
     }
 
-    async fn anything_lives(&self) -> Result<bool, StoreError> {
+    async fn has_live_records(&self) -> Result<bool, StoreError> {
         self.call("anything_lives").await.map_err(StoreError::Unavailable)?;
         let mut table = self.table();
         table.used.query(std::iter::empty());
@@ -307,7 +306,7 @@ impl Clock for World {
         self.cloud().time()
     }
 
-    /// Nobody waits here: time goes on at once.
+    /// Sleeping takes no time here.
     async fn sleep(&self, span: Duration) {
         let later = self.cloud().time().after(span);
         self.cloud().set_time(later);

@@ -1,15 +1,15 @@
-//! What is decided and told: tables of cases.
+//! Cases of the decisions and the report.
 
 use aws_sdk_fis::types::{ExperimentState, ExperimentStatus};
 use dayfly_records::RunnerState;
 use dayfly_types::ids::{InstanceId, InstanceType, JobId, JobKey, RunAttempt, RunId, RunKey, RunnerName, Zone};
 use dayfly_types::time::Timestamp;
 
-use super::super::choose::{Refusal, choose};
-use super::super::fis::Experiment;
+use super::super::fis::ExperimentProgress;
 use super::super::minutes;
-use super::super::seen::{Again, Placed, Seen, Watched, table};
-use super::super::timeline::{Line, Timeline};
+use super::super::refusal::{NotInterruptible, interruptible_placement};
+use super::super::snapshot::{DrillProgress, Placement, RerunProgress, RunnerSnapshot, table};
+use super::super::timeline::{Timeline, TimelineEntry};
 
 const JOB: JobKey = JobKey {
     job: JobId(7),
@@ -19,12 +19,12 @@ const JOB: JobKey = JobKey {
 pub(super) const NOON: Timestamp = Timestamp::from_seconds(43_200);
 
 /// A runner that runs a job on spot.
-pub(super) fn busy() -> Seen {
-    Seen {
+pub(super) fn busy() -> RunnerSnapshot {
+    RunnerSnapshot {
         name: RunnerName::of(JOB, 1),
         repository: "octo/hello".to_owned(),
         state: RunnerState::Busy,
-        placed: Some(Placed {
+        placement: Some(Placement {
             instance: InstanceId::new("i-1"),
             instance_type: InstanceType::new("g4dn.xlarge"),
             zone: Zone::new("eu-west-1a"),
@@ -43,13 +43,16 @@ pub(super) fn busy() -> Seen {
     }
 }
 
-pub(super) fn on_demand() -> Seen {
-    let placed = busy().placed.map(|placed| Placed { spot: false, ..placed });
-    Seen { placed, ..busy() }
+pub(super) fn on_demand() -> RunnerSnapshot {
+    let placement = busy().placement.map(|placement| Placement {
+        spot: false,
+        ..placement
+    });
+    RunnerSnapshot { placement, ..busy() }
 }
 
-pub(super) fn gone() -> Seen {
-    Seen {
+pub(super) fn gone() -> RunnerSnapshot {
+    RunnerSnapshot {
         state: RunnerState::Gone,
         ended_at: Some(NOON),
         ending: Some("its job is over".to_owned()),
@@ -58,46 +61,50 @@ pub(super) fn gone() -> Seen {
 }
 
 #[test]
-fn only_a_runner_that_lives_on_spot_can_be_interrupted() {
+fn only_a_live_runner_on_spot_can_be_interrupted() {
     let name = "dayfly-7-1-1";
-    let ending = |state, because: &str| Refusal::Ending {
+    let ending = |state, because: &str| NotInterruptible::Ending {
         runner: name.to_owned(),
         state,
         because: because.to_owned(),
     };
-    let with = |state| Some(Seen { state, ..busy() });
+    let with = |state| Some(RunnerSnapshot { state, ..busy() });
     let cases = [
         (with(RunnerState::Busy), None),
         (with(RunnerState::Launched), None),
         (with(RunnerState::Enrolled), None),
-        (None, Some(Refusal::Unknown(name.to_owned()))),
+        (None, Some(NotInterruptible::Unknown(name.to_owned()))),
         (Some(gone()), Some(ending("is gone", "its job is over"))),
-        (with(RunnerState::Draining), Some(ending("ends", "it was told to"))),
-        (with(RunnerState::Done), Some(ending("ends", "it was told to"))),
-        (with(RunnerState::Lost), Some(ending("ends", "it was told to"))),
+        (with(RunnerState::Draining), Some(ending("ends", "it was asked to end"))),
+        (with(RunnerState::Done), Some(ending("ends", "it was asked to end"))),
+        (with(RunnerState::Lost), Some(ending("ends", "it was asked to end"))),
         (
-            Some(Seen {
+            Some(RunnerSnapshot {
                 state: RunnerState::Requested,
-                placed: None,
+                placement: None,
                 ..busy()
             }),
-            Some(Refusal::NoInstance(name.to_owned())),
+            Some(NotInterruptible::NoInstance(name.to_owned())),
         ),
         (
             Some(on_demand()),
-            Some(Refusal::OnDemand {
+            Some(NotInterruptible::OnDemand {
                 runner: name.to_owned(),
                 instance: "i-1".to_owned(),
             }),
         ),
     ];
     for (runner, expected) in cases {
-        assert_eq!(choose(name, runner.as_ref()).err(), expected, "{runner:?}");
+        assert_eq!(
+            interruptible_placement(name, runner.as_ref()).err(),
+            expected,
+            "{runner:?}"
+        );
     }
 }
 
 #[test]
-fn the_time_is_one_that_fis_takes() {
+fn minutes_are_limited_to_those_of_fis() {
     for (text, expected) in [("2m", 2), ("5", 5), ("15m", 15)] {
         assert_eq!(minutes(text), Ok(expected), "{text}");
     }
@@ -107,104 +114,110 @@ fn the_time_is_one_that_fis_takes() {
 }
 
 #[test]
-fn an_experiment_that_was_cut_short_has_not_sent_it() {
+fn stopped_experiment_has_failed() {
     let state =
         |status: ExperimentStatus, reason: &str| ExperimentState::builder().status(status).reason(reason).build();
     let cases = [
-        (None, Experiment::UnderWay),
-        (Some(state(ExperimentStatus::Initiating, "")), Experiment::UnderWay),
-        (Some(state(ExperimentStatus::Running, "")), Experiment::UnderWay),
-        (Some(state("new".into(), "")), Experiment::UnderWay),
-        (Some(state(ExperimentStatus::Completed, "")), Experiment::Sent),
+        (None, ExperimentProgress::Running),
+        (
+            Some(state(ExperimentStatus::Initiating, "")),
+            ExperimentProgress::Running,
+        ),
+        (Some(state(ExperimentStatus::Running, "")), ExperimentProgress::Running),
+        (Some(state("new".into(), "")), ExperimentProgress::Running),
+        (Some(state(ExperimentStatus::Completed, "")), ExperimentProgress::Sent),
         (
             Some(state(ExperimentStatus::Failed, "Target resolution returned empty set")),
-            Experiment::Failed("Target resolution returned empty set".to_owned()),
+            ExperimentProgress::Failed("Target resolution returned empty set".to_owned()),
         ),
         (
             Some(state(ExperimentStatus::Stopped, "")),
-            Experiment::Failed("it stopped".to_owned()),
+            ExperimentProgress::Failed("it stopped".to_owned()),
         ),
     ];
     for (state, expected) in cases {
-        assert_eq!(Experiment::of(state.as_ref()), expected, "{state:?}");
+        assert_eq!(ExperimentProgress::from_state(state.as_ref()), expected, "{state:?}");
     }
 }
 
-fn watched(runner: Seen, again: Again) -> Watched {
-    Watched {
+fn progress(runner: RunnerSnapshot, rerun: RerunProgress) -> DrillProgress {
+    DrillProgress {
         runner: Some(runner),
-        again,
+        rerun,
     }
 }
 
 #[test]
-fn each_thing_is_told_once_in_its_order() {
+fn each_milestone_is_reported_once_in_order() {
     let mut timeline = Timeline::default();
     let later = Timestamp::from_seconds(43_260);
     let mut runner = busy();
-    let mut tell = |runner: &Seen, again: Again| -> Vec<String> {
-        let news = timeline.news(&watched(runner.clone(), again), later);
-        news.iter().map(|line| line.told(false)).collect()
+    let mut update = |runner: &RunnerSnapshot, rerun: RerunProgress| -> Vec<String> {
+        let entries = timeline.update(&progress(runner.clone(), rerun), later);
+        entries.iter().map(|line| line.render(false)).collect()
     };
 
-    assert_eq!(tell(&runner, Again::NotNoted), [""; 0]);
+    assert_eq!(update(&runner, RerunProgress::NotRecorded), [""; 0]);
     runner.rebalance_at = Some(NOON);
     runner.interrupted_at = Some(NOON);
     assert_eq!(
-        tell(&runner, Again::Waits),
+        update(&runner, RerunProgress::Waiting),
         [
-            "12:00:00  EC2 recommends to leave the instance",
-            "12:00:00  EC2's notice has come: the runner is to end its job",
-            "12:01:00  the job is noted as interrupted: it is looked after once its run is over",
+            "12:00:00  EC2 recommends leaving the instance",
+            "12:00:00  EC2's notice has come: the runner ends its job",
+            "12:01:00  the job is recorded as interrupted: it is handled once its run is over",
         ]
     );
     runner.job_over_at = Some(NOON);
     assert_eq!(
-        tell(&runner, Again::Waits),
+        update(&runner, RerunProgress::Waiting),
         ["12:00:00  the instance says that its job has ended"]
     );
     assert_eq!(
-        tell(&gone(), Again::Runs),
+        update(&gone(), RerunProgress::Accepted),
         [
             "12:00:00  the runner is gone: its job is over",
             "12:01:00  GitHub runs the job again",
         ]
     );
-    assert_eq!(tell(&gone(), Again::Runs), [""; 0]);
+    assert_eq!(update(&gone(), RerunProgress::Accepted), [""; 0]);
 }
 
 #[test]
-fn it_is_over_when_the_runner_is_gone_and_its_job_decided_on() {
-    let idle = Seen {
+fn drill_is_over_once_the_runner_is_gone_and_the_rerun_decided() {
+    let idle = RunnerSnapshot {
         job: None,
         run: None,
         ..gone()
     };
     let cases = [
-        (watched(busy(), Again::NotNoted), false),
-        (watched(busy(), Again::Runs), false),
-        (watched(gone(), Again::NotNoted), false),
-        (watched(gone(), Again::Waits), false),
-        (watched(gone(), Again::Runs), true),
-        (watched(gone(), Again::Declined("it was cancelled".to_owned())), true),
-        (watched(idle, Again::NotNoted), true),
+        (progress(busy(), RerunProgress::NotRecorded), false),
+        (progress(busy(), RerunProgress::Accepted), false),
+        (progress(gone(), RerunProgress::NotRecorded), false),
+        (progress(gone(), RerunProgress::Waiting), false),
+        (progress(gone(), RerunProgress::Accepted), true),
         (
-            Watched {
+            progress(gone(), RerunProgress::Declined("it was cancelled".to_owned())),
+            true,
+        ),
+        (progress(idle, RerunProgress::NotRecorded), true),
+        (
+            DrillProgress {
                 runner: None,
-                again: Again::NotNoted,
+                rerun: RerunProgress::NotRecorded,
             },
             true,
         ),
     ];
-    for (watched, expected) in cases {
+    for (progress, expected) in cases {
         let mut timeline = Timeline::default();
-        timeline.news(&watched, NOON);
-        assert_eq!(timeline.is_over(), expected, "{watched:?}");
+        timeline.update(&progress, NOON);
+        assert_eq!(timeline.is_over(), expected, "{progress:?}");
     }
 }
 
 #[test]
-fn a_table_shows_who_is_where_and_none_is_no_table() {
+fn table_shows_runners_and_is_empty_without_any() {
     let shown = table(&[busy(), on_demand()]);
     assert_eq!(shown.lines().count(), 3, "{shown}");
     assert!(shown.contains("g4dn.xlarge in eu-west-1a"), "{shown}");
@@ -213,14 +226,14 @@ fn a_table_shows_who_is_where_and_none_is_no_table() {
 }
 
 #[test]
-fn as_json_a_line_has_its_moment_and_a_runner_its_place() {
-    let line = Line {
+fn json_entry_has_its_time_and_json_runner_its_placement() {
+    let line = TimelineEntry {
         at: NOON,
-        what: "it is noon".to_owned(),
+        text: "it is noon".to_owned(),
     };
-    let told: serde_json::Value = serde_json::from_str(&line.told(true)).unwrap();
-    assert!(told["at"].as_str().unwrap().ends_with("T12:00:00Z"), "{told}");
-    assert_eq!(told["what"], "it is noon");
+    let json: serde_json::Value = serde_json::from_str(&line.render(true)).unwrap();
+    assert!(json["at"].as_str().unwrap().ends_with("T12:00:00Z"), "{json}");
+    assert_eq!(json["what"], "it is noon");
     let runner = serde_json::to_value(busy()).unwrap();
-    assert!(runner["placed"]["zone"].is_string(), "{runner}");
+    assert!(runner["placement"]["zone"].is_string(), "{runner}");
 }

@@ -1,9 +1,9 @@
-//! Message in, what is done about it out. The messages are as AWS's user guides show them.
+//! Cases of messages, as AWS's user guides show them, and the actions for them.
 
 use serde_json::{Value, json};
 
-use super::super::decide::{Action, decide};
-use super::super::letter::{About, Letter, Message, Sender};
+use super::super::dead_letter::{DeadLetter, EventSubject, Message, Sender};
+use super::super::decide::{MessageAction, decide};
 use crate::stack::tests::stack;
 
 fn arn(function: &str) -> String {
@@ -50,7 +50,7 @@ pub(super) fn message(body: &str, attributes: &[(&str, &str)]) -> Message {
     }
 }
 
-/// A rule's message of an event that did not reach its function.
+/// A rule's message about an event that did not reach its function.
 pub(super) fn undelivered(function: &str, body: &str) -> Message {
     let target = arn(function);
     message(
@@ -66,7 +66,7 @@ pub(super) fn undelivered(function: &str, body: &str) -> Message {
     )
 }
 
-fn unswept(body: &str) -> Message {
+fn undelivered_sweep(body: &str) -> Message {
     let target = arn("dayfly-Sweeper-1");
     message(
         body,
@@ -94,12 +94,12 @@ fn with(mut record: Message, change: impl FnOnce(&mut Value)) -> Message {
 }
 
 #[test]
-fn what_is_done_about_each_kind_of_message() {
-    let launch = |event: &Value| Action::Invoke {
+fn each_kind_of_message_has_its_action() {
+    let launch = |event: &Value| MessageAction::Invoke {
         function: "dayfly-Launch-1".to_owned(),
         event: event.to_string(),
     };
-    let swept = Action::Drop("the next sweep does the same");
+    let swept = MessageAction::Drop("the next sweep does the same");
     let sweep = json!({"task": "sweep"});
     let too_old = |body: &mut Value| {
         body["requestContext"]["condition"] = "EventAgeExceeded".into();
@@ -133,61 +133,61 @@ fn what_is_done_about_each_kind_of_message() {
         ),
         (
             "a schedule did not reach the sweeper",
-            unswept(&sweep.to_string()),
+            undelivered_sweep(&sweep.to_string()),
             swept.clone(),
         ),
-        ("the same in whatever words", unswept("no JSON"), swept),
+        ("the same with another body", undelivered_sweep("no JSON"), swept),
     ];
     for (what, message, expected) in cases {
-        assert_eq!(decide(&Letter::read(&message), &stack()), expected, "{what}");
+        assert_eq!(decide(&DeadLetter::parse(&message), &stack()), expected, "{what}");
     }
 }
 
 #[test]
-fn what_cannot_be_redriven_stays_and_says_why() {
+fn message_that_cannot_be_redriven_stays_with_a_reason() {
     let without_target = with_attributes(undelivered("f", "{}"), |name| name != "TARGET_ARN");
     let cases = [
         (
             "no JSON",
             message("hello", &[]),
-            "neither Lambda, nor a rule, nor a schedule",
+            "not a message of Lambda, a rule or a schedule",
         ),
         (
             "JSON of another kind",
             message("{\"a\": 1}", &[]),
-            "neither Lambda, nor a rule, nor a schedule",
+            "not a message of Lambda, a rule or a schedule",
         ),
         (
             "an empty message",
             message("", &[]),
-            "neither Lambda, nor a rule, nor a schedule",
+            "not a message of Lambda, a rule or a schedule",
         ),
         ("a rule's without target", without_target, "TARGET_ARN"),
         (
             "another stack's function",
             failed("other-Launch-1", &queued()),
-            "no function of the stack `dayfly`",
+            "not an event function of the stack `dayfly`",
         ),
         (
             "a function that only its URL may call",
             failed("dayfly-Checkin-1", &json!({"rawPath": "/claim"})),
-            "no function of the stack `dayfly`",
+            "not an event function of the stack `dayfly`",
         ),
-        ("no event", failed("dayfly-Launch-1", &Value::Null), "holds no event"),
+        ("no event", failed("dayfly-Launch-1", &Value::Null), "contains no event"),
         (
             "a rule's body that is no event",
             undelivered("dayfly-Launch-1", "hello"),
-            "holds no event",
+            "contains no event",
         ),
         (
             "an event for the sweeper",
             failed("dayfly-Sweeper-1", &queued()),
-            "knows no such task",
+            "has no such task",
         ),
     ];
     for (what, message, part) in cases {
-        let Action::Leave(why) = decide(&Letter::read(&message), &stack()) else {
-            panic!("{what} is not left");
+        let MessageAction::Keep(why) = decide(&DeadLetter::parse(&message), &stack()) else {
+            panic!("{what} does not stay");
         };
         assert!(why.contains(part), "{what}: {why}");
     }
@@ -199,30 +199,30 @@ fn with_attributes(mut message: Message, keep: impl Fn(&str) -> bool) -> Message
 }
 
 #[test]
-fn a_message_tells_what_it_is_about_who_left_it_and_why() {
-    let letter = Letter::read(&failed("dayfly-Launch-1", &queued())).unwrap();
-    assert_eq!(letter.sender, Sender::Function);
-    assert_eq!(letter.error.as_deref(), Some("the table did not answer"));
-    assert_eq!(letter.tries, Some(3));
-    assert_eq!(letter.about.event.as_deref(), Some("job.queued"));
-    assert_eq!(letter.about.line(), "octo/gpu, job 11, run 22, attempt 1");
+fn message_has_sender_subject_and_error() {
+    let dead_letter = DeadLetter::parse(&failed("dayfly-Launch-1", &queued())).unwrap();
+    assert_eq!(dead_letter.sender, Sender::Function);
+    assert_eq!(dead_letter.error.as_deref(), Some("the table did not answer"));
+    assert_eq!(dead_letter.tries, Some(3));
+    assert_eq!(dead_letter.subject.event.as_deref(), Some("job.queued"));
+    assert_eq!(dead_letter.subject.describe(), "octo/gpu, job 11, run 22, attempt 1");
 
-    let letter = Letter::read(&undelivered("dayfly-Launch-1", &queued().to_string())).unwrap();
-    assert_eq!(letter.sender, Sender::Rule("JobQueued".to_owned()));
+    let dead_letter = DeadLetter::parse(&undelivered("dayfly-Launch-1", &queued().to_string())).unwrap();
+    assert_eq!(dead_letter.sender, Sender::Rule("JobQueued".to_owned()));
     assert_eq!(
-        letter.error.as_deref(),
+        dead_letter.error.as_deref(),
         Some("NO_PERMISSIONS: not authorized to invoke it")
     );
-    assert_eq!(letter.tries, Some(21), "the first and twenty more");
+    assert_eq!(dead_letter.tries, Some(21), "the first and twenty more");
 
-    let letter = Letter::read(&unswept("{\"task\":\"sweep\"}")).unwrap();
-    assert_eq!(letter.sender, Sender::Schedule("dayfly-minute".to_owned()));
-    assert_eq!(letter.about.event.as_deref(), Some("sweep"));
-    assert_eq!(letter.tries, Some(1));
+    let dead_letter = DeadLetter::parse(&undelivered_sweep("{\"task\":\"sweep\"}")).unwrap();
+    assert_eq!(dead_letter.sender, Sender::Schedule("dayfly-minute".to_owned()));
+    assert_eq!(dead_letter.subject.event.as_deref(), Some("sweep"));
+    assert_eq!(dead_letter.tries, Some(1));
 }
 
 #[test]
-fn every_kind_of_event_tells_what_it_is_about() {
+fn every_kind_of_event_has_its_subject() {
     let interruption = "EC2 Spot Instance Interruption Warning";
     let cases = [
         (
@@ -241,13 +241,13 @@ fn every_kind_of_event_tells_what_it_is_about() {
         (json!([1, 2]), ""),
     ];
     for (event, line) in cases {
-        let letter = Letter::read(&failed("dayfly-Launch-1", &event)).unwrap();
-        assert_eq!(letter.about.line(), line, "{event}");
+        let dead_letter = DeadLetter::parse(&failed("dayfly-Launch-1", &event)).unwrap();
+        assert_eq!(dead_letter.subject.describe(), line, "{event}");
     }
 }
 
 #[test]
-fn an_error_is_told_in_whatever_words_there_are() {
+fn error_is_made_of_code_and_message_if_known() {
     type Change = fn(&mut Value);
     let cases: [(Change, &str); 4] = [
         (|body| body["responsePayload"] = Value::Null, "Unhandled"),
@@ -265,8 +265,8 @@ fn an_error_is_told_in_whatever_words_there_are() {
         (|body| body["responsePayload"] = json!("just words"), "Unhandled"),
     ];
     for (change, expected) in cases {
-        let letter = Letter::read(&with(failed("dayfly-Launch-1", &queued()), change)).unwrap();
-        assert_eq!(letter.error.as_deref(), Some(expected));
+        let dead_letter = DeadLetter::parse(&with(failed("dayfly-Launch-1", &queued()), change)).unwrap();
+        assert_eq!(dead_letter.error.as_deref(), Some(expected));
     }
-    assert_eq!(About::default().line(), "");
+    assert_eq!(EventSubject::default().describe(), "");
 }

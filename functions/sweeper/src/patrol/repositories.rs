@@ -1,13 +1,14 @@
-//! Jobs that we should have been told of, and registrations that are left over, in the repositories
-//! that were active of late.
+//! Jobs whose webhook was lost, and leftover registrations, in the recently active repositories.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dayfly_config::labels;
-use dayfly_engine::patrol::{self, Listed, Standing};
-use dayfly_flows::{FlowError, event_of};
-use dayfly_ports::{ApiErrorKind, Bus, Fleet, GitHub, JobStatus, JobView, RunnerView, Schedule, Scope, Store};
+use dayfly_engine::patrol;
+use dayfly_engine::patrol::lost_webhooks::{self, JobOnGitHub};
+use dayfly_engine::patrol::orphans::{self, ListedRunner};
+use dayfly_flows::{FlowError, event_of_job};
+use dayfly_ports::{ApiErrorKind, Bus, GitHub, JobStatus, JobView, Ports, RunnerView, Schedule, Scope, Store};
 use dayfly_types::ids::{InstallationId, JobKey, Repository, RunnerName};
 use dayfly_types::time::Timestamp;
 
@@ -17,27 +18,27 @@ use crate::{Function, Swept};
 /// How long after a push a repository's jobs are looked for.
 const ACTIVE: Duration = Duration::from_secs(24 * 3600);
 
-/// How many repositories one patrol looks at; the next one goes on with the rest.
+/// Repositories per patrol; the next patrol goes on with the rest.
 const MAX_REPOSITORIES: usize = 50;
 
-/// After so many repositories one after the other of which GitHub tells nothing, the others are left to the next
-/// patrol.
+/// After this many failures in a row, the remaining repositories are left to the next patrol.
 const MAX_FAILURES: usize = 3;
 
-/// How many open runs of a repository one patrol looks at; the next ones look at the others.
+/// Open runs of a repository per patrol; the next patrols look at the others.
 const MAX_RUNS: usize = 40;
 
-impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C> {
-    /// Looks through the active repositories, some at a time if there are many. One of which GitHub tells nothing
-    /// holds up none of the others.
+impl<P: Ports, C: Schedule> Function<P, C> {
+    /// Patrols the active repositories, some at a time if there are many. One that fails does not stop the others.
     pub(super) async fn patrol_repositories(&self, swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
         let active = self.active_repositories(now).await?;
         if active.is_empty() {
             return Ok(());
         }
-        let known = record(self.store.patrol().await?.as_ref());
+        let known = record(self.ports.store().patrol().await?.as_ref());
         let (mut last, mut failures, mut failed) = (None, 0, Ok(()));
-        for (repository, installation) in patrol::next_behind(&active, known.looked_at.as_ref(), MAX_REPOSITORIES) {
+        for (repository, installation) in
+            patrol::next_repositories(&active, known.last_checked.as_ref(), MAX_REPOSITORIES)
+        {
             let scope = Scope {
                 installation,
                 repository,
@@ -58,22 +59,22 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
             }
         }
         if active.len() > MAX_REPOSITORIES {
-            self.remember(|next| next.looked_at.clone_from(&last)).await?;
+            self.update_record(|next| next.last_checked.clone_from(&last)).await?;
         }
         failed
     }
 
-    /// The repositories that were pushed to, or had a job, of late.
+    /// Returns the repositories that recently had a push or a job.
     async fn active_repositories(&self, now: Timestamp) -> Result<BTreeMap<Repository, InstallationId>, FlowError> {
         let mut found = BTreeMap::new();
-        if let Some(watched) = self.store.watched().await? {
+        if let Some(watched) = self.ports.store().watched().await? {
             for (repository, watched) in watched.record.repositories {
                 found.insert(repository, watched.installation);
             }
         }
         let since = Timestamp::from_seconds(now.seconds().saturating_sub_unsigned(ACTIVE.as_secs()));
-        for installation in self.github.installations().await? {
-            for repository in self.github.pushed_repositories(installation, since).await? {
+        for installation in self.ports.github().installations().await? {
+            for repository in self.ports.github().pushed_repositories(installation, since).await? {
                 found.insert(repository, installation);
             }
         }
@@ -81,25 +82,25 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
     }
 
     async fn patrol_repository(&self, scope: &Scope, swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
-        for run in patrol::some_of(self.github.open_runs(scope).await?, MAX_RUNS, now) {
-            for view in self.github.jobs_of(scope, run).await? {
-                self.hand_on_if_news(view, scope, swept, now).await?;
+        for run in patrol::rotate(self.ports.github().open_runs(scope).await?, MAX_RUNS, now) {
+            for view in self.ports.github().jobs_of(scope, run).await? {
+                self.publish_if_lost(view, scope, swept, now).await?;
             }
         }
-        for listed in self.github.runners(scope).await? {
-            self.remove_if_left_over(&listed, scope, swept).await?;
+        for listed in self.ports.github().runners(scope).await? {
+            self.remove_if_leftover(&listed, scope, swept).await?;
         }
         Ok(())
     }
 
-    async fn hand_on_if_news(
+    async fn publish_if_lost(
         &self,
         view: JobView,
         scope: &Scope,
         swept: &mut Swept,
         now: Timestamp,
     ) -> Result<(), FlowError> {
-        let Some(standing) = standing(&view).filter(|_| labels::may_be_ours(&view.labels)) else {
+        let Some(status) = known_status(&view).filter(|_| labels::may_be_ours(&view.labels)) else {
             return Ok(());
         };
         let key = JobKey {
@@ -110,19 +111,19 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
         if age < self.deadlines.webhook {
             return Ok(());
         }
-        let known = self.store.job(key).await?.map(|stored| stored.record);
-        if patrol::is_news(known.as_ref(), standing, age, &self.deadlines)
-            && let Some(event) = event_of(view, scope, now)
+        let known = self.ports.store().job(key).await?.map(|stored| stored.record);
+        if lost_webhooks::is_lost(known.as_ref(), status, age, &self.deadlines)
+            && let Some(event) = event_of_job(view, scope, now)
         {
-            tracing::warn!(job = %key, repository = %scope.repository, ?standing, "a webhook was lost: GitHub says where the job stands");
+            tracing::warn!(job = %key, repository = %scope.repository, ?status, "a webhook was lost: GitHub tells the job's status");
             swept.lost_webhooks += 1;
-            self.bus.publish(&event).await?;
+            self.ports.bus().publish(&event).await?;
         }
         Ok(())
     }
 
-    async fn remove_if_left_over(&self, view: &RunnerView, scope: &Scope, swept: &mut Swept) -> Result<(), FlowError> {
-        let listed = Listed {
+    async fn remove_if_leftover(&self, view: &RunnerView, scope: &Scope, swept: &mut Swept) -> Result<(), FlowError> {
+        let listed = ListedRunner {
             name: &view.name,
             online: view.online,
             busy: view.busy,
@@ -130,17 +131,17 @@ impl<S: Store, G: GitHub, F: Fleet, B: Bus, C: Schedule> Function<S, G, F, B, C>
         let Some(name) = RunnerName::from_registered(&view.name).filter(|_| !view.online && !view.busy) else {
             return Ok(());
         };
-        let runner = self.store.runner(&name).await?.map(|stored| stored.record);
-        if patrol::is_left_over(listed, runner.as_ref()) {
-            tracing::warn!(runner = view.name, repository = %scope.repository, "removed a registration that was left over");
-            self.github.remove_runner(scope, view.id).await?;
+        let runner = self.ports.store().runner(&name).await?.map(|stored| stored.record);
+        if orphans::is_orphan_registration(listed, runner.as_ref()) {
+            tracing::warn!(runner = view.name, repository = %scope.repository, "removed a leftover registration");
+            self.ports.github().remove_runner(scope, view.id).await?;
             swept.registrations += 1;
         }
         Ok(())
     }
 }
 
-/// Whether a repository is not, or no longer, open to the App: its being so is no failure of the patrol.
+/// Returns whether the App has no access to the repository, which is no failure of the patrol.
 fn is_closed(error: &FlowError) -> bool {
     let FlowError::GitHub(error) = error else {
         return false;
@@ -148,16 +149,16 @@ fn is_closed(error: &FlowError) -> bool {
     matches!(error.kind, ApiErrorKind::NotFound | ApiErrorKind::Forbidden)
 }
 
-fn standing(view: &JobView) -> Option<Standing> {
+fn known_status(view: &JobView) -> Option<JobOnGitHub> {
     match view.status {
-        JobStatus::Queued => Some(Standing::Queued),
+        JobStatus::Queued => Some(JobOnGitHub::Queued),
         JobStatus::Waiting => None,
-        JobStatus::InProgress => Some(Standing::Running {
+        JobStatus::InProgress => Some(JobOnGitHub::Running {
             ours: view
                 .runner_name
                 .as_deref()
                 .is_some_and(|name| RunnerName::from_registered(name).is_some()),
         }),
-        JobStatus::Completed(_) => Some(Standing::Over),
+        JobStatus::Completed(_) => Some(JobOnGitHub::Over),
     }
 }

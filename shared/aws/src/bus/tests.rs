@@ -37,7 +37,7 @@ async fn answered(status: u16, answer: Value) -> Result<(), BusError> {
 }
 
 #[tokio::test]
-async fn an_event_goes_to_the_stacks_bus_as_ours() {
+async fn an_event_is_published_on_the_stacks_bus() {
     let server = MockServer::start().await;
     Mock::given(header("x-amz-target", "AWSEvents.PutEvents"))
         .and(body_partial_json(json!({"Entries": [{
@@ -57,7 +57,7 @@ async fn an_event_goes_to_the_stacks_bus_as_ours() {
 }
 
 #[tokio::test]
-async fn an_entry_that_failed_is_a_failure_in_the_buss_words() {
+async fn a_failed_entry_is_an_error_with_the_buss_message() {
     let error = answered(
         200,
         json!({"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": "try again"}]}),
@@ -71,7 +71,7 @@ async fn an_entry_that_failed_is_a_failure_in_the_buss_words() {
 }
 
 #[tokio::test]
-async fn an_answer_without_the_event_is_a_failure() {
+async fn an_answer_without_an_entry_is_an_error() {
     for answer in [
         json!({"FailedEntryCount": 0, "Entries": []}),
         json!({"FailedEntryCount": 0, "Entries": [{}]}),

@@ -41,7 +41,7 @@ async fn a_parameter_is_read_decrypted() {
 }
 
 #[tokio::test]
-async fn a_missing_parameter_says_which_and_what_to_do() {
+async fn a_missing_parameter_names_itself_and_the_fix() {
     let error = answered(400, json!({"__type": "ParameterNotFound"})).await.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -50,7 +50,7 @@ async fn a_missing_parameter_says_which_and_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_refusal_has_awss_words_and_no_value() {
+async fn a_refusal_has_awss_message_and_no_value() {
     let denied = json!({"__type": "AccessDeniedException", "message": "not authorized to perform: ssm:GetParameter"});
     let error = answered(400, denied).await.unwrap_err();
     assert!(matches!(error, ParameterError::Forbidden { .. }), "{error:?}");
@@ -62,7 +62,7 @@ async fn a_refusal_has_awss_words_and_no_value() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_value_is_no_empty_secret() {
+async fn an_answer_without_a_value_is_an_error() {
     let answer = json!({"Parameter": {"Name": "/dayfly/secret"}});
     assert!(matches!(
         answered(200, answer).await,
@@ -71,7 +71,7 @@ async fn an_answer_without_a_value_is_no_empty_secret() {
 }
 
 #[tokio::test]
-async fn a_read_that_failed_is_tried_anew_by_the_next() {
+async fn a_failed_read_is_not_cached() {
     let server = MockServer::start().await;
     Mock::given(method("POST"))
         .respond_with(ResponseTemplate::new(400).set_body_json(json!({"__type": "ParameterNotFound"})))

@@ -27,8 +27,8 @@ fn refusal(code: &str) -> Value {
     json!({"__type": code, "Message": "no"})
 }
 
-/// What is told where the two calls are answered so; a call that is not named must not be made.
-async fn told(answers: &[(&str, u16, Value)]) -> Result<Option<u32>, QuotaError> {
+/// Reads a quota with these answers; other calls fail the test.
+async fn read(answers: &[(&str, u16, Value)]) -> Result<Option<u32>, QuotaError> {
     let server = MockServer::start().await;
     for (target, status, answer) in answers {
         Mock::given(header("x-amz-target", *target))
@@ -42,22 +42,22 @@ async fn told(answers: &[(&str, u16, Value)]) -> Result<Option<u32>, QuotaError>
 }
 
 #[tokio::test]
-async fn the_accounts_own_value_is_told() {
+async fn the_accounts_own_value_is_read() {
     for (value, expected) in [(0.0, 0), (64.0, 64), (4.5, 4)] {
-        let told = told(&[(APPLIED, 200, quota(value))]).await.unwrap();
-        assert_eq!(told, Some(expected));
+        let value = read(&[(APPLIED, 200, quota(value))]).await.unwrap();
+        assert_eq!(value, Some(expected));
     }
 }
 
 #[tokio::test]
-async fn an_account_without_a_value_of_its_own_has_awss() {
+async fn an_account_without_its_own_value_has_awss_default() {
     let missing = refusal("NoSuchResourceException");
-    let told = told(&[(APPLIED, 400, missing), (DEFAULT, 200, quota(0.0))]).await;
-    assert_eq!(told.unwrap(), Some(0));
+    let value = read(&[(APPLIED, 400, missing), (DEFAULT, 200, quota(0.0))]).await;
+    assert_eq!(value.unwrap(), Some(0));
 }
 
 #[tokio::test]
-async fn where_aws_tells_nothing_there_is_no_value_and_no_error() {
+async fn a_missing_or_denied_value_is_no_error() {
     let missing = || refusal("NoSuchResourceException");
     let denied = || refusal("AccessDeniedException");
     let cases = [
@@ -69,13 +69,13 @@ async fn where_aws_tells_nothing_there_is_no_value_and_no_error() {
         vec![(APPLIED, 200, quota(-1.0))],
     ];
     for answers in cases {
-        assert_eq!(told(&answers).await.unwrap(), None, "{answers:?}");
+        assert_eq!(read(&answers).await.unwrap(), None, "{answers:?}");
     }
 }
 
 #[tokio::test]
-async fn what_may_pass_is_an_error_that_names_the_quota() {
-    let error = told(&[(APPLIED, 400, refusal("IllegalArgumentException"))])
+async fn other_failures_are_errors_that_name_the_quota() {
+    let error = read(&[(APPLIED, 400, refusal("IllegalArgumentException"))])
         .await
         .unwrap_err()
         .to_string();

@@ -17,7 +17,7 @@ fn schedule(server: &MockServer) -> MinuteSchedule {
     MinuteSchedule::new(&config.unwrap(), "dayfly-minute")
 }
 
-/// A schedule with every field that one can have.
+/// A schedule with every possible field.
 fn described(state: &str) -> Value {
     json!({
         "Arn": "arn:aws:scheduler:eu-west-1:123456789012:schedule/default/dayfly-minute",
@@ -69,7 +69,7 @@ async fn updates(server: &MockServer) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_switch_changes_the_state_and_keeps_all_else() {
+async fn switching_changes_only_the_state() {
     for (before, on, after) in [("DISABLED", true, "ENABLED"), ("ENABLED", false, "DISABLED")] {
         let server = server(before).await;
         schedule(&server).switch(on).await.unwrap();
@@ -94,7 +94,7 @@ async fn a_switch_changes_the_state_and_keeps_all_else() {
 }
 
 #[tokio::test]
-async fn a_switch_to_what_it_is_already_changes_nothing() {
+async fn switching_to_the_current_state_changes_nothing() {
     for (state, on) in [("ENABLED", true), ("DISABLED", false)] {
         let server = server(state).await;
         schedule(&server).switch(on).await.unwrap();
@@ -109,7 +109,7 @@ async fn it_is_on_when_it_is_enabled() {
 }
 
 #[tokio::test]
-async fn a_schedule_that_is_not_there_is_said_to_be_missing() {
+async fn a_missing_schedule_is_reported() {
     let server = MockServer::start().await;
     Mock::given(method("GET"))
         .respond_with(

@@ -1,4 +1,4 @@
-//! An entry: what it asks of AWS, attempt by attempt.
+//! Reads an entry of a `.cirun.yml` as a chain of launch options.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use dayfly_types::ids::{InstanceType, Region};
 
-use super::ignored;
-use crate::finding::Findings;
+use crate::checks::{check_labels, warn_ignored};
+use crate::config::Context;
+use crate::env_and_tags::env;
+use crate::images::MachineImage;
 use crate::labels::Label;
-use crate::machines::{Arch, Wants};
-use crate::node::{At, Fields, List, OneOrMore, Pairs, Read, Word, wrong_kind};
-use crate::read::{env, look_at};
-use crate::spec::{AllocationStrategy, Fallback, MachineImage, Rebalance, RerunPolicy, Volume};
-use crate::units::{Size, Span as Lasting};
-use crate::volume;
-use crate::words::Name;
-use crate::yaml::{Node, Span, Value, shown};
-use crate::{Context, RunnerSpec};
+use crate::machines::{Arch, Requirements};
+use crate::spec::{AllocationStrategy, Fallback, Rebalance, RerunPolicy, RunnerSpec, Volume};
+use crate::values::Name;
+use crate::volume::VolumeRequest;
+use crate::yaml::units::{Size, TimeSpan};
+use crate::yaml::{
+    At, Fields, Findings, List, Node, OneOrMore, Pairs, Read, ScalarValue, Span, Value, excerpt, report_wrong_kind,
+};
 
-/// What may stand in an entry.
 const KEYS: [&str; 20] = [
     "name",
     "cloud",
@@ -43,11 +43,11 @@ const KEYS: [&str; 20] = [
     "env",
 ];
 
-/// Those that mean nothing here, and what to do instead.
+/// Keys that dayfly ignores, each with what to do instead.
 const IGNORED: [(&str, &str); 8] = [
     (
         "idle",
-        "each job gets a machine of its own: none waits, and none is paid for, while there is no job",
+        "each job gets a machine of its own: none waits, and none costs, while there is no job",
     ),
     ("workflow", "jobs choose their runner by its labels"),
     ("count", "each job gets a machine of its own"),
@@ -67,7 +67,7 @@ const IGNORED: [(&str, &str); 8] = [
     ),
 ];
 
-/// The lists that belong together.
+/// The keys whose lists belong together.
 const LISTS: [&str; 4] = ["instance_type", "machine_image", "region", "preemptible"];
 
 /// The clouds that Cirun knows besides AWS.
@@ -82,26 +82,25 @@ const OTHER_CLOUDS: [&str; 8] = [
     "lambda",
 ];
 
-/// The region that Cirun takes if none is said.
+/// Cirun's default region.
 const CIRUN_REGION: &str = "eu-west-1";
 
-/// More attempts than anybody writes; each is a call.
-const MOST_ATTEMPTS: usize = 32;
+/// The most launch options of an entry: more than anybody writes, and each is a call.
+const MAX_OPTIONS: usize = 32;
 
-/// A number of minutes below this one may be meant as seconds, and the other way round.
+/// A number below this may mean minutes or seconds.
 const AMBIGUOUS_BELOW: u64 = 60;
 
-/// An entry.
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) labels: Vec<Label>,
-    /// What is launched, or why it cannot be, in their order.
-    pub(super) attempts: Vec<Result<RunnerSpec, String>>,
+    /// Each launch option in its order, or why it cannot be launched.
+    pub(super) options: Vec<Result<RunnerSpec, String>>,
 }
 
-/// Reads an entry. Nothing if no job can ask for it.
+/// Reads an entry, or returns `None` if no job can ask for it.
 pub(super) fn read(node: &Node, index: usize, findings: &mut Findings<'_>) -> Option<Entry> {
-    let fields = Fields::of(node, &KEYS, findings)?;
+    let fields = Fields::read(node, &KEYS, findings)?;
     let name = match fields.take::<Name>("name", false, findings) {
         Some(name) => name.value.0,
         None => format!("runner {}", index + 1),
@@ -112,84 +111,85 @@ pub(super) fn read(node: &Node, index: usize, findings: &mut Findings<'_>) -> Op
         return None;
     }
     let labels: OneOrMore<Label> = fields.take("labels", true, findings)?.value;
-    look_at(&labels.0, findings);
+    check_labels(&labels.0, findings);
     let labels = labels.values();
-    let attempts = match elsewhere(&fields, &name, findings) {
-        Some(why) => vec![Err(why)],
-        None => attempts(&fields, &labels, findings),
+    let options = match other_cloud(&fields, &name, findings) {
+        Some(reason) => vec![Err(reason)],
+        None => launch_options(&fields, &labels, findings),
     };
-    Some(Entry { name, labels, attempts })
+    Some(Entry { name, labels, options })
 }
 
-/// Why an entry is for another cloud, if it is.
-fn elsewhere(fields: &Fields<'_>, name: &str, findings: &mut Findings<'_>) -> Option<String> {
+/// Returns the reason if an entry is for another cloud.
+fn other_cloud(fields: &Fields<'_>, name: &str, findings: &mut Findings<'_>) -> Option<String> {
     let Some(cloud) = fields.node("cloud") else {
-        let message = format!("`{name}` does not say its `cloud`, so AWS is meant");
+        let message = format!("`{name}` has no `cloud`, so AWS is assumed");
         findings.within("cloud", |findings| findings.warning(fields.span, message, None));
         return None;
     };
-    let Some(scalar) = cloud.scalar() else {
-        findings.within("cloud", |findings| wrong_kind(cloud, "`aws`", findings));
-        return Some(findings.last().to_owned());
+    let Some(scalar) = cloud.as_scalar() else {
+        findings.within("cloud", |findings| report_wrong_kind(cloud, "`aws`", findings));
+        return Some(findings.last_message().to_owned());
     };
-    let said = scalar.text.trim().to_ascii_lowercase();
-    if said == "aws" {
+    let given = scalar.text.trim().to_ascii_lowercase();
+    if given == "aws" {
         return None;
     }
-    let why = format!(
+    let reason = format!(
         "`{name}` is for the cloud `{}`, and dayfly launches on AWS only",
-        shown(&scalar.text)
+        excerpt(&scalar.text)
     );
     findings.within("cloud", |findings| {
-        if OTHER_CLOUDS.contains(&said.as_str()) {
+        if OTHER_CLOUDS.contains(&given.as_str()) {
             let next = "the next entry with its labels is tried";
-            findings.warning(cloud.span, why.clone(), Some(next.to_owned()));
+            findings.warning(cloud.span, reason.clone(), Some(next.to_owned()));
         } else {
-            findings.error(cloud.span, why.clone(), Some("did you mean `aws`?".to_owned()));
+            findings.error(cloud.span, reason.clone(), Some("did you mean `aws`?".to_owned()));
         }
     });
-    Some(why)
+    Some(reason)
 }
 
-/// What all attempts of an entry have alike.
-struct Alike {
+/// What all launch options of an entry have in common.
+struct Common {
     disk_gib: Option<u32>,
     volume: Volume,
     idle_timeout: Option<Duration>,
     env: BTreeMap<String, String>,
 }
 
-fn attempts(fields: &Fields<'_>, labels: &[Label], findings: &mut Findings<'_>) -> Vec<Result<RunnerSpec, String>> {
-    ignored(fields, &IGNORED, findings);
-    let Ok(alike) = alike(fields, findings) else {
-        return vec![Err(findings.last().to_owned())];
+fn launch_options(
+    fields: &Fields<'_>,
+    labels: &[Label],
+    findings: &mut Findings<'_>,
+) -> Vec<Result<RunnerSpec, String>> {
+    warn_ignored(fields, &IGNORED, findings);
+    let Ok(common) = common(fields, findings) else {
+        return vec![Err(findings.last_message().to_owned())];
     };
-    let fallback_chain = FallbackChain::of(fields, findings);
-    if let Err(why) = &fallback_chain {
-        return vec![Err(why.clone())];
-    }
-    let Ok(fallback_chain) = fallback_chain else {
-        return Vec::new();
+    let chain = match FallbackChain::read(fields, findings) {
+        Ok(chain) => chain,
+        Err(reason) => return vec![Err(reason)],
     };
-    (0..fallback_chain.attempts)
+    (0..chain.len)
         .map(|number| {
-            let attempt = fallback_chain.attempt(number, labels, &alike, findings);
-            attempt.ok_or_else(|| findings.last().to_owned())
+            let option = chain.option(number, labels, &common, findings);
+            option.ok_or_else(|| findings.last_message().to_owned())
         })
         .collect()
 }
 
-/// An error was found.
-struct Found;
+/// An error was reported.
+struct Reported;
 
-fn alike(fields: &Fields<'_>, findings: &mut Findings<'_>) -> Result<Alike, Found> {
-    let before = findings.errors();
-    let mapped = fields.take::<ExtraConfig>("extra_config", false, findings);
+fn common(fields: &Fields<'_>, findings: &mut Findings<'_>) -> Result<Common, Reported> {
+    let before = findings.error_count();
+    let extra = fields.take::<ExtraConfig>("extra_config", false, findings);
     let short = fields.take::<Size>("disk_size", false, findings);
     let (mut disk_gib, mut volume) = (None, Volume::default());
-    if let Some(asked) = mapped.and_then(|extra| extra.value.0) {
+    if let Some(request) = extra.and_then(|extra| extra.value.0) {
         (disk_gib, volume) = findings.within("extra_config.BlockDeviceMappings[0]", |findings| {
-            asked.checked(findings)
+            request.check(findings)
         });
     }
     if let Some(short) = short {
@@ -201,8 +201,8 @@ fn alike(fields: &Fields<'_>, findings: &mut Findings<'_>) -> Result<Alike, Foun
     }
     let idle_timeout = idle_timeout(fields, findings);
     let env = env(fields.take::<Pairs>("env", false, findings), findings);
-    (findings.errors() == before).then_some(()).ok_or(Found)?;
-    Ok(Alike {
+    (findings.error_count() == before).then_some(()).ok_or(Reported)?;
+    Ok(Common {
         disk_gib,
         volume,
         idle_timeout,
@@ -210,32 +210,34 @@ fn alike(fields: &Fields<'_>, findings: &mut Findings<'_>) -> Result<Alike, Foun
     })
 }
 
-/// How long a runner waits for a job. A bare number is in seconds in one place of Cirun's docs, and in
+/// Reads how long a runner waits for a job. Cirun's docs have a bare number in seconds in one place, and in
 /// minutes in another.
 fn idle_timeout(fields: &Fields<'_>, findings: &mut Findings<'_>) -> Option<Duration> {
     let node = fields.node("idle_timeout")?;
-    let bare = node.scalar().and_then(|scalar| scalar.text.trim().parse::<u64>().ok());
+    let bare = node
+        .as_scalar()
+        .and_then(|scalar| scalar.text.trim().parse::<u64>().ok());
     let Some(minutes) = bare.filter(|number| (1..AMBIGUOUS_BELOW).contains(number)) else {
-        let read = fields.take::<Lasting>("idle_timeout", false, findings)?;
+        let read = fields.take::<TimeSpan>("idle_timeout", false, findings)?;
         return Some(read.value.0);
     };
     findings.within("idle_timeout", |findings| {
-        let message = format!("`idle_timeout` is `{minutes}` without a unit, which is taken as minutes");
+        let message = format!("`idle_timeout` is `{minutes}` without a unit, which is read as minutes");
         let hint = format!("write `{minutes}m`, or `{minutes}s` if seconds are meant");
         findings.warning(node.span, message, Some(hint));
     });
     Some(Duration::from_secs(minutes * 60))
 }
 
-/// The lists of an entry, which belong together value by value.
+/// The lists of an entry: their *i*-th values are the *i*-th launch option.
 struct FallbackChain<'n> {
     fields: &'n Fields<'n>,
     lists: Vec<(&'static str, Vec<&'n Rc<Node>>)>,
-    attempts: usize,
+    len: usize,
 }
 
 impl<'n> FallbackChain<'n> {
-    fn of(fields: &'n Fields<'n>, findings: &mut Findings<'_>) -> Result<Self, String> {
+    fn read(fields: &'n Fields<'n>, findings: &mut Findings<'_>) -> Result<Self, String> {
         let lists: Vec<(&'static str, Vec<&Rc<Node>>)> = LISTS
             .into_iter()
             .filter_map(|key| {
@@ -247,43 +249,39 @@ impl<'n> FallbackChain<'n> {
                 Some((key, values))
             })
             .collect();
-        let attempts = lists.iter().map(|(_, values)| values.len()).max().unwrap_or(1);
+        let len = lists.iter().map(|(_, values)| values.len()).max().unwrap_or(1);
         let wrong = lists.iter().find_map(|(key, values)| match values.len() {
             0 => Some((*key, format!("`{key}` is empty, expected at least one"))),
-            many if many > MOST_ATTEMPTS => Some((
+            many if many > MAX_OPTIONS => Some((
                 *key,
-                format!("`{key}` has {many} values, and at most {MOST_ATTEMPTS} are tried"),
+                format!("`{key}` has {many} values, and at most {MAX_OPTIONS} are tried"),
             )),
             _ => None,
         });
         if let Some((key, message)) = wrong {
-            let place = fields.place(key).unwrap_or(fields.span);
-            findings.within(key, |findings| findings.error(place, message.clone(), None));
+            let span = fields.key_span(key).unwrap_or(fields.span);
+            findings.within(key, |findings| findings.error(span, message.clone(), None));
             return Err(message);
         }
-        for (key, values) in lists.iter().filter(|(_, values)| (2..attempts).contains(&values.len())) {
-            let place = fields.place(key).unwrap_or(fields.span);
+        for (key, values) in lists.iter().filter(|(_, values)| (2..len).contains(&values.len())) {
+            let span = fields.key_span(key).unwrap_or(fields.span);
             let message = format!(
-                "`{key}` has {} values where another list has {attempts}: its last one holds for the rest",
+                "`{key}` has {} values where another list has {len}: its last one holds for the rest",
                 values.len()
             );
             findings.within(*key, |findings| {
                 findings.warning(
-                    place,
+                    span,
                     message,
-                    Some("write as many in each list, or one alone".to_owned()),
+                    Some("write as many in each list, or a single value".to_owned()),
                 );
             });
         }
-        Ok(Self {
-            fields,
-            lists,
-            attempts,
-        })
+        Ok(Self { fields, lists, len })
     }
 
-    /// Reads the value of a list that an attempt has. Nothing within if the key is not there.
-    fn value<T: Read>(&self, key: &str, number: usize, findings: &mut Findings<'_>) -> Result<Option<At<T>>, Found> {
+    /// Reads the value of a list for a launch option, or returns `None` if the key is missing.
+    fn value<T: Read>(&self, key: &str, number: usize, findings: &mut Findings<'_>) -> Result<Option<At<T>>, Reported> {
         let Some((_, values)) = self.lists.iter().find(|(name, _)| *name == key) else {
             return Ok(None);
         };
@@ -293,15 +291,15 @@ impl<'n> FallbackChain<'n> {
             1 => At::read(node, findings),
             _ => findings.within(format!("[{index}]"), |findings| At::read(node, findings)),
         });
-        read.map(Some).ok_or(Found)
+        read.map(Some).ok_or(Reported)
     }
 
-    /// What an attempt launches. Nothing if it cannot be launched; what was found last says why.
-    fn attempt(
+    /// Returns what a launch option launches, or `None` after reporting why it cannot be launched.
+    fn option(
         &self,
         number: usize,
         labels: &[Label],
-        alike: &Alike,
+        common: &Common,
         findings: &mut Findings<'_>,
     ) -> Option<RunnerSpec> {
         let instance_type = self.value::<InstanceType>("instance_type", number, findings).ok();
@@ -309,16 +307,16 @@ impl<'n> FallbackChain<'n> {
         let region = self.value::<Region>("region", number, findings).ok();
         let preemptible = self.value::<Preemptible>("preemptible", number, findings).ok();
         let (instance_type, image, region, preemptible) = (instance_type?, image?, region?, preemptible?);
-        let wants = match &instance_type {
+        let requirements = match &instance_type {
             Some(_) => {
-                ignored(
+                warn_ignored(
                     self.fields,
-                    &[("gpu", "the instance type says already which GPU it has")],
+                    &[("gpu", "the instance type decides which GPU it has")],
                     findings,
                 );
                 None
             }
-            None => Some(self.wants(findings)?),
+            None => Some(self.requirements(findings)?),
         };
         let Some(image) = image else {
             let message = "the key `machine_image` is missing";
@@ -330,11 +328,11 @@ impl<'n> FallbackChain<'n> {
         Some(RunnerSpec {
             name: String::new(),
             labels: labels.to_vec(),
-            image: instance_type
-                .as_ref()
-                .map_or(image.value.clone(), |first| image.value.on(Arch::of(&first.value))),
+            image: instance_type.as_ref().map_or(image.value.clone(), |first| {
+                image.value.for_arch(Arch::of(&first.value))
+            }),
             instance_types: instance_type.into_iter().map(|at| at.value).collect(),
-            wants,
+            requirements,
             spot: preemptible.is_some_and(|at| at.value.0),
             fallback: Fallback::default(),
             max_price: None,
@@ -343,12 +341,12 @@ impl<'n> FallbackChain<'n> {
             on_interruption: None,
             rebalance: Rebalance::default(),
             rerun: RerunPolicy::default(),
-            disk_gib: alike.disk_gib,
-            volume: alike.volume,
-            idle_timeout: alike.idle_timeout,
+            disk_gib: common.disk_gib,
+            volume: common.volume,
+            idle_timeout: common.idle_timeout,
             max_lifetime: None,
             startup_script: None,
-            env: alike.env.clone(),
+            env: common.env.clone(),
             tags: BTreeMap::new(),
             region: region.map(|at| at.value),
             subnets: Vec::new(),
@@ -357,8 +355,8 @@ impl<'n> FallbackChain<'n> {
         })
     }
 
-    /// What an entry without an instance type wants of its machine.
-    fn wants(&self, findings: &mut Findings<'_>) -> Option<Wants> {
+    /// Returns the requirements of an entry without an instance type.
+    fn requirements(&self, findings: &mut Findings<'_>) -> Option<Requirements> {
         let Some(node) = self.fields.node("gpu") else {
             let message = "the key `instance_type` is missing";
             findings.within("instance_type", |findings| {
@@ -367,30 +365,30 @@ impl<'n> FallbackChain<'n> {
             return None;
         };
         findings.within("gpu", |findings| {
-            let mut wants = Wants::default();
-            let text = node.scalar().map_or("", |scalar| scalar.text.as_str());
-            // As GCP writes it.
+            let mut requirements = Requirements::default();
+            let text = node.as_scalar().map_or("", |scalar| scalar.text.as_str());
+            // GCP's name for it.
             let model = text.strip_prefix("nvidia-tesla-").unwrap_or(text);
-            if let Err(error) = wants.set("gpu", model) {
-                let message = format!("`gpu` is `{}`, expected {}", shown(text), error.allowed());
+            if let Err(error) = requirements.set("gpu", model) {
+                let message = format!("`gpu` is `{}`, expected {}", excerpt(text), error.allowed());
                 let hint = error.nearest().map(|nearest| format!("did you mean `{nearest}`?"));
                 findings.error(node.span, message, hint);
                 return None;
             }
-            Some(wants)
+            Some(requirements)
         })
     }
 }
 
-/// A truth value as YAML 1.1 has them, which Cirun reads.
+/// A boolean of YAML 1.1, which Cirun reads.
 struct Preemptible(bool);
 
-impl Word for Preemptible {
+impl ScalarValue for Preemptible {
     fn expected() -> String {
         "`true` or `false`".to_owned()
     }
 
-    fn word(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" => Some(Self(true)),
             "false" | "no" | "off" => Some(Self(false)),
@@ -400,11 +398,11 @@ impl Word for Preemptible {
 }
 
 /// `extra_config`: on AWS, the root volume.
-struct ExtraConfig(Option<volume::Asked>);
+struct ExtraConfig(Option<VolumeRequest>);
 
 impl Read for ExtraConfig {
     fn read(node: &Node, findings: &mut Findings<'_>) -> Option<Self> {
-        let fields = Fields::of(node, &["BlockDeviceMappings"], findings)?;
+        let fields = Fields::read(node, &["BlockDeviceMappings"], findings)?;
         let mappings: Option<At<List<Mapping>>> = fields.take("BlockDeviceMappings", false, findings);
         let Some(mappings) = mappings else {
             return Some(Self(None));
@@ -412,7 +410,7 @@ impl Read for ExtraConfig {
         let mut mappings = mappings.value.0.into_iter();
         let first = mappings.next().map(|first| first.value.0);
         if let Some(second) = mappings.next() {
-            let message = "only the first volume is taken: it is the root volume";
+            let message = "only the first volume is used, as the root volume";
             findings.within("BlockDeviceMappings", |findings| {
                 findings.warning(second.span, message, None);
             });
@@ -421,8 +419,8 @@ impl Read for ExtraConfig {
     }
 }
 
-/// A volume: its keys lie flat, other than in EC2's own API.
-struct Mapping(volume::Asked);
+/// A volume: its keys are flat, unlike in EC2's own API.
+struct Mapping(VolumeRequest);
 
 impl Read for Mapping {
     fn read(node: &Node, findings: &mut Findings<'_>) -> Option<Self> {
@@ -434,8 +432,8 @@ impl Read for Mapping {
             "Iops",
             "VolumeInitializationRate",
         ];
-        let fields = Fields::of(node, &known, findings)?;
-        ignored(
+        let fields = Fields::read(node, &known, findings)?;
+        warn_ignored(
             &fields,
             &[(
                 "VolumeInitializationRate",
@@ -443,7 +441,7 @@ impl Read for Mapping {
             )],
             findings,
         );
-        Some(Self(volume::Asked {
+        Some(Self(VolumeRequest {
             kind: fields.take("VolumeType", false, findings),
             size: fields.take("VolumeSize", false, findings),
             iops: fields.take("Iops", false, findings),
@@ -453,12 +451,12 @@ impl Read for Mapping {
     }
 }
 
-/// Warns where an entry without a region gets another than with Cirun.
-pub(super) fn look_at_region(place: Span, context: Context<'_>, findings: &mut Findings<'_>) {
+/// Warns if an entry without a region gets another one than with Cirun.
+pub(super) fn warn_of_region(span: Span, context: Context<'_>, findings: &mut Findings<'_>) {
     let Some(region) = context.region.filter(|region| region.as_str() != CIRUN_REGION) else {
         return;
     };
-    let message = format!("no `region` is said: Cirun takes {CIRUN_REGION}, and this stack launches in {region}");
-    let hint = "an AMI is known in its own region only".to_owned();
-    findings.within("region", |findings| findings.warning(place, message, Some(hint)));
+    let message = format!("there is no `region`: Cirun launches in {CIRUN_REGION}, and this stack in {region}");
+    let hint = "an AMI exists in one region only".to_owned();
+    findings.within("region", |findings| findings.warning(span, message, Some(hint)));
 }

@@ -4,26 +4,27 @@ use dayfly_types::ids::Region;
 
 use super::*;
 use crate::labels::Label;
+use crate::migrate::migrate;
 use crate::tests::{corpus, snapshot};
-use crate::{Look, Reading, Severity, read, rendered, write};
+use crate::{Reading, RenderStyle, Severity, read, render_findings, write};
 
 fn labels(texts: &[&str]) -> Vec<Label> {
     texts.iter().map(|text| Label::new(*text)).collect()
 }
 
-/// What a file means, attempt by attempt.
-fn told(reading: &Reading) -> String {
+/// Returns what a file means, launch option by launch option.
+fn meaning(reading: &Reading) -> String {
     let mut text = String::new();
     let Some(config) = &reading.config else {
         return "unusable\n".to_owned();
     };
-    for passed in &config.passed {
+    for entry in &config.skipped {
         writeln!(
             text,
-            "passed over: {} [{}]: {}",
-            passed.name,
-            crate::labels::listed(&passed.labels),
-            passed.why
+            "skipped: {} [{}]: {}",
+            entry.name,
+            crate::labels::listed(&entry.labels),
+            entry.reason
         )
         .unwrap();
     }
@@ -31,25 +32,25 @@ fn told(reading: &Reading) -> String {
 }
 
 #[test]
-fn every_shape_that_is_found_in_the_wild_means_what_it_says() {
+fn shapes_found_in_the_wild_are_read() {
     let files = corpus("cirun");
     assert!(files.len() > 15);
     for (name, text) in files {
         let region = Region::new("us-east-1");
-        // As the command line reads it, and as the stack does.
+        // As the command line reads it, and as a stack does.
         let anywhere = read(".cirun.yml", &text, Context::default());
-        let there = read(".cirun.yml", &text, Context { region: Some(&region) });
-        let findings = rendered(&anywhere.findings, &text, Look::Plain);
-        let mut shown = format!("{findings}\n\n=== anywhere\n{}", told(&anywhere));
-        if told(&anywhere) != told(&there) {
-            write!(shown, "\n=== in {region}\n{}", told(&there)).unwrap();
+        let in_region = read(".cirun.yml", &text, Context { region: Some(&region) });
+        let findings = render_findings(&anywhere.findings, &text, RenderStyle::Plain);
+        let mut shown = format!("{findings}\n\n=== anywhere\n{}", meaning(&anywhere));
+        if meaning(&anywhere) != meaning(&in_region) {
+            write!(shown, "\n=== in {region}\n{}", meaning(&in_region)).unwrap();
         }
         snapshot("cirun", &name, &shown);
     }
 }
 
 #[test]
-fn what_is_migrated_means_the_same() {
+fn migrated_file_means_the_same() {
     let mut migrated = 0;
     for (name, text) in corpus("cirun") {
         let result = migrate(".cirun.yml", &text);
@@ -73,8 +74,8 @@ fn what_is_migrated_means_the_same() {
             (meant.actors, meant.giving_up, meant.reporting),
             "{name}"
         );
-        for passed in &meant.passed {
-            assert!(written.contains(&passed.name), "{name}: {written}");
+        for entry in &meant.skipped {
+            assert!(written.contains(&entry.name), "{name}: {written}");
         }
         migrated += 1;
     }
@@ -82,7 +83,7 @@ fn what_is_migrated_means_the_same() {
 }
 
 #[test]
-fn a_file_of_ours_is_written_as_it_is_read() {
+fn dayfly_file_is_written_as_it_is_read() {
     for (name, text) in corpus("config")
         .into_iter()
         .filter(|(name, _)| name.starts_with("valid"))
@@ -114,7 +115,7 @@ proptest::proptest! {
 }
 
 #[test]
-fn a_label_may_have_a_suffix_that_is_its_run() {
+fn label_may_have_a_suffix() {
     let text = "runners:\n  - {name: gpu, cloud: aws, instance_type: g4dn.xlarge, machine_image: ami-00000001, labels: [cirun-gpu]}\n";
     let config = read(".cirun.yml", text, Context::default()).config.unwrap();
     assert_eq!(config.resolve(&labels(&["cirun-gpu--7766"])).len(), 1);
@@ -123,7 +124,7 @@ fn a_label_may_have_a_suffix_that_is_its_run() {
 }
 
 #[test]
-fn a_job_whose_entries_are_all_passed_over_is_told_why() {
+fn skipped_entries_have_their_reason() {
     let text = "runners:
   - {name: g, cloud: gcp, instance_type: n1, machine_image: x, labels: [cirun-gpu]}
   - {name: a, cloud: aws, instance_type: g4dn.xlarge, labels: [cirun-gpu]}
@@ -131,9 +132,13 @@ fn a_job_whose_entries_are_all_passed_over_is_told_why() {
     let config = read(".cirun.yml", text, Context::default()).config.unwrap();
     let asked = labels(&["cirun-gpu"]);
     assert!(config.resolve(&asked).is_empty());
-    let why: Vec<&str> = config.passed_over(&asked).iter().map(|one| one.why.as_str()).collect();
+    let reasons: Vec<&str> = config
+        .skipped_for(&asked)
+        .iter()
+        .map(|one| one.reason.as_str())
+        .collect();
     assert_eq!(
-        why,
+        reasons,
         [
             "the runner `g` cannot be launched: `g` is for the cloud `gcp`, and dayfly launches on AWS only",
             "the runner `a` cannot be launched: the key `machine_image` is missing",
@@ -166,7 +171,7 @@ access_control:
 ";
 
 #[test]
-fn a_policy_says_where_and_by_whom_a_runner_may_be_used() {
+fn access_policies_limit_repositories_and_users() {
     let more = "
   - id: conda
     repo: conda-smithy-feedstock
@@ -184,32 +189,32 @@ access_control:
     assert_eq!(
         shown,
         [
-            ".access.yml:14:33: warning: `users_from_json` is a list that is not fetched, so this policy lets nobody through; name them under `users`",
-            ".access.yml:15:43: warning: `roles` is kept for all who may write only, so this policy lets nobody through; say `roles: [admin, maintain, write]`, or name `users` or `teams`",
-            ".access.yml:18:15: warning: `gpu-runner` has a rule already, and the policies of both count; name all its policies in one",
+            ".access.yml:14:33: warning: `users_from_json` is not fetched, so this policy allows nobody; name them under `users`",
+            ".access.yml:15:43: warning: `roles` is supported only with all roles that have write access, so this policy allows nobody; write `roles: [admin, maintain, write]`, or name `users` or `teams`",
+            ".access.yml:18:15: warning: `gpu-runner` has another rule, and the policies of both count; name all its policies in one rule",
         ]
     );
     let rules = access.unwrap().rules;
-    let told = |runner: &str| -> Vec<String> {
+    let described = |runner: &str| -> Vec<String> {
         let each = rules[runner].iter();
-        each.map(|rule| format!("{} {} {}", rule.id, rule.repository, rule.whom()))
+        each.map(|rule| format!("{} {} {}", rule.id, rule.repository, rule.describe()))
             .collect()
     };
     assert_eq!(
-        told("gpu-runner"),
+        described("gpu-runner"),
         [
-            "conda conda-smithy-feedstock is for whoever is one of `octocat` and may write to the repository, and not for pull requests",
-            "far cirun-demo lets nobody through, because its `users_from_json` cannot be kept",
-            "admins cirun-demo lets nobody through, because its `roles` cannot be kept",
-            "demo cirun-demo is for whoever is in a team of `core`, `demo`",
+            "conda conda-smithy-feedstock is for everyone who is one of `octocat` and has write access to the repository, and not for pull requests",
+            "far cirun-demo allows nobody, because dayfly cannot check its `users_from_json`",
+            "admins cirun-demo allows nobody, because dayfly cannot check its `roles`",
+            "demo cirun-demo is for everyone who is in one of the teams `core`, `demo`",
         ]
     );
-    assert_eq!(told("cpu-runner").len(), 2);
+    assert_eq!(described("cpu-runner").len(), 2);
     assert!(!rules.contains_key("aws-runner"));
 }
 
 #[test]
-fn a_file_of_rules_with_an_error_allows_nothing_and_says_why() {
+fn access_file_with_an_error_is_refused() {
     let mut shown = String::new();
     for text in [
         "",
@@ -222,7 +227,7 @@ fn a_file_of_rules_with_an_error_allows_nothing_and_says_why() {
     ] {
         let (access, findings) = access::read(access::PATH, text);
         assert_eq!(access, None, "{text}");
-        writeln!(shown, "{}\n", rendered(&findings, text, Look::Plain)).unwrap();
+        writeln!(shown, "{}\n", render_findings(&findings, text, RenderStyle::Plain)).unwrap();
     }
     insta::assert_snapshot!(shown);
 }

@@ -3,24 +3,23 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ComputeCapability, MiB};
-use crate::units;
 
-/// A bound on a number; which number, and in which unit, is its owner's matter.
+/// A bound on a number, whose meaning and unit depend on the requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Bound {
-    /// No less than this; 0 asks for nothing.
+    /// The minimum; 0 for none.
     least: u32,
-    /// No more than this.
+    /// The maximum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     most: Option<u32>,
 }
 
-/// How a bound's numbers are written.
+/// How the numbers of a bound are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Measure {
-    /// Whole numbers, of which one alone is meant exactly.
+    /// Whole numbers: one alone is exact.
     Exact,
-    /// Whole numbers, of which one alone is the least.
+    /// Whole numbers: one alone is the minimum.
     Count,
     /// Compute capabilities: `8.9` is 809.
     Capability,
@@ -29,7 +28,6 @@ pub(super) enum Measure {
 }
 
 impl Bound {
-    /// No less than `number`.
     #[must_use]
     pub fn at_least(number: u32) -> Self {
         Self {
@@ -38,19 +36,17 @@ impl Bound {
         }
     }
 
-    /// No more than `number`.
     #[must_use]
     pub fn at_most(number: u32) -> Self {
         Self::between(0, number)
     }
 
-    /// `number` and no other.
     #[must_use]
     pub fn exactly(number: u32) -> Self {
         Self::between(number, number)
     }
 
-    /// From `least` up to `most`, both included.
+    /// Returns the bound from `least` to `most`, both included.
     #[must_use]
     pub fn between(least: u32, most: u32) -> Self {
         Self {
@@ -59,17 +55,16 @@ impl Bound {
         }
     }
 
-    /// Whether a number is within the bound.
+    /// Returns whether a number is within the bound.
     #[must_use]
     pub fn holds(self, number: u32) -> bool {
         number >= self.least && self.most.is_none_or(|most| number <= most)
     }
 
-    /// Whether an amount of memory is within the bound, where 24 GB is as good as 24 GiB.
+    /// Returns whether an amount of memory is within the bound, where 24 GB counts as 24 GiB.
     ///
-    /// EC2 tells the memory of an A10G, of which everybody says that it has 24 GB or 24 GiB, as
-    /// 22888 MiB, and that of a T4 as 16384 MiB, which are 16 GiB. So what is written as 24 stands for
-    /// all from 24 GB to 24 GiB.
+    /// EC2 reports the memory of an A10G, which is sold as 24 GB or 24 GiB, as 22888 MiB, and that of a T4 as
+    /// 16384 MiB, which is 16 GiB. So 24 means everything from 24 GB to 24 GiB.
     #[must_use]
     pub fn holds_as_sold(self, memory: MiB) -> bool {
         // `memory` is rounded down to whole MiB.
@@ -101,7 +96,7 @@ impl Bound {
         })
     }
 
-    /// The bound as [`Bound::read`] takes it, as short as can be.
+    /// Writes the bound as [`Bound::read`] reads it, as short as possible.
     pub(super) fn written(self, measure: Measure) -> String {
         let number = |number| measure.written(number);
         match (self.least, self.most) {
@@ -127,11 +122,11 @@ impl Measure {
                 let ComputeCapability(major, minor) = text.parse().ok()?;
                 Some(u32::from(major) * 100 + u32::from(minor))
             }
-            Self::Memory => units::memory(text).map(|memory| memory.0),
+            Self::Memory => MiB::parse(text).map(|memory| memory.0),
         }
     }
 
-    /// Both ends of a range. The unit may stand at its end alone: `24-48GiB`.
+    /// Reads both ends of a range. The unit may be at the end alone: `24-48GiB`.
     fn range(self, least: &str, most: &str) -> Option<(u32, u32)> {
         let unit = most.trim().trim_start_matches(|c: char| c.is_ascii_digit());
         let bare = least.trim().bytes().all(|b| b.is_ascii_digit());
@@ -158,7 +153,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_number_alone_is_the_least_but_for_what_is_counted_exactly() {
+    fn number_alone_is_the_minimum_or_exact() {
         for (text, measure, expected) in [
             ("4", Measure::Exact, Some(Bound::exactly(4))),
             ("4", Measure::Count, Some(Bound::at_least(4))),
@@ -172,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_says_how_it_is_meant() {
+    fn bounds_have_an_operator_or_two_ends() {
         let gib = |number: u32| number * 1024;
         for (text, expected) in [
             (">=24GiB", Some(Bound::at_least(gib(24)))),
@@ -200,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_as_sold_is_met_by_what_ec2_tells_of_it() {
+    fn memory_as_sold_includes_what_ec2_reports() {
         let gib = |number: u32| number * 1024;
         // EC2's MiB of: A10G and L4, L40S, T4, V100, A100, H100, H200, B200, B300.
         for (mib, sold) in [
@@ -239,7 +234,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back_the_same(bound in any_bound()) {
+        fn bounds_are_written_as_they_are_read(bound in any_bound()) {
             for measure in [Measure::Exact, Measure::Count, Measure::Capability, Measure::Memory] {
                 prop_assert_eq!(Bound::read(&bound.written(measure), measure), Some(bound));
             }

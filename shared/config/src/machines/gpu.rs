@@ -1,4 +1,4 @@
-//! The GPUs by their names.
+//! The models of GPU, by name.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use crate::spelling;
 #[serde(transparent)]
 pub struct GpuModel(String);
 
-/// A model with what else it is called, in letters and digits alone.
+/// A model with its other names, in letters and digits alone.
 struct Known {
     name: &'static str,
     others: &'static [&'static str],
@@ -22,7 +22,7 @@ const fn known(name: &'static str, others: &'static [&'static str]) -> Known {
     Known { name, others }
 }
 
-/// Those that the table of machine types has, which a test compares.
+/// The models in the table of machine types: a test compares the two.
 const MODELS: [Known; 16] = [
     known("t4", &[]),
     known("t4g", &[]),
@@ -48,7 +48,7 @@ const MODELS: [Known; 16] = [
     known("h200", &[]),
     known("b200", &[]),
     known("b300", &[]),
-    // Parts of one L4, shared with others.
+    // Fractions of an L4, shared with other instances.
     known("l4-half", &[]),
     known("l4-quarter", &[]),
     known("l4-eighth", &[]),
@@ -58,28 +58,24 @@ const MODELS: [Known; 16] = [
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("EC2 has no GPU `{found}`")]
 pub struct UnknownGpu {
-    /// What was asked for.
     pub found: String,
     /// What was most likely meant.
     pub nearest: Option<&'static str>,
 }
 
 impl GpuModel {
-    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The names of all that there are.
     pub fn names() -> impl Iterator<Item = &'static str> {
         MODELS.iter().map(|model| model.name)
     }
 
-    /// Whether it is a part of a GPU. Such a part wants a driver of its own, NVIDIA's for virtual GPUs,
-    /// which few images have.
+    /// Returns whether it is a fractional GPU, which needs NVIDIA's driver for virtual GPUs: few images have it.
     #[must_use]
-    pub fn is_a_part(&self) -> bool {
+    pub fn is_fraction(&self) -> bool {
         self.0.starts_with("l4-")
     }
 }
@@ -93,12 +89,12 @@ impl fmt::Display for GpuModel {
 impl FromStr for GpuModel {
     type Err = UnknownGpu;
 
-    /// Reads a name as people write it: `T4`, `tesla-t4`, `NVIDIA A10G`, `a10`.
+    /// Parses a name as people write it: `T4`, `tesla-t4`, `NVIDIA A10G`, `a10`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let plain = plain(text);
         let mut word = plain.as_str();
-        for maker in ["nvidia", "tesla"] {
-            word = word.strip_prefix(maker).unwrap_or(word);
+        for prefix in ["nvidia", "tesla"] {
+            word = word.strip_prefix(prefix).unwrap_or(word);
         }
         let found = MODELS
             .iter()
@@ -113,7 +109,7 @@ impl FromStr for GpuModel {
     }
 }
 
-/// Letters and digits alone, in lower case.
+/// Returns the letters and digits of a text, in lower case.
 fn plain(text: &str) -> String {
     let letters = text.chars().filter(char::is_ascii_alphanumeric);
     letters.map(|c| c.to_ascii_lowercase()).collect()
@@ -124,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gpu_has_many_spellings_and_one_name() {
+    fn gpus_have_many_spellings_and_one_name() {
         for (text, name) in [
             ("t4", "t4"),
             ("T4", "t4"),
@@ -144,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_ec2_does_not_have_is_refused_with_the_nearest() {
+    fn unknown_gpu_suggests_the_nearest() {
         for (text, nearest) in [
             ("a10q", Some("a10g")),
             ("h10", Some("h100")),

@@ -1,4 +1,4 @@
-//! The table of machine types, and those of them that are what is wanted.
+//! The table of machine types, and which of them meet requirements.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -7,20 +7,19 @@ use dayfly_types::ids::InstanceType;
 use dayfly_types::money::MicroDollars;
 use serde::Deserialize;
 
-use super::{ComputeCapability, Gpus, MachineType, MiB, NoMatch, Wants};
-use crate::machines::Arch;
+use super::{Arch, ComputeCapability, Gpus, MachineType, MiB, NoMatch, Requirements};
 
-/// What `tools/machines` makes of AWS's words.
+/// Made by `tools/machines` from AWS's data.
 const EMBEDDED: &str = include_str!("../../data/machines.json");
 
-/// EC2's machine types, as they were at a date.
+/// EC2's machine types at a date.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
-    /// The region that the prices are of.
+    /// The region of the prices.
     pub region: String,
-    /// When EC2 had these types: `2026-10-27`.
+    /// The date of the types: `2026-10-27`.
     pub types_at: String,
-    /// When they had these prices.
+    /// The date of the prices.
     pub prices_at: String,
     types: Vec<MachineType>,
 }
@@ -84,25 +83,25 @@ impl RawType {
 }
 
 impl Table {
-    /// The table that this program came with.
+    /// Returns the table built into this program.
     ///
     /// # Errors
-    /// Never, which a test shows: the text is our own.
+    /// Never: a test reads the text.
     pub fn embedded() -> Result<&'static Self, TableError> {
         static TABLE: LazyLock<Result<Table, TableError>> = LazyLock::new(|| Table::read(EMBEDDED));
         TABLE.as_ref().map_err(Clone::clone)
     }
 
-    /// Reads a table that `tools/machines` has made.
+    /// Reads a table made by `tools/machines`.
     ///
     /// # Errors
-    /// If it is none.
+    /// If it cannot be read.
     pub fn read(text: &str) -> Result<Self, TableError> {
         let raw: RawTable = serde_json::from_str(text).map_err(|error| TableError(error.to_string()))?;
         let checked = raw.types.into_iter().map(|one| {
             let name = one.name.clone();
             one.checked(&raw.compute_capabilities)
-                .ok_or_else(|| TableError(format!("the type {name} has a GPU, a disk or a price that is none")))
+                .ok_or_else(|| TableError(format!("the type {name} has an invalid GPU, disk or price")))
         });
         Ok(Self {
             region: raw.region,
@@ -112,48 +111,47 @@ impl Table {
         })
     }
 
-    /// All types, in the order of family and size.
+    /// Returns all types, ordered by family and size.
     #[must_use]
     pub fn types(&self) -> &[MachineType] {
         &self.types
     }
 
-    /// What is known of a type.
     #[must_use]
     pub fn get(&self, name: &InstanceType) -> Option<&MachineType> {
         self.types.iter().find(|machine| machine.name == *name)
     }
 
-    /// The architecture of a type, from the table or else from its name.
+    /// Returns the architecture of a type, from the table or else from its name.
     #[must_use]
     pub fn arch(&self, name: &InstanceType) -> Arch {
         self.get(name).map_or_else(|| Arch::of(name), |machine| machine.arch)
     }
 
-    /// The types that are what is wanted, the cheapest first, those of one price in the table's order.
+    /// Returns the types that meet the requirements, the cheapest first, and by the table's order at one price.
     ///
-    /// `price` is what an hour of a type costs now; where it knows nothing, the table's price counts,
-    /// and types that have neither come last, the smaller first. All are of one architecture, as they
-    /// start from one image: the one that is wanted, or else x86-64 if there is any. Without a word
-    /// about GPUs there are none. Types that borrow processor time (`t3`, `t4g`) are left out: a job
-    /// that computes for long gets slow on them, or dearer than on others; they can be named.
+    /// `price` returns the current price of a type per hour. Without one the table's price is used; types with
+    /// neither come last, the smaller first. All types have one architecture, because they start from one image:
+    /// the required one, or else x86-64 if there is any. Without a requirement of GPUs there are none. Burstable
+    /// types (`t3`, `t4g`) are left out: a long computation gets slow on them, or more expensive than on others.
+    /// They can be named.
     ///
     /// # Errors
-    /// If there is none, with what comes nearest.
+    /// If no type meets the requirements, with the nearest ones.
     pub fn matching(
         &self,
-        wants: &Wants,
+        requirements: &Requirements,
         price: &dyn Fn(&InstanceType) -> Option<MicroDollars>,
     ) -> Result<Vec<&MachineType>, NoMatch> {
-        let offered = || self.types.iter().filter(|machine| !borrows_time(machine));
-        let mut matching: Vec<_> = offered().filter(|machine| wants.fits(machine)).collect();
+        let offered = || self.types.iter().filter(|machine| !is_burstable(machine));
+        let mut matching: Vec<_> = offered().filter(|machine| requirements.fits(machine)).collect();
         let arch = match matching.iter().find(|machine| machine.arch == Arch::X86_64) {
             Some(machine) => machine.arch,
             None => Arch::Arm64,
         };
         matching.retain(|machine| machine.arch == arch);
         if matching.is_empty() {
-            return Err(NoMatch::of(wants, offered()));
+            return Err(NoMatch::find(requirements, offered()));
         }
         matching.sort_by_key(|machine| match price(&machine.name).or(machine.price) {
             Some(price) => (0, price.0),
@@ -162,18 +160,17 @@ impl Table {
         Ok(matching)
     }
 
-    /// Of the types that are what is wanted, those that a job may be launched on: EC2 chooses among
-    /// them by capacity too, so none is here that costs more than twice the cheapest, or that has more
-    /// than twice its processors where prices are not known.
+    /// Returns the matching types that a job may be launched on. EC2 chooses among them by capacity too, so none
+    /// costs more than twice the cheapest, or has more than twice its vCPUs where prices are unknown.
     ///
     /// # Errors
     /// As [`Table::matching`].
-    pub fn to_launch(
+    pub fn launch_candidates(
         &self,
-        wants: &Wants,
+        requirements: &Requirements,
         price: &dyn Fn(&InstanceType) -> Option<MicroDollars>,
     ) -> Result<Vec<&MachineType>, NoMatch> {
-        let mut matching = self.matching(wants, price)?;
+        let mut matching = self.matching(requirements, price)?;
         let price = |machine: &MachineType| price(&machine.name).or(machine.price);
         if let Some(&cheapest) = matching.first() {
             matching.retain(|machine| match (price(cheapest), price(machine)) {
@@ -186,23 +183,23 @@ impl Table {
     }
 }
 
-/// Whether a machine has its processors in full only as long as its credits last.
+/// Returns whether a machine has its full processors only while its CPU credits last.
 ///
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-performance-instances.html>
-fn borrows_time(machine: &MachineType) -> bool {
+fn is_burstable(machine: &MachineType) -> bool {
     let rest = machine.name.as_str().strip_prefix('t');
     rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 impl MiB {
-    /// Memory that is told in billions of bytes, as disks are.
+    /// Converts billions of bytes, the unit of disks.
     fn from_gb(gb: u32) -> Option<Self> {
         u32::try_from((u64::from(gb) * 1_000_000_000) >> 20).ok().map(Self)
     }
 }
 
 impl ComputeCapability {
-    /// As one number that grows with it.
+    /// Returns one number that grows with the capability.
     pub(super) fn number(self) -> u32 {
         u32::from(self.0) * 100 + u32::from(self.1)
     }

@@ -7,12 +7,12 @@ fn table() -> &'static Table {
     Table::embedded().unwrap()
 }
 
-fn wants(text: &str) -> Wants {
-    let mut wants = Wants::default();
+fn requirements(text: &str) -> Requirements {
+    let mut requirements = Requirements::default();
     for (key, value) in text.split_whitespace().map(|pair| pair.split_once('=').unwrap()) {
-        wants.set(key, value).unwrap();
+        requirements.set(key, value).unwrap();
     }
-    wants
+    requirements
 }
 
 fn no_price(_: &InstanceType) -> Option<MicroDollars> {
@@ -24,20 +24,23 @@ fn names(machines: Vec<&MachineType>) -> Vec<&str> {
 }
 
 fn refusal(text: &str) -> String {
-    table().matching(&wants(text), &no_price).unwrap_err().to_string()
+    table()
+        .matching(&requirements(text), &no_price)
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
-fn the_table_is_sound() {
+fn table_is_valid() {
     let table = table();
     assert!(table.types().len() > 150);
     for date in [&table.types_at, &table.prices_at] {
         assert!(date.len() == 10 && date.starts_with("20"), "{date}");
     }
-    let mut seen = std::collections::HashSet::new();
+    let mut names = std::collections::HashSet::new();
     for machine in table.types() {
         let name = machine.name.as_str();
-        assert!(seen.insert(name), "{name} is there twice");
+        assert!(names.insert(name), "{name} is there twice");
         assert_eq!(machine.arch, Arch::of(&machine.name), "{name}");
         assert!(machine.vcpus > 0 && machine.memory.0 >= 512, "{name}");
         if let Some(vcpus) = crate::quota::vcpus(&machine.name) {
@@ -51,21 +54,21 @@ fn the_table_is_sound() {
 }
 
 #[test]
-fn every_gpu_that_can_be_named_is_there_and_every_one_that_is_there_can_be_named() {
-    let mut there: Vec<_> = table()
+fn named_gpus_are_those_of_the_table() {
+    let mut in_table: Vec<_> = table()
         .types()
         .iter()
         .filter_map(|machine| machine.gpu.as_ref())
         .collect();
-    there.sort_by_key(|gpu| gpu.model.clone());
-    there.dedup_by_key(|gpu| gpu.model.clone());
+    in_table.sort_by_key(|gpu| gpu.model.clone());
+    in_table.dedup_by_key(|gpu| gpu.model.clone());
     let mut named: Vec<_> = GpuModel::names().collect();
     named.sort_unstable();
-    assert_eq!(there.iter().map(|gpu| gpu.model.as_str()).collect::<Vec<_>>(), named);
+    assert_eq!(in_table.iter().map(|gpu| gpu.model.as_str()).collect::<Vec<_>>(), named);
 }
 
 #[test]
-fn the_families_that_jobs_ask_for_are_there() {
+fn table_has_the_families_that_jobs_ask_for() {
     for name in [
         "g4dn.xlarge",
         "g5.xlarge",
@@ -95,7 +98,7 @@ fn the_families_that_jobs_ask_for_are_there() {
 }
 
 #[test]
-fn what_is_known_of_a_type_is_what_ec2_tells() {
+fn types_have_what_ec2_reports() {
     let machine = table().get(&InstanceType::new("g5.12xlarge")).unwrap();
     let gpu = machine.gpu.as_ref().unwrap();
     assert_eq!(
@@ -111,7 +114,7 @@ fn what_is_known_of_a_type_is_what_ec2_tells() {
 }
 
 #[test]
-fn wants_find_their_machines_the_cheapest_first() {
+fn matching_machines_come_cheapest_first() {
     for (text, expected) in [
         (
             "gpu=t4",
@@ -134,7 +137,7 @@ fn wants_find_their_machines_the_cheapest_first() {
         ("gpu=rtx-pro-4500 cpu=8-16", &["g7.2xlarge", "g7.4xlarge"]),
     ] {
         assert_eq!(
-            names(table().matching(&wants(text), &no_price).unwrap()),
+            names(table().matching(&requirements(text), &no_price).unwrap()),
             expected,
             "{text}"
         );
@@ -142,9 +145,13 @@ fn wants_find_their_machines_the_cheapest_first() {
 }
 
 #[test]
-fn twenty_four_gigabytes_are_met_by_the_gpus_that_are_said_to_have_them() {
+fn gpus_sold_with_24_gb_meet_24_gib() {
     for size in ["24", "24GB", "24GiB", ">=24GiB"] {
-        let found = names(table().matching(&wants(&format!("vram={size}")), &no_price).unwrap());
+        let found = names(
+            table()
+                .matching(&requirements(&format!("vram={size}")), &no_price)
+                .unwrap(),
+        );
         assert!(
             found.starts_with(&["g6.xlarge", "g6.2xlarge", "g5.xlarge"]),
             "{size}: {found:?}"
@@ -153,23 +160,23 @@ fn twenty_four_gigabytes_are_met_by_the_gpus_that_are_said_to_have_them() {
 }
 
 #[test]
-fn a_price_of_today_comes_before_that_of_the_table() {
+fn current_price_precedes_the_tables_price() {
     let today = |name: &InstanceType| (name.as_str() == "g5.xlarge").then_some(MicroDollars(300_000));
-    let found = names(table().matching(&wants("vram=24 cpu=<=4"), &today).unwrap());
+    let found = names(table().matching(&requirements("vram=24 cpu=<=4"), &today).unwrap());
     assert_eq!(found[..2], ["g5.xlarge", "g6.xlarge"]);
 }
 
 #[test]
 fn types_without_a_price_come_last_the_smaller_first() {
-    let found = names(table().matching(&wants("cc=12.0"), &no_price).unwrap());
+    let found = names(table().matching(&requirements("cc=12.0"), &no_price).unwrap());
     assert_eq!(found[0], "g7e.2xlarge");
     assert_eq!(found[found.len() - 3..], ["g7.2xlarge", "g7.4xlarge", "g7.8xlarge"]);
 }
 
 #[test]
-fn without_a_word_about_them_there_are_no_gpus_no_arm_and_no_borrowed_processors() {
+fn gpus_arm_and_burstable_types_need_a_requirement() {
     for text in ["cpu=4", "cpu=2 mem=8GiB", "gpus=0 cpu=2", "nvme=100GB"] {
-        for machine in table().matching(&wants(text), &no_price).unwrap() {
+        for machine in table().matching(&requirements(text), &no_price).unwrap() {
             assert!(
                 machine.gpu.is_none() && machine.arch == Arch::X86_64,
                 "{text}: {}",
@@ -181,11 +188,11 @@ fn without_a_word_about_them_there_are_no_gpus_no_arm_and_no_borrowed_processors
 }
 
 #[test]
-fn a_part_of_a_gpu_is_only_for_those_who_name_it() {
+fn fractional_gpus_match_only_by_name() {
     for text in ["gpu=l4", "vram=2GiB", "cc=8.9", "gpus=1"] {
-        for machine in table().matching(&wants(text), &no_price).unwrap() {
+        for machine in table().matching(&requirements(text), &no_price).unwrap() {
             assert!(
-                !machine.gpu.as_ref().unwrap().model.is_a_part(),
+                !machine.gpu.as_ref().unwrap().model.is_fraction(),
                 "{text}: {}",
                 machine.name
             );
@@ -194,14 +201,14 @@ fn a_part_of_a_gpu_is_only_for_those_who_name_it() {
 }
 
 #[test]
-fn a_job_is_launched_on_what_costs_no_more_than_twice_the_cheapest() {
+fn candidates_cost_at_most_twice_the_cheapest() {
     for (text, expected) in [
         ("gpu=t4", &["g4dn.xlarge", "g4dn.2xlarge"][..]),
         ("gpu=rtx-pro-4500", &["g7.2xlarge", "g7.4xlarge"]),
         ("gpu=a100 gpus=8", &["p4d.24xlarge", "p4de.24xlarge"]),
     ] {
         assert_eq!(
-            names(table().to_launch(&wants(text), &no_price).unwrap()),
+            names(table().launch_candidates(&requirements(text), &no_price).unwrap()),
             expected,
             "{text}"
         );
@@ -209,33 +216,33 @@ fn a_job_is_launched_on_what_costs_no_more_than_twice_the_cheapest() {
 }
 
 #[test]
-fn where_nothing_matches_the_nearest_is_told() {
+fn no_match_names_the_nearest() {
     for (text, expected) in [
         (
             "gpu=l4 gpus=3",
-            "gpu=l4, gpus=3: where all else is as wanted, `gpus` is 1, 4 or 8",
+            "gpu=l4, gpus=3: with all else as required, `gpus` is 1, 4 or 8",
         ),
         (
             "gpu=a100",
-            "gpu=a100, gpus=1: where all else is as wanted, `gpus` is 8; or `gpu` is t4, t4g, a10g, l4, l40s, h100, \
+            "gpu=a100, gpus=1: with all else as required, `gpus` is 8; or `gpu` is t4, t4g, a10g, l4, l40s, h100, \
              rtx-pro-4500 or rtx-pro-6000",
         ),
         (
             "gpu=t4 vram=24GiB",
-            "gpu=t4, gpus=1, vram=24GiB: where all else is as wanted, `vram` is 16GB; or `gpu` is a10g, l4, l40s, h100, \
+            "gpu=t4, gpus=1, vram=24GiB: with all else as required, `vram` is 16GB; or `gpu` is a10g, l4, l40s, h100, \
              rtx-pro-4500 or rtx-pro-6000",
         ),
         (
             "gpu=h100 arch=arm64",
-            "gpu=h100, gpus=1, arch=arm64: where all else is as wanted, `arch` is x86_64; or `gpu` is t4g",
+            "gpu=h100, gpus=1, arch=arm64: with all else as required, `arch` is x86_64; or `gpu` is t4g",
         ),
         (
             "gpu=t4 gpus=3 vram=80",
-            "gpu=t4, gpus=3, vram=80GiB: g4dn.xlarge comes nearest, and is not as wanted in gpus, vram",
+            "gpu=t4, gpus=3, vram=80GiB: g4dn.xlarge comes nearest, but not in gpus, vram",
         ),
         (
             "cpu=9999",
-            "cpu=9999: where all else is as wanted, `cpu` is 2, 4, 8, 16, 32, 48 or 64",
+            "cpu=9999: with all else as required, `cpu` is 2, 4, 8, 16, 32, 48 or 64",
         ),
     ] {
         assert_eq!(refusal(text), format!("EC2 has no machine type with {expected}"));
@@ -243,12 +250,12 @@ fn where_nothing_matches_the_nearest_is_told() {
 }
 
 #[test]
-fn what_is_no_table_is_refused() {
+fn invalid_table_is_refused() {
     for (text, words) in [
         ("", "the table of machine types cannot be read: EOF"),
         (
             r#"{"region":"r","types_at":"d","prices_at":"d","compute_capabilities":{},"types":[{"type":"g5.xlarge","vcpus":4,"memory_mib":1,"arch":"x86_64","gpu":"a10g"}]}"#,
-            "the table of machine types cannot be read: the type g5.xlarge has a GPU",
+            "the table of machine types cannot be read: the type g5.xlarge has an invalid GPU",
         ),
     ] {
         let said = Table::read(text).unwrap_err().to_string();
@@ -256,37 +263,37 @@ fn what_is_no_table_is_refused() {
     }
 }
 
-fn any_wants() -> impl Strategy<Value = Wants> {
-    let key = proptest::sample::select(Wants::KEYS.to_vec());
+fn any_requirements() -> impl Strategy<Value = Requirements> {
+    let key = proptest::sample::select(Requirements::KEYS.to_vec());
     let value = proptest::sample::select(vec![
         "t4", "l4+a10g", "1", "2", "8", "<=4", ">=16", "8.0", "24GiB", "100GB", "arm64", "x64",
     ]);
     proptest::collection::vec((key, value), 0..5).prop_map(|pairs| {
-        let mut wants = Wants::default();
+        let mut requirements = Requirements::default();
         for (key, value) in pairs {
-            // What the key does not take is left.
-            let _ = wants.set(key, value);
+            // Invalid values are left out.
+            let _ = requirements.set(key, value);
         }
-        wants
+        requirements
     })
 }
 
 proptest! {
     #[test]
-    fn what_matches_fits_and_a_refusal_is_never_without_reason(wants in any_wants()) {
-        match table().matching(&wants, &no_price) {
+    fn matches_fit_and_refusals_have_a_reason(requirements in any_requirements()) {
+        match table().matching(&requirements, &no_price) {
             Ok(found) => {
                 prop_assert!(!found.is_empty());
                 let prices: Vec<_> = found.iter().filter_map(|machine| machine.price).collect();
                 prop_assert!(prices.is_sorted());
                 for machine in found {
-                    prop_assert!(wants.fits(machine));
+                    prop_assert!(requirements.fits(machine));
                 }
             }
             Err(refusal) => {
-                let fitting = table().types().iter().filter(|machine| wants.fits(machine) && !borrows_time(machine));
+                let fitting = table().types().iter().filter(|machine| requirements.fits(machine) && !is_burstable(machine));
                 prop_assert_eq!(fitting.count(), 0);
-                prop_assert!(refusal.near != crate::machines::Near::Nothing, "{}", refusal);
+                prop_assert!(refusal.nearest != crate::machines::Nearest::Nothing, "{}", refusal);
             }
         }
     }

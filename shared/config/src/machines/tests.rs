@@ -14,7 +14,7 @@ fn memory_is_shown_in_its_largest_whole_unit() {
 }
 
 #[test]
-fn the_name_of_a_type_tells_its_architecture() {
+fn type_name_tells_the_architecture() {
     for (name, arch) in [
         ("t4g.nano", Arch::Arm64),
         ("g5g.xlarge", Arch::Arm64),
@@ -35,7 +35,7 @@ fn the_name_of_a_type_tells_its_architecture() {
 }
 
 #[test]
-fn an_architecture_has_the_names_that_others_give_it() {
+fn architectures_have_several_names() {
     for (text, arch) in [
         ("x86_64", Ok(Arch::X86_64)),
         ("X64", Ok(Arch::X86_64)),
@@ -49,7 +49,7 @@ fn an_architecture_has_the_names_that_others_give_it() {
 }
 
 #[test]
-fn a_compute_capability_is_two_numbers_in_order() {
+fn compute_capabilities_are_ordered() {
     let read = |text: &str| text.parse::<ComputeCapability>();
     assert_eq!(read("8.9"), Ok(ComputeCapability(8, 9)));
     assert_eq!(read("9"), Ok(ComputeCapability(9, 0)));

@@ -1,19 +1,20 @@
-//! `docs/configuration.md`, from the schema.
+//! Makes `docs/configuration.md` from the schema.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::keys::{Breaker, Disk, File, Image, Key, Keys as _, Runner};
+use crate::keys::{Breaker, Disk, File, Image, Runner};
+use crate::mapping::{Key, Keys as _};
 
 const INTRODUCTION: &str = "\
 # Configuration
 
 <!-- Made by `make docs` from shared/config/src/keys.rs; a test compares the two. -->
 
-What a repository's jobs may run on stands in `.dayfly.yml` on its default branch. `.github/dayfly.yml` is \
-looked for too, and then `.cirun.yml`; the first that is there counts, and the log of `launch` names the others. A repository without any has the label \
-`dayfly-gpu`, and no file is needed for labels that say themselves what they want.
+`.dayfly.yml` on a repository's default branch says what its jobs may run on. Without it, `.github/dayfly.yml` \
+is used, and then `.cirun.yml`; the log of `launch` names files that are ignored. A repository without any has \
+the label `dayfly-gpu`, and [inline labels](labels.md), which describe their own runner, need no file.
 
 ```yaml
 runners:
@@ -25,20 +26,19 @@ runners:
     fallback: on-demand
 ```
 
-`dayfly validate` finds everything that is wrong with a file, each with its line and what is allowed, and with `--base` whether it goes together with the file that it extends. What is \
-wrong fails the jobs that need the file, with the same words, and nobody else's. A key that is not known is a \
-warning. For an editor's help point it to \
-[schema/dayfly.schema.json](../schema/dayfly.schema.json). A file has at most 64 KiB; keys that begin with `x-` are your own, for what YAML's aliases stand for. \
-`dayfly migrate` writes the `.dayfly.yml` that means the same as a `.cirun.yml`.
+`dayfly validate` reports everything wrong with a file, each with its line and what is allowed, and with `--base` \
+also what conflicts with the file that it extends. An error fails the jobs that need the file, with the same message, \
+and no other jobs. An unknown key is a warning. Editors can complete and check the file with \
+[schema/dayfly.schema.json](../schema/dayfly.schema.json). A file has at most 64 KiB. Keys that begin with `x-` are \
+your own: a place for YAML anchors. `dayfly migrate` writes a `.cirun.yml` as the `.dayfly.yml` with the same meaning.
 
-Where a `.cirun.yml` counts, or there is no file, the runners of `.cirun.global.yml` in the organisation's repository \
-`.cirun` come after the repository's own. If there is an `.access.yml` beside it, they are for those only whom a \
-rule lets use them from the repository, and one that no rule names is for nobody. A team that \
-`run_only_when_triggered_by` names there goes before the one that the repository names. `.dayfly.yml` has `extends`, \
-`actors` and `teams` for that.
+With a `.cirun.yml`, or without a file, the runners of `.cirun.global.yml` in the organisation's repository `.cirun` \
+come after the repository's own. If there is an `.access.yml` beside it, its rules decide who may use them from \
+which repository, and a runner without a rule may not be used at all. A team in `run_only_when_triggered_by` there \
+takes precedence over the repository's. `.dayfly.yml` has `extends`, `actors` and `teams` for the same purpose.
 ";
 
-/// The whole of `docs/configuration.md`.
+/// Returns the whole of `docs/configuration.md`.
 #[must_use]
 pub fn page() -> String {
     let schema = super::value();
@@ -50,7 +50,7 @@ pub fn page() -> String {
     text
 }
 
-/// The mappings within the file: their names in the schema, their titles, and their keys in order.
+/// The mappings of the file: names in the schema, titles, and keys in order.
 const SECTIONS: [(&str, &str, &[Key]); 4] = [
     ("Runner", "A runner", Runner::KEYS),
     ("Image", "An image by name", Image::KEYS),
@@ -60,10 +60,15 @@ const SECTIONS: [(&str, &str, &[Key]); 4] = [
 
 fn section(text: &mut String, title: &str, root: &Value, mapping: &Value, keys: &[Key]) {
     // Writing to a string does not fail.
-    let _ = write!(text, "\n## {title}\n\n{}\n", said(&mapping["description"]));
+    let _ = write!(text, "\n## {title}\n\n{}\n", as_text(&mapping["description"]));
     for key in keys {
         let property = &mapping["properties"][key.name];
-        let _ = write!(text, "\n### `{}`\n\n{}\n\n", key.name, said(&property["description"]));
+        let _ = write!(
+            text,
+            "\n### `{}`\n\n{}\n\n",
+            key.name,
+            as_text(&property["description"])
+        );
         let kind = kind(root, property);
         let unit = unit(root, property).map_or_else(|| "none".to_owned(), str::to_owned);
         let without = without(mapping, property, key);
@@ -75,14 +80,19 @@ fn section(text: &mut String, title: &str, root: &Value, mapping: &Value, keys: 
         if !choices.is_empty() {
             text.push('\n');
         }
-        for (word, about) in choices {
-            let _ = writeln!(text, "- `{word}`: {about}");
+        for (keyword, about) in choices {
+            let _ = writeln!(text, "- `{keyword}`: {about}");
         }
-        let _ = write!(text, "\n```yaml\n{}: {}\n```\n", key.name, said(&property["x-example"]));
+        let _ = write!(
+            text,
+            "\n```yaml\n{}: {}\n```\n",
+            key.name,
+            as_text(&property["x-example"])
+        );
     }
 }
 
-fn said(value: &Value) -> &str {
+fn as_text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
@@ -94,13 +104,13 @@ fn without(mapping: &Value, property: &Value, key: &Key) -> String {
         return "required".to_owned();
     }
     match &property["default"] {
-        Value::Null => said(&property["x-without"]).to_owned(),
-        Value::String(word) => format!("`{word}`"),
+        Value::Null => as_text(&property["x-without"]).to_owned(),
+        Value::String(text) => format!("`{text}`"),
         other => format!("`{other}`"),
     }
 }
 
-/// What a schema stands for, behind its reference.
+/// Follows a schema's reference.
 fn resolved<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     let name = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/"));
     name.map_or(schema, |name| &root["$defs"][name])
@@ -136,7 +146,7 @@ fn kind(root: &Value, schema: &Value) -> String {
         (None, Some("boolean")) => "`true` or `false`".to_owned(),
         (None, Some("array")) => format!("a list; each is {}", kind(root, &schema["items"])),
         (None, Some("integer")) => "whole number".to_owned(),
-        _ if schema["oneOf"].is_array() || schema["enum"].is_array() => "one of the words below".to_owned(),
+        _ if schema["oneOf"].is_array() || schema["enum"].is_array() => "one of the keywords below".to_owned(),
         (None, other) => other.unwrap_or("anything").to_owned(),
     }
 }
@@ -147,11 +157,11 @@ fn unit<'a>(root: &'a Value, schema: &'a Value) -> Option<&'a str> {
     own.or_else(|| alternatives(schema).iter().find_map(|one| unit(root, one)))
 }
 
-/// The words that a key takes, with what they mean.
+/// Returns the keywords of a key, with their docs.
 fn choices<'a>(root: &'a Value, schema: &'a Value) -> Vec<(&'a str, &'a str)> {
     let schema = resolved(root, schema);
     let each = schema["oneOf"].as_array().map_or(&[][..], Vec::as_slice);
     each.iter()
-        .filter_map(|one| Some((one["const"].as_str()?, said(&one["description"]))))
+        .filter_map(|one| Some((one["const"].as_str()?, as_text(&one["description"]))))
         .collect()
 }

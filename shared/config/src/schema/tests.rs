@@ -1,5 +1,7 @@
 use super::*;
-use crate::keys::{Breaker, Disk, Image, Keys as _, Runner};
+use crate::keys::{Breaker, Disk, Image, Runner};
+use crate::mapping::{Key, Keys as _};
+use crate::schema_types::yaml_to_json;
 use crate::{Context, read as read_file};
 
 fn file(path: &str) -> String {
@@ -8,12 +10,12 @@ fn file(path: &str) -> String {
 }
 
 #[test]
-fn the_schema_and_the_page_are_current() {
+fn schema_and_page_are_current() {
     assert!(file("schema/dayfly.schema.json") == text(), "run `make docs`");
     assert!(file("docs/configuration.md") == page(), "run `make docs`");
 }
 
-/// A file in which a key of a runner has this value.
+/// Returns a file in which a key of a runner has this value.
 fn with(key: &str, value: &str) -> String {
     let mut keys = vec![
         ("name", "a"),
@@ -21,7 +23,7 @@ fn with(key: &str, value: &str) -> String {
         ("instance_type", "g5.xlarge"),
         ("machine_image", "ami-01234567"),
     ];
-    if crate::machines::Wants::KEYS.contains(&key) {
+    if crate::machines::Requirements::KEYS.contains(&key) {
         keys.retain(|(name, _)| *name != "instance_type");
     }
     keys.retain(|(name, _)| *name != key);
@@ -31,7 +33,7 @@ fn with(key: &str, value: &str) -> String {
 }
 
 #[test]
-fn every_example_is_read_without_a_finding() {
+fn examples_are_read_without_a_finding() {
     let plain = with("spot", "true");
     let mut texts: Vec<String> = Runner::KEYS.iter().map(|key| with(key.name, key.example)).collect();
     for key in Disk::KEYS {
@@ -62,19 +64,19 @@ fn every_example_is_read_without_a_finding() {
 }
 
 #[test]
-fn every_default_is_what_holds_without_the_key() {
+fn defaults_hold_without_their_keys() {
     let bare = read_file(".dayfly.yml", &with("name", "a"), Context::default()).config;
     let defaults = Runner::KEYS.iter().filter_map(|key| Some((key.name, key.default?)));
-    let mut seen = 0;
+    let mut checked = 0;
     for (key, default) in defaults {
         assert_eq!(
             read_file(".dayfly.yml", &with(key, default), Context::default()).config,
             bare,
             "{key}"
         );
-        seen += 1;
+        checked += 1;
     }
-    assert!(seen >= 7, "{seen}");
+    assert!(checked >= 7, "{checked}");
     for key in File::KEYS.iter().filter(|key| key.default.is_some()) {
         let text = format!(
             "{}: {}\n{}",
@@ -89,7 +91,7 @@ fn every_default_is_what_holds_without_the_key() {
 }
 
 #[test]
-fn the_pages_examples_in_yaml_are_read() {
+fn examples_of_the_page_are_read() {
     let page = page();
     let mut blocks = page.split("```yaml\n").skip(1);
     let first = blocks.next().and_then(|block| block.split("```").next()).unwrap();
@@ -102,20 +104,20 @@ fn the_pages_examples_in_yaml_are_read() {
     for key in [File::KEYS, Runner::KEYS, Image::KEYS, Disk::KEYS, Breaker::KEYS].concat_names() {
         assert!(page.contains(&format!("### `{key}`")), "{key} is not on the page");
     }
-    assert!(blocks.all(|block| read(block.split("```").next().unwrap_or_default()).is_some()));
+    assert!(blocks.all(|block| yaml_to_json(block.split("```").next().unwrap_or_default()).is_some()));
 }
 
-/// What is wrong in a way that no schema can say: two keys that do not go together, two of a name, a
-/// value that only its reader understands.
+/// Files with errors that no schema can express: keys that exclude each other, duplicate names, values that only
+/// their reader understands.
 const BEYOND: [&str; 1] = ["names-twice.yml"];
 
 #[test]
-fn the_schema_takes_every_valid_file_and_refuses_those_that_it_can_tell() {
+fn schema_takes_valid_files_and_refuses_what_it_can_express() {
     let schema = jsonschema::validator_for(&value()).unwrap();
     let (mut taken, mut refused, mut beyond) = (0, 0, Vec::new());
     for (name, text) in crate::tests::corpus("config") {
-        // What is no YAML is no JSON either.
-        let Some(json) = read(&text) else { continue };
+        // Invalid YAML has no JSON.
+        let Some(json) = yaml_to_json(&text) else { continue };
         let reading = read_file(&name, &text, Context::default());
         let errors: Vec<String> = schema.iter_errors(&json).map(|error| error.to_string()).collect();
         if reading.findings.is_empty() {
@@ -143,10 +145,10 @@ impl Names for [&'static [Key]; 5] {
 }
 
 #[test]
-fn the_words_of_a_choice_are_those_that_are_stored() {
-    fn check<T: crate::node::Choice + serde::Serialize>() {
-        for (word, one) in T::ALL {
-            assert_eq!(serde_json::to_value(one).unwrap(), *word);
+fn keywords_are_the_serialized_names() {
+    fn check<T: crate::yaml::Keyword + serde::Serialize>() {
+        for (keyword, one) in T::ALL {
+            assert_eq!(serde_json::to_value(one).unwrap(), *keyword);
         }
     }
     check::<crate::Fallback>();

@@ -9,14 +9,14 @@ use wiremock::{Mock, ResponseTemplate};
 
 use super::support::Ec2;
 
-/// An entry of the list, with an amount for each hour, or for something else.
+/// An entry of the list with a price per `unit`.
 fn entry(unit: &str, dollars: &str) -> String {
     let dimension = json!({"unit": unit, "pricePerUnit": {"USD": dollars}, "description": "of no use"});
     let offer = json!({"priceDimensions": {"A.B.C": dimension}, "sku": "A"});
     json!({"product": {"sku": "A"}, "terms": {"OnDemand": {"A.B": offer}}}).to_string()
 }
 
-/// An entry of the list for a part of a volume.
+/// An entry of the list for a usage type of volumes.
 fn of_volume(usage: &str, unit: &str, dollars: &str) -> String {
     let mut entry: Value = serde_json::from_str(&entry(unit, dollars)).unwrap();
     entry["product"]["attributes"] = json!({"usagetype": usage});
@@ -53,7 +53,7 @@ async fn price_of(list: &[String]) -> (Result<Option<MicroDollars>, String>, Val
 }
 
 #[tokio::test]
-async fn the_price_on_demand_is_what_an_hour_of_linux_on_shared_hardware_costs() {
+async fn the_on_demand_price_is_for_linux_on_shared_hardware() {
     for (list, expected) in [
         (vec![entry("Hrs", "1.0060000000")], Some(1_006_000)),
         (
@@ -75,7 +75,7 @@ async fn the_price_on_demand_is_what_an_hour_of_linux_on_shared_hardware_costs()
 }
 
 #[tokio::test]
-async fn a_list_that_cannot_be_read_is_an_error() {
+async fn an_unreadable_list_is_an_error() {
     for text in ["no JSON", "{}", &entry("Hrs", "a dollar")] {
         let (price, _) = price_of(&[text.to_owned()]).await;
         assert!(price.is_err(), "{text}: {price:?}");
@@ -83,9 +83,9 @@ async fn a_list_that_cannot_be_read_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_volume_costs_what_the_list_has_of_its_parts_in_the_stacks_region() {
+async fn a_volumes_rate_is_read_from_its_parts_in_the_region() {
     let gp3 = [
-        // What comes with it, and what is not of this region's own zones.
+        // Included IOPS, and a usage type outside the region's own zones.
         of_volume("EU-EBS:VolumeP-IOPS.gp3", "IOPS-Mo", "0.0000000000"),
         of_volume("EU-EBS:VolumeUsage.gp3-outpost", "GB-Mo", "0.5000000000"),
         of_volume("EU-EBS:VolumeUsage.gp3", "GB-Mo", "0.0880000000"),
@@ -110,7 +110,7 @@ async fn a_volume_costs_what_the_list_has_of_its_parts_in_the_stacks_region() {
         (VolumeType::Gp2, &gp2[..], Some((110_000, 0, 0))),
         (VolumeType::Io1, &io1[..], Some((138_000, 72_000, 0))),
         (VolumeType::Io2, &io2[..], Some((125_000, 65_000, 0))),
-        // One part is not enough.
+        // One part is missing.
         (VolumeType::Gp3, &gp3[..3], None),
         (VolumeType::Gp3, &[][..], None),
     ] {

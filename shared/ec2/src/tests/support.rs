@@ -1,4 +1,4 @@
-//! An EC2 that answers as it is told and remembers what it was asked.
+//! An EC2 with prepared answers that records its calls.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::{Ec2Fleet, Ec2Settings};
 
-/// EC2 at this address, as the stack `dayfly-test` sees it.
+/// Returns the adapter of the stack `dayfly-test` for an EC2 at this address.
 pub fn fleet_at(url: String) -> Ec2Fleet {
     fleet_at_with(url, Some("lt-2"))
 }
 
-/// The same, of a stack with this template for variants.
+/// Like [`fleet_at`], for a stack with this template for variants.
 pub fn fleet_at_with(url: String, variants: Option<&str>) -> Ec2Fleet {
     let config = dayfly_aws::config_from(move |name| match name {
         "AWS_REGION" => Some("eu-west-1".to_owned()),
@@ -43,7 +43,7 @@ impl Ec2 {
         }
     }
 
-    /// Answers calls of `action` whose body has `with` in it.
+    /// Answers calls of `action` whose body contains `with`.
     pub async fn answers(&self, action: &str, with: &str, inner: &str) {
         let body = format!(
             "<{action}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">\
@@ -53,7 +53,7 @@ impl Ec2 {
             .await;
     }
 
-    /// Refuses calls of `action` whose body has `with` in it.
+    /// Refuses calls of `action` whose body contains `with`.
     pub async fn refuses(&self, action: &str, with: &str, code: &str, message: &str) {
         let body = format!(
             "<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>\
@@ -71,7 +71,7 @@ impl Ec2 {
             .await;
     }
 
-    /// The parameters of every call of `action`.
+    /// Returns the parameters of every call of `action`.
     pub async fn asked(&self, action: &str) -> Vec<BTreeMap<String, String>> {
         let requests = self.server.received_requests().await.unwrap();
         requests
@@ -82,7 +82,7 @@ impl Ec2 {
     }
 }
 
-/// An instance, as `DescribeInstances` writes it.
+/// Returns an instance in `DescribeInstances`' XML.
 pub fn described(id: &str, state: &str, tags: &[(&str, &str)]) -> String {
     let tags: Vec<String> = tags
         .iter()
@@ -99,7 +99,7 @@ pub fn described(id: &str, state: &str, tags: &[(&str, &str)]) -> String {
     )
 }
 
-/// A page of `DescribeInstances`.
+/// Returns a page of `DescribeInstances`.
 pub fn page(instances: &[String], next: Option<&str>) -> String {
     let next = next.map_or(String::new(), |token| format!("<nextToken>{token}</nextToken>"));
     format!("<reservationSet>{}</reservationSet>{next}", instances.concat())

@@ -1,3 +1,5 @@
+use dayfly_records::origin::{Head, LabelEvent, PullHead, ReviewState, RunsFor};
+
 use super::*;
 
 const SHA: &str = "6dcb09b5b57875f334f61aebed695e2e4193db5e";
@@ -68,7 +70,7 @@ struct Hub {
 const WRITERS: [&str; 2] = ["alice", "carol"];
 
 impl Hub {
-    fn answer(&self, question: Question, known: &mut Known) {
+    fn answer(&self, question: Question, known: &mut AdmissionFacts) {
         match question {
             Question::Origin => panic!("it is known"),
             Question::MayWrite(user) => {
@@ -105,14 +107,14 @@ impl Hub {
 fn judged(policy: &Policy, origin: &Origin, hub: &Hub, label: &str, ours: bool) -> Judgement {
     let repository = octo();
     let labels = [Label::new("self-hosted"), Label::new(label)];
-    let attempt = Attempt {
+    let attempt = JobRequest {
         repository: &repository,
         labels: &labels,
         ours,
     };
-    let mut known = Known {
+    let mut known = AdmissionFacts {
         origin: Some(origin.clone()),
-        ..Known::default()
+        ..AdmissionFacts::default()
     };
     for _ in 0..20 {
         match judge(policy, &attempt, &known) {
@@ -221,7 +223,11 @@ fn pushes_and_pulls() -> Vec<(&'static str, Origin, Runs)> {
 
 fn others() -> Vec<(&'static str, Origin, Runs)> {
     vec![
-        ("a workflow_run, whoever it follows", run("workflow_run", OURS), NEVER),
+        (
+            "a workflow_run, no matter what it follows",
+            run("workflow_run", OURS),
+            NEVER,
+        ),
         (
             "a workflow_run whose head is a fork",
             run("workflow_run", FORK),
@@ -275,7 +281,7 @@ fn others() -> Vec<(&'static str, Origin, Runs)> {
 }
 
 #[test]
-fn where_the_code_comes_from_decides_whether_it_runs() {
+fn origin_of_the_code_decides_if_it_runs() {
     for (what, origin, [never, unapproved, after_approval, always]) in table() {
         let nothing = Hub::default();
         assert_eq!(runs("never", &origin, &nothing), never, "never: {what}");
@@ -295,7 +301,7 @@ fn where_the_code_comes_from_decides_whether_it_runs() {
 }
 
 #[test]
-fn the_default_policy_lets_no_code_from_outside_run() {
+fn default_policy_runs_no_outside_code() {
     for (what, origin, [never, ..]) in table() {
         let judgement = judged(&Policy::default(), &origin, &approved(), "dayfly-gpu", false);
         assert_eq!(judgement == Judgement::Admitted, never, "{what}");
@@ -303,7 +309,7 @@ fn the_default_policy_lets_no_code_from_outside_run() {
 }
 
 #[test]
-fn a_review_approves_one_commit_if_it_is_of_one_who_may_write() {
+fn review_approves_one_commit_if_its_author_may_write() {
     let fork = by("mallory", "mallory", run("pull_request", FORK));
     let reviewed = |reviews: &[Review]| Hub {
         reviews: reviews.to_vec(),
@@ -367,7 +373,7 @@ fn a_review_approves_one_commit_if_it_is_of_one_who_may_write() {
 }
 
 #[test]
-fn a_label_approves_the_commit_that_it_names_whole_if_one_put_it_there_who_may_write() {
+fn label_approves_the_full_commit_it_names_if_a_writer_added_it() {
     let fork = by("mallory", "mallory", run("pull_request", FORK));
     let label = approval_label(SHA);
     let event = |user: &str, label: &str, added: bool| LabelEvent {
@@ -437,12 +443,12 @@ fn a_label_approves_the_commit_that_it_names_whole_if_one_put_it_there_who_may_w
 const LABEL_WITH_SEVEN: usize = "dayfly-ok/".len() + 7;
 
 #[test]
-fn the_label_that_approves_is_one_that_github_takes() {
+fn approval_label_is_within_githubs_limit() {
     assert_eq!(approval_label(SHA).len(), 50);
 }
 
 #[test]
-fn runs_that_follow_others_can_be_allowed_by_themselves() {
+fn follow_up_runs_can_be_allowed_on_their_own() {
     let policy = Policy::parse("version: 1\nworkflow_run: always\n").unwrap();
     for (what, origin, expected) in [
         ("of our own", run("workflow_run", OURS), Judgement::Admitted),
@@ -465,7 +471,7 @@ fn runs_that_follow_others_can_be_allowed_by_themselves() {
 }
 
 #[test]
-fn labels_are_for_those_whom_the_policy_names() {
+fn labels_are_for_the_users_that_the_policy_names() {
     let policy = Policy::parse(
         "version: 1\nlabels:\n- {labels: [dayfly-h100], teams: [octo/ml], actors: ['bo*']}\n- {labels: ['*-h100'], actors: [dave]}\n",
     )
@@ -536,24 +542,24 @@ fn labels_are_for_those_whom_the_policy_names() {
 }
 
 #[test]
-fn nothing_is_asked_where_the_answer_makes_no_difference() {
+fn github_is_asked_only_where_the_answer_matters() {
     let (repository, labels) = (octo(), [Label::new("dayfly-gpu")]);
-    let attempt = Attempt {
+    let attempt = JobRequest {
         repository: &repository,
         labels: &labels,
         ours: false,
     };
     assert_eq!(
-        judge(&policy("always"), &attempt, &Known::default()),
+        judge(&policy("always"), &attempt, &AdmissionFacts::default()),
         Judgement::Admitted
     );
     assert_eq!(
-        judge(&policy("never"), &attempt, &Known::default()),
+        judge(&policy("never"), &attempt, &AdmissionFacts::default()),
         Judgement::Ask(Question::Origin)
     );
     let other = Policy::parse("version: 1\norganizations: [hexo]\n").unwrap();
     assert!(matches!(
-        judge(&other, &attempt, &Known::default()),
+        judge(&other, &attempt, &AdmissionFacts::default()),
         Judgement::Refused(_)
     ));
 }
@@ -585,7 +591,7 @@ fn every_refusal_names_the_rule_and_what_to_do() {
 }
 
 #[test]
-fn the_pull_request_that_a_run_is_for_is_the_one_with_its_commit_or_of_its_branch() {
+fn pull_request_of_a_run_has_its_commit_or_its_branch() {
     let own = for_pull_of(OURS, SHA, run("pull_request", OURS));
     assert_eq!(own.pull(None), RunsFor::Pull(12));
     let push = Origin {

@@ -5,8 +5,8 @@ use dayfly_records::RunnerState;
 use dayfly_types::ids::RunKey;
 
 use super::*;
-use crate::ending;
 use crate::fixtures::{claimed, now, runner};
+use crate::runner::ending;
 
 fn finished(job: u64, conclusion: Conclusion) -> Job {
     Job {
@@ -15,16 +15,16 @@ fn finished(job: u64, conclusion: Conclusion) -> Job {
     }
 }
 
-fn failed(jobs: &[u64]) -> Jobs {
+fn failed(jobs: &[u64]) -> RunJobs {
     beside(jobs, &[])
 }
 
-fn beside(jobs: &[u64], others: &[(&str, Conclusion)]) -> Jobs {
+fn beside(jobs: &[u64], others: &[(&str, Conclusion)]) -> RunJobs {
     let named = |job: &u64| Job {
         name: format!("test ({job})"),
         ..finished(*job, Conclusion::Failure)
     };
-    Jobs {
+    RunJobs {
         interrupted: jobs.iter().map(named).collect(),
         others: others
             .iter()
@@ -33,7 +33,7 @@ fn beside(jobs: &[u64], others: &[(&str, Conclusion)]) -> Jobs {
     }
 }
 
-fn run(jobs: &Jobs) -> Run {
+fn run(jobs: &RunJobs) -> Run {
     let runner = runner(RunnerState::Busy);
     let mut run = None;
     for job in &jobs.interrupted {
@@ -41,12 +41,12 @@ fn run(jobs: &Jobs) -> Run {
             run: job.run,
             attempt: job.key.attempt,
         };
-        run = ending::interrupt(run.as_ref(), None, &runner, (job.key, Some(&job.name)), key, now());
+        run = ending::add_interrupted_job(run.as_ref(), None, &runner, (job.key, Some(&job.name)), key, now());
     }
     run.unwrap()
 }
 
-fn with_policy(jobs: &Jobs, what: RerunWhat, max: u32, our_reruns: u32) -> Run {
+fn with_policy(jobs: &RunJobs, what: RerunWhat, max: u32, our_reruns: u32) -> Run {
     Run {
         policy: RerunPolicy {
             what,
@@ -58,8 +58,8 @@ fn with_policy(jobs: &Jobs, what: RerunWhat, max: u32, our_reruns: u32) -> Run {
     }
 }
 
-fn over(attempt: u32) -> Seen {
-    Seen {
+fn over(attempt: u32) -> RunOnGitHub {
+    RunOnGitHub {
         attempt: RunAttempt(attempt),
         completed: true,
         conclusion: Some(Conclusion::Failure),
@@ -67,11 +67,11 @@ fn over(attempt: u32) -> Seen {
 }
 
 #[test]
-fn what_is_asked_for_depends_on_the_policy_and_on_what_stands_beside_the_interrupted_jobs() {
+fn rerun_call_follows_the_policy_and_the_other_jobs() {
     use Conclusion::{Cancelled, Failure, Skipped, Success};
     use RerunWhat::{Failed, Interrupted};
-    let one = Ask::Job(JobId(11));
-    let all = Ask::FailedJobs;
+    let one = RerunCall::Job(JobId(11));
+    let all = RerunCall::FailedJobs;
     for (what, jobs, others, expected, with_failed) in [
         (Interrupted, &[11][..], &[][..], one, false),
         (
@@ -104,7 +104,7 @@ fn what_is_asked_for_depends_on_the_policy_and_on_what_stands_beside_the_interru
         (Failed, &[11], &[("lint", Failure)], all, true),
     ] {
         let jobs = beside(jobs, others);
-        let Next::Ask(next, ask) = decide(&with_policy(&jobs, what, 2, 0), over(1), &jobs, now()) else {
+        let RerunDecision::Call(next, ask) = decide(&with_policy(&jobs, what, 2, 0), over(1), &jobs, now()) else {
             panic!("{what:?} {jobs:?}")
         };
         assert_eq!((ask, next.with_failed), (expected, with_failed), "{what:?} {others:?}");
@@ -112,50 +112,50 @@ fn what_is_asked_for_depends_on_the_policy_and_on_what_stands_beside_the_interru
 }
 
 #[test]
-fn of_several_interrupted_jobs_the_one_that_did_not_end_well_is_run_again() {
+fn only_interrupted_jobs_that_failed_are_run_again() {
     let mut jobs = failed(&[11, 12]);
     jobs.interrupted[0] = finished(11, Conclusion::Success);
     assert!(matches!(
         decide(&run(&jobs), over(1), &jobs, now()),
-        Next::Ask(_, Ask::Job(JobId(12)))
+        RerunDecision::Call(_, RerunCall::Job(JobId(12)))
     ));
 }
 
 #[test]
-fn a_run_that_is_not_over_is_waited_for() {
+fn unfinished_run_is_waited_for() {
     let jobs = failed(&[11]);
-    let seen = Seen {
+    let seen = RunOnGitHub {
         completed: false,
         conclusion: None,
         ..over(1)
     };
-    let Next::Record(run) = decide(&run(&jobs), seen, &jobs, now()) else {
+    let RerunDecision::Record(run) = decide(&run(&jobs), seen, &jobs, now()) else {
         panic!()
     };
     assert_eq!((run.rerun, run.due_at), (Rerun::NotYet, Some(now().after(RERUN_RETRY))));
 }
 
 #[test]
-fn a_call_whose_answer_was_lost_is_not_made_twice() {
+fn call_with_a_lost_answer_is_not_made_twice() {
     let jobs = failed(&[11]);
-    let Next::Ask(intended, _) = decide(&run(&jobs), over(1), &jobs, now()) else {
+    let RerunDecision::Call(intended, _) = decide(&run(&jobs), over(1), &jobs, now()) else {
         panic!()
     };
-    let Next::Record(run) = decide(&intended, over(2), &jobs, now()) else {
+    let RerunDecision::Record(run) = decide(&intended, over(2), &jobs, now()) else {
         panic!()
     };
     assert_eq!((run.rerun, run.due_at), (Rerun::Accepted, None));
 }
 
 #[test]
-fn what_should_not_be_run_again_is_not_and_says_why() {
+fn declined_rerun_says_why() {
     use RerunWhat::{Failed, Interrupted, Never};
     let lost = failed(&[11]);
-    let passed = Jobs {
+    let passed = RunJobs {
         interrupted: vec![finished(11, Conclusion::Success)],
-        ..Jobs::default()
+        ..RunJobs::default()
     };
-    let ended = |conclusion| Seen {
+    let ended = |conclusion| RunOnGitHub {
         conclusion: Some(conclusion),
         ..over(1)
     };
@@ -163,13 +163,13 @@ fn what_should_not_be_run_again_is_not_and_says_why() {
         (run(&lost), over(2), &lost, "run again already"),
         (run(&lost), ended(Conclusion::Cancelled), &lost, "cancelled"),
         (run(&lost), ended(Conclusion::Success), &lost, "the run succeeded"),
-        (run(&passed), over(1), &passed, "ended well"),
+        (run(&passed), over(1), &passed, "succeeded all the same"),
         (with_policy(&lost, Never, 2, 0), over(1), &lost, "`rerun: never`"),
         (with_policy(&lost, Interrupted, 0, 0), over(1), &lost, "`max_reruns: 0`"),
         (with_policy(&lost, Interrupted, 1, 1), over(1), &lost, "again once"),
         (with_policy(&lost, Failed, 2, 2), over(1), &lost, "again 2 times"),
     ] {
-        let Next::Record(next) = decide(&run, seen, jobs, now()) else {
+        let RerunDecision::Record(next) = decide(&run, seen, jobs, now()) else {
             panic!("{why}: {run:?}")
         };
         let Rerun::Declined { reason } = &next.rerun else {
@@ -180,16 +180,16 @@ fn what_should_not_be_run_again_is_not_and_says_why() {
 }
 
 #[test]
-fn people_s_own_re_runs_do_not_count() {
+fn reruns_by_people_do_not_count() {
     let jobs = failed(&[11]);
     let mut late = run(&jobs);
     late.key.attempt = RunAttempt(9);
-    assert!(matches!(decide(&late, over(9), &jobs, now()), Next::Ask(..)));
+    assert!(matches!(decide(&late, over(9), &jobs, now()), RerunDecision::Call(..)));
 }
 
 #[test]
-fn a_run_in_whose_place_there_is_a_newer_one_is_settled_with_that_reason() {
-    let moot = moot(&run(&failed(&[11])), RunId(77));
+fn superseded_run_is_settled_with_that_reason() {
+    let moot = superseded(&run(&failed(&[11])), RunId(77));
     let Rerun::Declined { reason } = &moot.rerun else {
         panic!()
     };
@@ -200,7 +200,7 @@ fn a_run_in_whose_place_there_is_a_newer_one_is_settled_with_that_reason() {
 }
 
 #[test]
-fn the_last_re_run_that_is_allowed_is_on_demand_unless_the_policy_says_otherwise() {
+fn last_allowed_rerun_is_on_demand_by_default() {
     use RerunOnDemand::{Always, Last, Never};
     for (on_demand, max, before, expected) in [
         (Last, 2, 0, false),
@@ -223,9 +223,9 @@ fn the_last_re_run_that_is_allowed_is_on_demand_unless_the_policy_says_otherwise
 }
 
 #[test]
-fn a_job_is_counted_as_interrupted_once() {
+fn job_counts_as_interrupted_once() {
     let known = run(&failed(&[11]));
     let job = (known.interrupted[0], None);
-    let again = ending::interrupt(Some(&known), None, &runner(RunnerState::Busy), job, known.key, now());
+    let again = ending::add_interrupted_job(Some(&known), None, &runner(RunnerState::Busy), job, known.key, now());
     assert_eq!(again, None);
 }

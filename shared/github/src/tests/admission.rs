@@ -1,8 +1,8 @@
-//! What an admission asks, and what GitHub's answers mean.
+//! What an admission reads, and what GitHub's answers mean.
 
-use dayfly_engine::admission::{Head, LabelEvent, Origin, Pull, PullHead, Review, ReviewState};
 use dayfly_policy::Team;
 use dayfly_ports::{ApiErrorKind, GitHub};
+use dayfly_records::origin::{Head, LabelEvent, Origin, Pull, PullHead, Review, ReviewState};
 use dayfly_types::ids::{RunAttempt, RunId, RunKey};
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path, query_param};
@@ -34,7 +34,7 @@ fn described() -> Value {
 }
 
 #[tokio::test]
-async fn an_attempt_comes_from_where_github_says() {
+async fn the_origin_of_an_attempt_is_read() {
     let world = World::start().await;
     world.answers("GET", RUN, ok(&described())).await;
     let origin = world.app.run_origin(&scope(), run()).await.unwrap();
@@ -60,7 +60,7 @@ async fn an_attempt_comes_from_where_github_says() {
 }
 
 #[tokio::test]
-async fn what_github_leaves_out_of_an_origin_is_not_known() {
+async fn missing_parts_of_an_origin_are_none() {
     for (field, of) in [("head_repository", None), ("head_repository", Some("owner"))] {
         let world = World::start().await;
         let mut run_of = described();
@@ -79,10 +79,10 @@ async fn what_github_leaves_out_of_an_origin_is_not_known() {
 }
 
 #[tokio::test]
-async fn who_may_write_is_what_github_says_of_him_in_the_repository() {
+async fn write_access_follows_the_repository_permission() {
     for (permission, expected) in [("admin", true), ("write", true), ("read", false), ("none", false)] {
         let world = World::start().await;
-        // The brackets of an App's account mean something in a URL.
+        // The brackets of an App's login are escaped.
         let at = "/repos/octo/gpu/collaborators/octo%5Bbot%5D/permission";
         world
             .answers(
@@ -98,9 +98,11 @@ async fn who_may_write_is_what_github_says_of_him_in_the_repository() {
         );
     }
     let world = World::start().await;
-    let nobody = "/repos/octo/gpu/collaborators/nobody/permission";
-    world.answers("GET", nobody, refusal(404, "nobody is not a user")).await;
-    assert!(!world.app.may_write(&scope(), "nobody").await.unwrap());
+    let stranger = "/repos/octo/gpu/collaborators/stranger/permission";
+    world
+        .answers("GET", stranger, refusal(404, "stranger is not a user"))
+        .await;
+    assert!(!world.app.may_write(&scope(), "stranger").await.unwrap());
     let hidden = "/repos/octo/gpu/collaborators/hidden/permission";
     world
         .answers("GET", hidden, refusal(403, "Resource not accessible by integration"))
@@ -110,7 +112,7 @@ async fn who_may_write_is_what_github_says_of_him_in_the_repository() {
 }
 
 #[tokio::test]
-async fn a_member_of_a_team_is_one_who_has_accepted() {
+async fn only_accepted_team_memberships_count() {
     let team = Team {
         organization: "octo".to_owned(),
         slug: "ml".to_owned(),
@@ -134,7 +136,7 @@ async fn a_member_of_a_team_is_one_who_has_accepted() {
 }
 
 #[tokio::test]
-async fn the_pull_requests_of_a_branch_are_listed_open_or_not() {
+async fn pull_requests_of_a_branch_are_listed_open_or_closed() {
     let world = World::start().await;
     let listed = json!([
         {"number": 5, "labels": [{"name": "bug"}], "head": {"repo": {"id": 2}}},
@@ -158,7 +160,7 @@ async fn the_pull_requests_of_a_branch_are_listed_open_or_not() {
 }
 
 #[tokio::test]
-async fn reviews_and_labels_are_read_to_their_end_in_their_order() {
+async fn all_reviews_and_label_events_are_read_in_order() {
     let world = World::start().await;
     let review = |state: &str| json!({"user": {"login": "carol"}, "commit_id": "abc", "state": state});
     let first: Vec<Value> = (0..100).map(|_| review("COMMENTED")).collect();
@@ -173,14 +175,14 @@ async fn reviews_and_labels_are_read_to_their_end_in_their_order() {
             .await;
     }
     let reviews = world.app.reviews(&scope(), 5).await.unwrap();
-    let nobodys = Review {
+    let anonymous = Review {
         by: None,
         commit: None,
         state: ReviewState::Commented,
     };
     assert_eq!(
         (reviews.len(), reviews[100].state, &reviews[101]),
-        (102, ReviewState::Approved, &nobodys)
+        (102, ReviewState::Approved, &anonymous)
     );
 
     let events = json!([

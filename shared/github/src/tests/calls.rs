@@ -20,7 +20,7 @@ const RERUN_JOB: &str = "/repos/octo/gpu/actions/jobs/11/rerun";
 const RERUN_FAILED: &str = "/repos/octo/gpu/actions/runs/22/rerun-failed-jobs";
 
 #[tokio::test]
-async fn every_request_names_us_and_the_apis_version() {
+async fn every_request_names_the_client_and_api_version() {
     let world = World::start().await;
     world.answers("GET", CONFIG, refusal(404, "Not Found")).await;
     world.app.config_file(&scope(), ".dayfly.yml", None).await.unwrap();
@@ -36,7 +36,7 @@ async fn every_request_names_us_and_the_apis_version() {
 }
 
 #[tokio::test]
-async fn a_configuration_is_read_raw_and_then_only_if_it_changed() {
+async fn a_configuration_is_read_raw_and_again_only_if_changed() {
     let world = World::start().await;
     Mock::given(method("GET"))
         .and(path(CONFIG))
@@ -68,7 +68,7 @@ async fn a_configuration_is_read_raw_and_then_only_if_it_changed() {
 }
 
 #[tokio::test]
-async fn a_repository_without_a_configuration_is_no_error() {
+async fn a_missing_configuration_is_no_error() {
     let world = World::start().await;
     world.answers("GET", CONFIG, refusal(404, "Not Found")).await;
     let found = world.app.config_file(&scope(), ".dayfly.yml", None).await.unwrap();
@@ -103,7 +103,7 @@ async fn a_runner_is_registered_with_every_label_of_its_job() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_is_told_apart() {
+async fn a_taken_runner_name_is_recognized() {
     let world = World::start().await;
     let taken = "Already exists - A runner with the name *** already exists.";
     world.answers("POST", MINT, refusal(409, taken)).await;
@@ -112,7 +112,7 @@ async fn a_name_that_is_taken_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_registration_that_is_refused_says_what_is_wrong() {
+async fn a_refused_registration_gives_the_reason() {
     let world = World::start().await;
     let answer = ResponseTemplate::new(422).set_body_json(json!({
         "message": "Validation Failed",
@@ -128,7 +128,7 @@ async fn a_registration_that_is_refused_says_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_permission_that_is_missing_is_said_in_githubs_words() {
+async fn a_missing_permission_has_githubs_message() {
     let world = World::start().await;
     let denied = refusal(403, "Resource not accessible by integration");
     world.answers("POST", MINT, denied).await;
@@ -166,7 +166,7 @@ async fn a_runner_is_found_by_its_whole_name_on_any_page() {
 }
 
 #[tokio::test]
-async fn a_runner_that_is_not_there_is_none() {
+async fn an_unregistered_runner_is_none() {
     let world = World::start().await;
     let none =
         ResponseTemplate::new(200).set_body_json(json!({"total_count": 1, "runners": [runner(1, "dayfly-1-1-11")]}));
@@ -188,7 +188,7 @@ async fn a_runner_is_removed_unless_it_is_busy() {
 }
 
 #[tokio::test]
-async fn a_runner_that_we_may_not_remove_is_not_taken_for_removed() {
+async fn a_forbidden_removal_is_an_error() {
     let world = World::start().await;
     world.answers("DELETE", RUNNER, refusal(403, "Forbidden")).await;
     let error = world.app.remove_runner(&scope(), RunnerId(5)).await.unwrap_err();
@@ -196,7 +196,7 @@ async fn a_runner_that_we_may_not_remove_is_not_taken_for_removed() {
 }
 
 #[tokio::test]
-async fn a_re_run_is_taken_or_has_to_wait_or_is_refused() {
+async fn a_rerun_is_accepted_postponed_or_refused() {
     for at in [RERUN_JOB, RERUN_FAILED] {
         for (answer, expected) in [
             (
@@ -255,7 +255,7 @@ async fn a_run_is_over_when_github_says_so() {
 }
 
 #[tokio::test]
-async fn a_job_stands_where_github_says() {
+async fn a_jobs_status_is_githubs() {
     for (status, conclusion, expected) in [
         ("queued", None, JobStatus::Queued),
         ("requested", None, JobStatus::Queued),
@@ -277,7 +277,7 @@ async fn a_job_stands_where_github_says() {
 }
 
 #[tokio::test]
-async fn a_job_is_told_with_all_that_its_webhook_has() {
+async fn a_job_has_everything_its_webhook_has() {
     let world = World::start().await;
     let answer = ResponseTemplate::new(200).set_body_json(json!({
         "id": 11,
@@ -309,7 +309,7 @@ async fn a_job_is_told_with_all_that_its_webhook_has() {
 }
 
 #[tokio::test]
-async fn a_call_to_a_renamed_repository_follows_it_with_the_token() {
+async fn a_redirect_of_a_renamed_repository_is_followed() {
     let world = World::start().await;
     let moved = format!("{}/repositories/99/actions/runners/5", world.server.uri());
     let redirect = ResponseTemplate::new(307)

@@ -55,7 +55,7 @@ fn file(text: &str) -> ResponseTemplate {
 }
 
 #[tokio::test]
-async fn the_newest_run_of_the_branch_takes_the_place_of_an_older_one_if_the_workflow_has_a_group() {
+async fn the_newest_run_supersedes_if_the_workflow_has_a_group() {
     let newer = [run(30, 7, Some(1)), run(26, 6, Some(1))];
     for (text, expected) in [(WITH_GROUP, Some(RunId(30))), (WITHOUT, None)] {
         let world = with(&newer, file(text)).await;
@@ -64,7 +64,7 @@ async fn the_newest_run_of_the_branch_takes_the_place_of_an_older_one_if_the_wor
 }
 
 #[tokio::test]
-async fn the_workflow_is_only_read_if_there_is_a_newer_run_of_the_same_head_repository() {
+async fn the_workflow_is_read_only_if_the_same_head_has_a_newer_run() {
     for others in [
         vec![],
         vec![run(12, 4, Some(1))],
@@ -81,13 +81,13 @@ async fn the_workflow_is_only_read_if_there_is_a_newer_run_of_the_same_head_repo
 }
 
 #[tokio::test]
-async fn a_workflow_that_is_not_in_the_repository_has_no_group() {
+async fn a_workflow_outside_the_repository_has_no_group() {
     let world = with(&[run(30, 7, Some(1))], refusal(404, "Not Found")).await;
     assert_eq!(world.app.superseded(&scope(), RunId(22)).await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn what_github_refuses_to_show_is_an_error_and_no_answer() {
+async fn a_refused_read_is_an_error() {
     let world = with(
         &[run(30, 7, Some(1))],
         refusal(403, "Resource not accessible by integration"),

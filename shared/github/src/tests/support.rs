@@ -1,4 +1,4 @@
-//! An App, its key, and a GitHub that knows it.
+//! An App with its key, and a GitHub that knows it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -16,17 +16,17 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::{GitHubApp, GitHubSettings};
 
-/// The App's key pair. Making one takes a while, so all tests share it.
+/// The App's key pair, shared by all tests because generating one is slow.
 pub static KEY: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate(KeySize::Rsa2048).unwrap());
 
-/// The key as GitHub hands it out: PKCS #1, which is what PKCS #8 wraps in 26 bytes.
+/// The key in PKCS #1, as GitHub issues it: PKCS #8 without its 26-byte header.
 pub fn pem() -> String {
     let pkcs8 = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&*KEY).unwrap();
     let body = BASE64_STANDARD.encode(&pkcs8.as_ref()[26..]);
     format!("-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----\n")
 }
 
-/// A store of parameters with one value, or none.
+/// A parameter store with at most one value.
 #[derive(Clone, Debug, Default)]
 pub struct OneParameter {
     pub value: Arc<Mutex<Option<String>>>,
@@ -106,7 +106,7 @@ impl World {
             .await;
     }
 
-    /// How often this path was asked for.
+    /// Counts the requests for a path.
     pub async fn asked(&self, at: &str) -> usize {
         let requests = self.server.received_requests().await.unwrap();
         requests.iter().filter(|request| request.url.path() == at).count()

@@ -1,4 +1,4 @@
-//! A board with all that can be on it, and one with nothing.
+//! A board with everything that can be on it, and an empty one.
 
 use std::time::Duration;
 
@@ -6,7 +6,9 @@ use dayfly_records::RunnerState;
 use dayfly_records::costs::Tariff;
 use dayfly_records::event::Conclusion;
 use dayfly_records::prices::PriceSource;
-use dayfly_report::board::{Gauge, JobLink, Live, Look, Outcome, Phase, Placed, Ran, Theme, Today, View, Waiting};
+use dayfly_report::board::{
+    Appearance, Gauge, JobLink, JobOutcome, LiveInstance, LiveRunner, PastJob, Phase, Theme, Today, View, WaitingJob,
+};
 use dayfly_types::budget::Budget;
 use dayfly_types::capacity::InstanceLifecycle::{self, OnDemand, Spot};
 use dayfly_types::ids::{InstanceId, InstanceType, JobId, JobKey, Repository, RunAttempt, RunId, RunnerName, Zone};
@@ -17,7 +19,7 @@ use dayfly_types::time::Timestamp;
 /// 2026-09-14, 10:31:02 UTC.
 pub const NOW: Timestamp = Timestamp::from_millis(1_789_381_862_000);
 
-/// A page to show a board on, of which only the background is not its own.
+/// Wraps a board in a page that adds only a background.
 pub fn document(board: &str, theme: Option<Theme>) -> String {
     let background = match theme {
         Some(Theme::Light) => "background:#fff",
@@ -31,10 +33,10 @@ pub fn document(board: &str, theme: Option<Theme>) -> String {
     )
 }
 
-/// A board of a stack at rest, in a month in which nothing ran.
-pub fn empty(look: Look) -> View {
+/// The board of an idle stack in a month without jobs.
+pub fn empty(appearance: Appearance) -> View {
     View {
-        look,
+        appearance,
         web_url: "https://github.com".to_owned(),
         month: Month::of(NOW),
         is_cut: false,
@@ -42,21 +44,21 @@ pub fn empty(look: Look) -> View {
         waiting: Vec::new(),
         today: Today::default(),
         budgets: Vec::new(),
-        ran: Vec::new(),
+        past: Vec::new(),
     }
 }
 
-/// A board of a stack that is used.
-pub fn rich(look: Look) -> View {
+/// The board of a busy stack.
+pub fn rich(appearance: Appearance) -> View {
     View {
         live: live(),
         waiting: vec![
-            Waiting {
+            WaitingJob {
                 job: link("octo-org/vision", 7113, 70_031, "train (3.13, cuda-12.8)"),
                 since: before(204),
                 for_its_turn: false,
             },
-            Waiting {
+            WaitingJob {
                 job: link("octo-org/vision", 7113, 70_032, "train (3.14, cuda-13.0)"),
                 since: before(41),
                 for_its_turn: true,
@@ -67,8 +69,8 @@ pub fn rich(look: Look) -> View {
             is_cut: false,
         },
         budgets: budgets(),
-        ran: ran(),
-        ..empty(look)
+        past: past(),
+        ..empty(appearance)
     }
 }
 
@@ -102,9 +104,9 @@ fn runner(job: u64) -> RunnerName {
     RunnerName::of(key, 1)
 }
 
-fn placed(what: (&str, &str, InstanceLifecycle), per_hour: u64, from: u64) -> Placed {
+fn instance(what: (&str, &str, InstanceLifecycle), per_hour: u64, from: u64) -> LiveInstance {
     let (instance_type, zone, lifecycle) = what;
-    Placed {
+    LiveInstance {
         instance: InstanceId::new(format!("i-0b2f{from:013x}")),
         instance_type: InstanceType::new(instance_type),
         zone: Zone::new(zone),
@@ -125,20 +127,20 @@ fn phases(began: &[(Phase, u64)]) -> Vec<(Phase, Timestamp)> {
     began.iter().map(|(phase, ago)| (*phase, before(*ago))).collect()
 }
 
-fn live() -> Vec<Live> {
-    let one = |job: JobLink, state, placed, began: &[(Phase, u64)]| Live {
+fn live() -> Vec<LiveRunner> {
+    let one = |job: JobLink, state, instance, began: &[(Phase, u64)]| LiveRunner {
         runner: runner(job.job.0),
         state,
         ending: None,
         is_messenger: false,
         job,
-        placed,
+        instance,
         phases: phases(began),
     };
     let trains = one(
         link("octo-org/vision", 7098, 70_002, "train (3.12, cuda-12.8)"),
         RunnerState::Busy,
-        Some(placed(("g5.2xlarge", "eu-west-1b", Spot), 412_300, 2_531)),
+        Some(instance(("g5.2xlarge", "eu-west-1b", Spot), 412_300, 2_531)),
         &[
             (Phase::Queued, 2_574),
             (Phase::Launching, 2_571),
@@ -155,7 +157,7 @@ fn live() -> Vec<Live> {
             "bench / flash-attention (fp16, head 128)",
         ),
         RunnerState::Draining,
-        Some(placed(("g4dn.xlarge", "eu-west-1a", Spot), 157_800, 988)),
+        Some(instance(("g4dn.xlarge", "eu-west-1a", Spot), 157_800, 988)),
         &[
             (Phase::Queued, 1_038),
             (Phase::Launching, 1_036),
@@ -169,16 +171,16 @@ fn live() -> Vec<Live> {
     let boots = one(
         link("octo-org/vision", 7110, 70_021, "evaluate"),
         RunnerState::Launched,
-        Some(placed(("g4dn.xlarge", "eu-west-1c", OnDemand), 526_000, 39)),
+        Some(instance(("g4dn.xlarge", "eu-west-1c", OnDemand), 526_000, 39)),
         &[(Phase::Queued, 251), (Phase::Launching, 249), (Phase::Booting, 52)],
     );
-    let asked_for = one(
+    let requested = one(
         link("hubber/notebooks", 7112, 70_029, "execute"),
         RunnerState::Requested,
         None,
         &[(Phase::Queued, 9), (Phase::Launching, 7)],
     );
-    vec![trains, drains, boots, asked_for]
+    vec![trains, drains, boots, requested]
 }
 
 fn budgets() -> Vec<Gauge> {
@@ -203,7 +205,7 @@ fn budgets() -> Vec<Gauge> {
     ]
 }
 
-/// What a job is, and what it ran on.
+/// Repository, name and workflow of a job, and what it ran on.
 type Kind = (
     &'static str,
     &'static str,
@@ -239,32 +241,36 @@ const KINDS: [Kind; 5] = [
     ),
 ];
 
-fn ran() -> Vec<Ran> {
-    let mut all: Vec<Ran> = (0..49).map(one_that_ran).collect();
-    let mut orphan = one_that_ran(49);
+fn past() -> Vec<PastJob> {
+    let mut all: Vec<PastJob> = (0..49).map(past_job).collect();
+    let mut orphan = past_job(49);
     orphan.job = None;
-    orphan.outcome = Outcome::Orphan;
+    orphan.outcome = JobOutcome::Orphan;
     all.push(orphan);
     all
 }
 
-fn one_that_ran(n: u64) -> Ran {
+fn past_job(n: u64) -> PastJob {
     let kind = (n * 7 + n / 3) % 5;
     let (of, name, workflow, (instance_type, zone, lifecycle)) = KINDS[usize::try_from(kind).unwrap_or_default()];
     let outcome = match n {
-        2 | 17 => Outcome::Ended(Conclusion::Failure),
-        4 | 31 => Outcome::Interrupted,
-        7 => Outcome::Ended(Conclusion::Cancelled),
-        9 => Outcome::Told,
-        12 => Outcome::Unused,
-        _ => Outcome::Ended(Conclusion::Success),
+        2 | 17 => JobOutcome::Ended(Conclusion::Failure),
+        4 | 31 => JobOutcome::Interrupted,
+        7 => JobOutcome::Ended(Conclusion::Cancelled),
+        9 => JobOutcome::GivenUp,
+        12 => JobOutcome::Unused,
+        _ => JobOutcome::Ended(Conclusion::Success),
     };
-    let minutes = if outcome == Outcome::Told { 1 } else { 3 + n * 11 % 47 };
+    let minutes = if outcome == JobOutcome::GivenUp {
+        1
+    } else {
+        3 + n * 11 % 47
+    };
     let on_demand = [1_212_000, 526_000, 804_800, 526_000, 752_000][usize::try_from(kind).unwrap_or_default()];
     let whole = MicroDollars(on_demand * minutes / 60);
     let spot = lifecycle == Spot;
     let cost = if spot { MicroDollars(whole.0 * 3 / 10) } else { whole };
-    Ran {
+    PastJob {
         job: Some(link(of, 7_090 - n, 69_900 - n, name)),
         workflow: Some(workflow.to_owned()),
         actor: Some(["octocat", "hubot", "mona"][usize::try_from(n % 3).unwrap_or_default()].to_owned()),
@@ -278,7 +284,7 @@ fn one_that_ran(n: u64) -> Ran {
         billed: Duration::from_secs(minutes * 60 + n * 17 % 60),
         ended_at: before(240 + n * 1_740 + n * n * 60),
         cost: cost + MicroDollars(900),
-        saved: whole.less(cost),
+        saved: whole.saturating_sub(cost),
         is_estimated: n == 21,
     }
 }

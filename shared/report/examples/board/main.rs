@@ -1,10 +1,10 @@
-//! Prints a board with all that can be on it, as a page: `board [light|dark] [empty] [WIDTH [JOBS]]`.
-#![expect(clippy::print_stdout, reason = "printing is what it is for")]
-#![expect(clippy::expect_used, reason = "what it reads is written here")]
+//! Prints a board with everything that can be on it, as a page: `board [light|dark] [empty] [WIDTH [JOBS]]`.
+#![expect(clippy::print_stdout, reason = "it prints")]
+#![expect(clippy::expect_used, reason = "its input is fixed")]
 
 mod fixture;
 
-use dayfly_report::board::{Look, Theme, page};
+use dayfly_report::board::{Appearance, Theme, page};
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -15,17 +15,17 @@ fn main() {
         _ => None,
     };
     let mut numbers = words.iter().filter_map(|word| word.parse::<u32>().ok());
-    let look = Look {
+    let appearance = Appearance {
         theme,
         width: numbers.next(),
     };
     let mut view = if has("empty") {
-        fixture::empty(look)
+        fixture::empty(appearance)
     } else {
-        fixture::rich(look)
+        fixture::rich(appearance)
     };
     if let Some(jobs) = numbers.next() {
-        view.ran.truncate(usize::try_from(jobs).unwrap_or(usize::MAX));
+        view.past.truncate(usize::try_from(jobs).unwrap_or(usize::MAX));
     }
     print!("{}", fixture::document(&page(&view, fixture::NOW), theme));
 }

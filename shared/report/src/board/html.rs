@@ -1,8 +1,7 @@
-//! HTML of which only what stands in this program is markup: every other text is escaped on its way in.
+//! HTML whose markup comes from this program only: all other text is escaped.
 
 use std::fmt::{self, Display, Write};
 
-/// A piece of a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Html(String);
 
@@ -11,20 +10,19 @@ impl Html {
         Self::default()
     }
 
-    /// Markup, which can only be a text of this program.
+    /// Appends markup, which only this program can contain.
     pub(super) fn raw(&mut self, markup: &'static str) -> &mut Self {
         self.0.push_str(markup);
         self
     }
 
-    /// A text of whomever, as it is read: within an element or a quoted attribute, it ends neither.
+    /// Appends escaped text, which can end neither an element nor a quoted attribute.
     pub(super) fn text(&mut self, text: impl Display) -> &mut Self {
-        // To write to a `String` does not fail; a `Display` that does has said what it had to say.
+        // Writing to a `String` does not fail; a failing `Display` has written what it could.
         let _ = write!(Escaping(&mut self.0), "{text}");
         self
     }
 
-    /// An element with a class and a text in it.
     pub(super) fn span(&mut self, class: &'static str, text: impl Display) -> &mut Self {
         self.raw("<span class=\"")
             .raw(class)
@@ -33,7 +31,7 @@ impl Html {
             .raw("</span>")
     }
 
-    /// A link to a page of GitHub's. Nothing but the text, if that is not on the web.
+    /// Appends a link, or only its text if the URL is not on the web.
     pub(super) fn link(&mut self, url: &Url, text: impl Display) -> &mut Self {
         if !url.is_on_the_web() {
             return self.text(text);
@@ -50,12 +48,11 @@ impl Html {
     }
 }
 
-/// Where a link leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Url(pub(super) String);
 
 impl Url {
-    /// Whether it is no script or the like.
+    /// Whether the URL is neither a script nor anything similar.
     fn is_on_the_web(&self) -> bool {
         self.0.starts_with("https://") || self.0.starts_with("http://")
     }
@@ -73,7 +70,7 @@ impl fmt::Write for Escaping<'_> {
                 '"' => self.0.push_str("&quot;"),
                 '\'' => self.0.push_str("&#39;"),
                 c if c.is_control() => self.0.push(' '),
-                // They would turn around what stands beside them.
+                // These would reverse the text next to them.
                 '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
                     self.0.push('\u{fffd}');
                 }
@@ -91,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_of_others_end_neither_an_element_nor_an_attribute() {
+    fn foreign_text_ends_neither_element_nor_attribute() {
         for (text, shown) in [
             ("train (3.12, cuda)", "train (3.12, cuda)"),
             ("</td><script>", "&lt;/td&gt;&lt;script&gt;"),
@@ -107,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_leads_to_the_web_or_is_none() {
+    fn only_web_urls_become_links() {
         for (url, is_link) in [
             ("https://github.com/octo/gpu", true),
             ("http://127.0.0.1:4000/octo/gpu", true),
@@ -125,7 +122,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_escaped_text_has_no_character_that_means_something(text in any::<String>()) {
+        fn escaped_text_has_no_markup(text in any::<String>()) {
             let mut html = Html::new();
             html.text(&text);
             let html = html.into_string();

@@ -1,16 +1,17 @@
-//! The runners that live, each with the stages that it has come through, and the jobs that wait.
+//! Live runners with their phases, and waiting jobs.
 
 use dayfly_records::RunnerState;
 use dayfly_types::time::Timestamp;
 
 use crate::board::html::Html;
-use crate::board::view::{Live, Phase, View, Waiting};
-use crate::board::{job, place, words};
+use crate::board::view::{LiveRunner, Phase, View, WaitingJob};
+use crate::board::{job, repository_and_run};
+use crate::format::{amount, counted, span};
 
-/// The most runners that are shown one by one. There can be many more, but nobody reads that.
+/// Runners shown one by one. There can be many more than a person reads.
 pub const MOST_RUNNERS: usize = 40;
 
-/// The most jobs that are shown waiting.
+/// Waiting jobs shown one by one.
 pub const MOST_WAITING: usize = 10;
 
 pub(super) fn write(view: &View, now: Timestamp, html: &mut Html) {
@@ -24,41 +25,40 @@ pub(super) fn write(view: &View, now: Timestamp, html: &mut Html) {
         runner(live, &view.web_url, now, html);
     }
     html.raw("</div>");
-    let besides = view.live.len().saturating_sub(MOST_RUNNERS);
-    if besides > 0 {
-        more(besides, "runner", view.is_cut, html);
+    let left_out = view.live.len().saturating_sub(MOST_RUNNERS);
+    if left_out > 0 {
+        write_left_out(left_out, "runner", view.is_cut, html);
     }
     waiting(view, now, html);
 }
 
-/// That there are others.
-fn more(count: usize, noun: &str, is_cut: bool, html: &mut Html) {
+fn write_left_out(count: usize, noun: &str, is_cut: bool, html: &mut Html) {
     html.raw("<p class=\"soft\">and ")
         .raw(if is_cut { "at least " } else { "" })
-        .text(words::counted(count, noun))
-        .raw(" more</p>");
+        .text(counted(count, &format!("more {noun}")))
+        .raw("</p>");
 }
 
-fn runner(live: &Live, web: &str, now: Timestamp, html: &mut Html) {
+fn runner(live: &LiveRunner, web: &str, now: Timestamp, html: &mut Html) {
     html.raw("<div class=\"live\"><div class=\"top\"><div class=\"who\">");
     html.raw("<span class=\"pill ")
         .raw(colour(live.state))
         .raw("\">")
-        .text(words::state(live.state))
+        .text(state(live.state))
         .raw("</span>");
     if live.is_messenger {
-        html.raw("<span class=\"soft\">tells that it is given up:</span> ");
+        html.raw("<span class=\"soft\">messenger for</span> ");
     }
     job(html, web, &live.job);
     html.raw(" <span class=\"soft\">");
-    place(html, web, &live.job);
+    repository_and_run(html, web, &live.job);
     html.raw("</span></div>");
     money(live, now, html);
     html.raw("</div><div class=\"soft where\">");
-    if let Some(placed) = &live.placed {
+    if let Some(it) = &live.instance {
         html.text(format_args!(
             "{} · {} · {} · {} · ",
-            placed.instance_type, placed.zone, placed.lifecycle, placed.instance
+            it.instance_type, it.zone, it.lifecycle, it.instance
         ));
     }
     html.span("whole", &live.runner);
@@ -70,41 +70,41 @@ fn runner(live: &Live, web: &str, now: Timestamp, html: &mut Html) {
     html.raw("</div>");
 }
 
-fn money(live: &Live, now: Timestamp, html: &mut Html) {
-    let Some(placed) = &live.placed else {
+fn money(live: &LiveRunner, now: Timestamp, html: &mut Html) {
+    let Some(instance) = &live.instance else {
         html.raw("<div class=\"num soft\">no instance yet</div>");
         return;
     };
     html.raw("<div class=\"num\">");
-    if let Some(cost) = placed.so_far(now) {
-        html.raw("<b>").text(words::amount(cost)).raw("</b> so far");
+    if let Some(cost) = instance.so_far(now) {
+        html.raw("<b>").text(amount(cost)).raw("</b> so far");
     }
-    match placed.per_hour {
+    match instance.per_hour {
         Some(price) => html.span("soft", format_args!(" {price}/h")),
-        None => html.span("soft", " price not known"),
+        None => html.span("soft", " price unknown"),
     };
     html.raw("</div>");
 }
 
-/// The stages as one bar, each as long as it took, and beneath it how long that was.
-fn bar(live: &Live, now: Timestamp, html: &mut Html) {
+/// Writes the phases as one bar, each in proportion to its duration, with a legend below.
+fn bar(live: &LiveRunner, now: Timestamp, html: &mut Html) {
     let spans = live.spans(now);
     html.raw("<div class=\"bar\">");
-    for (phase, span) in &spans {
+    for (phase, duration) in &spans {
         html.raw("<i class=\"")
             .raw(class(*phase))
             .raw("\" style=\"flex-grow:")
-            .text(span.as_secs().max(1))
+            .text(duration.as_secs().max(1))
             .raw("\"></i>");
     }
     html.raw("</div><div class=\"legend\">");
-    for (phase, span) in &spans {
+    for (phase, duration) in &spans {
         html.raw("<span><i class=\"")
             .raw(class(*phase))
             .raw("\"></i>")
             .raw(name(*phase))
             .raw(" <b>")
-            .text(words::span(*span))
+            .text(span(*duration))
             .raw("</b></span>");
     }
     html.raw("</div>");
@@ -116,25 +116,42 @@ fn waiting(view: &View, now: Timestamp, html: &mut Html) {
     }
     html.raw("<div class=\"waits\">");
     for waiting in view.waiting.iter().take(MOST_WAITING) {
-        let Waiting {
+        let WaitingJob {
             job: link,
             since,
             for_its_turn,
         } = waiting;
         html.raw("<div class=\"top\"><div class=\"who\"><span class=\"pill calm\">")
-            .raw(if *for_its_turn { "waits for its turn" } else { "waits" })
+            .raw(if *for_its_turn {
+                "waiting for its turn"
+            } else {
+                "waiting"
+            })
             .raw("</span>");
         job(html, &view.web_url, link);
         html.raw(" <span class=\"soft\">");
-        place(html, &view.web_url, link);
+        repository_and_run(html, &view.web_url, link);
         html.raw("</span></div><div class=\"num soft\">for ")
-            .text(words::span(now.since(*since)))
+            .text(span(now.since(*since)))
             .raw("</div></div>");
     }
     html.raw("</div>");
-    let besides = view.waiting.len().saturating_sub(MOST_WAITING);
-    if besides > 0 {
-        more(besides, "job", view.is_cut, html);
+    let left_out = view.waiting.len().saturating_sub(MOST_WAITING);
+    if left_out > 0 {
+        write_left_out(left_out, "job", view.is_cut, html);
+    }
+}
+
+fn state(state: RunnerState) -> &'static str {
+    match state {
+        RunnerState::Requested => "launching",
+        RunnerState::Launched => "booting",
+        RunnerState::Enrolled => "idle",
+        RunnerState::Busy => "running",
+        RunnerState::Draining => "draining",
+        RunnerState::Done => "ending",
+        RunnerState::Lost => "lost",
+        RunnerState::Gone => "gone",
     }
 }
 

@@ -1,14 +1,14 @@
-//! How the board looks: in light and dark, narrow and wide.
+//! The board's style: light and dark, narrow and wide.
 
 use crate::board::html::Html;
-use crate::board::view::{Look, Theme};
+use crate::board::view::{Appearance, Theme};
 
-/// Below this width in pixels a row of the table is set in lines.
+/// Pixels below which a row of the table is broken into lines.
 const NARROW: u32 = 600;
 
-pub(super) fn write(look: Look, html: &mut Html) {
+pub(super) fn write(appearance: Appearance, html: &mut Html) {
     html.raw(ALL);
-    match look.theme {
+    match appearance.theme {
         Some(Theme::Light) => html.raw(".dayfly{").raw(LIGHT).raw("}"),
         Some(Theme::Dark) => html.raw(".dayfly{").raw(DARK).raw("}"),
         None => html
@@ -18,7 +18,7 @@ pub(super) fn write(look: Look, html: &mut Html) {
             .raw(DARK)
             .raw("}}"),
     };
-    match look.width {
+    match appearance.width {
         Some(..NARROW) => html.raw(LINES),
         Some(_) => html,
         None => html
@@ -85,7 +85,7 @@ border:1px solid currentColor}\
 .dayfly .dot{display:inline-block;width:8px;height:8px;border-radius:50%;margin-right:7px;background:currentColor}\
 ";
 
-/// Each row of the table in lines of its own, and the money beneath what it is of.
+/// Breaks each row of the table into lines, with the cost below what it is for.
 const LINES: &str = "\
 .dayfly .lives{gap:18px}.dayfly .live .top{display:block}.dayfly .live .num{text-align:left}\
 .dayfly table,.dayfly tbody{display:block}.dayfly thead{display:none}\

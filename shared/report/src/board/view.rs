@@ -1,56 +1,54 @@
-//! What the board shows, as plain values, and how they follow from the records.
+//! What the board shows, as plain values, and how these follow from the records.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dayfly_records::costs::{LEAST, Tariff};
+use dayfly_records::costs::{MIN_BILLED, Tariff};
 use dayfly_records::event::Conclusion;
-use dayfly_records::prices::PriceSource;
 use dayfly_records::{Cost, Job, JobState, Ledger, Purpose, Runner, RunnerState};
 use dayfly_types::budget::Budget;
 use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::checkin::Stage;
-use dayfly_types::deadlines::OUTLIVES;
+use dayfly_types::deadlines::MAX_OVERRUN;
 use dayfly_types::ids::{InstanceId, InstanceType, JobId, JobKey, Repository, RunId, RunnerName, Zone};
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
 use dayfly_types::time::Timestamp;
 
-/// All that is shown.
+use crate::sums::Sums;
+
+/// Everything on the board.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
-    /// How it is to look.
-    pub look: Look,
-    /// Where GitHub's pages are, without a slash at its end.
+    pub appearance: Appearance,
+    /// GitHub's address, without a slash at its end.
     pub web_url: String,
-    /// The month whose money is shown.
+    /// The month whose budgets are shown.
     pub month: Month,
-    /// Whether there is more that lives or waits than was looked at.
+    /// Whether more runners live or more jobs wait than were read.
     pub is_cut: bool,
-    /// The runners that live, those that live longest first.
-    pub live: Vec<Live>,
-    /// The jobs for which nothing is launched yet, those that wait longest first.
-    pub waiting: Vec<Waiting>,
-    /// What the instances have cost that ended today.
+    /// The longest-lived first.
+    pub live: Vec<LiveRunner>,
+    /// The jobs for which nothing is launched yet, the longest-waiting first.
+    pub waiting: Vec<WaitingJob>,
     pub today: Today,
-    /// What is spent and reserved in that month, in the order in which it is shown.
+    /// In the order in which they are shown.
     pub budgets: Vec<Gauge>,
-    /// What ran last, the latest first.
-    pub ran: Vec<Ran>,
+    /// The latest first.
+    pub past: Vec<PastJob>,
 }
 
-/// What the instances have cost that ended since midnight in UTC: as much of it as belongs to this month.
+/// The cost of the instances that ended since midnight (UTC), as far as it belongs to this month.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Today {
-    /// All that was looked at.
     pub spent: MicroDollars,
-    /// Whether there may be more than was looked at.
+    /// Whether there may be more costs than were read.
     pub is_cut: bool,
 }
 
 impl Today {
-    /// What these costs come to. `oldest` is the launch of the earliest of them if there are others before it,
-    /// and `lifetime` the longest that an instance lives.
+    /// Sums up the costs. `oldest` is the earliest launch among them if there are costs before it, and `lifetime`
+    /// the longest life of an instance.
     #[must_use]
     pub fn of(costs: &[Cost], oldest: Option<Timestamp>, lifetime: Duration, now: Timestamp) -> Self {
         let (midnight, month) = (now.utc_midnight(), Month::of(now));
@@ -58,81 +56,66 @@ impl Today {
         let of_month = ended.flat_map(|cost| cost.amounts.iter().filter(|(of, _)| *of == month));
         Self {
             spent: of_month.map(|(_, amounts)| amounts.total()).sum(),
-            is_cut: oldest.is_some_and(|at| at.after(lifetime + OUTLIVES) >= midnight),
+            is_cut: oldest.is_some_and(|at| at.after(lifetime + MAX_OVERRUN) >= midnight),
         }
     }
 }
 
-/// How the board is to look.
+/// How the board is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Look {
-    /// Its colours; whatever the reader's system has, if nobody says.
+pub struct Appearance {
+    /// `None` follows the reader's system.
     pub theme: Option<Theme>,
-    /// How wide it is, in pixels; whatever it comes to, if nobody says.
+    /// The width in pixels; `None` follows the container.
     pub width: Option<u32>,
 }
 
-/// Colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Theme {
-    /// Dark on light.
     Light,
-    /// Light on dark.
     Dark,
 }
 
-/// A job, and where GitHub shows it.
+/// A job with what its link needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobLink {
-    /// Its repository.
     pub repository: Repository,
-    /// Its run.
     pub run: RunId,
-    /// The job.
     pub job: JobId,
-    /// Its name in the workflow, if that is known.
     pub name: Option<String>,
 }
 
-/// What a runner is at.
+/// What a runner is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// Its job waits, and nothing is under way for it; or it is not its turn.
+    /// The job waits for a launch or for its turn.
     Queued,
-    /// Its instance is asked for.
+    /// EC2 is asked for the instance.
     Launching,
-    /// Its instance starts, up to GitHub's runner on it.
+    /// The instance boots, up to the start of GitHub's runner.
     Booting,
-    /// It waits for a job.
     Idle,
-    /// It runs one.
     Running,
-    /// It ends.
     Ending,
 }
 
-/// An instance.
+/// The instance of a live runner.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placed {
-    /// Which.
+pub struct LiveInstance {
     pub instance: InstanceId,
-    /// Its type.
     pub instance_type: InstanceType,
-    /// Its zone.
     pub zone: Zone,
-    /// How it was bought.
     pub lifecycle: InstanceLifecycle,
-    /// What an hour of it costs, without its disk and address, if that is known.
+    /// Without disk and address.
     pub per_hour: Option<MicroDollars>,
-    /// From when it is billed.
+    /// Start of billing.
     pub from: Timestamp,
-    /// Until when, if it has ended.
+    /// End of billing.
     pub to: Option<Timestamp>,
-    /// What it costs while it runs, if that is known.
     pub tariff: Option<Tariff>,
 }
 
-impl Placed {
+impl LiveInstance {
     fn of(runner: &Runner) -> Option<Self> {
         let launched = runner.launched.as_ref()?;
         let on_demand = launched.on_demand.map(|price| price.per_hour);
@@ -149,7 +132,7 @@ impl Placed {
             per_hour,
             from: runner.running_at.unwrap_or(launched.at).max(launched.at),
             to: runner.instance_ended_at,
-            // The tariff is of the most that an hour can cost.
+            // The reserved tariff has the highest price that an hour can cost.
             tariff: tariff.map(|tariff| Tariff {
                 compute: per_hour.unwrap_or(tariff.compute),
                 ..tariff
@@ -157,7 +140,7 @@ impl Placed {
         })
     }
 
-    /// What it has cost so far, with its disk and address, as far as is known.
+    /// Returns the cost so far with disk and address, if it is known.
     #[must_use]
     pub fn so_far(&self, now: Timestamp) -> Option<MicroDollars> {
         let to = self.to.unwrap_or(now).min(now);
@@ -166,27 +149,23 @@ impl Placed {
     }
 }
 
-/// A runner that lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Live {
-    /// Its name.
+pub struct LiveRunner {
     pub runner: RunnerName,
-    /// Where it stands.
     pub state: RunnerState,
     /// Why it ends, once it does.
     pub ending: Option<String>,
-    /// Whether it was sent to tell a job that it is given up.
+    /// Whether it was sent to fail a job that is given up.
     pub is_messenger: bool,
-    /// The job that it runs, or was launched for.
+    /// The job that it runs or was launched for.
     pub job: JobLink,
-    /// Its instance, once there is one.
-    pub placed: Option<Placed>,
-    /// When each phase began that it came to, the earliest first.
+    pub instance: Option<LiveInstance>,
+    /// The start of each phase, the earliest first.
     pub phases: Vec<(Phase, Timestamp)>,
 }
 
-impl Live {
-    /// A runner, with the job that it runs or was launched for, if that is known.
+impl LiveRunner {
+    /// `job` is the one that the runner runs or was launched for, if it is still stored.
     #[must_use]
     pub fn of(runner: &Runner, job: Option<&Job>) -> Self {
         let ending = match runner.state {
@@ -199,12 +178,12 @@ impl Live {
             ending: ending.map(|ending| ending.words().to_owned()),
             is_messenger: runner.message.is_some(),
             job: job_link(runner, job),
-            placed: Placed::of(runner),
+            instance: LiveInstance::of(runner),
             phases: phases(runner, job),
         }
     }
 
-    /// How long it was in each phase, up to now.
+    /// Returns how long the runner was in each phase, up to `now`.
     #[must_use]
     pub fn spans(&self, now: Timestamp) -> Vec<(Phase, Duration)> {
         let ends = self.phases.iter().skip(1).map(|(_, at)| *at).chain([now]);
@@ -213,9 +192,9 @@ impl Live {
     }
 }
 
-/// The job that a runner runs, or was launched for.
+/// Returns the job that a runner runs or was launched for.
 #[must_use]
-pub fn job_of(runner: &Runner) -> JobKey {
+pub fn job_of_runner(runner: &Runner) -> JobKey {
     runner.job.unwrap_or(runner.wanted_by)
 }
 
@@ -223,20 +202,20 @@ fn job_link(runner: &Runner, job: Option<&Job>) -> JobLink {
     JobLink {
         repository: runner.repository.clone(),
         run: runner.job_run.unwrap_or(runner.run),
-        job: job_of(runner).job,
+        job: job_of_runner(runner).job,
         name: job.map(|job| job.name.clone()),
     }
 }
 
-/// When each phase began. What an instance says of itself is by its own clock, and nothing begins before
-/// what was before it.
+/// Returns the start of each phase. An instance reports times by its own clock, so no phase may start before the
+/// previous one.
 fn phases(runner: &Runner, job: Option<&Job>) -> Vec<(Phase, Timestamp)> {
-    let told = |wanted: Stage| {
+    let reported = |wanted: Stage| {
         let found = runner.stages.iter().find(|(stage, _)| *stage == wanted);
         found.map(|(_, at)| *at)
     };
     let since = |states: &[RunnerState]| states.contains(&runner.state).then_some(runner.since);
-    let launching = runner.begun_at();
+    let launching = runner.launch_begun_at();
     let waited = (launching > runner.requested_at).then_some(runner.requested_at);
     let began = [
         (Phase::Queued, job.map(|job| job.queued_at).or(waited)),
@@ -244,11 +223,11 @@ fn phases(runner: &Runner, job: Option<&Job>) -> Vec<(Phase, Timestamp)> {
         (Phase::Booting, runner.launched.as_ref().map(|launched| launched.at)),
         (
             Phase::Idle,
-            told(Stage::RunnerStarted).or_else(|| since(&[RunnerState::Enrolled])),
+            reported(Stage::RunnerStarted).or_else(|| since(&[RunnerState::Enrolled])),
         ),
         (
             Phase::Running,
-            told(Stage::JobStarted).or_else(|| since(&[RunnerState::Busy])),
+            reported(Stage::JobStarted).or_else(|| since(&[RunnerState::Busy])),
         ),
         (
             Phase::Ending,
@@ -266,19 +245,16 @@ fn phases(runner: &Runner, job: Option<&Job>) -> Vec<(Phase, Timestamp)> {
     phases
 }
 
-/// A job that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waiting {
-    /// Which.
+pub struct WaitingJob {
     pub job: JobLink,
-    /// Since when.
     pub since: Timestamp,
-    /// Whether it has a runner that is to be launched as soon as a limit of the stack policy allows.
+    /// Whether its runner is launched as soon as a limit of the stack policy allows.
     pub for_its_turn: bool,
 }
 
-impl Waiting {
-    /// The job of a runner that waits for its turn, if more than the runner's record is known of it.
+impl WaitingJob {
+    /// Returns the job of a runner that waits for its turn. `job` is its record, if it is still stored.
     #[must_use]
     pub fn for_its_turn(runner: &Runner, job: Option<&Job>) -> Self {
         Self {
@@ -288,7 +264,7 @@ impl Waiting {
         }
     }
 
-    /// A job, if it waits and nothing is under way for it.
+    /// Returns a job if it waits and nothing is launched for it.
     #[must_use]
     pub fn of(job: &Job) -> Option<Self> {
         (job.state == JobState::Queued).then(|| Self {
@@ -304,22 +280,19 @@ impl Waiting {
     }
 }
 
-/// What is spent and reserved, by one who pays.
+/// What is spent and reserved of a budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gauge {
-    /// Who.
     pub budget: Budget,
-    /// What ended instances have cost.
+    /// The cost of ended instances.
     pub spent: MicroDollars,
-    /// What those that live can still cost.
+    /// The most that live instances can still cost.
     pub reserved: MicroDollars,
-    /// What they may cost together.
     pub cap: Option<MicroDollars>,
 }
 
 impl Gauge {
-    /// Those that are shown: whoever has a cap; the stack, the organisations and the repositories, whether
-    /// they have one or not.
+    /// Returns the budgets to show: all with a cap, and the stack, organisations and repositories without one.
     #[must_use]
     pub fn all(ledgers: &[Ledger]) -> Vec<Self> {
         let shown = |ledger: &&Ledger| {
@@ -360,88 +333,77 @@ fn rank(budget: &Budget) -> u8 {
     }
 }
 
-/// What became of that for which instances were there.
+/// How the work on one or several instances ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// A job ran to its end.
+pub enum JobOutcome {
     Ended(Conclusion),
-    /// A job ran, and how it ended is not known.
+    /// The job ran, and its conclusion is unknown.
     Ran,
-    /// A job lost its instance.
     Interrupted,
     /// No job came.
     Unused,
-    /// A job was told that it is given up.
-    Told,
+    /// A messenger failed the job.
+    GivenUp,
     /// No runner's record named the instance.
     Orphan,
 }
 
-/// A job that is over, with all instances that were there for it; or an instance that was there for none.
+/// A past job with all instances that were launched for it, or an instance without a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ran {
-    /// The job.
+pub struct PastJob {
     pub job: Option<JobLink>,
-    /// Its workflow.
     pub workflow: Option<String>,
-    /// Who had its run started.
     pub actor: Option<String>,
-    /// The pull request that it ran for.
     pub pull: Option<u64>,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// The last instance.
+    pub outcome: JobOutcome,
+    /// The last instance, with its type, zone and purchase option.
     pub instance: InstanceId,
-    /// Its type.
     pub instance_type: InstanceType,
-    /// Its zone.
     pub zone: Zone,
-    /// How it was bought.
     pub lifecycle: InstanceLifecycle,
-    /// How many instances there were.
+    /// The number of instances.
     pub instances: usize,
-    /// For how long they were billed together: each for a minute at least.
+    /// The billed time of all instances: at least a minute for each.
     pub billed: Duration,
-    /// When the last was.
+    /// When the last instance ended.
     pub ended_at: Timestamp,
-    /// What they cost together.
     pub cost: MicroDollars,
-    /// What was saved against on-demand capacity.
+    /// The savings compared with on-demand capacity.
     pub saved: MicroDollars,
-    /// Whether a price of the program's own table was used, because AWS could not be asked.
+    /// Whether a price is from the table that ships with dayfly.
     pub is_estimated: bool,
 }
 
-/// What an instance was there for: a job, or nothing but itself.
-type ThereFor<'a> = (Option<JobKey>, Option<&'a InstanceId>);
+/// The job that an instance was launched for, or the instance itself if there is none.
+type Subject<'a> = (Option<JobKey>, Option<&'a InstanceId>);
 
-fn there_for(cost: &Cost) -> ThereFor<'_> {
+fn subject(cost: &Cost) -> Subject<'_> {
     (cost.job, cost.job.is_none().then_some(&cost.instance))
 }
 
-impl Ran {
-    /// Of these costs, those of the jobs whose last instance ended last, so many of them at most: a long job that
-    /// was launched before many short ones may have ended after them.
+impl PastJob {
+    /// Returns the costs of the `limit` jobs that ended last. A long job may have ended after many short ones that
+    /// were launched later.
     #[must_use]
     pub fn last(costs: &[Cost], limit: usize) -> Vec<Cost> {
-        let mut ends: BTreeMap<ThereFor<'_>, Timestamp> = BTreeMap::new();
+        let mut ends: BTreeMap<Subject<'_>, Timestamp> = BTreeMap::new();
         for cost in costs {
-            let end = ends.entry(there_for(cost)).or_insert(cost.to);
+            let end = ends.entry(subject(cost)).or_insert(cost.to);
             *end = cost.to.max(*end);
         }
         let mut ends: Vec<_> = ends.into_iter().map(|(of, at)| (std::cmp::Reverse(at), of)).collect();
         ends.sort_unstable();
         let last: BTreeSet<_> = ends.into_iter().take(limit).map(|(_, of)| of).collect();
-        let of_those = costs.iter().filter(|cost| last.contains(&there_for(cost)));
+        let of_those = costs.iter().filter(|cost| last.contains(&subject(cost)));
         of_those.cloned().collect()
     }
 
-    /// What the costs of instances come to by jobs, of which `jobs` are known; the latest first.
+    /// Groups costs by job, the latest first. `jobs` are those that are still stored.
     #[must_use]
     pub fn all(costs: &[Cost], jobs: &BTreeMap<JobKey, Job>) -> Vec<Self> {
-        let mut by_job: BTreeMap<ThereFor<'_>, Vec<&Cost>> = BTreeMap::new();
+        let mut by_job: BTreeMap<Subject<'_>, Vec<&Cost>> = BTreeMap::new();
         for cost in costs {
-            by_job.entry(there_for(cost)).or_default().push(cost);
+            by_job.entry(subject(cost)).or_default().push(cost);
         }
         let mut all: Vec<Self> = by_job
             .into_iter()
@@ -453,6 +415,7 @@ impl Ran {
 
     fn of(costs: &[&Cost], job: Option<&Job>) -> Option<Self> {
         let last = costs.iter().max_by_key(|cost| (cost.to, cost.id()))?;
+        let sums = Sums::of(costs.iter().copied());
         let link = last.job.zip(last.run).zip(last.repository.clone());
         Some(Self {
             job: link.map(|((key, run), repository)| JobLink {
@@ -469,31 +432,31 @@ impl Ran {
             instance_type: last.pool.instance_type.clone(),
             zone: last.pool.zone.clone(),
             lifecycle: last.lifecycle,
-            instances: costs.len(),
-            billed: costs.iter().map(|cost| cost.to.since(cost.from).max(LEAST)).sum(),
+            instances: sums.instances,
+            billed: costs.iter().map(|cost| cost.to.since(cost.from).max(MIN_BILLED)).sum(),
             ended_at: last.to,
-            cost: costs.iter().map(|cost| cost.total()).sum(),
-            saved: costs.iter().map(|cost| cost.saved()).sum(),
-            is_estimated: costs.iter().any(|cost| cost.source == PriceSource::Shipped),
+            cost: sums.total,
+            saved: sums.saved,
+            is_estimated: sums.by_shipped_prices > 0,
         })
     }
 }
 
-/// The first of these that was, of several instances.
-fn outcome(costs: &[&Cost], job: Option<&Job>) -> Outcome {
+/// Returns the outcome of several instances: running the job counts first, then the purposes in this order.
+fn outcome(costs: &[&Cost], job: Option<&Job>) -> JobOutcome {
     let was = |purpose| costs.iter().any(|cost| cost.purpose == purpose);
     if was(Purpose::Job) {
         return match job.map(|job| &job.state) {
-            Some(JobState::Finished { conclusion }) => Outcome::Ended(*conclusion),
-            _ => Outcome::Ran,
+            Some(JobState::Finished { conclusion }) => JobOutcome::Ended(*conclusion),
+            _ => JobOutcome::Ran,
         };
     }
     [
-        (Purpose::Interrupted, Outcome::Interrupted),
-        (Purpose::Message, Outcome::Told),
-        (Purpose::Idle, Outcome::Unused),
+        (Purpose::Interrupted, JobOutcome::Interrupted),
+        (Purpose::Message, JobOutcome::GivenUp),
+        (Purpose::Idle, JobOutcome::Unused),
     ]
     .into_iter()
     .find(|(purpose, _)| was(*purpose))
-    .map_or(Outcome::Orphan, |(_, outcome)| outcome)
+    .map_or(JobOutcome::Orphan, |(_, outcome)| outcome)
 }

@@ -1,102 +1,103 @@
-//! Many jobs of a run attempt in one check run: what is said, once, and of which jobs.
+//! One check run for many jobs of a run attempt: each content once, with the jobs that it is about.
 
 use std::fmt::Write as _;
 
-use dayfly_records::CheckConclusion;
-use dayfly_records::{CheckContent, CheckRun, CombinedPart};
+use dayfly_records::{CheckConclusion, CheckContent, CheckRun, CombinedPart};
 use dayfly_types::ids::JobId;
 
-use crate::check_run::{conclusion, markdown, run_url, table, tried, words};
+use crate::check_run::{launch_failures, text};
+use crate::format::counted;
+use crate::{markdown, urls};
 
-/// More of a job's name says nothing to anybody.
+/// Characters of a job's name.
 const MAX_NAME: usize = 100;
 
-/// How the check run is concluded: as the worst of what it says is.
-pub(super) fn concluded(told: &[CombinedPart]) -> Option<CheckConclusion> {
-    let ends = || told.iter().map(|told| conclusion(&told.content));
-    if ends().any(|end| end == Some(CheckConclusion::Failure)) {
+/// Returns the worst conclusion of the parts.
+pub(super) fn conclusion(parts: &[CombinedPart]) -> Option<CheckConclusion> {
+    let mut all = parts.iter().map(|part| super::conclusion(&part.content));
+    if all.clone().any(|one| one == Some(CheckConclusion::Failure)) {
         Some(CheckConclusion::Failure)
-    } else if ends().any(|end| end.is_none()) {
+    } else if all.any(|one| one.is_none()) {
         None
     } else {
         Some(CheckConclusion::Neutral)
     }
 }
 
-/// What is said, the worst first.
-fn in_order(told: &[CombinedPart]) -> Vec<&CombinedPart> {
-    let mut ordered: Vec<&CombinedPart> = told.iter().collect();
-    ordered.sort_by_key(|told| match told.content {
+/// Orders the parts, the worst first.
+fn in_order(parts: &[CombinedPart]) -> Vec<&CombinedPart> {
+    let mut ordered: Vec<&CombinedPart> = parts.iter().collect();
+    ordered.sort_by_key(|part| match part.content {
         CheckContent::GivenUp { .. } => 0,
         CheckContent::Interrupted { .. } => 1,
         CheckContent::Waiting { .. } | CheckContent::Queued { .. } => 2,
         CheckContent::Launched { .. }
-        | CheckContent::Again { .. }
-        | CheckContent::Over { .. }
+        | CheckContent::Rerun { .. }
+        | CheckContent::Ended { .. }
         | CheckContent::Story { .. }
         | CheckContent::Combined { .. } => 3,
     });
     ordered
 }
 
-fn of_jobs(told: &CombinedPart) -> String {
-    match told.jobs.len() {
-        1 => "1 job".to_owned(),
-        several => format!("{several} jobs"),
-    }
+fn jobs(part: &CombinedPart) -> String {
+    counted(part.jobs.len(), "job")
 }
 
-fn words_of(told: &CombinedPart, check_run: &CheckRun, web: &str) -> words::Words {
+fn text_of(part: &CombinedPart, check_run: &CheckRun, web: &str) -> text::CheckText {
     let alone = CheckRun {
-        content: told.content.clone(),
+        content: part.content.clone(),
         ..check_run.clone()
     };
-    words::of(&alone, web)
+    text::of(&alone, web)
 }
 
-pub(super) fn title(told: &[CombinedPart], check_run: &CheckRun, web: &str) -> String {
-    let titles: Vec<String> = in_order(told)
+pub(super) fn title(parts: &[CombinedPart], check_run: &CheckRun, web: &str) -> String {
+    let titles: Vec<String> = in_order(parts)
         .into_iter()
-        .map(|told| format!("{}: {}", of_jobs(told), words_of(told, check_run, web).title))
+        .map(|part| format!("{}: {}", jobs(part), text_of(part, check_run, web).title))
         .collect();
     titles.join("; ")
 }
 
-/// What happened, what happens next and what to do, for each that is said something else.
-pub(super) fn summary(told: &[CombinedPart], check_run: &CheckRun, web: &str) -> String {
+fn heading(part: &CombinedPart, title: &str) -> String {
+    format!("### {}: {}\n\n", jobs(part), markdown::escaped(title))
+}
+
+/// Renders what happened, what happens next and what to do, once for each part.
+pub(super) fn summary(parts: &[CombinedPart], check_run: &CheckRun, web: &str) -> String {
     let mut summary = String::new();
-    for told in in_order(told) {
-        let words = words_of(told, check_run, web);
-        let title = markdown::escaped(&words.title);
-        let _ = write!(summary, "### {}: {title}\n\n", of_jobs(told));
-        if told.jobs.len() > 1 {
-            summary.push_str("Of each of these jobs:\n\n");
+    for part in in_order(parts) {
+        let text = text_of(part, check_run, web);
+        summary.push_str(&heading(part, &text.title));
+        if part.jobs.len() > 1 {
+            summary.push_str("For each of these jobs:\n\n");
         }
-        let _ = writeln!(summary, "{}", words.summary());
+        let _ = writeln!(summary, "{}", text.summary());
     }
     summary
 }
 
-/// Which jobs, and what was tried for them, as far as that fits: the jobs come first.
-pub(super) fn text(told: &[CombinedPart], check_run: &CheckRun, web: &str, limit: usize) -> String {
+/// Renders the jobs, then their failed launches, as far as they fit.
+pub(super) fn text(parts: &[CombinedPart], check_run: &CheckRun, web: &str, limit: usize) -> String {
     let mut text = String::new();
-    for told in in_order(told) {
-        let title = markdown::escaped(&words_of(told, check_run, web).title);
-        let _ = write!(text, "### {}: {title}\n\n", of_jobs(told));
-        for (index, (job, name)) in told.jobs.iter().enumerate() {
+    for part in in_order(parts) {
+        text.push_str(&heading(part, &text_of(part, check_run, web).title));
+        for (index, (job, name)) in part.jobs.iter().enumerate() {
             let line = line(*job, name, check_run, web);
-            let remark = format!("\n{} more are left out here.\n", told.jobs.len() - index);
-            if text.len() + line.len() + remark.len() > limit {
-                text.push_str(&remark);
+            let left_out = markdown::left_out(part.jobs.len() - index, "job");
+            if text.len() + line.len() + left_out.len() > limit {
+                text.push_str(&left_out);
                 return markdown::cut(&text, limit);
             }
             text.push_str(&line);
         }
         text.push('\n');
     }
-    for told in in_order(told) {
-        let left = limit.saturating_sub(text.len());
-        if let Some(table) = table(tried(&told.content), left).filter(|table| table.len() < left) {
+    for part in in_order(parts) {
+        let room = limit.saturating_sub(text.len());
+        let table = launch_failures::table(part.content.tried(), room);
+        if let Some(table) = table.filter(|table| table.len() < room) {
             text.push_str(&table);
             text.push('\n');
         }
@@ -106,5 +107,6 @@ pub(super) fn text(told: &[CombinedPart], check_run: &CheckRun, web: &str, limit
 
 fn line(job: JobId, name: &str, check_run: &CheckRun, web: &str) -> String {
     let name = markdown::name(name, MAX_NAME);
-    format!("- [{name}]({}/job/{job})\n", run_url(check_run, web))
+    let url = urls::job(web, &check_run.repository, check_run.run, job);
+    format!("- [{name}]({url})\n")
 }

@@ -1,66 +1,61 @@
-//! The story of a run attempt's jobs as one check run: what each went through, on what, and what it cost.
+//! The check run of a run attempt's story: what each job went through, on what, and what it cost.
 
 use std::fmt::Write as _;
 
-use dayfly_records::CheckConclusion;
-use dayfly_records::prices;
-use dayfly_records::{CheckRun, JobState};
+use dayfly_records::{CheckConclusion, CheckRun, CheckRunBody, JobState, prices};
 use dayfly_types::ids::JobId;
 use dayfly_types::money::MicroDollars;
 use dayfly_types::time::Timestamp;
 
-use crate::check_run::{CheckRunBody, Logs, MAX_LINE, MAX_TEXT, external_id, markdown, run_url};
-use crate::story::words::{against_github, bar, counted, exact, longest, span};
-use crate::story::{Attempt, Money, Stage, Story};
+use crate::check_run::{LogLinks, MAX_LINE, MAX_TEXT, external_id, run_url};
+use crate::format::{against_github, bar, counted, exact, longest, moment, so_far, span};
+use crate::markdown;
+use crate::story::{JobStory, LaunchTry, Money, RunStory};
 
-/// How long the bar of the longest stage is.
+/// Blocks in the bar of the longest stage.
 const BAR: usize = 20;
 
-/// More of a name says nothing to anybody.
+/// Characters of a name.
 const MAX_NAME: usize = 100;
 
-/// How many jobs have a row; GitHub's own page tells of the others.
+/// Jobs with a row of their own.
 const MOST_ROWS: usize = 100;
 
-/// Where a story's links lead.
+/// The targets of a story's links.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
-    /// Where GitHub's pages are, `https://github.com` say.
+pub struct StoryLinks<'a> {
+    /// GitHub's address, such as `https://github.com`.
     pub web: &'a str,
-    /// Where the functions' logs are.
-    pub logs: &'a Logs,
+    pub logs: &'a LogLinks,
 }
 
-/// The check run that tells it, as of `now`. It is always concluded, as neutral: one that is open would have a
-/// pull request wait until the last instance is settled, and GitHub lets the words of one that is concluded
-/// be changed.
+/// Renders the check run as of `now`. It is always concluded, as neutral: an open one would hold up a pull request
+/// until the cost of the last instance is known, and GitHub allows the text of a concluded one to change.
 #[must_use]
-pub fn render(check_run: &CheckRun, stories: &[Story], place: Place<'_>, now: Timestamp) -> CheckRunBody {
-    let all: Money = stories.iter().map(|story| story.money.clone()).sum();
-    let workflow = stories.iter().find_map(|story| story.attribution.workflow.as_deref());
-    let name = format!("dayfly / {} (run {})", workflow.unwrap_or("cost"), check_run.run);
+pub fn render(check_run: &CheckRun, story: &RunStory, links: StoryLinks<'_>, now: Timestamp) -> CheckRunBody {
+    let name = format!(
+        "dayfly / {} (run {})",
+        story.workflow().unwrap_or("cost"),
+        check_run.run
+    );
     CheckRunBody {
         head_sha: check_run.head_sha.clone(),
         name: markdown::line(&name, MAX_LINE),
         external_id: external_id(check_run.run, check_run.key, check_run.serial),
-        details_url: run_url(check_run, place.web),
+        details_url: run_url(check_run, links.web),
         conclusion: Some(CheckConclusion::Neutral),
-        title: markdown::line(&title(&all, stories.len()), MAX_LINE),
-        summary: summary(&all, stories, place.web, now),
-        text: Some(text(stories, place, now)),
+        title: markdown::line(&title(&story.money, story.jobs.len()), MAX_LINE),
+        summary: summary(story, links.web, now),
+        text: Some(text(&story.jobs, links, now)),
     }
 }
 
-fn so_far(money: &Money) -> &'static str {
-    if money.is_final { "" } else { " so far" }
+fn total(money: &Money) -> String {
+    format!("{}{}", money.total.in_cents(), so_far(money.is_final))
 }
 
-fn jobs(count: usize) -> String {
-    counted(u64::try_from(count).unwrap_or(u64::MAX), "job")
-}
-
-fn title(all: &Money, count: usize) -> String {
-    let mut title = format!("{}{} for {}", all.total.in_cents(), so_far(all), jobs(count));
+fn title(all: &Money, jobs: usize) -> String {
+    let mut title = format!("{} for {}", total(all), counted(jobs, "job"));
     if let Some(minutes) = all.minutes.filter(|minutes| *minutes > 0) {
         let _ = write!(title, ", {}", counted(minutes, "minute"));
     }
@@ -70,59 +65,52 @@ fn title(all: &Money, count: usize) -> String {
     title
 }
 
-fn summary(all: &Money, stories: &[Story], web: &str, now: Timestamp) -> String {
+fn summary(story: &RunStory, web: &str, now: Timestamp) -> String {
     let mut summary = String::new();
-    for (name, words) in money(all, stories) {
-        let _ = writeln!(summary, "- **{name}:** {words}");
+    for (name, amount) in cost_lines(story) {
+        let _ = writeln!(summary, "- **{name}:** {amount}");
     }
-    if !all.is_final {
+    if !story.money.is_final {
         let _ = writeln!(
             summary,
-            "\nAs of {} {} UTC. It is told again when something has happened.",
-            now.utc_day(),
-            now.utc_time()
+            "\nAs of {}. It is updated when something happens.",
+            moment(now)
         );
     }
     summary.push_str(
-        "\n| Job | Stands | On | Bought as | Price per hour | Until it began | Ran | Cost | Saved |\n\
+        "\n| Job | State | Instance | Purchase option | Price per hour | Wait | Run time | Cost | Saved |\n\
          |---|---|---|---|---:|---:|---:|---:|---:|\n",
     );
-    let rows: Vec<String> = stories
-        .iter()
-        .take(MOST_ROWS)
-        .map(|story| row(story, web, now))
-        .collect();
-    let more = stories.len().saturating_sub(MOST_ROWS);
-    let behind = if more > 0 {
-        format!("\n{} more are counted above.\n", jobs(more))
+    let shown = story.jobs.iter().take(MOST_ROWS);
+    let rows: Vec<String> = shown.map(|job| job_row(job, web, now)).collect();
+    let more = story.jobs.len().saturating_sub(MOST_ROWS);
+    let tail = if more > 0 {
+        format!("\nThe sums include {}.\n", counted(more, "more job"))
     } else {
         String::new()
     };
-    markdown::fitting(&summary, &rows, &behind, MAX_TEXT)
+    markdown::fitting(&summary, &rows, "job", &tail, MAX_TEXT)
 }
 
-/// What it cost in all, a line for each thing that there is to say of it.
-fn money(all: &Money, stories: &[Story]) -> Vec<(&'static str, String)> {
+/// Returns the total cost, and a line for each thing to say about it.
+fn cost_lines(story: &RunStory) -> Vec<(&'static str, String)> {
+    let all = &story.money;
     let [compute, disk, address] =
         [all.amounts.compute, all.amounts.disk, all.amounts.address].map(MicroDollars::in_cents);
-    let cost = format!(
-        "{}{} (machine {compute}, disk {disk}, address {address})",
-        all.total.in_cents(),
-        so_far(all)
-    );
+    let cost = format!("{} (machine {compute}, disk {disk}, address {address})", total(all));
     let mut lines = vec![("Cost", cost)];
     if let Some(saved) = all.saved {
         lines.push(("Saved", format!("{} against on-demand capacity", saved.in_cents())));
     }
     if let (Some(on_github), Some(minutes)) = (all.on_github, all.minutes) {
         lines.push((
-            "Beside GitHub",
+            "Compared with GitHub",
             against_github(all.total, on_github, minutes, MicroDollars::in_cents),
         ));
     }
-    let interruptions: usize = stories.iter().map(Story::interruptions).sum();
+    let interruptions = story.interruptions();
     if interruptions > 0 {
-        let times = counted(u64::try_from(interruptions).unwrap_or(u64::MAX), "interruption");
+        let times = counted(interruptions, "interruption");
         lines.push(("Wasted", format!("{} by {times}", all.wasted.in_cents())));
     }
     if let Some(charge) = all.github_charge {
@@ -132,77 +120,60 @@ fn money(all: &Money, stories: &[Story]) -> Vec<(&'static str, String)> {
         ));
     }
     if all.unknown > 0 {
-        let instances = counted(u64::try_from(all.unknown).unwrap_or(u64::MAX), "instance");
-        lines.push(("Unknown", format!("what {instances} cost")));
+        lines.push(("Unknown", format!("the cost of {}", counted(all.unknown, "instance"))));
     }
-    lines.extend(prices::remark(all.prices_by()).map(|said| ("Note", said)));
+    lines.extend(prices::remark(all.prices_by()).map(|remark| ("Note", remark)));
     lines
 }
 
-fn row(story: &Story, web: &str, now: Timestamp) -> String {
-    let dash = || "–".to_owned();
-    let or_dash = |text: Option<String>| text.unwrap_or_else(dash);
-    let attempt = story.attempt();
-    let pool = attempt.and_then(|attempt| attempt.pool.as_ref());
-    let price = attempt.and_then(|attempt| attempt.price_per_hour);
-    let (queued, began) = (story.reached(Stage::Queued), story.reached(Stage::JobStarted));
-    let since = queued.or(story.reached(Stage::Seen));
-    let waited = began.zip(since).map(|(began, since)| span(began.since(since)));
-    let ended = story.reached(Stage::JobFinished);
-    let ran = began.map(|began| span(ended.unwrap_or(now).since(began)));
+fn or_dash(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "–".to_owned())
+}
+
+fn job_row(story: &JobStory, web: &str, now: Timestamp) -> String {
+    let main = story.main_try();
+    let pool = main.and_then(|main| main.pool.as_ref());
+    let price = main.and_then(|main| main.price_per_hour);
     format!(
-        "| {} | {} | {} | {} | {} | {} | {} | {}{} | {} |\n",
-        linked(story, web),
-        stands(story),
+        "| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
+        job_link(story, web),
+        state(story),
         or_dash(pool.map(|pool| markdown::cell(&pool.to_string()))),
-        or_dash(attempt.map(|attempt| attempt.lifecycle.to_string())),
+        or_dash(main.map(|main| main.lifecycle.to_string())),
         or_dash(price.map(|price| price.to_string())),
-        or_dash(waited),
-        or_dash(ran),
-        story.money.total.in_cents(),
-        so_far(&story.money),
+        or_dash(story.waited().map(span)),
+        or_dash(story.ran(now).map(span)),
+        total(&story.money),
         or_dash(story.money.saved.map(MicroDollars::in_cents)),
     )
 }
 
-fn linked(story: &Story, web: &str) -> String {
+fn job_link(story: &JobStory, web: &str) -> String {
     let name = markdown::name(&story.name, MAX_NAME);
     format!("[{name}]({})", story.url(web))
 }
 
-fn stands(story: &Story) -> &'static str {
+fn state(story: &JobStory) -> &'static str {
     match &story.state {
         JobState::Running { .. } | JobState::Finished { .. } if story.given_up.is_some() => "given up",
-        JobState::Queued => "waits",
-        JobState::Launching => "a runner is on its way",
-        JobState::Running { .. } => "runs",
+        JobState::Queued => "waiting",
+        JobState::Launching => "launching",
+        JobState::Running { .. } => "running",
         JobState::Finished { conclusion } => conclusion.words(),
         JobState::Refused { .. } => "refused",
         JobState::Unlaunchable { .. } => "given up",
     }
 }
 
-/// The stages of each job, as far as they fit.
-fn text(stories: &[Story], place: Place<'_>, now: Timestamp) -> String {
-    let mut text = String::new();
-    for (index, story) in stories.iter().enumerate() {
-        let told = of_job(story, place, now);
-        let remark = format!(
-            "\nThe stages of {} more are left out here.\n",
-            jobs(stories.len() - index)
-        );
-        if text.len() + told.len() + remark.len() > MAX_TEXT {
-            text.push_str(&remark);
-            break;
-        }
-        text.push_str(&told);
-    }
-    text
+/// Renders the stages of each job, as far as they fit.
+fn text(jobs: &[JobStory], links: StoryLinks<'_>, now: Timestamp) -> String {
+    let sections: Vec<String> = jobs.iter().map(|job| section(job, links, now)).collect();
+    markdown::fitting("", &sections, "job", "", MAX_TEXT)
 }
 
-fn of_job(story: &Story, place: Place<'_>, now: Timestamp) -> String {
-    let mut text = format!("### {}\n\n", linked(story, place.web));
-    text.push_str("| When (UTC) | Stage | Told by | After | |\n|---|---|---|---:|---|\n");
+fn section(story: &JobStory, links: StoryLinks<'_>, now: Timestamp) -> String {
+    let mut text = format!("### {}\n\n", job_link(story, links.web));
+    text.push_str("| When (UTC) | Stage | Source | After | |\n|---|---|---|---:|---|\n");
     let longest = longest(&story.stages);
     let mut day = String::new();
     for one in &story.stages {
@@ -219,51 +190,51 @@ fn of_job(story: &Story, place: Place<'_>, now: Timestamp) -> String {
             one.after.map(|after| bar(after, longest, BAR)).unwrap_or_default(),
         );
     }
-    if !story.attempts.is_empty() {
-        text.push_str(&runners(story, place.logs, now));
+    if !story.launch_tries.is_empty() {
+        text.push_str(&runners(story, links.logs, now));
     }
     text.push('\n');
     text
 }
 
-fn runners(story: &Story, logs: &Logs, now: Timestamp) -> String {
-    let mut text = "\n| Runner | On | Bought as | Price per hour | Cost | How it ended | Logs |\n\
+fn runners(story: &JobStory, logs: &LogLinks, now: Timestamp) -> String {
+    let mut text = "\n| Runner | Instance | Purchase option | Price per hour | Cost | Why it ended | Logs |\n\
                     |---|---|---|---:|---:|---|---|\n"
         .to_owned();
-    for attempt in &story.attempts {
-        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
-        let pool = attempt.pool.as_ref();
+    for one in &story.launch_tries {
+        let pool = one.pool.as_ref();
         let _ = writeln!(
             text,
             "| {} | {} | {} | {} | {} | {} | {} |",
-            markdown::cell(attempt.runner.as_str()),
+            markdown::cell(one.runner.as_str()),
             or_dash(pool.map(|pool| markdown::cell(&pool.to_string()))),
-            attempt.lifecycle,
-            or_dash(attempt.price_per_hour.map(|price| price.to_string())),
-            or_dash(cost(attempt, story.job.job)),
-            or_dash(attempt.ending.as_deref().map(markdown::cell)),
-            or_dash(logs_of(attempt, logs, now)),
+            one.lifecycle,
+            or_dash(one.price_per_hour.map(|price| price.to_string())),
+            or_dash(cost(one, story.job.job)),
+            or_dash(one.ending.as_deref().map(markdown::cell)),
+            or_dash(log_link(one, logs, now)),
         );
     }
     text
 }
 
-fn cost(attempt: &Attempt, job: JobId) -> Option<String> {
-    let bill = attempt.bill.as_ref()?;
-    let so_far = if bill.is_final { "" } else { " so far" };
+fn cost(one: &LaunchTry, job: JobId) -> Option<String> {
+    let bill = one.bill.as_ref()?;
     let free = if bill.free { ", its machine free" } else { "" };
-    let other = attempt.ran.filter(|ran| ran.job != job);
+    let other = one.ran.filter(|ran| ran.job != job);
     let other = other.map_or(String::new(), |other| format!(", job {}'s", other.job));
-    Some(format!("{}{so_far}{free}{other}", bill.total.in_cents()))
+    Some(format!(
+        "{}{}{free}{other}",
+        bill.total.in_cents(),
+        so_far(bill.is_final)
+    ))
 }
 
-fn logs_of(attempt: &Attempt, logs: &Logs, now: Timestamp) -> Option<String> {
-    let instance = attempt.instance.as_ref()?;
-    let to = attempt.ended_at.unwrap_or(now);
-    let page = logs.of(instance, attempt.requested_at, to);
-    Some(format!("[{instance}](<{page}>)"))
+fn log_link(one: &LaunchTry, logs: &LogLinks, now: Timestamp) -> Option<String> {
+    let instance = one.instance.as_ref()?;
+    let url = logs.url(instance, one.requested_at, one.ended_at.unwrap_or(now));
+    Some(format!("[{instance}](<{url}>)"))
 }
 
 #[cfg(test)]
-#[path = "story_tests.rs"]
 mod tests;

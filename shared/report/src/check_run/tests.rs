@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use dayfly_engine::launch;
-use dayfly_records::{AfterInterruption, CombinedPart, MessengerNews};
-use dayfly_types::capacity::{FleetErrorKind, InstanceLifecycle, Pool};
+use dayfly_engine::launch::claim;
+use dayfly_records::{AfterInterruption, CombinedPart, MessengerReport};
+use dayfly_types::capacity::{FleetErrorKind, InstanceLifecycle, LaunchFailure, Pool};
 use dayfly_types::ids::{InstanceType, Zone};
 use dayfly_types::time::Timestamp;
 
@@ -22,8 +22,8 @@ fn pool(instance_type: &str, zone: &str) -> Pool {
     }
 }
 
-fn tried(kind: FleetErrorKind, code: &str, message: &str) -> Tried {
-    Tried {
+fn tried(kind: FleetErrorKind, code: &str, message: &str) -> LaunchFailure {
+    LaunchFailure {
         lifecycle: InstanceLifecycle::Spot,
         pool: Some(pool("g5.xlarge", "eu-west-1a")),
         kind,
@@ -35,17 +35,17 @@ fn tried(kind: FleetErrorKind, code: &str, message: &str) -> Tried {
     }
 }
 
-fn no_capacity() -> Vec<Tried> {
+fn no_capacity() -> Vec<LaunchFailure> {
     let message = "There is no Spot capacity available that matches your request.";
     vec![
         tried(FleetErrorKind::Capacity, "InsufficientInstanceCapacity", message),
-        Tried {
+        LaunchFailure {
             pool: Some(pool("g4dn.xlarge", "eu-west-1b")),
             times: 1,
             last: at(0),
             ..tried(FleetErrorKind::Capacity, "UnfulfillableCapacity", message)
         },
-        Tried {
+        LaunchFailure {
             lifecycle: InstanceLifecycle::OnDemand,
             pool: None,
             last: at(24 * 60),
@@ -59,7 +59,7 @@ fn no_capacity() -> Vec<Tried> {
 }
 
 fn check_run(content: CheckContent) -> CheckRun {
-    CheckRun::of(None, &launch::new_job(&event(11)), content, now())
+    CheckRun::of(None, &claim::new_job(&event(11)), content, now())
 }
 
 fn shown(check: &CheckRunBody) -> String {
@@ -76,8 +76,8 @@ fn shown(check: &CheckRunBody) -> String {
     )
 }
 
-fn all(says: Vec<CheckContent>) -> String {
-    let shown: Vec<String> = says
+fn all(contents: Vec<CheckContent>) -> String {
+    let shown: Vec<String> = contents
         .into_iter()
         .map(|content| shown(&render(&check_run(content), WEB)))
         .collect();
@@ -85,14 +85,14 @@ fn all(says: Vec<CheckContent>) -> String {
 }
 
 #[test]
-fn a_job_that_waits_is_told_for_what_and_until_when() {
+fn waiting_job_sees_the_reason_and_the_next_try() {
     let kinds = [
         FleetErrorKind::Price,
         FleetErrorKind::BadRequest,
         FleetErrorKind::Throttled,
         FleetErrorKind::Unknown,
     ];
-    let mut says = vec![
+    let mut contents = vec![
         CheckContent::Waiting {
             next_at: at(10),
             tried: Vec::new(),
@@ -102,15 +102,15 @@ fn a_job_that_waits_is_told_for_what_and_until_when() {
             tried: no_capacity(),
         },
     ];
-    says.extend(kinds.map(|kind| CheckContent::Waiting {
+    contents.extend(kinds.map(|kind| CheckContent::Waiting {
         next_at: at(10),
         tried: vec![tried(kind, "Code", "words")],
     }));
-    insta::assert_snapshot!(all(says));
+    insta::assert_snapshot!(all(contents));
 }
 
 #[test]
-fn a_job_that_waits_for_its_turn_is_told_its_place_and_the_rule_and_how_that_ended() {
+fn queued_job_sees_its_place_the_rule_and_the_outcome() {
     insta::assert_snapshot!(all(vec![
         CheckContent::Queued {
             place: 3,
@@ -124,12 +124,12 @@ fn a_job_that_waits_for_its_turn_is_told_its_place_and_the_rule_and_how_that_end
             lifecycle: InstanceLifecycle::Spot,
             tried: Vec::new(),
         },
-        CheckContent::Over { tried: Vec::new() },
+        CheckContent::Ended { tried: Vec::new() },
     ]));
 }
 
 #[test]
-fn a_job_that_has_waited_is_told_what_it_got() {
+fn job_that_waited_sees_which_instance_it_got() {
     insta::assert_snapshot!(all(vec![CheckContent::Launched {
         pool: pool("g6.xlarge", "eu-west-1c"),
         lifecycle: InstanceLifecycle::OnDemand,
@@ -138,38 +138,42 @@ fn a_job_that_has_waited_is_told_what_it_got() {
 }
 
 #[test]
-fn a_job_that_is_given_up_is_told_why_and_what_to_do() {
-    let given_up = |reason: &str, tried: Vec<Tried>, messenger| CheckContent::GivenUp {
+fn given_up_job_sees_why_and_what_to_do() {
+    let given_up = |reason: &str, tried: Vec<LaunchFailure>, messenger| CheckContent::GivenUp {
         reason: reason.to_owned(),
         tried,
         messenger,
     };
-    let failed = |cancelled| MessengerNews::Failed {
+    let failed = |cancelled| MessengerReport::Failed {
         reason: "VcpuLimitExceeded: no vCPU left.".to_owned(),
         cancelled,
     };
     insta::assert_snapshot!(all(vec![
         given_up(
-            "No instance could be had for 15 minutes.",
+            "No instance was available for 15 minutes.",
             no_capacity(),
-            MessengerNews::OnItsWay
+            MessengerReport::OnItsWay
         ),
         given_up(
             "No runner in `.dayfly.yml` has all of the labels `dayfly-gpu`, `big_one`: add one.",
             Vec::new(),
-            MessengerNews::Off
+            MessengerReport::Off
         ),
         given_up(
             "`.dayfly.yml`: error: line 1\n  |\n1 | runners: 7\n  | ^ here",
             Vec::new(),
             failed(true)
         ),
-        given_up("No instance could be had for 15 minutes.", no_capacity(), failed(false)),
+        given_up(
+            "No instance was available for 15 minutes.",
+            no_capacity(),
+            failed(false)
+        ),
     ]));
 }
 
 #[test]
-fn an_interrupted_job_is_told_what_becomes_of_it() {
+fn interrupted_job_sees_what_happens_next() {
     let interrupted = |next, ran_on| CheckContent::Interrupted {
         at: at(3),
         what: "EC2 took the instance back".to_owned(),
@@ -177,11 +181,11 @@ fn an_interrupted_job_is_told_what_becomes_of_it() {
         next,
     };
     let spot = Some((pool("g5.xlarge", "eu-west-1a"), InstanceLifecycle::Spot));
-    let again = |with_failed| AfterInterruption::RunAgain {
+    let again = |with_failed| AfterInterruption::Rerun {
         attempt: RunAttempt(2),
         with_failed,
     };
-    let not = AfterInterruption::Not {
+    let not = AfterInterruption::NotRerun {
         reason: "it was run again 2 times, and `max_reruns` allows no more.".to_owned(),
     };
     insta::assert_snapshot!(all(vec![
@@ -194,32 +198,32 @@ fn an_interrupted_job_is_told_what_becomes_of_it() {
 }
 
 #[test]
-fn a_re_run_leads_back_to_what_was_interrupted() {
-    insta::assert_snapshot!(all(vec![CheckContent::Again {
+fn rerun_links_back_to_the_interrupted_attempt() {
+    insta::assert_snapshot!(all(vec![CheckContent::Rerun {
         of: RunAttempt(1),
         lifecycle: InstanceLifecycle::OnDemand,
     }]));
 }
 
 #[test]
-fn a_job_that_ended_while_it_waited_is_not_said_to_wait() {
+fn job_that_ended_while_waiting_is_no_longer_waiting() {
     let waiting = check_run(CheckContent::Waiting {
         next_at: at(10),
         tried: no_capacity(),
     });
-    let over = waiting.over(at(4)).unwrap();
+    let over = waiting.ended(at(4)).unwrap();
     assert_eq!(over.due_at, Some(at(4)));
-    assert_eq!(over.over(at(5)), None);
+    assert_eq!(over.ended(at(5)), None);
     insta::assert_snapshot!(shown(&render(&over, WEB)));
 }
 
 #[test]
-fn words_of_others_stay_within_their_place() {
+fn foreign_text_cannot_break_the_markdown() {
     let nasty = "a | b\n| c | `d` | <img src=x> [click](http://evil) \\| **bold** @octo/all";
     let mut check_run = check_run(CheckContent::GivenUp {
         reason: format!("{nasty} end"),
         tried: vec![tried(FleetErrorKind::Unknown, "Odd|Code", nasty)],
-        messenger: MessengerNews::Failed {
+        messenger: MessengerReport::Failed {
             reason: nasty.replace('\n', " "),
             cancelled: false,
         },
@@ -229,77 +233,74 @@ fn words_of_others_stay_within_their_place() {
 }
 
 #[test]
-fn what_is_too_much_for_github_is_left_out_with_a_remark() {
+fn what_exceeds_githubs_limit_is_left_out_with_a_remark() {
     let many = vec![tried(FleetErrorKind::Capacity, "Code", &"|".repeat(5000)); 200];
     let check = render(
         &check_run(CheckContent::GivenUp {
             reason: "é".repeat(70_000),
             tried: many,
-            messenger: MessengerNews::OnItsWay,
+            messenger: MessengerReport::OnItsWay,
         }),
         WEB,
     );
     let text = check.text.unwrap();
-    assert!(check.summary.len() <= MAX_TEXT && check.summary.ends_with("longer than GitHub takes."));
-    assert!(
-        text.len() <= MAX_TEXT && text.ends_with("more are left out here.\n"),
-        "{text}"
-    );
+    assert!(check.summary.len() <= MAX_TEXT && check.summary.ends_with("longer than GitHub accepts."));
+    assert!(text.len() <= MAX_TEXT && text.ends_with(" more rows.\n"), "{text}");
     let rows = text.matches("g5.xlarge").count();
-    assert!(text.contains(&format!("\n{} more are left out", 200 - rows)));
+    assert!(text.contains(&format!("\nNot shown here: {} more rows", 200 - rows)));
 }
 
 #[test]
-fn a_check_run_names_its_job() {
-    let key = check_run(CheckContent::Over { tried: Vec::new() }).key;
+fn external_id_names_the_job() {
+    let key = check_run(CheckContent::Ended { tried: Vec::new() }).key;
     for serial in [1, 2, 10] {
-        assert_eq!(job_of(&external_id(RunId(500), key, serial)), Some(key));
+        assert_eq!(job_of_external_id(&external_id(RunId(500), key, serial)), Some(key));
     }
     assert_eq!(external_id(RunId(500), key, 1), "11/1");
     assert_eq!(external_id(RunId(500), key, 2), "11/1/2");
     for other in ["", "11", "a/1", "11/b"] {
-        assert_eq!(job_of(other), None, "{other}");
+        assert_eq!(job_of_external_id(other), None, "{other}");
     }
 }
 
-fn of_many(told: Vec<(CheckContent, std::ops::Range<u64>)>) -> CheckRun {
-    let told = told.into_iter().map(|(content, jobs)| CombinedPart {
+fn combined(parts: Vec<(CheckContent, std::ops::Range<u64>)>) -> CheckRun {
+    let parts = parts.into_iter().map(|(content, jobs)| CombinedPart {
         content,
         jobs: jobs.map(|job| (JobId(job), format!("train (seed=[{job}])"))).collect(),
     });
     CheckRun {
         key: JobKey::of_all(RunAttempt(1)),
-        content: CheckContent::Combined { parts: told.collect() },
-        ..check_run(CheckContent::Over { tried: Vec::new() })
+        content: CheckContent::Combined { parts: parts.collect() },
+        ..check_run(CheckContent::Ended { tried: Vec::new() })
     }
 }
 
 fn given_up_for_capacity() -> CheckContent {
     CheckContent::GivenUp {
-        reason: "No instance could be had in 15 minutes.".to_owned(),
+        reason: "No instance was available in 15 minutes.".to_owned(),
         tried: no_capacity(),
-        messenger: MessengerNews::OnItsWay,
+        messenger: MessengerReport::OnItsWay,
     }
 }
 
 #[test]
-fn many_jobs_are_told_each_by_name_and_what_they_share_once() {
+fn combined_check_run_names_each_job_and_shared_facts_once() {
     let waiting = CheckContent::Waiting {
         next_at: at(10),
         tried: no_capacity(),
     };
     let check = render(
-        &of_many(vec![(waiting, 21..24), (given_up_for_capacity(), 11..13)]),
+        &combined(vec![(waiting, 21..24), (given_up_for_capacity(), 11..13)]),
         WEB,
     );
     insta::assert_snapshot!(shown(&check));
 }
 
 #[test]
-fn as_many_jobs_as_a_matrix_has_fit_into_one_check_run() {
-    let mut check_run = of_many(vec![(given_up_for_capacity(), 1_000_000_000_000..1_000_000_000_256)]);
+fn largest_matrix_fits_into_one_check_run() {
+    let mut check_run = combined(vec![(given_up_for_capacity(), 1_000_000_000_000..1_000_000_000_256)]);
     let CheckContent::Combined { parts } = &mut check_run.content else {
-        panic!("they are parts together")
+        panic!("it should be combined")
     };
     for (_, name) in &mut parts[0].jobs {
         *name = "[long]".repeat(50);
@@ -309,31 +310,31 @@ fn as_many_jobs_as_a_matrix_has_fit_into_one_check_run() {
     for job in 1_000_000_000_000u64..1_000_000_000_256 {
         assert!(text.contains(&format!("/job/{job})")), "{job} is not named");
     }
-    let too_many = of_many(vec![(given_up_for_capacity(), 0..2000)]);
+    let too_many = combined(vec![(given_up_for_capacity(), 0..2000)]);
     let text = render(&too_many, WEB).text.unwrap();
-    assert!(text.len() <= MAX_TEXT && text.contains("more are left out here"));
+    assert!(text.len() <= MAX_TEXT && text.contains("Not shown here: "));
 }
 
 #[test]
-fn a_jobs_own_log_ends_with_the_table_of_what_was_tried() {
-    let log = job_log("No instance could be had. Name more types", &no_capacity());
+fn job_log_ends_with_the_table_of_failed_launches() {
+    let log = job_log("No instance was available. Name more types", &no_capacity());
     let lines: Vec<&str> = log.lines().collect();
     assert_eq!(
         lines[..4],
-        ["No instance could be had. Name more types", "", "What was tried:", ""]
+        ["No instance was available. Name more types", "", "Failed launches:", ""]
     );
     assert_eq!(
         lines[4..7],
         [
-            "instance type  zone        bought as  times  when (UTC)                                 what EC2 said",
-            "g5.xlarge      eu-west-1a  spot       3      2027-01-15 08:00:00 – 08:08:00             \
+            "instance type  zone        purchase option  times  when (UTC)                                 EC2's answer",
+            "g5.xlarge      eu-west-1a  spot             3      2027-01-15 08:00:00 – 08:08:00             \
              InsufficientInstanceCapacity: There is no Spot capacity available that matches your request.",
-            "g4dn.xlarge    eu-west-1b  spot       1      2027-01-15 08:00:00                        \
+            "g4dn.xlarge    eu-west-1b  spot             1      2027-01-15 08:00:00                        \
              UnfulfillableCapacity: There is no Spot capacity available that matches your request.",
         ]
     );
     assert!(
-        lines[7].starts_with("any            any         on-demand  3      2027-01-15"),
+        lines[7].starts_with("any            any         on-demand        3      2027-01-15"),
         "{log}"
     );
     assert_eq!(lines.len(), 8);

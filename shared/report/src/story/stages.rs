@@ -1,45 +1,38 @@
-//! The stages of a job, each with its time and whose word that is.
+//! The stages of a job, each with its time and the source of that time.
 
 use std::time::Duration;
 
-use dayfly_records::{Job, Message, Runner};
+use dayfly_records::{Job, MessengerTask, Runner};
 use dayfly_types::checkin::{START_REFUSED, START_UNANSWERED, Stage as Reported};
 use dayfly_types::time::Timestamp;
 use serde::{Serialize, Serializer};
 
-/// How far an instance's clock may be off. A time beyond that is none: an instance is hostile ground.
+/// The tolerated error of an instance's clock. Times beyond it are dropped: an instance is not trusted.
 const CLOCKS_APART: Duration = Duration::from_mins(5);
 
-/// A stage of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// GitHub made it.
+    /// GitHub created the job.
     Queued,
-    /// Its webhook was taken in.
+    /// Its webhook arrived.
     Seen,
-    /// A runner was to be launched for it.
+    /// The launch of a runner was decided.
     Decided,
     /// EC2 launched the instance.
     Launched,
-    /// The instance ran.
     Running,
-    /// The agent on it ran.
     AgentUp,
     /// The JIT config was handed out.
     Enrolled,
-    /// The job began.
     JobStarted,
-    /// It was given up.
     GivenUp,
-    /// It ended.
     JobFinished,
-    /// Nothing was left of its runner.
+    /// The runner and its instance were gone.
     Gone,
 }
 
 impl Stage {
-    /// As a person reads it.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -58,24 +51,21 @@ impl Stage {
     }
 }
 
-/// Whose word a time is.
+/// Who reported a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// GitHub's own.
     GitHub,
-    /// When GitHub's webhook was taken in, or its answer to a question of ours.
+    /// The arrival of GitHub's webhook, or of its answer to a call.
     Webhook,
-    /// EC2's.
     Ec2,
-    /// The agent's, by the instance's clock.
+    /// By the instance's clock.
     Agent,
-    /// The control plane's.
+    /// The control plane.
     Dayfly,
 }
 
 impl Source {
-    /// As a person reads it.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -88,34 +78,29 @@ impl Source {
     }
 }
 
-/// A stage that was reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reached {
-    /// Which.
     pub stage: Stage,
-    /// When.
     pub at: Timestamp,
-    /// Whose word that is.
     pub source: Source,
-    /// How long after the one before; nothing for the first.
+    /// The time since the previous stage.
     #[serde(rename = "after_ms", serialize_with = "millis")]
     pub after: Option<Duration>,
 }
 
-#[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
+#[expect(clippy::ref_option, reason = "serde passes the field by reference")]
 fn millis<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     span.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
         .serialize(serializer)
 }
 
-/// When a stage was reached, if it was.
 pub(super) fn at(stages: &[Reached], stage: Stage) -> Option<Timestamp> {
     stages.iter().find(|one| one.stage == stage).map(|one| one.at)
 }
 
-/// The stages of a job, in the order of time. `main` is the runner that ran it, or is to.
+/// Returns the stages in the order of time. `main` is the runner that ran the job or is to run it.
 pub(super) fn of(job: &Job, main: Option<&Runner>, runners: &[&Runner], now: Timestamp) -> Vec<Reached> {
-    // A messenger is sent once it is decided that there will be none.
+    // A messenger is sent once it is decided that the job gets no runner.
     let meant = |runner: &&&Runner| runner.name.job() == Some(job.key) && runner.message.is_none();
     let decided = runners.iter().filter(meant);
     let mut found = vec![
@@ -159,16 +144,16 @@ fn of_runner(runner: &Runner, now: Timestamp) -> [Found; 5] {
             if by_ec2 { Source::Ec2 } else { Source::Dayfly },
         ),
         (Stage::Running, runner.running_at, Source::Ec2),
-        (Stage::AgentUp, told(runner, Reported::AgentUp, now), Source::Agent),
+        (Stage::AgentUp, reported(runner, Reported::AgentUp, now), Source::Agent),
         (Stage::Enrolled, runner.enrolled_at, Source::Dayfly),
         (Stage::Gone, runner.ended_at, Source::Dayfly),
     ]
 }
 
-/// The start and the end: by the instance's word where its runner ran the job, for the webhooks come later.
+/// Returns start and end, as the instance reported them if its runner ran the job: webhooks arrive later.
 fn of_end(job: &Job, main: Option<&Runner>, runners: &[&Runner], now: Timestamp) -> [Found; 3] {
     let ran = main.filter(|runner| runner.job == Some(job.key) && !kept_from_starting(runner));
-    let of_agent = |stage| ran.and_then(|runner| told(runner, stage, now));
+    let of_agent = |stage| ran.and_then(|runner| reported(runner, stage, now));
     let either = |of_agent: Option<Timestamp>, of_webhook: Option<Timestamp>| match of_agent {
         Some(at) => (Some(at), Source::Agent),
         None => (of_webhook, Source::Webhook),
@@ -183,8 +168,8 @@ fn of_end(job: &Job, main: Option<&Runner>, runners: &[&Runner], now: Timestamp)
     [started, given_up, (Stage::JobFinished, finished, by)]
 }
 
-/// When it was given up. One that was told so by a messenger went on as others do: it was when the first of its
-/// messengers was asked for.
+/// Returns when the job was given up. A job that a messenger took runs like any other: it was given up when its
+/// first messenger was requested.
 fn given_up_at(job: &Job, main: Option<&Runner>, runners: &[&Runner]) -> Option<Timestamp> {
     if job.state.is_given_up() {
         return job.ended_at;
@@ -196,20 +181,20 @@ fn given_up_at(job: &Job, main: Option<&Runner>, runners: &[&Runner]) -> Option<
     sent.map(|runner| runner.requested_at).min()
 }
 
-/// What the messenger told a job that took it.
-pub(super) fn message_of<'a>(job: &Job, main: Option<&'a Runner>) -> Option<&'a Message> {
+/// Returns the message to a job that took its messenger.
+pub(super) fn message_of<'a>(job: &Job, main: Option<&'a Runner>) -> Option<&'a MessengerTask> {
     let messenger = main.filter(|runner| runner.job == Some(job.key))?;
     messenger.message.as_ref().filter(|message| message.job == job.key)
 }
 
-/// Whether what the instance calls a start was none.
+/// Whether the start that the instance reported did not happen.
 fn kept_from_starting(runner: &Runner) -> bool {
-    let words = runner.words_of(Reported::JobStarted);
+    let words = runner.stage_detail(Reported::JobStarted);
     words.is_some_and(|words| [START_REFUSED, START_UNANSWERED].contains(&words))
 }
 
-/// When an instance said that it had reached a stage, if that can be.
-fn told(runner: &Runner, stage: Reported, now: Timestamp) -> Option<Timestamp> {
+/// Returns when the instance reported a stage, if that time is plausible.
+fn reported(runner: &Runner, stage: Reported, now: Timestamp) -> Option<Timestamp> {
     let (_, at) = runner.stages.iter().find(|(known, _)| *known == stage)?;
     let launched = runner.launched.as_ref()?.at;
     let until = runner.ended_at.unwrap_or(now).after(CLOCKS_APART);

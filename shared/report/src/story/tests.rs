@@ -1,23 +1,23 @@
 use std::time::Duration;
 
-use dayfly_engine::costing::{self, Answered};
+use dayfly_engine::cost::costing::{self, Ec2Answers};
 use dayfly_records::costs::Tariff;
 use dayfly_records::event::Conclusion;
 use dayfly_records::prices::{Price, PriceSource};
-use dayfly_records::{Ending, Message, Purpose, Reservation, RunnerState};
-use dayfly_types::capacity::{FleetErrorKind, InstanceLifecycle, Tried};
+use dayfly_records::{Ending, MessengerTask, Purpose, Reservation, RunnerState};
+use dayfly_types::capacity::{FleetErrorKind, InstanceLifecycle, LaunchFailure};
 use dayfly_types::checkin::{START_UNANSWERED, Stage as Reported};
 use dayfly_types::ids::JobId;
 
 use super::*;
 use crate::fixtures::{claimed, deadlines, now, runner};
 
-/// So many seconds after the webhook was taken in.
+/// Seconds after the webhook arrived.
 pub(crate) fn at(seconds: u64) -> Timestamp {
     now().after(Duration::from_secs(seconds))
 }
 
-/// Set aside for an instance at $1.00 an hour, with nothing for its disk and address.
+/// A reservation at $1.00 an hour, with nothing for disk and address.
 fn reserved() -> Reservation {
     Reservation {
         tariff: Tariff {
@@ -31,8 +31,8 @@ fn reserved() -> Reservation {
     }
 }
 
-/// A job that ran on spot from second 90 to second 690, its record and its runner's, before it is settled.
-/// It costs $0.36 an hour, and $1.00 on demand.
+/// A job that ran on spot from second 90 to second 690, and its runner, before the cost is recorded. An hour costs
+/// $0.36, and $1.00 on demand.
 pub(crate) fn ran() -> (Job, Runner) {
     let (mut job, mut runner) = claimed(11);
     job.created_at = Some(Timestamp::from_millis(now().millis() - 1_500));
@@ -67,16 +67,16 @@ pub(crate) fn ran() -> (Job, Runner) {
 }
 
 pub(crate) fn settled(job: &Job, mut runner: Runner) -> (Runner, Cost) {
-    let cost = costing::cost(&runner, Some(job), &Answered::default(), at(800)).unwrap();
+    let cost = costing::cost(&runner, Some(job), &Ec2Answers::default(), at(800)).unwrap();
     runner.reserved = None;
     (runner, cost)
 }
 
-pub(crate) fn tell(job: &Job, runners: &[Runner], costs: &[Cost], seconds: u64) -> Story {
-    Story::of(Known { job, runners, costs }, MicroDollars(2_000), at(seconds))
+pub(crate) fn story_of(job: &Job, runners: &[Runner], costs: &[Cost], seconds: u64) -> JobStory {
+    JobStory::of(JobRecords { job, runners, costs }, MicroDollars(2_000), at(seconds))
 }
 
-fn shown(story: &Story) -> Vec<(&'static str, i64, &'static str)> {
+fn shown(story: &JobStory) -> Vec<(&'static str, i64, &'static str)> {
     let stages = story.stages.iter();
     stages
         .map(|one| {
@@ -90,9 +90,9 @@ fn shown(story: &Story) -> Vec<(&'static str, i64, &'static str)> {
 }
 
 #[test]
-fn a_job_that_ran_is_told_stage_by_stage_with_whose_word_each_is() {
+fn story_lists_each_stage_with_its_source() {
     let (job, runner) = ran();
-    let story = tell(&job, &[runner], &[], 1_000);
+    let story = story_of(&job, &[runner], &[], 1_000);
     assert_eq!(
         shown(&story),
         [
@@ -121,21 +121,21 @@ fn a_job_that_ran_is_told_stage_by_stage_with_whose_word_each_is() {
 }
 
 #[test]
-fn a_launch_is_told_as_ec2s_word_only_where_it_is() {
+fn launch_time_is_ec2s_only_if_ec2_reported_it() {
     let (job, mut runner) = ran();
     runner.launched.as_mut().unwrap().at_by_ec2 = true;
-    let story = tell(&job, &[runner], &[], 1_000);
+    let story = story_of(&job, &[runner], &[], 1_000);
     assert_eq!(shown(&story)[3], ("launched", 3, "EC2"));
 }
 
 #[test]
-fn what_is_not_known_is_left_out() {
+fn unknown_stages_are_left_out() {
     let (mut job, mut runner) = ran();
     job.created_at = None;
     runner.running_at = None;
     runner.stages = Vec::new();
-    let known = shown(&tell(&job, &[runner], &[], 1_000));
-    let names: Vec<&str> = known.iter().map(|(name, ..)| *name).collect();
+    let stages = shown(&story_of(&job, &[runner], &[], 1_000));
+    let names: Vec<&str> = stages.iter().map(|(name, ..)| *name).collect();
     let expected = [
         "seen",
         "decided",
@@ -147,36 +147,36 @@ fn what_is_not_known_is_left_out() {
     ];
     assert_eq!(names, expected);
     assert_eq!(
-        known[4..6],
+        stages[4..6],
         [("job started", 92, "webhook"), ("job finished", 693, "webhook")]
     );
 
-    let story = tell(&job, &[], &[], 1_000);
+    let story = story_of(&job, &[], &[], 1_000);
     assert_eq!(shown(&story).len(), 3, "{story:?}");
     assert_eq!(story.money.total, MicroDollars::default());
-    assert_eq!(story.money.minutes, Some(11), "of the webhooks alone");
+    assert_eq!(story.money.minutes, Some(11), "from the webhooks alone");
 }
 
 #[test]
-fn an_instance_cannot_tell_of_times_at_which_it_was_not_there() {
+fn times_outside_an_instances_life_are_dropped() {
     let (job, runner) = ran();
-    for (seconds, told) in [(-400, false), (-200, true), (60, true), (900, true), (1_100, false)] {
+    for (seconds, is_shown) in [(-400, false), (-200, true), (60, true), (900, true), (1_100, false)] {
         let mut runner = runner.clone();
-        let said = Timestamp::from_seconds(now().seconds() + seconds);
-        runner.stages[0] = (Reported::AgentUp, said);
-        let story = tell(&job, &[runner], &[], 10_000);
-        assert_eq!(story.reached(Stage::AgentUp), told.then_some(said), "{seconds}");
+        let reported = Timestamp::from_seconds(now().seconds() + seconds);
+        runner.stages[0] = (Reported::AgentUp, reported);
+        let story = story_of(&job, &[runner], &[], 10_000);
+        assert_eq!(story.reached(Stage::AgentUp), is_shown.then_some(reported), "{seconds}");
     }
     let mut kept = runner.clone();
-    kept.words = vec![(Reported::JobStarted, START_UNANSWERED.to_owned())];
-    let story = tell(&job, &[kept], &[], 1_000);
+    kept.stage_details = vec![(Reported::JobStarted, START_UNANSWERED.to_owned())];
+    let story = story_of(&job, &[kept], &[], 1_000);
     assert_eq!(story.reached(Stage::JobStarted), job.started_at);
 }
 
 #[test]
-fn a_job_that_waits_or_was_given_up_is_told_as_far_as_it_came() {
+fn waiting_and_given_up_jobs_have_the_stages_they_reached() {
     let (job, runner) = claimed(11);
-    let waiting = tell(&job, std::slice::from_ref(&runner), &[], 30);
+    let waiting = story_of(&job, std::slice::from_ref(&runner), &[], 30);
     assert_eq!(shown(&waiting).last(), Some(&("decided", 0, "dayfly")));
     assert_eq!(
         (waiting.money.total.0, waiting.money.is_final, waiting.money.minutes),
@@ -188,14 +188,14 @@ fn a_job_that_waits_or_was_given_up_is_told_as_far_as_it_came() {
         reason: "no".to_owned(),
     };
     refused.ended_at = Some(at(5));
-    let story = tell(&refused, &[], &[], 30);
+    let story = story_of(&refused, &[], &[], 30);
     assert_eq!(shown(&story).last(), Some(&("given up", 5, "dayfly")));
-    assert!(story.money.is_final && story.attempt().is_none());
+    assert!(story.money.is_final && story.main_try().is_none());
     assert_eq!(story.given_up.as_deref(), Some("no"));
 }
 
 #[test]
-fn what_a_job_costs_so_far_becomes_what_it_cost() {
+fn cost_so_far_becomes_the_final_cost() {
     let (mut job, mut runner) = ran();
     let (gone, cost) = settled(&job, runner.clone());
     job.state = JobState::Running {
@@ -205,9 +205,9 @@ fn what_a_job_costs_so_far_becomes_what_it_cost() {
     runner.state = RunnerState::Busy;
     (runner.ended_at, runner.instance_ended_at, runner.ending) = (None, None, None);
     runner.stages.truncate(2);
-    // Its instance runs since second 20, its job since second 90.
+    // The instance runs since second 20, the job since second 90.
     for (seconds, total, saved, minutes) in [(320, 30_000, 53_334, 4), (620, 60_000, 106_667, 9)] {
-        let money = tell(&job, &[runner.clone()], &[], seconds).money;
+        let money = story_of(&job, &[runner.clone()], &[], seconds).money;
         assert_eq!(
             (
                 money.total.0,
@@ -220,7 +220,7 @@ fn what_a_job_costs_so_far_becomes_what_it_cost() {
         );
     }
     let (job, _) = ran();
-    let money = tell(&job, &[gone], &[cost], 9_000).money;
+    let money = story_of(&job, &[gone], &[cost], 9_000).money;
     assert_eq!((money.total.0, money.is_final, money.unknown), (70_000, true, 0));
     assert_eq!(
         (money.amounts.total(), money.amounts.compute),
@@ -239,7 +239,7 @@ fn minutes_are_rounded_up_as_github_bills_them() {
 }
 
 #[test]
-fn an_interruption_is_told_with_what_it_wasted_and_saves_nothing() {
+fn interruption_shows_its_waste_and_saves_nothing() {
     let (mut job, mut runner) = ran();
     job.state = JobState::Finished {
         conclusion: Conclusion::Failure,
@@ -247,21 +247,21 @@ fn an_interruption_is_told_with_what_it_wasted_and_saves_nothing() {
     runner.interrupted_at = Some(at(600));
     runner.ending = Some(Ending::Interrupted);
     let (runner, cost) = settled(&job, runner);
-    let story = tell(&job, &[runner], &[cost], 1_000);
+    let story = story_of(&job, &[runner], &[cost], 1_000);
     assert_eq!(story.interruptions(), 1);
     let money = &story.money;
     assert_eq!(
         (money.wasted, money.saved),
         (money.total, Some(MicroDollars::default()))
     );
-    let attempt = story.attempt().unwrap();
+    let attempt = story.main_try().unwrap();
     assert_eq!(attempt.bill.as_ref().unwrap().purpose, Purpose::Interrupted);
     assert_eq!(attempt.ending.as_deref(), Some("EC2 takes the instance back"));
 }
 
 #[test]
 fn interruptions_are_counted_where_their_waste_is() {
-    let told = |ending, conclusion, settle: bool| {
+    let count = |ending, conclusion, settle: bool| {
         let (mut job, mut runner) = ran();
         job.state = JobState::Finished { conclusion };
         runner.ending = Some(ending);
@@ -271,7 +271,7 @@ fn interruptions_are_counted_where_their_waste_is() {
         } else {
             (runner, Vec::new())
         };
-        let story = tell(&job, &[runner], &costs, 1_000);
+        let story = story_of(&job, &[runner], &costs, 1_000);
         (story.interruptions(), story.money.wasted.0)
     };
     for settle in [false, true] {
@@ -281,26 +281,26 @@ fn interruptions_are_counted_where_their_waste_is() {
             (Ending::Interrupted, Conclusion::Success, 0),
             (Ending::JobOver, Conclusion::Failure, 0),
         ] {
-            let (counted, wasted) = told(ending.clone(), conclusion, settle);
+            let (counted, wasted) = count(ending.clone(), conclusion, settle);
             assert_eq!(counted, interruptions, "{ending:?}, {conclusion:?}");
             assert_eq!(wasted > 0, interruptions > 0, "{ending:?}, {conclusion:?}");
         }
     }
-    // A notice after the end of its job has wasted nothing.
+    // A notice after the end of the job wastes nothing.
     let (job, mut runner) = ran();
     runner.interrupted_at = Some(at(695));
-    assert_eq!(tell(&job, &[runner.clone()], &[], 1_000).interruptions(), 0);
-    // Nobody knows what this one cost.
+    assert_eq!(story_of(&job, &[runner.clone()], &[], 1_000).interruptions(), 0);
+    // The cost of this one is unknown.
     (runner.reserved, runner.ending) = (None, Some(Ending::Vanished));
     let mut lost = job;
     lost.state = JobState::Finished {
         conclusion: Conclusion::Failure,
     };
-    assert_eq!(tell(&lost, &[runner], &[], 1_000).interruptions(), 1);
+    assert_eq!(story_of(&lost, &[runner], &[], 1_000).interruptions(), 1);
 }
 
 #[test]
-fn a_job_pays_for_runners_that_were_meant_for_it_and_ran_none_but_not_for_what_another_took() {
+fn job_pays_for_its_idle_runners_but_not_for_those_others_took() {
     let (mut job, third) = ran();
     job.launches = 3;
     let name = |launch| RunnerName::of(job.key, launch);
@@ -320,29 +320,25 @@ fn a_job_pays_for_runners_that_were_meant_for_it_and_ran_none_but_not_for_what_a
     let (own, own_cost) = with(3, Some(job.key));
     job.ran_on = Some(own.name.clone());
     assert_eq!(runners_of(&job), [name(1), name(2), name(3)]);
-    let story = tell(
+    let story = story_of(
         &job,
         &[own, taken, idle],
         &[idle_cost, taken_cost, own_cost.clone()],
         1_000,
     );
-    let names: Vec<&RunnerName> = story.attempts.iter().map(|attempt| &attempt.runner).collect();
+    let names: Vec<&RunnerName> = story.launch_tries.iter().map(|attempt| &attempt.runner).collect();
     assert_eq!(
         names,
         [&name(1), &name(2), &name(3)],
-        "in the order in which they were asked for"
+        "in the order in which they were requested"
     );
     assert_eq!(story.money.total, own_cost.total().times(2));
-    assert_eq!(
-        story.money.saved,
-        Some(own_cost.saved()),
-        "nothing is saved by what idles"
-    );
-    assert_eq!(story.attempt().unwrap().runner, name(3));
+    assert_eq!(story.money.saved, Some(own_cost.saved()), "idle instances save nothing");
+    assert_eq!(story.main_try().unwrap().runner, name(3));
 }
 
 #[test]
-fn a_job_that_ran_on_a_runner_of_another_is_told_by_that_one() {
+fn job_on_another_jobs_runner_has_that_runners_story() {
     let (mut job, mut runner) = ran();
     let (other, mut own) = (
         JobKey {
@@ -358,23 +354,23 @@ fn a_job_that_ran_on_a_runner_of_another_is_told_by_that_one() {
     job.runner = Some(runner.name.clone());
     job.ran_on = Some(runner.name.clone());
     assert_eq!(runners_of(&job), [own.name.clone(), runner.name.clone()]);
-    let story = tell(&job, &[own, runner.clone()], &[], 1_000);
-    assert_eq!(story.attempt().unwrap().runner, runner.name);
+    let story = story_of(&job, &[own, runner.clone()], &[], 1_000);
+    assert_eq!(story.main_try().unwrap().runner, runner.name);
     assert_eq!(story.reached(Stage::Decided), Some(at(1)));
     assert_eq!(story.reached(Stage::Enrolled), Some(at(61)));
 }
 
 #[test]
-fn an_instance_of_which_nobody_knows_the_cost_is_said_and_not_made_up() {
+fn unknown_cost_is_counted_and_not_made_up() {
     let (job, mut runner) = ran();
     runner.reserved = None;
-    let story = tell(&job, &[runner], &[], 1_000);
+    let story = story_of(&job, &[runner], &[], 1_000);
     assert_eq!((story.money.total.0, story.money.unknown), (0, 1));
-    assert_eq!(story.attempts[0].bill, None);
+    assert_eq!(story.launch_tries[0].bill, None);
 }
 
-fn tried() -> Tried {
-    Tried {
+fn tried() -> LaunchFailure {
+    LaunchFailure {
         lifecycle: InstanceLifecycle::Spot,
         pool: None,
         kind: FleetErrorKind::Capacity,
@@ -387,7 +383,7 @@ fn tried() -> Tried {
 }
 
 #[test]
-fn what_was_tried_and_prices_from_the_shipped_table_are_told() {
+fn story_has_launch_tries_and_marks_shipped_prices() {
     let (job, mut runner) = ran();
     let launched = runner.launched.as_mut().unwrap();
     launched.price_per_hour = None;
@@ -397,10 +393,10 @@ fn what_was_tried_and_prices_from_the_shipped_table_are_told() {
         source: PriceSource::Shipped,
     });
     runner.tried = vec![tried()];
-    let story = tell(&job, &[runner.clone()], &[], 1_000);
+    let story = story_of(&job, &[runner.clone()], &[], 1_000);
     assert!(story.money.shipped_prices);
     assert_eq!(story.money.saved, Some(MicroDollars::default()));
-    let attempt = &story.attempts[0];
+    let attempt = &story.launch_tries[0];
     assert_eq!(
         (&attempt.tried, attempt.price_per_hour),
         (&runner.tried, Some(MicroDollars(526_000)))
@@ -408,10 +404,10 @@ fn what_was_tried_and_prices_from_the_shipped_table_are_told() {
 }
 
 #[test]
-fn a_job_that_a_messenger_took_is_told_as_given_up_and_ran_no_minute() {
+fn job_failed_by_a_messenger_is_given_up_and_ran_no_minute() {
     let (mut job, mut runner) = ran();
     let tried = [tried()];
-    runner.message = Some(Message {
+    runner.message = Some(MessengerTask {
         job: job.key,
         run: job.run,
         text: crate::check_run::job_log("there is no such machine.", &tried),
@@ -421,12 +417,12 @@ fn a_job_that_a_messenger_took_is_told_as_given_up_and_ran_no_minute() {
         runner: runner.name.to_string(),
     };
     (job.ended_at, runner.state) = (None, RunnerState::Busy);
-    let meanwhile = tell(&job, &[runner.clone()], &[], 500);
+    let meanwhile = story_of(&job, &[runner.clone()], &[], 500);
     job.state = JobState::Finished {
         conclusion: Conclusion::Failure,
     };
     (job.ended_at, runner.state) = (Some(at(693)), RunnerState::Gone);
-    let story = tell(&job, &[runner.clone()], &[], 1_000);
+    let story = story_of(&job, &[runner.clone()], &[], 1_000);
     for story in [&meanwhile, &story] {
         assert_eq!(story.given_up.as_deref(), Some("There is no such machine."));
         assert_eq!(
@@ -438,16 +434,16 @@ fn a_job_that_a_messenger_took_is_told_as_given_up_and_ran_no_minute() {
     assert_eq!(
         story.money.github_charge,
         Some(MicroDollars(20_000)),
-        "it asks for it all the same"
+        "GitHub charges all the same"
     );
-    let attempt = story.attempt().unwrap();
+    let attempt = story.main_try().unwrap();
     assert!(attempt.messenger);
     assert_eq!(attempt.bill.as_ref().unwrap().purpose, Purpose::Message);
     assert_eq!(story.money.saved, Some(MicroDollars::default()));
 
-    // Sent to another, and taken by this one: it is given up no more than any.
+    // A messenger for another job that this one took does not give this one up.
     runner.message.as_mut().unwrap().job.job = JobId(99);
-    let story = tell(&job, &[runner], &[], 1_000);
+    let story = story_of(&job, &[runner], &[], 1_000);
     assert_eq!(
         (
             story.given_up,
@@ -458,10 +454,10 @@ fn a_job_that_a_messenger_took_is_told_as_given_up_and_ran_no_minute() {
 }
 
 #[test]
-fn when_a_runner_was_enrolled_and_on_what_its_job_ran_is_kept() {
+fn enrolment_time_and_the_jobs_runner_are_recorded() {
     use crate::fixtures::event;
-    use dayfly_engine::job_events::{Concerned, started};
-    use dayfly_records::lifecycle::RunnerStep;
+    use dayfly_engine::job_events::{AffectedRecords, started};
+    use dayfly_records::steps::RunnerStep;
 
     let (job, _) = claimed(11);
     let mut own = runner(RunnerState::Launched);
@@ -469,13 +465,13 @@ fn when_a_runner_was_enrolled_and_on_what_its_job_ran_is_kept() {
     let mut event = event(11);
     event.runner_name = Some("dayfly-11-1-1-i1".to_owned());
     event.received_at = at(9);
-    let known = Concerned {
+    let known = AffectedRecords {
         job: Some(job),
-        taken: Some(own),
-        ..Concerned::default()
+        actual_runner: Some(own),
+        ..AffectedRecords::default()
     };
     let after = started(known, &event, at(10), &deadlines()).unwrap();
-    let (job, taken) = (after.job.unwrap(), after.taken.unwrap());
+    let (job, taken) = (after.job.unwrap(), after.actual_runner.unwrap());
     assert_eq!((job.ran_on.as_ref(), job.started_at), (Some(&taken.name), Some(at(9))));
     assert_eq!(taken.enrolled_at, Some(at(7)));
 }

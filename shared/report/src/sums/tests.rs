@@ -5,12 +5,12 @@ use dayfly_types::time::Timestamp;
 
 use super::*;
 
-/// Noon of 2026-11-02, and so many seconds.
+/// Seconds after noon of 2026-11-02.
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_utc_day(2026, 11, 2).after(Duration::from_secs(43_200 + seconds))
 }
 
-/// An instance of a job of that id, that ran for 90 seconds for so many micro-dollars.
+/// The cost of an instance that ran a job for 90 seconds.
 fn cost(job: u64, micros: u64) -> Cost {
     let month = Month::of(at(0));
     Cost {
@@ -58,13 +58,13 @@ fn with(cost: Cost, change: impl FnOnce(&mut Cost)) -> Cost {
 }
 
 #[test]
-fn sums_count_each_run_and_job_once_and_every_cent() {
+fn each_run_and_job_counts_once_and_every_cent_counts() {
     let month = Month::of(at(0));
     let costs = [
         cost(1, 1_000),
         with(cost(2, 2_000), |two| {
             two.source = PriceSource::Shipped;
-            // Over the end of a month.
+            // It ran past the end of a month.
             two.amounts.push((month.next(), two.amounts[0].1));
         }),
         with(cost(2, 500), |lost| lost.purpose = Purpose::Interrupted),
@@ -91,7 +91,7 @@ fn sums_count_each_run_and_job_once_and_every_cent() {
                 address: MicroDollars(6),
             },
             total: MicroDollars(5_906),
-            // What it came to in both months is more than a third.
+            // The second one cost more than a third in its two months together.
             saved: MicroDollars(2_000 + 2_000),
             interrupted: 1,
             wasted: MicroDollars(511),
@@ -103,7 +103,7 @@ fn sums_count_each_run_and_job_once_and_every_cent() {
 }
 
 #[test]
-fn rows_are_by_what_is_asked_for_the_dearest_first_and_days_in_order() {
+fn rows_are_sorted_by_cost_and_days_by_date() {
     let costs = [
         cost(1, 1_000),
         with(cost(2, 5_000), |two| {
@@ -138,7 +138,7 @@ fn rows_are_by_what_is_asked_for_the_dearest_first_and_days_in_order() {
 }
 
 #[test]
-fn what_is_left_of_the_caps_begins_with_that_of_which_most_is_used() {
+fn the_most_used_cap_comes_first() {
     let ledger = |budget, spent, reserved, cap: Option<u64>| {
         let mut ledger = Ledger::new(LedgerId {
             budget,

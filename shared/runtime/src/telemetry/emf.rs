@@ -1,27 +1,28 @@
-//! Metrics as lines in CloudWatch's embedded metric format: CloudWatch Logs reads them out of the log.
+//! Metrics as lines in CloudWatch's embedded metric format, which CloudWatch Logs extracts from the log.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use std::fmt;
 use std::io::Write as _;
-use std::time::SystemTime;
 
+use dayfly_types::time::Timestamp;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer};
 
-/// The namespace of all of them.
+use crate::clock;
+
 const NAMESPACE: &str = "dayfly";
 
-/// The dimension that all of them have: an account may have several stacks.
+/// The dimension of every metric: an account may have several stacks.
 const STACK: &str = "Stack";
 
-/// What a line is of, for who searches them. CloudWatch makes no metric of it.
+/// The field that names a line's record, for searches. It is no dimension.
 const RECORD: &str = "Record";
 
-/// Writes each metric that is told as a line.
+/// Writes each published metric as a line.
 pub(crate) struct Emf<W> {
     stack: String,
     writer: W,
@@ -42,18 +43,18 @@ where
     W: for<'a> MakeWriter<'a> + 'static,
 {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
-        let mut told = Told::default();
-        event.record(&mut told);
-        let mut line = told.line(&self.stack, SystemTime::now()).to_string();
+        let mut metric = MetricEvent::default();
+        event.record(&mut metric);
+        let mut line = metric.line(&self.stack, clock::now()).to_string();
         line.push('\n');
-        // In one piece, lest another line come between; and a log that cannot be written has nobody to tell.
+        // One write, so that no other line comes in between. There is nowhere to report an error.
         let _ = self.writer.make_writer().write_all(line.as_bytes());
     }
 }
 
-/// The fields of an event that is a metric.
+/// The fields of a metric event.
 #[derive(Debug, Default)]
-struct Told {
+struct MetricEvent {
     metric: String,
     unit: String,
     dimension: Option<String>,
@@ -63,9 +64,8 @@ struct Told {
     record: Option<String>,
 }
 
-impl Told {
-    fn line(self, stack: &str, now: SystemTime) -> Value {
-        let at = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+impl MetricEvent {
+    fn line(self, stack: &str, now: Timestamp) -> Value {
         let amount = amount(self.amount, self.parts);
         let mut names = vec![STACK.to_owned()];
         let mut line = Map::new();
@@ -77,7 +77,7 @@ impl Told {
         line.insert(
             "_aws".to_owned(),
             json!({
-                "Timestamp": u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+                "Timestamp": now.millis(),
                 "CloudWatchMetrics": [{
                     "Namespace": NAMESPACE,
                     "Dimensions": [names],
@@ -93,19 +93,19 @@ impl Told {
     }
 }
 
-/// So many parts of a unit, in units.
+/// Converts a number of `1 / parts` to units.
 fn amount(amount: u64, parts: u64) -> Value {
     if parts <= 1 {
         return amount.into();
     }
     #[expect(
         clippy::cast_precision_loss,
-        reason = "CloudWatch keeps numbers so, and up to nine billion dollars they are right to the millionth"
+        reason = "CloudWatch stores floats, which are exact to the millionth up to nine billion dollars"
     )]
     (amount as f64 / parts as f64).into()
 }
 
-impl Visit for Told {
+impl Visit for MetricEvent {
     fn record_str(&mut self, field: &Field, text: &str) {
         let text = text.to_owned();
         match field.name() {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use dayfly_config::labels::Label;
-use dayfly_config::machines::Wants;
+use dayfly_config::machines::Requirements;
 use dayfly_config::{
     AllocationStrategy, Breaker, Fallback, GivingUp, MachineImage, Rebalance, Reporting, RerunOnDemand, RerunPolicy,
     RerunWhat, RunnerSpec, Volume, VolumeType,
@@ -10,16 +10,16 @@ use dayfly_policy::{Limit, Limits};
 use dayfly_records::CheckConclusion;
 use dayfly_records::costs::{Amounts, Tariff};
 use dayfly_records::event::Conclusion;
-use dayfly_records::lifecycle::{RunnerStep, Step as _};
 use dayfly_records::prices::{self, Price, PriceSource, VolumeRate};
+use dayfly_records::steps::{LifecycleStep as _, RunnerStep};
 use dayfly_records::{
-    AfterInterruption, Attribution, BucketId, CheckContent, CombinedPart, Cost, Costs, Ending, JobState, LaunchOption,
-    LaunchPlan, Launched, Ledger, Line, Message, MessengerNews, MessengerState, OlderRuns, PoolFailure,
-    PoolInterruption, Prices, Purpose, RecordId, Rerun, Reservation, RunEnd, RunSum, RunnerState, Threshold, Turn,
-    Waiter, WatchedRepository,
+    AfterInterruption, Attribution, BucketId, CheckContent, CombinedPart, Cost, Costs, Ending, GateState, JobState,
+    LaunchOption, LaunchPlan, Launched, Ledger, MessengerReport, MessengerState, MessengerTask, OlderRuns, PoolFailure,
+    PoolInterruption, Prices, Purpose, RecordId, RepositorySlots, Rerun, Reservation, RunEnd, RunSum, RunnerState,
+    SlotRequest, Threshold, WatchedRepository,
 };
 use dayfly_types::budget::Budget;
-use dayfly_types::capacity::{FleetErrorKind, InstanceLifecycle, Placement, Pool, Tried};
+use dayfly_types::capacity::{FleetErrorKind, InstanceLifecycle, LaunchFailure, Placement, Pool};
 use dayfly_types::checkin::{GoodbyeReason, Stage};
 use dayfly_types::ids::{
     CheckRunId, CommentId, DeliveryId, FleetId, ImageId, InstallationId, InstanceId, InstanceType, JobId, JobKey,
@@ -95,7 +95,7 @@ prop_compose! {
             key, run: RunId(run), repository, installation: InstallationId(installation), name,
             head_sha: "f00d".to_owned(), labels, queued_at, state, launches,
             giving_up: GivingUp { messenger: launches > 3, cancel_run: launches < 3 }, messenger_state: MessengerState::Due, messengers: launches,
-            first_launch: launches / 2, runner, asked: launches, due_at, ended_at,
+            first_launch: launches / 2, runner, end_lookups: launches, due_at, ended_at,
             reporting: Reporting { check: launches > 3, comment: (launches < 3).then_some(MicroDollars(run)), all_caps: launches > 1 },
             attribution: attribution(launches),
             ran_on: None, started_at: due_at, created_at: ended_at, github_per_minute: MicroDollars(run),
@@ -150,8 +150,8 @@ prop_compose! {
         Ledger {
             budget, month: format!("2026-{month:02}").parse().unwrap(), spent: MicroDollars(spent),
             reserved: MicroDollars(reserved), cap: cap.map(MicroDollars), passed: vec![Threshold::Half],
-            noted: vec![(Threshold::Half, MicroDollars(reserved)), (Threshold::Refused, MicroDollars(spent))],
-            to_tell: cap.map(|cap| (Threshold::Refused, MicroDollars(cap))).into_iter().collect(), due_at,
+            recorded: vec![(Threshold::Half, MicroDollars(reserved)), (Threshold::Refused, MicroDollars(spent))],
+            to_report: cap.map(|cap| (Threshold::Refused, MicroDollars(cap))).into_iter().collect(), due_at,
             publishing_until: due_at,
         }
     }
@@ -184,10 +184,10 @@ prop_compose! {
 
 prop_compose! {
     fn prices()(name in "[a-z0-9.]{1,12}", micros in option::of(any::<u64>()), at in time()) -> Prices {
-        let told = |micros| prices::DatedPrice { per_hour: MicroDollars(micros), at };
+        let dated = |micros| prices::DatedPrice { per_hour: MicroDollars(micros), at };
         Prices {
-            instance_type: InstanceType::new(name), on_demand: micros.map(told),
-            spot: micros.map(|micros| (Zone::new("eu-west-1a"), told(micros))).into_iter().collect(),
+            instance_type: InstanceType::new(name), on_demand: micros.map(dated),
+            spot: micros.map(|micros| (Zone::new("eu-west-1a"), dated(micros))).into_iter().collect(),
         }
     }
 }
@@ -213,8 +213,8 @@ prop_compose! {
             image: if path { MachineImage::Parameter(image) } else { MachineImage::Ami(ImageId::new(image)) },
             idle_timeout: idle.map(Duration::from_millis),
             max_lifetime: life.map(Duration::from_secs),
-            wants: price.map(|_| {
-                let mut wants = Wants::default();
+            requirements: price.map(|_| {
+                let mut wants = Requirements::default();
                 assert!(wants.set("gpu", "a10g+l4").is_ok() && wants.set("vram", ">=24GiB").is_ok());
                 wants
             }),
@@ -292,11 +292,11 @@ prop_compose! {
             mint_until: maybe[0], register_at: maybe[0], runner_id: id.map(RunnerId), job, job_run: id.map(RunId),
             heartbeat_at: maybe[1], interrupted_at: maybe[2], rebalance_at: maybe[3], instance_ended: id.is_some(),
             stages: vec![(Stage::AgentUp, sure[0]), (Stage::JobFinished, sure[1])],
-            message: id.map(|id| Message { job: wanted_by, run: RunId(id), text: "No g5.xlarge".to_owned() }),
-            words: vec![(Stage::HookFinished, "exit status 0, after 3 s".to_owned())],
-            job_over_at: maybe[1], asked: maybe[2].map(|at| (7, at)), end_tries: 5,
+            message: id.map(|id| MessengerTask { job: wanted_by, run: RunId(id), text: "No g5.xlarge".to_owned() }),
+            stage_details: vec![(Stage::HookFinished, "exit status 0, after 3 s".to_owned())],
+            job_over_at: maybe[1], job_lookups: maybe[2].map(|at| (7, at)), end_tries: 5,
             attribution: attribution(3), reserved: id.map(reservation), running_at: maybe[0], enrolled_at: maybe[1], instance_ended_at: maybe[1],
-            terminated_at: maybe[2], turn: maybe[5].map(|since| Turn::Has { vcpus: 8, since }), ending, due_at: maybe[4], ended_at: maybe[5],
+            terminated_at: maybe[2], gate: maybe[5].map(|since| GateState::Admitted { vcpus: 8, since }), ending, due_at: maybe[4], ended_at: maybe[5],
         }
     }
 }
@@ -342,16 +342,16 @@ prop_compose! {
         lifecycle in lifecycle(), pool in option::of(pool()),
         kind in select(vec![FleetErrorKind::Capacity, FleetErrorKind::Quota, FleetErrorKind::BadRequest]),
         code in ".*", message in ".*", times: u32, first in time(), last in time(),
-    ) -> Tried {
-        Tried { lifecycle, pool, kind, code, message, times, first, last }
+    ) -> LaunchFailure {
+        LaunchFailure { lifecycle, pool, kind, code, message, times, first, last }
     }
 }
 
-fn messenger() -> impl Strategy<Value = MessengerNews> {
+fn messenger() -> impl Strategy<Value = MessengerReport> {
     prop_oneof![
-        Just(MessengerNews::OnItsWay),
-        Just(MessengerNews::Off),
-        (".*", any::<bool>()).prop_map(|(reason, cancelled)| MessengerNews::Failed { reason, cancelled }),
+        Just(MessengerReport::OnItsWay),
+        Just(MessengerReport::Off),
+        (".*", any::<bool>()).prop_map(|(reason, cancelled)| MessengerReport::Failed { reason, cancelled }),
     ]
 }
 
@@ -359,15 +359,15 @@ fn after_interruption() -> impl Strategy<Value = AfterInterruption> {
     prop_oneof![
         Just(AfterInterruption::WhenRunIsOver),
         Just(AfterInterruption::AnotherInstance),
-        ".*".prop_map(|reason| AfterInterruption::Not { reason }),
-        (any::<u32>(), any::<bool>()).prop_map(|(attempt, with_failed)| AfterInterruption::RunAgain {
+        ".*".prop_map(|reason| AfterInterruption::NotRerun { reason }),
+        (any::<u32>(), any::<bool>()).prop_map(|(attempt, with_failed)| AfterInterruption::Rerun {
             attempt: RunAttempt(attempt),
             with_failed,
         }),
     ]
 }
 
-/// On the heap, as all of what a check run may say at once is too much for a test's stack.
+/// Boxed, because all contents of a check run at once are too large for a test's stack.
 fn content() -> impl Strategy<Value = CheckContent> {
     let tried = || vec(tried(), 0..3).boxed();
     prop_oneof![
@@ -385,17 +385,17 @@ fn content() -> impl Strategy<Value = CheckContent> {
         }),
         (time(), ".*", option::of((pool(), lifecycle())), after_interruption())
             .prop_map(|(at, what, ran_on, next)| CheckContent::Interrupted { at, what, ran_on, next }),
-        (any::<u32>(), lifecycle()).prop_map(|(of, lifecycle)| CheckContent::Again {
+        (any::<u32>(), lifecycle()).prop_map(|(of, lifecycle)| CheckContent::Rerun {
             of: RunAttempt(of),
             lifecycle
         }),
-        tried().prop_map(|tried| CheckContent::Over { tried }),
+        tried().prop_map(|tried| CheckContent::Ended { tried }),
         vec(any::<u64>(), 0..3).prop_map(|jobs| CheckContent::Story {
             jobs: jobs.into_iter().map(JobId).collect(),
         }),
         (tried(), vec((any::<u64>(), ".*"), 0..3)).prop_map(|(tried, jobs)| CheckContent::Combined {
             parts: Vec::from([CombinedPart {
-                content: CheckContent::Over { tried },
+                content: CheckContent::Ended { tried },
                 jobs: jobs.into_iter().map(|(job, name)| (JobId(job), name)).collect(),
             }]),
         }),
@@ -406,14 +406,14 @@ fn content() -> impl Strategy<Value = CheckContent> {
 prop_compose! {
     fn check_run()(
         key in job_key(), run: u64, repository in repository(), job_name in ".*", content in content(), since in time(),
-        check in option::of(any::<u64>()), failure: bool, asked: bool, number: u32,
+        check in option::of(any::<u64>()), failure: bool, may_exist: bool, number: u32,
         held_until in option::of(time()), not_before in option::of(time()), due_at in option::of(time()),
     ) -> CheckRun {
         let conclusion = if failure { CheckConclusion::Failure } else { CheckConclusion::Neutral };
         CheckRun {
             key, run: RunId(run), repository, installation: InstallationId(run), head_sha: "f00d".to_owned(),
             job_name, content, since, check: check.map(CheckRunId), concluded: check.map(|_| conclusion),
-            serial: number, asked, held_until, tries: number, not_before, due_at,
+            serial: number, may_exist, held_until, tries: number, not_before, due_at,
         }
     }
 }
@@ -433,16 +433,16 @@ prop_compose! {
 prop_compose! {
     fn pull_report()(
         repository in repository(), pull: u64, runs in vec(run_sum(), 0..4), until in option::of(run_key()),
-        comment in option::of(any::<u64>()), asked: bool, tries: u32, since in time(), times in vec(option::of(time()), 4),
+        comment in option::of(any::<u64>()), may_exist: bool, tries: u32, since in time(), times in vec(option::of(time()), 4),
     ) -> PullReport {
         PullReport {
             repository, pull, installation: InstallationId(pull), above: MicroDollars(u64::from(tries)),
-            all_caps: asked, actor: asked.then(|| "mona".to_owned()), kept: runs.clone(),
+            all_caps: may_exist, actor: may_exist.then(|| "mona".to_owned()), kept: runs.clone(),
             older: until.map(|until| OlderRuns {
                 until, attempts: 3, costs: runs.iter().fold(Costs::default(), |all, run| all.and(&run.costs())),
             }),
-            runs, comment: comment.map(CommentId), asked, removed: !asked, held_until: times[0], tries,
-            not_before: times[1], said_at: times[2], since, due_at: times[3],
+            runs, comment: comment.map(CommentId), may_exist, removed: !may_exist, held_until: times[0], tries,
+            not_before: times[1], published_at: times[2], since, due_at: times[3],
         }
     }
 }
@@ -485,9 +485,9 @@ prop_compose! {
     fn line()(
         places in btree_map(runner_name(), any::<u32>(), 0..3), waiting in vec(runner_name(), 0..3), since in time(),
         maybe in option::of(time()), place: usize,
-    ) -> Line {
-        let waiter = Waiter { vcpus: 4, since, called: maybe, told: maybe.map(|at| (place, at)) };
-        Line { places, waiting: waiting.into_iter().map(|name| (name, waiter.clone())).collect(), last: maybe }
+    ) -> RepositorySlots {
+        let waiter = SlotRequest { vcpus: 4, since, called_at: maybe, reported: maybe.map(|at| (place, at)) };
+        RepositorySlots { slots: places, waiting: waiting.into_iter().map(|name| (name, waiter.clone())).collect(), last_turn_at: maybe }
     }
 }
 
@@ -496,7 +496,7 @@ prop_compose! {
         lines in btree_map(repository(), line(), 0..4), due_at in option::of(time()), runners in option::of(any::<u32>()),
     ) -> Gate {
         let limits = Limits { repository: Limit { runners, vcpus: None }, ..Limits::default() };
-        Gate { limits, lines, due_at }
+        Gate { limits, repositories: lines, due_at }
     }
 }
 
@@ -528,7 +528,7 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
             })
         }),
         (runner_name(), time()).prop_map(|(runner, since)| {
-            Record::from(Waiting {
+            Record::from(QueuedRunner {
                 queue: QueueId::new("octo/gpu/gpu/spot/1"),
                 runner,
                 since,
@@ -587,7 +587,7 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
                 Record::from(Patrol {
                     deliveries_seen: seen,
                     redelivered: redelivered.collect(),
-                    looked_at,
+                    last_checked: looked_at,
                 })
             }),
     ]
@@ -595,7 +595,7 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
 
 proptest! {
     #[test]
-    fn every_record_reads_back_as_it_was_written(record in record_of_any_kind(), version: u64) {
+    fn every_record_reads_back_as_written(record in record_of_any_kind(), version: u64) {
         let item = write(&record, Version(version), "commit").unwrap();
         let stored = read(item).unwrap();
         prop_assert_eq!(stored.record, record);
@@ -603,7 +603,7 @@ proptest! {
     }
 
     #[test]
-    fn an_item_is_in_the_due_index_when_its_record_is_due_one_day(record in record_of_any_kind()) {
+    fn an_item_is_in_the_due_index_if_its_record_has_a_due_time(record in record_of_any_kind()) {
         let item = write(&record, Version(1), "commit").unwrap();
         let expected = record.due_at().map(|at| AttributeValue::N(at.millis().to_string()));
         prop_assert_eq!(item.get(DUE_AT), expected.as_ref());
@@ -617,9 +617,9 @@ proptest! {
         prop_assert_eq!(item.get(EXPIRES_AT), expected.as_ref());
     }
 
-    /// What a field of the same name would overwrite, or be overwritten by.
+    /// A record's field of the same name would overwrite the attribute, or be overwritten.
     #[test]
-    fn no_field_of_a_record_has_the_name_of_an_attribute_of_ours(record in record_of_any_kind()) {
+    fn no_record_field_has_the_name_of_our_attributes(record in record_of_any_kind()) {
         let fields: Item = match &record {
             Record::Delivery(delivery) => attributes(delivery),
             Record::Job(job) => attributes(job),
@@ -633,7 +633,7 @@ proptest! {
             Record::Pull(report) => attributes(report),
         Record::FleetCall(call) => attributes(call),
         Record::Queue(queue) => attributes(queue),
-        Record::Waiting(waiting) => attributes(waiting),
+        Record::QueuedRunner(waiting) => attributes(waiting),
         Record::Pools(pools) => attributes(pools),
         Record::Bucket(bucket) => attributes(bucket),
             Record::Patrol(patrol) => attributes(patrol),
@@ -671,7 +671,7 @@ fn numbers_stay_numbers() {
 }
 
 #[test]
-fn an_item_that_is_no_record_is_refused_with_its_key_and_reason() {
+fn an_unreadable_item_is_refused_with_its_key_and_reason() {
     let mut no_version = wake();
     no_version.remove(VERSION);
     assert!(refusal(no_version).contains("WAKE WAKE: no version"));
@@ -682,11 +682,11 @@ fn an_item_that_is_no_record_is_refused_with_its_key_and_reason() {
 
     let mut other_kind = wake();
     other_kind.insert(PK.to_owned(), AttributeValue::S("LEASE#1".to_owned()));
-    assert!(refusal(other_kind).contains("LEASE#1 WAKE: no kind of record"));
+    assert!(refusal(other_kind).contains("LEASE#1 WAKE: unknown kind of record"));
 }
 
 #[test]
-fn an_item_that_lies_at_anothers_key_is_refused() {
+fn an_item_at_the_wrong_key_is_refused() {
     let delivery = Delivery {
         delivery: DeliveryId::new("d-1"),
         at: Timestamp::from_seconds(1),

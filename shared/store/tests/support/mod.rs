@@ -1,4 +1,4 @@
-//! An engine with our table in it, and a network that loses an answer.
+//! An engine with our table, and a network that loses an answer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,7 +21,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine with the table of the stack's template. It ends with the test's runtime.
+    /// Starts an engine with the table of the stack's template. It ends with the test's runtime.
     pub async fn start() -> Self {
         let engine = Self::without_table().await;
         let table = json!({
@@ -65,7 +65,7 @@ impl Engine {
         table_at(self.url.clone())
     }
 
-    /// Puts an item past the store.
+    /// Writes an item without the store.
     pub fn put(&self, item: &Value) {
         let request = json!({"TableName": TABLE, "Item": item});
         self.database
@@ -95,7 +95,7 @@ pub async fn refusing(answer: Value) -> (MockServer, DynamoTable) {
     (server, table)
 }
 
-/// A table whose first write is done, and its answer lost.
+/// A table whose first write succeeds but loses its answer.
 pub async fn lossy(engine: &Engine) -> (MockServer, DynamoTable) {
     let server = MockServer::start().await;
     let loses_the_first = LosesTheFirst {
@@ -141,7 +141,7 @@ pub fn now() -> Timestamp {
     Timestamp::from_seconds(1_800_000_000)
 }
 
-/// A job that waits, and must be looked at by `due_at`.
+/// A waiting job that is due at `due_at`.
 pub fn job(id: u64, attempt: u32, due_at: Option<Timestamp>) -> Job {
     Job {
         giving_up: dayfly_config::GivingUp::default(),
@@ -163,7 +163,7 @@ pub fn job(id: u64, attempt: u32, due_at: Option<Timestamp>) -> Job {
         launches: 0,
         first_launch: 0,
         runner: None,
-        asked: 0,
+        end_lookups: 0,
         due_at,
         attribution: dayfly_records::Attribution::default(),
         created_at: Some(now()),

@@ -1,5 +1,5 @@
-//! The least a Rust function can be: `lambda_runtime` and an echo. What it costs is the floor of
-//! every other row of the table, on this machine and in this minute.
+//! The minimal Rust function: `lambda_runtime` and an echo. Its cost is the floor of every other row of
+//! the table, on this machine at this time.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! One DynamoDB table in memory: key `pk` + `sk`, index `due` by `due` + `due_at`.
 //!
-//! It honours conditions, transactions and the sparse index, because what the functions do next
-//! depends on them. It has no limits, no throttling and no latency of its own.
+//! It implements conditions, transactions and the sparse index, because the functions' next steps
+//! depend on them. It has no limits, throttling or latency.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,6 @@ type Key = (String, String);
 
 type Candidates<'a> = Box<dyn Iterator<Item = (&'a Key, &'a Item)> + 'a>;
 
-/// The table.
 #[derive(Debug, Default)]
 pub struct Table {
     items: BTreeMap<Key, Item>,
@@ -23,12 +22,12 @@ pub struct Table {
     due: BTreeSet<(String, i128, Key)>,
 }
 
-/// Why a request is answered with an error.
+/// The error of a request.
 #[derive(Debug)]
 enum Failure {
-    /// A condition did not hold; the item that is there, if any.
+    /// A condition did not hold; the existing item, if any.
     Condition(Item),
-    /// The request cannot be understood, or needs what is not implemented.
+    /// The request is invalid or not implemented.
     Validation(String),
 }
 
@@ -41,7 +40,7 @@ impl From<String> for Failure {
 type Done<T> = Result<T, Failure>;
 
 impl Table {
-    /// Does one call; `None` when the operation is not implemented.
+    /// Makes a call; `None` if the operation is not implemented.
     pub fn call(&mut self, operation: &str, request: &Value) -> Option<Reply> {
         let done = match operation {
             "GetItem" => self.get(request),
@@ -68,13 +67,13 @@ impl Table {
         })
     }
 
-    /// How many items there are whose partition key begins with `prefix`.
+    /// Counts the items whose partition key starts with `prefix`.
     #[must_use]
     pub fn count(&self, prefix: &str) -> usize {
         self.items.keys().filter(|(pk, _)| pk.starts_with(prefix)).count()
     }
 
-    /// Takes every item away whose partition key begins with `prefix`.
+    /// Deletes every item whose partition key starts with `prefix`.
     pub fn forget(&mut self, prefix: &str) {
         let keys = self.items.keys().filter(|(pk, _)| pk.starts_with(prefix));
         for key in keys.cloned().collect::<Vec<_>>() {
@@ -121,12 +120,12 @@ impl Table {
         self.check(&key, request)?;
         let old = self.items.get(&key).cloned();
         let mut item = old.clone().unwrap_or_else(|| {
-            // An update of an item that is not there makes one of its key.
+            // An update of a missing item creates it with its key.
             request["Key"].as_object().cloned().unwrap_or_default()
         });
         if let Some(text) = request["UpdateExpression"].as_str() {
             for change in expression::update(text, Bindings::of(request))? {
-                // Every operand of an update sees the item as it was before.
+                // All operands of an update see the item as it was before.
                 apply(&mut item, old.as_ref().unwrap_or(&Item::new()), &change)?;
             }
         }
@@ -147,7 +146,7 @@ impl Table {
         }
     }
 
-    /// All of the writes or none: every condition is looked at before the first write.
+    /// Makes all of the writes or none: every condition is checked before the first write.
     fn transact(&mut self, request: &Value) -> Reply {
         let entries: Vec<(&str, &Value)> = request["TransactItems"]
             .as_array()
@@ -239,8 +238,8 @@ impl Table {
         Ok(answer)
     }
 
-    /// The items of the partition that the key condition names, in the order of their sort key,
-    /// less those that cannot be meant because of an upper bound on the index's sort key.
+    /// Returns the items of the key condition's partition, in the order of their sort key, without
+    /// those above an upper bound on the index's sort key.
     fn candidates<'a>(&'a self, request: &Value, condition: &'a Condition) -> Done<Candidates<'a>> {
         match request["IndexName"].as_str() {
             None => {
@@ -350,7 +349,7 @@ fn apply(item: &mut Item, old: &Item, change: &Change) -> Done<()> {
     Ok(())
 }
 
-/// The text that a key condition sets `attribute` equal to.
+/// Returns the text that a key condition sets `attribute` equal to.
 fn equal_to(condition: &Condition, attribute: &str) -> Done<String> {
     fn find<'a>(condition: &'a Condition, attribute: &str) -> Option<&'a str> {
         match condition {
@@ -369,7 +368,7 @@ fn equal_to(condition: &Condition, attribute: &str) -> Done<String> {
         .to_owned())
 }
 
-/// The highest number that a key condition leaves to `attribute`, if it is bounded above.
+/// Returns the upper bound of a key condition on `attribute`, if any.
 fn upper_bound(condition: &Condition, attribute: &str) -> Option<i128> {
     match condition {
         Condition::And(left, right) => upper_bound(left, attribute).or_else(|| upper_bound(right, attribute)),

@@ -1,7 +1,7 @@
-//! EC2 as far as fleets go: `CreateFleet` (instant), `DescribeInstances`, `DescribeImages`,
+//! The part of EC2 for fleets: `CreateFleet` (instant), `DescribeInstances`, `DescribeImages`,
 //! `DescribeSpotPriceHistory`, `DescribeSubnets`, `TerminateInstances`.
 //!
-//! Capacity is always there. Source of the shapes: Amazon EC2 API reference.
+//! Capacity is unlimited. Source of the shapes: Amazon EC2 API reference.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,23 +14,18 @@ use super::reply::Reply;
 /// The parameters of a request, in order: `InstanceId.1` → `i-…`.
 pub type Form = BTreeMap<String, String>;
 
-/// A machine.
 #[derive(Clone, Debug)]
 pub struct Instance {
     /// `i-` and 17 hexadecimal digits.
     pub id: String,
-    /// Its type.
     pub kind: String,
-    /// Whether it is spot capacity.
     pub spot: bool,
-    /// Whether it was ended.
     pub terminated: bool,
     subnet: String,
     image: String,
     tags: BTreeMap<String, String>,
 }
 
-/// The region's machines.
 #[derive(Debug, Default)]
 pub struct Ec2 {
     instances: BTreeMap<String, Instance>,
@@ -39,7 +34,7 @@ pub struct Ec2 {
 }
 
 impl Ec2 {
-    /// Does one call; `None` when the action is not implemented.
+    /// Makes a call; `None` if the action is not implemented.
     pub fn call(&mut self, form: &Form) -> Option<Reply> {
         Some(match form.get("Action")?.as_str() {
             "CreateFleet" => self.create_fleet(form),
@@ -52,12 +47,12 @@ impl Ec2 {
         })
     }
 
-    /// Every instance that was ever launched.
+    /// Returns every instance ever launched.
     pub fn instances(&self) -> impl Iterator<Item = &Instance> {
         self.instances.values()
     }
 
-    /// Whether there is such an instance and nobody ended it.
+    /// Whether the instance exists and was not terminated.
     #[must_use]
     pub fn is_alive(&self, id: &str) -> bool {
         self.instances.get(id).is_some_and(|instance| !instance.terminated)
@@ -130,7 +125,7 @@ impl Ec2 {
             .collect()
     }
 
-    /// `None` when a filter is not implemented.
+    /// `None` if a filter is not implemented.
     fn describe_instances(&self, form: &Form) -> Option<Reply> {
         let ids = list(form, "InstanceId");
         let filters = filters(form);
@@ -174,7 +169,7 @@ impl Ec2 {
 }
 
 impl Instance {
-    /// The value of a tag; empty where there is none.
+    /// Returns the value of a tag, or an empty text.
     #[must_use]
     pub fn tag(&self, key: &str) -> &str {
         self.tags.get(key).map_or("", String::as_str)
@@ -230,7 +225,7 @@ impl Instance {
     }
 }
 
-/// The values of a list parameter: `name.1`, `name.2`, … in no order that matters here.
+/// Returns the values of a list parameter: `name.1`, `name.2`, … in any order.
 fn list<'a>(form: &'a Form, name: &str) -> Vec<&'a str> {
     let is_entry = |key: &str| {
         key.strip_prefix(name)
@@ -288,13 +283,13 @@ fn describe_images(form: &Form) -> Reply {
     answer("DescribeImages", &format!("<imagesSet>{images}</imagesSet>"))
 }
 
-/// The zone of a subnet: one each, by the last digit of its id.
+/// Returns the zone of a subnet: one each, by the last digit of its id.
 fn zone_of(subnet: &str) -> String {
     let digit = subnet.bytes().last().map_or(0, |last| last % 3);
     format!("us-east-1{}", char::from(b'a' + digit))
 }
 
-/// Every subnet that is asked for; `None` when a filter is not implemented.
+/// Returns every requested subnet; `None` if a filter is not implemented.
 fn describe_subnets(form: &Form) -> Option<Reply> {
     let mut asked = list(form, "SubnetId");
     for (name, values) in filters(form) {

@@ -1,7 +1,7 @@
 //! DynamoDB's expressions: conditions, key conditions and updates.
 //!
-//! Source: Amazon DynamoDB developer guide, "Using expressions". What is not implemented is an
-//! error that says so, never a condition that happens to hold.
+//! Source: Amazon DynamoDB developer guide, "Using expressions". Anything not implemented is an error,
+//! never a condition that happens to hold.
 
 use std::cmp::Ordering;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 /// An item: attribute name to attribute value (`{"S": "…"}`).
 pub type Item = Map<String, Value>;
 
-/// The names and values that an expression refers to.
+/// The names and values of an expression.
 #[derive(Clone, Copy, Debug)]
 pub struct Bindings<'a> {
     /// `ExpressionAttributeNames`, or `null`.
@@ -20,7 +20,7 @@ pub struct Bindings<'a> {
 }
 
 impl<'a> Bindings<'a> {
-    /// The bindings of a request, or of one entry of a transaction.
+    /// Returns the bindings of a request, or of one entry of a transaction.
     #[must_use]
     pub fn of(request: &'a Value) -> Self {
         Self {
@@ -30,17 +30,16 @@ impl<'a> Bindings<'a> {
     }
 }
 
-/// Why an expression cannot be used.
+/// The reason why an expression cannot be used.
 pub type Refusal = String;
 
 type Parsed<T> = Result<T, Refusal>;
 
-/// Something that has a value once an item is at hand.
+/// An operand, whose value depends on an item.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operand {
     /// An attribute, by the steps of its document path.
     Path(Vec<String>),
-    /// A value of the request.
     Value(Value),
     /// `if_not_exists(path, operand)`.
     IfNotExists(Vec<String>, Box<Operand>),
@@ -48,22 +47,20 @@ pub enum Operand {
     Sum(Box<Operand>, Box<Operand>, bool),
 }
 
-/// A condition on an item.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
     /// Both hold.
     And(Box<Condition>, Box<Condition>),
-    /// One holds at least.
+    /// At least one holds.
     Or(Box<Condition>, Box<Condition>),
     /// It does not hold.
     Not(Box<Condition>),
-    /// The attribute is there.
     Exists(Vec<String>),
     /// The attribute, text, begins with this.
     BeginsWith(Operand, Operand),
     /// The operands are in one of these orders.
     Compare(Operand, &'static [Ordering], Operand),
-    /// The first operand lies between the others, both included.
+    /// The first operand lies between the others, inclusive.
     Between(Operand, Operand, Operand),
     /// The first operand equals one of the others.
     In(Operand, Vec<Operand>),
@@ -81,10 +78,10 @@ pub enum Change {
 }
 
 impl Operand {
-    /// The operand's value with this item; `None` where an attribute is missing.
+    /// Returns the operand's value for this item; `None` if an attribute is missing.
     ///
     /// # Errors
-    /// When a sum's parts are not numbers.
+    /// If a sum's parts are not numbers.
     pub fn value(&self, item: &Item) -> Parsed<Option<Value>> {
         Ok(match self {
             Self::Path(path) => look_up(item, path).cloned(),
@@ -105,10 +102,10 @@ impl Operand {
 }
 
 impl Condition {
-    /// Whether the condition holds for this item; an item that is not there has no attributes.
+    /// Whether the condition holds for this item; a missing item has no attributes.
     ///
     /// # Errors
-    /// When an operand has no value that can be.
+    /// If an operand has no valid value.
     pub fn holds(&self, item: &Item) -> Parsed<bool> {
         Ok(match self {
             Self::And(left, right) => left.holds(item)? && right.holds(item)?,
@@ -126,7 +123,7 @@ impl Condition {
                 match (left.value(item)?, right.value(item)?) {
                     (Some(left), Some(right)) => match compare(&left, &right) {
                         Some(order) => orders.contains(&order),
-                        // Values of different types are unequal and in no order.
+                        // Values of different types are unequal and unordered.
                         None => orders.len() == 2 && !orders.contains(&Ordering::Equal),
                     },
                     _ => false,
@@ -162,7 +159,7 @@ fn look_up<'a>(item: &'a Item, path: &[String]) -> Option<&'a Value> {
         .try_fold(item.get(first)?, |value, step| value.get("M")?.get(step))
 }
 
-/// The order of two values of one type, `None` where they have none.
+/// Returns the order of two values of one type, if they have one.
 #[must_use]
 pub fn compare(left: &Value, right: &Value) -> Option<Ordering> {
     if let (Ok(left), Ok(right)) = (number(left), number(right)) {
@@ -174,10 +171,10 @@ pub fn compare(left: &Value, right: &Value) -> Option<Ordering> {
     (left == right).then_some(Ordering::Equal)
 }
 
-/// A value's number. Whole numbers only: dayfly stores no others.
+/// Returns a value's number. Only whole numbers: dayfly stores no others.
 ///
 /// # Errors
-/// When it is not a whole number.
+/// If it is not a whole number.
 pub fn number(value: &Value) -> Parsed<i128> {
     value["N"]
         .as_str()
@@ -189,10 +186,10 @@ fn number_value(number: i128) -> Value {
     serde_json::json!({ "N": number.to_string() })
 }
 
-/// Reads a condition or key condition.
+/// Parses a condition or key condition.
 ///
 /// # Errors
-/// When it is malformed, names what is not bound, or is of a kind not implemented.
+/// If it is malformed, uses unbound names, or is not implemented.
 pub fn condition(text: &str, bindings: Bindings<'_>) -> Parsed<Condition> {
     let mut parser = Parser::new(text, bindings)?;
     let condition = parser.or()?;
@@ -200,7 +197,7 @@ pub fn condition(text: &str, bindings: Bindings<'_>) -> Parsed<Condition> {
     Ok(condition)
 }
 
-/// Reads an update expression.
+/// Parses an update expression.
 ///
 /// # Errors
 /// As for [`condition`].
@@ -471,8 +468,8 @@ mod tests {
     fn what_is_not_implemented_or_not_bound_is_refused() {
         for text in [
             "size(pk) > :nine",
-            "#nobody = :seven",
-            "#v = :nobody",
+            "#missing = :seven",
+            "#v = :missing",
             "#v",
             "#v = :seven :",
         ] {

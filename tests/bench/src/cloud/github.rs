@@ -1,7 +1,7 @@
-//! GitHub's REST API as far as one App on one repository goes.
+//! The part of GitHub's REST API for one App on one repository.
 //!
-//! Source of the shapes: GitHub's REST API reference. What the functions do not read is left out;
-//! what they may read is as large as GitHub's, because its parsing is part of what is measured.
+//! Source of the shapes: GitHub's REST API reference. Fields that no function reads are left out; the
+//! rest is as large as GitHub's, because parsing is part of the measurement.
 
 use std::collections::BTreeMap;
 
@@ -12,16 +12,16 @@ use serde_json::{Value, json};
 
 use super::reply::{Reply, Request};
 
-/// The token that an App gets for its installation.
+/// The App's installation token.
 const TOKEN: &str = "ghs_benchbenchbenchbenchbenchbenchbench0";
 
 /// A JIT config is a few kilobytes of base64: three files, one with a key.
 const JIT_CONFIG_BYTES: usize = 4_096;
 
-/// The repository whose `.dayfly.yml` nobody can read, so that its jobs are refused.
+/// A repository with an invalid `.dayfly.yml`, whose jobs are refused.
 pub const BROKEN: &str = "octo-org/broken";
 
-/// What it says.
+/// Its content.
 const NONSENSE: &str = "runners: 7\n";
 
 /// The bench's GitHub: one installation, one repository with a `.dayfly.yml`, its runners.
@@ -45,26 +45,26 @@ impl GitHub {
         }
     }
 
-    /// How many runners are registered.
+    /// Returns the number of registered runners.
     #[must_use]
     pub fn runner_count(&self) -> usize {
         self.runners.len()
     }
 
-    /// How many check runs were made.
+    /// Returns the number of check runs created.
     #[must_use]
     pub fn check_count(&self) -> u64 {
         self.checks
     }
 
-    /// GitHub's id of the runner of this name.
+    /// Returns GitHub's id of the runner of this name.
     #[must_use]
     pub fn runner_id(&self, name: &str) -> Option<u64> {
         let mut runners = self.runners.iter();
         runners.find_map(|(id, runner)| (runner["name"] == name).then_some(*id))
     }
 
-    /// The runner that is registered on an instance: name and id.
+    /// Returns the name and id of the runner registered on an instance.
     #[must_use]
     pub fn runner_on(&self, instance: &str) -> Option<(String, u64)> {
         let of_instance = instance.replacen("i-", "i", 1);
@@ -76,7 +76,7 @@ impl GitHub {
         })
     }
 
-    /// Does one call; `None` when it is not implemented.
+    /// Makes a call; `None` if it is not implemented.
     pub fn call(&mut self, request: &Request) -> Option<Reply> {
         let path: Vec<&str> = request.path.trim_matches('/').split('/').collect();
         let reply = match (&request.method, &path[..]) {
@@ -256,7 +256,7 @@ fn installation() -> Reply {
     )
 }
 
-/// A repository as webhooks and the API carry it: mostly URLs, about five kilobytes.
+/// Returns a repository as in webhooks and the API: mostly URLs, about five kilobytes.
 #[must_use]
 pub fn repository(full_name: &str) -> Value {
     let (owner, name) = full_name.split_once('/').unwrap_or(("octo-org", full_name));
@@ -314,7 +314,7 @@ pub fn repository(full_name: &str) -> Value {
     repository
 }
 
-/// An account as webhooks and the API carry it.
+/// Returns an account as in webhooks and the API.
 #[must_use]
 pub fn account(login: &str) -> Value {
     let api = format!("https://api.github.com/users/{login}");
@@ -352,7 +352,7 @@ fn workflow_run(full_name: &str, run: &str) -> Value {
     })
 }
 
-/// A job that waits: only for such a one does a function ask.
+/// Returns a waiting job, the only kind that functions ask for.
 fn workflow_job(job: &str) -> Value {
     json!({
         "id": job.parse::<u64>().unwrap_or_default(), "run_id": 1, "run_attempt": 1, "name": "test",

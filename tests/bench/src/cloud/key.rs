@@ -1,4 +1,4 @@
-//! The App's private key, made anew for every run.
+//! The App's private key, generated for every run.
 
 use anyhow::Context as _;
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
@@ -6,17 +6,17 @@ use aws_lc_rs::rsa::{KeyPair, KeySize};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-/// What PKCS #8 puts before a 2048-bit RSA key: a sequence, a version, the algorithm and the head
-/// of an octet string (RFC 5208, section 5).
+/// PKCS #8's prefix of a 2048-bit RSA key: a sequence, a version, the algorithm and the head of an
+/// octet string (RFC 5208, section 5).
 const PKCS8_PREFIX_BYTES: usize = 26;
 
-/// Columns of a line in a PEM file (RFC 7468, section 2).
+/// The line length of a PEM file (RFC 7468, section 2).
 const PEM_COLUMNS: usize = 64;
 
-/// A new key in the form in which GitHub hands it out: 2048 bits, PKCS #1, PEM.
+/// Generates a key in GitHub's format: 2048 bits, PKCS #1, PEM.
 ///
 /// # Errors
-/// When no key can be made.
+/// If no key can be generated.
 pub fn app_key() -> anyhow::Result<String> {
     let pair = KeyPair::generate(KeySize::Rsa2048).context("no RSA key could be made")?;
     let der: Pkcs8V1Der<'_> = pair.as_der().context("the RSA key has no encoding")?;

@@ -1,4 +1,4 @@
-//! A request as the loopback clouds see it, and what they answer.
+//! Requests to the loopback clouds, and their answers.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -6,18 +6,15 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 use serde_json::{Value, json};
 
-/// A request, read whole.
+/// A request with its whole body.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The method.
     pub method: Method,
     /// The path, without the query.
     pub path: String,
     /// The query, undecoded, without the question mark.
     pub query: String,
-    /// The headers.
     pub headers: HeaderMap,
-    /// The body.
     pub body: Bytes,
 }
 
@@ -28,17 +25,15 @@ impl Request {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The body as JSON; `null` where it is not JSON.
+    /// Returns the body as JSON; `null` if it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 }
 
-/// An answer.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// The status code.
     pub status: StatusCode,
     /// Headers besides the content type and length.
     pub headers: Vec<(&'static str, String)>,
@@ -47,7 +42,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// 200 with the JSON of AWS's JSON protocols. The SDKs do not look at the exact media type.
+    /// 200 with the JSON of AWS's JSON protocols. The SDKs ignore the exact media type.
     #[must_use]
     pub fn aws(body: &Value) -> Self {
         Self::text(StatusCode::OK, "application/x-amz-json-1.1", body.to_string())
@@ -96,20 +91,20 @@ impl Reply {
         }
     }
 
-    /// The same answer with one more header.
+    /// Adds a header.
     #[must_use]
     pub fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((header, value.into()));
         self
     }
 
-    /// The body as JSON, for tests; `null` where it is not JSON.
+    /// Returns the body as JSON, for tests; `null` if it is not JSON.
     #[must_use]
     pub fn body_json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// The body as text, for tests.
+    /// Returns the body as text, for tests.
     #[must_use]
     pub fn body_text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()

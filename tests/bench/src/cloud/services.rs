@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::reply::{Reply, Request};
 
-/// An event bus that keeps what was put on it.
+/// An event bus that keeps its events.
 #[derive(Debug, Default)]
 pub struct Bus {
     entries: Vec<Value>,
@@ -26,7 +26,7 @@ impl Bus {
         Reply::aws(&json!({ "FailedEntryCount": 0, "Entries": answers }))
     }
 
-    /// Takes the events of one detail type off the bus, as a rule's target gets them.
+    /// Takes the events of one detail type off the bus, as a rule's target receives them.
     pub fn take(&mut self, detail_type: &str) -> Vec<Value> {
         let (taken, left) = std::mem::take(&mut self.entries)
             .into_iter()
@@ -37,8 +37,8 @@ impl Bus {
     }
 }
 
-/// An event as `EventBridge` delivers it.
-/// Source: Amazon `EventBridge` user guide, "AWS service events metadata".
+/// Returns an event as `EventBridge` delivers it. Source: Amazon `EventBridge` user guide, "AWS service
+/// events metadata".
 fn delivered(entry: &Value) -> Value {
     let detail = entry["Detail"].as_str().unwrap_or_default();
     json!({
@@ -54,7 +54,7 @@ fn delivered(entry: &Value) -> Value {
     })
 }
 
-/// AWS's price list: whatever is asked for costs the same.
+/// AWS's price list, with the same price for everything.
 #[must_use]
 pub fn price_list() -> Reply {
     let parts = [
@@ -71,7 +71,7 @@ pub fn price_list() -> Reply {
     Reply::aws(&json!({"FormatVersion": "aws_v1", "PriceList": entries}))
 }
 
-/// SSM parameters; `SecureString`s are given out decrypted only.
+/// SSM parameters; `SecureString`s are returned only decrypted.
 #[derive(Debug, Default)]
 pub struct Parameters {
     values: BTreeMap<String, (&'static str, String)>,
@@ -88,7 +88,7 @@ impl Parameters {
         self.values.insert(name.to_owned(), ("String", value.to_owned()));
     }
 
-    /// Does one call; `None` when the operation is not implemented.
+    /// Makes a call; `None` if the operation is not implemented.
     #[must_use]
     pub fn call(&self, operation: &str, request: &Value) -> Option<Reply> {
         let decrypt = request["WithDecryption"] == json!(true);
@@ -137,7 +137,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A schedule as the template makes it: disabled.
+    /// Returns a schedule as in the template: disabled.
     #[must_use]
     pub fn disabled(name: &str) -> Self {
         Self {
@@ -146,13 +146,13 @@ impl Schedule {
         }
     }
 
-    /// Whether it fires.
+    /// Whether it is enabled.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.enabled
     }
 
-    /// `GetSchedule` and `UpdateSchedule`; `None` when the call is not implemented.
+    /// `GetSchedule` and `UpdateSchedule`; `None` if the call is not implemented.
     pub fn call(&mut self, request: &Request) -> Option<Reply> {
         let name = request.path.strip_prefix("/schedules/")?;
         if name != self.name {

@@ -1,4 +1,4 @@
-//! The calls that the lab makes, each as what it means to the lab.
+//! The lab's calls to AWS.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,9 @@ use serde_json::{Value, json};
 use super::{Answer, Aws, AwsError, Rest, Xml, read_json};
 use crate::sigv4::{Credentials, encode};
 
-/// A role's session, as STS opened it.
+/// A session of a role, as opened by STS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// What it signs with.
     pub credentials: Credentials,
     /// `arn:aws:iam::…:role/…`.
     pub role_arn: String,
@@ -27,15 +26,14 @@ pub struct Session {
 /// How a function's invocation ended.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// The function's answer, or its error where it failed.
+    /// The function's answer, or its error if it failed.
     pub payload: Value,
-    /// What failed (`Unhandled`), if the function did.
+    /// The kind of failure (`Unhandled`), if the function failed.
     pub error: Option<String>,
-    /// The end of its log, as Lambda gives it with the answer.
+    /// The end of its log, which Lambda returns with the answer.
     pub log_tail: String,
 }
 
-/// An S3 bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket(pub String);
 
@@ -43,7 +41,7 @@ impl Aws {
     /// Opens a session of a role.
     ///
     /// # Errors
-    /// [`AwsError`], also when the role's trust policy does not let the caller in.
+    /// [`AwsError`], also if the role's trust policy does not admit the caller.
     pub async fn assume_role(&self, role_arn: &str, session: &str) -> Result<Session, AwsError> {
         let answer = self
             .query(
@@ -65,7 +63,7 @@ impl Aws {
         })
     }
 
-    /// The policies written into a role: the documents as JSON.
+    /// Returns the inline policies of a role as JSON documents.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -82,7 +80,7 @@ impl Aws {
         Ok(documents)
     }
 
-    /// A function's own (resource) policy, if it has one.
+    /// Returns a function's resource policy, if it has one.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -98,7 +96,7 @@ impl Aws {
         }
     }
 
-    /// A function's configuration.
+    /// Returns a function's configuration.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -108,7 +106,7 @@ impl Aws {
             .await
     }
 
-    /// How many of a function ran at the same time, at most, in the last three hours.
+    /// Returns a function's peak concurrency of the last three hours.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -162,7 +160,7 @@ impl Aws {
     /// Invokes a function and waits for its answer.
     ///
     /// # Errors
-    /// [`AwsError`] when Lambda refuses; a function that fails is an [`Invocation`].
+    /// [`AwsError`] if Lambda refuses; a function that fails is an [`Invocation`].
     pub async fn invoke(&self, function: &str, event: &Value) -> Result<Invocation, AwsError> {
         let answer = self.invocation(function, event, "RequestResponse").await?;
         let log_tail = answer
@@ -177,7 +175,7 @@ impl Aws {
         })
     }
 
-    /// Hands an event to a function without waiting, as EventBridge does.
+    /// Passes an event to a function without waiting, as EventBridge does.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -185,8 +183,8 @@ impl Aws {
         self.invocation(function, event, "Event").await.map(drop)
     }
 
-    /// Lets no more than `at_once` invocations of a function run: as on AWS, calls beyond are answered
-    /// with 429, and events wait. None at all with 0.
+    /// Limits a function's concurrency: as on AWS, further calls are answered with 429, and events
+    /// wait. 0 stops all invocations.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -197,7 +195,7 @@ impl Aws {
             .map(drop)
     }
 
-    /// Ends what [`Aws::limit_function`] began.
+    /// Ends [`Aws::limit_function`].
     ///
     /// # Errors
     /// [`AwsError`].
@@ -242,7 +240,7 @@ impl Aws {
         read_json(&action, &answer.body)
     }
 
-    /// Makes a bucket. One that is there already is no error.
+    /// Creates a bucket, unless it exists.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -260,7 +258,7 @@ impl Aws {
         Ok(Bucket(name.to_owned()))
     }
 
-    /// Puts an object and gives its URL back.
+    /// Puts an object and returns its URL.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -300,7 +298,7 @@ impl Aws {
         Ok(answer["Parameter"]["Value"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// Every item of a table (or of `index` of it), as DynamoDB's JSON.
+    /// Returns every item of a table, or of its `index`, in DynamoDB's JSON.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -342,7 +340,7 @@ impl Aws {
             .map(drop)
     }
 
-    /// A schedule of the default group.
+    /// Returns a schedule of the default group.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -358,19 +356,19 @@ impl Aws {
         read_json("scheduler:GetSchedule", &answer.body)
     }
 
-    /// Every line that a log group holds, oldest first.
+    /// Returns every line of a log group, oldest first.
     ///
     /// # Errors
-    /// [`AwsError`]. A group that nobody wrote to yet is empty, not an error.
+    /// [`AwsError`]. A group without lines yet is empty, not an error.
     pub async fn log_lines(&self, group: &str) -> Result<Vec<String>, AwsError> {
         let events = self.log_events(group).await?;
         Ok(events.into_iter().map(|event| event.line).collect())
     }
 
-    /// The same with the time of each.
+    /// The same, with the time of each line.
     ///
     /// # Errors
-    /// [`AwsError`]. A group that nobody wrote to yet is empty, not an error.
+    /// [`AwsError`]. A group without lines yet is empty, not an error.
     pub async fn log_events(&self, group: &str) -> Result<Vec<LogEvent>, AwsError> {
         let body = json!({"logGroupName": group, "limit": 10_000});
         match self.json("logs", "Logs_20140328", "FilterLogEvents", &body).await {
@@ -389,9 +387,8 @@ impl Aws {
 /// A line of a log group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEvent {
-    /// When it was written, in milliseconds since 1970.
+    /// In milliseconds since 1970.
     pub at: i64,
-    /// What was.
     pub line: String,
 }
 
@@ -416,7 +413,7 @@ fn body_of(body: &Value) -> Bytes {
     }
 }
 
-/// Policies come percent-encoded from IAM and plain from Lambda.
+/// IAM percent-encodes policies, Lambda does not.
 fn policy_document(action: &str, text: &str) -> Result<Value, AwsError> {
     let shape = || AwsError::Shape {
         action: action.to_owned(),
@@ -426,7 +423,7 @@ fn policy_document(action: &str, text: &str) -> Result<Value, AwsError> {
     let decoded = if text.trim_start().starts_with('{') {
         text.to_owned()
     } else {
-        // A plus sign is itself here, unlike in a form.
+        // A plus sign stands for itself here, unlike in a form.
         form_urlencoded::parse(format!("d={}", text.replace('+', "%2B")).as_bytes())
             .next()
             .map(|(_, value)| value.into_owned())

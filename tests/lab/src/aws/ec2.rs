@@ -1,4 +1,4 @@
-//! The lab's own look at EC2, as the account's owner.
+//! The lab's view of EC2, as the account's owner.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,6 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{Aws, AwsError};
 
-/// An instance as EC2 describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ec2Instance {
     /// `i-…`.
@@ -22,7 +21,6 @@ pub struct Ec2Instance {
     pub subnet: String,
     /// Whether it is on spot capacity.
     pub spot: bool,
-    /// All its tags.
     pub tags: BTreeMap<String, String>,
 }
 
@@ -35,7 +33,7 @@ impl Ec2Instance {
 }
 
 impl Aws {
-    /// Every instance that EC2 still knows of. Ended ones are forgotten after a minute or so.
+    /// Returns every instance that EC2 still lists. Ended ones disappear after a minute or so.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -54,7 +52,7 @@ impl Aws {
         }))
     }
 
-    /// Each subnet's zone.
+    /// Returns each subnet's zone.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -68,7 +66,7 @@ impl Aws {
             .collect())
     }
 
-    /// The user data of a launch template's latest version.
+    /// Returns the user data of a launch template's latest version.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -88,7 +86,7 @@ impl Aws {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Ends an instance.
+    /// Terminates an instance.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -98,7 +96,7 @@ impl Aws {
             .map(drop)
     }
 
-    /// Lets EC2 know that an instance has ended, and what to say of it afterwards.
+    /// Reports to EC2 that an instance has ended, with the reason to show.
     ///
     /// # Errors
     /// [`AwsError`].

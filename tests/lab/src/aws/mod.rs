@@ -1,7 +1,7 @@
 //! A small signed AWS client: the lab's view of ministack, in three protocols, without the SDKs.
 //!
-//! The EC2 SDK alone costs minutes of build; the lab needs some thirty calls and shows their
-//! answers, so it signs and sends them itself.
+//! The EC2 SDK alone takes minutes to build; the lab needs some thirty calls and shows their answers,
+//! so it signs and sends them itself.
 
 mod calls;
 mod ec2;
@@ -20,43 +20,33 @@ use serde_json::Value;
 
 use crate::sigv4::{self, Credentials, Scope};
 
-/// Why a call to AWS did not give what was asked.
+/// The error of a call to AWS.
 #[derive(Debug, thiserror::Error)]
 pub enum AwsError {
-    /// AWS said no.
+    /// AWS refused.
     #[error("{action}: {code} ({status}): {message}")]
     Refused {
-        /// What was asked, such as `ec2:DescribeInstances`.
+        /// The call, such as `ec2:DescribeInstances`.
         action: String,
-        /// The HTTP status.
         status: u16,
         /// AWS's code, such as `AccessDeniedException`.
         code: String,
-        /// AWS's words.
+        /// AWS's message.
         message: String,
     },
-    /// No answer.
     #[error("{action}: {source}")]
-    Unreachable {
-        /// What was asked.
-        action: String,
-        /// Why not.
-        source: reqwest::Error,
-    },
-    /// An answer that is not of the shape AWS documents.
+    Unreachable { action: String, source: reqwest::Error },
+    /// An answer of another shape than AWS documents.
     #[error("{action}: the answer has no {missing}: {answer}")]
     Shape {
-        /// What was asked.
         action: String,
-        /// What was looked for.
         missing: String,
-        /// What came.
         answer: String,
     },
 }
 
 impl AwsError {
-    /// AWS's error code, where AWS answered.
+    /// AWS's error code, if AWS answered.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
@@ -65,7 +55,7 @@ impl AwsError {
         }
     }
 
-    /// Whether IAM said no.
+    /// Whether IAM denied the call.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         matches!(
@@ -75,14 +65,11 @@ impl AwsError {
     }
 }
 
-/// An HTTP answer as it came.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The HTTP status.
     pub status: u16,
     /// The answer's headers, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The whole body.
     pub body: Bytes,
 }
 
@@ -97,10 +84,8 @@ impl Answer {
     }
 }
 
-/// A request of the REST services (Lambda, S3, Scheduler).
 #[derive(Clone, Debug)]
 pub struct Rest<'a> {
-    /// The service's signing name.
     pub service: &'a str,
     /// HTTP method.
     pub method: Method,
@@ -108,11 +93,10 @@ pub struct Rest<'a> {
     pub path: String,
     /// Besides host and signature.
     pub headers: Vec<(String, String)>,
-    /// The whole body.
     pub body: Bytes,
 }
 
-/// One caller at one endpoint in one region.
+/// A caller at an endpoint in a region.
 #[derive(Clone, Debug)]
 pub struct Aws {
     http: reqwest::Client,
@@ -122,10 +106,10 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// A client of `endpoint` (`http://host:port`).
+    /// Returns a client of `endpoint` (`http://host:port`).
     ///
     /// # Errors
-    /// When the HTTP client cannot be set up.
+    /// If the HTTP client cannot be set up.
     pub fn new(endpoint: &str, region: &str, credentials: Credentials) -> anyhow::Result<Self> {
         Ok(Self {
             http: reqwest::Client::builder().no_proxy().build()?,
@@ -135,7 +119,7 @@ impl Aws {
         })
     }
 
-    /// The same endpoint, called by somebody else.
+    /// Returns a client of the same endpoint with other credentials.
     #[must_use]
     pub fn as_caller(&self, credentials: Credentials) -> Self {
         Self {
@@ -144,7 +128,7 @@ impl Aws {
         }
     }
 
-    /// The same caller at another endpoint.
+    /// Returns a client of another endpoint with the same credentials.
     #[must_use]
     pub fn at(&self, endpoint: &str) -> Self {
         Self {
@@ -153,19 +137,17 @@ impl Aws {
         }
     }
 
-    /// Such as `eu-west-1`.
     #[must_use]
     pub fn region(&self) -> &str {
         &self.region
     }
 
-    /// Where its calls go.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// A call of the query protocol (EC2, STS, IAM, CloudFormation).
+    /// Makes a call of the query protocol (EC2, STS, IAM, CloudFormation).
     ///
     /// # Errors
     /// [`AwsError`].
@@ -200,7 +182,7 @@ impl Aws {
         Xml::read(&name, &answer.body)
     }
 
-    /// A call of the JSON protocols (`DynamoDB`, SSM, Events, Logs). `target` is the prefix of
+    /// Makes a call of the JSON protocols (`DynamoDB`, SSM, Events, Logs). `target` is the prefix of
     /// `X-Amz-Target`, such as `DynamoDB_20120810`.
     ///
     /// # Errors
@@ -226,7 +208,7 @@ impl Aws {
         read_json(&name, &answer.body)
     }
 
-    /// A call of the REST protocols.
+    /// Makes a call of the REST protocols.
     ///
     /// # Errors
     /// [`AwsError`], also for every status that is not a success.
@@ -239,10 +221,10 @@ impl Aws {
         }
     }
 
-    /// Signs and sends, and gives any answer back as it is.
+    /// Signs and sends, and returns any answer unchanged.
     ///
     /// # Errors
-    /// [`AwsError::Unreachable`] only.
+    /// Only [`AwsError::Unreachable`].
     pub async fn send(&self, action: &str, request: Rest<'_>) -> Result<Answer, AwsError> {
         let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
         let host = self
@@ -274,10 +256,10 @@ impl Aws {
     }
 }
 
-/// Sends a request with exactly these headers and gives the whole answer back.
+/// Sends a request with exactly these headers and returns the whole answer.
 ///
 /// # Errors
-/// When no whole answer comes.
+/// If the answer is incomplete.
 pub async fn forward(
     http: &reqwest::Client,
     method: Method,
@@ -303,7 +285,7 @@ pub async fn forward(
     Ok(Answer { status, headers, body })
 }
 
-/// Now, as AWS's signatures count it: seconds since 1970.
+/// Returns the time for AWS's signatures: seconds since 1970.
 #[must_use]
 pub fn now_seconds() -> i64 {
     SystemTime::now()
@@ -322,7 +304,7 @@ fn read_json(action: &str, body: &[u8]) -> Result<Value, AwsError> {
     })
 }
 
-/// AWS's code and words out of any of its error shapes.
+/// Reads AWS's code and message from any of its error shapes.
 fn refusal(action: &str, answer: &Answer) -> AwsError {
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     let (code, message) = serde_json::from_str::<Value>(&text).map_or_else(

@@ -4,7 +4,7 @@ use roxmltree::{Document, Node};
 
 use super::AwsError;
 
-/// An XML answer, kept as text and read when asked.
+/// An XML answer, kept as text and parsed when read.
 #[derive(Clone, Debug)]
 pub struct Xml(String);
 
@@ -12,7 +12,7 @@ impl Xml {
     /// Checks that the answer is XML.
     ///
     /// # Errors
-    /// [`AwsError::Shape`] when it is not.
+    /// [`AwsError::Shape`] if it is not.
     pub fn read(action: &str, body: &[u8]) -> Result<Self, AwsError> {
         let text = String::from_utf8_lossy(body).into_owned();
         match Document::parse(&text) {
@@ -25,14 +25,14 @@ impl Xml {
         }
     }
 
-    /// The text of the first element of this name anywhere.
+    /// Returns the text of the first element of this name anywhere.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
         let document = Document::parse(&self.0).ok()?;
         text_under(document.root(), name)
     }
 
-    /// For every child of every element named `list`: what `read` makes of it.
+    /// Reads every child of every element named `list`.
     #[must_use]
     pub fn each<T>(&self, list: &str, read: impl Fn(&Item<'_, '_>) -> Option<T>) -> Vec<T> {
         let Ok(document) = Document::parse(&self.0) else {
@@ -46,31 +46,30 @@ impl Xml {
             .collect()
     }
 
-    /// The texts of a list that holds nothing else, such as ids.
+    /// Returns the texts of a list of plain elements, such as ids.
     #[must_use]
     pub fn texts(&self, list: &str) -> Vec<String> {
         self.each(list, |item| item.0.text().map(|text| text.trim().to_owned()))
     }
 
-    /// The answer as it came.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// One entry of a list.
+/// An entry of a list.
 #[derive(Debug)]
 pub struct Item<'a, 'input>(Node<'a, 'input>);
 
 impl Item<'_, '_> {
-    /// The text of the first element of this name within the entry.
+    /// Returns the text of the first element of this name within the entry.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
         text_under(self.0, name)
     }
 
-    /// The `key` and `value` pairs of the list `list` within the entry.
+    /// Returns the `key` and `value` pairs of `list` within the entry.
     #[must_use]
     pub fn pairs(&self, list: &str) -> Vec<(String, String)> {
         self.0
@@ -88,7 +87,7 @@ fn text_under(node: Node<'_, '_>, name: &str) -> Option<String> {
         .map(|node| node.text().unwrap_or_default().trim().to_owned())
 }
 
-/// Names without their namespace: each service has its own, and each version another.
+/// Names without their namespace, which differs between services and versions.
 trait LocalName {
     fn has_tag_name_any(&self, name: &str) -> bool;
 }

@@ -1,33 +1,32 @@
-//! EC2's token buckets: every request takes a token, and tokens come back with time.
+//! EC2's token buckets: every request takes a token, and tokens are refilled over time.
 //!
 //! <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
 
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// The actions that are throttled, each with a bucket of its own.
+/// The throttled actions, each with its own bucket.
 const THROTTLED: [&str; 2] = ["CreateFleet", "RunInstances"];
 
-/// How many requests an action may have.
+/// The rate limit of an action.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket {
-    /// How many at once.
+    /// Requests in a full bucket.
     pub size: u32,
-    /// How many in a second, on the long run.
+    /// Refill per second.
     pub per_second: f64,
 }
 
 impl Bucket {
-    /// What AWS documents for `RunInstances`, which is what a fleet launches with. For `CreateFleet`
-    /// itself it documents nothing but the bucket of all writes that are not named (50 and 5), and
-    /// users see less.
+    /// AWS's documented limit of `RunInstances`, which a fleet launches with. For `CreateFleet` itself
+    /// only the bucket of all unnamed writes is documented (50 and 5), and users see less.
     pub const EC2: Self = Self {
         size: 5,
         per_second: 2.0,
     };
 }
 
-/// What is left in the buckets of one account.
+/// The tokens left in one account's buckets.
 #[derive(Debug, Default)]
 pub(super) struct Buckets(HashMap<&'static str, Level>);
 
@@ -38,7 +37,7 @@ struct Level {
 }
 
 impl Buckets {
-    /// Takes a token for a request of `action` at `now`. Whether there was one.
+    /// Takes a token for a request of `action` at `now`. Returns whether one was left.
     pub(super) fn take(&mut self, bucket: Bucket, action: &str, now: Instant) -> bool {
         let Some(action) = THROTTLED.into_iter().find(|known| *known == action) else {
             return true;
@@ -69,7 +68,7 @@ mod tests {
         let mut at = |millis| buckets.take(Bucket::EC2, "CreateFleet", start + Duration::from_millis(millis));
         assert_eq!([0; 6].map(&mut at), [true, true, true, true, true, false]);
         assert_eq!([400, 500, 600, 1000].map(&mut at), [false, true, false, true]);
-        // It does not hold more than its size, however long nobody asked.
+        // It never holds more than its size, however long it was unused.
         let burst = [3_600_000; 7].map(at).into_iter().filter(|had| *had).count();
         assert_eq!(burst, 5);
     }

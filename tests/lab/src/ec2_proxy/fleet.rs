@@ -1,4 +1,4 @@
-//! `CreateFleet`: which pools it takes, and what it answers.
+//! `CreateFleet`: the choice of pools, and the answer.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,40 +10,40 @@ use super::{Form, escape, value};
 
 const OVERRIDES: &str = "LaunchTemplateConfigs.1.Overrides.";
 
-/// One override of a fleet: a pool that would do.
+/// An override of a fleet: a possible pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
-    /// Its place in the request, from 1.
+    /// Its index in the request, from 1.
     pub(super) number: usize,
     pub(super) pool: Pool,
     subnet: String,
-    /// What an hour on spot may cost.
+    /// The maximum price per hour on spot.
     max_price: Option<String>,
 }
 
-/// What a `CreateFleet` asks for, as far as the choice depends on it.
+/// The parts of a `CreateFleet` request that affect the choice.
 #[derive(Clone, Debug)]
 pub(super) struct FleetRequest {
     pub(super) lifecycle: Lifecycle,
     pub(super) count: u32,
-    /// How spot capacity is picked.
+    /// The allocation strategy for spot.
     strategy: String,
-    /// What an hour of all instances on demand may cost.
+    /// The maximum price per hour of all on-demand instances.
     max_total: Option<u64>,
     template: String,
     version: String,
     overrides: Vec<Candidate>,
 }
 
-/// An override that got nothing, with EC2's code and words.
+/// An override that got nothing, with EC2's code and message.
 pub(super) type Refusal = (Candidate, String, String);
 
-/// What comes of it.
+/// The chosen pools.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Choice {
-    /// How many of which.
+    /// The number of instances per pool.
     pub(super) taken: Vec<(Candidate, u32)>,
-    /// What could not be had.
+    /// The pools that gave nothing.
     pub(super) errors: Vec<Refusal>,
 }
 
@@ -55,7 +55,7 @@ impl FleetRequest {
             let (kind, subnet) = (field("InstanceType"), field("SubnetId"));
             (kind.is_some() || subnet.is_some()).then(|| Candidate {
                 number,
-                // Its zone is known once the subnets are.
+                // Its zone is filled in once the subnets are known.
                 pool: Pool::new(kind.unwrap_or_default(), ""),
                 subnet: subnet.unwrap_or_default().to_owned(),
                 max_price: field("MaxPrice").map(str::to_owned),
@@ -76,9 +76,8 @@ impl FleetRequest {
         }
     }
 
-    /// Takes instances out of one pool after the other, until there are enough. On demand it stops
-    /// where the next would pass the total price, and says nothing: AWS documents that fewer come,
-    /// and no error for it.
+    /// Takes instances from one pool after another until there are enough. On demand it stops before
+    /// the total price is exceeded, silently: AWS documents that fewer come, and no error for it.
     pub(super) fn choose(
         &self,
         scenario: &mut Scenario,
@@ -115,9 +114,9 @@ impl FleetRequest {
         choice
     }
 
-    /// The pools in the order in which they are taken: the cheapest first, or the deepest with
-    /// `capacity-optimized`, and else as in the request. `price-capacity-optimized` takes the
-    /// cheapest too, as it would where all are equally deep.
+    /// Returns the pools in the order in which they are used: the cheapest first, or the deepest with
+    /// `capacity-optimized`, or else as in the request. `price-capacity-optimized` uses the cheapest
+    /// too, as it would with equally deep pools.
     fn candidates(&self, scenario: &Scenario, zones: &BTreeMap<String, String>) -> Vec<Candidate> {
         let mut candidates = self.overrides.clone();
         for candidate in &mut candidates {
@@ -133,7 +132,7 @@ impl FleetRequest {
         candidates
     }
 
-    /// EC2's answer: what was launched where, and what was not and why.
+    /// Returns EC2's answer: the launches with their pools, and the errors.
     pub(super) fn answer(&self, fleet_id: &str, launched: &[(Candidate, Vec<String>)], errors: &[Refusal]) -> String {
         let lifecycle = self.lifecycle.as_str();
         let mut instances = String::new();
@@ -180,7 +179,7 @@ impl FleetRequest {
     }
 }
 
-/// The request for `count` instances of the override `number` alone.
+/// Returns the request for `count` instances of the override `number` alone.
 pub(super) fn narrowed(form: &Form, number: usize, count: u32) -> String {
     let chosen = format!("{OVERRIDES}{number}.");
     let mut narrow = form_urlencoded::Serializer::new(String::new());
@@ -190,7 +189,7 @@ pub(super) fn narrowed(form: &Form, number: usize, count: u32) -> String {
         } else if name.ends_with("TargetCapacity") {
             narrow.append_pair(name, &count.to_string());
         } else if name == "ClientToken" {
-            // Each pool's share is a fleet of its own to ministack.
+            // Each pool's share is a fleet of its own in ministack.
             narrow.append_pair(name, &format!("{value}-{number}"));
         } else if !name.starts_with(OVERRIDES) {
             narrow.append_pair(name, value);

@@ -1,18 +1,17 @@
-//! Pools, prices and quotas: what there is to be had, and who may have it.
+//! Pools, prices and quotas.
 
 use std::collections::BTreeMap;
 
 /// How an instance is bought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lifecycle {
-    /// Spare capacity, which EC2 may take back.
+    /// Spare capacity, which EC2 may reclaim.
     Spot,
     /// Capacity at its full price.
     OnDemand,
 }
 
 impl Lifecycle {
-    /// As EC2 writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,7 +31,6 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// The pool of this type in this zone.
     #[must_use]
     pub fn new(instance_type: &str, zone: &str) -> Self {
         Self {
@@ -42,23 +40,22 @@ impl Pool {
     }
 }
 
-/// What a pool has.
+/// The capacity of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Supply {
-    /// As much as anybody wants.
+    /// Unlimited.
     Plenty,
     /// This many instances; then `InsufficientInstanceCapacity`.
     Left(u32),
-    /// Nothing, and EC2 says this.
+    /// None, with this error of EC2's.
     Error {
         /// Such as `UnfulfillableCapacity`.
         code: String,
-        /// EC2's words.
         message: String,
     },
 }
 
-/// The instance types that share a quota of vCPUs. Each has one for spot and one for on-demand.
+/// The instance types that share a vCPU quota. Each family has one for spot and one for on-demand.
 ///
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-spot-limits.html>
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,12 +66,12 @@ pub enum Family {
     P,
     /// A, C, D, H, I, M, R, T and Z.
     Standard,
-    /// Whatever else there is, taken together.
+    /// All others together.
     Other,
 }
 
 impl Family {
-    /// The code under which Service Quotas tells of it, where there is one.
+    /// Returns its code in Service Quotas, if it has one.
     #[must_use]
     pub fn quota(self, lifecycle: Lifecycle) -> Option<&'static str> {
         match (self, lifecycle) {
@@ -88,7 +85,7 @@ impl Family {
         }
     }
 
-    /// The family of an instance type.
+    /// Returns the family of an instance type.
     #[must_use]
     pub fn of(instance_type: &str) -> Self {
         let letters: String = instance_type.chars().take_while(char::is_ascii_lowercase).collect();
@@ -102,10 +99,10 @@ impl Family {
     }
 }
 
-/// How many vCPUs are in use of each quota.
+/// The vCPUs in use, by quota.
 pub type Usage = BTreeMap<(Lifecycle, Family), u32>;
 
-/// The vCPUs of an instance type, as its size tells: 4 of an `xlarge`, 8 of a `2xlarge`.
+/// Returns the vCPUs of an instance type, derived from its size: 4 for `xlarge`, 8 for `2xlarge`.
 #[must_use]
 pub fn vcpus(instance_type: &str) -> u32 {
     let size = instance_type.split_once('.').map_or("", |(_, size)| size);
@@ -117,7 +114,7 @@ pub fn vcpus(instance_type: &str) -> u32 {
     }
 }
 
-/// A price as EC2 writes it, in millionths of a dollar.
+/// Converts EC2's price to millionths of a dollar.
 pub(super) fn micro_dollars(price: &str) -> u64 {
     let (whole, part) = price.split_once('.').unwrap_or((price, ""));
     let part: String = part.chars().chain("000000".chars()).take(6).collect();

@@ -1,24 +1,24 @@
-//! A proxy between the functions and ministack's EC2: it lets a scenario decide what EC2 has, what
-//! it costs and when it fails, and counts who asked for what.
+//! A proxy between the functions and ministack's EC2: a scenario decides capacity, prices and failures,
+//! and the proxy counts the calls.
 //!
-//! It answers for Service Quotas too, of which ministack knows nothing.
+//! It also answers for Service Quotas, which ministack does not have.
 //!
-//! Everything else passes through signed as it was, so that ministack checks signature and rights; only a
-//! `CreateFleet` is made narrower (to the pool that EC2 would have taken) and signed again in its
+//! Everything else passes through as it was signed, so that ministack checks signature and permissions;
+//! only a `CreateFleet` is narrowed (to the pool that EC2 would have chosen) and signed again in its
 //! caller's name.
 
 mod bucket;
 mod fleet;
+mod fleet_events;
 mod market;
-mod news;
 mod price_list;
 mod prices;
 mod quotas;
 mod script;
 
 pub use bucket::Bucket;
+pub use fleet_events::{Launch, Shortage};
 pub use market::{Family, Lifecycle, Pool, Supply, Usage, vcpus};
-pub use news::{Launch, Shortage};
 pub use script::{Call, Fault, FaultKind, Scenario};
 
 use std::collections::{BTreeMap, HashMap};
@@ -35,32 +35,29 @@ use crate::sigv4::{self, Credentials, Scope, sha256_hex};
 
 use bucket::Buckets;
 use fleet::FleetRequest;
-use news::News;
+use fleet_events::FleetEvents;
 
-/// The most that EC2 takes in, in bytes; user data and tags stay far below.
+/// EC2's limit, in bytes; user data and tags stay far below.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// The parameters of a query call, in the order they came.
+/// The parameters of a query call, in their order.
 type Form = Vec<(String, String)>;
 
-/// A function whose calls the proxy knows by its signature.
+/// A function whose calls the proxy recognizes by their signature.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// `launch`, `job-events` …
     pub name: String,
-    /// What it signs with.
     pub credentials: Credentials,
-    /// The name of its role.
     pub role: String,
 }
 
 impl Caller {
-    /// The function `name` with the session that ministack gives its processes.
+    /// Returns the function `name` with the session that ministack gives its processes.
     ///
-    /// ministack derives it from the ARNs alone (`execution_credentials` in its Lambda runtime,
-    /// version 1.5.33), so the proxy can sign in the function's name what it had to change. Were the
-    /// derivation to change, signatures would not verify and fleets would pass unchanged; a test
-    /// holds it.
+    /// ministack derives it from the ARNs alone (`execution_credentials` in its Lambda runtime, version
+    /// 1.5.33), so the proxy can sign in the function's name what it changed. If the derivation
+    /// changed, signatures would not verify and fleets would pass unchanged; a test checks this.
     #[must_use]
     pub fn function(name: &str, function_arn: &str, role_arn: &str) -> Self {
         let digest = sha256_hex(format!("{function_arn}:{role_arn}").as_bytes());
@@ -76,7 +73,6 @@ impl Caller {
     }
 }
 
-/// The running proxy.
 #[derive(Debug)]
 pub struct Ec2Proxy {
     server: Server,
@@ -84,10 +80,10 @@ pub struct Ec2Proxy {
 }
 
 impl Ec2Proxy {
-    /// Starts the proxy in front of `aws`. It knows nobody yet.
+    /// Starts the proxy in front of `aws`, without callers yet.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// If no port is available.
     pub async fn start(aws: &Aws, scenario: Scenario) -> anyhow::Result<Self> {
         let shared = Arc::new(Proxy {
             http: reqwest::Client::builder().no_proxy().build()?,
@@ -97,26 +93,26 @@ impl Ec2Proxy {
                 ..State::default()
             }),
             fleets: tokio::sync::Mutex::default(),
-            news: News::default(),
+            fleet_events: FleetEvents::default(),
         });
         let server = Server::start(Arc::clone(&shared), BODY_LIMIT).await?;
         Ok(Self { server, shared })
     }
 
-    /// Makes the functions and the subnets of a deployment known.
+    /// Adds the functions and the subnets of a deployment.
     pub fn know(&self, callers: Vec<Caller>, subnet_zones: BTreeMap<String, String>) {
         let mut state = self.shared.state();
         state.callers = callers;
         state.subnet_zones = subnet_zones;
     }
 
-    /// The functions, with what they sign with, for those who search the logs for it.
+    /// Returns the functions with their credentials, for searches of the logs.
     #[must_use]
     pub fn callers(&self) -> Vec<Caller> {
         self.shared.state().callers.clone()
     }
 
-    /// `http://127.0.0.1:<port>`: what the functions take for EC2.
+    /// Returns the functions' EC2 endpoint: `http://127.0.0.1:<port>`.
     #[must_use]
     pub fn url(&self) -> String {
         self.server.url()
@@ -127,25 +123,25 @@ impl Ec2Proxy {
         change(&mut self.shared.state().scenario);
     }
 
-    /// Every launch from now on.
+    /// Subscribes to launches.
     #[must_use]
     pub fn launches(&self) -> broadcast::Receiver<Launch> {
-        self.shared.news.launches()
+        self.shared.fleet_events.launches()
     }
 
-    /// Every fleet from now on that got fewer instances than it asked for.
+    /// Subscribes to fleets that got fewer instances than requested.
     #[must_use]
     pub fn shortages(&self) -> broadcast::Receiver<Shortage> {
-        self.shared.news.shortages()
+        self.shared.fleet_events.shortages()
     }
 
-    /// Every call of the functions so far, in the order they came.
+    /// Returns every call of the functions so far, in order.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.shared.state().calls.clone()
     }
 
-    /// How often the functions asked for `action`.
+    /// Returns how often the functions called `action`.
     #[must_use]
     pub fn count(&self, action: &str) -> usize {
         self.shared
@@ -156,7 +152,7 @@ impl Ec2Proxy {
             .count()
     }
 
-    /// How often the functions asked for each action that changes something.
+    /// Returns how often the functions called each writing action.
     #[must_use]
     pub fn writes(&self) -> BTreeMap<String, usize> {
         let mut writes = BTreeMap::new();
@@ -166,7 +162,7 @@ impl Ec2Proxy {
         writes
     }
 
-    /// How often the functions were told to ask less.
+    /// Returns how often the functions were throttled.
     #[must_use]
     pub fn throttled(&self) -> usize {
         let throttled = Some(FaultKind::throttled());
@@ -174,7 +170,6 @@ impl Ec2Proxy {
         state.calls.iter().filter(|call| call.fault == throttled).count()
     }
 
-    /// Ends it.
     pub async fn stop(self) {
         self.server.stop().await;
     }
@@ -192,13 +187,13 @@ struct State {
 #[derive(Debug)]
 struct Proxy {
     http: reqwest::Client,
-    /// The owner's view: what the proxy itself asks is not among the functions' calls.
+    /// The owner's view: the proxy's own calls are not counted.
     aws: Aws,
     state: Mutex<State>,
-    /// The answers to the fleets that were asked for, by client token. Held over a whole
-    /// `CreateFleet`: two calls with the same token, at once, are one fleet.
+    /// The answers to fleets, by client token. Locked during a whole `CreateFleet`: two concurrent
+    /// calls with the same token are one fleet.
     fleets: tokio::sync::Mutex<HashMap<String, (Form, Outgoing)>>,
-    news: News,
+    fleet_events: FleetEvents,
 }
 
 impl Handler for Proxy {
@@ -235,16 +230,16 @@ impl Handler for Proxy {
 
 impl Proxy {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change of it is whole, whatever its last user died of.
+        // A panic cannot leave the state inconsistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The function that signed this, if its signature holds.
+    /// Returns the function that signed this, if its signature is valid.
     fn caller(&self, request: &Received, service: &str) -> Option<Caller> {
         self.caller_in(request, self.scope(service))
     }
 
-    /// The same of a service that may be in another region.
+    /// The same for a service that may be in another region.
     fn caller_in(&self, request: &Received, scope: Scope<'_>) -> Option<Caller> {
         let key = sigv4::claimed_access_key(&request.headers)?;
         let caller = {
@@ -275,8 +270,7 @@ impl Proxy {
         }
     }
 
-    /// Counts the call and takes the fault that the scenario holds for it, or that comes of too many
-    /// calls.
+    /// Counts the call, and returns the fault of the scenario or of the throttling for it.
     fn enter(&self, action: &str, caller: Option<&Caller>, form: &Form) -> Option<FaultKind> {
         let caller = caller?;
         let mut guard = self.state();
@@ -310,8 +304,8 @@ impl Proxy {
         }
     }
 
-    /// The history has today's prices only. Who may not see it is refused by ministack, which checks
-    /// the rights before it says that it does not know the call.
+    /// The history has only today's prices. ministack refuses unauthorized callers: it checks
+    /// permissions before it reports that it does not know the call.
     async fn spot_prices(&self, request: &Received, form: &Form) -> Outgoing {
         let passed = self.pass(request).await;
         if matches!(passed.status, 401 | 403) {
@@ -321,7 +315,7 @@ impl Proxy {
         xml(prices::history(form, &state.scenario, &state.subnet_zones))
     }
 
-    /// Who signed so that it does not hold, or whose role does not let it, is refused as by AWS.
+    /// Invalid signatures and unauthorized roles are refused as by AWS.
     async fn quotas(&self, request: &Received, action: &str) -> Reply {
         let Some(caller) = self.caller(request, quotas::SERVICE) else {
             return Reply::Whole(quotas::denied(quotas::SERVICE, action));
@@ -342,7 +336,7 @@ impl Proxy {
         })
     }
 
-    /// Whose role lets it is told the scenario's price on demand.
+    /// Authorized roles get the scenario's on-demand price.
     async fn price_list(&self, request: &Received) -> Reply {
         let scope = Scope {
             region: price_list::REGION,
@@ -390,7 +384,7 @@ impl Proxy {
         answer
     }
 
-    /// How many vCPUs run of each quota, as far as the scenario limits any.
+    /// Returns the running vCPUs of each limited quota.
     async fn in_use(&self) -> Result<Usage, AwsError> {
         let mut usage = Usage::new();
         if self.state().scenario.limits.is_empty() {
@@ -410,8 +404,8 @@ impl Proxy {
         Ok(usage)
     }
 
-    /// Takes instances pool by pool, each pool's share as a fleet of its own: ministack spreads a
-    /// fleet over all its pools in turn, and has plenty everywhere.
+    /// Launches pool by pool, each pool's share as a fleet of its own: ministack spreads a fleet over
+    /// all its pools in turn, and has unlimited capacity everywhere.
     async fn launch(&self, request: &Received, form: &Form, caller: &Caller) -> Outgoing {
         let wanted = FleetRequest::read(form);
         let mut in_use = match self.in_use().await {
@@ -439,11 +433,12 @@ impl Proxy {
             }
             let ids = read.texts("instanceIds");
             let price = self.state().scenario.price(wanted.lifecycle, &pool.pool).to_owned();
-            self.news.launched(&ids, &pool.pool, wanted.lifecycle, &price);
+            self.fleet_events.launched(&ids, &pool.pool, wanted.lifecycle, &price);
             launched.push((pool.clone(), ids));
         }
         let got = launched.iter().map(|(_, ids)| ids.len()).sum();
-        self.news.shortage(wanted.lifecycle, wanted.count, got, &choice.errors);
+        self.fleet_events
+            .shortage(wanted.lifecycle, wanted.count, got, &choice.errors);
         xml(wanted.answer(&fleet_id, &launched, &choice.errors))
     }
 
@@ -465,7 +460,7 @@ impl Proxy {
     }
 }
 
-/// Headers that belong to a connection, not to a request. The host stays: it is signed.
+/// Headers of a connection rather than a request. The host stays, because it is signed.
 fn is_framing(name: &str) -> bool {
     matches!(name, "connection" | "content-length" | "transfer-encoding" | "expect")
 }
@@ -490,7 +485,7 @@ fn xml(body: String) -> Outgoing {
     }
 }
 
-/// An error in EC2's own shape.
+/// Returns an error in EC2's own shape.
 fn error(status: u16, code: &str, message: &str) -> Outgoing {
     let (code, message) = (escape(code), escape(message));
     Outgoing {

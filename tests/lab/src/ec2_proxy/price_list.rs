@@ -1,4 +1,4 @@
-//! AWS's price list, which ministack does not know: what instances cost on demand, and volumes, by the scenario.
+//! AWS's price list, which ministack does not have: on-demand and volume prices of the scenario.
 
 use serde_json::{Value, json};
 
@@ -6,25 +6,25 @@ use super::Scenario;
 use crate::function_url::Outgoing;
 use crate::http::Received;
 
-/// The call that is answered, as the header names it.
+/// The call's name in the header.
 const GET_PRODUCTS: &str = "AWSPriceListService.GetProducts";
 
 /// The signing name of the price list.
 pub(super) const SERVICE: &str = "pricing";
 
-/// The action, as policies and faults name it.
+/// The action's name in policies and faults.
 pub(super) const ACTION: &str = "GetProducts";
 
-/// Where the price list of all regions is.
+/// The region of the price list of all regions.
 pub(super) const REGION: &str = "us-east-1";
 
-/// Whether a request asks for prices.
+/// Whether a request is for prices.
 pub(super) fn is_asked(request: &Received) -> bool {
     let mut headers = request.headers.iter();
     headers.any(|(name, value)| name == "x-amz-target" && value == GET_PRODUCTS)
 }
 
-/// What is asked for, as pairs of field and value.
+/// Returns the filters, as pairs of field and value.
 pub(super) fn filters(request: &Received) -> Vec<(String, String)> {
     let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let filters = asked["Filters"].as_array().cloned().unwrap_or_default();
@@ -35,8 +35,8 @@ pub(super) fn filters(request: &Received) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The answer: one entry for the type, and another as the list has them of what is reserved, which costs
-/// nothing by the hour; or the parts of a type of volume.
+/// Returns the answer: an entry for the type, and one for reserved capacity, which costs nothing per
+/// hour as in the real list; or the parts of a volume type.
 pub(super) fn answer(filters: &[(String, String)], scenario: &Scenario) -> Value {
     let of = |field: &str| {
         filters
@@ -63,7 +63,7 @@ pub(super) fn answer(filters: &[(String, String)], scenario: &Scenario) -> Value
     json!({"FormatVersion": "aws_v1", "PriceList": [entry("0.0000000000"), entry(price)]})
 }
 
-/// The parts of a type of volume, as the list has them of Ireland.
+/// Returns the parts of a volume type, as the list has them for Ireland.
 fn parts(volume: &str, scenario: &Scenario) -> Vec<String> {
     let rates = scenario.volume_rates.iter().filter(|(of, ..)| of == volume);
     let entry = |(_, usage, unit, price): &(String, String, String, String)| {
@@ -75,7 +75,6 @@ fn parts(volume: &str, scenario: &Scenario) -> Vec<String> {
     rates.map(entry).collect()
 }
 
-/// An answer of the service.
 pub(super) fn json_answer(status: u16, body: &Value) -> Outgoing {
     Outgoing {
         headers: vec![("content-type".to_owned(), "application/x-amz-json-1.1".to_owned())],

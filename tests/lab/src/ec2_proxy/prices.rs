@@ -1,11 +1,11 @@
-//! `DescribeSpotPriceHistory`, which ministack does not know.
+//! `DescribeSpotPriceHistory`, which ministack does not have.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::{Form, Lifecycle, Pool, Scenario};
 
-/// The answer: for each type and zone that is asked for, today's price.
+/// Returns the answer: today's price for each requested type and zone.
 pub(super) fn history(form: &Form, scenario: &Scenario, subnet_zones: &BTreeMap<String, String>) -> String {
     let types = listed(form, "InstanceType.");
     let mut zones: BTreeSet<String> = listed(form, "AvailabilityZone").into_iter().collect();
@@ -42,7 +42,7 @@ fn listed(form: &Form, prefix: &str) -> Vec<String> {
         .collect()
 }
 
-/// The values of `Filter.n` whose name is `filter`.
+/// Returns the values of the `Filter.n` named `filter`.
 fn filtered(form: &Form, filter: &str) -> Vec<String> {
     form.iter()
         .filter(|(name, value)| name.starts_with("Filter.") && name.ends_with(".Name") && value == filter)

@@ -1,4 +1,4 @@
-//! Service Quotas, which ministack does not know: what the account may have of EC2 by the scenario.
+//! Service Quotas, which ministack does not have: the scenario's EC2 quotas.
 
 use serde_json::{Value, json};
 
@@ -8,33 +8,33 @@ use crate::function_url::Outgoing;
 use crate::http::Received;
 use crate::policy::{Question, allows};
 
-/// What the calls of Service Quotas begin with in the header that names them.
+/// The prefix of Service Quotas' calls in the header.
 const TARGET: &str = "ServiceQuotasV20190624.";
 
 /// The signing name of Service Quotas.
 pub(super) const SERVICE: &str = "servicequotas";
 
-/// AWS's own value of the two quotas for standard instances; that of all others is nothing.
+/// AWS's default of the two quotas for standard instances; all others are 0.
 const DEFAULT_FOR_STANDARD: u32 = 5;
 const STANDARD: [&str; 2] = ["L-1216C47A", "L-34B43A08"];
 
-/// The call of Service Quotas that a request is, if it is one.
+/// Returns the call of Service Quotas that a request makes, if any.
 pub(super) fn action(request: &Received) -> Option<String> {
     let target = request.headers.iter().find(|(name, _)| name == "x-amz-target")?;
     target.1.strip_prefix(TARGET).map(str::to_owned)
 }
 
-/// The quota that is asked for.
+/// Returns the requested quota.
 pub(super) fn code(request: &Received) -> String {
     let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     asked["QuotaCode"].as_str().unwrap_or_default().to_owned()
 }
 
-/// Whether the caller's role lets it make the call.
+/// Whether the caller's role may make the call.
 pub(super) async fn may(aws: &Aws, caller: &Caller, service: &str, action: &str) -> anyhow::Result<bool> {
     let policies = aws.role_policies(&caller.role).await?;
     let action = format!("{service}:{action}");
-    // None of these calls knows resources.
+    // These calls have no resources.
     let question = Question {
         action: &action,
         resource: "*",
@@ -43,7 +43,7 @@ pub(super) async fn may(aws: &Aws, caller: &Caller, service: &str, action: &str)
     Ok(allows(&policies, &question)?)
 }
 
-/// What a service says to who may not ask.
+/// Returns a service's answer to an unauthorized caller.
 pub(super) fn denied(service: &str, action: &str) -> Outgoing {
     refusal(
         400,
@@ -52,7 +52,7 @@ pub(super) fn denied(service: &str, action: &str) -> Outgoing {
     )
 }
 
-/// The answer to who may ask.
+/// Returns the answer to an authorized caller.
 pub(super) fn answer(action: &str, code: &str, scenario: &Scenario) -> Outgoing {
     let value = match action {
         "GetServiceQuota" => scenario.quotas.get(code).copied(),
@@ -75,7 +75,7 @@ pub(super) fn answer(action: &str, code: &str, scenario: &Scenario) -> Outgoing 
     )
 }
 
-/// An error in the service's own shape.
+/// Returns an error in the service's own shape.
 pub(super) fn refusal(status: u16, kind: &str, message: &str) -> Outgoing {
     json_answer(status, &json!({"__type": kind, "Message": message}))
 }

@@ -1,25 +1,18 @@
-//! What a scenario says about EC2.
+//! Scenarios of EC2.
 
 use std::collections::BTreeMap;
 
 use super::bucket::Bucket;
 use super::market::{Family, Lifecycle, Pool, Supply, Usage, micro_dollars, vcpus};
 
-/// What goes wrong with a call.
+/// The effect of a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// EC2 says no and does nothing.
-    Refuse {
-        /// The HTTP status.
-        status: u16,
-        /// EC2's code.
-        code: String,
-        /// EC2's words.
-        message: String,
-    },
-    /// The connection breaks before EC2 has heard of it.
+    /// EC2 refuses and does nothing.
+    Refuse { status: u16, code: String, message: String },
+    /// The connection breaks before EC2 gets the request.
     LoseRequest,
-    /// EC2 does it, and the connection breaks before it can say so.
+    /// EC2 acts, and the connection breaks before the answer.
     LoseAnswer,
 }
 
@@ -35,21 +28,19 @@ impl FaultKind {
     }
 }
 
-/// Something that goes wrong.
+/// A fault of EC2 calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The EC2 action it befalls.
     pub action: String,
-    /// Only this function's calls, if one is named.
+    /// The only function affected, if given.
     pub caller: Option<String>,
-    /// How many calls it befalls; then it is over.
+    /// How many calls it affects.
     pub times: u32,
-    /// What happens.
     pub kind: FaultKind,
 }
 
 impl Fault {
-    /// EC2's throttling, for the next `times` calls of `action`.
+    /// Throttles the next `times` calls of `action`.
     #[must_use]
     pub fn throttle(action: &str, times: u32) -> Self {
         Self {
@@ -60,7 +51,7 @@ impl Fault {
         }
     }
 
-    /// The next answer to `action` gets lost after EC2 has acted.
+    /// Loses the next answer to `action` after EC2 has acted.
     #[must_use]
     pub fn lose_answer(action: &str) -> Self {
         Self {
@@ -72,37 +63,35 @@ impl Fault {
     }
 }
 
-/// What EC2 is like.
+/// The state of EC2.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// Dollars an hour of spot capacity; a pool that is not named has the default.
+    /// Spot prices in dollars per hour; other pools have the default.
     pub spot_prices: BTreeMap<Pool, String>,
-    /// Dollars an hour of spot capacity in all other pools.
+    /// The spot price of all other pools, in dollars per hour.
     pub default_spot_price: String,
-    /// Dollars an hour of an instance type on demand, the same in every zone.
+    /// On-demand prices in dollars per hour, the same in every zone.
     pub on_demand_prices: BTreeMap<String, String>,
-    /// Dollars an hour of all other types on demand.
+    /// The on-demand price of all other types, in dollars per hour.
     pub default_on_demand_price: String,
-    /// Dollars a month of volumes: each type with what the price list calls a part of it, its unit, and the price.
+    /// Volume prices in dollars per month: type, the price list's usage type, unit, and price.
     pub volume_rates: Vec<(String, String, String, String)>,
-    /// What the pools have on spot; a pool that is not named has plenty.
+    /// Spot capacity; other pools are unlimited.
     pub supply: BTreeMap<Pool, Supply>,
-    /// What they have on demand; a pool that is not named has plenty.
+    /// On-demand capacity; other pools are unlimited.
     pub on_demand_supply: BTreeMap<Pool, Supply>,
-    /// How many vCPUs the account may have running; a quota that is not named is no limit.
+    /// vCPU limits of the account; other quotas are unlimited.
     pub limits: Usage,
-    /// How fast launches may be asked for; as fast as anybody wants without one.
+    /// The rate limit of launches, if any.
     pub bucket: Option<Bucket>,
-    /// What goes wrong, first come first served.
+    /// In order.
     pub faults: Vec<Fault>,
-    /// The account's own quotas, in vCPUs by their codes; of one that is not named it has never had
-    /// another than AWS's.
+    /// The account's own quotas, in vCPUs by code; for others it has AWS's default.
     pub quotas: BTreeMap<String, u32>,
 }
 
 impl Default for Scenario {
-    /// Spot prices as they were seen in Ireland, list prices, plenty of everything, no limits and no
-    /// faults.
+    /// Spot prices as seen in Ireland, list prices, unlimited capacity and no faults.
     fn default() -> Self {
         let spot = [
             ("g4dn.xlarge", "eu-west-1a", "0.158000"),
@@ -153,11 +142,11 @@ impl Default for Scenario {
     }
 }
 
-/// EC2's code and words for an instance that is not to be had.
+/// EC2's code and message for an unavailable instance.
 pub(super) type Refused = (String, String);
 
 impl Scenario {
-    /// The price of a pool, in dollars an hour as EC2 writes it.
+    /// Returns the price of a pool, in dollars per hour as EC2 writes it.
     #[must_use]
     pub fn price(&self, lifecycle: Lifecycle, pool: &Pool) -> &str {
         match lifecycle {
@@ -166,39 +155,39 @@ impl Scenario {
         }
     }
 
-    /// The price of a type on demand, in dollars an hour.
+    /// Returns the on-demand price of a type, in dollars per hour.
     #[must_use]
     pub fn on_demand_price(&self, instance_type: &str) -> &str {
         let known = self.on_demand_prices.get(instance_type);
         known.unwrap_or(&self.default_on_demand_price)
     }
 
-    /// Nothing is left anywhere of `instance_types` in `zones`, neither on spot nor on demand.
+    /// Empties the pools of `instance_types` in `zones`, on spot and on demand.
     pub fn exhaust(&mut self, instance_types: &[&str], zones: &[&str]) {
         self.empty(Lifecycle::Spot, instance_types, zones);
         self.empty(Lifecycle::OnDemand, instance_types, zones);
     }
 
-    /// Nothing is left of `instance_types` in `zones`.
+    /// Empties the pools of `instance_types` in `zones`.
     pub fn empty(&mut self, lifecycle: Lifecycle, instance_types: &[&str], zones: &[&str]) {
         for pool in pools(instance_types, zones) {
             self.stock(lifecycle, pool, Supply::Left(0));
         }
     }
 
-    /// There is plenty again of `instance_types` in `zones`.
+    /// Makes the pools of `instance_types` in `zones` unlimited again.
     pub fn refill(&mut self, lifecycle: Lifecycle, instance_types: &[&str], zones: &[&str]) {
         for pool in pools(instance_types, zones) {
             self.stock(lifecycle, pool, Supply::Plenty);
         }
     }
 
-    /// A pool has this from now on.
+    /// Sets a pool's capacity.
     pub fn stock(&mut self, lifecycle: Lifecycle, pool: Pool, supply: Supply) {
         self.supply_of(lifecycle).insert(pool, supply);
     }
 
-    /// The account may have `vcpus` of a family running.
+    /// Limits the running vCPUs of a family.
     pub fn limit_vcpus(&mut self, lifecycle: Lifecycle, family: Family, vcpus: u32) {
         self.limits.insert((lifecycle, family), vcpus);
         if let Some(code) = family.quota(lifecycle) {
@@ -213,7 +202,7 @@ impl Scenario {
         }
     }
 
-    /// How many instances a pool has: the deepest is the last to be interrupted.
+    /// Returns how many instances a pool has: the deepest is the last to be interrupted.
     pub(super) fn depth(&self, lifecycle: Lifecycle, pool: &Pool) -> u32 {
         let supply = match lifecycle {
             Lifecycle::Spot => &self.supply,
@@ -226,7 +215,7 @@ impl Scenario {
         }
     }
 
-    /// The fault that befalls this call, if one does.
+    /// Returns the fault of this call, if any.
     pub(super) fn take_fault(&mut self, action: &str, caller: &str) -> Option<FaultKind> {
         let fault = self.faults.iter_mut().find(|fault| {
             fault.times > 0 && fault.action == action && fault.caller.as_ref().is_none_or(|only| only == caller)
@@ -235,10 +224,10 @@ impl Scenario {
         Some(fault.kind.clone())
     }
 
-    /// Takes one instance of a pool for at most `max_price`, beside what is `in_use`.
+    /// Takes one instance of a pool for at most `max_price`, in addition to those `in_use`.
     ///
     /// # Errors
-    /// EC2's code and words when it is not to be had.
+    /// EC2's code and message if it is unavailable.
     pub(super) fn take(
         &mut self,
         lifecycle: Lifecycle,
@@ -311,21 +300,21 @@ fn nothing_left(lifecycle: Lifecycle, pool: &Pool) -> Refused {
     ("InsufficientInstanceCapacity".to_owned(), message)
 }
 
-/// A call that a function made.
+/// A call of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// Such as `CreateFleet`.
     pub action: String,
     /// `launch`, `job-events` …
     pub caller: String,
-    /// All parameters as they were sent.
+    /// All parameters as sent.
     pub parameters: Vec<(String, String)>,
-    /// What went wrong with it on purpose.
+    /// The injected fault.
     pub fault: Option<FaultKind>,
 }
 
 impl Call {
-    /// A parameter of it.
+    /// Returns a parameter.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters
@@ -334,7 +323,7 @@ impl Call {
             .map(|(_, value)| &**value)
     }
 
-    /// A tag that it asks for on its instances.
+    /// Returns a tag that it requests for its instances.
     #[must_use]
     pub fn tag(&self, key: &str) -> Option<&str> {
         let resource = self
@@ -349,7 +338,7 @@ impl Call {
         self.parameter(&format!("{}Value", named.0.trim_end_matches("Key")))
     }
 
-    /// Whether it changes anything at EC2.
+    /// Whether it is a write.
     #[must_use]
     pub fn is_write(&self) -> bool {
         !["Describe", "Get", "List", "Search"]
@@ -390,7 +379,7 @@ mod tests {
 
     const ZONE: &str = "eu-west-1a";
 
-    /// The codes of what is said to one request after the other, for one instance each.
+    /// Returns the codes of the answers to consecutive requests for one instance each.
     fn asked(scenario: &mut Scenario, lifecycle: Lifecycle, max_price: Option<&str>, times: usize) -> Vec<String> {
         let mut in_use = Usage::new();
         let pool = Pool::new("g4dn.xlarge", ZONE);

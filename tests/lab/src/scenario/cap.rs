@@ -1,5 +1,5 @@
-//! A cap on what a repository may spend in a month: what could pass it is refused, with the amounts in
-//! the job's log, until the month is over.
+//! A cap on a repository's monthly spending: a job that could exceed it is refused, with the amounts in
+//! its log, until the month is over.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -14,17 +14,16 @@ use serde_json::{Value, json};
 use super::{Story, capacity, workflow};
 use crate::lab::Lab;
 use crate::page;
-use crate::timeline::Sight;
+use crate::timeline::Observation;
 
-/// The owner of the account lets the repository spend so much. For the large machine $0.251695 are set aside:
-/// five minutes, and ten for its end to be seen to. Two jobs that have run, each billed for a minute at least,
-/// leave less than that.
+/// The repository's cap. $0.251695 are reserved for the large machine: five minutes, and ten to handle
+/// its end. Two finished jobs, each billed for at least a minute, leave less than that.
 const CAP: &str = "$0.256";
 
-/// And all repositories together so much, which is in nobody's way.
+/// The cap of all repositories together, which is never reached.
 const STACK_CAP: &str = "$1.00";
 
-/// Who runs the job again next month.
+/// The user who re-runs the job next month.
 const PERSON: &str = "octocat";
 
 const CONFIG: &str = "\
@@ -43,7 +42,7 @@ runners:
     disk_size: 8GB
 ";
 
-/// How long it may take until all that was set aside is given back.
+/// How long it may take until all reservations are released.
 const RETURNED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Caps the repository.
@@ -52,7 +51,7 @@ pub(super) async fn prepare(lab: &Lab) -> anyhow::Result<()> {
     Ok(lab.aws().put_parameter("/dayfly/policy", "String", &policy).await?)
 }
 
-/// Three jobs, the third dearer than the others and after them.
+/// Three jobs, the third more expensive than the others and after them.
 pub(super) fn files() -> Vec<(&'static str, String)> {
     let jobs = "\
 name: train
@@ -74,11 +73,11 @@ jobs:
     vec![(workflow::PATH, jobs.to_owned()), (".dayfly.yml", CONFIG.to_owned())]
 }
 
-/// Once the third job was refused and nothing is set aside any more, the month turns, and somebody runs
-/// the job again.
-pub(super) async fn act(_: &Sight, story: &Story<'_>) -> anyhow::Result<()> {
+/// Once the third job is refused and nothing is reserved any more, the month turns, and a user re-runs
+/// the job.
+pub(super) async fn act(_: &Observation, story: &Story<'_>) -> anyhow::Result<()> {
     let twin = story.lab.twin();
-    let over = twin.look(|state| {
+    let over = twin.inspect(|state| {
         let run = state.run(story.run)?;
         (run.attempt == 1 && run.status == Status::Completed).then_some(())
     });
@@ -98,7 +97,7 @@ pub(super) async fn act(_: &Sight, story: &Story<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The ledgers of the table.
+/// Returns the ledgers of the table.
 async fn ledgers(lab: &Lab) -> anyhow::Result<Vec<Value>> {
     let mut items = lab.cloud().table_items().await?;
     items.retain(|item| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with("LEDGER#")));
@@ -114,7 +113,7 @@ async fn reserved(lab: &Lab) -> anyhow::Result<u64> {
         .sum()
 }
 
-/// This month's ledgers become last month's, as they do when a month is over. Nobody can wait for that.
+/// Turns this month's ledgers into last month's, as at the end of a month.
 async fn turn_the_month(lab: &Lab) -> anyhow::Result<()> {
     let table = lab.cloud().deployment().output("TableName")?;
     let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
@@ -129,8 +128,8 @@ async fn turn_the_month(lab: &Lab) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the author of the third job sees, and what everything has cost.
-pub(super) async fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
+/// Prints what the author of the third job sees, and all costs.
+pub(super) async fn report(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
     let refused = story.job(1, "evaluate")?;
     capacity::show(story, &refused, out)?;
     let log = page::log_of(&refused).join("\n");
@@ -165,7 +164,7 @@ pub(super) async fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Res
     Ok(())
 }
 
-/// Micro-dollars as dollars.
+/// Formats micro-dollars as dollars.
 fn dollars(micro: &str) -> String {
     let padded = format!("{micro:0>7}");
     let (whole, part) = padded.split_at(padded.len() - 6);

@@ -1,4 +1,4 @@
-//! No capacity, no quota: a job that cannot have its instance, and how it learns of that.
+//! No capacity, no quota: a job without an instance, and how it learns of that.
 
 use std::io::Write;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{Story, workflow};
 use crate::ec2_proxy::{Family, Launch, Lifecycle, Scenario};
 use crate::page;
-use crate::timeline::Sight;
+use crate::timeline::Observation;
 
 const TYPES: [&str; 2] = ["g4dn.xlarge", "g5.xlarge"];
 const ZONES: [&str; 3] = ["eu-west-1a", "eu-west-1b", "eu-west-1c"];
@@ -24,21 +24,21 @@ runners:
     fallback: on-demand
 ";
 
-/// What every G type and its messenger share: a minute of the machine, of its address and of its disk
-/// is the least that AWS bills, in millionths of a dollar an hour.
+/// AWS bills at least a minute of the machine, its address and its disk. In millionths of a dollar per
+/// hour.
 const ADDRESS: f64 = 5_000.0;
 /// 8 GiB of gp3.
 const DISK: f64 = 8.0 * 80_000.0 / 730.0;
 const LEAST: Duration = Duration::from_secs(60);
-/// A messenger may not cost as much, in millionths of a dollar.
+/// The limit of a messenger's cost, in millionths of a dollar.
 const MOST: f64 = 1_000.0;
 
-/// EC2 has nothing on spot.
+/// Empties all spot pools.
 pub(super) fn no_spot(scenario: &mut Scenario) {
     scenario.empty(Lifecycle::Spot, &TYPES, &ZONES);
 }
 
-/// The account is new: it may run no GPU.
+/// Makes the account new: it may run no GPU.
 pub(super) fn no_quota(scenario: &mut Scenario) {
     for lifecycle in [Lifecycle::Spot, Lifecycle::OnDemand] {
         scenario.limit_vcpus(lifecycle, Family::GAndVt, 0);
@@ -69,11 +69,11 @@ jobs:
 }
 
 /// Once the first job runs, on-demand capacity is gone too.
-pub(super) fn act(sight: &Sight, story: &Story<'_>) -> anyhow::Result<()> {
-    if let Sight::Twin(TwinEvent {
+pub(super) fn act(observation: &Observation, story: &Story<'_>) -> anyhow::Result<()> {
+    if let Observation::Twin(TwinEvent {
         what: Happening::JobStarted { job, .. },
         ..
-    }) = sight
+    }) = observation
         && story.job(1, "train")?.id == *job
     {
         story
@@ -84,8 +84,8 @@ pub(super) fn act(sight: &Sight, story: &Story<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the author of the pull request sees of a job that was given up.
-pub(super) fn tell(story: &Story<'_>, given_up: &str, out: &mut impl Write) -> anyhow::Result<()> {
+/// Prints what the author of the pull request sees of a given-up job.
+pub(super) fn report(story: &Story<'_>, given_up: &str, out: &mut impl Write) -> anyhow::Result<()> {
     let (on_demand, _) = story.launch_of(&story.job(1, "train")?)?;
     ensure!(
         !on_demand.spot,
@@ -95,7 +95,7 @@ pub(super) fn tell(story: &Story<'_>, given_up: &str, out: &mut impl Write) -> a
     show(story, &job, out)?;
     let log = page::log_of(&job);
     let table = log.iter().position(|line| line.starts_with("instance type "));
-    let table = table.context("the job's log does not end with the table of what was tried")?;
+    let table = table.context("the job's log does not end with the table of failed launches")?;
     for lifecycle in ["spot", "on-demand"] {
         for pool in TYPES.iter().flat_map(|kind| ZONES.map(|zone| (kind, zone))) {
             let row = |line: &String| {
@@ -105,26 +105,26 @@ pub(super) fn tell(story: &Story<'_>, given_up: &str, out: &mut impl Write) -> a
             ensure!(log[table..].iter().any(row), "{pool:?} {lifecycle} is not in the table");
         }
     }
-    tell_messenger(story, &job, out)
+    report_messenger(story, &job, out)
 }
 
-/// The same where the account's quota stands in the way.
-pub(super) fn tell_quota(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
+/// The same for a missing quota.
+pub(super) fn report_quota(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
     let job = story.job(1, "train")?;
     show(story, &job, out)?;
     let log = page::log_of(&job).join("\n");
     for words in [
         "All G and VT Spot Instance Requests",
         "(L-3819A6DF)",
-        "is 0 vCPUs in eu-west-1, and 4 are needed",
-        "ask for more in Service Quotas: https://eu-west-1.console.aws.amazon.com/servicequotas/",
+        "is 0 vCPUs in eu-west-1, but 4 are needed",
+        "request an increase in Service Quotas: https://eu-west-1.console.aws.amazon.com/servicequotas/",
     ] {
         ensure!(log.contains(words), "the job's log should say `{words}`");
     }
-    tell_messenger(story, &job, out)
+    report_messenger(story, &job, out)
 }
 
-/// Its check run and its log: no step of it has run.
+/// Prints its check run and its log: no step of it has run.
 pub(super) fn show(story: &Story<'_>, job: &Job, out: &mut impl Write) -> anyhow::Result<()> {
     let check = story.check_of(job)?;
     writeln!(out, "\nWhat the author of the pull request sees:\n")?;
@@ -142,8 +142,8 @@ pub(super) fn show(story: &Story<'_>, job: &Job, out: &mut impl Write) -> anyhow
     Ok(())
 }
 
-/// What the job's messenger was, and what it costs.
-fn tell_messenger(story: &Story<'_>, job: &Job, out: &mut impl Write) -> anyhow::Result<()> {
+/// Prints the job's messenger, and its cost.
+fn report_messenger(story: &Story<'_>, job: &Job, out: &mut impl Write) -> anyhow::Result<()> {
     let (launch, launched) = story.launch_of(job)?;
     let kind = &*launch.pool.instance_type;
     ensure!(kind == "t4g.nano" && !launch.spot, "the messenger is {launch:?}");

@@ -1,5 +1,5 @@
-//! A limit on how much runs at once: whoever comes with one job waits for the end of one of another's
-//! many, and not for all of them.
+//! A limit on concurrent runners: a single job waits for one of another repository's many, not for all
+//! of them.
 
 use std::io::Write;
 
@@ -9,18 +9,18 @@ use jiff::Timestamp;
 
 use super::{Story, workflow};
 use crate::lab::Lab;
-use crate::timeline::Sight;
+use crate::timeline::Observation;
 
-/// How many run at once.
+/// The limit of concurrent runners.
 const AT_ONCE: usize = 2;
 
-/// How many jobs the one repository has.
+/// The number of jobs in one repository.
 const MANY: usize = 6;
 
-/// The repository that has one.
+/// The repository with one job.
 const OTHER: &str = "octo-org/small";
 
-/// The owner of the account lets two runners live at once.
+/// Limits the stack to two live runners.
 pub(super) async fn prepare(lab: &Lab) -> anyhow::Result<()> {
     let policy = format!("version: 1\nlimits:\n  stack: {{runners: {AT_ONCE}}}\n");
     Ok(lab.aws().put_parameter("/dayfly/policy", "String", &policy).await?)
@@ -46,9 +46,9 @@ jobs:
     vec![(workflow::PATH, matrix)]
 }
 
-/// Once as many have begun as may run at once, so that nobody else is on the way to a runner, somebody pushes
-/// to the other repository.
-pub(super) fn act(_: &Sight, story: &Story<'_>) -> anyhow::Result<()> {
+/// Once the limit is reached, so that no other job is on the way to a runner, a user pushes to the
+/// other repository.
+pub(super) fn act(_: &Observation, story: &Story<'_>) -> anyhow::Result<()> {
     let has_begun = |job: &&Job| job.status != Status::Queued;
     if story.jobs(1).iter().filter(has_begun).count() < AT_ONCE || story.let_go.replace(true) {
         return Ok(());
@@ -67,8 +67,8 @@ pub(super) fn all_over(state: &State) -> bool {
     state.jobs().count() > MANY && jobs.all(|job| job.status == Status::Completed)
 }
 
-/// Who ran when, and who let whom go first.
-pub(super) fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
+/// Prints the order of the jobs, and which waited for which.
+pub(super) fn report(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
     let many = story.jobs(1);
     let one = the_other(story)?;
     let first = many.iter().map(|job| job.created_at).min().context("no job")?;
@@ -109,11 +109,11 @@ pub(super) fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()
 
 fn the_other(story: &Story<'_>) -> anyhow::Result<Job> {
     let of_other = |job: &&Job| job.run != story.run;
-    let found = story.lab.twin().look(|state| state.jobs().find(of_other).cloned());
+    let found = story.lab.twin().inspect(|state| state.jobs().find(of_other).cloned());
     found.with_context(|| format!("`{OTHER}` has no job"))
 }
 
-/// How many ran at the same moment, at most.
+/// Returns the maximum number of concurrent jobs.
 fn at_once(jobs: &[&Job]) -> usize {
     let runs_at = |moment: Timestamp| {
         let runs = |job: &&&Job| job.started_at <= moment && job.completed_at.is_none_or(|end| moment < end);

@@ -1,5 +1,5 @@
-//! A pull request from a fork: its job is refused with the reason in its log, and runs once somebody who
-//! may has approved its commit.
+//! A pull request from a fork: its job is refused with the reason in its log, and runs once a
+//! maintainer has approved its commit.
 
 use std::io::Write;
 
@@ -9,9 +9,9 @@ use dayfly_twin::{AccountKind, Conclusion, RepoId, RepoOptions, Rerun, ReviewSta
 use super::{Story, capacity, workflow};
 use crate::lab::Lab;
 use crate::page;
-use crate::timeline::Sight;
+use crate::timeline::Observation;
 
-/// Who may write to the repository.
+/// A user with write access.
 const MAINTAINER: &str = "alice";
 
 const POLICY: &str = "\
@@ -19,7 +19,7 @@ version: 1
 forks: approved
 ";
 
-/// The owner of the account lets forks' jobs run once their commits are approved.
+/// Allows forks' jobs once their commits are approved.
 pub(super) async fn prepare(lab: &Lab) -> anyhow::Result<()> {
     Ok(lab.aws().put_parameter("/dayfly/policy", "String", POLICY).await?)
 }
@@ -32,7 +32,7 @@ pub(super) fn files() -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// Somebody opens a pull request from a fork.
+/// Opens a pull request from a fork.
 pub(super) fn open(lab: &Lab, repository: RepoId, files: &[(&str, &str)]) -> anyhow::Result<RunId> {
     let twin = lab.twin();
     let _on_main = twin.commit(repository, "main", files);
@@ -54,25 +54,25 @@ pub(super) fn open(lab: &Lab, repository: RepoId, files: &[(&str, &str)]) -> any
     }
 }
 
-/// Once the job has been refused, the maintainer reads the commit, approves it, and runs the job again.
-pub(super) fn act(_: &Sight, story: &Story<'_>) -> anyhow::Result<()> {
+/// Once the job is refused, the maintainer reads the commit, approves it, and re-runs the job.
+pub(super) fn act(_: &Observation, story: &Story<'_>) -> anyhow::Result<()> {
     let twin = story.lab.twin();
-    let over = twin.look(|state| {
+    let over = twin.inspect(|state| {
         let run = state.run(story.run)?;
         (run.attempt == 1 && run.status == Status::Completed).then_some(())
     });
     if over.is_none() || story.let_go.replace(true) {
         return Ok(());
     }
-    let pull = twin.look(|state| state.pulls().first().map(|pull| pull.number));
+    let pull = twin.inspect(|state| state.pulls().first().map(|pull| pull.number));
     let pull = pull.context("there is no pull request")?;
     twin.review(pull, MAINTAINER, ReviewState::Approved)?;
     twin.rerun_by(MAINTAINER, story.run, Rerun::Failed)?;
     Ok(())
 }
 
-/// What the author of the pull request sees before and after.
-pub(super) fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
+/// Prints what the author of the pull request sees before and after.
+pub(super) fn report(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
     let refused = story.job(1, "train")?;
     capacity::show(story, &refused, out)?;
     let log = page::log_of(&refused).join("\n");

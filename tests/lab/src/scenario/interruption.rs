@@ -1,4 +1,4 @@
-//! An interrupted job that saves its work, and goes on from it on another instance.
+//! An interrupted job that saves its work, and resumes it on another instance.
 
 use std::io::Write;
 use std::time::Duration;
@@ -10,15 +10,15 @@ use super::story::is_output;
 use super::{Story, workflow};
 use crate::lab::Lab;
 use crate::page;
-use crate::timeline::Sight;
+use crate::timeline::Observation;
 
-/// How long after its notice EC2 takes an instance back in the lab; two minutes on AWS.
+/// The time from notice to end in the lab; two minutes on AWS.
 const NOTICE: Duration = Duration::from_secs(20);
 
-/// How long after the notice the job has ended, at most: GitHub alone would take minutes.
+/// How long after the notice the job may take to end: GitHub alone would take minutes.
 const ENDED_WITHIN: Duration = Duration::from_secs(15);
 
-/// What the hook saves is what the job writes down after each epoch.
+/// The hook saves what the job writes after each epoch.
 const CONFIG: &str = "\
 runners:
   - name: gpu
@@ -63,9 +63,9 @@ jobs:
     vec![(workflow::PATH, job), (".dayfly.yml", CONFIG.to_owned())]
 }
 
-/// EC2 takes the instance back in the middle of the fourth epoch.
-pub(super) async fn act(sight: &Sight, story: &Story<'_>) -> anyhow::Result<()> {
-    if story.notices.is_empty() && is_output(sight, |line| line.starts_with("epoch 4:")) {
+/// EC2 reclaims the instance in the middle of the fourth epoch.
+pub(super) async fn act(observation: &Observation, story: &Story<'_>) -> anyhow::Result<()> {
+    if story.notices.is_empty() && is_output(observation, |line| line.starts_with("epoch 4:")) {
         for instance in story.lab.live_instances().await? {
             story.lab.interrupt(&instance.id, NOTICE).await?;
         }
@@ -73,7 +73,7 @@ pub(super) async fn act(sight: &Sight, story: &Story<'_>) -> anyhow::Result<()> 
     Ok(())
 }
 
-pub(super) fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
+pub(super) fn report(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
     let (first, second) = (story.job(1, "train")?, story.job(2, "train")?);
     let (notice, end) = (story.notices.first(), first.completed_at);
     let (notice, end) = notice.zip(end).context("the job was not interrupted")?;
@@ -113,7 +113,7 @@ pub(super) fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()
     Ok(())
 }
 
-/// The number behind `words` in a job's log.
+/// Returns the number after `words` in a job's log.
 fn epoch_in(job: &Job, words: &str) -> Option<u32> {
     let log = page::log_of(job);
     let number = log.iter().find_map(|line| line.strip_prefix(words))?;

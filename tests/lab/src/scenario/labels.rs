@@ -1,4 +1,4 @@
-//! What a job asks for by its label: with no file at all, and with a `.cirun.yml` as it is.
+//! Labels with requirements: without a file, and with an unchanged `.cirun.yml`.
 
 use std::io::Write;
 
@@ -6,10 +6,10 @@ use anyhow::ensure;
 
 use super::{Story, workflow};
 
-/// The GPU and how it is bought, and that no other job of another run may take the runner.
+/// The GPU and how it is bought, reserved for jobs of the same run.
 pub(super) const INLINE: &str = "dayfly/gpu=t4/spot=first/disk=120GiB/run=${{ github.run_id }}";
 
-/// What somebody who comes from Cirun has: a label with the run behind it.
+/// A label of a Cirun user, followed by the run's id.
 pub(super) const CIRUN: &str = "cirun-gpu--${{ github.run_id }}";
 
 const CIRUN_FILE: &str = "\
@@ -31,7 +31,7 @@ runners:
     labels: [cirun-gpu]
 ";
 
-/// A repository with a workflow and no other file.
+/// A repository with only a workflow.
 pub(super) fn inline_files() -> Vec<(&'static str, String)> {
     workflow::on(INLINE, workflow::THREE_EPOCHS)
 }
@@ -43,8 +43,8 @@ pub(super) fn cirun_files() -> Vec<(&'static str, String)> {
     files
 }
 
-/// On what the job ran, for the label that it had.
-pub(super) fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
+/// Prints what the job ran on, for its label.
+pub(super) fn report(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
     let job = story.job(1, "train")?;
     let labels = job.spec.labels.join(", ");
     let (launch, _) = story.launch_of(&job)?;

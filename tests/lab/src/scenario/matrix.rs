@@ -1,4 +1,4 @@
-//! Very many jobs at once, with EC2's and GitHub's real limits.
+//! Very many jobs at once, with the real limits of EC2 and GitHub.
 
 use std::io::Write;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use super::{Story, workflow};
 use crate::ec2_proxy::Bucket;
 use crate::functions::Function;
 use crate::lab::{Deadlines, Lab, LabConfig};
-use crate::timeline::Sight;
+use crate::timeline::Observation;
 
-/// The most that GitHub takes in one matrix.
+/// GitHub's maximum of a matrix.
 const JOBS: usize = 256;
 
-/// How many calls of `CreateFleet` they may cost.
+/// The maximum number of `CreateFleet` calls.
 const MOST_CALLS: usize = 8;
 
-/// 256 instances are a thousand processes here, and share this machine's few cores.
+/// 256 instances are a thousand processes here, on this machine's few cores.
 pub(super) const WITHIN: Duration = Duration::from_secs(1200);
 
-/// How long they take to end.
+/// How long they may take to end.
 pub(super) const SETTLED_WITHIN: Duration = Duration::from_secs(300);
 
 /// The stack's own deadlines: a busy machine is as slow as a real one.
@@ -43,22 +43,21 @@ pub(super) fn deadlines() -> Deadlines {
     }
 }
 
-/// GitHub's own.
 pub(super) fn timings() -> Timings {
     Timings::default()
 }
 
-/// How long an instance takes until its user data runs, as on AWS.
+/// The time until an instance's user data runs, as on AWS.
 const BOOT: Duration = Duration::from_secs(30);
 
-/// How many instances this machine boots at once.
+/// How many instances boot at once on this machine.
 const BOOTS: usize = 8;
 
 /// How many webhooks GitHub sends at once here.
 const WEBHOOKS: usize = 8;
 
-/// How many invocations of a function may run at once here, as in an account of which other stacks
-/// have reserved the rest: on AWS each has a machine of its own, and here all share one.
+/// The concurrency of each function here, as in an account whose other stacks have reserved the rest:
+/// on AWS each invocation has its own machine, here all share one.
 const AT_ONCE: [(Function, u32); 6] = [
     (Function::Launch, 10),
     (Function::Checkin, 48),
@@ -71,13 +70,13 @@ const AT_ONCE: [(Function, u32); 6] = [
 pub(super) fn configure(config: &mut LabConfig) {
     config.scenario.bucket = Some(Bucket::EC2);
     config.minute = Duration::from_secs(10);
-    config.look = Duration::from_secs(1);
+    config.host_poll = Duration::from_secs(1);
     config.boot_delay = BOOT;
     config.boots_at_once = Some(BOOTS);
     config.twin.webhooks_at_once = WEBHOOKS;
 }
 
-/// Lets this machine do one thing after the other. Nothing is launched at first.
+/// Limits what this machine does at once. Nothing is launched at first.
 pub(super) async fn limit(lab: &Lab) -> anyhow::Result<()> {
     for (function, at_once) in AT_ONCE {
         lab.cloud().limit(function, at_once).await?;
@@ -85,12 +84,12 @@ pub(super) async fn limit(lab: &Lab) -> anyhow::Result<()> {
     lab.cloud().throttle(Function::Launch).await
 }
 
-/// Once all webhooks are in, the launch function is let go. On AWS they come within a second; this
-/// machine takes several, and the jobs would seem to come one after the other.
-pub(super) async fn act(sight: &Sight, story: &Story<'_>) -> anyhow::Result<()> {
+/// Once all webhooks are in, the launch function is released. On AWS they arrive within a second; this
+/// machine takes several, and the jobs would seem to arrive one by one.
+pub(super) async fn act(observation: &Observation, story: &Story<'_>) -> anyhow::Result<()> {
     let is_webhook = matches!(
-        sight,
-        Sight::Twin(TwinEvent {
+        observation,
+        Observation::Twin(TwinEvent {
             what: Happening::WebhookAnswered { .. },
             ..
         })
@@ -104,9 +103,9 @@ pub(super) async fn act(sight: &Sight, story: &Story<'_>) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// How many webhooks of queued jobs dayfly has answered.
+/// Returns how many webhooks of queued jobs dayfly has answered.
 fn queued_heard(lab: &Lab) -> usize {
-    lab.twin().look(|state| {
+    lab.twin().inspect(|state| {
         let heard = state.deliveries().filter(|delivery| {
             delivery.event == "workflow_job"
                 && delivery.action.as_deref() == Some("queued")
@@ -142,7 +141,7 @@ jobs:
     vec![(workflow::PATH, text)]
 }
 
-pub(super) async fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
+pub(super) async fn report(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<()> {
     let jobs = story.jobs(1);
     ensure!(jobs.len() == JOBS, "the run has {} jobs", jobs.len());
     let first = jobs.iter().map(|job| job.created_at).min().context("no job")?;
@@ -184,7 +183,7 @@ fn last(moments: impl IntoIterator<Item = f64>) -> f64 {
     moments.into_iter().fold(0.0, f64::max)
 }
 
-/// How many of each function ran at the same time, at most, and how many might have.
+/// Returns the peak concurrency of each function, and its limit.
 async fn peaks(story: &Story<'_>) -> anyhow::Result<String> {
     let cloud = story.lab.cloud();
     let mut peaks = Vec::new();

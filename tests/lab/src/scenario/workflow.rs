@@ -18,10 +18,10 @@ pub(super) const STUCK_AT_FIRST: &[&str] = &[
     "echo 'trained to the end'",
 ];
 
-/// Where the workflow lies.
+/// The path of the workflow.
 pub(super) const PATH: &str = ".github/workflows/train.yml";
 
-/// A repository with nothing but a workflow, whose one job runs `script`.
+/// A repository with only a workflow, whose one job runs `script`.
 pub(super) fn of(script: &[&str]) -> Vec<(&'static str, String)> {
     on("dayfly-gpu", script)
 }
@@ -45,7 +45,7 @@ jobs:
     vec![(PATH, format!("{head}{}", indented(script)))]
 }
 
-/// A script as the `run: |` of a step.
+/// Formats a script as the `run: |` of a step.
 pub(super) fn indented(script: &[&str]) -> String {
     script
         .iter()

@@ -1,12 +1,12 @@
-//! Webhooks come more than once and in any order, and answers get lost: one instance all the same.
+//! Webhooks arrive more than once and in any order, and answers get lost: there is still one instance.
 
 use dayfly_lab::ec2_proxy::Fault;
 use dayfly_lab::lab::Lab;
 use dayfly_twin::{Conclusion, Disturbance, WebhookFault};
 
-use crate::whole::{LOOK, PATIENCE, Pushed, assert_nothing_left, push, start};
+use crate::whole::{PATIENCE, POLL, Pushed, assert_nothing_left, push, start};
 
-/// Waits until every webhook of `action` about the run's job is answered, and gives the answers.
+/// Waits until every webhook of `action` about the run's job is answered, and returns the answers.
 async fn answers(pushed: &Pushed<'_>, action: &str, count: usize) -> Vec<u16> {
     let job = pushed.job(1).id;
     let what = format!("{count} answers to `{action}` in {}", pushed.repository);
@@ -22,7 +22,7 @@ async fn answers(pushed: &Pushed<'_>, action: &str, count: usize) -> Vec<u16> {
     answered.await.unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The client tokens of the `CreateFleet` calls for the run's job so far.
+/// Returns the client tokens of the `CreateFleet` calls for the run's job so far.
 fn fleets(pushed: &Pushed<'_>) -> Vec<String> {
     let calls = pushed.fleets();
     let tokens = calls.iter().filter_map(|call| call.parameter("ClientToken"));
@@ -45,7 +45,7 @@ async fn the_same_delivery_five_times_at_once_is_one_instance(lab: &Lab) {
     assert_eq!(pushed.instances().await.len(), 1);
 }
 
-/// Waits until the table knows that the run's job is over.
+/// Waits until the table has the end of the run's job.
 async fn known_to_be_over(pushed: &Pushed<'_>) {
     let job = pushed.job(1).id.to_string();
     let known = async {
@@ -54,7 +54,7 @@ async fn known_to_be_over(pushed: &Pushed<'_>) {
             if items.iter().any(|item| item.to_string().contains(&job)) {
                 return;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
         }
     };
     let waited = tokio::time::timeout(PATIENCE, known).await;

@@ -1,13 +1,13 @@
-//! The board, from the deployed function: with the rights of its own role, over the real table.
+//! The board, from the deployed function: with its own role, over the real table.
 
 use dayfly_lab::board::Board;
 use dayfly_lab::functions::Function;
 use dayfly_twin::Conclusion;
 use serde_json::{Value, json};
 
-use crate::whole::{LOOK, PATIENCE, push, start};
+use crate::whole::{PATIENCE, POLL, push, start};
 
-/// Looks at the page until it shows all of these.
+/// Reloads the page until it shows all of these.
 async fn shows(url: &str, words: &[&str]) -> String {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut page = String::new();
@@ -19,7 +19,7 @@ async fn shows(url: &str, words: &[&str]) -> String {
             if words.iter().all(|word| page.contains(word)) {
                 return;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
         }
     };
     let shown = tokio::time::timeout(PATIENCE, looked).await;

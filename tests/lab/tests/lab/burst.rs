@@ -1,14 +1,14 @@
-//! Jobs that queue together are launched together.
+//! Jobs that are queued together are launched together.
 
 use dayfly_lab::ec2_proxy::Bucket;
 use dayfly_twin::{Conclusion, Status};
 
-use crate::whole::{PATIENCE, assert_nothing_left, start_with, what_was_said};
+use crate::whole::{PATIENCE, assert_nothing_left, function_logs, start_with};
 
 const JOBS: usize = 12;
 
 /// One for the first, which comes alone, and one or two for those that come while it is made: they may
-/// be slow to come on a busy machine.
+/// be slow on a busy machine.
 const MOST_CALLS: usize = 3;
 
 const WORKFLOW: &str = "\
@@ -35,9 +35,9 @@ async fn a_matrix_is_launched_by_few_calls_and_ec2_throttles_none() {
     });
     match over.await {
         Ok(conclusion) => assert_eq!(conclusion, Conclusion::Success),
-        Err(error) => panic!("{error}\n{}", what_was_said(&lab).await),
+        Err(error) => panic!("{error}\n{}", function_logs(&lab).await),
     }
-    let jobs = lab.twin().look(|state| state.jobs_of(run, 1).len());
+    let jobs = lab.twin().inspect(|state| state.jobs_of(run, 1).len());
     assert_eq!((jobs, lab.ec2().throttled()), (JOBS, 0));
     let calls = lab.ec2().count("CreateFleet");
     assert!(calls <= MOST_CALLS, "{calls} calls");

@@ -1,5 +1,4 @@
-//! A run that its author cancels, whatever its job has come to by then: nothing is left of it, and
-//! nothing is run again.
+//! A run that its author cancels in any state of its job: nothing is left of it, and nothing is re-run.
 
 use std::time::Duration;
 
@@ -7,7 +6,7 @@ use dayfly_lab::lab::Lab;
 use dayfly_twin::{ApiDisturbance, ApiFault, Conclusion, State};
 use serde_json::Value;
 
-use crate::whole::{LOOK, PATIENCE, Pushed, assert_nothing_left, is_first_launch, push, start_with, what_was_said};
+use crate::whole::{PATIENCE, POLL, Pushed, assert_nothing_left, function_logs, is_first_launch, push, start_with};
 
 /// Between launch and boot: long enough to be cancelled in.
 const BOOT: Duration = Duration::from_secs(3);
@@ -31,7 +30,7 @@ async fn cancel(pushed: &Pushed<'_>) {
 async fn github_has<T>(pushed: &Pushed<'_>, what: &str, look: impl FnMut(&State) -> Option<T>) -> T {
     match pushed.lab.twin().wait_for(what, PATIENCE, look).await {
         Ok(found) => found,
-        Err(error) => panic!("{error}\n{}", what_was_said(pushed.lab).await),
+        Err(error) => panic!("{error}\n{}", function_logs(pushed.lab).await),
     }
 }
 
@@ -39,23 +38,23 @@ async fn github_has<T>(pushed: &Pushed<'_>, what: &str, look: impl FnMut(&State)
 async fn asked_for_a_fleet(pushed: &Pushed<'_>) {
     let asked = async {
         while pushed.fleets().is_empty() {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
         }
     };
     let Ok(()) = tokio::time::timeout(PATIENCE, asked).await else {
-        panic!("no fleet is asked for\n{}", what_was_said(pushed.lab).await);
+        panic!("no fleet is asked for\n{}", function_logs(pushed.lab).await);
     };
 }
 
-/// Waits until the table has an item that is like this.
+/// Waits until the table has a matching item.
 async fn recorded(lab: &Lab, what: &str, like: impl Fn(&Value) -> bool) {
     let found = async {
         while !lab.table_items().await.unwrap().iter().any(&like) {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
         }
     };
     let Ok(()) = tokio::time::timeout(PATIENCE, found).await else {
-        panic!("{what} is not recorded\n{}", what_was_said(lab).await);
+        panic!("{what} is not recorded\n{}", function_logs(lab).await);
     };
 }
 
@@ -87,7 +86,7 @@ async fn while_its_instance_boots(lab: &Lab) {
     assert_eq!(pushed.instances().await.len(), 1);
 }
 
-/// The instance has asked for its config, and GitHub takes its time to make one.
+/// The instance has requested its config, and GitHub takes its time.
 async fn while_its_runner_is_registered(lab: &Lab) {
     let slow = ApiDisturbance::Delay(Duration::from_secs(5));
     let mint = "actions/generate-runner-jitconfig-for-repo";
@@ -147,7 +146,7 @@ async fn a_run_that_is_cancelled_leaves_nothing_whatever_its_job_has_come_to() {
         launched_for,
         expected,
         "none more than once, and none after it was cancelled\n{}",
-        what_was_said(&lab).await
+        function_logs(&lab).await
     );
     lab.shutdown().await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Many claims at once against a cap that has room for some.
+//! Many concurrent claims against a cap with room for some.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use dayfly_lab::lab::Lab;
 use dayfly_records::costs::Tariff;
 use dayfly_records::prices::{PriceSource, Rates, VolumeRate};
 use dayfly_twin::Status;
-use dayfly_types::deadlines::OUTLIVES;
+use dayfly_types::deadlines::MAX_OVERRUN;
 use dayfly_types::money::MicroDollars;
 use dayfly_types::time::Timestamp;
 use serde_json::Value;
 
-use crate::whole::{LOOK, PATIENCE, assert_nothing_left, start_with, what_was_said};
+use crate::whole::{PATIENCE, POLL, assert_nothing_left_within, function_logs, start_with};
 
 const JOBS: usize = 200;
 const FIT: usize = 37;
@@ -30,7 +30,7 @@ runners:
     disk_size: 8GB
 ";
 
-/// What one of the jobs can cost at most, if a month of a GiB costs so much.
+/// Returns the most that one of the jobs can cost at this volume price.
 fn worst(gib_month: &str) -> MicroDollars {
     let rates = Rates::embedded().unwrap();
     let dollars = |text: &str| MicroDollars::from_decimal(text).unwrap();
@@ -45,7 +45,7 @@ fn worst(gib_month: &str) -> MicroDollars {
         source: PriceSource::Aws,
     };
     let now = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
-    let worst = tariff.worst(now, now.after(Duration::from_mins(14) + OUTLIVES));
+    let worst = tariff.worst(now, now.after(Duration::from_mins(14) + MAX_OVERRUN));
     worst.iter().map(|(_, amount)| *amount).sum()
 }
 
@@ -59,7 +59,7 @@ fn number(item: &Value, field: &str) -> u64 {
     item[field]["N"].as_str().unwrap().parse().unwrap()
 }
 
-/// What is set aside for a runner.
+/// Returns the reservation of a runner.
 fn held(runner: &Value) -> u64 {
     let shares = runner["reserved"]["M"]["shares"]["L"].as_array();
     let share = |one: &Value| one["L"][1]["N"].as_str().unwrap().parse::<u64>().unwrap();
@@ -72,13 +72,13 @@ fn state(job: &Value) -> &str {
 
 #[tokio::test]
 async fn of_two_hundred_claims_at_once_as_many_are_launched_as_the_cap_has_room_for() {
-    // A process whose first call the price list does not answer in time reckons with twice the rate that the
-    // program came with. Between the two there is room for no other job.
+    // A process whose first price request times out calculates with twice the built-in rate. Between
+    // the two there is no room for another job.
     let (listed, shipped) = (worst("0.088"), worst("0.16"));
     let cap = shipped.times(FIT as u64);
     assert!(cap.0 < listed.times(FIT as u64 + 1).0);
-    // No runner ends before all are decided on, however slow the machine is: the job of one that is given up
-    // comes again while its money is still set aside.
+    // No runner ends before all are decided on, even on a slow machine: a given-up runner's job would
+    // be queued again while its money is still reserved.
     let lab = start_with(|config| {
         config.minute = Duration::from_secs(10);
         let deadlines = &mut config.deadlines;
@@ -88,8 +88,8 @@ async fn of_two_hundred_claims_at_once_as_many_are_launched_as_the_cap_has_room_
         deadlines.heartbeat = 600;
         deadlines.unreachable = 600;
         deadlines.launch_give_up = 600;
-        // Nor do many others keep the functions from what is to be seen: what is on its way is left alone for
-        // longer than the lab has it elsewhere, and no instance says each second that it is there.
+        // Nor do other instances keep the functions busy: waits are longer than elsewhere in the lab,
+        // and heartbeats rarer.
         deadlines.retry = 10;
         deadlines.webhook = 120;
         deadlines.heartbeat_every = 15;
@@ -116,13 +116,13 @@ async fn of_two_hundred_claims_at_once_as_many_are_launched_as_the_cap_has_room_
             if refused + launched >= JOBS {
                 return (refused, launched);
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
         }
     };
     let Ok(decided) = tokio::time::timeout(5 * PATIENCE, decided).await else {
-        panic!("{}", what_was_said(&lab).await);
+        panic!("{}", function_logs(&lab).await);
     };
-    assert_eq!(decided, (JOBS - FIT, FIT), "{}", what_was_said(&lab).await);
+    assert_eq!(decided, (JOBS - FIT, FIT), "{}", function_logs(&lab).await);
     let ledgers = of_kind(&lab, "LEDGER#").await;
     let repository = ledgers
         .iter()
@@ -145,7 +145,7 @@ async fn of_two_hundred_claims_at_once_as_many_are_launched_as_the_cap_has_room_
         (state.run(run)?.status == Status::Completed).then_some(())
     });
     over.await.unwrap();
-    assert_nothing_left(&lab).await;
+    assert_nothing_left_within(&lab, 5 * PATIENCE).await;
     let costs = of_kind(&lab, "COST#").await;
     let instances: BTreeSet<&str> = costs.iter().filter_map(|cost| cost["instance"]["S"].as_str()).collect();
     let amount = |cost: &Value| -> u64 {

@@ -1,11 +1,11 @@
-//! GitHub's published webhooks, as the webhook function takes them.
+//! GitHub's published webhooks, handled by the webhook function.
 
 use dayfly_twin::{schemas_dir, signature};
 use serde_json::Value;
 
 use crate::whole::start;
 
-/// Every published example of `workflow_job` and `workflow_run`.
+/// Returns every published example of `workflow_job` and `workflow_run`.
 fn examples() -> Vec<(String, Value)> {
     let path = schemas_dir().join("node_modules/@octokit/webhooks-examples/api.github.com/index.json");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

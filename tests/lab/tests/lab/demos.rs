@@ -1,9 +1,9 @@
-//! The demos that no other test goes through: each asserts by itself what it shows.
+//! The demos that no other test runs: each checks its own results.
 
 use dayfly_lab::demo::show;
 use dayfly_lab::scenario::Demo;
 
-/// A demo comes to its end, and tells all of this.
+/// A demo completes and prints all of this.
 async fn tells(demo: Demo, all: &[&str]) {
     let mut out = Vec::new();
     let shown = show(demo, None, &mut out).await;
@@ -38,7 +38,7 @@ async fn a_job_of_an_account_without_a_quota_fails_with_the_quotas_name_in_its_l
         &[
             "✗ dayfly / train — Given up: the AWS account's quota is used up",
             "##[error]No instance could be had",
-            "(L-3819A6DF) is 0 vCPUs in eu-west-1, and 4 are needed",
+            "(L-3819A6DF) is 0 vCPUs in eu-west-1, but 4 are needed",
             "instances:         1 launched",
         ],
     )
@@ -72,7 +72,7 @@ async fn a_repository_that_comes_from_cirun_keeps_its_file() {
 
 #[tokio::test]
 async fn where_runners_are_limited_whoever_comes_with_one_job_waits_for_one_of_anothers_many() {
-    tells(Demo::Fair, &["Waits for its turn: place ", "Nothing is left."]).await;
+    tells(Demo::Fair, &["Waiting for its turn: place ", "Nothing is left."]).await;
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn a_job_that_could_pass_a_cap_is_refused_with_the_amounts_in_its_log_unti
             "The month turned",
             "Nothing is left.",
             "octo-org/demo `evaluate`, job ",
-            "it is over: success",
+            "finished: success",
             "against on-demand capacity",
         ],
     )

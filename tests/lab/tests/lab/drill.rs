@@ -1,35 +1,35 @@
-//! `dayfly drill interruption`: the real command has a runner interrupted, and tells how it is healed.
+//! `dayfly drill interruption`: the real command interrupts a runner and reports the recovery.
 
 use std::time::Duration;
 
-use dayfly_lab::command::Done;
+use dayfly_lab::command::CommandOutput;
 use dayfly_lab::lab::Lab;
 use dayfly_twin::Conclusion;
 
-use crate::whole::{Pushed, assert_nothing_left, push, start, what_was_said};
+use crate::whole::{Pushed, assert_nothing_left, function_logs, push, start};
 
-/// The command looks for so long at most; in the lab it is over in a minute.
+/// The command's time limit; in the lab it takes a minute.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-async fn drill(lab: &Lab, arguments: &[&str]) -> Done {
+async fn drill(lab: &Lab, arguments: &[&str]) -> CommandOutput {
     dayfly(lab, &["drill", "interruption"], arguments).await
 }
 
-async fn dayfly(lab: &Lab, command: &[&str], arguments: &[&str]) -> Done {
+async fn dayfly(lab: &Lab, command: &[&str], arguments: &[&str]) -> CommandOutput {
     let command = [command, arguments].concat();
     let done = lab.dayfly(&command, None);
     let Ok(done) = tokio::time::timeout(PATIENCE, done).await else {
-        panic!("the command does not end\n{}", what_was_said(lab).await);
+        panic!("the command does not end\n{}", function_logs(lab).await);
     };
     done.unwrap()
 }
 
-/// The name of the first runner that was launched for the run's job.
+/// Returns the name of the first runner launched for the run's job.
 fn first_runner(pushed: &Pushed<'_>) -> String {
     format!("dayfly-{}-1-1", pushed.job(1).id)
 }
 
-async fn an_interruption_is_sent_and_its_healing_told(lab: &Lab) {
+async fn an_interruption_is_sent_and_its_recovery_reported(lab: &Lab) {
     let script = [
         "echo \"attempt $GITHUB_RUN_ATTEMPT\"",
         "if [ \"$GITHUB_RUN_ATTEMPT\" = 1 ]; then sleep 300; fi",
@@ -40,13 +40,13 @@ async fn an_interruption_is_sent_and_its_healing_told(lab: &Lab) {
     let runner = first_runner(&pushed);
 
     let list = drill(lab, &[]).await;
-    assert_eq!(list.status, Some(0), "{}", list.notes);
-    let line = list.said.lines().find(|line| line.contains(&runner));
-    assert!(line.is_some_and(|line| line.ends_with("spot")), "{}", list.said);
+    assert_eq!(list.status, Some(0), "{}", list.stderr);
+    let line = list.stdout.lines().find(|line| line.contains(&runner));
+    assert!(line.is_some_and(|line| line.ends_with("spot")), "{}", list.stdout);
 
     let status = dayfly(lab, &["status"], &["--json"]).await;
-    assert_eq!(status.status, Some(0), "{}", status.notes);
-    let shown: serde_json::Value = serde_json::from_str(&status.said).unwrap();
+    assert_eq!(status.status, Some(0), "{}", status.stderr);
+    let shown: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
     let rows = shown["runners"].as_array().unwrap();
     let row = rows.iter().find(|row| row["runner"] == *runner);
     let row = row.unwrap_or_else(|| panic!("{runner} is not shown: {shown}"));
@@ -56,16 +56,16 @@ async fn an_interruption_is_sent_and_its_healing_told(lab: &Lab) {
     );
 
     let done = drill(lab, &["--runner", &runner]).await;
-    assert_eq!(done.status, Some(0), "{}\n{}", done.said, done.notes);
+    assert_eq!(done.status, Some(0), "{}\n{}", done.stdout, done.stderr);
     for words in [
         "AWS FIS interrupts i-",
-        "EC2 recommends to leave the instance",
+        "EC2 recommends leaving the instance",
         "EC2's notice has come",
-        "the job is noted as interrupted",
+        "the job is recorded as interrupted",
         "the runner is gone: EC2 takes the instance back",
         "GitHub runs the job again",
     ] {
-        assert!(done.said.contains(words), "no `{words}` in\n{}", done.said);
+        assert!(done.stdout.contains(words), "no `{words}` in\n{}", done.stdout);
     }
     assert_eq!((lab.fis().experiments(), lab.fis().templates()), (1, Vec::new()));
     assert_eq!(pushed.over(2).await, Conclusion::Success);
@@ -73,7 +73,7 @@ async fn an_interruption_is_sent_and_its_healing_told(lab: &Lab) {
 
     let again = drill(lab, &["--runner", &runner]).await;
     assert_eq!(again.status, Some(2));
-    assert!(again.notes.contains("is gone already"), "{}", again.notes);
+    assert!(again.stderr.contains("is gone already"), "{}", again.stderr);
 }
 
 async fn what_ec2_never_takes_back_is_refused_before_anything_is_sent(lab: &Lab) {
@@ -88,10 +88,14 @@ async fn what_ec2_never_takes_back_is_refused_before_anything_is_sent(lab: &Lab)
         ("dayfly-1-1-1", "there is no runner `dayfly-1-1-1`"),
     ] {
         let refused = drill(lab, &["--runner", name]).await;
-        assert_eq!(refused.status, Some(2), "{}", refused.said);
-        assert!(refused.notes.contains(words), "{}", refused.notes);
-        assert!(refused.notes.contains("help: choose one"), "{}", refused.notes);
-        assert!(refused.notes.contains(&*runner), "{}", refused.notes);
+        assert_eq!(refused.status, Some(2), "{}", refused.stdout);
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains("help: choose a live runner"),
+            "{}",
+            refused.stderr
+        );
+        assert!(refused.stderr.contains(&*runner), "{}", refused.stderr);
     }
     assert_eq!(lab.fis().experiments(), 1);
     assert_eq!(pushed.over(1).await, Conclusion::Success);
@@ -100,7 +104,7 @@ async fn what_ec2_never_takes_back_is_refused_before_anything_is_sent(lab: &Lab)
 #[tokio::test]
 async fn a_drill_shows_an_interruption_healed() {
     let lab = start().await;
-    an_interruption_is_sent_and_its_healing_told(&lab).await;
+    an_interruption_is_sent_and_its_recovery_reported(&lab).await;
     what_ec2_never_takes_back_is_refused_before_anything_is_sent(&lab).await;
     assert_nothing_left(&lab).await;
     lab.shutdown().await.unwrap();

@@ -1,5 +1,5 @@
-//! Pull requests from a fork, where the policy wants their commits approved: what comes of the first commit,
-//! of its approval by a label, and of the next commit. That of an approval by a review is a demo.
+//! Pull requests from a fork, where the policy requires approved commits: the first commit, its
+//! approval by a label, and the next commit. Approval by a review is a demo.
 
 use dayfly_lab::lab::Lab;
 use dayfly_twin::{AccountKind, Conclusion, RepoId, RepoOptions, Rerun, Role, RunId};
@@ -17,7 +17,7 @@ jobs:
       - run: echo \"mine, all mine\"
 ";
 
-/// A pull request of this change from the fork.
+/// Opens a pull request of this change from the fork.
 fn proposes<'a>(lab: &'a Lab, fork: RepoId, change: &str) -> Pushed<'a> {
     let files = [(".github/workflows/train.yml", WORKFLOW), ("train.py", change)];
     let runs: Vec<RunId> = lab.twin().pull_request_from_fork(fork, "patch", &files).unwrap();
@@ -31,7 +31,7 @@ fn proposes<'a>(lab: &'a Lab, fork: RepoId, change: &str) -> Pushed<'a> {
     }
 }
 
-/// The job fails before its first step, with the rule in its log, on the smallest of machines.
+/// The job fails before its first step, with the rule in its log, on the smallest machine.
 async fn is_refused(pushed: &Pushed<'_>, attempt: u32) {
     assert_eq!(pushed.over(attempt).await, Conclusion::Failure);
     let output = pushed.output(attempt).join("\n");
@@ -60,11 +60,11 @@ async fn a_commit_from_a_fork_runs_once_its_whole_sha_is_on_a_maintainers_label_
     let first = proposes(&lab, fork, "print(1)\n");
     is_refused(&first, 1).await;
 
-    let (pull, sha) = twin.look(|state| {
+    let (pull, sha) = twin.inspect(|state| {
         let pull = &state.pulls()[0];
         (pull.number, pull.head_sha.clone())
     });
-    // Whoever may not write approves nothing.
+    // A user without write access approves nothing.
     twin.label(pull, "mallory", &format!("dayfly-ok/{sha}"), true).unwrap();
     twin.rerun_by("alice", first.run, Rerun::Failed).unwrap();
     is_refused(&first, 2).await;

@@ -1,5 +1,5 @@
-//! What is around the functions: deployment, front doors, EC2's proxy, rules. The functions are
-//! stand-ins here, which answer with the event they got.
+//! The surroundings of the functions: deployment, front doors, EC2's proxy, rules. The functions are
+//! stand-ins that answer with their event.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -46,7 +46,7 @@ async fn the_check_in_door_opens_to_the_instance_role_alone_and_says_who_came() 
         ..session.credentials
     };
     for (who, credentials) in [
-        ("nobody", None),
+        ("anonymous", None),
         ("a wrong secret", Some(&wrong_secret)),
         ("an unknown key", Some(&unknown)),
         ("another role", Some(&other.credentials)),

@@ -1,5 +1,5 @@
-//! What IAM keeps from each role: real calls with the role's real credentials, and for each role a
-//! call that it may make, so that no refusal comes from credentials that are good for nothing.
+//! IAM's limits of each role: real calls with the role's real credentials, and for each role one call
+//! that it may make, so that no refusal is due to invalid credentials.
 
 use bytes::Bytes;
 use dayfly_lab::aws::{Aws, AwsError, Rest};
@@ -95,12 +95,12 @@ async fn checkin_may_not_call_ec2_nor_read_the_webhook_secret() {
 }
 
 #[tokio::test]
-async fn settle_may_end_instances_of_the_stack_and_no_others() {
+async fn job_events_may_end_instances_of_the_stack_and_no_others() {
     let lab = Foundation::start().await;
     let settle = lab
         .cloud
         .aws()
-        .as_caller(lab.session_of("SettleRole").await.credentials);
+        .as_caller(lab.session_of("JobEventsRole").await.credentials);
     let ours = lab.ec2(&lab.fleet("ours")).await.xml().texts("instanceIds").remove(0);
     let others = lab
         .cloud
@@ -158,7 +158,7 @@ async fn the_instance_role_may_do_nothing_but_check_in() {
         assert_denied(function.name(), instance.invoke(name, &json!({})).await);
     }
 
-    // The function itself answers: it knows the caller, and of no runner on it.
+    // The function itself answers: it knows the caller, and no runner on it.
     let door = lab.cloud.checkin_door().url();
     let (status, answer) = claim(&door, "i-0123456789abcdef0", Some(&session.credentials)).await;
     assert_eq!(status, 409, "{answer}");

@@ -1,4 +1,4 @@
-//! No log of any part tells a secret.
+//! No log of any part contains a secret.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use dayfly_twin::{Conclusion, SecretKind};
 
 use crate::whole::{assert_nothing_left, push, start};
 
-/// Every text that no log may hold, and what it is.
+/// Returns every text that no log may contain, with its meaning.
 fn secrets(lab: &Lab) -> Vec<(String, String)> {
     let mut secrets = Vec::new();
     for secret in lab.twin().secrets() {
         let kind = format!("{:?}", secret.kind);
-        // A key may be printed line by line, or with its line ends written out.
+        // A key may be printed line by line, or with escaped line ends.
         for line in secret.value.lines().filter(|line| !line.starts_with("-----")) {
             secrets.push((kind.clone(), line.to_owned()));
         }
@@ -36,7 +36,7 @@ async fn the_logs_of_all_parts_hold_no_secret_after_a_job() {
     let pushed = push(&lab, "octo-org/secretive", None, &["env", "echo done"]);
     assert_eq!(pushed.over(1).await, Conclusion::Success);
     assert_nothing_left(&lab).await;
-    // Nobody else looks at the board.
+    // Nothing else reads the board.
     lab.invoke(Function::Dashboard, &serde_json::json!({})).await.unwrap();
 
     let kinds: BTreeSet<SecretKind> = lab.twin().secrets().iter().map(|secret| secret.kind).collect();
@@ -45,8 +45,8 @@ async fn the_logs_of_all_parts_hold_no_secret_after_a_job() {
     let secrets = secrets(&lab);
     let logs = lab.logs().await.unwrap();
     for log in &logs {
-        // The interruption function hears of every instance's end; of a job that is well there is
-        // nothing to report.
+        // The interruption function receives every instance's end, and has nothing to report about
+        // healthy jobs.
         let silent = log.lines.is_empty();
         assert!(!silent || log.part == "reporter", "{} has logged nothing", log.part);
         for line in &log.lines {

@@ -1,21 +1,21 @@
-//! Instances that are lost with a job on them: its agent is killed, or nobody hears of it any more.
+//! Instances lost with a job on them: the agent is killed, or the network is cut.
 
 use std::time::Duration;
 
-use dayfly_host::Ending;
+use dayfly_host::InstanceEnd;
 use dayfly_lab::lab::Lab;
 use dayfly_twin::{Conclusion, Happening, RunnerRemoval};
 
 use crate::whole::{Pushed, assert_nothing_left, is_first_launch, push, registered_as, start_with};
 
-/// A job that hangs in its first attempt and is through at once in its second.
+/// A job that hangs in its first attempt and ends at once in its second.
 const HANGS_ONCE: [&str; 2] = [
     "echo \"attempt $GITHUB_RUN_ATTEMPT\"",
     "if [ \"$GITHUB_RUN_ATTEMPT\" = 1 ]; then sleep 300; fi",
 ];
 
-/// Why nothing of an instance runs any more.
-fn ending(lab: &Lab, instance: &str) -> Option<Ending> {
+/// Returns why nothing of an instance runs any more.
+fn ending(lab: &Lab, instance: &str) -> Option<InstanceEnd> {
     let instances = lab.host().instances();
     instances.into_iter().find(|one| one.id == instance)?.ending
 }
@@ -25,8 +25,8 @@ fn said(pushed: &Pushed<'_>) -> String {
     annotations.map(|one| one.message).collect()
 }
 
-/// The instance is there for nothing without its agent, and ends itself. Its job is over, and is not
-/// run again: what killed the agent, as the kernel does when memory is short, may have been the job.
+/// An instance without its agent is useless, and ends itself. Its job is over and is not re-run: what
+/// killed the agent, as the kernel does when memory is short, may have been the job.
 async fn an_instance_whose_agent_is_killed_ends_itself(lab: &Lab) {
     let pushed = push(lab, "octo-org/agent-killed", None, &HANGS_ONCE);
     pushed.printed("attempt 1").await;
@@ -57,7 +57,7 @@ async fn a_job_on_an_instance_that_is_cut_off_runs_again_on_another(lab: &Lab) {
     assert_eq!(why_removed, Some(RunnerRemoval::LostCommunication));
     assert_eq!(
         ending(lab, &first.id),
-        Some(Ending::Terminated),
+        Some(InstanceEnd::Terminated),
         "it was not left to end itself"
     );
     let second = pushed.job(2);
@@ -69,7 +69,7 @@ async fn a_job_on_an_instance_that_is_cut_off_runs_again_on_another(lab: &Lab) {
 async fn nothing_is_left_of_an_instance_that_lost_its_agent_or_its_network_in_mid_job() {
     let lab = start_with(|config| {
         config.deadlines.heartbeat = 8;
-        // GitHub takes twice as long to give a runner up, as it does with the stack's default.
+        // GitHub takes twice as long to lose a runner, as with the stack's default.
         config.twin.timings.lost_after = Duration::from_secs(16);
     })
     .await;

@@ -1,4 +1,4 @@
-//! What GitHub did not tell: patrol and the sweeper find it out, and the job comes to its end.
+//! Lost webhooks: patrol and sweeper find out, and the job completes.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use dayfly_twin::{Conclusion, Disturbance};
 
 use crate::whole::{Pushed, assert_nothing_left, repository, start_with};
 
-/// The job ran, on the one runner that was launched for it.
+/// The job ran, on the only runner launched for it.
 async fn assert_ran_once(pushed: &Pushed<'_>) {
     assert_eq!(pushed.over(1).await, Conclusion::Success);
     assert_eq!(pushed.output(1), ["trained"]);
     assert_eq!(pushed.instances().await.len(), 1);
 }
 
-async fn a_job_that_nobody_told_of_is_found_and_runs(lab: &Lab) {
+async fn an_unreported_job_is_found_and_runs(lab: &Lab) {
     let pushed = repository(lab, "octo-org/queued-lost")
         .disturb("queued", Disturbance::Lose)
         .push(None, &["echo trained"]);
@@ -27,7 +27,7 @@ async fn a_webhook_that_failed_is_delivered_again_and_its_job_runs(lab: &Lab) {
         .push(None, &["echo trained"]);
     assert_ran_once(&pushed).await;
     let job = pushed.job(1).id;
-    let again = lab.twin().look(|state| {
+    let again = lab.twin().inspect(|state| {
         let of_it = |action: Option<&str>, subject: Option<u64>| action == Some("queued") && subject == Some(job.0);
         state
             .deliveries()
@@ -38,14 +38,14 @@ async fn a_webhook_that_failed_is_delivered_again_and_its_job_runs(lab: &Lab) {
     assert_eq!(again, [502, 202], "it was asked for once more, and taken");
 }
 
-async fn a_job_whose_end_nobody_told_of_leaves_nothing(lab: &Lab) {
+async fn an_unreported_end_leaves_nothing(lab: &Lab) {
     let pushed = repository(lab, "octo-org/completed-lost")
         .disturb("completed", Disturbance::Lose)
         .push(None, &["echo trained"]);
     assert_ran_once(&pushed).await;
 }
 
-async fn a_job_of_which_only_its_queueing_was_told_leaves_nothing(lab: &Lab) {
+async fn a_job_reported_only_as_queued_leaves_nothing(lab: &Lab) {
     let pushed = repository(lab, "octo-org/both-lost")
         .disturb("in_progress", Disturbance::Lose)
         .disturb("completed", Disturbance::Lose)
@@ -53,7 +53,7 @@ async fn a_job_of_which_only_its_queueing_was_told_leaves_nothing(lab: &Lab) {
     assert_ran_once(&pushed).await;
 }
 
-/// How the table says that each job ended.
+/// Returns how each job ended, according to the table.
 async fn conclusions(lab: &Lab) -> Vec<String> {
     let items = lab.table_items().await.unwrap();
     let jobs = items
@@ -64,13 +64,13 @@ async fn conclusions(lab: &Lab) -> Vec<String> {
 
 #[tokio::test]
 async fn a_job_ends_well_and_leaves_nothing_whichever_of_its_webhooks_is_lost() {
-    // Patrol comes every fifteen of them.
+    // The patrol runs every fifteen of them.
     let lab = start_with(|config| config.minute = Duration::from_secs(1)).await;
     tokio::join!(
-        a_job_that_nobody_told_of_is_found_and_runs(&lab),
+        an_unreported_job_is_found_and_runs(&lab),
         a_webhook_that_failed_is_delivered_again_and_its_job_runs(&lab),
-        a_job_whose_end_nobody_told_of_leaves_nothing(&lab),
-        a_job_of_which_only_its_queueing_was_told_leaves_nothing(&lab),
+        an_unreported_end_leaves_nothing(&lab),
+        a_job_reported_only_as_queued_leaves_nothing(&lab),
     );
     assert_nothing_left(&lab).await;
     let jobs = conclusions(&lab).await;

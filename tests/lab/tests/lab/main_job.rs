@@ -28,7 +28,7 @@ async fn launch_of(launches: &mut broadcast::Receiver<Launch>, instance: &str) -
     };
     tokio::time::timeout(PATIENCE, found)
         .await
-        .expect("the launch is told of")
+        .expect("the launch is reported")
 }
 
 async fn assert_ran(pushed: &Pushed<'_>, instance: &str) {
@@ -72,7 +72,8 @@ async fn a_repositorys_own_file_says_what_is_launched(lab: &Lab) {
     assert_ran(&pushed, &instance.id).await;
 }
 
-/// All that an entry may ask for its instance, the stack's own security group for another.
+/// Everything that an entry may request for its instance, with the stack's own security group as
+/// another.
 fn everything(group: &str) -> String {
     format!(
         "runners:

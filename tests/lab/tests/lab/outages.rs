@@ -1,4 +1,4 @@
-//! What all jobs lean on fails for a while: GitHub's API, the functions themselves, the table.
+//! Outages of what all jobs depend on: GitHub's API, the functions themselves, the table.
 
 use std::time::Duration;
 
@@ -7,16 +7,15 @@ use dayfly_lab::lab::{Lab, LabConfig};
 use dayfly_twin::{Conclusion, Happening, TwinEvent};
 use tokio::sync::broadcast;
 
-use crate::whole::{PATIENCE, Pushed, assert_nothing_left, push, start_with, what_was_said};
+use crate::whole::{PATIENCE, Pushed, assert_nothing_left, function_logs, push, start_with};
 
-/// Longer than a failed event is tried again in the lab: what fails all the while has to be taken up
-/// again by something else.
+/// Longer than a failed event is retried in the lab: something else has to resume it.
 const OUTAGE: Duration = Duration::from_secs(8);
 
 /// A job that outlasts an outage.
 const LONG: [&str; 2] = ["echo began", "sleep 11"];
 
-/// A lab in which patrol comes every fifteen seconds.
+/// A lab whose patrol runs every fifteen seconds.
 async fn start(change: impl FnOnce(&mut LabConfig)) -> Lab {
     start_with(|config| {
         config.minute = Duration::from_secs(1);
@@ -25,7 +24,7 @@ async fn start(change: impl FnOnce(&mut LabConfig)) -> Lab {
     .await
 }
 
-/// The jobs run, each on the one instance that was launched for it.
+/// The jobs run, each on the only instance launched for it.
 async fn assert_run_once(jobs: &[Pushed<'_>]) {
     for pushed in jobs {
         assert_eq!(pushed.over(1).await, Conclusion::Success, "{}", pushed.repository);
@@ -43,12 +42,12 @@ async fn refused(lab: &Lab, events: &mut broadcast::Receiver<TwinEvent>) {
         }
     };
     let Ok(()) = tokio::time::timeout(PATIENCE, refused).await else {
-        panic!("GitHub was not asked\n{}", what_was_said(lab).await);
+        panic!("GitHub was not asked\n{}", function_logs(lab).await);
     };
 }
 
 /// One job outlasts the outage, one ends in it, one is queued in it. GitHub sends its webhooks and
-/// serves its runners all the while.
+/// serves its runners meanwhile.
 async fn jobs_get_through_an_outage_of_githubs_api(lab: &Lab) {
     let running = push(lab, "octo-org/api-running", None, &LONG);
     let ending = push(lab, "octo-org/api-ending", None, &["echo began", "sleep 3"]);
@@ -62,8 +61,8 @@ async fn jobs_get_through_an_outage_of_githubs_api(lab: &Lab) {
     assert_nothing_left(lab).await;
 }
 
-/// An event for launch waits while that is throttled. A delivery to the webhook's URL fails, and is
-/// asked for again; a check-in is repeated by its instance.
+/// An event for a throttled launch function waits. A delivery to the webhook's URL fails, and
+/// redelivery is requested; a check-in is repeated by its instance.
 async fn jobs_get_through_throttling_of_the_functions(lab: &Lab) {
     let running = push(lab, "octo-org/throttled-running", None, &LONG);
     running.printed("began").await;
@@ -71,8 +70,8 @@ async fn jobs_get_through_throttling_of_the_functions(lab: &Lab) {
     let taken_in = push(lab, "octo-org/throttled-launch", None, &["true"]);
     let published = lab.twin().wait_for("the answer to a webhook", PATIENCE, |state| {
         let job = state.jobs_of(taken_in.run, 1)[0].id.0;
-        let mut told = state.deliveries().filter(|one| one.subject == Some(job));
-        told.any(|one| one.outcome.is_some()).then_some(())
+        let mut deliveries = state.deliveries().filter(|one| one.subject == Some(job));
+        deliveries.any(|one| one.outcome.is_some()).then_some(())
     });
     published.await.unwrap();
     for function in Function::ALL {
@@ -97,15 +96,15 @@ async fn jobs_get_through_outages_of_github_and_of_the_functions() {
     lab.shutdown().await.unwrap();
 }
 
-/// The table is all that dayfly knows, and a job does not need it: patrol leaves its instance alone
-/// because GitHub calls it busy, and after the job it ends itself.
+/// The table is all that dayfly knows, and a running job does not need it: the patrol leaves its
+/// instance alone because GitHub lists it as busy, and after the job it ends itself.
 #[tokio::test]
 async fn a_job_ends_well_though_the_table_is_emptied_while_it_runs() {
     let lab = start(|config| config.deadlines.absence = 2).await;
     let pushed = push(&lab, "octo-org/forgotten", None, &["echo began", "sleep 18"]);
     pushed.printed("began").await;
     lab.cloud().empty_table().await.unwrap();
-    let left_alone = "an instance that no record knows runs a job: it is left to end by itself";
+    let left_alone = "an instance without a record runs a job: it is left to end by itself";
     assert_eq!(pushed.over(1).await, Conclusion::Success);
     let patrolled = lab.cloud().function_log(Function::Sweeper).await.unwrap();
     assert!(patrolled.iter().any(|line| line.contains(left_alone)), "{patrolled:?}");

@@ -1,4 +1,4 @@
-//! What the account may have of EC2, as the launch function is told it, and nobody else.
+//! The account's EC2 quotas, which only the launch function may read.
 
 use dayfly_lab::aws::{Aws, AwsError};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ const G_SPOT: &str = "L-3819A6DF";
 /// All P5 Spot Instance Requests.
 const P5_SPOT: &str = "L-C4BD4855";
 
-/// Service Quotas, asked as a function asks it.
+/// Returns a client of Service Quotas as a function.
 fn as_function(lab: &Foundation, name: &str) -> Aws {
     let callers = lab.cloud.ec2().callers();
     let caller = callers.into_iter().find(|caller| caller.name == name).unwrap();

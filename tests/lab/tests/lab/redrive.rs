@@ -1,28 +1,27 @@
-//! What no retry could deliver ends in the dead-letter queue, and `dayfly redrive` brings it back.
+//! Events that failed all retries end in the dead-letter queue, and `dayfly redrive` brings them back.
 //!
-//! A function's failure goes all the way by itself. That a rule or a schedule does not reach its
-//! function is nothing that ministack knows: for these, the test leaves the message in the stack's
-//! queue in AWS's place.
+//! A function's failure takes the real path. ministack does not have failures of rules and schedules to
+//! reach their function: for these, the test puts the message into the stack's queue in AWS's place.
 
 use std::collections::BTreeMap;
 
-use dayfly_lab::command::Done;
+use dayfly_lab::command::CommandOutput;
 use dayfly_lab::functions::Function;
 use dayfly_lab::lab::{Lab, REGION};
 use dayfly_twin::Conclusion;
 use serde_json::{Value, json};
 
-use crate::whole::{LOOK, PATIENCE, assert_nothing_left, push, start, what_was_said};
+use crate::whole::{PATIENCE, POLL, assert_nothing_left, function_logs, push, start};
 
-/// What `dayfly redrive` came to.
+/// The result of `dayfly redrive`.
 struct Redrive {
     status: Option<i32>,
     report: Value,
-    notes: String,
+    stderr: String,
 }
 
 impl Redrive {
-    /// The outcome of each message, in no order.
+    /// Returns the outcome of each message, in no order.
     fn outcomes(&self) -> Vec<&str> {
         let messages = self.report["messages"].as_array().into_iter().flatten();
         let mut outcomes: Vec<&str> = messages.filter_map(|message| message["outcome"].as_str()).collect();
@@ -33,12 +32,12 @@ impl Redrive {
 
 async fn redrive(lab: &Lab, arguments: &[&str]) -> Redrive {
     let command = [&["redrive", "--json"], arguments].concat();
-    let Done { status, said, notes } = lab.dayfly(&command, None).await.unwrap();
-    let report = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}\n{notes}"));
-    Redrive { status, report, notes }
+    let CommandOutput { status, stdout, stderr } = lab.dayfly(&command, None).await.unwrap();
+    let report = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}\n{stderr}"));
+    Redrive { status, report, stderr }
 }
 
-/// Where the launch function looks for its table.
+/// Sets where the launch function looks for its table.
 async fn launch_looks_for_its_table_at(lab: &Lab, url: &str) {
     let name = lab.cloud().deployment().function(Function::Launch).unwrap();
     let table = BTreeMap::from([("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), url.to_owned())]);
@@ -48,11 +47,11 @@ async fn launch_looks_for_its_table_at(lab: &Lab, url: &str) {
 async fn wait_for_dead_letters(lab: &Lab, count: u64) {
     let there = async {
         while lab.cloud().dead_letters().await.unwrap() != count {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
         }
     };
     let Ok(()) = tokio::time::timeout(PATIENCE, there).await else {
-        panic!("there are not {count} dead letters\n{}", what_was_said(lab).await);
+        panic!("there are not {count} dead letters\n{}", function_logs(lab).await);
     };
 }
 
@@ -81,13 +80,13 @@ async fn a_job_that_launch_failed_at_runs_in_the_end(lab: &Lab) {
         (done.status, done.outcomes()),
         (Some(0), vec!["redriven"]),
         "{}",
-        done.notes
+        done.stderr
     );
     assert_eq!(pushed.over(1).await, Conclusion::Success);
     assert_eq!(lab.cloud().dead_letters().await.unwrap(), 0);
 }
 
-/// Leaves a message in the stack's dead-letter queue.
+/// Puts a message into the stack's dead-letter queue.
 async fn leave(lab: &Lab, body: &str, attributes: &[(&str, &str)]) {
     let attributes: BTreeMap<_, _> = attributes
         .iter()
@@ -104,7 +103,7 @@ async fn leave(lab: &Lab, body: &str, attributes: &[(&str, &str)]) {
         .unwrap();
 }
 
-/// The ARN of a function's real self.
+/// Returns the ARN of a real function.
 async fn arn(lab: &Lab, function: Function) -> String {
     let name = lab.cloud().deployment().function(function).unwrap();
     let configuration = lab.aws().function_configuration(name).await.unwrap();
@@ -119,11 +118,11 @@ async fn launch_handled(lab: &Lab, job: u64) {
             if log.iter().any(|line| line.contains(&span) && line.contains("handled")) {
                 return;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
         }
     };
     let Ok(()) = tokio::time::timeout(PATIENCE, handled).await else {
-        panic!("job {job} is not handled\n{}", what_was_said(lab).await);
+        panic!("job {job} is not handled\n{}", function_logs(lab).await);
     };
 }
 
@@ -164,7 +163,7 @@ async fn what_rules_and_schedules_left_is_redriven_or_dropped_and_the_rest_stays
     leave(lab, "by hand", &[]).await;
 
     let done = redrive(lab, &[]).await;
-    assert_eq!(done.status, Some(1), "{}", done.notes);
+    assert_eq!(done.status, Some(1), "{}", done.stderr);
     assert_eq!(done.outcomes(), ["dropped", "redriven", "stays"], "{}", done.report);
     launch_handled(lab, job).await;
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Runners that do not end by doing their job: nobody needs them, EC2 takes them, their time is up.
+//! Runners that do not end by doing their job: unneeded, interrupted, or too old.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use dayfly_lab::aws::Ec2Instance;
 use dayfly_lab::lab::Lab;
 use dayfly_twin::{Conclusion, Happening, RunnerRemoval, SHUTDOWN_ANNOTATION, Status};
 
-use crate::whole::{LOOK, PATIENCE, assert_nothing_left, is_first_launch, push, start, what_was_said};
+use crate::whole::{PATIENCE, POLL, assert_nothing_left, function_logs, is_first_launch, push, start};
 
-/// How long after its notice EC2 takes an instance back; two minutes on AWS.
+/// The time from notice to end; two minutes on AWS.
 const NOTICE: Duration = Duration::from_secs(20);
 
 fn own_file(limits: &str) -> String {
@@ -18,7 +18,7 @@ fn own_file(limits: &str) -> String {
     )
 }
 
-async fn a_runner_that_nobody_needs_idles_out(lab: &Lab) {
+async fn an_unneeded_runner_idles_out(lab: &Lab) {
     let mut events = lab.twin().events();
     let pushed = push(lab, "octo-org/idle", Some(&own_file("idle_timeout: 6s")), &["true"]);
     pushed.launched().await;
@@ -34,17 +34,17 @@ async fn a_runner_that_nobody_needs_idles_out(lab: &Lab) {
         }
     };
     let Ok(why) = tokio::time::timeout(PATIENCE, removed).await else {
-        panic!("the runner does not idle out\n{}", what_was_said(lab).await);
+        panic!("the runner does not idle out\n{}", function_logs(lab).await);
     };
     assert_eq!(why, RunnerRemoval::Deleted);
-    // The instance goes while the job still runs elsewhere.
+    // The instance ends while the job still runs elsewhere.
     let ended = async {
         while !pushed.instances().await.iter().all(Ec2Instance::is_ended) {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
         }
     };
     let Ok(()) = tokio::time::timeout(PATIENCE, ended).await else {
-        panic!("the instance does not end\n{}", what_was_said(lab).await);
+        panic!("the instance does not end\n{}", function_logs(lab).await);
     };
     assert_eq!(pushed.job(1).status, Status::InProgress);
     lab.twin().end_elsewhere(job, Conclusion::Success).unwrap();
@@ -65,7 +65,7 @@ async fn an_interrupted_job_runs_again_on_another_instance(lab: &Lab) {
     let second = pushed.job(2);
     let runner = second.runner.map(|taken| taken.name).unwrap();
     assert!(is_first_launch(&runner, second.id, 2), "{runner}");
-    let runs = lab.twin().look(|state| state.run(pushed.run).map(|run| run.attempt));
+    let runs = lab.twin().inspect(|state| state.run(pushed.run).map(|run| run.attempt));
     assert_eq!(runs, Some(2), "one re-run was asked for");
 }
 
@@ -82,12 +82,12 @@ async fn no_instance_outlives_the_maximum(lab: &Lab) {
 async fn runners_end_when_nobody_needs_them_when_ec2_takes_them_and_when_their_time_is_up() {
     let lab = start().await;
     tokio::join!(
-        a_runner_that_nobody_needs_idles_out(&lab),
+        an_unneeded_runner_idles_out(&lab),
         an_interrupted_job_runs_again_on_another_instance(&lab),
         no_instance_outlives_the_maximum(&lab),
     );
     assert_nothing_left(&lab).await;
-    // One for each job, and one for the re-run: a lifetime that is over is no reason for another.
+    // One for each job, and one for the re-run: an expired lifetime causes no other.
     assert_eq!(lab.ec2().count("CreateFleet"), 4);
     lab.shutdown().await.unwrap();
 }

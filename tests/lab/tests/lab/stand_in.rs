@@ -1,5 +1,4 @@
-//! The AWS half of the lab with stand-ins for the functions, where a test is about what is around
-//! them.
+//! The AWS half of the lab with stand-ins for the functions, for tests of their surroundings.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -64,7 +63,7 @@ impl Foundation {
         Self::deploy(scratch, binaries).await
     }
 
-    /// The same stack with the real functions. GitHub is not there.
+    /// The same stack with the real functions, and without GitHub.
     pub async fn real() -> Self {
         Self::deploy(tempfile::tempdir().unwrap(), binaries().unwrap()).await
     }
@@ -93,20 +92,20 @@ impl Foundation {
         }
     }
 
-    /// A session of the instances' role, as the metadata service hands it to `instance`.
+    /// Returns a session of the instances' role, as the metadata service issues it to `instance`.
     pub async fn instance_session(&self, instance: &str) -> Session {
         let role = self.cloud.deployment().output("InstanceRoleArn").unwrap();
         self.cloud.aws().assume_role(role, instance).await.unwrap()
     }
 
-    /// A session of one of the stack's roles, by its logical id.
+    /// Returns a session of one of the stack's roles, by its logical id.
     pub async fn session_of(&self, role: &str) -> Session {
         let name = self.cloud.deployment().resource(role).unwrap();
         let arn = format!("arn:aws:iam::000000000000:role/{name}");
         self.cloud.aws().assume_role(&arn, "a-test").await.unwrap()
     }
 
-    /// Sends `form` to EC2 as the launch function does.
+    /// Sends `form` to EC2 as the launch function.
     pub async fn ec2(&self, form: &str) -> Ec2Answer {
         let invocation = self
             .cloud
@@ -123,7 +122,7 @@ impl Foundation {
         }
     }
 
-    /// A `CreateFleet` for one spot instance.
+    /// Returns a `CreateFleet` for one spot instance.
     pub fn fleet(&self, token: &str) -> String {
         let deployment = self.cloud.deployment();
         let mut form = format!(
@@ -149,7 +148,7 @@ impl Foundation {
     }
 }
 
-/// What came back from EC2.
+/// EC2's answer.
 pub struct Ec2Answer {
     /// curl's exit status.
     pub curl_status: i64,
@@ -162,7 +161,7 @@ impl Ec2Answer {
     }
 }
 
-/// A claim of `instance` at the check-in door.
+/// Sends a claim of `instance` to the check-in door.
 pub async fn claim(url: &str, instance: &str, credentials: Option<&Credentials>) -> (u16, Value) {
     let host = url.strip_prefix("http://").unwrap();
     let mut headers = vec![

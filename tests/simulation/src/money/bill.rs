@@ -1,5 +1,5 @@
-//! EC2's bill: what its instances cost, second by second, each second in the month in which it lies, and who
-//! has to pay for it.
+//! EC2's bill: the cost of its instances, second by second in the month in which each second lies, and
+//! who has to pay.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,10 +18,10 @@ use crate::config::DEARER;
 use crate::plan::clock;
 use crate::sim::Sim;
 
-/// The volume of every instance: the image's own.
+/// The volume of every instance: the image's own size.
 const GIB: u64 = 60;
 
-/// The one that is reckoned with for an instance of which nobody knows what it was launched for.
+/// The assumed volume of an instance without a record.
 const UNKNOWN_GIB: u64 = 200;
 
 pub(super) const HOUR_MILLIS: i64 = 3_600_000;
@@ -29,39 +29,35 @@ pub(super) const HOUR_MILLIS: i64 = 3_600_000;
 /// The least that is billed.
 const LEAST_MILLIS: i64 = 60_000;
 
-/// So many parts has a micro-dollar while a bill is added up.
+/// The parts of a micro-dollar in which a bill is added up.
 const NANO: i128 = 1_000_000_000;
 
 /// In micro-dollars, by month.
 pub(super) type Bill = BTreeMap<Month, u64>;
 
-/// What is known of prices.
+/// Which prices are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
-    /// Everything.
+pub(super) enum KnownPrices {
     All,
-    /// Not what spot capacity cost: as much as on-demand capacity.
+    /// Spot prices are not: on-demand prices count.
     Listed,
-    /// Nothing: they cost the most that anybody could take them for.
+    /// No prices are known: the highest possible ones count.
     Nothing,
 }
 
 /// What is billed of an instance.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
-    /// From when.
     pub(super) from: Timestamp,
-    /// Until when.
     pub(super) to: Timestamp,
-    /// Whether its machine costs nothing.
+    /// Whether compute is free.
     pub(super) free: bool,
-    /// What is known of its prices.
-    pub(super) known: Known,
-    /// Whether nobody knows how large its volume is.
+    pub(super) known: KnownPrices,
+    /// Whether the size of its volume is unknown.
     pub(super) orphan: bool,
 }
 
-/// What EC2 has billed so far of instances that have ended.
+/// EC2's bill so far for instances that have ended.
 #[derive(Debug, Default)]
 pub struct Accrued {
     by: BTreeMap<LedgerId, u64>,
@@ -69,8 +65,8 @@ pub struct Accrued {
 }
 
 impl Sim {
-    /// What EC2 bills for an instance: from when it runs until it has ended, or until `until`. Nothing for
-    /// one that never ran.
+    /// Returns EC2's bill of an instance, from when it runs until it has ended, or until `until`. A
+    /// bill of nothing for one that never ran.
     pub(super) fn bill(&self, one: &Instance, until: Timestamp) -> Bill {
         let to = one.ended_at.unwrap_or(until);
         if to <= one.running_at {
@@ -83,13 +79,13 @@ impl Sim {
                 from: one.running_at,
                 to,
                 free: one.was_taken_back() && short,
-                known: Known::All,
+                known: KnownPrices::All,
                 orphan: false,
             },
         )
     }
 
-    /// The same of any span of its life: hour by hour of it, each at what an hour cost when it began.
+    /// Returns the bill of any span of its life, hour by hour at the price at the start of each hour.
     pub(super) fn billed(&self, one: &Instance, span: Span) -> Bill {
         let begin = span.from.millis();
         let end = span.to.millis().max(begin + LEAST_MILLIS);
@@ -100,7 +96,7 @@ impl Sim {
             let until = end.min(hour + HOUR_MILLIS).min(month.ends().millis());
             let per_hour = self.hour_of(one, span, Timestamp::from_millis(hour));
             let length = i128::try_from(month.length().as_millis()).unwrap_or(i128::MAX);
-            let gib_month = if span.known == Known::Nothing {
+            let gib_month = if span.known == KnownPrices::Nothing {
                 2 * GIB_MONTH
             } else {
                 GIB_MONTH
@@ -115,14 +111,14 @@ impl Sim {
         billed.into_iter().map(|(month, nano)| (month, whole(nano))).collect()
     }
 
-    /// What an hour of its machine cost that began at a moment.
+    /// Returns the price of an instance hour that began at a moment.
     fn hour_of(&self, one: &Instance, span: Span, began: Timestamp) -> u64 {
         let listed = on_demand(&one.view.instance_type).unwrap_or_default().0;
         match one.view.lifecycle {
             _ if span.free => 0,
-            // Where nobody knows, twice what the program came with for the dearest type that was asked for.
-            _ if span.known == Known::Nothing => 2 * on_demand(&InstanceType::new(DEARER)).unwrap_or_default().0,
-            InstanceLifecycle::Spot if span.known == Known::All => {
+            // If no price is known, twice the built-in price of the most expensive requested type.
+            _ if span.known == KnownPrices::Nothing => 2 * on_demand(&InstanceType::new(DEARER)).unwrap_or_default().0,
+            InstanceLifecycle::Spot if span.known == KnownPrices::All => {
                 let pool = Pool {
                     instance_type: one.view.instance_type.clone(),
                     zone: one.view.zone.clone(),
@@ -134,7 +130,7 @@ impl Sim {
         }
     }
 
-    /// Who pays for what is launched for a runner.
+    /// Returns who pays for a runner's launches.
     pub(crate) fn payers(&self, runner: &RunnerName) -> Vec<Budget> {
         let hub = self.hub.borrow();
         let run = runner.job().and_then(|key| hub.jobs.get(&key.job)).map(|job| job.run);
@@ -158,7 +154,7 @@ impl Sim {
         payers.push(Budget::Actor {
             login: self.actor_of(run).to_owned(),
         });
-        // Of these there are many, and they are kept only where they are asked for.
+        // There are many of these, and they are kept only where they are wanted.
         let is_kept = |budget: &Budget| match budget {
             Budget::Stack | Budget::Organization { .. } | Budget::Repository { .. } => true,
             Budget::PullRequest { .. } | Budget::Actor { .. } => self.cap_of(budget).is_some(),
@@ -167,7 +163,7 @@ impl Sim {
         payers
     }
 
-    /// The runner that an instance was given to.
+    /// Returns the runner of an instance.
     pub(super) fn runner_of(&self, instance: &InstanceId) -> Option<RunnerName> {
         match self.table.borrow().peek(&RecordId::Instance(instance.clone())) {
             Some(Record::Instance(instance)) => Some(instance.runner.clone()),
@@ -175,8 +171,8 @@ impl Sim {
         }
     }
 
-    /// Who pays for an instance. Of one that has no record, which a function that died may have left, it is
-    /// known only that the stack does.
+    /// Returns who pays for an instance. Without a record, which a function that died may have caused,
+    /// only the stack is known to.
     fn payers_of(&self, one: &Instance) -> Vec<Budget> {
         match self.runner_of(&one.view.instance) {
             Some(runner) => self.payers(&runner),
@@ -184,7 +180,7 @@ impl Sim {
         }
     }
 
-    /// What EC2 has billed until now is within every cap: what has ended is added up once.
+    /// EC2's bill so far is within every cap; ended instances are added up once.
     pub(crate) fn bill_is_capped(&self) {
         if !self.plan.caps.any() || self.promises.borrow().emptied_at.is_some() {
             return;
@@ -215,7 +211,7 @@ impl Sim {
             })
         });
         drop(cloud);
-        // A lowered cap takes nothing back.
+        // A lowered cap does not reduce what was spent.
         if let Some(why) = over.filter(|_| self.caps_stay()) {
             self.broken(CAPPED, why);
         }

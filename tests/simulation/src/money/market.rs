@@ -1,4 +1,4 @@
-//! The market: what an hour of capacity costs, and a month of a volume.
+//! The market prices of compute and volumes.
 
 use std::time::Duration;
 
@@ -16,27 +16,27 @@ use crate::sim::Sim;
 /// How long a spot price holds.
 const HOLDS: Duration = Duration::from_mins(47);
 
-/// What a month of a GiB of a gp3 volume costs in this region: a tenth more than in the one of the table.
+/// A gp3 volume's price per GiB and month in this region: a tenth more than in the table's.
 pub(super) const GIB_MONTH: u64 = 88_000;
 
-/// What an hour of a public address costs in all regions.
+/// The price of a public address per hour in all regions.
 pub(super) const ADDRESS_HOUR: u64 = 5_000;
 
-/// What AWS's price list says.
+/// Returns the price list's on-demand price.
 pub(crate) fn on_demand(name: &InstanceType) -> Option<MicroDollars> {
-    // A region a tenth dearer than the one of the table.
+    // The region is a tenth more expensive than the table's.
     let price = Table::embedded().ok()?.get(name)?.price?;
     Some(MicroDollars(price.0 * 11 / 10))
 }
 
-/// The most that an hour of an instance costs that is of one of these types, with its address and without its
-/// volume.
+/// Returns the most that an hour of an instance of one of these types costs, with its address and
+/// without its volume.
 pub(crate) fn most_of_an_hour<'a>(types: impl Iterator<Item = &'a InstanceType>) -> MicroDollars {
     let dearest = types.filter_map(on_demand).max().unwrap_or_default();
     dearest + MicroDollars(ADDRESS_HOUR)
 }
 
-/// What AWS's price list says of a type of volume.
+/// Returns the price list's rate of a volume type.
 pub(crate) fn volume_rate(kind: VolumeType) -> Option<VolumeRate> {
     let shipped = Rates::embedded().ok()?.of(kind)?;
     let dearer = |price: MicroDollars| MicroDollars(price.0 * 11 / 10);
@@ -48,7 +48,7 @@ pub(crate) fn volume_rate(kind: VolumeType) -> Option<VolumeRate> {
 }
 
 impl Sim {
-    /// The prices of a pool that held in a span.
+    /// Returns the prices of a pool that held in a span.
     pub fn spot_prices(&self, pool: &Pool, from: Timestamp, to: Timestamp) -> Vec<SpotPrice> {
         let holds = i64::try_from(HOLDS.as_millis()).unwrap_or(1);
         let (first, last) = (from.millis().div_euclid(holds), to.millis().div_euclid(holds));

@@ -1,4 +1,4 @@
-//! What else of AWS the functions ask: the bus, schedules, parameters, quotas, and whom to tell.
+//! The other AWS ports: the bus, schedules, parameters, quotas, and alerts.
 
 use dayfly_ports::{
     AlertError, Alerts, Bus, BusError, ParameterError, Parameters, QuotaError, Quotas, Schedule, ScheduleError,
@@ -7,7 +7,7 @@ use dayfly_records::event::Event;
 use secrecy::SecretString;
 
 use super::{Ports, Service, WEBHOOK_SECRET, WEBHOOK_SECRET_PARAMETER};
-use crate::turns::POLICY_PARAMETER;
+use crate::policy_limits::POLICY_PARAMETER;
 
 impl Bus for Ports {
     async fn publish(&self, event: &Event) -> Result<(), BusError> {
@@ -67,8 +67,8 @@ impl Quotas for Ports {
 }
 
 impl Alerts for Ports {
-    async fn tell(&self, subject: &str, _: &str) -> Result<(), AlertError> {
-        self.make(Service::Alerts, "alert", |sim, _| sim.told_owner(subject))
+    async fn send(&self, subject: &str, _: &str) -> Result<(), AlertError> {
+        self.make(Service::Alerts, "alert", |sim, _| sim.alert_owner(subject))
             .await
             .map_err(AlertError)
     }

@@ -1,4 +1,4 @@
-//! EC2, as the functions see it.
+//! The EC2 port.
 
 use dayfly_config::machines::Arch;
 use dayfly_config::{ImageName, VolumeType};
@@ -36,7 +36,7 @@ impl Fleet for Ports {
         .await
     }
 
-    async fn of_fleet(&self, fleet: &FleetId) -> Result<Vec<InstanceView>, FleetError> {
+    async fn instances_of(&self, fleet: &FleetId) -> Result<Vec<InstanceView>, FleetError> {
         self.ec2("describe", |sim, _| {
             let tags = sim.has(Guard::Tags);
             let named = |one: &cloud::Instance| tags && one.view.fleet.as_ref() == Some(fleet);
@@ -45,10 +45,10 @@ impl Fleet for Ports {
         .await
     }
 
-    async fn named(&self) -> Result<Vec<InstanceView>, FleetError> {
+    async fn instances(&self) -> Result<Vec<InstanceView>, FleetError> {
         self.ec2("describe", |sim, _| {
             let tags = sim.has(Guard::Tags);
-            // Without its tags an instance is not known as ours at all.
+            // Without its tags an instance is not recognized as ours at all.
             sim.cloud.borrow().named(sim.now(), tags, |_| tags)
         })
         .await

@@ -1,14 +1,14 @@
-//! GitHub, as the functions see it.
+//! The GitHub port.
 
 use dayfly_config::CONFIG_PATH;
 use dayfly_config::labels::Label;
-use dayfly_engine::admission::{LabelEvent, Origin, Pull, Review};
 use dayfly_policy::Team;
 use dayfly_ports::{
     ApiError, ApiErrorKind, CheckView, ConfigFile, FailedDelivery, GitHub, JobView, Minted, Removal, RerunAnswer,
     RunView, RunnerView, Scope,
 };
-use dayfly_report::check_run::CheckRunBody;
+use dayfly_records::CheckRunBody;
+use dayfly_records::origin::{LabelEvent, Origin, Pull, Review};
 use dayfly_types::ids::{CheckRunId, CommentId, InstallationId, JobId, Repository, RunId, RunKey, RunnerId};
 use dayfly_types::time::Timestamp;
 
@@ -163,11 +163,11 @@ impl GitHub for Ports {
         self.github("find_check", |sim, _| {
             let hub = sim.hub.borrow();
             let found = hub.checks.of(external_id).find(|(_, check)| {
-                check.repository == scope.repository && check.said.head_sha == head_sha && check.said.name == name
+                check.repository == scope.repository && check.body.head_sha == head_sha && check.body.name == name
             });
             found.map(|(id, check)| CheckView {
                 id,
-                concluded: check.said.conclusion,
+                concluded: check.body.conclusion,
             })
         })
         .await

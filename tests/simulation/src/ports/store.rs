@@ -1,8 +1,8 @@
-//! The table, as the functions see it.
+//! The store port.
 
-use dayfly_engine::costing::MOST_CHANGES;
+use dayfly_engine::cost::costing::MOST_CHANGES;
 use dayfly_ports::{Acquired, Store, StoreError};
-use dayfly_records::{Bucket, BucketId, Change, CheckRun, Cost, Ledger, Record, RecordId, Stored, Waiting};
+use dayfly_records::{Bucket, BucketId, Change, CheckRun, Cost, Ledger, QueuedRunner, Record, RecordId, Stored};
 use dayfly_types::ids::{QueueId, RunKey};
 use dayfly_types::month::Month;
 use dayfly_types::time::Timestamp;
@@ -23,7 +23,7 @@ impl Store for Ports {
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        // As DynamoDB refuses it.
+        // DynamoDB refuses this too.
         if changes.len() > MOST_CHANGES {
             let refused = format!(
                 "a transaction of {} items, and {MOST_CHANGES} are the most",
@@ -49,7 +49,7 @@ impl Store for Ports {
         .map_err(StoreError::Unavailable)
     }
 
-    async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<Waiting>>, StoreError> {
+    async fn waiting(&self, queue: &QueueId) -> Result<Vec<Stored<QueuedRunner>>, StoreError> {
         self.make(Service::Table, "waiting", |sim, _| {
             sim.table.borrow_mut().waiting(queue)
         })
@@ -104,9 +104,9 @@ impl Store for Ports {
         .map_err(StoreError::Unavailable)
     }
 
-    async fn anything_lives(&self) -> Result<bool, StoreError> {
+    async fn has_live_records(&self) -> Result<bool, StoreError> {
         self.make(Service::Table, "anything_lives", |sim, _| {
-            sim.table.borrow_mut().anything_lives(sim.now())
+            sim.table.borrow_mut().has_live_records(sim.now())
         })
         .await
         .map_err(StoreError::Unavailable)

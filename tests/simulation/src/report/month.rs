@@ -7,20 +7,20 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use dayfly_records::{Cost, Purpose};
 use dayfly_report::sums::{By, Sums, caps_left, rows};
 use dayfly_types::money::MicroDollars;
-use simulation::{Ends, Month, REPOSITORIES, Tally};
+use simulation::{JobEnds, Month, REPOSITORIES, Tally};
 
 use super::WIDTH;
 
-/// So many repositories are named.
+/// The number of repositories shown.
 const DEAREST: usize = 10;
 
-/// What an instance was there for that ran a job.
+/// The purposes of instances that ran a job.
 const RAN: [Purpose; 2] = [Purpose::Job, Purpose::Interrupted];
 
-/// So many caps are shown.
+/// The number of caps shown.
 const CAPS: usize = 6;
 
-/// A month, with what it cost.
+/// Prints a month and its costs.
 pub fn month(month: &Month, jobs: usize, took: Duration, out: &mut impl Write) -> std::io::Result<()> {
     writeln!(out, "{}", summary(month, jobs, took))?;
     writeln!(out, "\n{}", dearest(&month.costs))?;
@@ -52,8 +52,8 @@ fn summary(month: &Month, jobs: usize, took: Duration) -> Table {
     );
     table.add_row(["saved", &saved]);
     table.add_row(["calls for a job", &calls(tally)]);
-    let told = tally.ports.get("alert").copied().unwrap_or_default();
-    table.add_row(["thresholds told", &told.to_string()]);
+    let alerts = tally.ports.get("alert").copied().unwrap_or_default();
+    table.add_row(["alerts sent", &alerts.to_string()]);
     table.add_row(["took", &format!("{:.1} s", took.as_secs_f64())]);
     table.add_row(["hash", &format!("{:016x}", month.outcome.hash)]);
     let broken = usize::from(month.outcome.broken.is_some());
@@ -64,7 +64,7 @@ fn summary(month: &Month, jobs: usize, took: Duration) -> Table {
     table
 }
 
-fn ends(ends: &Ends) -> String {
+fn ends(ends: &JobEnds) -> String {
     let all = [
         (ends.succeeded, "succeeded"),
         (ends.failed, "failed by themselves"),
@@ -181,15 +181,15 @@ fn line(name: String, sums: &Sums) -> Vec<String> {
 
 fn caps(month: &Month) -> Table {
     let mut table = Table::new();
-    table.set_header(["cap of", "month", "cap", "spent", "reserved", "left", "told"]);
+    table.set_header(["cap of", "month", "cap", "spent", "reserved", "left", "thresholds"]);
     right(&mut table, 2..6);
     for left in caps_left(&month.ledgers).into_iter().take(CAPS) {
         let ledger = month
             .ledgers
             .iter()
             .find(|one| one.budget == left.budget && one.month == left.month);
-        let told = ledger.map(|ledger| ledger.passed.iter().map(ToString::to_string).collect());
-        let told: Vec<String> = told.unwrap_or_default();
+        let passed = ledger.map(|ledger| ledger.passed.iter().map(ToString::to_string).collect());
+        let passed: Vec<String> = passed.unwrap_or_default();
         table.add_row([
             left.budget.to_string(),
             left.month.to_string(),
@@ -197,7 +197,7 @@ fn caps(month: &Month) -> Table {
             left.spent.in_cents(),
             left.reserved.in_cents(),
             left.left.in_cents(),
-            told.join(", "),
+            passed.join(", "),
         ]);
     }
     table
@@ -207,7 +207,7 @@ fn percent(part: u64, of: u64) -> String {
     format!("{} %", tenths(part * 1000, of))
 }
 
-/// So many tenths, for each of some, to the nearest.
+/// Returns tenths per item, rounded to the nearest.
 fn tenths(count: u64, of: u64) -> String {
     let of = of.max(1);
     let count = (count + of / 2) / of;

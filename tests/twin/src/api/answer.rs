@@ -5,10 +5,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-/// What a handler gives.
 pub(super) type Answer = Result<Response, Refusal>;
 
-/// An error in GitHub's form.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
@@ -87,7 +85,7 @@ pub(super) fn add_header(response: &mut Response, name: &'static str, value: &st
     }
 }
 
-/// The part of a list that `per_page` and `page` ask for.
+/// The part of a list selected by `per_page` and `page`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Page {
     per_page: usize,
@@ -109,8 +107,8 @@ impl Page {
         }
     }
 
-    /// The page's entries as `{total_count, <name>: […]}`, or bare where there is no name; with the
-    /// `Link` header that leads to the next page.
+    /// Returns the page as `{total_count, <name>: […]}`, or as a bare list without a name, with a
+    /// `Link` header to the next page.
     #[expect(clippy::unnecessary_wraps, reason = "every handler ends in an `Answer`")]
     pub(super) fn answer(self, name: Option<&str>, entries: &[Value], url: &str) -> Answer {
         let from = (self.page - 1).saturating_mul(self.per_page);

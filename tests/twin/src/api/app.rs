@@ -22,7 +22,7 @@ use crate::state::State as World;
 use crate::webhook::Delivery;
 
 pub(super) async fn get(State(hub): State<Arc<Hub>>) -> Answer {
-    ok(payload::app(&hub.look()))
+    ok(payload::app(&hub.state()))
 }
 
 fn shown(world: &World, one: &Installation) -> Value {
@@ -31,14 +31,14 @@ fn shown(world: &World, one: &Installation) -> Value {
 }
 
 pub(super) async fn installations(State(hub): State<Arc<Hub>>, Query(query): Query<Vec<(String, String)>>) -> Answer {
-    let world = hub.look();
+    let world = hub.state();
     let all: Vec<Value> = world.installations.values().map(|one| shown(&world, one)).collect();
     let url = format!("{}/app/installations", world.api_url);
     Page::of(&query).answer(None, &all, &url)
 }
 
 pub(super) async fn repo_installation(State(hub): State<Arc<Hub>>, Extension(caller): Extension<Caller>) -> Answer {
-    let world = hub.look();
+    let world = hub.state();
     let found = world.installation_of(caller.repo()?).ok_or_else(Refusal::not_found)?;
     ok(shown(&world, found))
 }
@@ -91,7 +91,7 @@ pub(super) async fn create_token(State(hub): State<Arc<Hub>>, Path(id): Path<Ins
                 .map(|repo| payload::full_repo(world, repo))
                 .collect();
         }
-        world.give_out(SecretKind::InstallationToken, &secret);
+        world.record_secret(SecretKind::InstallationToken, &secret);
         world.tokens.insert(secret, token);
         with_status(StatusCode::CREATED, answer)
     })
@@ -136,7 +136,7 @@ pub(super) struct DeliveryQuery {
 /// The last three days' deliveries, newest first.
 pub(super) async fn deliveries(State(hub): State<Arc<Hub>>, Query(query): Query<DeliveryQuery>) -> Answer {
     let now = hub.now();
-    let world = hub.look();
+    let world = hub.state();
     let before: u64 = match &query.cursor {
         None => u64::MAX,
         Some(cursor) => cursor
@@ -172,7 +172,7 @@ pub(super) async fn deliveries(State(hub): State<Arc<Hub>>, Query(query): Query<
 }
 
 pub(super) async fn delivery(State(hub): State<Arc<Hub>>, Path(id): Path<DeliveryId>) -> Answer {
-    let world = hub.look();
+    let world = hub.state();
     let found = world.deliveries.get(&id).ok_or_else(Refusal::not_found)?;
     ok(found.to_json(&hub.courier.url().unwrap_or_default()))
 }
@@ -186,7 +186,7 @@ pub(super) async fn redeliver(State(hub): State<Arc<Hub>>, Path(id): Path<Delive
 }
 
 pub(super) async fn rate_limit(State(hub): State<Arc<Hub>>, Extension(caller): Extension<Caller>) -> Answer {
-    let world = hub.look();
+    let world = hub.state();
     let who = caller.installation.unwrap_or(InstallationId(0));
     let limit = world.rules.rate_limit_per_hour;
     let window = world.token_uses.get(&who);

@@ -66,7 +66,7 @@ pub(super) async fn create(State(hub): State<Arc<Hub>>, Extension(caller): Exten
         };
         apply(&mut check, body, now);
         let shown = payload::check_run(world, &check);
-        world.tell(said(&check));
+        world.publish(written_event(&check));
         world.check_runs.push(check);
         with_status(StatusCode::CREATED, shown)
     })
@@ -88,14 +88,14 @@ pub(super) async fn update(
             .ok_or_else(Refusal::not_found)?;
         apply(check, body, now);
         let check = check.clone();
-        world.tell(said(&check));
+        world.publish(written_event(&check));
         ok(payload::check_run(world, &check))
     })
 }
 
-fn said(check: &CheckRun) -> Happening {
+fn written_event(check: &CheckRun) -> Happening {
     let title = check.output.as_ref().and_then(|output| output.title.clone());
-    Happening::CheckRunSaid {
+    Happening::CheckRunWritten {
         check: check.id,
         name: check.name.clone(),
         conclusion: check.conclusion.clone(),
@@ -103,8 +103,8 @@ fn said(check: &CheckRun) -> Happening {
     }
 }
 
-/// A conclusion completes a check run, whatever the status says, and stays: users report that what
-/// is completed is neither opened again nor concluded otherwise.
+/// A conclusion completes a check run, whatever the status says, and is final: users report that a
+/// completed check run can neither be reopened nor concluded otherwise.
 fn apply(check: &mut CheckRun, body: CheckBody, now: jiff::Timestamp) {
     if let Some(name) = body.name {
         check.name = name;
@@ -130,7 +130,7 @@ pub(super) async fn get(
     Path((_, _, id)): InRepo<CheckRunId>,
 ) -> Answer {
     let repo = caller.repo()?;
-    let world = hub.look();
+    let world = hub.state();
     let found = world
         .check_runs
         .iter()
@@ -147,7 +147,7 @@ pub(super) async fn annotations(
     Query(query): Query<Vec<(String, String)>>,
 ) -> Answer {
     let repo = caller.repo()?;
-    let world = hub.look();
+    let world = hub.state();
     let job = world.jobs.get(&id).filter(|job| world.runs[&job.run].repo == repo);
     let shown: Vec<Value> = job
         .into_iter()
@@ -166,7 +166,7 @@ pub(super) async fn list_for_ref(
     Query(query): Query<Vec<(String, String)>>,
 ) -> Answer {
     let repo = caller.repo()?;
-    let world = hub.look();
+    let world = hub.state();
     let sha = world
         .resolve(repo, Some(&reference))
         .map(|commit| commit.sha.clone())
@@ -216,7 +216,7 @@ pub(super) async fn comments(
     Query(query): Query<Vec<(String, String)>>,
 ) -> Answer {
     let repo = caller.repo()?;
-    let world = hub.look();
+    let world = hub.state();
     let shown: Vec<Value> = world
         .comments
         .iter()
@@ -255,7 +255,7 @@ pub(super) async fn comment(
     Path((_, _, id)): InRepo<CommentId>,
 ) -> Answer {
     let repo = caller.repo()?;
-    let world = hub.look();
+    let world = hub.state();
     let found = world
         .comments
         .iter()

@@ -1,4 +1,4 @@
-//! What can be done to requests of the REST API.
+//! Faults of the REST API.
 
 use std::time::Duration;
 
@@ -12,23 +12,19 @@ pub struct ApiFault {
     pub(crate) kind: ApiDisturbance,
 }
 
-/// What is done to a request.
+/// The effect of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiDisturbance {
     /// It is refused with this status and message, and nothing is done.
     Refuse {
-        /// The status.
         status: u16,
         /// GitHub's `message`.
         message: String,
-        /// Seconds for `retry-after`, where there is one.
+        /// Seconds for `retry-after`.
         retry_after_s: Option<u32>,
     },
     /// It is done, but the answer is this status: the caller cannot know.
-    DoAndFail {
-        /// The status.
-        status: u16,
-    },
+    DoAndFail { status: u16 },
     /// It is done so much later.
     Delay(Duration),
 }

@@ -1,4 +1,4 @@
-//! What every request of the REST API passes: identity, permission, rate limit, faults, and the check
+//! Handles every request of the REST API: identity, permission, rate limit, faults, and the check
 //! against GitHub's description.
 
 use std::sync::{Arc, PoisonError};
@@ -27,10 +27,10 @@ use crate::state::{RateWindow, State as World};
 /// GitHub's cap on request bodies is not documented; this one only keeps the twin safe.
 const LARGEST_BODY: usize = 4 << 20;
 
-/// Asking for the limit neither counts against it nor is refused by it.
+/// Reading the limit neither counts against it nor is refused by it.
 const RATE_LIMIT: &str = "rate-limit/get";
 
-/// Whose limit a request was counted against.
+/// The installation whose limit a request counted against.
 #[derive(Debug, Clone, Copy)]
 struct Counted(InstallationId);
 
@@ -73,7 +73,7 @@ pub(super) async fn guard(State(hub): State<Arc<Hub>>, request: Request, next: N
     let response = answer(&hub, operation, parts, request_body.clone(), next).await;
     let (mut response, response_body) = finish(response, conditional.as_deref()).await;
     if response.status() == StatusCode::NOT_MODIFIED {
-        uncount(&mut hub.look(), &mut response);
+        uncount(&mut hub.state(), &mut response);
     }
     let status = response.status().as_u16();
     if let Some(checker) = &hub.checker {
@@ -90,7 +90,7 @@ pub(super) async fn guard(State(hub): State<Arc<Hub>>, request: Request, next: N
         }
     }
     hub.act(|state, _| {
-        state.tell(Happening::ApiCall { method, path, status });
+        state.publish(Happening::ApiCall { method, path, status });
     });
     response
 }
@@ -103,18 +103,18 @@ async fn answer(hub: &Arc<Hub>, operation: &'static Operation, mut parts: Parts,
         .into_response();
     }
     let now = hub.now();
-    if hub.look().api_down_until.is_some_and(|until| now < until) {
+    if hub.state().api_down_until.is_some_and(|until| now < until) {
         return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable").into_response();
     }
     let admitted = {
-        let mut world = hub.look();
+        let mut world = hub.state();
         admit(hub, &mut world, operation, &parts, now)
     };
     let (caller, window) = match admitted {
         Ok(admitted) => admitted,
         Err(refusal) => return refusal.into_response(),
     };
-    let limit = hub.look().rules.rate_limit_per_hour;
+    let limit = hub.state().rules.rate_limit_per_hour;
     let mut response = if window.used > limit && operation.id != RATE_LIMIT {
         Refusal::forbidden(match caller.installation {
             Some(id) => format!("API rate limit exceeded for installation ID {id}."),
@@ -214,7 +214,7 @@ fn admit_app(hub: &Hub, world: &mut World, jwt: &str, now: Timestamp) -> Result<
         Refusal::new(status, why.to_string())
     };
     let claims = hub.key.verify(jwt, &world.app, now).map_err(refused)?;
-    world.give_out(SecretKind::AppJwt, jwt);
+    world.record_secret(SecretKind::AppJwt, jwt);
     if world.rules.jwt_policy == JwtPolicy::UniqueJti {
         let jti = claims["jti"].as_str().ok_or_else(|| refused(JwtRefusal::Reused))?;
         let first = world.seen_jtis.entry(jti.to_owned()).or_insert_with(|| jwt.to_owned());
@@ -234,7 +234,7 @@ fn installation_of(world: &World, token: &str, now: Timestamp) -> Result<Install
         .ok_or_else(Refusal::bad_credentials)
 }
 
-/// The repository of the path, if the token may see it. What it may not see does not exist for it.
+/// Returns the repository of the path, if the token may see it. Anything else does not exist for it.
 fn visible(world: &World, token: &str, path: &str, repo: Option<RepoId>) -> Result<Option<RepoId>, Refusal> {
     if !path.starts_with("/repos/") {
         return Ok(None);
@@ -270,7 +270,7 @@ fn repo_of(world: &World, path: &str) -> Option<RepoId> {
     world.repo_named(owner, name).map(|repo| repo.id)
 }
 
-/// Whose limit a request counts against: that of an installation, or the App's own.
+/// Returns whose limit a request counts against: an installation's, or the App's own.
 fn limited(installation: Option<InstallationId>) -> InstallationId {
     installation.unwrap_or(InstallationId(0))
 }

@@ -5,7 +5,6 @@
 pub struct Operation {
     /// GitHub's operation id.
     pub id: &'static str,
-    /// The HTTP method.
     pub method: &'static str,
     /// The path template of the description.
     pub path: &'static str,
@@ -22,7 +21,6 @@ pub(crate) enum Access {
     App,
     /// An installation that has a permission, or one of several behind each other's `|`, with its token.
     Read(&'static str),
-    /// An installation that may write.
     Write(&'static str),
 }
 

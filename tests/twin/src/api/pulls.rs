@@ -27,7 +27,7 @@ pub(super) async fn list(
     Query(query): Query<Vec<(String, String)>>,
 ) -> Answer {
     let repo = caller.repo()?;
-    let world = hub.look();
+    let world = hub.state();
     let asked = |name: &str| {
         let mut pairs = query.iter().filter(|(key, _)| key == name);
         pairs.next().map(|(_, value)| value.as_str())
@@ -58,7 +58,7 @@ pub(super) async fn reviews(
     Query(query): Query<Vec<(String, String)>>,
 ) -> Answer {
     let repo = caller.repo()?;
-    let world = hub.look();
+    let world = hub.state();
     let pull = pull_of(&world, repo, number)?;
     let reviews = pull.reviews.iter().map(|review| payload::review(&world, pull, review));
     let shown: Vec<Value> = reviews.collect();
@@ -72,7 +72,7 @@ pub(super) async fn issue_events(
     Query(query): Query<Vec<(String, String)>>,
 ) -> Answer {
     let repo = caller.repo()?;
-    let world = hub.look();
+    let world = hub.state();
     let pull = pull_of(&world, repo, number)?;
     let events = pull.label_events.iter();
     let shown: Vec<Value> = events.map(|event| payload::label_event(&world, pull, event)).collect();
@@ -85,7 +85,7 @@ pub(super) async fn permission(
     Path((_, _, login)): InRepo<String>,
 ) -> Answer {
     let repo = caller.repo()?;
-    let world = hub.look();
+    let world = hub.state();
     let account = world.accounts.get(&login).ok_or_else(Refusal::not_found)?;
     let role = world.role(repo, &login).ok_or_else(Refusal::not_found)?;
     ok(payload::permission(&world, account, role))
@@ -96,8 +96,8 @@ pub(super) async fn membership(
     Extension(caller): Extension<Caller>,
     Path((organization, slug, login)): Path<(String, String, String)>,
 ) -> Answer {
-    let world = hub.look();
-    // Of another organisation than the one that it is installed on an installation sees no team.
+    let world = hub.state();
+    // An installation sees no teams of other organisations.
     let owner = world.accounts.get(&organization).map(|account| account.id);
     let installed = caller.installation.and_then(|id| world.installations.get(&id));
     let sees = installed.is_some_and(|one| Some(one.account) == owner);

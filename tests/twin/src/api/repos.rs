@@ -14,7 +14,7 @@ use crate::hub::Hub;
 use crate::payload;
 
 pub(super) async fn get(State(hub): State<Arc<Hub>>, Extension(caller): Extension<Caller>) -> Answer {
-    let world = hub.look();
+    let world = hub.state();
     ok(payload::full_repo(&world, &world.repos[&caller.repo()?]))
 }
 
@@ -23,7 +23,7 @@ pub(super) async fn accessible(
     Extension(caller): Extension<Caller>,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Answer {
-    let world = hub.look();
+    let world = hub.state();
     let all: Vec<Value> = caller
         .installation
         .and_then(|id| world.installations.get(&id))
@@ -50,7 +50,7 @@ pub(super) async fn contents(
     Query(query): Query<ContentsQuery>,
     headers: HeaderMap,
 ) -> Answer {
-    let world = hub.look();
+    let world = hub.state();
     let repo = &world.repos[&caller.repo()?];
     let reference = query.reference.as_deref();
     let commit = world.resolve(repo.id, reference).ok_or_else(|| {

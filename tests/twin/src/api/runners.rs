@@ -65,8 +65,8 @@ pub(super) async fn generate_jitconfig(
             "runner": payload::runner(world, runner, now),
             "encoded_jit_config": encoded,
         });
-        world.give_out(SecretKind::JitConfig, &encoded);
-        world.give_out(SecretKind::RunnerCredential, &credential);
+        world.record_secret(SecretKind::JitConfig, &encoded);
+        world.record_secret(SecretKind::RunnerCredential, &credential);
         with_status(StatusCode::CREATED, answer)
     })
 }
@@ -101,7 +101,7 @@ pub(super) async fn list(
 ) -> Answer {
     let repo = caller.repo()?;
     let now = hub.now();
-    let world = hub.look();
+    let world = hub.state();
     let name = query.iter().find(|(key, _)| key == "name").map(|(_, value)| value);
     let found: Vec<Value> = world
         .runners()
@@ -124,7 +124,7 @@ pub(super) async fn get(
 ) -> Answer {
     let repo = caller.repo()?;
     let now = hub.now();
-    let world = hub.look();
+    let world = hub.state();
     let found = world
         .runners
         .get(&id)

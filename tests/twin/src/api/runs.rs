@@ -44,7 +44,7 @@ pub(super) async fn list(
     Query(query): Query<Vec<(String, String)>>,
 ) -> Answer {
     let repo = caller.repo()?;
-    let world = hub.look();
+    let world = hub.state();
     listed(&world, repo, &query, "runs", |_| true)
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn list_of_workflow(
     Query(query): Query<Vec<(String, String)>>,
 ) -> Answer {
     let repo = caller.repo()?;
-    let world = hub.look();
+    let world = hub.state();
     let is_it = |run: &Run| {
         let file = run.workflow.path.rsplit('/').next();
         run.workflow.id.to_string() == workflow || file == Some(workflow.as_str())
@@ -86,7 +86,7 @@ fn listed(world: &World, repo: RepoId, query: &[(String, String)], at: &str, wan
         .filter(|run| asked("branch").is_none_or(|wanted| run.head_branch == wanted))
         .filter(|run| asked("event").is_none_or(|wanted| run.event == wanted))
         .filter(|run| asked("head_sha").is_none_or(|wanted| run.head_sha == wanted))
-        // To the second, as it is shown.
+        // To the second, as shown.
         .filter(|run| since.is_none_or(|since| run.created_at.as_second() >= since.as_second()))
         .map(|run| payload::run(world, run))
         .collect();
@@ -108,7 +108,7 @@ pub(super) async fn get(
     Extension(caller): Extension<Caller>,
     Path((_, _, id)): InRepo<RunId>,
 ) -> Answer {
-    let world = hub.look();
+    let world = hub.state();
     ok(payload::run(&world, run_of(&world, caller.repo()?, id)?))
 }
 
@@ -117,7 +117,7 @@ pub(super) async fn attempt(
     Extension(caller): Extension<Caller>,
     Path((_, _, id, attempt)): Path<(String, String, RunId, u32)>,
 ) -> Answer {
-    let world = hub.look();
+    let world = hub.state();
     let run = run_of(&world, caller.repo()?, id)?;
     payload::run_attempt(&world, run, attempt).map_or_else(|| Err(Refusal::not_found()), ok)
 }
@@ -129,7 +129,7 @@ pub(super) async fn attempt_jobs(
     Query(query): Query<Vec<(String, String)>>,
 ) -> Answer {
     let repo = caller.repo()?;
-    let world = hub.look();
+    let world = hub.state();
     let run = run_of(&world, repo, id)?;
     if attempt == 0 || attempt > run.attempt {
         return Err(Refusal::not_found());
@@ -159,7 +159,7 @@ pub(super) async fn jobs(
     Query(query): Query<Vec<(String, String)>>,
 ) -> Answer {
     let repo = caller.repo()?;
-    let world = hub.look();
+    let world = hub.state();
     let run = run_of(&world, repo, id)?;
     let every = query.iter().any(|(key, value)| key == "filter" && value == "all");
     let jobs: Vec<&Job> = if every {
@@ -176,17 +176,17 @@ pub(super) async fn job(
     Extension(caller): Extension<Caller>,
     Path((_, _, id)): InRepo<JobId>,
 ) -> Answer {
-    let world = hub.look();
+    let world = hub.state();
     ok(payload::job(&world, job_of(&world, caller.repo()?, id)?))
 }
 
-/// A redirect to the log, as GitHub gives it; 404 until there is one.
+/// Redirects to the log, as GitHub does; 404 until there is one.
 pub(super) async fn job_logs(
     State(hub): State<Arc<Hub>>,
     Extension(caller): Extension<Caller>,
     Path((_, _, id)): InRepo<JobId>,
 ) -> Answer {
-    let world = hub.look();
+    let world = hub.state();
     let job = job_of(&world, caller.repo()?, id)?;
     if job.status.is_open() {
         return Err(Refusal::not_found());
@@ -199,7 +199,7 @@ pub(super) async fn job_logs(
 
 /// The log itself: a line per line of output, each with its time.
 pub(crate) async fn log_text(State(hub): State<Arc<Hub>>, Path(id): Path<JobId>) -> Response {
-    let world = hub.look();
+    let world = hub.state();
     let Some(job) = world.jobs.get(&id) else {
         return StatusCode::NOT_FOUND.into_response();
     };

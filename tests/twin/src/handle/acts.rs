@@ -13,18 +13,15 @@ use crate::pulls::{ReviewState, Role};
 use crate::state::{Effect, Rerun, State, WebhookDraft};
 use crate::webhook::{FaultPlan, Odds, WebhookFault};
 
-/// How a repository is made, where the defaults don't do.
+/// The options of a new repository.
 #[derive(Debug, Clone)]
 pub struct RepoOptions {
-    /// What owns it.
     pub owner_kind: AccountKind,
     /// Whether the App is installed on it.
     pub installed: bool,
-    /// Whether strangers may not see it.
     pub private: bool,
     /// The repository it is a fork of.
     pub fork_of: Option<RepoId>,
-    /// Its default branch.
     pub default_branch: String,
 }
 
@@ -85,7 +82,7 @@ impl Twin {
     /// The installation that sees a repository.
     #[must_use]
     pub fn installation_of(&self, repo: RepoId) -> Option<InstallationId> {
-        self.hub.look().installation_of(repo).map(|one| one.id)
+        self.hub.state().installation_of(repo).map(|one| one.id)
     }
 
     /// Pushes files to the default branch and starts the workflows that are `on: push`.
@@ -93,7 +90,7 @@ impl Twin {
     /// # Errors
     /// When a workflow file cannot be used.
     pub fn push(&self, repo: RepoId, message: &str, files: &[(&str, &str)]) -> Result<Vec<RunId>, TwinError> {
-        let branch = self.hub.look().repos[&repo].default_branch.clone();
+        let branch = self.hub.state().repos[&repo].default_branch.clone();
         self.push_to(repo, &branch, message, files)
     }
 
@@ -139,7 +136,7 @@ impl Twin {
             .act(|state, now| state.pull_request(fork, branch, &changes, now))?)
     }
 
-    /// Lets somebody do something in a repository.
+    /// Gives a user a role in a repository.
     pub fn grant(&self, repo: RepoId, login: &str, role: Role) {
         self.hub.act(|state, _| {
             state.person(login);
@@ -147,7 +144,7 @@ impl Twin {
         });
     }
 
-    /// Takes somebody into a team of an organisation.
+    /// Adds a user to a team of an organisation.
     pub fn join_team(&self, organization: &str, slug: &str, login: &str) {
         self.hub.act(|state, _| {
             state.person(login);
@@ -156,19 +153,19 @@ impl Twin {
         });
     }
 
-    /// Reviews a pull request at the commit that it is at.
+    /// Reviews a pull request at its current commit.
     ///
     /// # Errors
-    /// When there is none of this number.
+    /// If there is no pull request of this number.
     pub fn review(&self, pull: u64, login: &str, review: ReviewState) -> Result<(), TwinError> {
         let done = self.hub.act(|state, now| state.review(pull, login, review, now));
         if done { Ok(()) } else { Err(TwinError::NoPull(pull)) }
     }
 
-    /// Puts a label on a pull request (`added`), or takes it away.
+    /// Adds a label to a pull request (`added`), or removes it.
     ///
     /// # Errors
-    /// When there is none of this number.
+    /// If there is no pull request of this number.
     pub fn label(&self, pull: u64, login: &str, label: &str, added: bool) -> Result<(), TwinError> {
         let done = self.hub.act(|state, now| state.label(pull, login, label, added, now));
         if done { Ok(()) } else { Err(TwinError::NoPull(pull)) }
@@ -189,12 +186,12 @@ impl Twin {
             .act(|state, now| state.trigger(repo, "workflow_dispatch", branch, now))?)
     }
 
-    /// Queues changes for a branch as its merge queue does, once they are on top of it, and starts the
-    /// workflows that are `on: merge_group`; the entry's place in [`State::merge_entries`]. `required` are
-    /// the names of the jobs without which the branch takes nothing.
+    /// Adds changes to a branch's merge queue, and starts the workflows that are `on: merge_group`.
+    /// Returns the entry's index in [`State::merge_entries`]. `required` are the names of the branch's
+    /// required jobs.
     ///
     /// # Errors
-    /// When a workflow file cannot be used.
+    /// If a workflow file cannot be used.
     ///
     /// [`State::merge_entries`]: crate::State::merge_entries
     pub fn enqueue(
@@ -214,7 +211,7 @@ impl Twin {
     /// Cancels a run as its author would.
     ///
     /// # Errors
-    /// When it is done.
+    /// If it is over.
     pub fn cancel(&self, run: RunId) -> Result<(), TwinError> {
         self.hub
             .act(|state, now| state.cancel_run(run, false, now))
@@ -224,20 +221,20 @@ impl Twin {
     /// Re-runs a run as the owner of its repository would.
     ///
     /// # Errors
-    /// When it is not done, or what is asked for cannot be re-run.
+    /// If it is not over, or cannot be re-run this way.
     pub fn rerun(&self, run: RunId, what: Rerun) -> Result<(), TwinError> {
         let owner = |state: &State| {
             let repo = state.runs.get(&run).map(|run| run.repo)?;
             Some(state.repos[&repo].owner.login.clone())
         };
-        let by = owner(&self.hub.look()).unwrap_or_default();
+        let by = owner(&self.hub.state()).unwrap_or_default();
         self.rerun_by(&by, run, what)
     }
 
-    /// Re-runs a run as somebody.
+    /// Re-runs a run as a user.
     ///
     /// # Errors
-    /// When it is not done, or what is asked for cannot be re-run.
+    /// If it is not over, or cannot be re-run this way.
     pub fn rerun_by(&self, login: &str, run: RunId, what: Rerun) -> Result<(), TwinError> {
         self.hub
             .act(|state, now| {
@@ -259,44 +256,44 @@ impl Twin {
         }
     }
 
-    /// Starts and ends a queued job as a runner of somebody else's would.
+    /// Runs a queued job as another runner would.
     ///
     /// # Errors
-    /// When it isn't queued.
+    /// If it isn't queued.
     pub fn run_elsewhere(&self, job: JobId, conclusion: Conclusion) -> Result<(), TwinError> {
         self.start_elsewhere(job)?;
         self.end_elsewhere(job, conclusion)
     }
 
-    /// Starts a queued job as a runner of somebody else's would.
+    /// Starts a queued job as another runner would.
     ///
     /// # Errors
-    /// When it isn't queued.
+    /// If it isn't queued.
     pub fn start_elsewhere(&self, job: JobId) -> Result<(), TwinError> {
         let done = self.hub.act(|state, now| state.start_elsewhere(job, now));
         if done { Ok(()) } else { Err(TwinError::JobState(job)) }
     }
 
-    /// Ends a job that runs on a runner of somebody else's.
+    /// Ends a job that runs on another runner.
     ///
     /// # Errors
-    /// When it doesn't.
+    /// If it doesn't.
     pub fn end_elsewhere(&self, job: JobId, conclusion: Conclusion) -> Result<(), TwinError> {
         let done = self.hub.act(|state, now| state.end_elsewhere(job, conclusion, now));
         if done { Ok(()) } else { Err(TwinError::JobState(job)) }
     }
 
-    /// Adds a rule to what is done to webhooks; the first that fits a webhook counts.
+    /// Adds a fault for webhooks; the first one that fits a webhook applies.
     pub fn disturb_webhooks(&self, fault: WebhookFault) {
         self.hub.courier.plan(|plan| plan.add(fault));
     }
 
-    /// What is done by chance to webhooks that no rule fits.
+    /// Disturbs webhooks without a fitting fault at random.
     pub fn disturb_webhooks_by_chance(&self, odds: Odds) {
         self.hub.courier.plan(|plan| plan.set_odds(Some(odds)));
     }
 
-    /// Does nothing to webhooks any more; what is held back stays so until it is released.
+    /// Ends all faults of webhooks; held webhooks stay so until they are released.
     pub fn leave_webhooks_alone(&self) {
         self.hub.courier.plan(FaultPlan::clear);
     }
@@ -307,7 +304,7 @@ impl Twin {
         self.hub.release_held()
     }
 
-    /// Adds a rule to what is done to requests; the first that fits a request counts.
+    /// Adds a fault for requests; the first one that fits a request applies.
     pub fn disturb_api(&self, fault: ApiFault) {
         self.hub
             .api_faults
@@ -316,15 +313,15 @@ impl Twin {
             .push(fault);
     }
 
-    /// From now on, and for so long by the twin's clock, every request of the REST API is answered 503 and
-    /// nothing is done; no time at all ends that. Webhooks are sent and runners served all the while.
+    /// Answers every request of the REST API with 503 for this time on the twin's clock, without
+    /// effect; zero ends that. Webhooks and runners go on as usual.
     pub fn take_api_down(&self, span: Duration) {
         self.hub
             .act(|state, now| state.api_down_until = Some(clock::after(now, span)));
     }
 
-    /// Whether runners read `busy: false` while they have a job, as users report; deleting them is
-    /// refused all the same.
+    /// Sets if runners read `busy: false` while they have a job, as users report; deleting them is
+    /// still refused.
     pub fn let_busy_read_false(&self, lies: bool) {
         self.hub.act(|state, _| state.busy_reads_false = lies);
     }

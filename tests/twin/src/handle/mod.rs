@@ -54,7 +54,7 @@ pub enum StartError {
     Schemas(#[from] SchemaError),
 }
 
-/// Why something asked of the twin was not done.
+/// The error of a user's or GitHub's action on the twin.
 #[derive(Debug, thiserror::Error)]
 pub enum TwinError {
     /// A workflow file of the repository cannot be used.
@@ -63,10 +63,8 @@ pub enum TwinError {
     /// The App's key did not sign.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// A run cannot be cancelled.
     #[error("the run cannot be cancelled: {0:?}")]
     Cancel(CancelRefusal),
-    /// A run cannot be re-run.
     #[error("the run cannot be re-run: {0:?}")]
     Rerun(RerunRefusal),
     /// The job is not in the state that it would have to be in.
@@ -81,7 +79,7 @@ impl Twin {
     /// Starts a twin on a free loopback port.
     ///
     /// # Errors
-    /// When there is no port, the given key is none, or the descriptions to check against are missing.
+    /// If there is no port, the given key is invalid, or the descriptions to check against are missing.
     pub async fn start(config: TwinConfig) -> Result<Self, StartError> {
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -114,7 +112,7 @@ impl Twin {
             let graceful = async move {
                 let _ = closed.wait_for(|closing| *closing).await;
             };
-            // Serving only ends by being told to; a connection's errors are its own.
+            // Serving ends only on shutdown; connections handle their own errors.
             let _ = axum::serve(listener, router).with_graceful_shutdown(graceful).await;
         });
         let keeper = tokio::spawn(Arc::clone(&hub).keep_time());
@@ -176,8 +174,8 @@ impl Twin {
     }
 
     /// Looks at the state.
-    pub fn look<R>(&self, look: impl FnOnce(&State) -> R) -> R {
-        look(&self.hub.look())
+    pub fn inspect<R>(&self, inspect: impl FnOnce(&State) -> R) -> R {
+        inspect(&self.hub.state())
     }
 
     /// The twin's present.
@@ -186,7 +184,7 @@ impl Twin {
         self.hub.now()
     }
 
-    /// Moves the twin's present forward; what is due by then happens now.
+    /// Moves the twin's clock forward; everything due by then happens now.
     pub fn advance(&self, by: Duration) {
         self.hub.clock.advance(by);
         self.hub.act(State::expire);
@@ -204,7 +202,7 @@ impl Twin {
             kind,
             value: value.to_owned(),
         });
-        let state = self.hub.look();
+        let state = self.hub.state();
         let signatures = state.deliveries().filter_map(Delivery::signature).map(|value| Secret {
             kind: SecretKind::WebhookSignature,
             value: value.to_owned(),
@@ -216,10 +214,10 @@ impl Twin {
             .collect()
     }
 
-    /// What broke GitHub's descriptions so far, and requests for what the twin does not have.
+    /// Returns the violations of GitHub's descriptions so far, and requests for missing operations.
     #[must_use]
     pub fn violations(&self) -> Vec<String> {
-        self.hub.look().violations.clone()
+        self.hub.state().violations.clone()
     }
 
     /// Ends the twin and waits until its connections are closed.
@@ -230,7 +228,7 @@ impl Twin {
             keeper.abort();
         }
         for mut task in tasks {
-            // A client that keeps a request open for ever does not keep the twin.
+            // A client that keeps a request open does not keep the twin running.
             if tokio::time::timeout(CLOSING, &mut task).await.is_err() {
                 task.abort();
             }

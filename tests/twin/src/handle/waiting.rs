@@ -1,4 +1,4 @@
-//! Waiting for what is to come, and seeing why it did not.
+//! Waits for a state, and shows why it did not come.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Twin;
 use crate::state::State;
 
-/// What was waited for did not come; with all that the twin has, to see why.
+/// A wait that timed out, with the whole state of the twin.
 #[derive(Debug, thiserror::Error)]
 #[error("waited {within:?} for {what}\n{state}")]
 pub struct TimedOut {
@@ -30,7 +30,7 @@ impl Twin {
         let until = tokio::time::Instant::now() + within;
         loop {
             changes.mark_unchanged();
-            let found = look(&self.hub.look());
+            let found = look(&self.hub.state());
             if let Some(found) = found {
                 return Ok(found);
             }
@@ -38,7 +38,7 @@ impl Twin {
                 return Err(TimedOut {
                     what: what.to_owned(),
                     within,
-                    state: summary(&self.hub.look()),
+                    state: summary(&self.hub.state()),
                 });
             }
         }

@@ -54,7 +54,7 @@ pub(crate) fn installation(state: &State, one: &Installation, account: &Account)
     })
 }
 
-/// A check run that the App made.
+/// A check run of the App.
 pub(crate) fn check_run(state: &State, check: &CheckRun) -> Value {
     let name = state.repos[&check.repo].full_name();
     let url = format!("{}/repos/{name}/check-runs/{}", state.api_url, check.id);
@@ -103,7 +103,7 @@ pub(crate) fn annotation(state: &State, job: &Job, one: &Annotation) -> Value {
     })
 }
 
-/// A comment that the App made.
+/// A comment of the App.
 pub(crate) fn comment(state: &State, comment: &Comment) -> Value {
     let name = state.repos[&comment.repo].full_name();
     let api = format!("{}/repos/{name}/issues", state.api_url);

@@ -92,7 +92,7 @@ pub(crate) fn installation_event(state: &State, one: &Installation, account: &Ac
     })
 }
 
-/// What the payload of every event about a repository has.
+/// The common fields of every event about a repository.
 fn envelope(state: &State, repo: RepoId, action: &str) -> Value {
     let repo = &state.repos[&repo];
     let mut payload = json!({

@@ -49,7 +49,7 @@ pub(crate) fn pull(state: &State, pull: &Pull) -> Value {
             "ref": pull.head_branch,
             "sha": pull.head_sha,
             "user": user(state, &pull.author),
-            // The description knows no null, and GitHub sends it all the same once the fork is gone.
+            // GitHub sends null once the fork is gone, although its description does not allow it.
             "repo": head.map_or(Value::Null, |head| webhook_repo(state, head)),
         },
         "base": {
@@ -146,7 +146,7 @@ pub(crate) fn label_event(state: &State, pull: &Pull, event: &LabelEvent) -> Val
     })
 }
 
-/// What an account may do in a repository.
+/// An account's permission in a repository.
 pub(crate) fn permission(state: &State, account: &Account, role: Role) -> Value {
     let mut user = user(state, account);
     user["role_name"] = json!(role.as_str());

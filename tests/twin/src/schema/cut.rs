@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::SchemaError;
 use crate::api::OPERATIONS;
 
-/// What refers to a component schema begins so.
+/// The prefix of references to component schemas.
 pub(super) const COMPONENTS: &str = "#/components/schemas/";
 
 /// The webhooks that the twin sends.
@@ -79,7 +79,7 @@ pub(super) fn strict_webhooks(dir: &Path) -> Result<Value, SchemaError> {
     read(&path)
 }
 
-/// What is cut depends on the description, on what is wanted of it, and on how it is cut.
+/// A cut depends on the description, on the parts used, and on this code.
 fn cut_of_this_code() -> DefaultHasher {
     let mut hasher = DefaultHasher::new();
     include_str!("cut.rs").hash(&mut hasher);
@@ -215,13 +215,13 @@ fn slim(schema: &Value, is_properties: bool) -> Value {
     }
 }
 
-/// A mistake of the description (@octokit/openapi 23.0.2, `GET /app/installations`): an account is
-/// said to be a user and an enterprise at once.
+/// A mistake in the description (@octokit/openapi 23.0.2, `GET /app/installations`): an account is both
+/// a user and an enterprise.
 fn is_user_and_enterprise(key: &str, inner: &Value) -> bool {
     key == "allOf" && inner[0]["title"] == "Simple User" && inner[1]["title"] == "Enterprise"
 }
 
-/// The cut of a package's file, made if it isn't there.
+/// Returns the cut of a package's file, and creates it if needed.
 fn cached(
     dir: &Path,
     package: &str,

@@ -1,8 +1,8 @@
-//! GitHub's own descriptions, and whether what the twin sees and says agrees with them.
+//! Checks that the twin's requests and answers conform to GitHub's own descriptions.
 //!
 //! The descriptions are npm packages, pinned in `tests/twin/schemas` and installed in `.tools/schemas`:
 //! `@octokit/openapi` (REST), `@octokit/openapi-webhooks` and `@octokit/webhooks-schemas` (webhooks:
-//! the former is the newer, the latter the stricter; a payload has to satisfy both).
+//! the former is newer, the latter stricter; a payload has to satisfy both).
 
 mod cut;
 mod rest;
@@ -47,26 +47,20 @@ pub enum SchemaError {
     Missing {
         /// Where they were looked for.
         dir: PathBuf,
-        /// What the system said.
         source: std::io::Error,
     },
     /// They are not what the twin knows how to read.
     #[error("`{path}` is not as expected: {why}")]
-    Unexpected {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
+    Unexpected { path: PathBuf, why: String },
 }
 
-/// Checks against GitHub's descriptions.
+/// Checks values against GitHub's descriptions.
 #[derive(Debug, Clone)]
 pub(crate) struct Checker {
     shared: Arc<Descriptions>,
 }
 
-/// The descriptions, cut down to what the twin speaks, and the validators made of them so far.
+/// The descriptions, cut down to the twin's parts, and the validators built so far.
 #[derive(Debug)]
 struct Descriptions {
     rest: Value,
@@ -101,7 +95,8 @@ impl Checker {
         Ok(Self { shared })
     }
 
-    /// What a value breaks of a schema, in words; `name` is the schema's in the cache and in the words.
+    /// Returns a value's violations of a schema, as text; `name` is the schema's in the cache and in
+    /// the text.
     fn violations(&self, name: &str, schema: impl FnOnce() -> Value, value: &Value) -> Vec<String> {
         let validator = {
             let mut validators = self.shared.validators.lock().unwrap_or_else(PoisonError::into_inner);

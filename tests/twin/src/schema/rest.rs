@@ -8,7 +8,6 @@ use super::Checker;
 use super::cut::{COMPONENTS, collect_references};
 use crate::api::Operation;
 
-/// A request and its answer.
 #[derive(Debug)]
 pub(crate) struct Exchange<'a> {
     pub(crate) operation: &'static Operation,
@@ -20,7 +19,7 @@ pub(crate) struct Exchange<'a> {
 }
 
 impl Checker {
-    /// What a request and its answer break.
+    /// Returns the violations of a request and its answer.
     pub(crate) fn exchange(&self, exchange: &Exchange<'_>) -> Vec<String> {
         let one = exchange.operation;
         let described = &self.shared.rest["operations"][format!("{} {}", one.method, one.path)];
@@ -40,7 +39,7 @@ impl Checker {
             .collect();
         let schema = &described["body"];
         if exchange.request_body.is_empty() {
-            // A refusal of a body that is missing is what such a request is for.
+            // A missing body is what such a request is refused for.
             if described["body_required"] == true && exchange.status < 400 {
                 violations.push(format!("{name}: it needs a body"));
             }

@@ -1,4 +1,4 @@
-//! What an answer or a payload breaks is found, in either description.
+//! Violations are found in answers and payloads, by each description.
 
 use serde_json::json;
 

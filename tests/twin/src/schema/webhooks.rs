@@ -6,7 +6,7 @@ use super::Checker;
 use super::rest::{needed, with_components};
 
 impl Checker {
-    /// What a payload breaks, of either description.
+    /// Returns a payload's violations of both descriptions.
     pub(crate) fn webhook(&self, event: &str, action: Option<&str>, payload: &Value) -> Vec<String> {
         let dashed = match action {
             Some(action) => format!("{event}-{action}").replace('_', "-"),

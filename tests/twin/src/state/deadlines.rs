@@ -1,4 +1,4 @@
-//! What happens when nothing happens: every deadline of the twin.
+//! The twin's deadlines.
 
 use jiff::Timestamp;
 
@@ -13,13 +13,11 @@ use crate::model::{Conclusion, Job, JobId, Runner, RunnerId, Status};
 enum Due {
     /// The offered runner did not answer.
     Requeue(JobId),
-    /// The job's runner vanished.
     Lose(JobId),
     /// The job's runner did not cancel it.
     Cancel(JobId),
-    /// Nobody took the job in time.
+    /// No runner took the job in time.
     Expire(JobId),
-    /// The runner goes.
     Remove(RunnerId, RunnerRemoval),
 }
 
@@ -45,7 +43,7 @@ impl State {
                     if let Some(runner) = self.runners.get_mut(&runner) {
                         runner.unresponsive = true;
                     }
-                    self.tell(Happening::JobRequeued { job, runner });
+                    self.publish(Happening::JobRequeued { job, runner });
                 }
             }
             Due::Lose(job) => {

@@ -13,10 +13,10 @@ use crate::model::{
 use crate::payload;
 use crate::workflow::OutputSpec;
 
-/// The annotation of a job whose runner was told to stop, in the runner's words.
+/// The annotation of a job whose runner was shut down, in the runner's words.
 pub const SHUTDOWN_ANNOTATION: &str = "The runner has received a shutdown signal. This can happen when the runner service is stopped, or a manually started runner is canceled.";
 
-/// The annotation of a job whose runner was not heard of again, in GitHub's words.
+/// The annotation of a job whose runner was lost, in GitHub's words.
 #[must_use]
 pub fn lost_annotation(runner: &str) -> String {
     format!(
@@ -65,7 +65,7 @@ impl State {
         if !runs {
             self.finish_job(id, Conclusion::Skipped, now);
         } else if held {
-            self.tell(Happening::JobWaiting { job: id, name });
+            self.publish(Happening::JobWaiting { job: id, name });
             self.send_job(id, "waiting");
         } else {
             self.announce_queued(id);
@@ -74,13 +74,13 @@ impl State {
 
     fn announce_queued(&mut self, id: JobId) {
         let job = &self.jobs[&id];
-        let told = Happening::JobQueued {
+        let event = Happening::JobQueued {
             job: id,
             run: job.run,
             name: job.spec.name.clone(),
             labels: job.spec.labels.clone(),
         };
-        self.tell(told);
+        self.publish(event);
         self.send_job(id, "queued");
     }
 
@@ -105,7 +105,7 @@ impl State {
     }
 
     /// Offers queued jobs to idle runners that may take them. A runner is not bound to the job it was
-    /// made for: any queued job whose labels it has will do.
+    /// created for: any queued job with matching labels is offered.
     pub(crate) fn assign(&mut self, now: Timestamp) {
         let mut queued: Vec<JobId> = self
             .jobs
@@ -149,7 +149,7 @@ impl State {
         });
         runner.job = Some(id);
         let runner_name = runner.name.clone();
-        self.tell(Happening::JobAssigned {
+        self.publish(Happening::JobAssigned {
             job: id,
             runner: runner_id,
             runner_name,
@@ -198,7 +198,7 @@ impl State {
             })
             .collect();
         let run = job.run;
-        self.tell(Happening::JobStarted { job: id, runner_name });
+        self.publish(Happening::JobStarted { job: id, runner_name });
         self.mark_run_started(run, now);
         self.send_job(id, "in_progress");
     }
@@ -236,7 +236,7 @@ impl State {
         runs
     }
 
-    /// The job, if this runner has it and it runs. Every such contact is a sign of life.
+    /// Returns the job, if this runner runs it. Every such contact is a sign of life.
     pub(crate) fn running_job_of(&mut self, id: JobId, runner: RunnerId, now: Timestamp) -> Option<&mut Job> {
         if let Some(session) = self.runners.get_mut(&runner).and_then(|runner| runner.session.as_mut()) {
             session.seen_at = now;
@@ -260,7 +260,7 @@ impl State {
             text: text.clone(),
         }));
         for line in lines {
-            self.tell(Happening::StepOutput { job: id, step, line });
+            self.publish(Happening::StepOutput { job: id, step, line });
         }
     }
 
@@ -286,7 +286,7 @@ impl State {
         };
         step.completed_at = conclusion.map(|_| now);
         let name = step.name.clone();
-        self.tell(Happening::StepChanged {
+        self.publish(Happening::StepChanged {
             job: id,
             number,
             name,
@@ -295,8 +295,8 @@ impl State {
         true
     }
 
-    /// What the job puts out, of what its steps have.
-    pub(crate) fn put_out(&mut self, id: JobId, by_step: &BTreeMap<String, BTreeMap<String, String>>) {
+    /// Sets the job's outputs from those of its steps.
+    pub(crate) fn set_outputs(&mut self, id: JobId, by_step: &BTreeMap<String, BTreeMap<String, String>>) {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
@@ -337,7 +337,7 @@ impl State {
         let runner = job.runner.as_ref().map(|taken| taken.id);
         let fails_fast = end == Conclusion::Failure && job.spec.fail_fast;
         let key = job.spec.key.clone();
-        self.tell(Happening::JobCompleted {
+        self.publish(Happening::JobCompleted {
             job: id,
             name,
             conclusion: end,
@@ -366,7 +366,7 @@ impl State {
         }
     }
 
-    /// Cancels one job: at once unless a runner has it and is to be told first.
+    /// Cancels a job: at once, unless a runner has it and is informed first.
     pub(super) fn cancel_job(&mut self, id: JobId, force: bool, now: Timestamp) {
         match self.jobs.get_mut(&id) {
             Some(job) if job.status == Status::InProgress && !force => {

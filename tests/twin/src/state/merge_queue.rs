@@ -15,7 +15,6 @@ use crate::workflow::WorkflowError;
 /// An entry of a merge queue.
 #[derive(Debug, Clone)]
 pub struct MergeEntry {
-    /// Its repository.
     pub repo: RepoId,
     /// The branch that it is to be merged into.
     pub base: String,
@@ -25,11 +24,10 @@ pub struct MergeEntry {
     pub runs: Vec<RunId>,
     /// The checks that it still needs, by the names of their jobs.
     pub required: BTreeSet<String>,
-    /// What became of it.
     pub fate: MergeFate,
 }
 
-/// What became of an entry.
+/// The fate of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MergeFate {
     /// It waits for its checks.

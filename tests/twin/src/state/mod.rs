@@ -1,7 +1,7 @@
-//! All that the twin knows, and the transitions between what it may know next.
+//! The twin's state and its transitions.
 //!
-//! Nothing here waits, reads a clock or sends anything: a transition is given the present and leaves
-//! its effects (events to tell, webhooks to send) to whoever called it.
+//! Nothing here waits, reads a clock or sends anything: a transition is given the time, and leaves its
+//! effects (events, webhooks) to its caller.
 
 mod concurrency;
 mod deadlines;
@@ -57,7 +57,7 @@ pub struct State {
     pub(crate) comments: Vec<Comment>,
     pub(crate) merge_entries: Vec<MergeEntry>,
     pub(crate) pulls: Vec<Pull>,
-    /// What people may do in repositories beyond what everybody may.
+    /// Roles of users in repositories, beyond what everyone may do.
     pub(crate) roles: BTreeMap<(RepoId, String), Role>,
     /// Who is in which team: organisation, team, person.
     pub(crate) members: BTreeSet<(String, String, String)>,
@@ -70,11 +70,10 @@ pub struct State {
     pub(crate) ids: Ids,
 }
 
-/// What a transition leaves to do.
+/// An effect of a transition.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    /// Tell whoever listens.
-    Tell(Happening),
+    Publish(Happening),
     /// Send a webhook.
     Send(WebhookDraft),
 }
@@ -126,7 +125,8 @@ impl Ids {
     pub(crate) fn next(&mut self, kind: &'static str) -> u64 {
         let next = self.next.entry(kind).or_insert(1);
         let id = *next;
-        // Uneven on purpose: nobody may count on neighbours. Runners count up by one, as GitHub's do.
+        // Uneven on purpose, so that no client relies on consecutive ids. Runners count up by one, as
+        // GitHub's do.
         *next += if kind == "runner" { 1 } else { 1 + id % 37 };
         id
     }
@@ -165,7 +165,7 @@ impl State {
     }
 
     /// Remembers a secret that is given out.
-    pub(crate) fn give_out(&mut self, kind: SecretKind, value: &str) {
+    pub(crate) fn record_secret(&mut self, kind: SecretKind, value: &str) {
         self.secrets.insert(Secret {
             kind,
             value: value.to_owned(),
@@ -223,13 +223,13 @@ impl State {
         self.deliveries.values()
     }
 
-    /// Every check run made through the API, oldest first.
+    /// Returns every check run created through the API, oldest first.
     #[must_use]
     pub fn check_runs(&self) -> &[CheckRun] {
         &self.check_runs
     }
 
-    /// Every comment made through the API, oldest first.
+    /// Returns every comment created through the API, oldest first.
     #[must_use]
     pub fn comments(&self) -> &[Comment] {
         &self.comments
@@ -260,8 +260,8 @@ impl State {
         }
     }
 
-    pub(crate) fn tell(&mut self, what: Happening) {
-        self.effects.push(Effect::Tell(what));
+    pub(crate) fn publish(&mut self, what: Happening) {
+        self.effects.push(Effect::Publish(what));
     }
 
     /// Queues a webhook about a repository, for the App's subscribed events only.
@@ -274,7 +274,7 @@ impl State {
         payload: Value,
     ) {
         let Some(installation) = self.installation_of(repo).map(|one| one.id) else {
-            // The App is not installed there, so GitHub tells it nothing.
+            // The App is not installed there, so it gets no webhook.
             return;
         };
         self.effects.push(Effect::Send(WebhookDraft {

@@ -76,7 +76,7 @@ impl State {
         &self.pulls
     }
 
-    /// What an account may do in a repository: of a public one anybody may read.
+    /// Returns a user's role in a repository; everyone may read a public one.
     pub(crate) fn role(&self, repo: RepoId, login: &str) -> Option<Role> {
         let own = self.repos[&repo].owner.login == login;
         let given = self.roles.get(&(repo, login.to_owned())).copied();
@@ -88,7 +88,7 @@ impl State {
         self.account(login, AccountKind::User)
     }
 
-    /// Reviews a pull request as it is now; whether there is one.
+    /// Reviews a pull request at its current commit. Returns whether it exists.
     pub(crate) fn review(&mut self, number: u64, by: &str, state: ReviewState, now: Timestamp) -> bool {
         let by = self.person(by);
         let id = self.ids.next("comment");
@@ -105,7 +105,7 @@ impl State {
         true
     }
 
-    /// Puts a label on a pull request, or takes it away; whether there is one.
+    /// Adds a label to a pull request, or removes it. Returns whether it exists.
     pub(crate) fn label(&mut self, number: u64, by: &str, label: &str, added: bool, now: Timestamp) -> bool {
         let by = self.person(by);
         let id = self.ids.next("comment");

@@ -10,7 +10,7 @@ use crate::model::{Account, AccountId, AccountKind, Commit, Installation, Instal
 use crate::payload;
 use crate::workflow::{WorkflowError, WorkflowFile};
 
-/// What a run is made from.
+/// The source of a run.
 #[derive(Debug)]
 pub(super) struct Source<'a> {
     pub(super) branch: &'a str,
@@ -22,7 +22,7 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The branch that a trigger's filter is about: of a merge queue's entry the one it is merged into.
+    /// The branch of a trigger's filter: for a merge queue's entry the one it is merged into.
     fn base(&self) -> &str {
         let queued = self.branch.strip_prefix("gh-readonly-queue/");
         queued
@@ -103,7 +103,7 @@ impl State {
         id
     }
 
-    /// Adds a commit with these files on top of a branch; a file given as none is removed.
+    /// Adds a commit with these files on top of a branch; `None` removes a file.
     pub(crate) fn commit(
         &mut self,
         repo: RepoId,
@@ -200,7 +200,7 @@ impl State {
         repo.commits.get(repo.branches.get(branch)?)
     }
 
-    /// The commit that a branch, tag-like ref or SHA names; the default branch's head where none.
+    /// Returns the commit of a branch, tag or SHA; the default branch's head without one.
     pub(crate) fn resolve(&self, repo: RepoId, reference: Option<&str>) -> Option<&Commit> {
         let repo = self.repos.get(&repo)?;
         let reference = reference.unwrap_or(&repo.default_branch);

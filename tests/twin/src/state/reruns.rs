@@ -10,10 +10,10 @@ use crate::model::{Account, Conclusion, EarlierAttempt, Job, JobId, RunId, Statu
 
 /// GitHub allows this many re-runs of a run.
 const MOST_RERUNS: u32 = 50;
-/// GitHub re-runs what is at most this old.
+/// The age limit of GitHub's re-runs.
 const OLDEST_RERUN: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// Which jobs are to run again.
+/// The jobs of a re-run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rerun {
     /// Every job.
@@ -40,7 +40,7 @@ pub enum RerunRefusal {
 }
 
 impl State {
-    /// Starts a new attempt of a run, as somebody asked for it.
+    /// Starts a new attempt of a run for a user.
     pub(crate) fn rerun(&mut self, id: RunId, what: Rerun, by: &Account, now: Timestamp) -> Result<(), RerunRefusal> {
         let run = self.runs.get(&id).ok_or(RerunRefusal::NotFound)?;
         if run.status != Status::Completed {
@@ -111,7 +111,7 @@ impl State {
         }
     }
 
-    /// Lists a job that is not run again in the new attempt, under a new id.
+    /// Lists a job that is not re-run in the new attempt, under a new id.
     fn carry_over(&mut self, run: RunId, slot: usize, now: Timestamp) {
         let attempt = self.runs[&run].attempt;
         let Some(old) = self.runs[&run].slots[slot].job.and_then(|job| self.jobs.get(&job)) else {

@@ -37,7 +37,7 @@ pub enum SessionRefusal {
     SessionExists,
 }
 
-/// What a JIT config is asked for with.
+/// The parameters of a JIT config.
 #[derive(Debug, Clone)]
 pub(crate) struct JitRequest {
     pub(crate) name: String,
@@ -74,7 +74,7 @@ impl State {
             return Err(RegisterRefusal::NameTaken);
         }
         let id = RunnerId(self.ids.next("runner"));
-        self.tell(Happening::RunnerRegistered {
+        self.publish(Happening::RunnerRegistered {
             runner: id,
             name: request.name.clone(),
             labels: request.labels.clone(),
@@ -110,7 +110,7 @@ impl State {
 
     pub(super) fn remove_runner(&mut self, id: RunnerId, why: RunnerRemoval) {
         if let Some(runner) = self.runners.remove(&id) {
-            self.tell(Happening::RunnerRemoved {
+            self.publish(Happening::RunnerRemoved {
                 runner: id,
                 name: runner.name,
                 why,
@@ -126,7 +126,7 @@ impl State {
             .is_some_and(|job| job.status != Status::Completed)
     }
 
-    /// Whether a runner has a session and was heard of lately.
+    /// Whether a runner has a session and a recent sign of life.
     #[must_use]
     pub fn is_online(&self, runner: &Runner, now: Timestamp) -> bool {
         runner
@@ -151,7 +151,7 @@ impl State {
             .ok_or(SessionRefusal::NotRegistered)?;
         let (id, name) = (runner.id, runner.name.clone());
         if version(&request.version) < minimum {
-            self.tell(Happening::RunnerRefused {
+            self.publish(Happening::RunnerRefused {
                 runner: id,
                 version: request.version.clone(),
             });
@@ -172,7 +172,7 @@ impl State {
             seen_at: now,
         };
         runner.session = Some(session.clone());
-        self.tell(Happening::RunnerOnline { runner: id, name });
+        self.publish(Happening::RunnerOnline { runner: id, name });
         Ok(session)
     }
 
@@ -202,12 +202,12 @@ impl State {
             && self.jobs.get(&job).is_some_and(|job| job.offer.is_some())
         {
             self.withdraw_offer(job);
-            self.tell(Happening::JobRequeued { job, runner: id });
+            self.publish(Happening::JobRequeued { job, runner: id });
         }
     }
 }
 
-/// `major.minor.patch` as numbers; what is not a number counts as 0.
+/// Parses `major.minor.patch`; parts that are no numbers count as 0.
 fn version(text: &str) -> Vec<u32> {
     text.trim_start_matches('v')
         .split('.')

@@ -1,4 +1,4 @@
-//! Runs: made, advanced from job to job, concluded, cancelled.
+//! Runs: created, advanced from job to job, concluded, cancelled.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::State;
 use super::repos::Source;
-use crate::condition::{Known, Value};
+use crate::condition::{NeedsResults, Value};
 use crate::event::Happening;
 use crate::expand;
 use crate::model::{Conclusion, JobId, RepoId, Run, RunId, Slot, Status, WorkflowId};
@@ -102,7 +102,7 @@ impl State {
     pub(super) fn announce_attempt(&mut self, id: RunId) {
         let run = &self.runs[&id];
         let (attempt, workflow) = (run.attempt, run.workflow.name.clone());
-        self.tell(Happening::RunRequested {
+        self.publish(Happening::RunRequested {
             run: id,
             attempt,
             workflow,
@@ -117,7 +117,7 @@ impl State {
         self.send("workflow_run", action, repo, id.0, payload);
     }
 
-    /// Makes the jobs whose needs are done, and concludes the run when every job is.
+    /// Creates the jobs whose needs are done, and concludes the run when every job is.
     pub(super) fn advance_run(&mut self, id: RunId, now: Timestamp) {
         if self.runs[&id].status == Status::Pending {
             return;
@@ -132,7 +132,7 @@ impl State {
         }
     }
 
-    /// The first job that isn't made yet though its needs are done, and whether it is to run.
+    /// Returns the first job without a record whose needs are done, and whether it should run.
     fn next_ready_slot(&self, id: RunId) -> Option<(usize, bool)> {
         let run = &self.runs[&id];
         run.slots.iter().enumerate().find_map(|(index, slot)| {
@@ -148,9 +148,9 @@ impl State {
         })
     }
 
-    /// What a job's condition may ask for; nothing until all that it needs is done.
-    fn known_of_needs<'a>(&'a self, run: &'a Run, spec: &'a JobSpec) -> Option<Known<'a>> {
-        let mut known = Known {
+    /// Returns the results for a job's condition, or `None` until all its needs are done.
+    fn known_of_needs<'a>(&'a self, run: &'a Run, spec: &'a JobSpec) -> Option<NeedsResults<'a>> {
+        let mut known = NeedsResults {
             cancelled: run.cancelled,
             succeeded: true,
             failed: false,
@@ -174,7 +174,7 @@ impl State {
         Some(known)
     }
 
-    /// Fills in what the jobs that come first have come to.
+    /// Fills in the results of earlier jobs.
     pub(super) fn fill_needs(&self, id: RunId, spec: &mut JobSpec) {
         let run = &self.runs[&id];
         let asked = spec.clone();
@@ -214,7 +214,7 @@ impl State {
             run.status = Status::Completed;
             run.conclusion = Some(conclusion);
         });
-        self.tell(Happening::RunCompleted {
+        self.publish(Happening::RunCompleted {
             run: id,
             attempt,
             conclusion,
@@ -238,7 +238,7 @@ impl State {
         }
     }
 
-    /// Cancels a run: what no runner has ends now, what runs is told to (`force`: ends now too).
+    /// Cancels a run: jobs without a runner end now, running ones are informed (`force`: end now too).
     pub(crate) fn cancel_run(&mut self, id: RunId, force: bool, now: Timestamp) -> Result<(), CancelRefusal> {
         let run = self.runs.get(&id).ok_or(CancelRefusal::NotFound)?;
         if run.status == Status::Completed {

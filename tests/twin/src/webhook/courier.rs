@@ -1,4 +1,4 @@
-//! Sends webhooks and records what came of them.
+//! Sends webhooks and records the results.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,7 +23,6 @@ pub(crate) struct Courier {
     held: Mutex<Vec<Held>>,
     /// The deliveries under way; ended with the twin.
     under_way: Mutex<JoinSet<()>>,
-    /// Whose turn it is.
     turns: Semaphore,
 }
 
@@ -85,7 +84,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Hub {
-    /// Sends a webhook, or does to it what the fault plan says.
+    /// Sends or disturbs a webhook, following the fault plan.
     pub(crate) fn dispatch(self: &Arc<Self>, draft: WebhookDraft) {
         if self.courier.url().is_none() {
             return;
@@ -94,7 +93,7 @@ impl Hub {
         let mut copies = 1;
         let mut delay = Duration::ZERO;
         for disturbance in self.courier.plan(|plan| plan.judge(&draft)) {
-            self.tell_disturbed(&draft, &disturbance);
+            self.publish_disturbed(&draft, &disturbance);
             match disturbance {
                 Disturbance::Nothing => {}
                 Disturbance::Copies(count) => copies = count,
@@ -110,9 +109,9 @@ impl Hub {
         self.send_copies(&draft, copies, delay);
     }
 
-    fn tell_disturbed(self: &Arc<Self>, draft: &WebhookDraft, how: &Disturbance) {
+    fn publish_disturbed(self: &Arc<Self>, draft: &WebhookDraft, how: &Disturbance) {
         if *how != Disturbance::Nothing {
-            self.tell(Happening::WebhookDisturbed {
+            self.publish(Happening::WebhookDisturbed {
                 event: draft.event.to_owned(),
                 action: draft.action.map(str::to_owned),
                 how: format!("{how:?}"),
@@ -124,7 +123,7 @@ impl Hub {
         locked(&self.courier.held).push(Held { draft, until });
     }
 
-    /// Sends what is held back for the test to let go; how many those were.
+    /// Sends all webhooks held for the test, and returns their number.
     pub(crate) fn release_held(self: &Arc<Self>) -> usize {
         self.release(|held| held.until.is_none())
     }
@@ -195,11 +194,11 @@ impl Hub {
             let mut delivery = self.new_delivery(id, &guid, draft, now);
             delivery.outcome = Some(outcome(status, String::new()));
             state.deliveries.insert(id, delivery);
-            state.tell(Happening::WebhookAnswered { delivery: id, status });
+            state.publish(Happening::WebhookAnswered { delivery: id, status });
         });
     }
 
-    /// Sends a delivery again under its GUID; false: there is none of that id.
+    /// Redelivers a delivery under its GUID. Returns `false` for an unknown id.
     pub(crate) fn redeliver(self: &Arc<Self>, id: DeliveryId) -> bool {
         let again = self.act(|state, now| {
             let mut again = state.deliveries.get(&id)?.clone();
@@ -222,10 +221,10 @@ impl Hub {
         let Some(url) = self.courier.url() else {
             return;
         };
-        // It is never closed: an error would be none of a turn's.
+        // The semaphore is never closed, so there is no error to handle.
         let turn = self.courier.turns.acquire().await;
         let (id, event, action) = (delivery.id, delivery.event.clone(), delivery.action.clone());
-        self.tell(Happening::WebhookSent {
+        self.publish(Happening::WebhookSent {
             delivery: id,
             event: event.clone(),
             action: action.clone(),
@@ -241,7 +240,7 @@ impl Hub {
                 record.duration = took;
                 record.outcome = Some(outcome);
             }
-            state.tell(Happening::WebhookAnswered { delivery: id, status });
+            state.publish(Happening::WebhookAnswered { delivery: id, status });
         });
         self.release(|held| {
             held.draft.subject == delivery.subject

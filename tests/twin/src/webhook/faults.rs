@@ -1,4 +1,4 @@
-//! What can be done to webhooks on their way: GitHub promises neither order nor delivery.
+//! Faults of webhooks: GitHub promises neither order nor delivery.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub struct WebhookFault {
     disturbance: Disturbance,
 }
 
-/// What is done to a webhook.
+/// The effect of a fault.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Disturbance {
     /// It is never sent, and no list of deliveries knows of it.
@@ -42,7 +42,7 @@ pub enum Disturbance {
         /// That webhook's action.
         action: String,
     },
-    /// It is sent as it is; for a rule that keeps later ones off.
+    /// It is sent normally; such a rule keeps later ones off.
     Nothing,
 }
 
@@ -129,15 +129,12 @@ impl Fitting {
 pub struct Odds {
     /// The same seed gives the same sequence of draws.
     pub seed: u64,
-    /// Of 100 webhooks, so many are lost.
     pub lose_percent: u8,
-    /// Of 100 webhooks, so many are sent twice.
     pub double_percent: u8,
     /// Every webhook is late by up to this.
     pub delay_up_to: Duration,
 }
 
-/// The rules in force.
 #[derive(Debug, Default)]
 pub(crate) struct FaultPlan {
     rules: Vec<WebhookFault>,
@@ -157,7 +154,7 @@ impl FaultPlan {
         *self = Self::default();
     }
 
-    /// What is done to this webhook.
+    /// Decides how a webhook is disturbed.
     pub(crate) fn judge(&mut self, draft: &WebhookDraft) -> Vec<Disturbance> {
         if let Some(rule) = self.rules.iter_mut().find(|rule| rule.fits(draft)) {
             if let Some(left) = &mut rule.left {

@@ -1,4 +1,4 @@
-//! Webhooks: how they are signed, sent, disturbed, recorded and sent again.
+//! Webhooks: signed, sent, disturbed, recorded and redelivered.
 
 mod courier;
 mod faults;
@@ -17,45 +17,38 @@ pub use self::faults::{Disturbance, Odds, WebhookFault};
 use crate::clock::iso;
 use crate::model::{DeliveryId, InstallationId, RepoId};
 
-/// A webhook delivery, as `GET /app/hook/deliveries` tells of it.
+/// A webhook delivery, as in `GET /app/hook/deliveries`.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// Its id; a redelivery has its own.
+    /// A redelivery has its own.
     pub id: DeliveryId,
     /// `X-GitHub-Delivery`; a redelivery keeps it.
     pub guid: String,
     /// `X-GitHub-Event`.
     pub event: String,
-    /// The payload's `action`.
     pub action: Option<String>,
-    /// The installation it is for.
     pub installation: Option<InstallationId>,
-    /// The repository it is about.
     pub repo: Option<RepoId>,
     /// The job or run it is about.
     pub subject: Option<u64>,
-    /// When it was sent.
     pub delivered_at: Timestamp,
-    /// Whether it was asked for again.
     pub redelivery: bool,
     /// How long the answer took.
     pub duration: Duration,
-    /// What came of it; none while it is under way.
+    /// `None` while it is being sent.
     pub outcome: Option<DeliveryOutcome>,
     /// The request's headers, in the order sent.
     pub headers: Vec<(String, String)>,
-    /// The payload.
     pub payload: Arc<Value>,
 }
 
-/// What came of a delivery.
+/// The result of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryOutcome {
-    /// The answer's status; 502 where nobody answered, 504 where nobody did in time.
+    /// The answer's status; 502 if the receiver could not be reached, 504 if it did not answer in time.
     pub status_code: u16,
-    /// GitHub's words for it.
+    /// GitHub's text for it.
     pub status: String,
-    /// The answer's body.
     pub body: String,
 }
 

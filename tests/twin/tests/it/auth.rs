@@ -21,7 +21,7 @@ async fn call_app(twin: &Twin, jwt: &str) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn a_jwt_signed_with_the_apps_key_is_let_in() {
+async fn a_jwt_signed_with_the_apps_key_is_accepted() {
     let lab = Lab::start().await;
     let now = lab.twin.now().as_second();
     for issuer in [json!(lab.twin.app_id()), json!(lab.twin.app_id().to_string())] {
@@ -34,7 +34,7 @@ async fn a_jwt_signed_with_the_apps_key_is_let_in() {
 }
 
 #[tokio::test]
-async fn a_jwt_that_github_would_refuse_is_refused_with_its_words() {
+async fn invalid_jwts_are_refused_with_githubs_messages() {
     let lab = Lab::start().await;
     let now = lab.twin.now().as_second();
     let app = json!(lab.twin.app_id());
@@ -95,7 +95,7 @@ async fn the_apps_key_may_be_given_from_outside() {
 }
 
 #[tokio::test]
-async fn two_jwts_with_one_jti_are_refused_where_that_is_asked_for() {
+async fn a_repeated_jti_is_refused_if_configured() {
     let config = TwinConfig {
         jwt_policy: JwtPolicy::UniqueJti,
         ..TwinConfig::default()
@@ -179,7 +179,7 @@ async fn a_token_can_be_narrowed_but_not_widened() {
 }
 
 #[tokio::test]
-async fn every_answer_tells_the_rate_limit_and_the_limit_holds() {
+async fn every_answer_has_the_rate_limit_which_is_enforced() {
     let config = TwinConfig {
         rate_limit_per_hour: 2,
         ..TwinConfig::checked()

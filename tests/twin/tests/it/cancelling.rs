@@ -41,7 +41,7 @@ async fn an_offered_job_is_cancelled_at_once_and_its_runner_stays() {
 }
 
 #[tokio::test]
-async fn a_running_jobs_runner_is_told_with_the_renewal() {
+async fn a_running_jobs_runner_is_informed_by_its_renewal() {
     let lab = Lab::start().await;
     let run = lab.push(ONE_JOB);
     let runner = lab.runner("dayfly-1", &LABELS).await;
@@ -84,7 +84,7 @@ async fn a_forced_cancel_does_not_wait_for_the_runner() {
 }
 
 #[tokio::test]
-async fn a_waiting_job_is_cancelled_at_once_and_a_job_not_made_yet_is_skipped() {
+async fn waiting_jobs_are_cancelled_and_future_ones_skipped() {
     let config = TwinConfig {
         protected_environments: vec!["production".to_owned()],
         ..TwinConfig::checked()

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::{Lab, read};
 
 #[tokio::test]
-async fn a_check_run_is_made_changed_and_completed() {
+async fn a_check_run_is_created_updated_and_completed() {
     let lab = Lab::start().await;
     let sha = lab.twin.commit(lab.repo, "main", &[("a", "b")]);
     let (status, made) = lab
@@ -20,7 +20,7 @@ async fn a_check_run_is_made_changed_and_completed() {
     let path = format!("/check-runs/{}", made["id"]);
     let body = json!({
         "conclusion": "failure",
-        "output": {"title": "No capacity", "summary": "Nobody has a g5.xlarge."},
+        "output": {"title": "No capacity", "summary": "No pool has a g5.xlarge."},
     });
     let (status, done) = read(lab.api.call(Method::PATCH, &path, Some(body)).await).await;
     assert_eq!(status, 200);
@@ -31,12 +31,12 @@ async fn a_check_run_is_made_changed_and_completed() {
     assert_eq!(listed["total_count"], 1);
     let unknown = json!({"name": "dayfly", "head_sha": "0".repeat(40)});
     assert_eq!(lab.api.post("/check-runs", unknown).await.0, 422);
-    assert_eq!(lab.twin.look(|world| world.check_runs().len()), 1);
+    assert_eq!(lab.twin.inspect(|world| world.check_runs().len()), 1);
     lab.assert_no_violations();
 }
 
 #[tokio::test]
-async fn what_is_completed_is_neither_opened_again_nor_concluded_otherwise() {
+async fn a_completed_check_run_is_final() {
     let lab = Lab::start().await;
     let sha = lab.twin.commit(lab.repo, "main", &[("a", "b")]);
     let body = json!({"name": "dayfly", "head_sha": sha, "status": "completed", "conclusion": "failure"});
@@ -57,7 +57,7 @@ async fn what_is_completed_is_neither_opened_again_nor_concluded_otherwise() {
 }
 
 #[tokio::test]
-async fn the_check_runs_of_a_commit_are_listed_by_name_and_only_the_latest_unless_all_are_wanted() {
+async fn check_runs_are_listed_by_name_latest_only_by_default() {
     let lab = Lab::start().await;
     let sha = lab.twin.commit(lab.repo, "main", &[("a", "b")]);
     for (name, id) in [("dayfly / a", "1"), ("dayfly / a", "2"), ("dayfly / b", "3")] {
@@ -82,7 +82,7 @@ async fn the_check_runs_of_a_commit_are_listed_by_name_and_only_the_latest_unles
 }
 
 #[tokio::test]
-async fn a_comment_is_made_and_changed() {
+async fn a_comment_is_created_and_updated() {
     let lab = Lab::start().await;
     let (status, made) = lab.api.post("/issues/3/comments", json!({"body": "One"})).await;
     assert_eq!(status, 201);

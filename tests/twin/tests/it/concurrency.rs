@@ -20,7 +20,7 @@ jobs:
 
 impl Lab {
     fn status(&self, run: RunId) -> (Status, Option<Conclusion>) {
-        self.twin.look(|world| {
+        self.twin.inspect(|world| {
             let run = world.run(run).unwrap();
             (run.status, run.conclusion)
         })
@@ -30,14 +30,14 @@ impl Lab {
 const CANCELLED: (Status, Option<Conclusion>) = (Status::Completed, Some(Conclusion::Cancelled));
 
 #[tokio::test]
-async fn of_a_group_one_run_runs_and_the_newest_of_the_others_waits() {
+async fn one_run_of_a_group_runs_and_the_newest_waits() {
     let lab = Lab::start().await;
     let text = workflow("'${{ github.workflow }}-${{ github.ref }}'");
     let [first, second, third] = [1, 2, 3].map(|_| lab.push(&text));
     assert_eq!(lab.status(first).0, Status::Queued);
     assert_eq!(lab.status(second), CANCELLED);
     assert_eq!(lab.status(third).0, Status::Pending);
-    assert!(lab.twin.look(|world| world.jobs_of(third, 1).is_empty()));
+    assert!(lab.twin.inspect(|world| world.jobs_of(third, 1).is_empty()));
     let job = lab.job_named(first, "build").id;
     lab.twin.run_elsewhere(job, Conclusion::Success).unwrap();
     assert_eq!(lab.status(third).0, Status::Queued);
@@ -46,7 +46,7 @@ async fn of_a_group_one_run_runs_and_the_newest_of_the_others_waits() {
 }
 
 #[tokio::test]
-async fn an_old_run_that_is_run_again_cancels_the_newer_one_or_waits_for_it() {
+async fn a_rerun_cancels_the_newer_run_or_waits_for_it() {
     for (cancels, old, newer) in [
         (true, Status::Queued, CANCELLED),
         (false, Status::Pending, (Status::Queued, None)),

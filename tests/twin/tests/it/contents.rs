@@ -50,7 +50,7 @@ async fn a_file_comes_as_base64_with_an_etag() {
 }
 
 #[tokio::test]
-async fn a_file_comes_raw_when_that_is_asked_for() {
+async fn a_file_is_raw_on_request() {
     let lab = Lab::start().await;
     lab.commit("main", "runners: []\n");
     let url = format!("{}/repos/octo-org/demo{PATH}", lab.api.url);
@@ -83,7 +83,7 @@ async fn a_file_comes_raw_when_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_ref_names_a_branch_or_a_commit_and_none_the_default_branch() {
+async fn a_ref_is_a_branch_or_commit_and_defaults() {
     let lab = Lab::start().await;
     let old = lab.commit("main", "old");
     lab.commit("main", "new");

@@ -119,7 +119,7 @@ jobs:
     let first = lab.job_named(run, "first").id;
     assert!(
         lab.twin
-            .look(|world| crate::support::find_job(world, run, "second"))
+            .inspect(|world| crate::support::find_job(world, run, "second"))
             .is_none()
     );
     lab.twin.run_elsewhere(first, Conclusion::Failure).unwrap();

@@ -41,7 +41,7 @@ async fn a_runner_without_a_label_is_offered_nothing() {
 }
 
 #[tokio::test]
-async fn a_runner_made_for_one_job_is_stolen_by_another() {
+async fn a_runner_created_for_one_job_is_stolen_by_another() {
     let config = TwinConfig {
         job_pick: JobPick::NewestFirst,
         ..TwinConfig::checked()

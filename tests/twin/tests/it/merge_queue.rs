@@ -26,18 +26,18 @@ impl Lab {
     fn enqueue(&self, workflow: &str, required: &[&str]) -> (usize, RunId) {
         let files = [(".github/workflows/gpu.yml", workflow)];
         let entry = self.twin.enqueue(self.repo, "main", &files, required).unwrap();
-        (entry, self.twin.look(|world| world.merge_entries()[entry].runs[0]))
+        (entry, self.twin.inspect(|world| world.merge_entries()[entry].runs[0]))
     }
 
     fn fate(&self, entry: usize) -> MergeFate {
-        self.twin.look(|world| world.merge_entries()[entry].fate)
+        self.twin.inspect(|world| world.merge_entries()[entry].fate)
     }
 
     fn is_there(&self, run: RunId, name: &str) -> bool {
-        self.twin.look(|world| find_job(world, run, name).is_some())
+        self.twin.inspect(|world| find_job(world, run, name).is_some())
     }
 
-    /// The gate runs, on a runner of GitHub's, and does what its step says.
+    /// The gate runs on a GitHub-hosted runner, and does what its step says.
     async fn gate(&self, run: RunId) -> Conclusion {
         let name = "gpu-passed";
         let gate = self.until("the gate", |world| find_job(world, run, name)).await;
@@ -108,12 +108,12 @@ async fn is_interrupted(runner: &FakeRunner) {
 }
 
 #[tokio::test]
-async fn where_the_interrupted_job_is_the_required_check_a_re_run_comes_too_late() {
+async fn a_rerun_comes_too_late_if_the_interrupted_job_is_required() {
     let lab = Lab::start().await;
     lab.push(ONE_JOB);
     let before = lab
         .twin
-        .look(|world| world.repo_named("octo-org", "demo").unwrap().branches["main"].clone());
+        .inspect(|world| world.repo_named("octo-org", "demo").unwrap().branches["main"].clone());
     let (entry, run) = lab.enqueue(&ONE_JOB.replace("on: push", "on: merge_group"), &["build"]);
     let job = lab.job_named(run, "build").id;
     lab.twin.run_elsewhere(job, Conclusion::Failure).unwrap();
@@ -127,13 +127,13 @@ async fn where_the_interrupted_job_is_the_required_check_a_re_run_comes_too_late
     assert_eq!(lab.fate(entry), MergeFate::Removed);
     let after = lab
         .twin
-        .look(|world| world.repo_named("octo-org", "demo").unwrap().branches["main"].clone());
+        .inspect(|world| world.repo_named("octo-org", "demo").unwrap().branches["main"].clone());
     assert_eq!(before, after);
     lab.assert_no_violations();
 }
 
 #[tokio::test]
-async fn the_documented_workflow_keeps_an_entry_through_an_interruption() {
+async fn the_documented_workflow_survives_an_interruption() {
     let lab = Lab::start().await;
     let (entry, run) = lab.enqueue(&workflow_of_the_document(), &["gpu-passed"]);
     is_interrupted(&lab.runner("dayfly-1", &["dayfly-gpu"]).await).await;
@@ -149,7 +149,7 @@ async fn the_documented_workflow_keeps_an_entry_through_an_interruption() {
 }
 
 #[tokio::test]
-async fn the_documented_workflow_needs_no_second_try_without_an_interruption() {
+async fn the_documented_workflow_needs_no_retry_normally() {
     for (tests_pass, fate) in [(true, MergeFate::Merged), (false, MergeFate::Removed)] {
         let lab = Lab::start().await;
         let (entry, run) = lab.enqueue(&workflow_of_the_document(), &["gpu-passed"]);

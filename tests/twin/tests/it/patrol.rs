@@ -1,4 +1,4 @@
-//! What a patrol asks for: lists of what is there, and what it costs to ask again.
+//! The patrol's lists, and the cost of repeated reads.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ fn remaining(answer: &Response) -> u32 {
 }
 
 #[tokio::test]
-async fn an_installations_repositories_tell_when_they_were_pushed_to() {
+async fn repositories_are_listed_with_their_last_push() {
     let lab = Lab::start().await;
     let _ = lab.twin.create_repo("octo-org/quiet");
     let _ = lab.twin.create_repo("strangers/other");
@@ -95,7 +95,7 @@ async fn an_installations_repositories_tell_when_they_were_pushed_to() {
 }
 
 #[tokio::test]
-async fn a_list_that_did_not_change_is_a_304_that_costs_nothing() {
+async fn an_unchanged_list_is_a_free_304() {
     let lab = Lab::start().await;
     lab.push(ONE_JOB);
     let run = lab.runs_of("queued").await.remove(0);
@@ -151,7 +151,7 @@ async fn a_queued_job_of_a_run_that_is_in_progress_is_found() {
 }
 
 #[tokio::test]
-async fn failed_deliveries_are_paged_and_found_again_and_lost_ones_are_not() {
+async fn failed_deliveries_are_listed_but_not_lost_ones() {
     let lab = Lab::start().await;
     let receiver = Receiver::start(&lab.twin).await;
     let queued = || WebhookFault::on("workflow_job", "queued");
@@ -197,7 +197,7 @@ async fn failed_deliveries_are_paged_and_found_again_and_lost_ones_are_not() {
 }
 
 #[tokio::test]
-async fn while_the_api_is_down_every_call_is_a_503_and_the_rest_goes_on() {
+async fn an_api_outage_answers_503_and_the_rest_goes_on() {
     let lab = Lab::start().await;
     let receiver = Receiver::start(&lab.twin).await;
     let before = remaining(&lab.api.call(Method::GET, "", None).await);

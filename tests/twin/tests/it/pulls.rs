@@ -1,4 +1,4 @@
-//! What an admission asks GitHub: where a run comes from, who may write, who has approved what.
+//! The data of an admission: the origin of a run, permissions, and approvals.
 
 use dayfly_twin::{AccountKind, RepoOptions, Rerun, ReviewState, Role, RunId};
 use serde_json::Value;
@@ -25,7 +25,7 @@ async fn get(lab: &Lab, at: &str) -> Value {
     lab.api.get(at).await.1
 }
 
-/// What a call beside the repository's is answered with.
+/// Returns the status of a call outside the repository.
 async fn status(lab: &Lab, at: &str) -> u16 {
     let url = format!("{}{at}", lab.api.url);
     let answer = lab.api.http.get(url).bearer_auth(&lab.api.token).send().await;
@@ -33,7 +33,7 @@ async fn status(lab: &Lab, at: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn a_forks_run_names_the_fork_until_it_is_deleted_and_who_started_which_attempt() {
+async fn a_forks_run_names_its_fork_and_each_attempts_actor() {
     let lab = Lab::start().await;
     let (fork, run) = from_fork(&lab);
     let attempt = |number: u32| format!("/actions/runs/{run}/attempts/{number}");
@@ -57,7 +57,7 @@ async fn a_forks_run_names_the_fork_until_it_is_deleted_and_who_started_which_at
 }
 
 #[tokio::test]
-async fn a_pull_request_is_found_by_its_branch_with_its_reviews_and_labels() {
+async fn a_pull_request_is_found_by_its_branch() {
     let lab = Lab::start().await;
     let (fork, _) = from_fork(&lab);
     let found = get(&lab, "/pulls?state=all&head=mallory:patch&per_page=100").await;
@@ -93,7 +93,7 @@ async fn a_pull_request_is_found_by_its_branch_with_its_reviews_and_labels() {
 }
 
 #[tokio::test]
-async fn what_people_may_do_is_told_by_the_older_names() {
+async fn permissions_are_reported_by_the_older_names() {
     let lab = Lab::start().await;
     for (login, role, permission) in [
         ("ann", Role::Read, "read"),
@@ -103,19 +103,19 @@ async fn what_people_may_do_is_told_by_the_older_names() {
         ("ada", Role::Admin, "admin"),
     ] {
         lab.twin.grant(lab.repo, login, role);
-        let told = get(&lab, &format!("/collaborators/{login}/permission")).await;
+        let shown = get(&lab, &format!("/collaborators/{login}/permission")).await;
         assert_eq!(
-            (&told["permission"], &told["role_name"]),
+            (&shown["permission"], &shown["role_name"]),
             (&permission.into(), &role.as_str().into())
         );
     }
-    let (status, _) = lab.api.get("/collaborators/nobody/permission").await;
+    let (status, _) = lab.api.get("/collaborators/stranger/permission").await;
     assert_eq!(status, 404);
     lab.assert_no_violations();
 }
 
 #[tokio::test]
-async fn a_teams_members_are_told_apart_from_others() {
+async fn team_members_are_distinguished() {
     let lab = Lab::start().await;
     lab.twin.join_team("octo-org", "ml", "carol");
     lab.twin.join_team("other-org", "ml", "carol");

@@ -1,4 +1,4 @@
-//! Re-runs: when they are refused, and what a new attempt is made of.
+//! Re-runs: when they are refused, and what a new attempt contains.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ async fn nothing_is_rerun_before_every_job_is_done() {
 }
 
 #[tokio::test]
-async fn failed_jobs_and_what_needs_them_run_again_under_new_ids() {
+async fn failed_jobs_and_their_dependents_rerun_under_new_ids() {
     let lab = Lab::start().await;
     let (run, good, bad) = lab.half_failed().await;
     assert_eq!(lab.rerun_failed(run).await.0, 201);
@@ -109,7 +109,7 @@ async fn failed_jobs_and_what_needs_them_run_again_under_new_ids() {
 }
 
 #[tokio::test]
-async fn one_call_for_one_job_leaves_the_other_failed_ones_as_they_are() {
+async fn a_rerun_of_one_job_leaves_the_others() {
     let lab = Lab::start().await;
     let run = lab.push(THREE_JOBS);
     let bad = lab.finish(run, "a", Conclusion::Failure);
@@ -127,7 +127,7 @@ async fn one_call_for_one_job_leaves_the_other_failed_ones_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_carried_over_is_told_of_as_completed_once_more() {
+async fn a_carried_over_job_sends_completed_once_more() {
     let lab = Lab::start().await;
     let receiver = Receiver::start(&lab.twin).await;
     let (run, _, _) = lab.half_failed().await;
@@ -139,18 +139,18 @@ async fn a_job_that_is_carried_over_is_told_of_as_completed_once_more() {
             .find(|one| one.subject == Some(carried.0))
     })
     .await;
-    let told = receiver
+    let webhook = receiver
         .arrived()
         .into_iter()
         .find(|one| one.payload["workflow_job"]["id"] == json!(carried))
         .unwrap();
-    assert_eq!(told.payload["workflow_job"]["run_attempt"], 2);
-    assert_eq!(told.payload["workflow_job"]["conclusion"], "success");
+    assert_eq!(webhook.payload["workflow_job"]["run_attempt"], 2);
+    assert_eq!(webhook.payload["workflow_job"]["conclusion"], "success");
     lab.assert_no_violations();
 }
 
 #[tokio::test]
-async fn a_carried_over_job_keeps_its_id_where_that_is_asked_for() {
+async fn a_carried_over_job_keeps_its_id_if_configured() {
     let config = TwinConfig {
         carried_over: CarriedOver::Kept,
         ..TwinConfig::checked()

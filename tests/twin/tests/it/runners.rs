@@ -204,13 +204,13 @@ async fn a_call_that_failed_may_have_registered_the_runner() {
     let lost = ApiFault::new(operation, 1, ApiDisturbance::DoAndFail { status: 503 }).unwrap();
     lab.twin.disturb_api(lost);
     assert_eq!(lab.api.generate_jit("dayfly-1", &LABELS).await.0, 503);
-    assert!(lab.twin.look(|world| world.runner_named("dayfly-1").is_some()));
+    assert!(lab.twin.inspect(|world| world.runner_named("dayfly-1").is_some()));
     assert_eq!(lab.api.generate_jit("dayfly-1", &LABELS).await.0, 409);
     assert_eq!(lab.api.generate_jit("dayfly-1-m2", &LABELS).await.0, 201);
 }
 
 #[tokio::test]
-async fn a_refused_call_does_nothing_and_may_say_when_to_come_again() {
+async fn a_refused_call_has_no_effect_and_may_set_retry_after() {
     let lab = Lab::start().await;
     let refuse = ApiDisturbance::Refuse {
         status: 429,

@@ -1,4 +1,4 @@
-//! What the twin has given out and nobody may log.
+//! The secrets that the twin has issued, which no log may contain.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use dayfly_twin::{Conclusion, SecretKind, Status};
 use crate::support::{Lab, ONE_JOB, Receiver, answered};
 
 #[tokio::test]
-async fn every_kind_of_secret_that_was_given_out_is_known_and_none_is_printed() {
+async fn every_issued_secret_is_recorded_and_none_is_printed() {
     let lab = Lab::start().await;
     let _receiver = Receiver::start(&lab.twin).await;
     lab.push(ONE_JOB);
@@ -33,7 +33,7 @@ async fn a_job_that_runs_elsewhere_runs_until_it_is_ended() {
     let job = lab.job_named(run, "build").id;
     assert!(lab.twin.end_elsewhere(job, Conclusion::Success).is_err());
     lab.twin.start_elsewhere(job).unwrap();
-    // Nobody of ours renews it, and so it is not lost either.
+    // No runner of ours renews it, and so it is not lost either.
     lab.twin.advance(Duration::from_hours(1));
     assert_eq!(lab.job_named(run, "build").status, Status::InProgress);
     lab.twin.end_elsewhere(job, Conclusion::Success).unwrap();

@@ -35,7 +35,7 @@ jobs:
         run: echo two
 ";
 
-/// A twin with one repository, whose every exchange is checked.
+/// A twin with one repository whose exchanges are all checked.
 pub struct Lab {
     pub twin: Twin,
     pub repo: RepoId,
@@ -65,15 +65,15 @@ impl Lab {
     }
 
     pub fn job(&self, id: JobId) -> Job {
-        self.twin.look(|world| world.job(id).unwrap().clone())
+        self.twin.inspect(|world| world.job(id).unwrap().clone())
     }
 
     /// The job of this name in the run's latest attempt.
     pub fn job_named(&self, run: RunId, name: &str) -> Job {
-        self.twin.look(|world| find_job(world, run, name).unwrap())
+        self.twin.inspect(|world| find_job(world, run, name).unwrap())
     }
 
-    /// A runner that listens, made through the API.
+    /// Creates a listening runner through the API.
     pub async fn runner(&self, name: &str, labels: &[&str]) -> FakeRunner {
         let config = self.api.jit(name, labels).await;
         FakeRunner::open(&config).await.unwrap()
@@ -184,7 +184,7 @@ pub async fn read(answer: Response) -> (u16, Value) {
     (status, serde_json::from_str(&text).unwrap_or(Value::Null))
 }
 
-/// A runner that does what it is told, call by call.
+/// A runner driven call by call.
 pub struct FakeRunner {
     http: reqwest::Client,
     server: String,
@@ -313,7 +313,6 @@ impl FakeRunner {
     }
 }
 
-/// A webhook as it arrived.
 #[derive(Debug, Clone)]
 pub struct Arrived {
     pub event: String,

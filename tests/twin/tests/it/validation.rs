@@ -1,4 +1,4 @@
-//! The check against GitHub's descriptions finds what it is there to find.
+//! The checks against GitHub's descriptions find violations.
 
 use dayfly_twin::{Twin, TwinConfig};
 use reqwest::Method;
@@ -61,7 +61,7 @@ async fn a_request_without_a_user_agent_is_refused() {
 }
 
 #[tokio::test]
-async fn missing_descriptions_are_told_with_the_command_that_installs_them() {
+async fn missing_descriptions_are_reported_with_the_install_command() {
     let config = TwinConfig {
         schemas: Some("/nowhere".into()),
         ..TwinConfig::default()

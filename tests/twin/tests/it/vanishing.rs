@@ -1,4 +1,4 @@
-//! What happens when a runner, or everybody, does nothing.
+//! Runners and users that do nothing.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ async fn a_runner_that_leaves_with_an_offer_gives_it_back() {
 }
 
 #[tokio::test]
-async fn a_job_that_nobody_takes_fails_after_a_day() {
+async fn an_untaken_job_fails_after_a_day() {
     let lab = Lab::start().await;
     let run = lab.push(ONE_JOB);
     lab.twin.advance(Duration::from_hours(23));

@@ -1,4 +1,4 @@
-//! Webhooks: disturbed, recorded, sent again.
+//! Webhooks: disturbed, recorded, redelivered.
 
 use std::time::Duration;
 
@@ -182,7 +182,7 @@ async fn a_receiver_that_is_gone_or_silent_is_recorded_as_failed() {
         ..TwinConfig::checked()
     };
     let lab = Lab::start_with(config).await;
-    // Takes connections and never says a word.
+    // Accepts connections and never answers.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
     lab.twin.set_webhook_url(&format!("http://{address}/"));
@@ -205,7 +205,7 @@ async fn a_receiver_that_is_gone_or_silent_is_recorded_as_failed() {
 }
 
 #[tokio::test]
-async fn a_ping_an_installation_and_a_waiting_job_are_told_of() {
+async fn ping_installation_and_waiting_job_webhooks_are_sent() {
     let config = TwinConfig {
         protected_environments: vec!["production".to_owned()],
         ..TwinConfig::checked()
@@ -253,13 +253,13 @@ async fn one_seed_disturbs_in_one_way() {
     let mut histories = Vec::new();
     for _ in 0..2 {
         let lab = Lab::start_with(TwinConfig::default()).await;
-        // Deliveries are recorded when they are sent out, whatever becomes of them.
+        // Deliveries are recorded when they are sent, whatever their result.
         lab.twin.set_webhook_url("http://127.0.0.1:1/");
         lab.twin.disturb_webhooks_by_chance(odds);
         for _ in 0..5 {
             lab.whole_run();
         }
-        let history: Vec<_> = lab.twin.look(|world| {
+        let history: Vec<_> = lab.twin.inspect(|world| {
             world
                 .deliveries()
                 .map(|one| (one.event.clone(), one.action.clone()))

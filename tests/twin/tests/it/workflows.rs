@@ -6,7 +6,7 @@ use crate::support::{Lab, find_job};
 
 impl Lab {
     fn names(&self, run: dayfly_twin::RunId) -> Vec<(String, Vec<String>)> {
-        self.twin.look(|world| {
+        self.twin.inspect(|world| {
             let mut names: Vec<_> = world
                 .jobs_of(run, 1)
                 .into_iter()
@@ -113,7 +113,7 @@ async fn a_push_starts_only_the_workflows_that_want_it() {
     assert_eq!(lab.twin.push(lab.repo, "Add", &files).unwrap().len(), 1);
     assert_eq!(lab.twin.push_to(lab.repo, "feature", "More", &[]).unwrap().len(), 0);
     let run = lab.twin.dispatch(lab.repo, "main").unwrap()[0];
-    let path = lab.twin.look(|world| world.run(run).unwrap().workflow.path.clone());
+    let path = lab.twin.inspect(|world| world.run(run).unwrap().workflow.path.clone());
     assert_eq!(path, ".github/workflows/manual.yaml");
 }
 
@@ -170,6 +170,6 @@ async fn a_forks_run_names_the_fork_as_its_head_repository() {
     assert_eq!(status, 200);
     assert_eq!(shown["head_repository"]["full_name"], "stranger/demo");
     assert_ne!(shown["head_repository"]["id"], shown["repository"]["id"]);
-    assert!(lab.twin.look(|world| find_job(world, run, "a")).is_some());
+    assert!(lab.twin.inspect(|world| find_job(world, run, "a")).is_some());
     lab.assert_no_violations();
 }

@@ -1,16 +1,16 @@
-//! What the functions ask of GitHub.
+//! The GitHub calls of the functions.
 
 use std::collections::BTreeSet;
 
 use dayfly_config::labels::Label;
-use dayfly_engine::admission::{LabelEvent, Origin, Pull, Review};
 use dayfly_policy::Team;
 use dayfly_ports::{
     ApiError, ApiErrorKind, CheckView, ConfigFile, FailedDelivery, GitHub, JobView, Minted, Removal, RerunAnswer,
     RunView, RunnerView, Scope,
 };
+use dayfly_records::CheckRunBody;
 use dayfly_records::event::Conclusion;
-use dayfly_report::check_run::CheckRunBody;
+use dayfly_records::origin::{LabelEvent, Origin, Pull, Review};
 use dayfly_types::ids::{CheckRunId, CommentId, InstallationId, JobId, Repository, RunId, RunKey, RunnerId};
 use dayfly_types::time::Timestamp;
 
@@ -18,9 +18,9 @@ use super::{HubJob, down, not_found, push_to};
 use crate::World;
 
 impl World {
-    fn asked_for_check(&self, check: &CheckRunBody) {
+    fn record_check_write(&self, check: &CheckRunBody) {
         let now = self.cloud().time();
-        self.hub().checks_asked.push((now, check.external_id.clone()));
+        self.hub().check_writes.push((now, check.external_id.clone()));
     }
 }
 
@@ -41,7 +41,7 @@ impl GitHub for World {
 
     async fn mint(&self, _: &Scope, name: &str, labels: &[Label]) -> Result<Minted, ApiError> {
         let result = self.call("mint").await;
-        // A registration that errored may have been made all the same.
+        // A registration that failed may still have taken effect.
         let minted = self.hub().mint(name, labels);
         result.map_err(down("mint"))?;
         Ok(minted)
@@ -164,9 +164,9 @@ impl GitHub for World {
     }
     async fn create_check(&self, _: &Scope, check: &CheckRunBody) -> Result<CheckRunId, ApiError> {
         let result = self.call("create_check").await;
-        self.asked_for_check(check);
+        self.record_check_write(check);
         self.hub().may_check("create_check")?;
-        // One that errored may have been made all the same.
+        // A creation that failed may still have taken effect.
         let id = self.hub().make_check(check);
         result.map_err(down("create_check"))?;
         Ok(id)
@@ -174,7 +174,7 @@ impl GitHub for World {
 
     async fn update_check(&self, _: &Scope, id: CheckRunId, check: &CheckRunBody) -> Result<(), ApiError> {
         self.call("update_check").await.map_err(down("update_check"))?;
-        self.asked_for_check(check);
+        self.record_check_write(check);
         self.hub().may_check("update_check")?;
         self.hub().change_check(id, check)
     }
@@ -201,8 +201,8 @@ impl GitHub for World {
     async fn find_comment(&self, _: &Scope, pull: u64, marker: &str) -> Result<Option<CommentId>, ApiError> {
         self.call("find_comment").await.map_err(down("find_comment"))?;
         let hub = self.hub();
-        if hub.comments_refused == Some(ApiErrorKind::NotFound) {
-            // It says so of all that the App does not see.
+        if hub.comment_error == Some(ApiErrorKind::NotFound) {
+            // GitHub answers so for everything that the App may not see.
             return Err(not_found("find_comment"));
         }
         let found = hub
@@ -215,7 +215,7 @@ impl GitHub for World {
     async fn create_comment(&self, _: &Scope, pull: u64, text: &str) -> Result<CommentId, ApiError> {
         let result = self.call("create_comment").await;
         self.hub().may_comment("create_comment")?;
-        // One that errored may have been made all the same.
+        // A creation that failed may still have taken effect.
         let id = self.hub().make_comment(pull, text);
         result.map_err(down("create_comment"))?;
         Ok(id)

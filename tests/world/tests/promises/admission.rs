@@ -2,11 +2,11 @@
 //! job may run there.
 
 use dayfly_config::labels::Label;
-use dayfly_engine::admission::{Head, Origin, Pull, Review, ReviewState};
-use dayfly_flows::{Asked, Policies, RequesterLookup};
-use dayfly_policy::{FRESH, Policy};
+use dayfly_flows::{Admission, AdmissionRequest, Policies, RunRequester};
+use dayfly_policy::{MAX_AGE, Policy};
 use dayfly_ports::{Scope, Store};
 use dayfly_records::event::{Conclusion, Event, JobEvent};
+use dayfly_records::origin::{Head, Origin, Pull, Review, ReviewState};
 use dayfly_records::{Ending, JobState, Rerun};
 use dayfly_types::checkin::{START_REFUSED, START_UNANSWERED};
 use dayfly_types::deadlines::CONFIG_FRESH;
@@ -35,7 +35,7 @@ impl Stage {
         ));
     }
 
-    /// The other run is of a push by this user.
+    /// The other run is a push by this user.
     fn other_run_is_of(&self, user: &str) {
         let origin = Origin {
             actor: Some(user.to_owned()),
@@ -45,7 +45,7 @@ impl Stage {
         self.world.hub().origins.insert(OTHER_RUN, origin);
     }
 
-    /// The other run is of a fork's pull request.
+    /// The other run belongs to a fork's pull request.
     fn other_run_is_a_forks(&self) {
         let origin = Origin {
             event: "pull_request".to_owned(),
@@ -75,7 +75,7 @@ fn scope() -> Scope {
     }
 }
 
-/// A runner that was launched for job 11 of [`RUN`](crate::stage::RUN), and listens.
+/// A runner launched for job 11 of [`RUN`](crate::stage::RUN) that is listening.
 fn listening() -> (Stage, InstanceId, RunId) {
     let stage = Stage::new();
     stage.queue(11);
@@ -86,14 +86,14 @@ fn listening() -> (Stage, InstanceId, RunId) {
 }
 
 #[test]
-fn the_job_that_a_runner_was_launched_for_starts_without_asking_github() {
+fn a_runners_own_job_starts_without_asking_github() {
     let (stage, instance, run) = listening();
     stage.world.break_down("run_origin");
     assert_eq!(stage.asks_to_start(&instance, run, 1), (200, None));
 }
 
 #[test]
-fn another_runs_job_starts_if_its_code_is_the_repositorys_own() {
+fn another_runs_job_starts_if_its_code_is_the_repositorys() {
     let (stage, instance, run) = listening();
     assert_eq!(stage.asks_to_start(&instance, OTHER_RUN, 1), (200, None));
     assert_eq!(
@@ -107,7 +107,7 @@ fn another_runs_job_starts_if_its_code_is_the_repositorys_own() {
 }
 
 #[test]
-fn a_job_of_somebody_whom_the_repositorys_file_does_not_name_does_not_start_on_anothers_runner() {
+fn a_job_of_an_unlisted_user_does_not_start_on_anothers_runner() {
     let runners = "runners: [{name: gpu, labels: [dayfly-gpu], instance_type: g5.xlarge, machine_image: ami-01234567}]";
     let (stage, instance, _) = listening();
     let file = ("octo/gpu".parse().unwrap(), ".dayfly.yml".to_owned());
@@ -130,7 +130,7 @@ fn a_job_of_somebody_whom_the_repositorys_file_does_not_name_does_not_start_on_a
 }
 
 #[test]
-fn a_forks_job_that_takes_anothers_runner_does_not_start() {
+fn a_forks_job_does_not_start_on_anothers_runner() {
     let (stage, instance, _) = listening();
     stage.other_run_is_a_forks();
     let (status, refusal) = stage.asks_to_start(&instance, OTHER_RUN, 1);
@@ -145,7 +145,7 @@ fn a_forks_job_that_takes_anothers_runner_does_not_start() {
 }
 
 #[test]
-fn a_forks_job_starts_once_its_commit_is_approved_and_not_after_a_push() {
+fn a_forks_job_starts_once_its_commit_is_approved() {
     let (stage, instance, _) = listening();
     stage.other_run_is_a_forks();
     stage.world.set_parameter(POLICY, "version: 1\nforks: approved\n");
@@ -172,13 +172,13 @@ fn a_forks_job_starts_once_its_commit_is_approved_and_not_after_a_push() {
 }
 
 #[test]
-fn nothing_starts_while_it_cannot_be_told_whether_it_may() {
+fn nothing_starts_while_admission_is_unknown() {
     let (stage, instance, run) = listening();
     for broken in ["run_origin", "read"] {
         stage.world.break_down(broken);
         assert_eq!(stage.asks_to_start(&instance, OTHER_RUN, 1).0, 503, "{broken}");
         assert_eq!(stage.asks_to_start(&instance, run, 1), (200, None));
-        stage.world.mend();
+        stage.world.restore();
     }
     stage.world.set_parameter(POLICY, "forks: sometimes\n");
     let (status, refusal) = stage.asks_to_start(&instance, OTHER_RUN, 1);
@@ -190,7 +190,7 @@ fn nothing_starts_while_it_cannot_be_told_whether_it_may() {
 }
 
 #[test]
-fn nobody_asks_for_another_instance() {
+fn no_instance_may_ask_for_another() {
     let (stage, instance, run) = listening();
     let body = serde_json::json!({ "instance": "i-other", "run": run, "attempt": 1 });
     assert!(matches!(
@@ -200,7 +200,7 @@ fn nobody_asks_for_another_instance() {
 }
 
 #[test]
-fn a_job_whose_runner_a_refused_one_took_gets_another() {
+fn a_job_displaced_by_a_refused_one_gets_another_runner() {
     let (stage, instance, _) = listening();
     stage.other_run_is_a_forks();
     let runner = *stage.world.hub().runners.keys().next().unwrap();
@@ -247,7 +247,7 @@ fn a_job_whose_runner_a_refused_one_took_gets_another() {
 }
 
 #[test]
-fn a_job_that_nobody_could_answer_for_is_run_again() {
+fn a_job_with_unknown_admission_is_rerun() {
     for late in [false, true] {
         let (stage, instance, run) = listening();
         let runner = *stage.world.hub().runners.keys().next().unwrap();
@@ -274,14 +274,14 @@ fn a_job_that_nobody_could_answer_for_is_run_again() {
 }
 
 #[test]
-fn what_was_admitted_is_remembered_and_a_policy_that_cannot_be_read_again_goes_on_to_hold() {
+fn admissions_and_the_last_readable_policy_are_remembered() {
     let stage = Stage::new();
     let (policies, scope, labels) = (
         Policies::new(Some(POLICY.to_owned())),
         scope(),
         [Label::new("dayfly-gpu--1")],
     );
-    let asked = |run: u64| Asked {
+    let asked = |run: u64| AdmissionRequest {
         scope: &scope,
         run: RunKey {
             run: RunId(run),
@@ -293,22 +293,22 @@ fn what_was_admitted_is_remembered_and_a_policy_that_cannot_be_read_again_goes_o
     let (world, now) = (&stage.world, stage.now());
     let admitted = async |policy: &Policy, run, at| {
         policies
-            .admit(world, policy, &mut RequesterLookup::of(asked(run)), at)
+            .admit(world, policy, &mut RunRequester::of(asked(run)), at)
             .await
     };
     world.run(async {
         let policy = policies.current(world, now).await.unwrap();
-        assert!(admitted(&policy, 1, now).await.unwrap().is_ok());
+        assert_eq!(admitted(&policy, 1, now).await.unwrap(), Admission::Admitted);
         world.break_down("run_origin");
-        assert!(admitted(&policy, 1, now).await.unwrap().is_ok());
+        assert_eq!(admitted(&policy, 1, now).await.unwrap(), Admission::Admitted);
         assert!(admitted(&policy, 2, now).await.is_err());
 
         world.break_down("read");
-        let later = now.after(2 * FRESH);
+        let later = now.after(2 * MAX_AGE);
         assert_eq!(policies.current(world, later).await.unwrap().digest, policy.digest);
-        world.mend();
+        world.restore();
         world.set_parameter(POLICY, "version: 1\nforks: approved\n");
-        let later = later.after(2 * FRESH);
+        let later = later.after(2 * MAX_AGE);
         let other = policies.current(world, later).await.unwrap();
         assert_ne!(other.digest, policy.digest);
         world.break_down("run_origin");
@@ -320,7 +320,7 @@ fn what_was_admitted_is_remembered_and_a_policy_that_cannot_be_read_again_goes_o
 }
 
 #[test]
-fn a_forks_job_is_refused_before_anything_is_launched_and_runs_where_the_policy_lets_it() {
+fn a_forks_job_is_refused_before_launch_unless_allowed() {
     let stage = Stage::new();
     let run = stage.job(11).run;
     let origin = Origin {
@@ -335,7 +335,7 @@ fn a_forks_job_is_refused_before_anything_is_launched_and_runs_where_the_policy_
     };
     assert!(reason.contains("the fork `mallory/gpu`"), "{reason}");
     stage.world.set_parameter(POLICY, "version: 1\nforks: always\n");
-    stage.wait(2 * FRESH);
+    stage.wait(2 * MAX_AGE);
     stage.queue(12);
     assert_eq!(crate::lifecycle::state_of(&stage, 12), JobState::Launching);
 }

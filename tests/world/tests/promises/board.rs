@@ -1,4 +1,4 @@
-//! The board shows what the table holds, whoever wrote it: what lives, what waits, what ran and what it cost.
+//! The board shows what the table holds: what lives, what waits, what ran and what it cost.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use dayfly_records::event::{Conclusion, Event};
 
 use crate::stage::{Call, POLICY, RUN, Stage};
 
-/// The board, as somebody sees it who looks now.
+/// Returns the board as of now.
 fn board(stage: &Stage) -> String {
     let function = dayfly_dashboard::Function {
         store: stage.world.clone(),
@@ -23,7 +23,7 @@ fn board(stage: &Stage) -> String {
     page
 }
 
-/// What is between two texts.
+/// Returns the text between two others.
 fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
     let (_, rest) = page.split_once(from).unwrap_or_else(|| panic!("no `{from}` in {page}"));
     rest.split_once(to).map_or(rest, |(inner, _)| inner)
@@ -34,10 +34,14 @@ const MONEY: &str = "<h2>Money in ";
 const LAST: &str = "<h2>Last jobs";
 
 #[test]
-fn a_job_is_shown_in_each_of_its_stages_and_then_with_what_it_cost() {
+fn a_job_is_shown_in_each_stage_and_then_with_its_cost() {
     let stage = Stage::new();
     let empty = board(&stage);
-    for words in ["Nothing runs and nothing waits", "Nothing is spent", "No job has run"] {
+    for words in [
+        "Nothing runs and nothing waits",
+        "Nothing has been spent",
+        "No job has run",
+    ] {
         assert!(empty.contains(words), "{words}");
     }
 
@@ -52,12 +56,12 @@ fn a_job_is_shown_in_each_of_its_stages_and_then_with_what_it_cost() {
 
     let instance = stage.instance();
     let runner = stage.boot(&instance);
-    assert!(board(&stage).contains("waits for a job"));
+    assert!(board(&stage).contains("<span class=\"pill calm\">idle<"));
     stage.start(runner, 11);
     stage.wait(Duration::from_mins(3));
     let page = board(&stage);
     let live = between(&page, LIVE, MONEY);
-    assert!(live.contains("running <b>3m 00s</b>"), "{live}");
+    assert!(live.contains("running <b>3m00s</b>"), "{live}");
     assert!(live.contains(instance.as_str()), "{live}");
     let money = between(&page, MONEY, LAST);
     assert!(money.contains("The stack") && money.contains("octo/gpu"), "{money}");
@@ -80,7 +84,7 @@ fn a_job_is_shown_in_each_of_its_stages_and_then_with_what_it_cost() {
 }
 
 #[test]
-fn runners_whose_turn_it_is_not_wait_and_do_not_live() {
+fn runners_without_a_turn_are_shown_as_waiting() {
     let stage = Stage::new();
     let policy = "version: 1\nlimits: {stack: {runners: 1}}\n";
     stage.world.set_parameter(POLICY, policy);
@@ -96,13 +100,13 @@ fn runners_whose_turn_it_is_not_wait_and_do_not_live() {
         assert!(page.contains(figure), "{figure}: {page}");
     }
     let live = between(&page, LIVE, MONEY);
-    assert_eq!(live.matches("waits for its turn").count(), 3, "{live}");
-    assert_eq!(live.matches("<div class=\"num soft\">for 2h 00m").count(), 3, "{live}");
+    assert_eq!(live.matches("waiting for its turn").count(), 3, "{live}");
+    assert_eq!(live.matches("<div class=\"num soft\">for 2h00m").count(), 3, "{live}");
     assert!(!live.contains("launching <b>2h"), "{live}");
 }
 
 #[test]
-fn what_ran_in_the_month_before_is_still_shown() {
+fn jobs_of_the_previous_month_are_still_shown() {
     let stage = Stage::new();
     stage.queue(11);
     let instance = stage.instance();
@@ -112,14 +116,14 @@ fn what_ran_in_the_month_before_is_still_shown() {
     stage.minutes(10);
     stage.wait(Duration::from_hours(24 * 25));
     let page = board(&stage);
-    assert!(between(&page, MONEY, LAST).contains("Nothing is spent"), "{page}");
+    assert!(between(&page, MONEY, LAST).contains("Nothing has been spent"), "{page}");
     assert!(between(&page, LAST, "</table>").contains("failure"), "{page}");
     stage.wait(Duration::from_hours(24 * 31));
     assert!(board(&stage).contains("No job has run"));
 }
 
 #[test]
-fn a_job_of_which_only_its_name_is_evil_is_shown_by_that_name() {
+fn a_malicious_job_name_is_shown_escaped() {
     let stage = Stage::new();
     let mut job = stage.job(11);
     job.name = "</b><script>alert(1)</script>".to_owned();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dayfly_ports::Store as _;
 use dayfly_records::event::{Conclusion, Event, QueueDue};
-use dayfly_records::{Change, CheckContent, JobState, LaunchQueue, Record, Stored, Waiting};
+use dayfly_records::{Change, CheckContent, JobState, LaunchQueue, QueuedRunner, Record, Stored};
 use dayfly_types::capacity::InstanceLifecycle;
 
 use crate::lifecycle::state_of;
@@ -25,7 +25,7 @@ fn with_config(text: &str) -> Stage {
 /// How long a queue is held in these tests.
 const HELD: Duration = Duration::from_secs(30);
 
-/// What was asked of EC2: count, lifecycle and types of each call.
+/// Returns count, lifecycle and types of each call to EC2.
 fn asked(stage: &Stage) -> Vec<(u32, String)> {
     let cloud = stage.world.cloud();
     let asked = cloud.asked().iter().map(|request| {
@@ -47,7 +47,7 @@ fn empty(stage: &Stage, types: &[&str], lifecycle: InstanceLifecycle) {
 }
 
 #[test]
-fn what_spot_cannot_give_is_had_on_demand_and_then_from_the_next_entry_at_once() {
+fn a_launch_falls_back_to_on_demand_then_to_the_next_entry() {
     let stage = with_config(LADDER);
     empty(&stage, &["g4dn.xlarge", "g5.xlarge"], InstanceLifecycle::Spot);
     stage.queue(11);
@@ -65,7 +65,7 @@ fn what_spot_cannot_give_is_had_on_demand_and_then_from_the_next_entry_at_once()
 }
 
 #[test]
-fn a_pool_that_failed_of_late_is_left_out_while_others_are_there() {
+fn a_recently_failed_pool_is_left_out_while_others_exist() {
     let stage = with_config(LADDER);
     empty(&stage, &["g4dn.xlarge"], InstanceLifecycle::Spot);
     stage.queue(11);
@@ -84,13 +84,13 @@ fn a_pool_that_failed_of_late_is_left_out_while_others_are_there() {
 }
 
 #[test]
-fn an_image_that_is_not_there_leaves_the_next_entry() {
+fn a_missing_image_falls_back_to_the_next_entry() {
     let stage = with_config(&LADDER.replacen("ami-01234567", "ssm:/no/such/parameter", 1));
     stage.queue(11);
     assert_eq!(asked(&stage), [(1, "spot g5.12xlarge".to_owned())]);
 }
 
-/// Somebody launches job 1 and still holds the queue when these come, so that they wait.
+/// Queues jobs while job 1's launch holds the queue, so that they wait.
 pub fn queued_while_held(stage: &Stage, jobs: impl IntoIterator<Item = u64>) -> QueueDue {
     stage.queue(1);
     let free: LaunchQueue = {
@@ -119,12 +119,14 @@ pub fn queued_while_held(stage: &Stage, jobs: impl IntoIterator<Item = u64>) -> 
 
 fn waiting(stage: &Stage) -> usize {
     let table = stage.world.table();
-    let waiting = table.records().filter(|record| matches!(record, Record::Waiting(_)));
+    let waiting = table
+        .records()
+        .filter(|record| matches!(record, Record::QueuedRunner(_)));
     waiting.count()
 }
 
 #[test]
-fn those_who_wait_for_the_same_are_launched_by_one_call() {
+fn waiting_jobs_of_the_same_kind_share_one_call() {
     let stage = Stage::new();
     let due = queued_while_held(&stage, 11..51);
     assert_eq!((asked(&stage).len(), waiting(&stage)), (1, 40));
@@ -145,7 +147,7 @@ fn one_call_is_never_larger_than_a_transaction() {
 }
 
 #[test]
-fn whoever_launches_many_may_die_anywhere_and_each_job_gets_one_instance() {
+fn a_batch_launch_may_die_anywhere_and_each_job_gets_one_instance() {
     for fatal in 0..200 {
         let stage = Stage::new();
         let due = queued_while_held(&stage, 11..16);
@@ -167,7 +169,7 @@ fn whoever_launches_many_may_die_anywhere_and_each_job_gets_one_instance() {
 }
 
 #[test]
-fn of_many_who_wait_those_whose_job_is_over_get_nothing() {
+fn waiting_entries_of_finished_jobs_get_nothing() {
     let stage = Stage::new();
     let due = queued_while_held(&stage, 11..14);
     stage.complete(12, Conclusion::Cancelled);
@@ -177,7 +179,7 @@ fn of_many_who_wait_those_whose_job_is_over_get_nothing() {
 }
 
 #[test]
-fn a_fleet_that_gives_less_than_was_asked_for_serves_some_and_the_others_go_on() {
+fn a_partial_fleet_serves_some_jobs_and_the_others_go_on() {
     let stage = with_config(LADDER);
     let due = queued_while_held(&stage, 11..15);
     empty(&stage, &["g4dn.xlarge"], InstanceLifecycle::Spot);
@@ -194,7 +196,7 @@ fn a_fleet_that_gives_less_than_was_asked_for_serves_some_and_the_others_go_on()
 }
 
 #[test]
-fn a_job_that_waits_for_a_retry_has_that_said_and_when_it_is() {
+fn a_job_waiting_for_a_retry_reports_when_it_is_due() {
     let stage = Stage::new();
     empty(
         &stage,
@@ -216,11 +218,11 @@ fn a_job_that_waits_for_a_retry_has_that_said_and_when_it_is() {
 }
 
 #[test]
-fn an_entry_of_a_queue_that_is_left_over_is_struck_out() {
+fn a_leftover_queue_entry_is_removed() {
     let stage = Stage::new();
     let due = queued_while_held(&stage, 11..12);
     let queue = due.queue.clone();
-    let entry: Stored<Waiting> = stage.world.run(stage.world.waiting(&queue)).unwrap().remove(0);
+    let entry: Stored<QueuedRunner> = stage.world.run(stage.world.waiting(&queue)).unwrap().remove(0);
     stage.make(Call::Launch(Event::QueueDue(due.clone())));
     let again = vec![Change::create(entry.record)];
     stage.world.run(stage.world.commit(again)).unwrap();

@@ -1,11 +1,11 @@
-//! No cap is passed, whoever dies, and what was set aside is given back.
+//! No cap is exceeded, whichever function dies, and reserved money is released.
 
 use std::cell::Cell;
 use std::time::Duration;
 
-use dayfly_engine::admission::{Head, Origin, PullHead};
-use dayfly_engine::interruption::Word;
+use dayfly_engine::runner::interruption::Ec2Signal;
 use dayfly_records::event::{Conclusion, CostDue, Event};
+use dayfly_records::origin::{Head, Origin, PullHead};
 use dayfly_records::{Cost, JobState, Ledger, Purpose, Record, RunnerState};
 use dayfly_types::budget::Budget;
 use dayfly_types::ids::{InstanceId, JobId};
@@ -26,8 +26,8 @@ runners:
     disk_size: 100GB
 ";
 
-/// What one of these jobs can cost at most: an hour of the machine at its limit, of 100 GiB at the region's
-/// price in a month of 31 days, and of an address.
+/// The most that one of these jobs can cost: an hour of the machine at its limit, 100 GiB at the
+/// region's price in a month of 31 days, and an address.
 pub const WORST: u64 = 500_000 + 11_828 + 5_000;
 
 pub fn capped(cap: u64) -> Stage {
@@ -37,7 +37,7 @@ pub fn capped(cap: u64) -> Stage {
     stage
 }
 
-/// From now on this is the cap of each repository.
+/// Sets the cap of each repository from now on.
 pub fn cap_at(stage: &Stage, cap: u64) {
     let cap = MicroDollars(cap);
     stage
@@ -45,13 +45,13 @@ pub fn cap_at(stage: &Stage, cap: u64) {
         .set_parameter(POLICY, &format!("version: 1\ncaps: {{repository: {cap}}}\n"));
 }
 
-/// What the owner was told, by its subjects.
-pub fn told(stage: &Stage) -> Vec<String> {
+/// Returns the subjects of the alerts to the owner.
+pub fn alerts(stage: &Stage) -> Vec<String> {
     let cloud = stage.world.cloud();
     cloud.alerts.iter().map(|(subject, _)| subject.clone()).collect()
 }
 
-/// The ledger of the repository, of the month that it is.
+/// Returns the repository's ledger of the current month.
 pub fn ledger(stage: &Stage) -> Option<Ledger> {
     let month = Month::of(stage.now());
     let table = stage.world.table();
@@ -81,7 +81,7 @@ pub fn costs(stage: &Stage) -> Vec<Cost> {
     costs.collect()
 }
 
-/// Why a job is refused, if it is.
+/// Returns why a job is refused, if it is.
 pub fn refusal(stage: &Stage, job: u64) -> Option<String> {
     match stage.job_state(job)? {
         JobState::Refused { reason } => Some(reason),
@@ -89,7 +89,7 @@ pub fn refusal(stage: &Stage, job: u64) -> Option<String> {
     }
 }
 
-/// The instance that was launched for a job.
+/// Returns the instance launched for a job.
 pub fn instance_of(stage: &Stage, job: u64) -> InstanceId {
     let runners = stage.runners();
     let its = runners
@@ -100,16 +100,16 @@ pub fn instance_of(stage: &Stage, job: u64) -> InstanceId {
         .clone()
 }
 
-/// The instance that was launched for a job, once it runs it.
+/// Returns the instance launched for a job once it runs the job.
 pub fn busy(stage: &Stage, job: u64) -> InstanceId {
     let instance = instance_of(stage, job);
-    stage.make(Call::Ec2(instance.clone(), Word::Running));
+    stage.make(Call::Ec2(instance.clone(), Ec2Signal::Running));
     let runner = stage.boot(&instance);
     stage.start(runner, job);
     instance
 }
 
-/// A job's instance runs for so many minutes and ends with its job, of all of which EC2 tells.
+/// Runs a job for some minutes and ends its instance, all of which EC2 reports.
 pub fn run(stage: &Stage, job: u64, minutes: u32) {
     let instance = busy(stage, job);
     for _ in 0..minutes {
@@ -117,12 +117,12 @@ pub fn run(stage: &Stage, job: u64, minutes: u32) {
         stage.heartbeat(&instance, "running");
     }
     stage.complete(job, Conclusion::Success);
-    stage.make(Call::Ec2(instance, Word::Ended));
+    stage.make(Call::Ec2(instance, Ec2Signal::Ended));
     stage.deliver();
 }
 
 #[test]
-fn a_job_that_could_pass_a_cap_by_a_micro_dollar_is_refused_with_the_amounts() {
+fn a_job_that_could_exceed_a_cap_is_refused_with_the_amounts() {
     for (cap, fits) in [(2 * WORST, 2), (2 * WORST - 1, 1)] {
         let stage = capped(cap);
         for job in 11..14 {
@@ -145,12 +145,12 @@ fn a_job_that_could_pass_a_cap_by_a_micro_dollar_is_refused_with_the_amounts() {
 }
 
 #[test]
-fn what_a_job_has_cost_takes_the_place_of_what_was_set_aside_and_the_next_month_begins_anew() {
+fn a_cost_replaces_its_reservation_and_a_new_month_starts_at_zero() {
     let stage = capped(WORST + 100_000);
     stage.queue(11);
     run(&stage, 11, 30);
     let [cost] = costs(&stage).try_into().expect("one instance");
-    // Half an hour of the pool's price, not of the limit.
+    // Half an hour at the pool's price, not at the limit.
     assert_eq!(cost.amounts[0].1.compute.0, 78_900);
     assert_eq!(
         (cost.purpose, cost.runner.is_some(), cost.free),
@@ -182,7 +182,7 @@ fn what_a_job_has_cost_takes_the_place_of_what_was_set_aside_and_the_next_month_
 }
 
 #[test]
-fn no_cap_is_passed_by_jobs_that_come_at_once_while_others_end() {
+fn concurrent_jobs_do_not_exceed_a_cap() {
     for seed in 0..100 {
         let stage = capped(3 * WORST);
         stage.queue(11);
@@ -197,9 +197,9 @@ fn no_cap_is_passed_by_jobs_that_come_at_once_while_others_end() {
                 Call::Launch(Event::JobQueued(stage.job(job)))
             })
             .collect();
-        calls.extend([Call::JobEvents(ends), Call::Ec2(busy, Word::Ended), Call::Sweep]);
+        calls.extend([Call::JobEvents(ends), Call::Ec2(busy, Ec2Signal::Ended), Call::Sweep]);
         let most = Cell::new(0);
-        stage.make_at_once(calls, dice(seed), || most.set(most.get().max(committed(&stage))));
+        stage.make_interleaved(calls, dice(seed), || most.set(most.get().max(committed(&stage))));
         stage.deliver();
         assert!(most.get() <= 3 * WORST, "seed {seed}: {}", most.get());
         stage.minutes(4);
@@ -211,15 +211,15 @@ fn no_cap_is_passed_by_jobs_that_come_at_once_while_others_end() {
 }
 
 #[test]
-fn a_cost_is_counted_once_wherever_whoever_counts_it_dies() {
+fn a_cost_is_counted_once_wherever_the_function_dies() {
     for fatal in 0..60 {
         let stage = capped(10 * WORST);
         stage.queue(11);
         let instance = busy(&stage, 11);
         stage.wait(Duration::from_mins(1));
         stage.complete(11, Conclusion::Success);
-        // The bus has lost it: only that it is due is left.
-        stage.make(Call::Ec2(instance, Word::Ended));
+        // The event is lost: only the due time is left.
+        stage.make(Call::Ec2(instance, Ec2Signal::Ended));
         while stage.world.next_event().is_some() {}
         let runner = stage.runners().remove(0);
         assert!(runner.state == RunnerState::Gone && runner.reserved.is_some());
@@ -265,7 +265,7 @@ pub fn asked_by(actor: &str, pull: u64) -> Origin {
 }
 
 #[test]
-fn a_pull_request_and_whoever_asks_have_caps_of_their_own() {
+fn pull_requests_and_requesters_have_their_own_caps() {
     for (cap, other_pull, other_actor, expected) in [
         ("pull_request: $0.60", false, true, 1),
         ("pull_request: $0.60", true, false, 2),
@@ -292,7 +292,7 @@ fn a_pull_request_and_whoever_asks_have_caps_of_their_own() {
 }
 
 #[test]
-fn whoever_asks_pays_for_being_told_that_his_file_cannot_be_read() {
+fn the_requester_pays_for_the_messenger_of_an_unreadable_file() {
     let stage = Stage::new();
     stage.world.hub().config = Some("runners: [{labels: [dayfly-gpu]}]\n".to_owned());
     stage.world.set_parameter(

@@ -1,14 +1,14 @@
-//! A pull request has one comment of ours at most, which says at last what is true, whoever dies; and none
-//! where nobody wants one.
+//! A pull request has at most one comment of ours, which is true in the end whichever function dies,
+//! and none where it is not wanted.
 
 use std::time::Duration;
 
-use dayfly_engine::admission::{Head, Origin, PullHead};
-use dayfly_flows::{acquire, wake_up};
+use dayfly_flows::{acquire, ensure_schedule_on};
 use dayfly_ports::{ApiErrorKind, Store};
 use dayfly_records::event::{CommentDue, Event};
-use dayfly_records::{BucketId, Change, Job, Ledger, LedgerId, RunSum, TokenTerms, Wish};
-use dayfly_report::check_run::COMMENT_MARKER;
+use dayfly_records::origin::{Head, Origin, PullHead};
+use dayfly_records::{BucketId, Change, CommentSettings, Job, Ledger, LedgerId, RunSum, TokenRequest};
+use dayfly_report::pull_comment::MARKER;
 use dayfly_types::budget::Budget;
 use dayfly_types::ids::{InstallationId, JobId, RunAttempt, RunId};
 use dayfly_types::money::MicroDollars;
@@ -18,7 +18,7 @@ use crate::stage::{Call, RUN, Stage};
 
 const PULL: u64 = 12;
 
-/// What a run has cost, in cents.
+/// A run's cost in cents.
 fn sum(run: u64, cents: u64, is_final: bool) -> RunSum {
     RunSum {
         run: RunId(run),
@@ -43,27 +43,27 @@ fn comment_due() -> Call {
 }
 
 impl Stage {
-    /// A run's jobs are told of.
+    /// Adds a run's cost to the comment.
     fn cost(&self, sum: RunSum) {
         self.make(self.costs(sum, 0));
     }
 
-    /// The same, of which something lives still, as of each whose cost is told.
+    /// The same, for a run with live records, as every run that publishes costs has.
     fn costs(&self, sum: RunSum, above: u64) -> Call {
         let deadlines = dayfly_types::deadlines::Deadlines::default();
-        let awake = wake_up(&self.world, &self.world, self.now(), &deadlines);
+        let awake = ensure_schedule_on(&self.world, &self.world, self.now(), &deadlines);
         self.world.run(awake).unwrap();
-        let wish = Wish::new(InstallationId(7), MicroDollars(above));
-        Call::CountForPull(PULL, Box::new(sum), wish)
+        let settings = CommentSettings::new(InstallationId(7), MicroDollars(above));
+        Call::CountForPull(PULL, Box::new(sum), settings)
     }
 
-    /// What all comments say.
+    /// Returns the texts of all comments.
     pub fn comments(&self) -> Vec<String> {
         let hub = self.world.hub();
         hub.comments.values().map(|(_, text)| text.clone()).collect()
     }
 
-    /// What the one comment says.
+    /// Returns the text of the only comment.
     pub fn comment(&self) -> String {
         let [comment] = self.comments().try_into().expect("there is one comment");
         comment
@@ -79,10 +79,7 @@ fn a_pull_request_has_one_comment_that_is_kept_up_to_date() {
     let stage = Stage::new();
     stage.cost(sum(1, 5, true));
     let comment = stage.comment();
-    assert!(
-        comment.starts_with(COMMENT_MARKER) && stage.comment_says("$0.05"),
-        "{comment}"
-    );
+    assert!(comment.starts_with(MARKER) && stage.comment_says("$0.05"), "{comment}");
     stage.cost(sum(2, 7, true));
     stage.cost(sum(2, 7, true));
     stage.make(comment_due());
@@ -93,7 +90,7 @@ fn a_pull_request_has_one_comment_that_is_kept_up_to_date() {
 }
 
 #[test]
-fn a_comment_is_no_ticker_and_its_last_word_is_final() {
+fn a_comment_is_updated_seldom_and_ends_final() {
     let stage = Stage::new();
     for cents in 1..=12 {
         stage.cost(sum(1, cents, false));
@@ -108,7 +105,7 @@ fn a_comment_is_no_ticker_and_its_last_word_is_final() {
 }
 
 #[test]
-fn there_is_no_comment_until_the_runs_have_cost_more_than_the_repository_says() {
+fn there_is_no_comment_below_the_repositorys_threshold() {
     let stage = Stage::new();
     let above = 100_000;
     stage.make(stage.costs(sum(1, 6, true), above));
@@ -121,7 +118,7 @@ fn there_is_no_comment_until_the_runs_have_cost_more_than_the_repository_says() 
 }
 
 #[test]
-fn what_is_left_of_the_caps_is_told_of_those_that_hold_and_of_others_only_where_the_stack_wants_it() {
+fn remaining_caps_are_shown_as_the_stack_wants() {
     for all_caps in [false, true] {
         let stage = Stage::new();
         let month = Month::of(stage.now());
@@ -142,17 +139,17 @@ fn what_is_left_of_the_caps_is_told_of_those_that_hold_and_of_others_only_where_
         ];
         let changes = ledgers.into_iter().map(Change::create).collect();
         stage.world.run(stage.world.commit(changes)).unwrap();
-        let Call::CountForPull(pull, sum, wish) = stage.costs(sum(1, 5, true), 0) else {
+        let Call::CountForPull(pull, sum, settings) = stage.costs(sum(1, 5, true), 0) else {
             unreachable!()
         };
         let actor = Some("Alice".to_owned());
         stage.make(Call::CountForPull(
             pull,
             sum,
-            Wish {
+            CommentSettings {
                 all_caps,
                 actor,
-                ..wish
+                ..settings
             },
         ));
         let comment = stage.comment();
@@ -165,7 +162,7 @@ fn what_is_left_of_the_caps_is_told_of_those_that_hold_and_of_others_only_where_
 }
 
 #[test]
-fn a_comment_that_a_person_deleted_is_not_made_again() {
+fn a_deleted_comment_is_not_created_again() {
     let stage = Stage::new();
     stage.cost(sum(1, 5, true));
     stage.world.hub().comments.clear();
@@ -178,14 +175,14 @@ fn a_comment_that_a_person_deleted_is_not_made_again() {
 }
 
 #[test]
-fn a_comment_that_the_app_does_not_see_for_a_while_was_not_deleted() {
+fn a_temporarily_invisible_comment_does_not_count_as_deleted() {
     let stage = Stage::new();
     stage.cost(sum(1, 5, true));
-    stage.world.hub().comments_refused = Some(ApiErrorKind::NotFound);
+    stage.world.hub().comment_error = Some(ApiErrorKind::NotFound);
     stage.cost(sum(2, 7, true));
     stage.minutes(3);
     assert_eq!(stage.left(), Vec::<String>::new());
-    stage.world.hub().comments_refused = None;
+    stage.world.hub().comment_error = None;
     stage.cost(sum(3, 9, true));
     assert!(stage.comment_says("$0.21"), "{}", stage.comment());
     assert_eq!(stage.world.calls("create_comment"), 1);
@@ -194,7 +191,7 @@ fn a_comment_that_the_app_does_not_see_for_a_while_was_not_deleted() {
 }
 
 #[test]
-fn a_function_that_dies_anywhere_leaves_one_comment_that_says_what_is_true() {
+fn a_function_that_dies_anywhere_leaves_one_true_comment() {
     for (first, total) in [(None, "$0.07"), (Some(sum(1, 5, true)), "$0.12")] {
         for fatal in 0..40 {
             let stage = Stage::new();
@@ -204,7 +201,7 @@ fn a_function_that_dies_anywhere_leaves_one_comment_that_says_what_is_true() {
             let call = stage.costs(sum(2, 7, true), 0);
             let died = stage.make_and_die(call.clone(), fatal);
             assert!(stage.comments().len() <= 1, "after a death before call {fatal}");
-            // Its event comes again.
+            // Its event is delivered again.
             stage.make(call);
             stage.minutes(3);
             assert!(
@@ -222,12 +219,12 @@ fn a_function_that_dies_anywhere_leaves_one_comment_that_says_what_is_true() {
 }
 
 #[test]
-fn a_comment_that_was_made_though_github_did_not_answer_is_found_again() {
+fn a_comment_created_without_an_answer_is_found_again() {
     let stage = Stage::new();
     stage.world.break_down("create_comment");
     stage.cost(sum(1, 5, true));
     assert_eq!(stage.comments().len(), 1, "it was made");
-    stage.world.mend();
+    stage.world.restore();
     stage.cost(sum(2, 7, true));
     stage.minutes(3);
     assert!(stage.comment_says("$0.12"), "{}", stage.comment());
@@ -236,7 +233,7 @@ fn a_comment_that_was_made_though_github_did_not_answer_is_found_again() {
 }
 
 #[test]
-fn a_table_that_has_forgotten_its_comment_finds_it() {
+fn a_comment_without_a_record_is_found_again() {
     let stage = Stage::new();
     stage.cost(sum(1, 5, true));
     let known = stage.world.run(stage.world.pull(&"octo/gpu".parse().unwrap(), PULL));
@@ -248,23 +245,23 @@ fn a_table_that_has_forgotten_its_comment_finds_it() {
 }
 
 #[test]
-fn an_app_that_may_not_comment_holds_nothing_up_and_does_once_it_may() {
+fn an_app_without_the_permission_comments_once_it_is_granted() {
     let stage = Stage::new();
-    stage.world.hub().comments_refused = Some(ApiErrorKind::Forbidden);
+    stage.world.hub().comment_error = Some(ApiErrorKind::Forbidden);
     stage.cost(sum(1, 5, true));
     stage.minutes(3);
     assert_eq!(stage.left(), Vec::<String>::new());
-    stage.world.hub().comments_refused = None;
+    stage.world.hub().comment_error = None;
     stage.cost(sum(2, 7, true));
     assert!(stage.comment_says("$0.12"), "{}", stage.comment());
 }
 
 #[test]
-fn a_comment_leaves_the_writes_that_github_takes_to_check_runs() {
+fn comments_leave_githubs_writes_to_check_runs() {
     let stage = Stage::new();
     let bucket = BucketId::ContentWrites(InstallationId(7));
     for _ in 0..30 {
-        let taken = acquire(&stage.world, bucket, TokenTerms::Now { leaving: 0 }, stage.now());
+        let taken = acquire(&stage.world, bucket, TokenRequest::Now { leaving: 0 }, stage.now());
         stage.world.run(taken).unwrap().unwrap();
     }
     stage.cost(sum(1, 5, true));
@@ -275,7 +272,7 @@ fn a_comment_leaves_the_writes_that_github_takes_to_check_runs() {
 }
 
 #[test]
-fn a_run_that_is_run_again_long_after_it_was_told_of_is_counted() {
+fn a_late_rerun_is_added_to_the_comment() {
     let stage = Stage::new();
     for run in 1..=25 {
         stage.cost(sum(run, 1, true));
@@ -290,11 +287,11 @@ fn a_run_that_is_run_again_long_after_it_was_told_of_is_counted() {
 }
 
 #[test]
-fn those_who_tell_of_several_runs_at_once_make_one_comment() {
+fn concurrent_reports_of_several_runs_make_one_comment() {
     for seed in 0..40 {
         let stage = Stage::new();
         let calls = (1..=4).map(|run| stage.costs(sum(run, run, true), 0)).collect();
-        stage.make_at_once(calls, crate::stage::dice(seed), || {});
+        stage.make_interleaved(calls, crate::stage::dice(seed), || {});
         stage.wait(Duration::from_secs(50));
         stage.minutes(3);
         assert!(stage.comment_says("$0.10"), "seed {seed}: {}", stage.comment());
@@ -302,7 +299,7 @@ fn those_who_tell_of_several_runs_at_once_make_one_comment() {
     }
 }
 
-/// A run of a pull request from a branch of the repository's own.
+/// A run of a pull request from a branch of the repository itself.
 pub fn for_pull() -> Origin {
     Origin {
         event: "pull_request".to_owned(),
@@ -325,7 +322,7 @@ pub fn for_pull() -> Origin {
 }
 
 #[test]
-fn a_job_knows_its_pull_request_where_that_gets_a_comment() {
+fn a_job_knows_its_pull_request_where_comments_are_on() {
     let file =
         "runners:\n  - {name: gpu, labels: [dayfly-gpu], instance_type: g5.xlarge, machine_image: ami-01234567}\n";
     for (said, pull, comment) in [

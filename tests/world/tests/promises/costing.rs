@@ -1,8 +1,8 @@
-//! What instances have cost is counted once, as EC2 bills it, whatever AWS does not tell.
+//! Instance costs are counted once, as EC2 bills them, whatever data AWS lacks.
 
 use std::time::Duration;
 
-use dayfly_engine::interruption::Word;
+use dayfly_engine::runner::interruption::Ec2Signal;
 use dayfly_records::event::{Conclusion, Event};
 use dayfly_records::prices::PriceSource;
 use dayfly_records::{JobState, Purpose, Record, RunnerState};
@@ -14,18 +14,18 @@ use crate::caps::{FILE, WORST, asked_by, busy, capped, committed, costs, instanc
 use crate::stage::{Call, POLICY, RUN, Stage};
 
 #[test]
-fn an_instance_that_ec2_takes_in_its_first_hour_costs_its_address_and_volume_only() {
+fn an_instance_reclaimed_in_its_first_hour_costs_no_compute() {
     for (by_ec2, compute) in [(true, 0), (false, 15_780)] {
         let stage = capped(10 * WORST);
         stage.queue(11);
         let instance = busy(&stage, 11);
-        stage.make(Call::Ec2(instance.clone(), Word::Warning));
+        stage.make(Call::Ec2(instance.clone(), Ec2Signal::Warning));
         stage.wait(Duration::from_mins(6));
         if by_ec2 {
-            stage.world.cloud().taken_back.insert(instance.clone());
+            stage.world.cloud().ended_by_ec2.insert(instance.clone());
         }
         stage.world.cloud().end(&instance);
-        stage.make(Call::Ec2(instance, Word::Ended));
+        stage.make(Call::Ec2(instance, Ec2Signal::Ended));
         stage.complete(11, Conclusion::Failure);
         stage.minutes(3);
         let cost = costs(&stage).remove(0);
@@ -38,19 +38,19 @@ fn an_instance_that_ec2_takes_in_its_first_hour_costs_its_address_and_volume_onl
 }
 
 #[test]
-fn an_instance_that_nobody_ended_in_time_is_settled_in_a_month_of_which_nothing_was_set_aside() {
+fn an_overdue_instance_is_settled_in_a_month_without_reservation() {
     let stage = capped(10 * WORST);
     let ends = Month::of(stage.now()).ends();
     stage.wait(ends.since(stage.now()).saturating_sub(Duration::from_hours(2)));
     stage.queue(11);
     let instance = instance_of(&stage, 11);
-    stage.make(Call::Ec2(instance.clone(), Word::Running));
+    stage.make(Call::Ec2(instance.clone(), Ec2Signal::Running));
     stage.wait(Duration::from_hours(3));
-    // By now the next month has a ledger of its own.
+    // The next month has a ledger of its own by now.
     stage.queue(12);
     let for_another = reserved(&stage);
     assert!(for_another > 0);
-    stage.make(Call::Ec2(instance.clone(), Word::Ended));
+    stage.make(Call::Ec2(instance.clone(), Ec2Signal::Ended));
     stage.minutes(5);
     let [cost] = costs(&stage).try_into().expect("one cost");
     assert_eq!((&cost.instance, cost.amounts.len()), (&instance, 2));
@@ -63,15 +63,15 @@ fn an_instance_that_nobody_ended_in_time_is_settled_in_a_month_of_which_nothing_
 }
 
 #[test]
-fn what_ran_nobody_knows_where_is_counted_when_ec2_tells_and_at_its_most_if_it_never_does() {
-    for (told, compute) in [(true, 5_260), (false, 16_667)] {
+fn an_unknown_zone_is_looked_up_or_the_maximum_is_counted() {
+    for (zones_known, compute) in [(true, 5_260), (false, 16_667)] {
         let stage = capped(10 * WORST);
-        stage.world.cloud().names_none = true;
+        stage.world.cloud().lists_no_instances = true;
         stage.queue(11);
         run(&stage, 11, 2);
         stage.minute();
         assert_eq!((costs(&stage).len(), reserved(&stage)), (0, WORST), "it may tell yet");
-        stage.world.cloud().names_none = !told;
+        stage.world.cloud().lists_no_instances = !zones_known;
         stage.minutes(5);
         let [cost] = costs(&stage).try_into().expect("one cost");
         assert_eq!((cost.amounts[0].1.compute.0, reserved(&stage)), (compute, 0));
@@ -80,7 +80,7 @@ fn what_ran_nobody_knows_where_is_counted_when_ec2_tells_and_at_its_most_if_it_n
 }
 
 #[test]
-fn an_instance_that_nobody_owned_is_counted_when_it_is_ended() {
+fn an_orphan_is_counted_when_it_is_ended() {
     let stage = capped(10 * WORST);
     stage.queue(11);
     let instance = instance_of(&stage, 11);
@@ -95,10 +95,10 @@ fn an_instance_that_nobody_owned_is_counted_when_it_is_ended() {
     assert_eq!(committed(&stage), costs(&stage)[0].total().0);
 }
 
-/// The policy of a stack that keeps what pull requests and users spend.
+/// The policy of a stack with caps for pull requests and users.
 const OWN_CAPS: &str = "version: 1\nforks: always\ncaps: {pull_request: $9, actor: $9}\n";
 
-/// What is spent of each budget's money in this month.
+/// Returns the money spent of each budget in this month.
 fn spent(stage: &Stage) -> Vec<(String, u64)> {
     let table = stage.world.table();
     let ledgers = table.records().filter_map(|record| match record {
@@ -108,7 +108,7 @@ fn spent(stage: &Stage) -> Vec<(String, u64)> {
     ledgers.collect()
 }
 
-/// A runner that lives no more, whose instance EC2 never ended: what it was set aside is settled.
+/// A runner that is gone while EC2 never ended its instance: its reservation is settled.
 fn left_alone(stage: &Stage) -> InstanceId {
     stage.world.set_parameter(POLICY, OWN_CAPS);
     stage.world.hub().origins.insert(RUN, asked_by("alice", 12));
@@ -136,10 +136,10 @@ fn runner_id(runner: &dayfly_records::Runner) -> dayfly_records::RecordId {
 }
 
 #[test]
-fn a_orphan_is_counted_whatever_aws_does_not_tell_and_for_all_who_pay_for_its_runner() {
+fn an_orphan_is_counted_for_all_payers_despite_missing_data() {
     for (down, compute, source) in [
         (&[][..], 78_900, PriceSource::Aws),
-        // By the table of another region, and twice as much as that has.
+        // By the table of another region, and twice its price.
         (
             &["on_demand_price", "volume_rate", "spot_prices"],
             526_000,
@@ -174,7 +174,7 @@ fn a_orphan_is_counted_whatever_aws_does_not_tell_and_for_all_who_pay_for_its_ru
 }
 
 #[test]
-fn a_orphan_is_counted_once_wherever_the_patrol_that_ends_it_dies() {
+fn an_orphan_is_counted_once_wherever_the_patrol_dies() {
     for fatal in 0..60 {
         let stage = capped(10 * WORST);
         let instance = left_alone(&stage);
@@ -202,7 +202,7 @@ fn a_orphan_is_counted_once_wherever_the_patrol_that_ends_it_dies() {
 }
 
 #[test]
-fn what_ended_by_itself_and_no_record_ever_named_is_counted() {
+fn an_unrecorded_instance_that_ended_by_itself_is_counted() {
     let stage = capped(10 * WORST);
     stage.queue(11);
     let instance = stage.instance();
@@ -221,7 +221,7 @@ fn what_ended_by_itself_and_no_record_ever_named_is_counted() {
 }
 
 #[test]
-fn a_volume_is_settled_at_the_rate_of_its_region() {
+fn a_volume_is_settled_at_its_regions_rate() {
     for (down, rate, source) in [
         (&[][..], 88_000, PriceSource::Aws),
         (&["volume_rate"], 160_000, PriceSource::Shipped),
@@ -241,26 +241,26 @@ fn a_volume_is_settled_at_the_rate_of_its_region() {
 }
 
 #[test]
-fn one_of_whom_ec2_does_not_tell_holds_up_no_other_and_is_counted_by_what_is_known_in_the_end() {
+fn an_instance_without_ec2_data_blocks_no_other_and_is_counted() {
     let stage = capped(10 * WORST);
     stage.queue(11);
     stage.queue(12);
-    let told = instance_of(&stage, 11);
-    stage.world.cloud().untold.insert(instance_of(&stage, 12));
+    let known = instance_of(&stage, 11);
+    stage.world.cloud().end_reason_denied.insert(instance_of(&stage, 12));
     for job in [11, 12] {
         let instance = busy(&stage, job);
-        stage.make(Call::Ec2(instance, Word::Warning));
+        stage.make(Call::Ec2(instance, Ec2Signal::Warning));
     }
     stage.minutes(2);
     for job in [11, 12] {
         let instance = instance_of(&stage, job);
         stage.world.cloud().end(&instance);
-        stage.make(Call::Ec2(instance, Word::Ended));
+        stage.make(Call::Ec2(instance, Ec2Signal::Ended));
         stage.complete(job, Conclusion::Failure);
     }
     stage.minutes(3);
-    let [cost] = costs(&stage).try_into().expect("one is told of");
-    assert_eq!(cost.instance, told);
+    let [cost] = costs(&stage).try_into().expect("one is known of");
+    assert_eq!(cost.instance, known);
     let asked = stage.world.calls("ended_by_ec2");
     stage.minutes(50);
     assert_eq!((costs(&stage).len(), reserved(&stage)), (1, WORST));
@@ -275,7 +275,7 @@ fn one_of_whom_ec2_does_not_tell_holds_up_no_other_and_is_counted_by_what_is_kno
 }
 
 #[test]
-fn what_aws_does_not_tell_the_price_of_is_launched_later_and_what_it_has_no_price_for_is_refused() {
+fn a_launch_waits_for_its_price_and_is_refused_without_one() {
     let unlisted = FILE
         .replace("g4dn.xlarge", "g99.huge")
         .replace("    max_price: $0.50/h\n", "");
@@ -289,7 +289,7 @@ fn what_aws_does_not_tell_the_price_of_is_launched_later_and_what_it_has_no_pric
         stage.minutes(2);
         assert_eq!(refusal(&stage, 11).is_none(), down, "{:?}", refusal(&stage, 11));
         assert!(stage.instances().is_empty());
-        stage.world.mend();
+        stage.world.restore();
         stage
             .world
             .cloud()
@@ -301,7 +301,7 @@ fn what_aws_does_not_tell_the_price_of_is_launched_later_and_what_it_has_no_pric
 }
 
 #[test]
-fn a_job_whose_price_aws_never_tells_is_given_up_with_the_reason() {
+fn a_job_without_any_price_is_given_up_with_the_reason() {
     let stage = capped(10 * WORST);
     let unlisted = FILE
         .replace("g4dn.xlarge", "g99.huge")
@@ -320,13 +320,13 @@ fn a_job_whose_price_aws_never_tells_is_given_up_with_the_reason() {
     });
     let reason = reason.expect("it is given up");
     assert!(
-        reason.contains("what `g99.huge` costs on demand is not known"),
+        reason.contains("the on-demand price of `g99.huge` is not known"),
         "{reason}"
     );
 }
 
 #[test]
-fn the_last_that_aws_told_is_used_when_it_does_not_tell_anew_and_that_is_said() {
+fn the_last_known_price_is_used_and_the_report_says_so() {
     let stage = capped(10 * WORST);
     stage.queue(11);
     run(&stage, 11, 10);
@@ -350,7 +350,7 @@ fn the_last_that_aws_told_is_used_when_it_does_not_tell_anew_and_that_is_said() 
 }
 
 #[test]
-fn nobody_waits_for_a_price_in_a_stack_without_caps() {
+fn no_launch_waits_for_a_price_without_caps() {
     for fatal in 0..60 {
         let stage = Stage::new();
         stage.world.hub().config = Some(FILE.to_owned());

@@ -1,7 +1,7 @@
-//! Each function dies between any two of its calls and is run again: there is one runner at most
-//! for a job in its attempt, and in the end nothing is left.
+//! Each function dies between any two of its calls and is run again: a job attempt gets one runner at
+//! most, and nothing is left in the end.
 
-use dayfly_engine::interruption::Word;
+use dayfly_engine::runner::interruption::Ec2Signal;
 use dayfly_records::event::{Conclusion, Event};
 use dayfly_types::ids::{InstanceId, JobId};
 
@@ -10,8 +10,8 @@ use crate::stage::{Answer, Call, RUN, Stage};
 /// No handler makes more calls than this.
 const MOST_CALLS: u32 = 80;
 
-/// Brings the stage to where `call` is due, lets it die before each of its calls in turn, makes
-/// it again as its event comes again, and plays on to the end.
+/// Prepares a stage on which `call` is due, lets the call die before each of its own calls in turn,
+/// repeats it as its event is redelivered, and plays on to the end.
 fn dies_anywhere(set: impl Fn(&Stage) -> Call, play_on: impl Fn(&Stage)) {
     for fatal in 0..MOST_CALLS {
         let stage = Stage::new();
@@ -25,12 +25,15 @@ fn dies_anywhere(set: impl Fn(&Stage) -> Call, play_on: impl Fn(&Stage)) {
         play_on(&stage);
         stage.minutes(25);
         assert_eq!(stage.left(), Vec::<String>::new(), "after a death before call {fatal}");
-        assert!(stage.world.cloud().ever() <= 2, "after a death before call {fatal}");
+        assert!(
+            stage.world.cloud().launched_total() <= 2,
+            "after a death before call {fatal}"
+        );
     }
     panic!("the call never came to its end");
 }
 
-/// Every instance that lives boots, takes the job if it waits, and ends it.
+/// Boots every living instance, lets it take the job if it waits, and ends the job.
 fn run_to_the_end(stage: &Stage) {
     stage.minutes(3);
     let [instance] = stage.instances().try_into().expect("one runner for one job");
@@ -77,7 +80,7 @@ fn launch_on_a_retry() {
 }
 
 #[test]
-fn settle_on_a_started_job() {
+fn job_events_on_a_started_job() {
     dies_anywhere(
         |stage| {
             stage.queue(11);
@@ -90,7 +93,7 @@ fn settle_on_a_started_job() {
 }
 
 #[test]
-fn settle_on_a_completed_job() {
+fn job_events_on_a_completed_job() {
     dies_anywhere(
         |stage| {
             running(stage);
@@ -101,11 +104,11 @@ fn settle_on_a_completed_job() {
 }
 
 #[test]
-fn settle_on_a_completed_run_asks_for_one_re_run() {
+fn job_events_on_a_completed_run_request_one_rerun() {
     dies_anywhere(
         |stage| {
             let instance = running(stage);
-            stage.make(Call::Ec2(instance, Word::Warning));
+            stage.make(Call::Ec2(instance, Ec2Signal::Warning));
             stage.complete(11, Conclusion::Failure);
             Call::JobEvents(stage.run_completed())
         },
@@ -121,7 +124,7 @@ fn interruption_on_a_warning() {
     dies_anywhere(
         |stage| {
             let instance = running(stage);
-            Call::Ec2(instance, Word::Warning)
+            Call::Ec2(instance, Ec2Signal::Warning)
         },
         |stage| {
             stage.complete(11, Conclusion::Failure);
@@ -139,7 +142,7 @@ fn interruption_of_an_instance_without_a_job() {
             stage.queue(11);
             let instance = stage.instance();
             stage.world.cloud().end(&instance);
-            Call::Ec2(instance, Word::Ended)
+            Call::Ec2(instance, Ec2Signal::Ended)
         },
         run_to_the_end,
     );
@@ -155,7 +158,7 @@ fn check_in_on_a_claim() {
             Call::CheckIn(instance, "claim", body)
         },
         |stage| {
-            // An agent that gets no config powers off; the job gets another instance.
+            // An agent without a config powers off; the job gets another instance.
             stage.wait(std::time::Duration::from_mins(1));
             let instance = stage.instance();
             if let Answer::Http(200, answer) = stage.claim(&instance) {
@@ -172,7 +175,7 @@ fn check_in_on_a_claim() {
                 stage.complete(11, Conclusion::Success);
             } else {
                 stage.world.cloud().end(&instance);
-                stage.make(Call::Ec2(instance, Word::Ended));
+                stage.make(Call::Ec2(instance, Ec2Signal::Ended));
                 stage.deliver();
                 run_to_the_end(stage);
             }
@@ -193,7 +196,7 @@ fn check_in_on_a_goodbye() {
 }
 
 #[test]
-fn sweeper_on_a_runner_that_is_given_up() {
+fn sweeper_on_a_lost_runner() {
     dies_anywhere(
         |stage| {
             running(stage);

@@ -1,12 +1,12 @@
-//! What other files than the repository's own say: the one that it extends, its organisation's for Cirun,
-//! and who may use what they bring.
+//! Files other than the repository's own: the one it extends, its organisation's for Cirun, and their
+//! access rules.
 
 use dayfly_config::labels::Label;
-use dayfly_engine::admission::Origin;
 use dayfly_policy::Team;
 use dayfly_ports::Scope;
 use dayfly_records::JobState;
 use dayfly_records::event::{Event, JobEvent};
+use dayfly_records::origin::Origin;
 use dayfly_types::deadlines::CONFIG_FRESH;
 use dayfly_types::ids::JobId;
 use dayfly_world::push_to;
@@ -22,7 +22,7 @@ impl Stage {
         self.world.hub().files.insert(place, text.to_owned());
     }
 
-    /// Somebody pushes, and with that starts the run, or has it run again.
+    /// Makes a user's push start the run, or a user re-run it.
     fn run_is_of(&self, event: &str, user: &str) {
         let scope = Scope {
             installation: self.job(1).installation,
@@ -45,7 +45,7 @@ impl Stage {
         self.world.hub().members.insert((team, user.to_owned()));
     }
 
-    /// A job is queued with this label. Answers what became of it.
+    /// Queues a job with this label and returns its state.
     fn asks(&self, job: u64, label: &str) -> JobState {
         self.world.hub().queue(RUN, JobId(job));
         let event = JobEvent {
@@ -63,7 +63,7 @@ impl Stage {
         }
     }
 
-    /// The machine types that EC2 was asked for last.
+    /// Returns the machine types of the last call to EC2.
     fn asked_for(&self) -> Vec<String> {
         let cloud = self.world.cloud();
         let last = cloud.asked().last().map(|request| request.placements.clone());
@@ -79,7 +79,7 @@ fn runner(name: &str, label: &str, types: &str) -> String {
 }
 
 #[test]
-fn a_file_goes_on_from_that_of_another_repository_of_its_owner() {
+fn a_file_extends_that_of_its_owners_other_repository() {
     let stage = Stage::new();
     let own = runner("small", "dayfly-small", "c7i.large");
     stage.has(
@@ -94,10 +94,10 @@ fn a_file_goes_on_from_that_of_another_repository_of_its_owner() {
     assert_eq!(stage.asks(12, "dayfly-small"), JobState::Launching);
     assert_eq!(stage.asked_for(), ["c7i.large"], "its own runner replaces the base's");
 
-    // It is kept for a while, and then asked for again.
+    // It is cached for a while, and then read again.
     stage.world.break_down("config_file");
     assert_eq!(stage.asks(13, "dayfly-gpu"), JobState::Launching);
-    stage.world.mend();
+    stage.world.restore();
     stage.wait(2 * CONFIG_FRESH);
     let base = runner("gpu", "dayfly-gpu", "g6.xlarge");
     stage.has("octo/.github", ".dayfly.yml", &format!("runners:\n{base}"));
@@ -106,7 +106,7 @@ fn a_file_goes_on_from_that_of_another_repository_of_its_owner() {
 }
 
 #[test]
-fn what_cannot_be_extended_is_refused_by_name() {
+fn a_file_that_cannot_be_extended_is_refused_by_name() {
     let sound = format!("runners:\n{}", runner("gpu", "dayfly-gpu", "g5.xlarge"));
     for (extends, base, words) in [
         (
@@ -127,7 +127,7 @@ fn what_cannot_be_extended_is_refused_by_name() {
         (
             "octo/.github",
             "extends: octo/other\n",
-            "what is extended extends nothing",
+            "which an extended file must not",
         ),
         (
             "octo/.github",
@@ -140,17 +140,17 @@ fn what_cannot_be_extended_is_refused_by_name() {
         stage.has(OWN, ".dayfly.yml", &format!("extends: {extends}\n{sound}"));
         stage.has("octo/.github", ".dayfly.yml", base);
         stage.has("hexo/.github", ".dayfly.yml", &sound);
-        stage.world.hub().shut.insert("octo/shut".parse().unwrap());
+        stage.world.hub().unreadable.insert("octo/shut".parse().unwrap());
         let reason = stage.refusal(11, "dayfly-gpu");
         assert!(reason.contains(words), "{extends}: {reason}");
         assert!(stage.instances().is_empty(), "{extends}");
-        // A label that asks for nothing of the file gets what it says.
+        // A label that needs nothing from the file is served.
         assert_eq!(stage.asks(12, "dayfly/gpu=t4"), JobState::Launching, "{extends}");
     }
 }
 
 #[test]
-fn a_file_takes_the_jobs_of_those_only_whom_it_names() {
+fn a_file_serves_only_the_users_it_names() {
     let runners = format!("runners:\n{}", runner("gpu", "dayfly-gpu", "g5.xlarge"));
     for (says, base, named) in [
         ("actors: [octocat]", "", "`actors` in `.dayfly.yml` of octo/gpu"),
@@ -177,7 +177,7 @@ fn a_file_takes_the_jobs_of_those_only_whom_it_names() {
         for (job, label) in [(13, "dayfly-gpu"), (14, "dayfly/gpu=t4")] {
             assert_eq!(stage.asks(job, label), JobState::Launching, "{says}");
         }
-        // A job for somebody else's runners is none of its concern.
+        // A job for other runners is none of its concern.
         stage.run_is_of("push", "mallory");
         stage.world.hub().queue(RUN, JobId(15));
         let event = JobEvent {
@@ -190,9 +190,9 @@ fn a_file_takes_the_jobs_of_those_only_whom_it_names() {
 }
 
 #[test]
-fn github_is_asked_who_it_is_only_where_a_file_names_somebody() {
+fn github_is_asked_for_the_requester_only_where_a_file_names_users() {
     let stage = Stage::new();
-    // Nor does the policy ask.
+    // Nor does the policy need it.
     stage.world.set_parameter(POLICY, "version: 1\nforks: always\n");
     stage.world.break_down("run_origin");
     assert_eq!(stage.asks(11, "dayfly-gpu"), JobState::Launching);
@@ -204,7 +204,7 @@ fn github_is_asked_who_it_is_only_where_a_file_names_somebody() {
         !matches!(became, JobState::Refused { .. } | JobState::Launching),
         "{became:?}"
     );
-    stage.world.mend();
+    stage.world.restore();
     stage.minutes(3);
     assert_eq!(state_of(&stage, 12), JobState::Launching, "it is asked again");
 }
@@ -233,7 +233,7 @@ fn organization() -> Stage {
 }
 
 #[test]
-fn an_organisations_runners_are_there_for_repositories_with_a_file_of_ciruns_or_none() {
+fn organisation_runners_serve_repositories_without_a_dayfly_file() {
     let own = entry("big", "cirun-big", "p3.2xlarge");
     for (path, text, first) in [
         (None, "", Some("g5.xlarge")),
@@ -252,7 +252,7 @@ fn an_organisations_runners_are_there_for_repositories_with_a_file_of_ciruns_or_
 }
 
 #[test]
-fn an_organisations_runners_may_be_used_as_its_rules_say() {
+fn organisation_runners_follow_the_access_rules() {
     let stage = organization();
     stage.has("octo/.cirun", ".access.yml", ACCESS);
     stage.is_in_team("carol", "core");
@@ -278,7 +278,7 @@ fn an_organisations_runners_may_be_used_as_its_rules_say() {
     let reason = stage.refusal(20, "cirun-small");
     assert_eq!(reason.matches("no policy of").count(), 1, "{reason}");
     assert!(reason.contains("`.access.yml` of octo/.cirun"), "{reason}");
-    // A repository's own entry of the name is its own.
+    // A repository's own entry of that name wins.
     let stage = organization();
     stage.has("octo/.cirun", ".access.yml", ACCESS);
     stage.run_is_of("push", "mallory");
@@ -289,7 +289,7 @@ fn an_organisations_runners_may_be_used_as_its_rules_say() {
 }
 
 #[test]
-fn what_is_wrong_with_an_organisations_files_fails_the_jobs_that_need_them_and_no_others() {
+fn broken_organisation_files_fail_only_the_jobs_that_need_them() {
     for (path, text) in [(".cirun.global.yml", "runners: 7\n"), (".access.yml", "version: 2\n")] {
         let stage = organization();
         stage.has("octo/.cirun", path, text);

@@ -1,11 +1,11 @@
-//! What an entry of the configuration asks for its instance, and what the instance gets.
+//! What a configuration entry requests for its instance, and what the instance gets.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dayfly_config::machines::Arch;
 use dayfly_config::{ImageName, Volume, VolumeType};
-use dayfly_ports::{FleetRequest, Surroundings};
+use dayfly_ports::{FleetRequest, InstanceOverrides};
 use dayfly_records::{JobState, RunnerState};
 use dayfly_types::deadlines::{Deadlines, MAX_LAUNCHES};
 use dayfly_types::ids::{ImageId, InstanceId, SecurityGroupId, SubnetId};
@@ -29,10 +29,10 @@ runners:
     instance_profile: gpu-runner
 ";
 
-/// What the owner of the account has to allow for that.
+/// A stack policy that allows all of it.
 const ALLOWS: &str = "version: 1\nsubnets: ['*']\nsecurity_groups: ['*']\ninstance_profiles: ['*']\n";
 
-/// Job 11 is queued in a repository with this file.
+/// Queues job 11 in a repository with this file.
 fn queued(text: &str, prepare: impl FnOnce(&Stage)) -> Stage {
     let stage = Stage::new();
     stage.world.set_parameter(POLICY, ALLOWS);
@@ -53,7 +53,7 @@ fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     owned.collect()
 }
 
-/// Why job 11 is refused.
+/// Returns why job 11 is refused.
 fn refusal(stage: &Stage) -> String {
     match state_of(stage, 11) {
         JobState::Refused { reason } => reason,
@@ -75,7 +75,7 @@ fn reports(stage: &Stage, instance: &InstanceId, name: &str, detail: &str) {
 }
 
 #[test]
-fn an_instance_gets_all_that_its_entry_asks_for() {
+fn an_instance_gets_everything_its_entry_requests() {
     let stage = queued(EVERYTHING, |_| ());
     let request = &asked(&stage)[0];
     let subnets: Vec<&str> = request.placements.iter().map(|one| one.subnet.as_str()).collect();
@@ -88,11 +88,11 @@ fn an_instance_gets_all_that_its_entry_asks_for() {
     };
     assert_eq!(request.volume, volume);
     assert_eq!(request.tags, pairs(&[("team", "speech")]));
-    let surroundings = Surroundings {
+    let overrides = InstanceOverrides {
         security_groups: vec![SecurityGroupId::new("sg-01234567")],
         instance_profile: Some("gpu-runner".to_owned()),
     };
-    assert_eq!(request.surroundings, surroundings);
+    assert_eq!(request.overrides, overrides);
     let answer = claimed(&stage, &stage.instance());
     assert_eq!(answer["startup_script"], "make ready");
     assert_eq!(answer["startup_seconds"], Deadlines::default().boot.as_secs());
@@ -100,14 +100,15 @@ fn an_instance_gets_all_that_its_entry_asks_for() {
 }
 
 #[test]
-fn a_subnet_that_does_not_exist_is_told_before_anything_is_launched() {
+fn a_missing_subnet_is_reported_before_any_launch() {
     let stage = queued(EVERYTHING, |stage| {
         let gone = SubnetId::new("subnet-12345678");
-        stage.world.cloud().gone_subnets.insert(gone);
+        stage.world.cloud().missing_subnets.insert(gone);
     });
     let reason = refusal(&stage);
     assert!(
-        reason.contains("the runner `gpu` has the subnets `subnet-12345678`") && !reason.contains("subnet-01234567"),
+        reason.contains("the `subnets` of the runner `gpu` name `subnet-12345678`")
+            && !reason.contains("subnet-01234567"),
         "{reason}"
     );
     let types: Vec<String> = asked(&stage)
@@ -123,19 +124,19 @@ fn a_subnet_that_does_not_exist_is_told_before_anything_is_launched() {
 }
 
 #[test]
-fn an_entry_with_a_subnet_that_does_not_exist_leaves_the_job_to_the_next() {
+fn an_entry_with_a_missing_subnet_falls_back_to_the_next() {
     let two = format!("{EVERYTHING}  - {{name: plain, labels: [dayfly-gpu], instance_type: g6.xlarge}}\n");
     let stage = queued(&two, |stage| {
         let gone = SubnetId::new("subnet-01234567");
-        stage.world.cloud().gone_subnets.insert(gone);
+        stage.world.cloud().missing_subnets.insert(gone);
     });
     let request = &asked(&stage)[0];
     assert_eq!(request.placements[0].pool.instance_type.as_str(), "g6.xlarge");
-    assert!(request.surroundings.are_the_stacks());
+    assert!(request.overrides.is_empty());
 }
 
 #[test]
-fn an_image_by_name_is_the_newest_of_the_machines_architecture() {
+fn an_image_by_name_is_the_newest_of_its_architecture() {
     let file = |kind: &str| {
         format!(
             "runners:\n  - {{name: gpu, labels: [dayfly-gpu], instance_type: {kind}, machine_image: {{name: my-*, owner: self}}}}\n"
@@ -157,7 +158,7 @@ fn an_image_by_name_is_the_newest_of_the_machines_architecture() {
 }
 
 #[test]
-fn a_parameter_that_holds_no_image_is_told_before_anything_is_launched() {
+fn a_parameter_without_an_image_is_reported_before_any_launch() {
     let file =
         "runners:\n  - {name: gpu, labels: [dayfly-gpu], instance_type: g5.xlarge, machine_image: ssm:/my/image}\n";
     for held in [None, Some("latest"), Some("ami-12")] {
@@ -172,7 +173,7 @@ fn a_parameter_that_holds_no_image_is_told_before_anything_is_launched() {
 }
 
 #[test]
-fn without_an_image_there_is_one_that_fits_the_machine() {
+fn the_default_image_fits_the_machine() {
     for (machine, image) in [
         ("instance_type: g5.xlarge", "ami-0123456789abcdef0"),
         ("gpu: t4", "ami-0123456789abcdef0"),
@@ -185,9 +186,9 @@ fn without_an_image_there_is_one_that_fits_the_machine() {
 }
 
 #[test]
-fn what_gives_an_instance_the_powers_of_something_else_is_refused_unless_the_policy_lists_it() {
+fn powers_beyond_the_stacks_are_refused_unless_listed() {
     let stage = queued(EVERYTHING, |stage| stage.world.set_parameter(POLICY, "version: 1\n"));
-    // Nothing but its messenger is launched, in the stack's own subnet.
+    // Only its messenger is launched, in the stack's own subnet.
     assert!(
         asked(&stage)
             .iter()
@@ -225,7 +226,7 @@ fn a_runner_is_not_idle_while_its_startup_script_runs() {
 }
 
 #[test]
-fn a_startup_script_that_always_fails_is_given_up_with_its_last_lines() {
+fn a_failing_startup_script_is_given_up_with_its_last_lines() {
     const WORDS: &str = "exit status 3, after 9 s; its last lines:\nno such package: ffmpegg";
     let stage = queued(EVERYTHING, |_| ());
     let mut instances = 0;
@@ -234,7 +235,7 @@ fn a_startup_script_that_always_fails_is_given_up_with_its_last_lines() {
         assert!(instances <= MAX_LAUNCHES, "it is launched for ever");
         let instance = stage.instance();
         claimed(&stage, &instance);
-        // The report of one in two gets lost, and its goodbye says the same.
+        // Every second report is lost; the goodbye repeats it.
         if instances % 2 == 0 {
             reports(&stage, &instance, "startup_finished", WORDS);
         }

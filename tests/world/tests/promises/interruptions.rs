@@ -1,8 +1,9 @@
-//! Interruptions and what follows from them: another instance, another attempt, or neither, and what is
-//! said of it.
+//! What follows from interruptions: another instance, another attempt, or neither, and what is
+//! reported.
 
-use dayfly_engine::interruption::Word;
-use dayfly_engine::{news, rerun};
+use dayfly_engine::rerun;
+use dayfly_engine::rerun::report;
+use dayfly_engine::runner::interruption::Ec2Signal;
 use dayfly_records::event::{Conclusion, Event, JobEvent, RunEvent};
 use dayfly_records::{AfterInterruption, CheckContent, CheckRun, Record, Rerun, Run, RunnerState};
 use dayfly_types::capacity::InstanceLifecycle;
@@ -55,7 +56,7 @@ fn in_attempt(stage: &Stage, job: u64, attempt: u32) -> JobEvent {
     }
 }
 
-/// A job of an attempt of the run is queued, starts, and loses its instance; then its run is over.
+/// Queues and starts a job of an attempt, interrupts its instance, and ends the run.
 fn interrupted_in(stage: &Stage, job: u64, attempt: u32) {
     stage.world.hub().queue(RUN, JobId(job));
     stage.make(Call::Launch(Event::JobQueued(in_attempt(stage, job, attempt))));
@@ -63,14 +64,14 @@ fn interrupted_in(stage: &Stage, job: u64, attempt: u32) {
     let runner = stage.boot(&instance);
     stage.world.hub().assign(runner, JobId(job));
     stage.make(Call::JobEvents(Event::JobInProgress(in_attempt(stage, job, attempt))));
-    stage.make(Call::Ec2(instance.clone(), Word::Warning));
+    stage.make(Call::Ec2(instance.clone(), Ec2Signal::Warning));
     stage.world.hub().complete(JobId(job), Conclusion::Failure);
     stage.make(Call::JobEvents(Event::JobCompleted(JobEvent {
         conclusion: Some(Conclusion::Failure),
         ..in_attempt(stage, job, attempt)
     })));
     stage.world.cloud().end(&instance);
-    stage.make(Call::Ec2(instance, Word::Ended));
+    stage.make(Call::Ec2(instance, Ec2Signal::Ended));
     let Event::RunCompleted(over) = stage.run_completed() else {
         unreachable!("it is the end of a run")
     };
@@ -90,7 +91,7 @@ fn imds_notice(instance: &InstanceId) -> Call {
 }
 
 #[test]
-fn whichever_way_its_check_run_comes_a_job_that_has_not_begun_gets_another_instance_at_once() {
+fn a_notice_from_either_source_replaces_an_idle_runner_at_once() {
     for by_imds in [false, true] {
         let stage = Stage::new();
         stage.queue(11);
@@ -99,22 +100,22 @@ fn whichever_way_its_check_run_comes_a_job_that_has_not_begun_gets_another_insta
         let call = if by_imds {
             imds_notice(&first)
         } else {
-            Call::Ec2(first.clone(), Word::Warning)
+            Call::Ec2(first.clone(), Ec2Signal::Warning)
         };
         stage.make(call);
         stage.deliver();
         assert_eq!(stage.instances().len(), 2, "by IMDS: {by_imds}");
         assert_eq!(next_of(&stage, 11), AfterInterruption::AnotherInstance);
-        // The other way tells the same, and changes nothing.
-        stage.make(Call::Ec2(first.clone(), Word::Warning));
+        // The other source reports the same, and changes nothing.
+        stage.make(Call::Ec2(first.clone(), Ec2Signal::Warning));
         stage.make(imds_notice(&first));
         stage.deliver();
-        assert_eq!(stage.world.cloud().ever(), 2, "by IMDS: {by_imds}");
+        assert_eq!(stage.world.cloud().launched_total(), 2, "by IMDS: {by_imds}");
     }
 }
 
 #[test]
-fn a_heartbeat_does_what_the_one_that_died_before_it_left_undone() {
+fn a_heartbeat_completes_what_an_interrupted_one_left_undone() {
     for fatal in 0..20 {
         let stage = Stage::new();
         stage.queue(11);
@@ -123,7 +124,7 @@ fn a_heartbeat_does_what_the_one_that_died_before_it_left_undone() {
         let died = stage.make_and_die(imds_notice(&first), fatal);
         stage.make(imds_notice(&first));
         stage.deliver();
-        // Should it have died between the table and the bus, the job is due.
+        // Had it died between table and bus, the job would be due.
         stage.minute();
         assert_eq!(stage.instances().len(), 2, "after a death before call {fatal}");
         if !died {
@@ -134,13 +135,13 @@ fn a_heartbeat_does_what_the_one_that_died_before_it_left_undone() {
 }
 
 #[test]
-fn a_rebalance_recommendation_replaces_a_runner_without_a_job_where_that_is_wanted() {
+fn a_rebalance_replaces_an_idle_runner_where_enabled() {
     for (lines, instances) in [("", 1), ("    rebalance: drain-if-idle\n", 2)] {
         let stage = configured(lines);
         stage.queue(11);
         let first = stage.instance();
         stage.boot(&first);
-        stage.make(Call::Ec2(first.clone(), Word::Rebalance));
+        stage.make(Call::Ec2(first.clone(), Ec2Signal::Rebalance));
         stage.deliver();
         assert_eq!(stage.instances().len(), instances, "{lines}");
         if instances == 2 {
@@ -157,14 +158,14 @@ fn a_rebalance_recommendation_replaces_a_runner_without_a_job_where_that_is_want
 }
 
 #[test]
-fn a_runner_that_gets_its_job_while_it_is_rebalanced_keeps_it() {
+fn a_runner_that_gets_a_job_while_rebalanced_keeps_it() {
     let stage = configured("    rebalance: drain-if-idle\n");
     stage.queue(11);
     let first = stage.instance();
     let runner = stage.boot(&first);
-    // GitHub has given it the job, and nobody has told us yet.
+    // GitHub has assigned the job, and the webhook is not here yet.
     stage.world.hub().assign(runner, JobId(11));
-    stage.make(Call::Ec2(first.clone(), Word::Rebalance));
+    stage.make(Call::Ec2(first.clone(), Ec2Signal::Rebalance));
     stage.deliver();
     stage.minute();
     let kept = stage
@@ -180,22 +181,19 @@ fn a_runner_that_gets_its_job_while_it_is_rebalanced_keeps_it() {
 }
 
 #[test]
-fn an_interrupted_job_says_what_happened_where_and_what_comes_next() {
+fn an_interrupted_job_reports_what_happened_and_what_follows() {
     let stage = Stage::new();
     stage.queue(11);
     let instance = stage.instance();
     let runner = stage.boot(&instance);
     stage.start(runner, 11);
-    stage.make(Call::Ec2(instance, Word::Warning));
+    stage.make(Call::Ec2(instance, Ec2Signal::Warning));
     let said = check_run(&stage, 11).unwrap();
     assert_eq!(said.due_at, Some(stage.now()), "it is to be said now");
     let CheckContent::Interrupted { what, ran_on, next, .. } = said.content else {
         panic!("{:?}", said.content)
     };
-    assert_eq!(
-        what,
-        "EC2 gave check_run at 08:00:00 UTC that it takes the instance back"
-    );
+    assert_eq!(what, "EC2 gave notice at 08:00:00 UTC that it takes the instance back");
     let (pool, lifecycle) = ran_on.unwrap();
     assert_eq!(
         (pool.to_string().as_str(), lifecycle),
@@ -204,7 +202,7 @@ fn an_interrupted_job_says_what_happened_where_and_what_comes_next() {
     assert_eq!(next, AfterInterruption::WhenRunIsOver);
     stage.complete(11, Conclusion::Failure);
     stage.make(Call::JobEvents(stage.run_completed()));
-    let again = AfterInterruption::RunAgain {
+    let again = AfterInterruption::Rerun {
         attempt: RunAttempt(2),
         with_failed: false,
     };
@@ -212,7 +210,7 @@ fn an_interrupted_job_says_what_happened_where_and_what_comes_next() {
 }
 
 #[test]
-fn a_run_is_run_again_as_often_as_allowed_and_the_last_time_on_demand() {
+fn reruns_are_limited_and_the_last_one_is_on_demand() {
     let stage = configured("    max_reruns: 2\n");
     for (attempt, job) in [(1, 11), (2, 12), (3, 13)] {
         interrupted_in(&stage, job, attempt);
@@ -224,7 +222,7 @@ fn a_run_is_run_again_as_often_as_allowed_and_the_last_time_on_demand() {
         .map(|attempt| rerun::on_demand(&record_of_run(&stage, attempt)))
         .into();
     assert_eq!(on_demand, [false, true, false], "of the attempt after each");
-    let AfterInterruption::Not { reason } = next_of(&stage, 13) else {
+    let AfterInterruption::NotRerun { reason } = next_of(&stage, 13) else {
         panic!("{:?}", check_run(&stage, 13))
     };
     assert!(reason.contains("again 2 times"), "{reason}");
@@ -232,10 +230,10 @@ fn a_run_is_run_again_as_often_as_allowed_and_the_last_time_on_demand() {
         attempt: RunAttempt(2),
         ..stage.job(12)
     };
-    let job = dayfly_engine::launch::new_job(&second);
-    let content = news::again(&record_of_run(&stage, 1), &job, InstanceLifecycle::Spot);
+    let job = dayfly_engine::launch::claim::new_job(&second);
+    let content = report::rerun_content(&record_of_run(&stage, 1), &job, InstanceLifecycle::Spot);
     assert!(
-        matches!(content, Some(CheckContent::Again { of: RunAttempt(1), .. })),
+        matches!(content, Some(CheckContent::Rerun { of: RunAttempt(1), .. })),
         "{content:?}"
     );
     stage.minutes(5);
@@ -243,7 +241,7 @@ fn a_run_is_run_again_as_often_as_allowed_and_the_last_time_on_demand() {
 }
 
 #[test]
-fn what_is_not_to_be_run_again_says_why() {
+fn a_run_without_a_rerun_reports_why() {
     type Set = fn(&Stage);
     let cases: [(&str, Set, &str); 4] = [
         ("    rerun: never\n", |_| {}, "`rerun: never`"),
@@ -273,20 +271,20 @@ fn what_is_not_to_be_run_again_says_why() {
             panic!("{why}")
         };
         assert!(reason.contains(why), "{reason}");
-        assert_eq!(next_of(&stage, 11), AfterInterruption::Not { reason });
+        assert_eq!(next_of(&stage, 11), AfterInterruption::NotRerun { reason });
         assert_eq!(stage.left(), Vec::<String>::new(), "{why}");
     }
 }
 
 #[test]
-fn whether_a_newer_run_made_it_moot_is_only_asked_when_a_re_run_is_about_to_be_asked_for() {
+fn newer_runs_are_looked_up_only_before_a_rerun() {
     let stage = configured("    rerun: never\n");
     interrupted_in(&stage, 11, 1);
     assert_eq!(stage.world.calls("superseded"), 0);
 }
 
 #[test]
-fn genuine_failures_beside_several_interrupted_jobs_are_run_again_with_them_and_that_is_said() {
+fn genuine_failures_are_rerun_with_interrupted_jobs_and_reported() {
     let stage = Stage::new();
     for job in [11, 12, 13] {
         stage.queue(job);
@@ -295,7 +293,7 @@ fn genuine_failures_beside_several_interrupted_jobs_are_run_again_with_them_and_
         let runner = stage.boot(&instance);
         stage.start(runner, job);
         if job != 13 {
-            stage.make(Call::Ec2(instance, Word::Warning));
+            stage.make(Call::Ec2(instance, Ec2Signal::Warning));
         }
     }
     for job in [11, 12, 13] {
@@ -303,7 +301,7 @@ fn genuine_failures_beside_several_interrupted_jobs_are_run_again_with_them_and_
     }
     stage.make(Call::JobEvents(stage.run_completed()));
     assert_eq!(stage.world.hub().reruns, [(RUN, None)]);
-    let again = AfterInterruption::RunAgain {
+    let again = AfterInterruption::Rerun {
         attempt: RunAttempt(2),
         with_failed: true,
     };

@@ -1,4 +1,4 @@
-//! A job that says in its label what it needs gets that, with no file or beside one.
+//! A job whose label says what it needs gets that, with or without a file.
 
 use dayfly_config::labels::Label;
 use dayfly_records::JobState;
@@ -8,8 +8,8 @@ use dayfly_types::ids::JobId;
 use crate::lifecycle::state_of;
 use crate::stage::{Call, RUN, Stage};
 
-/// Job 11 is queued with these labels. Answers the machine types that EC2 was asked for first, and what
-/// became of the job.
+/// Queues job 11 with these labels. Returns the machine types of the first call to EC2, and the state
+/// of the job.
 fn queued_with(labels: &[&str], config: Option<&str>) -> (Vec<String>, JobState) {
     let stage = Stage::new();
     stage.world.hub().config = config.map(str::to_owned);
@@ -32,7 +32,7 @@ fn queued_with(labels: &[&str], config: Option<&str>) -> (Vec<String>, JobState)
 }
 
 #[test]
-fn a_label_is_all_it_takes_whatever_the_repository_has_as_a_file() {
+fn a_label_suffices_whatever_the_repositorys_file() {
     for config in [None, Some("runners: []\n"), Some("this is no configuration")] {
         let (types, state) = queued_with(&["self-hosted", "dayfly/gpu=t4/run=22"], config);
         assert_eq!(state, JobState::Launching, "{config:?}");
@@ -42,7 +42,7 @@ fn a_label_is_all_it_takes_whatever_the_repository_has_as_a_file() {
 }
 
 #[test]
-fn what_a_label_asks_for_and_nobody_has_is_refused_in_words() {
+fn an_impossible_label_is_refused_with_the_reason() {
     for (label, words) in [
         ("dayfly/gpu=t5", "t4"),
         ("dayfly/gpu=t4/gpus=3", "3"),
@@ -59,7 +59,7 @@ fn what_a_label_asks_for_and_nobody_has_is_refused_in_words() {
 }
 
 #[test]
-fn a_file_may_say_what_a_runner_needs_and_is_not_half_obeyed() {
+fn a_files_requirements_are_met_in_full_or_refused() {
     let file = |more: &str| {
         format!("runners:\n  - {{name: gpu, labels: [dayfly-gpu], gpu: t4, machine_image: dlami-base{more}}}\n")
     };

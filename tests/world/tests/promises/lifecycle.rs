@@ -1,8 +1,8 @@
-//! The way of a job, and the ways off it.
+//! A job's normal course, and its deviations.
 
 use std::time::Duration;
 
-use dayfly_engine::interruption::Word;
+use dayfly_engine::runner::interruption::Ec2Signal;
 use dayfly_ports::FleetErrorKind;
 use dayfly_records::event::{Conclusion, Event};
 use dayfly_records::{Ending, JobState, Record, RunnerState};
@@ -24,12 +24,12 @@ pub(crate) fn state_of(stage: &Stage, job: u64) -> JobState {
 /// The instance powers off, as it does after its goodbye.
 fn power_off(stage: &Stage, instance: &InstanceId) {
     stage.world.cloud().end(instance);
-    stage.make(Call::Ec2(instance.clone(), Word::Ended));
+    stage.make(Call::Ec2(instance.clone(), Ec2Signal::Ended));
     stage.deliver();
 }
 
 #[test]
-fn a_queued_job_gets_an_instance_runs_on_it_and_nothing_is_left() {
+fn a_queued_job_runs_on_an_instance_and_leaves_nothing() {
     let stage = Stage::new();
     stage.queue(11);
     assert!(stage.world.schedule_is_on());
@@ -45,16 +45,16 @@ fn a_queued_job_gets_an_instance_runs_on_it_and_nothing_is_left() {
     );
     stage.minutes(4);
     assert_eq!(stage.left(), Vec::<String>::new());
-    assert_eq!(stage.world.cloud().ever(), 1);
+    assert_eq!(stage.world.cloud().launched_total(), 1);
 }
 
 #[test]
-fn a_runner_that_nobody_used_is_ended_when_its_time_is_over() {
+fn an_unused_runner_is_ended_after_its_idle_time() {
     let stage = Stage::new();
     stage.queue(11);
     let instance = stage.instance();
     stage.boot(&instance);
-    // The job was taken by a runner that is not ours, and GitHub's word of it was lost.
+    // A runner of someone else took the job, and GitHub's webhook was lost.
     stage.world.hub().complete(JobId(11), Conclusion::Success);
     for _ in 0..5 {
         stage.heartbeat(&instance, "listening");
@@ -64,14 +64,14 @@ fn a_runner_that_nobody_used_is_ended_when_its_time_is_over() {
     stage.minutes(4);
     assert_eq!(stage.left(), Vec::<String>::new());
     assert_eq!(
-        stage.world.cloud().ever(),
+        stage.world.cloud().launched_total(),
         1,
         "a job that does not wait gets no other runner"
     );
 }
 
 #[test]
-fn a_job_whose_runner_idled_out_gets_another_if_it_still_waits() {
+fn a_waiting_job_whose_runner_idled_out_gets_another() {
     let stage = Stage::new();
     stage.queue(11);
     let first = stage.instance();
@@ -97,7 +97,7 @@ fn a_runner_that_gets_a_job_at_the_last_second_is_not_ended() {
     let runner = stage.boot(&instance);
     stage.wait(Duration::from_mins(4));
     stage.heartbeat(&instance, "listening");
-    // GitHub has given it the job, and nobody has told us yet.
+    // GitHub has assigned the job, and the webhook is not here yet.
     stage.world.hub().assign(runner, JobId(11));
     stage.minute();
     stage.heartbeat(&instance, "running");
@@ -132,7 +132,7 @@ fn no_instance_outlives_its_maximum_lifetime() {
     );
 }
 
-/// The messenger that is on its way boots, takes the job and fails it, and leaves.
+/// Boots the messenger, which takes the job, fails it and leaves.
 pub(crate) fn fail_by_messenger(stage: &Stage, job: u64) {
     let instance = stage.instance();
     let Answer::Http(200, claimed) = stage.claim(&instance) else {
@@ -150,21 +150,21 @@ pub(crate) fn fail_by_messenger(stage: &Stage, job: u64) {
 }
 
 #[test]
-fn an_instance_that_never_checks_in_is_replaced_and_then_given_up() {
+fn an_instance_that_never_checks_in_is_replaced_then_given_up() {
     let stage = Stage::new();
     stage.queue(11);
     for _ in 0..5 {
         stage.minutes(11);
     }
     stage.minutes(2);
-    assert_eq!(stage.world.cloud().ever(), 5 + 1, "and a messenger");
+    assert_eq!(stage.world.cloud().launched_total(), 5 + 1, "and a messenger");
     assert!(matches!(state_of(&stage, 11), JobState::Unlaunchable { .. }));
     fail_by_messenger(&stage, 11);
     assert_eq!(stage.left(), Vec::<String>::new());
 }
 
 #[test]
-fn an_instance_whose_heartbeat_stops_is_ended_and_its_job_run_again() {
+fn an_instance_without_heartbeat_is_ended_and_its_job_rerun() {
     let stage = Stage::new();
     stage.queue(11);
     let instance = stage.instance();
@@ -181,7 +181,7 @@ fn an_instance_whose_heartbeat_stops_is_ended_and_its_job_run_again() {
 }
 
 #[test]
-fn an_interrupted_job_is_run_again_once_its_run_is_over() {
+fn an_interrupted_job_is_rerun_once_its_run_is_over() {
     let stage = Stage::new();
     stage.queue(11);
     stage.queue(12);
@@ -189,7 +189,7 @@ fn an_interrupted_job_is_run_again_once_its_run_is_over() {
     let (one, two) = (stage.boot(&first), stage.boot(&second));
     stage.start(one, 11);
     stage.start(two, 12);
-    stage.make(Call::Ec2(first.clone(), Word::Warning));
+    stage.make(Call::Ec2(first.clone(), Ec2Signal::Warning));
     assert_eq!(order(&stage.heartbeat(&first, "running")), "drain");
     stage.complete(11, Conclusion::Failure);
     power_off(&stage, &first);
@@ -206,7 +206,7 @@ fn an_interrupted_job_is_run_again_once_its_run_is_over() {
     assert_eq!(stage.left(), Vec::<String>::new());
 }
 
-/// A job that was interrupted so long after its instance's launch, whose runner has left.
+/// A job interrupted at this age of its instance, whose runner has left.
 fn left_after_a_notice(stage: &Stage, age: Duration) -> (InstanceId, String) {
     stage.queue(11);
     let instance = stage.instance();
@@ -217,7 +217,7 @@ fn left_after_a_notice(stage: &Stage, age: Duration) -> (InstanceId, String) {
         stage.heartbeat(&instance, "running");
         stage.minutes(1);
     }
-    stage.make(Call::Ec2(instance.clone(), Word::Warning));
+    stage.make(Call::Ec2(instance.clone(), Ec2Signal::Warning));
     let body = serde_json::json!({ "instance": instance, "reason": "interrupted" });
     let order = order(&stage.make(Call::CheckIn(instance.clone(), "goodbye", body)));
     stage.complete(11, Conclusion::Failure);
@@ -225,7 +225,7 @@ fn left_after_a_notice(stage: &Stage, age: Duration) -> (InstanceId, String) {
 }
 
 #[test]
-fn an_instance_that_ec2_takes_in_its_first_hour_is_left_to_it_and_its_job_does_not_wait_for_that() {
+fn an_instance_interrupted_in_its_first_hour_is_left_to_ec2() {
     let stage = Stage::new();
     let (instance, order) = left_after_a_notice(&stage, Duration::from_mins(10));
     assert_eq!(order, "continue");
@@ -243,7 +243,7 @@ fn an_instance_that_ec2_takes_in_its_first_hour_is_left_to_it_and_its_job_does_n
 }
 
 #[test]
-fn an_instance_that_was_left_to_ec2_and_is_not_taken_is_ended() {
+fn an_instance_left_to_ec2_but_not_reclaimed_is_ended() {
     let stage = Stage::new();
     left_after_a_notice(&stage, Duration::from_mins(10));
     stage.minutes(4);
@@ -254,7 +254,7 @@ fn an_instance_that_was_left_to_ec2_and_is_not_taken_is_ended() {
 }
 
 #[test]
-fn an_instance_that_is_interrupted_after_its_first_hour_is_ended_at_once() {
+fn an_instance_interrupted_after_its_first_hour_is_ended_at_once() {
     let stage = Stage::new();
     let (_, order) = left_after_a_notice(&stage, Duration::from_mins(61));
     assert_eq!(order, "stop");
@@ -263,7 +263,7 @@ fn an_instance_that_is_interrupted_after_its_first_hour_is_ended_at_once() {
 }
 
 #[test]
-fn several_interrupted_jobs_are_run_again_with_one_call() {
+fn several_interrupted_jobs_are_rerun_with_one_call() {
     let stage = Stage::new();
     for job in [11, 12] {
         stage.queue(job);
@@ -271,7 +271,7 @@ fn several_interrupted_jobs_are_run_again_with_one_call() {
     for (instance, job) in stage.instances().into_iter().zip([11, 12]) {
         let runner = stage.boot(&instance);
         stage.start(runner, job);
-        stage.make(Call::Ec2(instance.clone(), Word::Warning));
+        stage.make(Call::Ec2(instance.clone(), Ec2Signal::Warning));
     }
     for job in [11, 12] {
         stage.complete(job, Conclusion::Failure);
@@ -285,13 +285,13 @@ fn several_interrupted_jobs_are_run_again_with_one_call() {
 }
 
 #[test]
-fn an_interrupted_run_whose_end_was_never_told_is_run_again_all_the_same() {
+fn an_interrupted_run_is_rerun_even_if_its_end_was_lost() {
     let stage = Stage::new();
     stage.queue(11);
     let instance = stage.instance();
     let runner = stage.boot(&instance);
     stage.start(runner, 11);
-    stage.make(Call::Ec2(instance.clone(), Word::Warning));
+    stage.make(Call::Ec2(instance.clone(), Ec2Signal::Warning));
     stage.complete(11, Conclusion::Failure);
     power_off(&stage, &instance);
     stage.minutes(5);
@@ -300,11 +300,11 @@ fn an_interrupted_run_whose_end_was_never_told_is_run_again_all_the_same() {
 }
 
 #[test]
-fn an_instance_that_is_interrupted_before_it_has_a_job_is_replaced_at_once() {
+fn an_instance_interrupted_before_its_job_is_replaced_at_once() {
     let stage = Stage::new();
     stage.queue(11);
     let first = stage.instance();
-    stage.make(Call::Ec2(first.clone(), Word::Warning));
+    stage.make(Call::Ec2(first.clone(), Ec2Signal::Warning));
     stage.deliver();
     assert_eq!(stage.instances().len(), 2);
     power_off(&stage, &first);
@@ -317,7 +317,7 @@ fn an_instance_that_is_interrupted_before_it_has_a_job_is_replaced_at_once() {
 }
 
 #[test]
-fn a_stolen_runner_leaves_the_thiefs_own_to_the_one_it_was_stolen_from() {
+fn jobs_that_swap_runners_both_run() {
     let stage = Stage::new();
     stage.queue(11);
     stage.queue(12);
@@ -335,7 +335,7 @@ fn a_stolen_runner_leaves_the_thiefs_own_to_the_one_it_was_stolen_from() {
     stage.complete(11, Conclusion::Success);
     stage.minutes(4);
     assert_eq!(stage.left(), Vec::<String>::new());
-    assert_eq!(stage.world.cloud().ever(), 2);
+    assert_eq!(stage.world.cloud().launched_total(), 2);
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn completed_before_queued_launches_nothing() {
     stage.world.hub().queue(RUN, JobId(11));
     stage.complete(11, Conclusion::Cancelled);
     stage.make(Call::Launch(Event::JobQueued(stage.job(11))));
-    assert_eq!(stage.world.cloud().ever(), 0);
+    assert_eq!(stage.world.cloud().launched_total(), 0);
     assert_eq!(stage.left(), Vec::<String>::new());
 }
 
@@ -364,7 +364,7 @@ fn a_job_cancelled_in_any_state_leaves_nothing() {
 }
 
 #[test]
-fn a_launch_without_capacity_is_retried_and_given_up_in_ec2s_words() {
+fn a_launch_without_capacity_is_retried_then_given_up_with_reason() {
     let stage = Stage::new();
     stage
         .world
@@ -391,12 +391,12 @@ fn a_launch_without_capacity_is_retried_and_given_up_in_ec2s_words() {
 }
 
 #[test]
-fn a_launch_that_timed_out_and_yet_was_made_is_found_and_not_made_twice() {
+fn a_launch_that_timed_out_but_succeeded_is_not_repeated() {
     let stage = Stage::new();
     stage.world.cloud().refuse([(FleetErrorKind::Unknown, "Timeout")]);
     stage.queue(11);
     stage.minutes(2);
-    assert_eq!(stage.world.cloud().ever(), 1);
+    assert_eq!(stage.world.cloud().launched_total(), 1);
     let runner = stage.boot(&stage.instance());
     stage.start(runner, 11);
     stage.complete(11, Conclusion::Success);
@@ -405,7 +405,7 @@ fn a_launch_that_timed_out_and_yet_was_made_is_found_and_not_made_twice() {
 }
 
 #[test]
-fn the_jit_config_is_handed_out_once_and_only_to_the_instance_it_is_for() {
+fn the_jit_config_is_issued_once_and_to_its_instance_only() {
     let stage = Stage::new();
     stage.queue(11);
     let instance = stage.instance();
@@ -424,13 +424,13 @@ fn the_jit_config_is_handed_out_once_and_only_to_the_instance_it_is_for() {
 }
 
 #[test]
-fn a_registration_that_errored_and_yet_was_made_leaves_nothing() {
+fn a_registration_that_failed_but_succeeded_leaves_nothing() {
     let stage = Stage::new();
     stage.queue(11);
     let instance = stage.instance();
     stage.world.break_down("mint");
     assert!(matches!(stage.claim(&instance), Answer::Http(503, _)));
-    stage.world.mend();
+    stage.world.restore();
     let runner = stage.boot(&instance);
     assert_eq!(stage.world.hub().runners.len(), 2, "the one that errored was made too");
     stage.start(runner, 11);
@@ -440,7 +440,7 @@ fn a_registration_that_errored_and_yet_was_made_leaves_nothing() {
 }
 
 #[test]
-fn a_job_that_asks_for_labels_that_nobody_has_is_refused_in_words() {
+fn a_job_with_unknown_labels_is_refused_with_the_reason() {
     let stage = Stage::new();
     let mut event = stage.job(11);
     event.labels = vec![dayfly_config::labels::Label::new("dayfly-tpu")];
@@ -458,7 +458,7 @@ fn a_job_that_asks_for_labels_that_nobody_has_is_refused_in_words() {
 }
 
 #[test]
-fn a_job_meant_for_somebody_elses_runners_is_left_alone() {
+fn a_job_for_other_runners_is_left_alone() {
     let stage = Stage::new();
     let mut event = stage.job(11);
     event.labels = vec![
@@ -478,7 +478,7 @@ fn a_job_meant_for_somebody_elses_runners_is_left_alone() {
 }
 
 #[test]
-fn patrol_ends_instances_that_no_record_owns() {
+fn patrol_ends_orphans() {
     let stage = Stage::new();
     stage.queue(11);
     stage.world.table().clear();
@@ -490,7 +490,7 @@ fn patrol_ends_instances_that_no_record_owns() {
 }
 
 #[test]
-fn a_runner_on_its_way_out_tells_why() {
+fn a_leaving_runner_reports_why() {
     let stage = Stage::new();
     stage.queue(11);
     stage.minutes(11);

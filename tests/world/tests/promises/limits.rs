@@ -1,4 +1,4 @@
-//! What GitHub takes in a minute: a burst becomes a queue, and never a storm.
+//! GitHub's rate limits: a burst becomes a queue, never a storm.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use dayfly_types::time::Timestamp;
 
 use crate::stage::{Answer, Stage};
 
-/// As many as a matrix has at most.
+/// The most jobs of a matrix.
 pub(crate) const MATRIX: u64 = 256;
 
-/// How many of these moments lie within the busiest span of this length.
+/// Returns how many of these moments lie within the busiest span of this length.
 pub(crate) fn most_within(moments: &[Timestamp], span: Duration) -> usize {
     let within = |from: &Timestamp| {
         moments
@@ -23,7 +23,7 @@ pub(crate) fn most_within(moments: &[Timestamp], span: Duration) -> usize {
 }
 
 #[test]
-fn a_burst_of_claims_is_registered_one_after_the_other_and_each_asks_twice_at_most() {
+fn a_burst_of_claims_is_registered_in_turn() {
     let stage = Stage::new();
     for job in 1..=MATRIX {
         stage.queue(job);
@@ -41,7 +41,7 @@ fn a_burst_of_claims_is_registered_one_after_the_other_and_each_asks_twice_at_mo
                 Answer::Http(409, body) => {
                     let seconds = body["retry_after_seconds"]
                         .as_u64()
-                        .expect("it is told when to come back");
+                        .expect("the answer says when to come back");
                     let back = stage.now().after(Duration::from_secs(seconds));
                     asks.entry(back).or_default().push(instance);
                 }
@@ -60,14 +60,14 @@ fn a_burst_of_claims_is_registered_one_after_the_other_and_each_asks_twice_at_mo
         stage.now().since(begun)
     );
     assert_eq!(asked, 20 + 2 * 236);
-    // Each draws once, and nobody is told of a conflict.
+    // Each acquires once, and no conflict occurs.
     assert_eq!(stage.world.calls("draw"), 256);
     let names: BTreeSet<String> = stage.world.hub().runners.values().map(|one| one.name.clone()).collect();
     assert_eq!(names.len(), 256);
 }
 
 #[test]
-fn who_does_not_come_for_its_turn_gets_another_and_is_not_ended_while_it_waits() {
+fn a_claim_that_misses_its_turn_gets_another() {
     let stage = Stage::new();
     for job in 1..=MATRIX {
         stage.queue(job);
@@ -76,11 +76,11 @@ fn who_does_not_come_for_its_turn_gets_another_and_is_not_ended_while_it_waits()
     for instance in &instances {
         stage.claim(instance);
     }
-    // Long after its turn, and more than the time that a boot may take after the launch.
+    // Long after its turn, and longer than a boot may take after the launch.
     stage.minutes(11);
     let last = instances.last().unwrap();
     assert!(stage.instances().contains(last), "it is waited for, from its turn on");
     assert!(matches!(stage.claim(last), Answer::Http(200, _)));
-    // One is for telling what those cost that nobody came for.
+    // One more for reporting the costs.
     assert_eq!(stage.world.calls("draw"), 258);
 }

@@ -1,4 +1,4 @@
-//! Whoever looks for the number of a job in the logs finds all that was done for it.
+//! A search of the logs for a job's id finds everything done for it.
 
 use dayfly_ports::FleetErrorKind;
 use dayfly_records::event::{Conclusion, Event};
@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::metrics::logged;
 use crate::stage::{Call, RUN, Stage};
 
-/// A job whose number is in no time and in no other name.
+/// A job id that occurs in no time and in no other name.
 const JOB: u64 = 70_000_000_011;
 
-/// What is said of the stack, and of no job.
+/// Messages about the stack, and about no job.
 const OF_NO_JOB: [&str; 4] = [
     "swept",
     "switched the minute schedule on",
@@ -19,19 +19,19 @@ const OF_NO_JOB: [&str; 4] = [
     "the stack policy is another",
 ];
 
-/// The lines for people that were logged while the job went its way.
+/// Returns the lines for people that were logged meanwhile.
 fn lines(happens: impl FnOnce()) -> Vec<Value> {
     let lines = logged(happens);
     lines.into_iter().filter(|line| line.get("message").is_some()).collect()
 }
 
-/// Whether a line is of what is said of all jobs of a run.
+/// Whether a line concerns all jobs of a run.
 fn is_of_a_run(line: &Value) -> bool {
     let event = &line["spans"][0];
     event["kind"] == "check_run.due" && event["job"].is_null() && !event["run"].is_null()
 }
 
-/// All of them have the job's number, be it in the name of its runner.
+/// Checks that all lines contain the job's id, possibly in the name of its runner.
 fn have_its_number(lines: &[Value]) {
     for line in lines {
         let words = line["message"].as_str().unwrap();
@@ -48,7 +48,7 @@ fn says(lines: &[Value], words: &str) -> bool {
 }
 
 #[test]
-fn each_line_of_a_job_has_its_number() {
+fn each_line_of_a_job_has_its_id() {
     let stage = Stage::new();
     let lines = lines(|| {
         stage.queue(JOB);
@@ -79,14 +79,14 @@ fn each_line_of_a_job_has_its_number() {
 }
 
 #[test]
-fn each_line_of_a_call_that_is_made_for_many_has_the_numbers_of_all() {
+fn each_line_of_a_batched_call_has_the_ids_of_all_jobs() {
     let stage = Stage::new();
     let lines = lines(|| {
         stage.world.hub().queue(RUN, JobId(JOB));
         stage.world.break_down("create_fleet");
-        stage.make_whatever(Call::Launch(Event::JobQueued(stage.job(JOB))));
-        stage.world.mend();
-        // The sweep has it made again, by the call's own name and no job's.
+        stage.make_fallible(Call::Launch(Event::JobQueued(stage.job(JOB))));
+        stage.world.restore();
+        // The sweep repeats it by the call's own name, without a job.
         let refused = (FleetErrorKind::Capacity, "InsufficientInstanceCapacity");
         stage.world.cloud().refuse([refused]);
         stage.minutes(10);

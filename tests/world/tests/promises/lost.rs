@@ -1,8 +1,8 @@
-//! What gets lost on the way, and is found again.
+//! What gets lost, and is found again.
 
 use std::time::Duration;
 
-use dayfly_engine::interruption::Word;
+use dayfly_engine::runner::interruption::Ec2Signal;
 use dayfly_ports::FleetErrorKind;
 use dayfly_records::JobState;
 use dayfly_records::event::{Conclusion, Event};
@@ -12,7 +12,7 @@ use crate::lifecycle::state_of;
 use crate::stage::{Call, RUN, Stage};
 
 #[test]
-fn a_schedule_that_is_on_although_nothing_says_so_goes_off_again() {
+fn a_schedule_that_is_on_without_records_is_switched_off() {
     let stage = Stage::new();
     stage.queue(11);
     stage.world.table().clear();
@@ -24,14 +24,14 @@ fn a_schedule_that_is_on_although_nothing_says_so_goes_off_again() {
 }
 
 #[test]
-fn a_run_that_succeeded_is_not_run_again_although_a_job_seemed_interrupted() {
+fn a_run_that_succeeded_is_not_rerun() {
     let stage = Stage::new();
     stage.queue(11);
     let instance = stage.instance();
     let runner = stage.boot(&instance);
     stage.start(runner, 11);
-    stage.make(Call::Ec2(instance, Word::Warning));
-    // It ended well all the same, and nobody told us of the job's end, only of the run's.
+    stage.make(Call::Ec2(instance, Ec2Signal::Warning));
+    // The run succeeded nevertheless, and only its end was reported, not the job's.
     stage.world.hub().complete(JobId(11), Conclusion::Success);
     stage.make(Call::JobEvents(stage.run_completed()));
     stage.minutes(4);
@@ -39,7 +39,7 @@ fn a_run_that_succeeded_is_not_run_again_although_a_job_seemed_interrupted() {
 }
 
 #[test]
-fn a_lost_end_is_asked_for_when_the_runner_is_gone() {
+fn a_lost_end_is_looked_up_when_the_runner_is_gone() {
     let stage = Stage::new();
     stage.queue(11);
     let instance = stage.instance();
@@ -76,14 +76,14 @@ fn a_lost_job_is_found_by_patrol_and_runs() {
     assert_eq!(
         stage.instances().len(),
         1,
-        "nobody told us, and GitHub says that it waits"
+        "no webhook came, and GitHub says that it waits"
     );
     stage.make(Call::Patrol);
     stage.deliver();
     assert_eq!(stage.instances().len(), 1, "it is no news any more");
 }
 
-/// A world in which a registration is left over that nobody uses.
+/// A world with a leftover registration that no instance uses.
 fn left_over() -> Stage {
     let stage = Stage::new();
     stage.queue(11);
@@ -95,14 +95,14 @@ fn left_over() -> Stage {
     stage
 }
 
-/// Somebody pushes to a repository.
+/// A user pushes to a repository.
 fn push(stage: &Stage, repository: &str) {
     let pushed = (InstallationId(7), repository.parse().unwrap(), stage.now());
     stage.world.hub().repositories.push(pushed);
 }
 
 #[test]
-fn a_registration_that_nobody_uses_is_removed_by_patrol() {
+fn an_unused_registration_is_removed_by_patrol() {
     let stage = left_over();
     push(&stage, "octo/gpu");
     stage.make(Call::Patrol);
@@ -110,12 +110,12 @@ fn a_registration_that_nobody_uses_is_removed_by_patrol() {
 }
 
 #[test]
-fn patrol_looks_at_all_repositories_though_some_are_closed_to_it() {
+fn patrol_checks_all_repositories_though_some_are_unreadable() {
     let stage = left_over();
     for number in 0..50 {
         let shut = format!("octo/a{number}");
         push(&stage, &shut);
-        stage.world.hub().shut.insert(shut.parse().unwrap());
+        stage.world.hub().unreadable.insert(shut.parse().unwrap());
     }
     push(&stage, "octo/gpu");
     let mut patrols = 0;
@@ -127,13 +127,13 @@ fn patrol_looks_at_all_repositories_though_some_are_closed_to_it() {
 }
 
 #[test]
-fn a_registration_whose_record_is_lost_is_removed_with_its_instance() {
+fn a_registration_without_a_record_is_removed_with_its_instance() {
     let stage = Stage::new();
     stage.queue(11);
     let instance = stage.instance();
     stage.boot(&instance);
     stage.world.table().clear();
-    // The same call to EC2 leads to the same instance, of whose registration nothing is known any more.
+    // The same call to EC2 returns the same instance, whose registration is unknown by now.
     stage.make(Call::Launch(Event::JobQueued(stage.job(11))));
     assert_eq!(stage.instance(), instance);
     let goodbye = serde_json::json!({ "instance": instance, "reason": "startup_failed" });
@@ -150,7 +150,7 @@ fn a_registration_whose_record_is_lost_is_removed_with_its_instance() {
 }
 
 #[test]
-fn an_instance_of_a_lost_answer_is_recorded_once_ec2_says_how_old_it_is() {
+fn an_instance_of_a_lost_answer_is_recorded_once_its_age_is_known() {
     let stage = Stage::new();
     let asked_at = stage.now();
     stage.world.cloud().refuse([(FleetErrorKind::Unknown, "Timeout")]);
@@ -162,7 +162,7 @@ fn an_instance_of_a_lost_answer_is_recorded_once_ec2_says_how_old_it_is() {
         stage.deliver();
     }
     assert_eq!(stage.runners()[0].launched, None);
-    stage.world.mend();
+    stage.world.restore();
     let launched = (0..10).find_map(|_| {
         stage.minute();
         stage.runners()[0].launched.clone()

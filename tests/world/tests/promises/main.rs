@@ -1,14 +1,17 @@
-//! The functions, all of them, in a world of their own: what they promise together.
+//! All functions in one world: what they promise together.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod admission;
 mod board;
 mod capacity;
 mod caps;
+mod check_runs;
+mod combined_check_runs;
 mod comments;
 mod costing;
 mod deaths;
 mod files;
+mod gate;
 mod instances;
 mod interruptions;
 mod labels;
@@ -19,10 +22,7 @@ mod lost;
 mod messenger;
 mod metrics;
 mod price_limits;
-mod rest;
-mod said;
 mod stage;
 mod stories;
 mod thresholds;
-mod together;
-mod turns;
+mod usage;

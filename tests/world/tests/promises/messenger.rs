@@ -1,4 +1,4 @@
-//! A job that is given up is failed by a messenger, and by that one only.
+//! A job that is given up is failed by one messenger.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use dayfly_types::ids::JobId;
 use crate::lifecycle::{fail_by_messenger, state_of};
 use crate::stage::{Call, RUN, Stage};
 
-/// Job 11 cannot have what it asks for, and its messenger is on its way.
+/// Job 11 cannot have what it requests, and its messenger is on its way.
 fn given_up(stage: &Stage) {
     stage
         .world
@@ -26,7 +26,7 @@ fn said(stage: &Stage, job: u64) -> CheckContent {
 }
 
 #[test]
-fn a_job_that_is_given_up_is_failed_with_the_reason_and_nothing_is_left() {
+fn a_given_up_job_is_failed_with_the_reason_and_leaves_nothing() {
     let stage = Stage::new();
     given_up(&stage);
     assert!(matches!(said(&stage, 11), CheckContent::GivenUp { .. }));
@@ -37,7 +37,7 @@ fn a_job_that_is_given_up_is_failed_with_the_reason_and_nothing_is_left() {
     assert_eq!(stage.world.hub().reruns, [], "it was to fail");
 }
 
-/// The types that EC2 was asked for last.
+/// Returns the types of the last call to EC2.
 fn asked_last(stage: &Stage) -> Vec<String> {
     let cloud = stage.world.cloud();
     let asked = cloud.asked().last().unwrap().placements.iter();
@@ -45,7 +45,7 @@ fn asked_last(stage: &Stage) -> Vec<String> {
 }
 
 #[test]
-fn a_messenger_is_sent_once_those_are_served_that_it_could_take() {
+fn a_messenger_waits_for_jobs_that_it_could_take() {
     let stage = Stage::new();
     stage.queue(12);
     given_up(&stage);
@@ -58,7 +58,7 @@ fn a_messenger_is_sent_once_those_are_served_that_it_could_take() {
 }
 
 #[test]
-fn a_messenger_is_sent_in_the_end_though_others_are_still_waited_for() {
+fn a_messenger_is_sent_in_the_end_though_other_jobs_still_wait() {
     let stage = Stage::new();
     stage.queue(12);
     given_up(&stage);
@@ -69,7 +69,7 @@ fn a_messenger_is_sent_in_the_end_though_others_are_still_waited_for() {
 }
 
 #[test]
-fn a_job_that_a_messenger_takes_by_mistake_is_run_again_and_the_other_gets_another() {
+fn a_job_taken_by_a_messenger_by_mistake_is_rerun() {
     let stage = Stage::new();
     given_up(&stage);
     let messenger = stage.instance();
@@ -89,7 +89,7 @@ fn a_job_that_a_messenger_takes_by_mistake_is_run_again_and_the_other_gets_anoth
 }
 
 #[test]
-fn a_messenger_that_leaves_before_its_jobs_webhooks_come_is_followed_by_no_other() {
+fn an_early_leaving_messenger_is_followed_by_no_other() {
     let stage = Stage::new();
     given_up(&stage);
     let messenger = stage.instance();
@@ -103,13 +103,13 @@ fn a_messenger_that_leaves_before_its_jobs_webhooks_come_is_followed_by_no_other
     ));
     stage.deliver();
     stage.minutes(3);
-    assert_eq!(stage.world.cloud().ever(), 1);
+    assert_eq!(stage.world.cloud().launched_total(), 1);
     assert!(matches!(state_of(&stage, 11), JobState::Finished { .. }));
     assert_eq!(stage.left(), Vec::<String>::new());
 }
 
 #[test]
-fn a_messenger_that_cannot_be_launched_is_said_and_the_run_cancelled_if_that_is_wanted() {
+fn a_failed_messenger_is_reported_and_may_cancel_the_run() {
     for (config, cancelled) in [("true", 1), ("false", 0)] {
         let stage = Stage::new();
         let entry = "{name: gpu, labels: [dayfly-gpu], instance_type: g5.xlarge, machine_image: ami-01234567}";
@@ -133,19 +133,19 @@ fn a_messenger_that_cannot_be_launched_is_said_and_the_run_cancelled_if_that_is_
 }
 
 #[test]
-fn a_messenger_may_be_turned_off() {
+fn messengers_can_be_turned_off() {
     let stage = Stage::new();
     stage.world.hub().config = Some("runners: []\nmessenger: false\n".to_owned());
     stage.make(Call::Launch(Event::JobQueued(stage.job(11))));
     stage.deliver();
     stage.minutes(3);
     assert!(state_of(&stage, 11).is_given_up());
-    assert_eq!(stage.world.cloud().ever(), 0);
+    assert_eq!(stage.world.cloud().launched_total(), 0);
     assert_eq!(stage.left(), Vec::<String>::new());
 }
 
 #[test]
-fn whoever_sends_a_messenger_may_die_anywhere_and_one_is_sent() {
+fn one_messenger_is_sent_wherever_the_function_dies() {
     for fatal in 0..60 {
         let stage = Stage::new();
         stage
@@ -158,7 +158,7 @@ fn whoever_sends_a_messenger_may_die_anywhere_and_one_is_sent() {
             match stage.world.next_event() {
                 Some(event @ Event::LaunchDue(_)) => break event,
                 Some(_) => {}
-                None => panic!("nobody sends a messenger"),
+                None => panic!("no messenger is sent"),
             }
         };
         if !stage.make_and_die(Call::Launch(due), fatal) {

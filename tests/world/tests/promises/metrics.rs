@@ -1,11 +1,11 @@
-//! What is told as metrics while jobs live, as CloudWatch reads it out of the log.
+//! The metrics published while jobs run, as CloudWatch reads them from the log.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use dayfly_engine::interruption::Word;
+use dayfly_engine::runner::interruption::Ec2Signal;
 use dayfly_ports::{FleetErrorKind, Store as _};
 use dayfly_records::event::{Conclusion, Event};
 use dayfly_records::{Bucket, BucketId, Change, Ledger, Record, RecordId};
@@ -36,11 +36,11 @@ impl io::Write for Lines {
     }
 }
 
-/// While there is one subscriber only, `tracing` asks that of the thread which comes to a line first, whether
-/// anybody wants the line. That may be another test's thread, which has none.
+/// With only one subscriber, `tracing` caches its interest from whichever thread reaches a line first,
+/// which may be another test's without a subscriber. A second one prevents that.
 static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
 
-/// All that was logged while something happened, as the functions log it.
+/// Returns everything logged meanwhile, as the functions log it.
 pub fn logged(happens: impl FnOnce()) -> Vec<Value> {
     LazyLock::force(&ANOTHER);
     let lines = Lines::default();
@@ -51,13 +51,13 @@ pub fn logged(happens: impl FnOnce()) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// All that was told of each metric, with the value of its dimension.
+/// The published values of each metric, with the value of its dimension.
 #[derive(Debug, Default, PartialEq)]
-struct Told(BTreeMap<String, Vec<f64>>);
+struct Published(BTreeMap<String, Vec<f64>>);
 
-impl Told {
-    fn while_it(happens: impl FnOnce()) -> Self {
-        let mut told = Self::default();
+impl Published {
+    fn during(happens: impl FnOnce()) -> Self {
+        let mut published = Self::default();
         for line in logged(happens) {
             for directive in line["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten() {
                 let dimension = directive["Dimensions"][0][1]
@@ -65,13 +65,13 @@ impl Told {
                     .map(|name| line[name].as_str().unwrap());
                 let name = directive["Metrics"][0]["Name"].as_str().unwrap();
                 let key = dimension.map_or(name.to_owned(), |value| format!("{name} {value}"));
-                told.0.entry(key).or_default().push(line[name].as_f64().unwrap());
+                published.0.entry(key).or_default().push(line[name].as_f64().unwrap());
                 if name == "QueueTime" {
                     assert!(line["Record"].as_str().unwrap().contains("11"), "{line}");
                 }
             }
         }
-        told
+        published
     }
 
     fn of(&self, metric: &str) -> &[f64] {
@@ -101,8 +101,8 @@ fn job(stage: &Stage) {
 }
 
 #[test]
-fn a_job_tells_how_long_each_stage_took_and_how_it_ended_and_nothing_else() {
-    let told = Told::while_it(|| job(&Stage::new()));
+fn a_job_publishes_its_stages_and_end_and_nothing_else() {
+    let published = Published::during(|| job(&Stage::new()));
     let expected = [
         ("Jobs succeeded", vec![1.0]),
         ("Launches spot", vec![1.0]),
@@ -111,24 +111,24 @@ fn a_job_tells_how_long_each_stage_took_and_how_it_ended_and_nothing_else() {
         ("QueueTime launch", vec![0.0]),
         ("QueueTime start", vec![10_000.0]),
         ("QueueTime whole", vec![60_000.0]),
-        // The minutes after it found none, and then said so.
+        // The minutes after it found none, and reported that once.
         ("Runners launching", vec![0.0]),
         ("Runners live", vec![0.0]),
-        // At the pool's price, against the same on demand. EC2 did not say when it ended: the longest that
-        // it can have run is counted.
+        // At the pool's price, against on-demand. EC2 did not say when the instance ended: the longest
+        // possible time is counted.
         ("Saved", vec![0.024_547]),
         ("Spend", vec![0.011_643]),
     ];
     let expected = expected.map(|(name, values)| (name.to_owned(), values));
-    assert_eq!(told.0, BTreeMap::from(expected));
-    // Each of them is billed in the hour in which it is told.
-    assert_eq!(crate::rest::written("job")["metrics"], told.0.len());
+    assert_eq!(published.0, BTreeMap::from(expected));
+    // Each of them is billed in the hour in which it is published.
+    assert_eq!(crate::usage::written("job")["metrics"], published.0.len());
 }
 
 #[test]
-fn how_many_runners_there_are_is_told_each_minute_and_once_that_there_are_none() {
+fn runner_counts_are_published_each_minute_and_once_as_zero() {
     let stage = Stage::new();
-    let each = Told::while_it(|| {
+    let each = Published::during(|| {
         stage.queue(11);
         stage.minute();
         let instance = stage.instance();
@@ -150,18 +150,18 @@ fn how_many_runners_there_are_is_told_each_minute_and_once_that_there_are_none()
 }
 
 #[test]
-fn an_instance_that_never_boots_is_told_of_as_launching() {
+fn an_instance_that_never_boots_counts_as_launching() {
     let stage = Stage::new();
-    let told = Told::while_it(|| {
+    let published = Published::during(|| {
         stage.queue(11);
         stage.minutes(8);
     });
-    assert_eq!(told.of("Runners launching"), [1.0; 8]);
-    assert_eq!(told.of("QueueTime boot"), [0.0; 0]);
+    assert_eq!(published.of("Runners launching"), [1.0; 8]);
+    assert_eq!(published.of("QueueTime boot"), [0.0; 0]);
 }
 
 #[test]
-fn a_patrol_that_finds_nothing_left_says_that_there_are_no_runners() {
+fn a_patrol_that_finds_nothing_left_publishes_zero_runners() {
     let stage = Stage::new();
     job(&stage);
     stage.queue(12);
@@ -169,7 +169,7 @@ fn a_patrol_that_finds_nothing_left_says_that_there_are_no_runners() {
     let runner = stage.boot(&instance);
     stage.start(runner, 12);
     stage.complete(12, Conclusion::Success);
-    // All that is due is done, while the schedule stays on.
+    // Everything due is done, while the schedule stays on.
     for _ in 0..10 {
         stage.wait(Duration::from_mins(1));
         stage.make(Call::Sweep);
@@ -180,21 +180,21 @@ fn a_patrol_that_finds_nothing_left_says_that_there_are_no_runners() {
     }
     assert!(stage.world.schedule_is_on());
     stage.wait(Duration::from_mins(3));
-    let told = Told::while_it(|| {
+    let published = Published::during(|| {
         stage.make(Call::Patrol);
     });
     assert_eq!(
-        (told.of("Runners launching"), told.of("Runners live")),
+        (published.of("Runners launching"), published.of("Runners live")),
         (&[0.0][..], &[0.0][..])
     );
     assert!(!stage.world.schedule_is_on());
 }
 
 #[test]
-fn nothing_is_told_while_nobody_tests() {
+fn nothing_is_published_at_rest() {
     let stage = Stage::new();
     job(&stage);
-    let told = Told::while_it(|| {
+    let published = Published::during(|| {
         for _ in 0..4 {
             stage.wait(Duration::from_mins(15));
             stage.make(Call::Patrol);
@@ -202,13 +202,13 @@ fn nothing_is_told_while_nobody_tests() {
         }
     });
     assert!(!stage.world.schedule_is_on());
-    assert_eq!(told, Told::default());
+    assert_eq!(published, Published::default());
 }
 
 #[test]
-fn what_comes_twice_is_told_once() {
+fn duplicate_events_are_counted_once() {
     let stage = Stage::new();
-    let told = Told::while_it(|| {
+    let published = Published::during(|| {
         stage.queue(11);
         stage.make(Call::Launch(Event::JobQueued(stage.job(11))));
         let instance = stage.instance();
@@ -228,54 +228,54 @@ fn what_comes_twice_is_told_once() {
         "QueueTime boot",
         "QueueTime start",
     ] {
-        assert_eq!(told.of(metric).len(), 1, "{metric}: {told:?}");
+        assert_eq!(published.of(metric).len(), 1, "{metric}: {published:?}");
     }
 }
 
 #[test]
-fn a_write_that_fails_tells_nothing() {
+fn a_failed_write_publishes_nothing() {
     let stage = Stage::new();
     stage.queue(11);
     let runner = stage.boot(&stage.instance());
     stage.start(runner, 11);
     let over = stage.completed(11, Conclusion::Success);
     stage.world.break_down("commit");
-    let told = Told::while_it(|| {
-        stage.make_whatever(Call::JobEvents(over.clone()));
+    let published = Published::during(|| {
+        stage.make_fallible(Call::JobEvents(over.clone()));
     });
-    assert_eq!(told, Told::default());
-    stage.world.mend();
-    let told = Told::while_it(|| {
+    assert_eq!(published, Published::default());
+    stage.world.restore();
+    let published = Published::during(|| {
         stage.make(Call::JobEvents(over));
     });
-    assert_eq!(told.of("Jobs succeeded"), [1.0]);
+    assert_eq!(published.of("Jobs succeeded"), [1.0]);
 }
 
 #[test]
-fn an_interrupted_job_is_told_as_that_and_its_re_run_too() {
+fn an_interrupted_job_and_its_rerun_are_counted() {
     let stage = Stage::new();
-    let told = Told::while_it(|| {
+    let published = Published::during(|| {
         stage.queue(11);
         let instance = stage.instance();
         let runner = stage.boot(&instance);
         stage.start(runner, 11);
-        stage.make(Call::Ec2(instance.clone(), Word::Warning));
-        stage.make(Call::Ec2(instance.clone(), Word::Warning));
+        stage.make(Call::Ec2(instance.clone(), Ec2Signal::Warning));
+        stage.make(Call::Ec2(instance.clone(), Ec2Signal::Warning));
         stage.complete(11, Conclusion::Failure);
         stage.world.cloud().end(&instance);
-        stage.make(Call::Ec2(instance, Word::Ended));
+        stage.make(Call::Ec2(instance, Ec2Signal::Ended));
         stage.make(Call::JobEvents(stage.run_completed()));
         stage.make(Call::JobEvents(stage.run_completed()));
         stage.minutes(10);
     });
     for metric in ["Interruptions", "Jobs interrupted", "Reruns"] {
-        assert_eq!(told.of(metric), [1.0], "{metric}: {told:?}");
+        assert_eq!(published.of(metric), [1.0], "{metric}: {published:?}");
     }
-    assert_eq!(told.of("Jobs failed"), [0.0; 0]);
+    assert_eq!(published.of("Jobs failed"), [0.0; 0]);
 }
 
 #[test]
-fn what_ec2_cannot_give_is_told_by_its_class_and_how_it_was_to_be_bought() {
+fn launch_errors_are_counted_by_class_and_lifecycle() {
     let stage = Stage::new();
     stage.world.hub().config = Some(
         "runners:\n  - {name: gpu, labels: [dayfly-gpu], instance_type: g5.xlarge, machine_image: ami-01234567, \
@@ -286,50 +286,51 @@ fn what_ec2_cannot_give_is_told_by_its_class_and_how_it_was_to_be_bought() {
         .world
         .cloud()
         .empty("g5.xlarge", "eu-west-1a", InstanceLifecycle::Spot);
-    let told = Told::while_it(|| stage.queue(11));
-    assert_eq!(told.of("LaunchErrors capacity"), [1.0], "{told:?}");
-    assert_eq!(told.of("PoolFailures spot"), [1.0], "{told:?}");
-    assert_eq!(told.of("PoolFailures on-demand"), [0.0; 0]);
-    assert_eq!(told.of("Launches on-demand"), [1.0]);
+    let published = Published::during(|| stage.queue(11));
+    assert_eq!(published.of("LaunchErrors capacity"), [1.0], "{published:?}");
+    assert_eq!(published.of("PoolFailures spot"), [1.0], "{published:?}");
+    assert_eq!(published.of("PoolFailures on-demand"), [0.0; 0]);
+    assert_eq!(published.of("Launches on-demand"), [1.0]);
 }
 
 #[test]
-fn a_job_that_is_given_up_is_told_so_once_whatever_its_messenger_makes_of_it() {
+fn a_given_up_job_is_counted_once_despite_its_messenger() {
     let stage = Stage::new();
     stage
         .world
         .cloud()
         .refuse([(FleetErrorKind::BadRequest, "InvalidParameterValue")]);
-    let told = Told::while_it(|| {
+    let published = Published::during(|| {
         stage.queue(11);
         fail_by_messenger(&stage, 11);
     });
-    assert_eq!(told.of("LaunchErrors bad-request"), [1.0], "{told:?}");
-    let jobs: Vec<_> = told
+    assert_eq!(published.of("LaunchErrors bad-request"), [1.0], "{published:?}");
+    let jobs: Vec<_> = published
         .names()
         .into_iter()
         .filter(|name| name.starts_with("Jobs"))
         .collect();
-    assert_eq!(jobs, ["Jobs given-up"], "{told:?}");
-    assert_eq!(told.of("Jobs given-up"), [1.0]);
-    assert_eq!(told.of("Launches messenger"), [1.0], "{told:?}");
-    assert_eq!(told.of("QueueTime whole"), [0.0; 0], "{told:?}");
+    assert_eq!(jobs, ["Jobs given-up"], "{published:?}");
+    assert_eq!(published.of("Jobs given-up"), [1.0]);
+    assert_eq!(published.of("Launches messenger"), [1.0], "{published:?}");
+    assert_eq!(published.of("QueueTime whole"), [0.0; 0], "{published:?}");
 }
 
 #[test]
-fn a_job_that_is_refused_is_told_so() {
+fn a_refused_job_is_counted() {
     let stage = Stage::new();
     stage.world.hub().config = Some("runners: [{name: gpu, labels: [dayfly-gpu], instance_type: nonsense}]".to_owned());
-    let told = Told::while_it(|| stage.queue(11));
-    assert_eq!(told.of("Jobs refused"), [1.0], "{told:?}");
+    let published = Published::during(|| stage.queue(11));
+    assert_eq!(published.of("Jobs refused"), [1.0], "{published:?}");
 }
 
 #[test]
-fn a_refusal_is_told_once_however_often_the_call_beside_it_is_put_off() {
+fn a_refusal_is_counted_once_however_often_its_batch_is_delayed() {
     let stage = capped(1);
     let policy = "version: 1\nforks: always\ncaps: {actor: $0.60}\n";
     stage.world.set_parameter(POLICY, policy);
-    // Of two who come together one is another's, who has spent nothing; and EC2 takes no calls for some seconds.
+    // Of two concurrent jobs, one belongs to another requester, who has spent nothing; and EC2 is
+    // throttled for some seconds.
     let asked_for = |actor| stage.world.hub().origins.insert(RUN, asked_by(actor, 12));
     asked_for("alice");
     let jobs = [(11, "bob"), (12, "alice")].into_iter();
@@ -345,7 +346,7 @@ fn a_refusal_is_told_once_however_often_the_call_beside_it_is_put_off() {
         ..Change::create(empty)
     };
     stage.world.run(stage.world.commit(vec![change])).unwrap();
-    let told = Told::while_it(|| {
+    let published = Published::during(|| {
         stage.make(Call::Launch(Event::QueueDue(due)));
         stage.deliver();
     });
@@ -354,10 +355,10 @@ fn a_refusal_is_told_once_however_often_the_call_beside_it_is_put_off() {
         "it was put off"
     );
     assert_eq!(stage.instances().len(), 2);
-    assert_eq!(told.of("CapsRefused"), [1.0]);
+    assert_eq!(published.of("CapsRefused"), [1.0]);
 }
 
-/// How much of the stack's cap is used in a month, in percent to a hundredth.
+/// Returns the used part of the stack's cap in a month, in percent to two digits.
 #[expect(clippy::cast_precision_loss, reason = "an amount of a test")]
 fn cap_used(stage: &Stage, month: Month) -> f64 {
     let of_stack = |record: &Record| match record {
@@ -371,7 +372,7 @@ fn cap_used(stage: &Stage, month: Month) -> f64 {
 }
 
 #[test]
-fn how_much_of_a_cap_is_used_is_told_of_this_month_only() {
+fn cap_use_is_published_for_the_current_month_only() {
     let stage = Stage::new();
     let cap = MicroDollars(40_000_000);
     stage
@@ -379,9 +380,9 @@ fn how_much_of_a_cap_is_used_is_told_of_this_month_only() {
         .set_parameter(POLICY, &format!("version: 1\ncaps: {{stack: {cap}}}\n"));
     let (before, turn) = (Month::of(stage.now()), Month::of(stage.now()).ends());
     stage.wait(turn.since(stage.now()).saturating_sub(Duration::from_mins(20)));
-    let told = Told::while_it(|| stage.queue(11));
+    let published = Published::during(|| stage.queue(11));
     assert_eq!(
-        told.of("CapUsed"),
+        published.of("CapUsed"),
         [cap_used(&stage, before)],
         "it may run into the next"
     );
@@ -393,7 +394,7 @@ fn how_much_of_a_cap_is_used_is_told_of_this_month_only() {
         stage.minute();
         stage.heartbeat(&instance, "running");
     }
-    let told = Told::while_it(|| {
+    let published = Published::during(|| {
         stage.complete(11, Conclusion::Success);
         stage.minutes(10);
     });
@@ -403,5 +404,5 @@ fn how_much_of_a_cap_is_used_is_told_of_this_month_only() {
         old > 0.0 && new > 0.0 && (old - new).abs() > 0.01,
         "both months have paid: {old} and {new}"
     );
-    assert_eq!(told.of("CapUsed"), [new]);
+    assert_eq!(published.of("CapUsed"), [new]);
 }

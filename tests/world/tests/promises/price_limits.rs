@@ -1,5 +1,5 @@
-//! On-demand capacity that costs more than its price limit is not asked for, and what is costs no more than
-//! was set aside.
+//! On-demand capacity above the price limit is not requested, and the rest costs no more than was
+//! reserved.
 
 use dayfly_records::event::Event;
 use dayfly_records::{JobState, Record};
@@ -21,7 +21,8 @@ runners:
     disk_size: 100GB
 ";
 
-/// What one of these jobs can cost at most: an hour of a g4dn.xlarge on demand, its volume and its address.
+/// The most that one of these jobs can cost: an hour of an on-demand g4dn.xlarge, its volume and its
+/// address.
 const WORST: u64 = 526_000 + 11_828 + 5_000;
 
 fn with(file: &str, policy: &str) -> Stage {
@@ -31,17 +32,17 @@ fn with(file: &str, policy: &str) -> Stage {
     stage
 }
 
-/// So many jobs, of all of which GitHub tells before any is launched.
+/// Queues jobs that GitHub all reports before any is launched.
 fn queue_at_once(stage: &Stage, jobs: u64) {
     let calls = (11..11 + jobs).map(|job| {
         stage.world.hub().queue(RUN, JobId(job));
         Call::Launch(Event::JobQueued(stage.job(job)))
     });
-    stage.make_at_once(calls.collect(), |_| 0, || {});
+    stage.make_interleaved(calls.collect(), |_| 0, || {});
     stage.deliver();
 }
 
-/// The types of all calls to EC2, each of its lifecycle.
+/// Returns the types of all calls to EC2, with the lifecycle of each.
 fn asked(stage: &Stage) -> Vec<String> {
     let cloud = stage.world.cloud();
     let mut asked: Vec<String> = Vec::new();
@@ -70,7 +71,7 @@ fn given_up(stage: &Stage, job: u64) -> Option<String> {
 }
 
 #[test]
-fn of_ten_jobs_none_gets_a_machine_that_costs_more_than_the_limit_though_it_would_fit_on_average() {
+fn no_instance_exceeds_the_limit_though_the_average_would_fit() {
     for policy in ["version: 1\n", "version: 1\ncaps: {stack: $100}\n"] {
         let stage = with(FILE, policy);
         queue_at_once(&stage, 10);
@@ -89,7 +90,7 @@ fn of_ten_jobs_none_gets_a_machine_that_costs_more_than_the_limit_though_it_woul
 }
 
 #[test]
-fn a_job_whose_limit_is_below_every_price_is_given_up_at_once_in_words_that_name_both() {
+fn a_limit_below_every_price_is_given_up_at_once_naming_both() {
     let stage = with(&FILE.replace("$0.60", "$0.40"), "version: 1\n");
     stage.queue(11);
     assert_eq!(asked(&stage), Vec::<String>::new());
@@ -108,7 +109,7 @@ fn a_job_whose_limit_is_below_every_price_is_given_up_at_once_in_words_that_name
 }
 
 #[test]
-fn an_attempt_that_would_be_too_dear_is_passed_over() {
+fn a_launch_try_above_the_limit_is_skipped() {
     let cheap = FILE
         .replace("spot: false", "fallback: on-demand")
         .replace("$0.60", "$0.40");

@@ -1,4 +1,4 @@
-//! All functions on one world, with a clock that the test holds.
+//! All functions in one world, with a clock that the test controls.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -8,12 +8,13 @@ use aws_lambda_events::lambda_function_urls::{
     LambdaFunctionUrlRequestContextAuthorizerIamDescription, LambdaFunctionUrlResponse,
 };
 use dayfly_config::labels::Label;
-use dayfly_engine::interruption::Word;
+use dayfly_engine::runner::interruption::Ec2Signal;
 use dayfly_flows::{Policies, PriceCache};
 use dayfly_interruption::Ec2Event;
 use dayfly_metrics::Metered;
+use dayfly_ports::PortSet;
 use dayfly_records::event::{Conclusion, Event, JobEvent, RunEvent};
-use dayfly_records::{JobState, Record, RunSum, Runner, Wish};
+use dayfly_records::{CommentSettings, JobState, Record, RunSum, Runner};
 use dayfly_runtime::span;
 use dayfly_sweeper::Task;
 use dayfly_types::deadlines::Deadlines;
@@ -26,23 +27,23 @@ use tracing::{Instrument as _, Span};
 /// The run of all jobs here.
 pub const RUN: RunId = RunId(500);
 
-/// A handler's call, so that it can be made again, or die at one of its own calls.
+/// A handler's call, which can be repeated, or die at one of its own calls.
 #[derive(Clone, Debug)]
 pub enum Call {
     Launch(Event),
     JobEvents(Event),
     Report(Event),
-    CountForPull(u64, Box<RunSum>, Wish),
+    CountForPull(u64, Box<RunSum>, CommentSettings),
     Sweep,
     Patrol,
-    Ec2(InstanceId, Word),
+    Ec2(InstanceId, Ec2Signal),
     CheckIn(InstanceId, &'static str, serde_json::Value),
 }
 
-/// Where the stack policy lies.
+/// The SSM parameter with the stack policy.
 pub const POLICY: &str = "/dayfly/policy";
 
-/// What each line that a call logs carries, as the functions' processes have it.
+/// Returns the span of a call's log lines, as in the functions' processes.
 fn span_of(call: &Call) -> Span {
     match call {
         Call::Launch(event) | Call::JobEvents(event) | Call::Report(event) => span::of_event(event, "request"),
@@ -53,7 +54,9 @@ fn span_of(call: &Call) -> Span {
     }
 }
 
-/// What a call came to.
+type SharedPorts = PortSet<Metered<World, World>, World, World, World>;
+type LaunchPorts = dayfly_launch::LaunchPortSet<SharedPorts, World, World, World, World>;
+
 #[derive(Debug)]
 pub enum Answer {
     Done,
@@ -100,7 +103,7 @@ impl Stage {
         Deadlines::default()
     }
 
-    /// Of a process that has just begun: only the table remembers.
+    /// Empty as in a new process: only the table remembers.
     fn prices() -> PriceCache {
         PriceCache::new(Region::new("eu-west-1"))
     }
@@ -115,28 +118,28 @@ impl Stage {
         answer
     }
 
-    /// Makes a call, and lets it fail.
-    pub fn make_whatever(&self, call: Call) -> Answer {
+    /// Makes a call that may fail.
+    pub fn make_fallible(&self, call: Call) -> Answer {
         let span = span_of(&call);
         self.world.run(self.future(call).instrument(span))
     }
 
-    /// Makes several calls at once, in the order that `pick` gives to their steps.
-    pub fn make_at_once(&self, calls: Vec<Call>, pick: impl FnMut(usize) -> usize, each: impl Fn()) {
+    /// Makes several calls at once, with their steps in the order that `pick` gives.
+    pub fn make_interleaved(&self, calls: Vec<Call>, pick: impl FnMut(usize) -> usize, each: impl Fn()) {
         let handlers = calls.into_iter().map(|call| self.future(call)).collect();
-        for answer in self.world.run_at_once(handlers, pick, each) {
+        for answer in self.world.run_interleaved(handlers, pick, each) {
             if let Answer::Failed(error) = answer {
                 panic!("{error}");
             }
         }
     }
 
-    /// Makes a call that dies instead of its own call number `fatal`. Answers whether it died.
+    /// Makes a call that dies instead of its own call number `fatal`. Returns whether it died.
     pub fn make_and_die(&self, call: Call, fatal: u32) -> bool {
         matches!(self.world.run_until_call(Some(fatal), self.future(call)), Fate::Died)
     }
 
-    /// How many functions were invoked so far.
+    /// Returns the number of invocations so far.
     pub fn invocations(&self) -> usize {
         self.invocations.get()
     }
@@ -148,12 +151,16 @@ impl Stage {
             Call::Launch(event) => done(Box::pin(self.launch().handle(event, now)).await),
             Call::JobEvents(event) => done(Box::pin(self.job_events().handle(event, now)).await),
             Call::Report(event) => done(self.reporter().handle(event, now).await),
-            Call::CountForPull(pull, sum, wish) => {
+            Call::CountForPull(pull, sum, settings) => {
                 let repository = "octo/gpu".parse().unwrap();
-                done(self.reporter().add_to_pull(&repository, pull, wish, *sum, now).await)
+                done(
+                    self.reporter()
+                        .add_to_pull(&repository, pull, settings, *sum, now)
+                        .await,
+                )
             }
-            Call::Sweep => self.scheduled(Task::Sweep).await,
-            Call::Patrol => self.scheduled(Task::Patrol).await,
+            Call::Sweep => Box::pin(self.scheduled(Task::Sweep)).await,
+            Call::Patrol => Box::pin(self.scheduled(Task::Patrol)).await,
             Call::Ec2(instance, word) => done(
                 self.interruption()
                     .handle(
@@ -172,18 +179,24 @@ impl Stage {
         }
     }
 
-    fn launch(
-        &self,
-    ) -> dayfly_launch::Function<Metered<World, World>, World, World, World, World, World, World, World> {
-        dayfly_launch::Function {
+    fn shared_ports(&self) -> SharedPorts {
+        PortSet {
             store: Metered::new(self.world.clone(), self.world.clone()),
             github: self.world.clone(),
             fleet: self.world.clone(),
             bus: self.world.clone(),
-            schedule: self.world.clone(),
-            parameters: self.world.clone(),
-            clock: self.world.clone(),
-            quotas: self.world.clone(),
+        }
+    }
+
+    fn launch(&self) -> dayfly_launch::Function<LaunchPorts> {
+        dayfly_launch::Function {
+            ports: dayfly_launch::LaunchPortSet {
+                shared: self.shared_ports(),
+                schedule: self.world.clone(),
+                parameters: self.world.clone(),
+                clock: self.world.clone(),
+                quotas: self.world.clone(),
+            },
             region: Region::new("eu-west-1"),
             images: dayfly_launch::ImageCache::default(),
             zones: dayfly_launch::ZoneCache::default(),
@@ -194,12 +207,9 @@ impl Stage {
         }
     }
 
-    fn job_events(&self) -> dayfly_job_events::Function<Metered<World, World>, World, World, World> {
+    fn job_events(&self) -> dayfly_job_events::Function<SharedPorts> {
         dayfly_job_events::Function {
-            store: Metered::new(self.world.clone(), self.world.clone()),
-            github: self.world.clone(),
-            fleet: self.world.clone(),
-            bus: self.world.clone(),
+            ports: self.shared_ports(),
             prices: Self::prices(),
             deadlines: Self::deadlines(),
         }
@@ -213,7 +223,7 @@ impl Stage {
             alerts: self.world.clone(),
             stack: "dayfly".to_owned(),
             web_url: "https://github.com".to_owned(),
-            logs: dayfly_report::check_run::Logs {
+            logs: dayfly_report::check_run::LogLinks {
                 region: "eu-west-1".to_owned(),
                 stack: "dayfly".to_owned(),
             },
@@ -221,24 +231,21 @@ impl Stage {
         }
     }
 
-    fn sweeper(&self) -> dayfly_sweeper::Function<Metered<World, World>, World, World, World, World> {
+    fn sweeper(&self) -> dayfly_sweeper::Function<SharedPorts, World> {
         dayfly_sweeper::Function {
-            store: Metered::new(self.world.clone(), self.world.clone()),
-            github: self.world.clone(),
-            fleet: self.world.clone(),
-            bus: self.world.clone(),
+            ports: self.shared_ports(),
             schedule: self.world.clone(),
             prices: Self::prices(),
             deadlines: Self::deadlines(),
         }
     }
 
-    /// What the sweeper does each time that a schedule calls it.
+    /// What the sweeper does when a schedule calls it.
     async fn scheduled(&self, task: Task) -> Answer {
         let sweeper = self.sweeper();
         let swept = sweeper.handle(task, self.now()).await;
         if let Ok(swept) = &swept {
-            sweeper.tell_runners(task, *swept).await;
+            sweeper.publish_runner_count(task, *swept).await;
         }
         done(swept)
     }
@@ -262,7 +269,7 @@ impl Stage {
         }
     }
 
-    /// Hands every event on the bus to the function that its rule names.
+    /// Passes every event on the bus to the function that its rule names.
     pub fn deliver(&self) {
         while let Some(event) = self.world.next_event() {
             let call = match event {
@@ -276,7 +283,7 @@ impl Stage {
         }
     }
 
-    /// A minute passes, and with it a sweep if the schedule is on.
+    /// Lets a minute pass, with a sweep if the schedule is on.
     pub fn minute(&self) {
         self.wait(Duration::from_mins(1));
         if self.world.schedule_is_on() {
@@ -291,7 +298,7 @@ impl Stage {
         }
     }
 
-    /// What GitHub would tell of a job.
+    /// Returns GitHub's webhook data of a job.
     pub fn job(&self, job: u64) -> JobEvent {
         let runner = self
             .world
@@ -319,14 +326,14 @@ impl Stage {
         }
     }
 
-    /// A job is queued, and GitHub tells of it.
+    /// Queues a job, which GitHub reports.
     pub fn queue(&self, job: u64) {
         self.world.hub().queue(RUN, JobId(job));
         self.make(Call::Launch(Event::JobQueued(self.job(job))));
         self.deliver();
     }
 
-    /// Where the table says that a job stands.
+    /// Returns the state of a job in the table.
     pub fn job_state(&self, job: u64) -> Option<JobState> {
         self.world.table().records().find_map(|record| match record {
             Record::Job(found) if found.key.job == JobId(job) => Some(found.state.clone()),
@@ -334,7 +341,7 @@ impl Stage {
         })
     }
 
-    /// An instance boots, claims, and its runner listens.
+    /// Boots an instance, which claims and listens.
     pub fn boot(&self, instance: &InstanceId) -> RunnerId {
         let Answer::Http(200, answer) = self.claim(instance) else {
             panic!("the claim was not answered")
@@ -364,20 +371,20 @@ impl Stage {
         ))
     }
 
-    /// GitHub gives a job to a runner, and tells of it.
+    /// Assigns a job to a runner, which GitHub reports.
     pub fn start(&self, runner: RunnerId, job: u64) {
         self.world.hub().assign(runner, JobId(job));
         self.make(Call::JobEvents(Event::JobInProgress(self.job(job))));
         self.deliver();
     }
 
-    /// A job ends, and GitHub tells of it.
+    /// Ends a job, which GitHub reports.
     pub fn complete(&self, job: u64, conclusion: Conclusion) {
         self.make(Call::JobEvents(self.completed(job, conclusion)));
         self.deliver();
     }
 
-    /// What GitHub would tell of a job's end, once it has ended.
+    /// Ends a job and returns GitHub's event of it.
     pub fn completed(&self, job: u64, conclusion: Conclusion) -> Event {
         self.world.hub().complete(JobId(job), conclusion);
         Event::JobCompleted(JobEvent {
@@ -386,7 +393,7 @@ impl Stage {
         })
     }
 
-    /// What GitHub would tell of the run's end.
+    /// Returns GitHub's event of the run's end.
     pub fn run_completed(&self) -> Event {
         Event::RunCompleted(RunEvent {
             delivery: DeliveryId::new("d-run"),
@@ -399,12 +406,12 @@ impl Stage {
         })
     }
 
-    /// The instances that live.
+    /// Returns the living instances.
     pub fn instances(&self) -> Vec<InstanceId> {
         self.world.cloud().living().map(|view| view.instance.clone()).collect()
     }
 
-    /// The one instance that lives.
+    /// Returns the only living instance.
     pub fn instance(&self) -> InstanceId {
         let mut instances = self.instances();
         assert_eq!(instances.len(), 1, "{instances:?}");
@@ -419,7 +426,7 @@ impl Stage {
             .collect()
     }
 
-    /// What is left. Nothing, once everything is over.
+    /// Returns what is left, which is nothing once everything is over.
     pub fn left(&self) -> Vec<String> {
         let mut left: Vec<String> = self.instances().iter().map(ToString::to_string).collect();
         left.extend(
@@ -451,7 +458,7 @@ fn http(response: LambdaFunctionUrlResponse) -> Answer {
     Answer::Http(response.status_code, body)
 }
 
-/// A call as the Function URL hands it on, once it has checked the signature.
+/// Returns a call as the Function URL passes it on after checking the signature.
 pub fn signed(instance: &InstanceId, verb: &str, body: &serde_json::Value) -> LambdaFunctionUrlRequest {
     let mut iam = LambdaFunctionUrlRequestContextAuthorizerIamDescription::default();
     iam.user_id = Some(format!("AROAEXAMPLE:{instance}"));
@@ -464,7 +471,7 @@ pub fn signed(instance: &InstanceId, verb: &str, body: &serde_json::Value) -> La
     request
 }
 
-/// The same numbers for the same seed, everywhere.
+/// Returns the same numbers for the same seed, everywhere.
 pub fn dice(seed: u64) -> impl FnMut(usize) -> usize {
     let state = Cell::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     move |below| {

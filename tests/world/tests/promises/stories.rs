@@ -1,14 +1,14 @@
-//! What a run's jobs went through and cost is told on its commit: by one check run, which says at last what was
-//! settled, whoever dies meanwhile.
+//! The story and cost of a run's jobs are reported on its commit by one check run, which ends with the
+//! settled cost whichever function dies.
 
 use std::time::Duration;
 
-use dayfly_engine::interruption::Word;
+use dayfly_engine::runner::interruption::Ec2Signal;
 use dayfly_ports::ApiErrorKind;
 use dayfly_records::CheckConclusion;
+use dayfly_records::CheckRunBody;
 use dayfly_records::event::{CheckRunDue, Conclusion, Event, JobEvent};
 use dayfly_records::{Cost, Purpose};
-use dayfly_report::check_run::CheckRunBody;
 use dayfly_types::ids::{InstanceId, JobId, JobKey, RunAttempt};
 use dayfly_types::money::MicroDollars;
 use dayfly_types::time::Timestamp;
@@ -17,30 +17,30 @@ use crate::comments::for_pull;
 use crate::stage::{Call, RUN, Stage};
 
 impl Stage {
-    /// The check runs that tell a story.
+    /// Returns the check runs that tell a story.
     fn stories(&self) -> Vec<CheckRunBody> {
         let hub = self.world.hub();
-        let told = hub.checks.values();
-        let stories = told.filter(|check| check.external_id.starts_with("story-"));
+        let all = hub.checks.values();
+        let stories = all.filter(|check| check.external_id.starts_with("story-"));
         stories.cloned().collect()
     }
 
-    /// The one that there is.
+    /// Returns the only one.
     fn story(&self) -> CheckRunBody {
         let stories = self.stories();
         assert_eq!(stories.len(), 1, "{stories:#?}");
         stories.into_iter().next().unwrap()
     }
 
-    /// When somebody asked for one to be made or changed.
-    fn told_at(&self) -> Vec<Timestamp> {
+    /// Returns when a story was created or updated.
+    fn story_writes(&self) -> Vec<Timestamp> {
         let hub = self.world.hub();
-        let of_stories = hub.checks_asked.iter().filter(|(_, id)| id.starts_with("story-"));
+        let of_stories = hub.check_writes.iter().filter(|(_, id)| id.starts_with("story-"));
         of_stories.map(|(at, _)| *at).collect()
     }
 
-    /// A job that runs.
-    fn at_it(&self) -> InstanceId {
+    /// Starts a job.
+    fn start_first_job(&self) -> InstanceId {
         self.queue(11);
         let instance = self.instance();
         let runner = self.boot(&instance);
@@ -57,23 +57,19 @@ impl Stage {
 }
 
 /// The event that the story is due.
-fn messenger_state() -> Call {
+fn story_due() -> Call {
     let key = JobKey::story_of(RunAttempt(1));
     Call::Report(Event::CheckRunDue(CheckRunDue { run: RUN, key }))
 }
 
 #[test]
-fn a_job_is_told_with_its_cost_so_far_and_at_last_with_what_it_cost() {
+fn a_story_shows_the_cost_so_far_and_then_the_settled_cost() {
     let stage = Stage::new();
-    let instance = stage.at_it();
-    assert_eq!(
-        stage.stories(),
-        [],
-        "nothing is told while it may yet change in a moment"
-    );
+    let instance = stage.start_first_job();
+    assert_eq!(stage.stories(), [], "nothing is reported while it may soon change");
     stage.work(&instance, 2);
     let so_far = stage.story();
-    assert_eq!(so_far.conclusion, Some(CheckConclusion::Neutral), "it stops nobody");
+    assert_eq!(so_far.conclusion, Some(CheckConclusion::Neutral), "it blocks nothing");
     assert!(so_far.title.contains(" so far for 1 job, "), "{}", so_far.title);
     let text = so_far.text.unwrap();
     assert!(text.contains("| job started | webhook |"), "{text}");
@@ -99,16 +95,16 @@ fn a_job_is_told_with_its_cost_so_far_and_at_last_with_what_it_cost() {
 #[test]
 fn a_long_job_takes_few_of_githubs_writes() {
     let stage = Stage::new();
-    let instance = stage.at_it();
+    let instance = stage.start_first_job();
     stage.work(&instance, 180);
-    let told = stage.told_at();
-    assert!((4..=6).contains(&told.len()), "{told:?}");
-    let longest = told.windows(2).map(|two| two[1].since(two[0])).max().unwrap();
-    assert!(longest <= Duration::from_mins(100), "{told:?}");
+    let writes = stage.story_writes();
+    assert!((4..=6).contains(&writes.len()), "{writes:?}");
+    let longest = writes.windows(2).map(|two| two[1].since(two[0])).max().unwrap();
+    assert!(longest <= Duration::from_mins(100), "{writes:?}");
 }
 
 #[test]
-fn a_matrix_is_told_by_one_check_run() {
+fn a_matrix_has_one_story() {
     let stage = Stage::new();
     for job in 11..=30 {
         stage.queue(job);
@@ -125,17 +121,17 @@ fn a_matrix_is_told_by_one_check_run() {
     let story = stage.story();
     assert!(story.title.contains(" for 20 jobs, "), "{}", story.title);
     assert!(!story.title.contains("so far"), "{}", story.title);
-    assert!(stage.told_at().len() <= 4, "{:?}", stage.told_at());
+    assert!(stage.story_writes().len() <= 4, "{:?}", stage.story_writes());
     assert_eq!(stage.left(), Vec::<String>::new());
 }
 
 #[test]
-fn a_story_is_told_by_one_check_run_though_the_reporter_dies() {
+fn a_story_is_one_check_run_though_the_reporter_dies() {
     for fatal in 0..30 {
         let stage = Stage::new();
-        let instance = stage.at_it();
+        let instance = stage.start_first_job();
         stage.wait(Duration::from_secs(20));
-        if !stage.make_and_die(messenger_state(), fatal) {
+        if !stage.make_and_die(story_due(), fatal) {
             assert!(fatal > 5, "the reporter made no call of its own");
             return;
         }
@@ -150,10 +146,10 @@ fn a_story_is_told_by_one_check_run_though_the_reporter_dies() {
 }
 
 #[test]
-fn what_a_job_cost_is_told_though_whoever_settled_it_died() {
+fn a_cost_is_reported_though_the_costing_died() {
     for fatal in 0..60 {
         let stage = Stage::new();
-        let instance = stage.at_it();
+        let instance = stage.start_first_job();
         stage.work(&instance, 2);
         let over = stage.completed(11, Conclusion::Success);
         if !stage.make_and_die(Call::JobEvents(over.clone()), fatal) {
@@ -170,7 +166,7 @@ fn what_a_job_cost_is_told_though_whoever_settled_it_died() {
     panic!("settle never came to its end");
 }
 
-/// The first of several calls makes so many of its own; then the others are made, then the rest of it.
+/// Makes some steps of the first call, then all other calls, then the rest of the first.
 fn others_after(steps: usize) -> impl FnMut(usize) -> usize {
     let mut left = steps;
     move |open| {
@@ -181,14 +177,14 @@ fn others_after(steps: usize) -> impl FnMut(usize) -> usize {
 }
 
 impl Stage {
-    /// A minute passes, in whose sweep something else is done as well.
+    /// Lets a minute pass, with other calls made during its sweep.
     fn minute_with(&self, calls: impl Fn(Call) -> Vec<Call>, steps: usize) {
         self.wait(Duration::from_mins(1));
-        self.make_at_once(calls(Call::Sweep), others_after(steps), || {});
+        self.make_interleaved(calls(Call::Sweep), others_after(steps), || {});
         self.deliver();
     }
 
-    /// What was settled.
+    /// The settled cost.
     fn settled(&self) -> String {
         let month = dayfly_types::month::Month::of(self.now());
         let costs = self.world.run(dayfly_ports::Store::costs(&self.world, month)).unwrap();
@@ -197,15 +193,15 @@ impl Stage {
 }
 
 #[test]
-fn what_a_job_cost_is_told_at_last_though_it_was_told_between_its_announcement_and_its_count() {
+fn a_story_reported_before_the_cost_is_counted_ends_settled() {
     for steps in 0..60 {
         let stage = Stage::new();
         stage.world.hub().origins.insert(RUN, for_pull());
-        let instance = stage.at_it();
+        let instance = stage.start_first_job();
         stage.work(&instance, 2);
         stage.complete(11, Conclusion::Success);
         for _ in 0..4 {
-            stage.minute_with(|sweep| vec![sweep, messenger_state()], steps);
+            stage.minute_with(|sweep| vec![sweep, story_due()], steps);
         }
         stage.minutes(6);
         let (title, comment) = (stage.story().title, stage.comment());
@@ -219,17 +215,17 @@ fn what_a_job_cost_is_told_at_last_though_it_was_told_between_its_announcement_a
 }
 
 #[test]
-fn where_only_the_comment_tells_it_an_old_sum_is_not_the_last() {
+fn an_old_sum_is_not_final_in_the_comment_alone() {
     let file = "report: false\nrunners:\n  - {name: gpu, labels: [dayfly-gpu], instance_type: g5.xlarge, machine_image: ami-01234567}\n";
     for steps in 0..30 {
         let stage = Stage::new();
         stage.world.hub().config = Some(file.to_owned());
         stage.world.hub().origins.insert(RUN, for_pull());
-        let instance = stage.at_it();
+        let instance = stage.start_first_job();
         stage.work(&instance, 2);
         stage.complete(11, Conclusion::Success);
         for _ in 0..3 {
-            stage.minute_with(|sweep| vec![messenger_state(), sweep, messenger_state()], steps);
+            stage.minute_with(|sweep| vec![story_due(), sweep, story_due()], steps);
         }
         stage.minutes(6);
         assert_eq!(stage.stories(), []);
@@ -242,7 +238,7 @@ fn where_only_the_comment_tells_it_an_old_sum_is_not_the_last() {
     }
 }
 
-/// One makes two calls whenever another has come to its end, so that it loses to each; `ahead` calls before that.
+/// Makes two calls whenever another one ends, so that it loses to each; `ahead` calls before that.
 fn always_losing(ahead: usize) -> impl FnMut(usize) -> usize {
     let (mut left, mut known) = (ahead, usize::MAX);
     move |open| {
@@ -260,7 +256,7 @@ fn always_losing(ahead: usize) -> impl FnMut(usize) -> usize {
 }
 
 #[test]
-fn all_jobs_of_a_matrix_that_begin_at_the_same_moment_are_told_of() {
+fn all_jobs_of_a_matrix_that_start_together_are_in_the_story() {
     for ahead in 0..6 {
         let stage = Stage::new();
         for job in 11..=30 {
@@ -272,7 +268,7 @@ fn all_jobs_of_a_matrix_that_begin_at_the_same_moment_are_told_of() {
             Call::JobEvents(Event::JobInProgress(stage.job(job)))
         });
         let begun = begun.collect();
-        stage.make_at_once(begun, always_losing(ahead), || {});
+        stage.make_interleaved(begun, always_losing(ahead), || {});
         stage.deliver();
         stage.minute();
         let story = stage.story();
@@ -285,15 +281,15 @@ fn all_jobs_of_a_matrix_that_begin_at_the_same_moment_are_told_of() {
 }
 
 #[test]
-fn a_job_that_ends_well_after_a_check_run_has_wasted_nothing() {
+fn a_job_that_succeeds_despite_a_notice_has_wasted_nothing() {
     for (conclusion, purpose) in [
         (Conclusion::Success, Purpose::Job),
         (Conclusion::Failure, Purpose::Interrupted),
     ] {
         let stage = Stage::new();
-        let instance = stage.at_it();
+        let instance = stage.start_first_job();
         stage.work(&instance, 2);
-        stage.make(Call::Ec2(instance, Word::Warning));
+        stage.make(Call::Ec2(instance, Ec2Signal::Warning));
         stage.complete(11, conclusion);
         stage.minutes(8);
         let story = stage.story();
@@ -310,10 +306,10 @@ fn a_job_that_ends_well_after_a_check_run_has_wasted_nothing() {
 }
 
 #[test]
-fn an_app_that_may_not_make_check_runs_runs_its_jobs_and_nothing_stays_awake() {
+fn jobs_run_without_the_check_run_permission() {
     let stage = Stage::new();
-    stage.world.hub().checks_refused = Some(ApiErrorKind::Forbidden);
-    let instance = stage.at_it();
+    stage.world.hub().check_error = Some(ApiErrorKind::Forbidden);
+    let instance = stage.start_first_job();
     stage.work(&instance, 2);
     stage.complete(11, Conclusion::Success);
     stage.minutes(5);
@@ -322,7 +318,7 @@ fn an_app_that_may_not_make_check_runs_runs_its_jobs_and_nothing_stays_awake() {
 }
 
 #[test]
-fn a_story_is_told_though_news_of_its_jobs_come_while_they_are_read() {
+fn a_story_is_published_though_its_jobs_change_meanwhile() {
     for steps in 0..30 {
         let stage = Stage::new();
         stage.queue(11);
@@ -336,7 +332,7 @@ fn a_story_is_told_though_news_of_its_jobs_come_while_they_are_read() {
         let news = begun.remove(1);
         stage.make(begun.remove(0));
         stage.wait(Duration::from_mins(1));
-        stage.make_at_once(vec![messenger_state(), news], others_after(steps), || {});
+        stage.make_interleaved(vec![story_due(), news], others_after(steps), || {});
         assert_eq!(stage.stories().len(), 1, "after {steps} calls");
         stage.deliver();
         stage.minute();
@@ -345,8 +341,8 @@ fn a_story_is_told_though_news_of_its_jobs_come_while_they_are_read() {
 }
 
 #[test]
-fn a_sweep_has_a_story_told_though_news_of_its_jobs_come_while_it_sees_to_the_rest() {
-    // As soon as it has read what is due, has written that it tells it, and has told it.
+fn a_sweep_publishes_a_story_though_its_jobs_change_meanwhile() {
+    // From having read what is due to having published the story.
     for steps in 3..40 {
         let stage = Stage::new();
         for job in 11..=13 {
@@ -358,26 +354,26 @@ fn a_sweep_has_a_story_told_though_news_of_its_jobs_come_while_it_sees_to_the_re
         stage.minute();
         stage.wait(Duration::from_mins(4));
         stage.start(runners[1], 12);
-        let told = stage.told_at().len();
-        // The first is silent for so long now that it is given up, and that is due earlier.
+        let before = stage.story_writes().len();
+        // The first runner has been silent long enough to be given up, which is due earlier.
         stage.wait(Duration::from_mins(1));
         stage.world.hub().assign(runners[2], JobId(13));
         let news = Call::JobEvents(Event::JobInProgress(stage.job(13)));
-        stage.make_at_once(vec![Call::Sweep, news], others_after(steps), || {});
+        stage.make_interleaved(vec![Call::Sweep, news], others_after(steps), || {});
         stage.deliver();
-        assert!(stage.told_at().len() > told, "after {steps} calls");
+        assert!(stage.story_writes().len() > before, "after {steps} calls");
     }
 }
 
 #[test]
-fn a_job_that_github_lists_again_in_the_next_attempt_costs_nothing_there() {
+fn a_job_carried_over_to_the_next_attempt_costs_nothing_there() {
     let stage = Stage::new();
     stage.world.hub().origins.insert(RUN, for_pull());
-    let instance = stage.at_it();
+    let instance = stage.start_first_job();
     stage.work(&instance, 2);
     stage.complete(11, Conclusion::Success);
     stage.minutes(3);
-    let told = (stage.story(), stage.comment());
+    let before = (stage.story(), stage.comment());
     let again = JobEvent {
         job: JobId(12),
         attempt: RunAttempt(2),
@@ -388,6 +384,6 @@ fn a_job_that_github_lists_again_in_the_next_attempt_costs_nothing_there() {
     stage.make(Call::JobEvents(Event::JobCompleted(again)));
     stage.minutes(3);
     assert_eq!(stage.runners()[0].job, Some(stage.job(11).key()));
-    assert_eq!((stage.story(), stage.comment()), told);
+    assert_eq!((stage.story(), stage.comment()), before);
     assert_eq!(stage.left(), Vec::<String>::new());
 }

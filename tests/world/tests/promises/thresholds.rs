@@ -1,9 +1,9 @@
-//! How far a cap is used up is told to the owner of the account, each threshold once.
+//! The account's owner is alerted as a cap fills up, once per threshold.
 
 use std::cell::Cell;
 use std::time::Duration;
 
-use dayfly_engine::interruption::Word;
+use dayfly_engine::runner::interruption::Ec2Signal;
 use dayfly_ports::{Schedule as _, Store as _};
 use dayfly_records::event::{CapDue, Conclusion, CostDue, Event};
 use dayfly_records::{Change, Ledger, LedgerId, Threshold};
@@ -12,11 +12,11 @@ use dayfly_types::ids::JobId;
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
 
-use crate::caps::{WORST, busy, cap_at, capped, instance_of, ledger, refusal, run, told};
+use crate::caps::{WORST, alerts, busy, cap_at, capped, instance_of, ledger, refusal, run};
 use crate::stage::{Call, RUN, Stage, dice};
 
 #[test]
-fn the_owner_is_told_once_of_each_threshold_and_of_the_first_refusal() {
+fn each_threshold_and_the_first_refusal_are_alerted_once() {
     let stage = capped(WORST + 20_000);
     stage.queue(11);
     stage.queue(12);
@@ -24,11 +24,11 @@ fn the_owner_is_told_once_of_each_threshold_and_of_the_first_refusal() {
     stage.minutes(2);
     assert!(refusal(&stage, 12).is_some() && refusal(&stage, 13).is_some());
     let refuses = "dayfly dayfly: the cap of $0.536828 of octo/gpu in 2027-01 refuses launches";
-    assert_eq!(told(&stage), [refuses]);
+    assert_eq!(alerts(&stage), [refuses]);
     run(&stage, 11, 48);
     stage.minutes(3);
     // 48 minutes at the pool's price are a quarter of the cap.
-    assert_eq!(told(&stage), [refuses]);
+    assert_eq!(alerts(&stage), [refuses]);
     // With a cap of no more than that, all of it is spent.
     let spent = ledger(&stage).expect("it is written in").spent;
     cap_at(&stage, spent.0);
@@ -41,7 +41,7 @@ fn the_owner_is_told_once_of_each_threshold_and_of_the_first_refusal() {
         format!("dayfly dayfly: octo/gpu has spent 80 % {of}"),
         format!("dayfly dayfly: octo/gpu has spent 100 % {of}"),
     ];
-    assert_eq!(told(&stage), expected);
+    assert_eq!(alerts(&stage), expected);
 
     let half = capped(1_000_000);
     for job in 11..15 {
@@ -53,18 +53,18 @@ fn the_owner_is_told_once_of_each_threshold_and_of_the_first_refusal() {
         half.minutes(2);
         assert!(half.world.cloud().alerts.is_empty(), "{job}");
     }
-    half.world.mend();
+    half.world.restore();
     half.minutes(12);
     assert!(
-        told(&half).len() == 1 && told(&half)[0].contains("50 %"),
+        alerts(&half).len() == 1 && alerts(&half)[0].contains("50 %"),
         "{:?}",
-        told(&half)
+        alerts(&half)
     );
     assert_eq!(half.left(), Vec::<String>::new());
 }
 
 #[test]
-fn a_cap_that_refuses_stands_in_the_ledger_as_it_is_by_then() {
+fn a_refusing_cap_is_recorded_in_the_ledger() {
     let stage = capped(3 * WORST);
     stage.queue(11);
     assert_eq!(
@@ -81,12 +81,12 @@ fn a_cap_that_refuses_stands_in_the_ledger_as_it_is_by_then() {
     );
 }
 
-/// The job's instance has ended, and what it has cost is to be counted: of that nobody hears but by this.
+/// The job's instance has ended, and only this call counts its cost.
 fn ended(stage: &Stage, job: u64) -> Call {
     let instance = instance_of(stage, job);
     let of_job = |runner: &dayfly_records::Runner| runner.wanted_by.job == JobId(job);
     stage.complete(job, Conclusion::Success);
-    stage.make(Call::Ec2(instance, Word::Ended));
+    stage.make(Call::Ec2(instance, Ec2Signal::Ended));
     while stage.world.next_event().is_some() {}
     let runner = stage.runners().into_iter().find(of_job).expect("it is known");
     assert!(runner.reserved.is_some(), "it is not counted yet");
@@ -94,7 +94,7 @@ fn ended(stage: &Stage, job: u64) -> Call {
 }
 
 #[test]
-fn a_refusal_is_told_whoever_else_writes_in_the_ledger_meanwhile() {
+fn a_refusal_is_alerted_despite_concurrent_ledger_writes() {
     let mut refused = 0;
     for first in 0..80 {
         let stage = capped(WORST + 20_000);
@@ -104,29 +104,29 @@ fn a_refusal_is_told_whoever_else_writes_in_the_ledger_meanwhile() {
         let counting = ended(&stage, 11);
         stage.world.hub().queue(RUN, JobId(12));
         let launching = Call::Launch(Event::JobQueued(stage.job(12)));
-        // After so many steps of the one all those of the other.
+        // After some steps of the one call, all steps of the other.
         let steps = Cell::new(0);
         let pick = |open: usize| {
             steps.set(steps.get() + 1);
             usize::from(open > 1 && steps.get() > first)
         };
-        stage.make_at_once(vec![launching, counting], pick, || {});
+        stage.make_interleaved(vec![launching, counting], pick, || {});
         stage.deliver();
         stage.minutes(3);
         let is_refused = refusal(&stage, 12).is_some();
         refused += usize::from(is_refused);
         assert_eq!(
-            told(&stage).len(),
+            alerts(&stage).len(),
             usize::from(is_refused),
             "after {first}: {:?}",
-            told(&stage)
+            alerts(&stage)
         );
     }
     assert!((10..70).contains(&refused), "{refused}");
 }
 
-/// Two thresholds of the repository are to be told, and this tells somebody.
-fn two_to_tell(stage: &Stage) -> Call {
+/// Makes two thresholds of the repository due and returns the call that reports them.
+fn two_due_alerts(stage: &Stage) -> Call {
     let cap = MicroDollars(1_000_000);
     let id = LedgerId {
         budget: Budget::Repository {
@@ -139,8 +139,8 @@ fn two_to_tell(stage: &Stage) -> Call {
         spent: MicroDollars(850_000),
         cap: Some(cap),
         passed: vec![Threshold::Half, Threshold::FourFifths],
-        noted: news.clone(),
-        to_tell: news,
+        recorded: news.clone(),
+        to_report: news,
         due_at: Some(stage.now().after(Duration::from_mins(1))),
         ..Ledger::new(id.clone())
     };
@@ -154,52 +154,55 @@ fn two_to_tell(stage: &Stage) -> Call {
 }
 
 #[test]
-fn several_who_tell_of_a_cap_at_once_tell_each_threshold_once() {
+fn concurrent_reports_alert_each_threshold_once() {
     for seed in 0..200 {
         let stage = capped(1_000_000);
-        let messenger_state = two_to_tell(&stage);
+        let messenger_state = two_due_alerts(&stage);
         let calls = vec![messenger_state.clone(), messenger_state.clone(), messenger_state];
-        stage.make_at_once(calls, dice(seed), || {});
+        stage.make_interleaved(calls, dice(seed), || {});
         stage.minutes(4);
-        assert_eq!(told(&stage).len(), 2, "seed {seed}: {:?}", told(&stage));
+        assert_eq!(alerts(&stage).len(), 2, "seed {seed}: {:?}", alerts(&stage));
         assert_eq!(stage.left(), Vec::<String>::new());
     }
 }
 
 #[test]
-fn what_was_told_stays_told_if_the_next_cannot_be() {
+fn a_sent_alert_stays_recorded_if_the_next_one_fails() {
     let stage = capped(1_000_000);
-    let messenger_state = two_to_tell(&stage);
+    let messenger_state = two_due_alerts(&stage);
     let breaks = || {
-        if told(&stage).len() == 1 {
+        if alerts(&stage).len() == 1 {
             stage.world.break_down("alert");
         }
     };
-    stage.make_at_once(vec![messenger_state], |_| 0, breaks);
-    stage.world.mend();
-    assert_eq!(told(&stage).len(), 1);
+    stage.make_interleaved(vec![messenger_state], |_| 0, breaks);
+    stage.world.restore();
+    assert_eq!(alerts(&stage).len(), 1);
     stage.minutes(6);
-    let [first, second] = told(&stage).try_into().expect("each once");
+    let [first, second] = alerts(&stage).try_into().expect("each once");
     assert!(first.contains("50 %") && second.contains("80 %"), "{first} {second}");
     assert_eq!(stage.left(), Vec::<String>::new());
 }
 
 #[test]
-fn only_who_dies_between_telling_and_recording_leaves_it_to_be_told_twice() {
+fn only_a_death_between_sending_and_recording_repeats_an_alert() {
     let mut twice = 0;
     for fatal in 0..40 {
         let stage = capped(1_000_000);
-        let messenger_state = two_to_tell(&stage);
+        let messenger_state = two_due_alerts(&stage);
         let died = stage.make_and_die(messenger_state, fatal);
-        let (sent, open) = (told(&stage).len(), ledger(&stage).expect("it is there").to_tell.len());
+        let (sent, open) = (
+            alerts(&stage).len(),
+            ledger(&stage).expect("it is there").to_report.len(),
+        );
         let unrecorded = sent + open - 2;
         twice += unrecorded;
         stage.minutes(6);
         assert_eq!(
-            told(&stage).len(),
+            alerts(&stage).len(),
             2 + unrecorded,
             "before call {fatal}: {:?}",
-            told(&stage)
+            alerts(&stage)
         );
         assert_eq!(stage.left(), Vec::<String>::new(), "before call {fatal}");
         if !died {
@@ -211,7 +214,7 @@ fn only_who_dies_between_telling_and_recording_leaves_it_to_be_told_twice() {
 }
 
 #[test]
-fn who_sweeps_while_a_threshold_is_on_its_way_does_not_send_it_again() {
+fn a_sweep_does_not_repeat_an_alert_in_flight() {
     let on_its_way = |stage: &Stage| {
         let events = stage.world.events();
         events.iter().filter(|event| matches!(event, Event::CapDue(_))).count()
@@ -225,7 +228,7 @@ fn who_sweeps_while_a_threshold_is_on_its_way_does_not_send_it_again() {
             Call::Launch(Event::JobQueued(stage.job(12)))
         } else {
             busy(&stage, 11);
-            // For longer than it should have.
+            // For longer than it should take.
             stage.wait(Duration::from_hours(3));
             ended(&stage, 11)
         };
@@ -236,8 +239,8 @@ fn who_sweeps_while_a_threshold_is_on_its_way_does_not_send_it_again() {
         stage.make(Call::Sweep);
         assert_eq!(on_its_way(&stage), 1);
         stage.deliver();
-        assert_eq!(told(&stage).len(), 1, "{:?}", told(&stage));
+        assert_eq!(alerts(&stage).len(), 1, "{:?}", alerts(&stage));
         stage.minutes(5);
-        assert_eq!(told(&stage).len(), 1, "{:?}", told(&stage));
+        assert_eq!(alerts(&stage).len(), 1, "{:?}", alerts(&stage));
     }
 }
