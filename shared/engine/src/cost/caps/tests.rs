@@ -145,12 +145,18 @@ fn refusal_names_the_date_of_prices_that_are_not_from_aws() {
         tariff: Tariff { source, ..flat("2") },
     };
     for (source, said) in [
-        (PriceSource::Earlier, Some("older than a day")),
-        (PriceSource::Shipped, Some("2026-02-09")),
+        (
+            PriceSource::Earlier,
+            Some("by AWS prices that are older than a day, because newer ones could not be fetched"),
+        ),
+        (
+            PriceSource::Shipped,
+            Some("by dayfly's built-in prices of 2026-02-09, because AWS prices could not be fetched"),
+        ),
         (PriceSource::Aws, None),
     ] {
         let words = over(source).refused(&claimed(11).1.name, &[]).to_string();
-        assert_eq!(words.contains(" prices "), said.is_some(), "{words}");
+        assert_eq!(words.contains("(by "), said.is_some(), "{words}");
         assert!(words.contains(said.unwrap_or_default()), "{words}");
     }
 }
