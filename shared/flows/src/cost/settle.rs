@@ -53,9 +53,8 @@ impl Account {
     }
 }
 
-/// Settles the cost of those of these runners that are gone. Where other calls write in the same ledgers, it is
-/// tried `tries` times; after that the runners stay due. Returns of how many EC2 told no price: they are due
-/// later.
+/// Settles the cost of those runners that are gone. If other calls write to the same ledgers, tries `tries` times;
+/// after that the runners stay due. Returns the number of runners for which EC2 named no price; they are due later.
 ///
 /// # Errors
 /// The table does not answer. The runners stay due.
