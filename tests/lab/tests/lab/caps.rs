@@ -71,7 +71,7 @@ fn state(job: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn of_two_hundred_claims_at_once_as_many_are_launched_as_the_cap_has_room_for() {
+async fn of_two_hundred_claims_as_many_are_launched_as_the_cap_allows() {
     // A process whose first price request times out calculates with twice the built-in rate. Between
     // the two there is no room for another job.
     let (listed, shipped) = (worst("0.088"), worst("0.16"));

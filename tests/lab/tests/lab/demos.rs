@@ -17,7 +17,7 @@ async fn tells(demo: Demo, all: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_job_without_capacity_runs_on_demand_or_fails_with_the_table_of_what_was_tried() {
+async fn a_job_without_capacity_runs_on_demand_or_fails_with_the_tried_pools() {
     tells(
         Demo::NoCapacity,
         &[
@@ -32,7 +32,7 @@ async fn a_job_without_capacity_runs_on_demand_or_fails_with_the_table_of_what_w
 }
 
 #[tokio::test]
-async fn a_job_of_an_account_without_a_quota_fails_with_the_quotas_name_in_its_log() {
+async fn a_job_without_quota_fails_with_the_quotas_name_in_its_log() {
     tells(
         Demo::Quota,
         &[
@@ -71,12 +71,12 @@ async fn a_repository_that_comes_from_cirun_keeps_its_file() {
 }
 
 #[tokio::test]
-async fn where_runners_are_limited_whoever_comes_with_one_job_waits_for_one_of_anothers_many() {
+async fn with_limited_runners_one_job_waits_for_one_of_anothers_many() {
     tells(Demo::Fair, &["Waiting for its turn: place ", "Nothing is left."]).await;
 }
 
 #[tokio::test]
-async fn a_job_that_could_pass_a_cap_is_refused_with_the_amounts_in_its_log_until_the_month_turns() {
+async fn a_job_over_a_cap_is_refused_with_the_amounts_until_the_month_turns() {
     tells(
         Demo::Cap,
         &[

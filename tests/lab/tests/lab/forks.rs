@@ -40,7 +40,7 @@ async fn is_refused(pushed: &Pushed<'_>, attempt: u32) {
 }
 
 #[tokio::test]
-async fn a_commit_from_a_fork_runs_once_its_whole_sha_is_on_a_maintainers_label_and_the_next_does_not() {
+async fn a_forks_commit_runs_once_a_label_names_its_sha_and_the_next_does_not() {
     let lab = start().await;
     let parameter = lab.cloud().deployment().output("PolicyParameterName").unwrap();
     let policy = "version: 1\nforks: approved\n";

@@ -78,7 +78,7 @@ async fn the_webhook_door_passes_body_and_headers_on_as_they_came() {
 }
 
 #[tokio::test]
-async fn ec2_takes_the_cheapest_pool_that_has_any_and_the_same_token_is_the_same_fleet() {
+async fn ec2_takes_the_cheapest_pool_with_capacity_and_a_token_is_one_fleet() {
     let lab = Foundation::start().await;
     let form = lab.fleet("one");
     let first = lab.ec2(&form).await.xml();

@@ -66,7 +66,7 @@ async fn a_job_on_an_instance_that_is_cut_off_runs_again_on_another(lab: &Lab) {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_an_instance_that_lost_its_agent_or_its_network_in_mid_job() {
+async fn nothing_is_left_of_an_instance_that_lost_its_agent_or_network() {
     let lab = start_with(|config| {
         config.deadlines.heartbeat = 8;
         // GitHub takes twice as long to lose a runner, as with the stack's default.

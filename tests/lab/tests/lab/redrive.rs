@@ -126,7 +126,7 @@ async fn launch_handled(lab: &Lab, job: u64) {
     };
 }
 
-async fn what_rules_and_schedules_left_is_redriven_or_dropped_and_the_rest_stays(lab: &Lab) {
+async fn dead_letters_are_redriven_or_dropped_and_the_rest_stays(lab: &Lab) {
     let job = 4242;
     let event = json!({
         "version": "0",
@@ -179,7 +179,7 @@ async fn what_rules_and_schedules_left_is_redriven_or_dropped_and_the_rest_stays
 async fn what_ended_in_the_dead_letter_queue_is_brought_back() {
     let lab = start().await;
     a_job_that_launch_failed_at_runs_in_the_end(&lab).await;
-    what_rules_and_schedules_left_is_redriven_or_dropped_and_the_rest_stays(&lab).await;
+    dead_letters_are_redriven_or_dropped_and_the_rest_stays(&lab).await;
     assert_nothing_left(&lab).await;
     lab.shutdown().await.unwrap();
 }

@@ -79,7 +79,7 @@ async fn no_instance_outlives_the_maximum(lab: &Lab) {
 }
 
 #[tokio::test]
-async fn runners_end_when_nobody_needs_them_when_ec2_takes_them_and_when_their_time_is_up() {
+async fn runners_end_when_idle_when_interrupted_and_when_their_time_is_up() {
     let lab = start().await;
     tokio::join!(
         an_unneeded_runner_idles_out(&lab),
