@@ -9,6 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SCENARIO ?= main
 FUZZ ?= access cirun config labels webhook
 SECONDS ?= 60
+SEEDS ?= 100000
 SCENARIOS := main cap cirun fair fork idle inline interruption lifetime lost-webhook matrix no-capacity partition quota
 FUNCTIONS := webhook launch checkin job-events sweeper interruption reporter dashboard
 AGENT_TARGETS := x86_64-unknown-linux-musl aarch64-unknown-linux-musl
@@ -96,6 +97,10 @@ bench: ## Start-up, latency, memory and size of every function, and launches of 
 	cargo build --release $(FUNCTIONS:%=-p dayfly-%) -p dayfly-bench --bins
 	@$(TARGET)/release/dayfly-bench
 	cargo run --release --quiet -p dayfly-config --example reading
+
+.PHONY: soak
+soak: ## Run histories that nobody has seen, and keep the seeds that break a promise [SEEDS=100000 MINUTES=]
+	@cargo run --profile soak --quiet -p simulation -- --soak --seeds $(SEEDS) $(MINUTES:%=--minutes %)
 
 # The corpus is where it begins, and what the tests run; other inputs that it tries stay in the target folder. The
 # sanitizer's checks are for `unsafe` code, of which there is none; without it the stable compiler suffices.

@@ -105,6 +105,8 @@ pub struct State {
     mode: Mode,
     runner_alive: bool,
     job: JobProgress,
+    /// Whether the job was stopped before its start because the control plane did not say if it may run.
+    start_unanswered: bool,
     /// When the runner must have exited; `None` until its job has ended.
     exit_by: Option<Moment>,
     notice: Option<InterruptionNotice>,
@@ -127,6 +129,7 @@ impl State {
             mode: Mode::Claiming,
             runner_alive: false,
             job: JobProgress::None,
+            start_unanswered: false,
             exit_by: None,
             notice: None,
             taken_back_at: Moment::MAX,
@@ -244,9 +247,11 @@ impl State {
         self.mode = Mode::Leaving {
             give_up_at: now + patience,
         };
+        // The report of it may still be under way when the instance ends.
+        let unanswered = self.start_unanswered.then(|| START_UNANSWERED.to_owned());
         vec![Action::Goodbye {
             reason: end.reason,
-            detail: end.detail,
+            detail: unanswered.or(end.detail),
         }]
     }
 
@@ -419,7 +424,10 @@ pub fn decide(state: &mut State, event: Event, now: Moment) -> Vec<Action> {
             state.last_contact = state.last_contact.max(now);
             state.job_started(Some(START_REFUSED))
         }
-        Event::JobStartDenied { answered: false } => state.job_started(Some(START_UNANSWERED)),
+        Event::JobStartDenied { answered: false } => {
+            state.start_unanswered = true;
+            state.job_started(Some(START_UNANSWERED))
+        }
         Event::MessengerTookJob { by_mistake: false } => state.job_started(Some(MESSAGE_DELIVERED)),
         Event::MessengerTookJob { by_mistake: true } => state.job_started(Some(MESSAGE_MISTAKEN)),
         Event::JobFinished => {

@@ -98,7 +98,9 @@ async fn job_starts_only_if_the_control_plane_permits_it() {
         assert_eq!(asked, json!({"instance": INSTANCE, "run": 22, "attempt": 3}));
         let started = world.next_that("progress", stage("job_started")).await;
         assert_eq!(started.body["detail"].as_str(), detail);
-        world.next("goodbye").await;
+        let left = world.next("goodbye").await;
+        let unanswered = detail.filter(|detail| *detail == START_UNANSWERED);
+        assert_eq!(left.body["detail"].as_str(), unanswered);
         world.powered_off().await;
         let text = fs::read_to_string(world.runner_file("output")).unwrap();
         assert!(text.starts_with(expected), "{text}");

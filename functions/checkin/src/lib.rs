@@ -106,6 +106,9 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
                 let body: StartRequest = read(request)?;
                 checkin::same_instance(&caller, &body.instance).map_err(Denied::Refused)?;
                 let answer = self.start(&caller, &body, now).await?;
+                // Before it is sent: a job that fails without a recorded answer never started.
+                self.change(&caller, &body.instance, now, checkin::start_answered)
+                    .await?;
                 Ok(answer::json(200, &answer))
             }
             "heartbeat" => {
@@ -137,7 +140,12 @@ impl<S: Store, G: GitHub, B: Bus, P: Parameters> Function<S, G, B, P> {
                 let body: GoodbyeRequest = read(request)?;
                 let changed = self
                     .change(&caller, &body.instance, now, |runner| {
-                        checkin::goodbye(&checkin::explained(runner, &body), body.reason, now, &self.deadlines)
+                        checkin::goodbye(
+                            &checkin::explained(runner, &body, now),
+                            body.reason,
+                            now,
+                            &self.deadlines,
+                        )
                     })
                     .await;
                 // Logged in any case; only now does the line have the runner, which names the job.

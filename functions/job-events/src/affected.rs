@@ -19,10 +19,12 @@ pub struct Loaded {
 impl Loaded {
     pub async fn load<S: Store>(store: &S, event: &JobEvent) -> Result<Self, StoreError> {
         let job = store.job(event.key()).await?;
-        let actual_runner = match event.runner_name.as_deref().and_then(RunnerName::from_registered) {
+        let registered = event.runner_name.as_deref().unwrap_or_default();
+        let actual_runner = match RunnerName::from_registered(registered) {
             Some(name) => store.runner(&name).await?,
             None => None,
-        };
+        }
+        .filter(|runner| runner.record.is_registered_as(registered));
         let intended_runner = match job.as_ref().and_then(|job| job.record.runner.as_ref()) {
             Some(name) if actual_runner.as_ref().is_none_or(|runner| runner.record.name != *name) => {
                 store.runner(name).await?

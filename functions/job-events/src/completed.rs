@@ -38,7 +38,7 @@ impl<P: Ports> Function<P> {
             }
             let after = job_events::completed(known, event, now, &self.deadlines);
             let check_run = self.end_of_waiting_check_run(event, now).await?;
-            if let Some(update) = story_update(&after).filter(|_| lives(&after)) {
+            if let Some(update) = story_update(&after) {
                 mark_stories_due(store, &[update], now, &self.deadlines).await?;
             }
             let changes = loaded.changes(after.clone(), check_run.clone());

@@ -11,7 +11,7 @@ use dayfly_ports::{
     Clock as _, Fleet as _, FleetAnswer, FleetInstance, FleetRequest, InstanceOverrides, InstanceView, Scope,
     Store as _, StoreError,
 };
-use dayfly_records::{Change, FleetCall, Launched, Stored, Version};
+use dayfly_records::{Change, FleetCall, Launched, Runner, Stored, Version};
 use dayfly_types::capacity::{FleetError, FleetErrorKind, InstanceLifecycle, Pool};
 use dayfly_types::ids::{InstanceId, RunnerName, Zone};
 use dayfly_types::time::Timestamp;
@@ -27,9 +27,13 @@ type Answer = Result<FleetAnswer, FleetError>;
 type Outcomes = Vec<(RunnerName, TryOutcome)>;
 
 impl<P: LaunchPorts> Function<P> {
-    /// Makes a call that is recorded. Returns EC2's answer, and when it came.
+    /// Makes a call that is recorded, unless that is too late. Returns EC2's answer, and when it came.
     pub(crate) async fn create_fleet(&self, open: &OpenCall) -> (Answer, Timestamp) {
         let call = &open.call.record;
+        let now = self.ports.clock().now();
+        if !fleet::is_made(call, now, &self.deadlines) {
+            return (Err(never_answered()), now);
+        }
         let span = span_of(call);
         let answer = self.ports.fleet().create(&request(call)).instrument(span.clone()).await;
         let now = self.ports.clock().now();
@@ -57,6 +61,15 @@ impl<P: LaunchPorts> Function<P> {
         }
         let call = Stored::over(call.version, taken);
         Ok(Some(OpenCall { call, runners }))
+    }
+
+    /// The call that a runner is in, if it is in one.
+    pub(crate) async fn call_of(&self, runner: &Runner) -> Result<Option<FleetCall>, StoreError> {
+        let Some(fleet) = &runner.fleet else {
+            return Ok(None);
+        };
+        let call = self.ports.store().fleet_call(fleet).await?;
+        Ok(call.map(|stored| stored.record))
     }
 
     /// What an answer means for each runner of a call. Returns `None` if it is not clear what the call has
@@ -142,8 +155,8 @@ impl<P: LaunchPorts> Function<P> {
             return Ok(None);
         }
         let views = self.ports.fleet().instances_of(&call.record.id).await?;
-        let living = views.into_iter().filter(|view| !view.state.is_ended());
-        let launched: Vec<Launched> = living.map(launched_as_seen).collect();
+        // Those that have ended, too: their cost is counted with their runners.
+        let launched: Vec<Launched> = views.into_iter().map(launched_as_seen).collect();
         let known = self.recorded_before(&launched).await?;
         let without = || {
             let error = error.clone();
@@ -287,6 +300,16 @@ fn no_reason() -> FleetError {
         kind: FleetErrorKind::Unknown,
         code: "NoInstance".to_owned(),
         message: "EC2 launched fewer instances than it was asked for and gave no reason".to_owned(),
+        pool: None,
+    }
+}
+
+/// The error of a call whose answer did not come in time.
+fn never_answered() -> FleetError {
+    FleetError {
+        kind: FleetErrorKind::Unknown,
+        code: "NeverAnswered".to_owned(),
+        message: "no answer of EC2 was received for so long that the launch was given up".to_owned(),
         pool: None,
     }
 }

@@ -104,9 +104,12 @@ impl<P: LaunchPorts> Function<P> {
         match decide::on_queued(known.as_ref().map(|stored| &stored.record), event, now, &self.deadlines) {
             Need::Claim => self.plan_and_launch(decide::new_job(event), None, now).await,
             Need::ClaimIfWaiting => self.launch_if_waiting(decide::new_job(event), None, now).await,
-            Need::Resume | Need::ResumeIfWaiting | Need::Drop | Need::Messenger | Need::CancelRun => {
-                Ok(Handled::Nothing("the job or its runner is due by itself"))
-            }
+            Need::Resume
+            | Need::ResumeIfWaiting
+            | Need::AwaitCall(_)
+            | Need::Drop
+            | Need::Messenger
+            | Need::CancelRun => Ok(Handled::Nothing("the job or its runner is due by itself")),
             Need::Nothing(why) => Ok(Handled::Nothing(why)),
         }
     }
@@ -120,7 +123,9 @@ impl<P: LaunchPorts> Function<P> {
             Need::ClaimIfWaiting => self.launch_if_waiting(job, Some(version), now).await,
             Need::Messenger => self.send_messenger(job, version, now).await,
             Need::CancelRun => self.cancel_run(job, version).await,
-            Need::Resume | Need::ResumeIfWaiting | Need::Drop => Ok(Handled::Nothing("its runner is due by itself")),
+            Need::Resume | Need::ResumeIfWaiting | Need::AwaitCall(_) | Need::Drop => {
+                Ok(Handled::Nothing("its runner is due by itself"))
+            }
             Need::Nothing(why) => Ok(Handled::Nothing(why)),
         }
     }
@@ -130,9 +135,20 @@ impl<P: LaunchPorts> Function<P> {
             return Ok(Handled::Nothing("its runner's record is gone"));
         };
         let job = self.ports.store().job(runner.record.wanted_by).await?;
-        match decide::on_runner_due(&runner.record, job.as_ref().map(|stored| &stored.record), now) {
+        let call = self.call_of(&runner.record).await?;
+        match decide::on_runner_due(
+            &runner.record,
+            job.as_ref().map(|stored| &stored.record),
+            call.as_ref(),
+            now,
+        ) {
             Need::Resume => self.resume(runner, now).await,
             Need::ResumeIfWaiting => self.resume_if_waiting(runner, job, now).await,
+            Need::AwaitCall(due_at) => {
+                let awaits = decide::await_call(runner.record, due_at, now, &self.deadlines);
+                self.commit(vec![Change::update(runner.version, awaits)]).await?;
+                Ok(Handled::Nothing("its call to EC2 is not over"))
+            }
             Need::Drop => {
                 tracing::info!(runner = %name, "the runner is not needed any more");
                 let dropped = decide::drop_launch(runner.record, now, &self.deadlines);

@@ -7,7 +7,7 @@ use dayfly_flows::{FlowError, MAX_CONFLICTS, acquire};
 use dayfly_ports::{Alerts, ApiError, ApiErrorKind, CheckView, Clock, GitHub, Scope, Store, StoreError};
 use dayfly_records::CheckRunBody;
 use dayfly_records::event::CheckRunDue;
-use dayfly_records::{BucketId, Change, CheckRun, Stored};
+use dayfly_records::{BucketId, Change, CheckRun, CheckSubject, Stored};
 use dayfly_report::check_run::render;
 use dayfly_types::ids::{CheckRunId, RunKey};
 use dayfly_types::time::Timestamp;
@@ -31,7 +31,7 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
             let Some(stored) = self.store.check_run(due.run, due.key).await? else {
                 return Ok(ReportOutcome::Nothing);
             };
-            if stored.record.key.is_story() {
+            if stored.record.key.of == CheckSubject::Story {
                 return self.publish_story(stored, now).await;
             }
             let Stored {
@@ -43,7 +43,7 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
                 CheckRunStep::Nothing => return Ok(outcome),
                 CheckRunStep::Call(held, call) => (*held, call),
             };
-            if before.key.is_of_all() || !self.stands_alone(&before).await? {
+            if before.key.of == CheckSubject::Jobs || !self.stands_alone(&before).await? {
                 return self.publish_combined(&before).await;
             }
             if call != CheckRunCall::Find && !may_write {

@@ -3,9 +3,9 @@
 use dayfly_engine::check_run::{self, CheckRunCall, CheckRunStep, combined};
 use dayfly_flows::FlowError;
 use dayfly_ports::{Alerts, Clock, GitHub, Store, StoreError};
-use dayfly_records::{Change, CheckRun, Stored, Version};
+use dayfly_records::{Change, CheckRun, CheckRunKey, CheckSubject, Stored, Version};
 use dayfly_report::check_run::render;
-use dayfly_types::ids::{JobKey, RunKey};
+use dayfly_types::ids::RunKey;
 use dayfly_types::time::Timestamp;
 
 use crate::check_run::CheckAnswer;
@@ -53,7 +53,8 @@ impl<S: Store, G: GitHub, K: Clock, A: Alerts> Function<S, G, K, A> {
 
     /// Acquires the combined check run. Returns `None` if another invocation holds it.
     async fn hold(&self, run: RunKey, one: &CheckRun) -> Result<Option<Stored<CheckRun>>, FlowError> {
-        let known = self.store.check_run(run.run, JobKey::of_all(run.attempt)).await?;
+        let key = CheckRunKey::new(CheckSubject::Jobs, run.attempt);
+        let known = self.store.check_run(run.run, key).await?;
         let before = known.as_ref().map(|stored| &stored.record);
         let Some(held) = combined::hold(before, one, self.clock.now()) else {
             return Ok(None);

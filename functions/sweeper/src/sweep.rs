@@ -20,7 +20,7 @@ use crate::{Function, Swept, Task};
 const AT_ONCE: usize = 200;
 
 impl<P: Ports, C: Schedule> Function<P, C> {
-    /// Handles every record that is due. If none is, switches the minute schedule off unless something lives.
+    /// Handles every record that is due. If none is, and nothing lives, switches the minute schedule off.
     pub(crate) async fn sweep(&self, task: Task, swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
         let due = self.ports.store().due(now, AT_ONCE).await?;
         swept.due = due.len();
@@ -32,12 +32,11 @@ impl<P: Ports, C: Schedule> Function<P, C> {
         self.settle_all(gone, swept, now).await;
         self.sweep_each(due, swept, now).await;
         // What was done now may have made something due that the index does not show yet.
-        if swept.due == 0 {
-            let called = task == Task::Sweep;
-            let state = switch_off_if_quiet(self.ports.store(), &self.schedule, called, now, &self.deadlines).await?;
-            swept.asleep = state != ScheduleState::On;
-            swept.fell_asleep = state == ScheduleState::SwitchedOff;
-        }
+        let (called, is_busy) = (task == Task::Sweep, swept.due > 0);
+        let (store, deadlines) = (self.ports.store(), &self.deadlines);
+        let state = switch_off_if_quiet(store, &self.schedule, called, is_busy, now, deadlines).await?;
+        swept.asleep = state != ScheduleState::On;
+        swept.fell_asleep = state == ScheduleState::SwitchedOff;
         Ok(())
     }
 

@@ -187,10 +187,13 @@ pub fn completed(known: AffectedRecords, event: &JobEvent, now: Timestamp, deadl
             Ending::Mistaken
         } else if rerun::needs_rerun(conclusion) && is_silent(runner, now, deadlines) {
             Ending::HeartbeatLost
+        } else if rerun::needs_rerun(conclusion) && was_never_started(runner) {
+            Ending::Unanswered
         } else {
             Ending::JobOver
         };
-        if !runner.end(RunnerStep::FinishJob, ending, now, deadlines) && runner.state == RunnerState::Done {
+        let ends = runner.end(RunnerStep::FinishJob, ending, now, deadlines);
+        if !ends && runner.state == RunnerState::Done && runner.may_take_job() {
             // It was ending as unneeded and got a job meanwhile.
             runner.ending = Some(Ending::JobOver);
         }
@@ -218,6 +221,13 @@ pub fn completed(known: AffectedRecords, event: &JobEvent, now: Timestamp, deadl
 fn is_silent(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> bool {
     let heard = runner.heartbeat_at.unwrap_or(runner.since);
     now.since(heard) >= deadlines.heartbeat_lost / 2
+}
+
+/// Whether the runner's instance stopped its job before the start, because it was not told that the job may run.
+/// Nobody asks that for a messenger's job, and of a runner without a registration the table has lost the answer.
+fn was_never_started(runner: &Runner) -> bool {
+    let has_started = runner.start_answered || runner.has_reported_start();
+    runner.message.is_none() && runner.runner_id.is_some() && !has_started
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub mod job_events;
 pub mod launch;
 pub mod patrol;
 pub mod pull_comment;
+pub mod quiet;
 pub mod rerun;
 pub mod runner;
 

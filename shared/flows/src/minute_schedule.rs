@@ -1,5 +1,6 @@
 //! The minute schedule: on while anything lives, off otherwise.
 
+use dayfly_engine::quiet::{self, QuietStep};
 use dayfly_ports::{Schedule, Store};
 use dayfly_records::{Change, Stored, Wake};
 use dayfly_types::deadlines::Deadlines;
@@ -31,7 +32,7 @@ pub async fn ensure_schedule_on<S: Store, C: Schedule>(
             schedule.switch(true).await?;
             tracing::info!("switched the minute schedule on");
         }
-        Ok((vec![Change::put(known.as_ref(), Wake { on: true, at: now })], ()))
+        Ok((vec![Change::put(known.as_ref(), Wake::on(now))], ()))
     })
     .await
 }
@@ -48,7 +49,8 @@ pub enum ScheduleState {
 /// Switches the schedule off if nothing lives and nothing was launched for the quiet time. A launch at the
 /// same moment writes the same record, so one of the two meets a conflict and the schedule stays on.
 ///
-/// `called` says that the schedule itself called: it is on, whatever its record says.
+/// `called` says that the schedule itself called: it is on, whatever its record says. `is_busy` says that the sweep
+/// found something due.
 ///
 /// # Errors
 /// The table or the schedule does not answer.
@@ -56,6 +58,7 @@ pub async fn switch_off_if_quiet<S: Store, C: Schedule>(
     store: &S,
     schedule: &C,
     called: bool,
+    is_busy: bool,
     now: Timestamp,
     deadlines: &Deadlines,
 ) -> Result<ScheduleState, FlowError> {
@@ -67,12 +70,21 @@ pub async fn switch_off_if_quiet<S: Store, C: Schedule>(
         }
         return Ok(ScheduleState::Off);
     };
-    if now.since(wake.at) < deadlines.quiet || store.has_live_records().await? {
-        return Ok(ScheduleState::On);
+    let lives = is_busy || !quiet::is_quiet(wake, now, deadlines) || store.has_live_records().await?;
+    match quiet::after_sweep(wake, lives, now, deadlines) {
+        QuietStep::Keep => Ok(ScheduleState::On),
+        QuietStep::Record(next) => {
+            // After a conflict, a launch keeps the schedule on.
+            commit_if_current(store, vec![Change::update(version, next)]).await?;
+            Ok(ScheduleState::On)
+        }
+        QuietStep::SwitchOff(off) => switch_off(store, schedule, Change::update(version, off)).await,
     }
+}
+
+async fn switch_off<S: Store, C: Schedule>(store: &S, schedule: &C, off: Change) -> Result<ScheduleState, FlowError> {
     schedule.switch(false).await?;
-    let off = vec![Change::update(version, Wake { on: false, ..wake })];
-    match commit_if_current(store, off).await {
+    match commit_if_current(store, vec![off]).await {
         Ok(true) => {
             tracing::info!("nothing lives: switched the minute schedule off");
             Ok(ScheduleState::SwitchedOff)
@@ -93,7 +105,7 @@ pub async fn switch_off_if_quiet<S: Store, C: Schedule>(
 async fn correct_record<S: Store, C: Schedule>(store: &S, schedule: &C, now: Timestamp) -> Result<(), FlowError> {
     let known = store.wake().await?;
     schedule.switch(true).await?;
-    let on = vec![Change::put(known.as_ref(), Wake { on: true, at: now })];
+    let on = vec![Change::put(known.as_ref(), Wake::on(now))];
     commit_if_current(store, on).await?;
     Ok(())
 }

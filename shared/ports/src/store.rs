@@ -1,9 +1,9 @@
 //! The table.
 
 use dayfly_records::{
-    Bucket, BucketId, CachedConfig, Change, CheckRun, Cost, CostId, Delivery, FleetCall, Gate, Instance, Job,
-    LaunchQueue, Ledger, LedgerId, Patrol, PoolMemory, Prices, PullReport, QueuedRunner, Record, RecordId, Run, Runner,
-    Stored, VolumePrices, Wake, Watched, WrongKind,
+    Bucket, BucketId, CachedConfig, Change, CheckRun, CheckRunKey, Cost, CostId, Delivery, FleetCall, Gate, Instance,
+    Job, LaunchQueue, Ledger, LedgerId, Patrol, PoolMemory, Prices, PullReport, QueuedRunner, Record, RecordId, Run,
+    Runner, Stored, VolumePrices, Wake, Watched, WrongKind,
 };
 use dayfly_types::ids::{
     DeliveryId, FleetId, InstanceId, InstanceType, JobKey, QueueId, Repository, RunId, RunKey, RunnerName,
@@ -97,8 +97,8 @@ pub trait Store {
         typed(self.load(&RecordId::Bucket(bucket)).await?)
     }
 
-    async fn check_run(&self, run: RunId, key: JobKey) -> Result<Option<Stored<CheckRun>>, StoreError> {
-        typed(self.load(&RecordId::CheckRun(run, key)).await?)
+    async fn check_run(&self, run: RunId, key: impl Into<CheckRunKey>) -> Result<Option<Stored<CheckRun>>, StoreError> {
+        typed(self.load(&RecordId::CheckRun(run, key.into())).await?)
     }
 
     /// Returns at most `limit` check runs of the jobs of a run attempt, strongly consistent.

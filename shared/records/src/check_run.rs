@@ -1,5 +1,7 @@
 //! A check run on GitHub: its content, and how far publishing has come.
 
+use std::fmt;
+
 use dayfly_types::capacity::{InstanceLifecycle, LaunchFailure, Pool};
 use dayfly_types::ids::{CheckRunId, InstallationId, JobId, JobKey, Repository, RunAttempt, RunId};
 use dayfly_types::time::Timestamp;
@@ -137,15 +139,69 @@ pub enum AfterInterruption {
     AnotherInstance,
 }
 
-/// A check run, of a job, of all jobs of an attempt, or of the attempt's story.
+/// What a check run of a run attempt is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckSubject {
+    /// The jobs of the attempt that have no check run of their own.
+    Jobs,
+    Job(JobId),
+    /// The course and cost of the attempt's jobs.
+    Story,
+}
+
+/// Names a check run within its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CheckRunKey {
+    pub of: CheckSubject,
+    pub attempt: RunAttempt,
+}
+
+impl CheckRunKey {
+    #[must_use]
+    pub fn new(of: CheckSubject, attempt: RunAttempt) -> Self {
+        Self { of, attempt }
+    }
+
+    /// Returns the job, if the check run is about one.
+    #[must_use]
+    pub fn job(self) -> Option<JobKey> {
+        match self.of {
+            CheckSubject::Job(job) => Some(JobKey {
+                job,
+                attempt: self.attempt,
+            }),
+            CheckSubject::Jobs | CheckSubject::Story => None,
+        }
+    }
+}
+
+impl From<JobKey> for CheckRunKey {
+    fn from(key: JobKey) -> Self {
+        Self::new(CheckSubject::Job(key.job), key.attempt)
+    }
+}
+
+impl fmt::Display for CheckRunKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.of {
+            CheckSubject::Jobs => write!(f, "jobs/{}", self.attempt),
+            CheckSubject::Job(job) => write!(f, "{job}/{}", self.attempt),
+            CheckSubject::Story => write!(f, "story/{}", self.attempt),
+        }
+    }
+}
+
+/// A check run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckRun {
-    pub key: JobKey,
+    pub key: CheckRunKey,
     pub run: RunId,
     pub repository: Repository,
     pub installation: InstallationId,
     pub head_sha: String,
-    /// The job's name in the workflow; empty if there is more than one job.
+    /// The job's name in the workflow; that of the workflow for a story, if known; empty for a combined check run. It
+    /// never changes: a check run on GitHub is found by its name.
     pub job_name: String,
     pub content: CheckContent,
     /// Since when the content is current.
@@ -175,7 +231,7 @@ impl CheckRun {
     #[must_use]
     pub fn of(known: Option<Self>, job: &Job, content: CheckContent, now: Timestamp) -> Self {
         let fresh = Self {
-            key: job.key,
+            key: job.key.into(),
             run: job.run,
             repository: job.repository.clone(),
             installation: job.installation,

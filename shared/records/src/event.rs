@@ -10,6 +10,8 @@ use dayfly_types::month::Month;
 use dayfly_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::CheckRunKey;
+
 /// The source of all our events.
 pub const SOURCE: &str = "dayfly";
 
@@ -147,8 +149,7 @@ pub struct QueueDue {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckRunDue {
     pub run: RunId,
-    /// The job, or all jobs of its attempt.
-    pub key: JobKey,
+    pub key: CheckRunKey,
 }
 
 /// A pull request's comment is due to be published.
@@ -320,7 +321,7 @@ mod tests {
             }),
             Event::CheckRunDue(CheckRunDue {
                 run: job().run,
-                key: job().key(),
+                key: job().key().into(),
             }),
             Event::CostDue(CostDue {
                 runner: RunnerName::of(job().key(), 1),

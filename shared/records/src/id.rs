@@ -9,14 +9,14 @@ use dayfly_types::ids::{
 };
 use dayfly_types::month::Month;
 
-use crate::{BucketId, CostId, LedgerId};
+use crate::{BucketId, CheckRunKey, CheckSubject, CostId, LedgerId};
 
 /// The key of a record in the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RecordId {
     Delivery(DeliveryId),
     Job(JobKey),
-    CheckRun(RunId, JobKey),
+    CheckRun(RunId, CheckRunKey),
     /// The comment of a pull request.
     Pull(Repository, u64),
     Runner(RunnerName),
@@ -116,8 +116,11 @@ impl RecordId {
         match self {
             Self::Delivery(_) => "DELIVERY".to_owned(),
             Self::Job(key) => format!("ATTEMPT#{}", key.attempt),
-            Self::CheckRun(_, key) if key.is_story() => format!("ATTEMPT#{}#STORY", key.attempt),
-            Self::CheckRun(_, key) => format!("{}{}", Self::check_runs_in(key.attempt), key.job),
+            Self::CheckRun(_, key) => match key.of {
+                CheckSubject::Jobs => format!("{}0", Self::check_runs_in(key.attempt)),
+                CheckSubject::Job(job) => format!("{}{job}", Self::check_runs_in(key.attempt)),
+                CheckSubject::Story => format!("ATTEMPT#{}#STORY", key.attempt),
+            },
             Self::Pull(..) => "PULL".to_owned(),
             Self::Runner(_) => "RUNNER".to_owned(),
             Self::FleetCall(_) => "FLEET".to_owned(),

@@ -33,7 +33,8 @@ pub mod steps;
 
 pub use bucket::{Bucket, BucketId, TokenRequest};
 pub use check_run::{
-    AfterInterruption, CheckConclusion, CheckContent, CheckRun, CheckRunBody, CombinedPart, MessengerReport,
+    AfterInterruption, CheckConclusion, CheckContent, CheckRun, CheckRunBody, CheckRunKey, CheckSubject, CombinedPart,
+    MessengerReport,
 };
 pub use cost::{Attribution, Cost, CostId, Purpose};
 pub use ending::Ending;
@@ -43,7 +44,7 @@ pub use id::RecordId;
 pub use job::{Job, JobState, MessengerState};
 pub use launched::{Launched, Reservation};
 pub use ledger::{Ledger, LedgerId, Threshold};
-pub use patrol::{Patrol, Watched, WatchedRepository};
+pub use patrol::{Orphan, Patrol, Watched, WatchedRepository};
 pub use pools::{PoolFailure, PoolInterruption, PoolMemory};
 pub use price_record::{Prices, VolumePrices};
 pub use pull::{CommentSettings, Costs, MAX_LISTED_RUNS, OlderRuns, PullReport, RunSum};
@@ -139,6 +140,21 @@ pub struct Wake {
     /// When a launch last needed the schedule. Each launch writes this, so that a function that is about to switch
     /// the schedule off fails to if a launch came between.
     pub at: Timestamp,
+    /// When the index of due records was first found empty. A launch, and a sweep that finds a live record, reset it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty_since: Option<Timestamp>,
+}
+
+impl Wake {
+    /// The schedule is on, for a launch at this moment.
+    #[must_use]
+    pub fn on(now: Timestamp) -> Self {
+        Self {
+            on: true,
+            at: now,
+            empty_since: None,
+        }
+    }
 }
 
 /// A record in the table.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::deadlines::KEEP_WATCHED;
-use dayfly_types::ids::{DeliveryId, InstallationId, Repository};
+use dayfly_types::ids::{DeliveryId, InstallationId, InstanceId, InstanceType, Repository, Zone};
 use dayfly_types::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +51,20 @@ impl Watched {
     }
 }
 
+/// The most orphans that are kept until their cost is counted, so that the record stays small.
+const MAX_ORPHANS: usize = 500;
+
+/// An orphan that patrol ends, as EC2 listed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orphan {
+    pub instance_type: InstanceType,
+    pub zone: Zone,
+    pub lifecycle: InstanceLifecycle,
+    pub launched_at: Timestamp,
+    /// Where its tags say that it registers.
+    pub scope: Option<(InstallationId, Repository)>,
+}
+
 /// The progress of patrol.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Patrol {
@@ -59,6 +74,18 @@ pub struct Patrol {
     pub redelivered: BTreeMap<DeliveryId, u32>,
     /// The repository that was checked last: the next patrol continues after it.
     pub last_checked: Option<Repository>,
+    /// The orphans that patrol ends, until their cost is counted: EC2 may forget them before that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub orphans: BTreeMap<InstanceId, Orphan>,
+}
+
+impl Patrol {
+    /// Adds an orphan, if there is room.
+    pub fn keep_orphan(&mut self, instance: &InstanceId, orphan: Orphan) {
+        if self.orphans.len() < MAX_ORPHANS {
+            self.orphans.insert(instance.clone(), orphan);
+        }
+    }
 }
 
 #[cfg(test)]

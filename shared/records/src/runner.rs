@@ -112,6 +112,8 @@ pub struct Runner {
     pub instance_ended_at: Option<Timestamp>,
     /// When we asked EC2 to end the instance.
     pub terminated_at: Option<Timestamp>,
+    /// Whether the instance was told if its job may start. No job starts before that.
+    pub start_answered: bool,
     /// The stages that the instance reported.
     pub stages: Vec<(Stage, Timestamp)>,
     /// The details that it reported with them, shortened, because an instance is not trusted.
@@ -196,6 +198,12 @@ impl Runner {
         self.stage_details.iter().any(unanswered)
     }
 
+    /// Whether its instance reported how its job began.
+    #[must_use]
+    pub fn has_reported_start(&self) -> bool {
+        self.stages.iter().any(|(stage, _)| *stage == Stage::JobStarted)
+    }
+
     /// Corrects an end that looks regular if the job was stopped before its start for lack of an answer. The two
     /// are reported in any order.
     pub fn mark_unanswered(&mut self) {
@@ -207,6 +215,16 @@ impl Runner {
         if looks_regular && self.start_was_unanswered() {
             self.ending = Some(Ending::Unanswered);
         }
+    }
+
+    /// Whether it registered under this name: a runner's name alone may have been another instance's before the table
+    /// lost its record.
+    #[must_use]
+    pub fn is_registered_as(&self, name: &str) -> bool {
+        RunnerName::from_registered(name).as_ref() == Some(&self.name)
+            && self
+                .instance()
+                .is_some_and(|instance| RunnerName::is_registered_from(name, instance))
     }
 
     /// Whether it was launched for a job of this run attempt, whose jobs therefore may run.

@@ -7,7 +7,7 @@ mod log_links;
 pub mod story;
 mod text;
 
-use dayfly_records::{CheckConclusion, CheckContent, CheckRun, CheckRunBody};
+use dayfly_records::{CheckConclusion, CheckContent, CheckRun, CheckRunBody, CheckRunKey, CheckSubject};
 use dayfly_types::ids::{JobId, JobKey, RunAttempt, RunId};
 
 use crate::{markdown, urls};
@@ -26,13 +26,11 @@ const MAX_LINE: usize = 200;
 /// Returns the external id of a check run: `<job>/<attempt>`, with `/2`, `/3` … appended for its successors. The
 /// check run of all jobs of an attempt has `run-<run>` for the job, that of their story `story-<run>`.
 #[must_use]
-pub fn external_id(run: RunId, key: JobKey, serial: u32) -> String {
-    let first = if key.is_story() {
-        format!("story-{run}/{}", key.attempt)
-    } else if key.is_of_all() {
-        format!("run-{run}/{}", key.attempt)
-    } else {
-        key.to_string()
+pub fn external_id(run: RunId, key: CheckRunKey, serial: u32) -> String {
+    let first = match key.of {
+        CheckSubject::Story => format!("story-{run}/{}", key.attempt),
+        CheckSubject::Jobs => format!("run-{run}/{}", key.attempt),
+        CheckSubject::Job(_) => key.to_string(),
     };
     if serial <= 1 {
         first
@@ -65,9 +63,13 @@ pub fn render(check_run: &CheckRun, web: &str) -> CheckRunBody {
     } else {
         let text = text::of(check_run, web);
         let summary = text.summary();
+        let details_url = match check_run.key.of {
+            CheckSubject::Job(job) => urls::job(web, &check_run.repository, check_run.run, job),
+            CheckSubject::Jobs | CheckSubject::Story => run_url,
+        };
         (
             format!("dayfly / {}", check_run.job_name),
-            urls::job(web, &check_run.repository, check_run.run, check_run.key.job),
+            details_url,
             text.title,
             summary,
             launch_failures::table(check_run.content.tried(), MAX_TEXT),

@@ -50,7 +50,7 @@ pub fn of_event(event: &Event, request: &str) -> Span {
         Event::CheckRunDue(CheckRunDue { run, key }) => {
             span.record("run", run.0);
             span.record("attempt", key.attempt.0);
-            if !key.is_of_all() && !key.is_story() {
+            if let Some(key) = key.job() {
                 span.record("job", key.job.0);
             }
         }

@@ -220,38 +220,8 @@ pub struct JobKey {
     pub attempt: RunAttempt,
 }
 
-impl JobKey {
-    /// Stands for all jobs of a run attempt; GitHub counts jobs from 1.
-    #[must_use]
-    pub fn of_all(attempt: RunAttempt) -> Self {
-        Self { job: JobId(0), attempt }
-    }
-
-    #[must_use]
-    pub fn is_of_all(self) -> bool {
-        self.job == JobId(0)
-    }
-
-    /// Stands for the story of a run attempt; GitHub's ids never get this high.
-    #[must_use]
-    pub fn story_of(attempt: RunAttempt) -> Self {
-        Self {
-            job: JobId(u64::MAX),
-            attempt,
-        }
-    }
-
-    #[must_use]
-    pub fn is_story(self) -> bool {
-        self.job == JobId(u64::MAX)
-    }
-}
-
 impl fmt::Display for JobKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_story() {
-            return write!(f, "story/{}", self.attempt);
-        }
         write!(f, "{}/{}", self.job, self.attempt)
     }
 }

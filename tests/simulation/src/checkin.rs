@@ -30,7 +30,7 @@ pub(crate) enum What {
     Start(RunId, RunAttempt),
     Heartbeat(Phase, Option<InterruptionNotice>),
     Progress(Stage, Timestamp, Option<String>),
-    Goodbye(GoodbyeReason),
+    Goodbye(GoodbyeReason, Option<String>),
 }
 
 impl CheckIn {
@@ -41,7 +41,7 @@ impl CheckIn {
             What::Start(..) => "start",
             What::Heartbeat(..) => "heartbeat",
             What::Progress(..) => "progress",
-            What::Goodbye(_) => "goodbye",
+            What::Goodbye(..) => "goodbye",
         }
     }
 
@@ -69,10 +69,10 @@ impl CheckIn {
                 at: *at,
                 detail: detail.clone(),
             }),
-            What::Goodbye(reason) => serde_json::to_string(&GoodbyeRequest {
+            What::Goodbye(reason, detail) => serde_json::to_string(&GoodbyeRequest {
                 instance,
                 reason: *reason,
-                detail: None,
+                detail: detail.clone(),
             }),
         };
         body.unwrap_or_default()
@@ -81,7 +81,7 @@ impl CheckIn {
     fn patience(&self) -> Duration {
         match self.what {
             What::Claim => NEVER,
-            What::Heartbeat(..) | What::Goodbye(_) => Duration::from_secs(15),
+            What::Heartbeat(..) | What::Goodbye(..) => Duration::from_secs(15),
             What::Progress(..) | What::Start(..) => Duration::from_secs(60),
         }
     }
@@ -192,7 +192,7 @@ impl Sim {
             }
             What::Heartbeat(..) => Event::HeartbeatFailed,
             What::Progress(..) => return,
-            What::Goodbye(_) => Event::GoodbyeDone(None),
+            What::Goodbye(..) => Event::GoodbyeDone(None),
         };
         self.feed(instance, event);
     }
@@ -257,7 +257,7 @@ fn events_from(what: &CheckIn, body: &str, hook: bool, now: Timestamp) -> Vec<Ev
     let answered = match what.what {
         What::Heartbeat(..) => Event::HeartbeatAnswered(order),
         What::Progress(..) => Event::ProgressAnswered(order),
-        What::Goodbye(_) | What::Claim | What::Start(..) => Event::GoodbyeDone(Some(order)),
+        What::Goodbye(..) | What::Claim | What::Start(..) => Event::GoodbyeDone(Some(order)),
     };
     notice.into_iter().chain([answered]).collect()
 }

@@ -26,7 +26,7 @@ impl Sim {
             return;
         }
         self.note("trouble", instance.as_str(), || format!("{trouble:?}"));
-        self.tally.borrow_mut().trouble(trouble);
+        self.instance_fault_hits(instance, trouble);
         let process = self.process(instance);
         match trouble {
             InstanceFault::AgentCrash => self.agent_crashes(instance),
@@ -58,7 +58,7 @@ impl Sim {
         self.runner_is_gone(instance, process);
         if up {
             // The agent's parent reports in its place.
-            self.checks_in(instance, What::Goodbye(GoodbyeReason::RunnerFailed));
+            self.checks_in(instance, What::Goodbye(GoodbyeReason::RunnerFailed, None));
         }
         self.with(instance, |machine| machine.agent = None);
         let wait = self.dice("crash", instance.as_str()).seconds(3, 20);

@@ -288,10 +288,13 @@ impl Sim {
             .borrow()
             .runners
             .get(&runner)
-            .is_some_and(|one| one.online && one.job.is_none());
-        if idle {
+            .filter(|one| one.online && one.job.is_none())
+            .map(|one| one.instance.clone());
+        if let Some(instance) = idle {
             self.note("evicted", &runner.to_string(), String::new);
-            self.tally.borrow_mut().trouble(InstanceFault::Eviction);
+            if let Some(instance) = instance {
+                self.instance_fault_hits(&instance, InstanceFault::Eviction);
+            }
             self.unregistered(runner);
         }
     }

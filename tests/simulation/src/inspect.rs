@@ -6,7 +6,7 @@ use std::time::Duration;
 use dayfly_config::RerunWhat;
 use dayfly_ports::JobStatus;
 use dayfly_records::event::Conclusion;
-use dayfly_records::{CheckContent, JobState, MessengerState, Record, RecordId};
+use dayfly_records::{CheckContent, CheckRunKey, CheckSubject, JobState, MessengerState, Record, RecordId};
 use dayfly_types::ids::{JobKey, RunnerName};
 use dayfly_types::time::Timestamp;
 
@@ -64,6 +64,7 @@ impl Sim {
             let over = self.promises.borrow().jobs_over.get(id).copied();
             if let Some(over) = over
                 && self.overdue(
+                    JOB_OVER,
                     self.now().since(over),
                     limit,
                     if forgotten { &[CONTROL, GITHUB] } else { &[CONTROL] },
@@ -86,7 +87,7 @@ impl Sim {
         let round = patrol_round(&hub);
         let left = hub.ours().find(|(_, runner)| {
             let since = runner.offline_since.filter(|_| runner.job.is_none());
-            since.is_some_and(|since| self.overdue(self.now().since(since), round, &[CONTROL, GITHUB]))
+            since.is_some_and(|since| self.overdue(OFFLINE, self.now().since(since), round, &[CONTROL, GITHUB]))
         });
         let why = left.map(|(id, runner)| format!("{} ({id}) is offline for more than {}", runner.name, clock(round)));
         drop(hub);
@@ -120,13 +121,13 @@ impl Sim {
                 None
             }
         };
-        if dark.is_some_and(|since| self.overdue(now.since(since), limit, &[CONTROL])) {
+        if dark.is_some_and(|since| self.overdue(AWAKE, now.since(since), limit, &[CONTROL])) {
             self.broken(
                 AWAKE,
                 format!("something lives and the minute schedule is off for {limit:?}"),
             );
         }
-        if self.overdue(overdue, 20 * MINUTE, &[CONTROL, GITHUB]) {
+        if self.overdue(DUE, overdue, 20 * MINUTE, &[CONTROL, GITHUB]) {
             let which = earliest.map_or_else(String::new, |id| id.to_string());
             self.broken(DUE, format!("{which} is due since {}", clock(overdue)));
         }
@@ -236,7 +237,8 @@ impl Sim {
                 Some(Record::Job(job)) if job.state.is_given_up() => job.ended_at,
                 _ => None,
             };
-            let late = |since: Timestamp| self.overdue(self.now().since(since), REPORT_LIMIT, &[CONTROL, GITHUB]);
+            let late =
+                |since: Timestamp| self.overdue(VISIBLE, self.now().since(since), REPORT_LIMIT, &[CONTROL, GITHUB]);
             if since.is_some_and(late) {
                 silent = silent.or(Some(key.job));
             }
@@ -318,7 +320,10 @@ impl Sim {
             let runner = ran_on.and_then(|name| table.peek(&RecordId::Runner(name)));
             let ran = matches!(runner, Some(Record::Runner(runner)) if runner.message.is_none());
             let id = format!("story-{}/{}", job.run, job.attempt);
-            let check_run = table.peek(&RecordId::CheckRun(job.run, JobKey::story_of(job.attempt)));
+            let check_run = table.peek(&RecordId::CheckRun(
+                job.run,
+                CheckRunKey::new(CheckSubject::Story, job.attempt),
+            ));
             let is_part = matches!(check_run, Some(Record::CheckRun(check_run))
                 if matches!(&check_run.content, CheckContent::Story { jobs } if jobs.contains(&job.id)));
             let is_published = hub
@@ -418,6 +423,7 @@ const HARMLESS: &[Outage] = &[
     Outage::BusLate,
     Outage::BusDouble,
     Outage::LambdaKill,
+    Outage::LambdaDies,
     Outage::LambdaThrottle,
     Outage::Ec2,
     Outage::Ec2Throttle,

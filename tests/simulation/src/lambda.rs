@@ -127,6 +127,9 @@ pub enum Fate {
 /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>
 const RETRIES: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
 
+/// A call that dies after an effect makes fewer than so many before.
+const MOST_EFFECTS_BEFORE_DEATH: u64 = 16;
+
 impl Sim {
     /// Calls a function, unless too many run.
     pub fn call(self: &Rc<Self>, caller: Caller, tries: u32) {
@@ -151,7 +154,10 @@ impl Sim {
         }
         self.engine.plan(function.limit(), Happening::Kill(number, "timed out"));
         let of_ours = self.is_of_ours(&caller);
-        let ports = Ports::new(Rc::clone(self), dice);
+        let dies_after = self
+            .hit(Outage::LambdaDies, &mut dice)
+            .then(|| dice.number(1, MOST_EFFECTS_BEFORE_DEATH));
+        let ports = Ports::new(Rc::clone(self), dice, number, dies_after);
         let handler = handle(Rc::clone(self), caller.clone(), ports);
         let sim = Rc::clone(self);
         let task = self.engine.start(async move {

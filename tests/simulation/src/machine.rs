@@ -135,7 +135,7 @@ impl Sim {
             (InstanceFault::Hostile, machine.hostile),
         ] {
             if trouble.1 {
-                self.tally.borrow_mut().trouble(trouble.0);
+                self.instance_fault_hits(instance, trouble.0);
             }
         }
         if !machine.never_booted {
@@ -243,7 +243,13 @@ impl Sim {
             Action::RunHook { .. } => self.run_hook(instance),
             // Its end is still reported, to an agent that no longer waits for it.
             Action::KillHook | Action::KillStartup => {}
-            Action::SignalRunner => self.signal_runner(instance),
+            Action::SignalRunner => {
+                if let Some(fault) = self.with(instance, |machine| machine.at_the_end.take()).flatten() {
+                    let soon = self.dice("at the end", instance.as_str()).seconds(0, 10);
+                    self.engine.plan(soon, Happening::Fault(instance.clone(), fault));
+                }
+                self.signal_runner(instance);
+            }
             Action::KillRunner => {
                 self.ended_by_us(instance);
                 self.runner_exits(instance, None);
@@ -255,9 +261,9 @@ impl Sim {
                 let at = self.agents_now(instance);
                 self.checks_in(instance, What::Progress(stage, at, detail));
             }
-            Action::Goodbye { reason, .. } => {
+            Action::Goodbye { reason, detail } => {
                 self.note("goodbye", instance.as_str(), || format!("{reason:?}"));
-                self.checks_in(instance, What::Goodbye(reason));
+                self.checks_in(instance, What::Goodbye(reason, detail));
             }
             Action::PowerOff => {
                 self.ended_by_us(instance);

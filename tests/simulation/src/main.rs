@@ -2,15 +2,21 @@
 
 mod report;
 
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
-use simulation::{Guard, Plan, first_broken, month, run, run_many, shrink};
+use simulation::{Broken, Guard, Plan, Stop, first_broken, month, run, run_many, shrink};
+
+/// A history is some hundred thousand small records that come and go.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs histories full of faults on a virtual clock, and checks dayfly's promises at every step.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct Arguments {
     /// The number of seeds.
     #[arg(long, default_value_t = 1000)]
@@ -39,6 +45,13 @@ struct Arguments {
     /// Of that month, print the lines that contain this: a job's id, or a run's.
     #[arg(long, requires = "month")]
     about: Option<String>,
+    /// Run seeds that were never run, drawn from the clock, and add those that break a promise to the seeds
+    /// that the tests run.
+    #[arg(long, conflicts_with_all = ["seed", "from", "without", "guards", "month"])]
+    soak: bool,
+    /// End the soak after so many minutes, if it is not over by then.
+    #[arg(long, requires = "soak")]
+    minutes: Option<u64>,
     /// Disable each guard in turn, and print which promise breaks.
     #[arg(long)]
     guards: bool,
@@ -50,7 +63,10 @@ const ENOUGH: u64 = 5000;
 const DAY: u64 = 24 * 3600;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    if arguments.soak {
+        arguments.from = fresh_seed();
+    }
     let mut out = std::io::stdout();
     let done = match arguments.seed {
         Some(seed) => one(seed, &arguments, &mut out),
@@ -114,13 +130,17 @@ fn one_month(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<boo
 fn many(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<bool> {
     let start = Instant::now();
     let progress = report::Progress::new(arguments.seeds, "seeds");
-    let many = run_many(arguments.from, arguments.seeds, &arguments.without, false, |done| {
+    let minutes = arguments.minutes.map(|minutes| Duration::from_secs(60 * minutes));
+    let stop = minutes.map_or(Stop::Never, |limit| Stop::At(start + limit));
+    let many = run_many(arguments.from, arguments.seeds, &arguments.without, stop, |done| {
         if done.is_multiple_of(20) {
             progress.show(done);
         }
     });
     progress.end();
-    report::summary(&many, arguments.from, arguments.seeds, start.elapsed(), out)?;
+    report::summary(&many, arguments.from, start.elapsed(), out)?;
+    report::recoveries(&many.tally, out)?;
+    report::coverage(&many.tally, out)?;
     for (seed, broken) in many.broken.iter().take(20) {
         report::broken(*seed, broken, out)?;
     }
@@ -128,13 +148,32 @@ fn many(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<bool> {
         let plan = shrink(&Plan::draw(*seed), &arguments.without, broken.promise);
         report::shortest(&plan, &arguments.without, out)?;
     }
+    if arguments.soak {
+        keep(&many.broken)?;
+    }
     let never = many.tally.never_taken();
     // A few seeds do not cover everything.
-    let enough = arguments.seeds < ENOUGH || !arguments.without.is_empty();
+    let enough = many.tally.histories < ENOUGH || !arguments.without.is_empty();
     if !never.is_empty() && !enough {
         writeln!(out, "never taken: {}", never.join(", "))?;
     }
     Ok(many.broken.is_empty() && (never.is_empty() || enough))
+}
+
+/// Returns a seed that nobody has run: one for each microsecond.
+fn fresh_seed() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Adds seeds to those that the tests run, each with what it found.
+fn keep(broken: &[(u64, Broken)]) -> std::io::Result<()> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/seeds.txt");
+    let mut kept = OpenOptions::new().append(true).open(path)?;
+    for (seed, broken) in broken {
+        writeln!(kept, "{seed} {} ({})", broken.promise, broken.why)?;
+    }
+    Ok(())
 }
 
 /// Prints what breaks without each guard. Returns whether something does for each.

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use crate::plan::Plan;
 use crate::{Broken, Guard, Outcome, Tally, run};
@@ -16,13 +17,33 @@ pub struct Many {
     pub hash: u64,
 }
 
-/// Runs the seeds `from..from + count`, and stops at the first broken promise if `until_broken`. Calls
-/// `progress` with the number done.
+/// When to stop before the last seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    Never,
+    /// At the first broken promise.
+    Broken,
+    /// With the histories that run at this time.
+    At(Instant),
+}
+
+impl Stop {
+    fn is_due(self, has_broken: bool) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Broken => has_broken,
+            Self::At(time) => Instant::now() >= time,
+        }
+    }
+}
+
+/// Runs the seeds `from..from + count`, or as many of them as there are before `stop`. Calls `progress` with
+/// the number done.
 ///
 /// # Panics
 /// If a history panics.
 #[must_use]
-pub fn run_many(from: u64, count: u64, without: &[Guard], until_broken: bool, progress: impl Fn(u64) + Sync) -> Many {
+pub fn run_many(from: u64, count: u64, without: &[Guard], stop: Stop, progress: impl Fn(u64) + Sync) -> Many {
     let next = AtomicU64::new(from);
     let many = Mutex::new(Many {
         tally: Tally::default(),
@@ -41,11 +62,9 @@ pub fn run_many(from: u64, count: u64, without: &[Guard], until_broken: bool, pr
             let Ok(mut many) = many.lock() else { return };
             many.tally.add(&tally);
             many.hash ^= hash.rotate_left((seed % 64) as u32);
-            if let Some(broken) = broken {
-                many.broken.push((seed, broken));
-                if until_broken {
-                    next.store(from + count, Ordering::Relaxed);
-                }
+            many.broken.extend(broken.map(|broken| (seed, broken)));
+            if stop.is_due(!many.broken.is_empty()) {
+                next.store(from + count, Ordering::Relaxed);
             }
             progress(many.tally.histories);
         }
@@ -65,7 +84,7 @@ pub fn run_many(from: u64, count: u64, without: &[Guard], until_broken: bool, pr
 #[must_use]
 pub fn first_broken(guard: Guard, from: u64, count: u64) -> Option<(u64, Broken)> {
     let Some(second) = guard.second() else {
-        let many = run_many(from, count, &[guard], true, |_| {});
+        let many = run_many(from, count, &[guard], Stop::Broken, |_| {});
         return many.broken.into_iter().next();
     };
     let alone = |seed: u64| run(Plan::draw(seed), &[second], false).broken;

@@ -24,6 +24,8 @@ pub enum Outage {
     BusDouble,
     /// Functions are killed between any two effects.
     LambdaKill,
+    /// Functions are killed when an effect has happened and its answer has not arrived.
+    LambdaDies,
     /// Functions are throttled.
     LambdaThrottle,
     /// EC2's API does not answer, or takes effect without an answer.
@@ -234,12 +236,13 @@ pub struct Plan {
     pub ways: Ways,
 }
 
-const OUTAGES: [Outage; 23] = [
+pub(crate) const OUTAGES: [Outage; 24] = [
     Outage::Table,
     Outage::Bus,
     Outage::BusLate,
     Outage::BusDouble,
     Outage::LambdaKill,
+    Outage::LambdaDies,
     Outage::LambdaThrottle,
     Outage::Ec2,
     Outage::Ec2Throttle,
@@ -260,7 +263,7 @@ const OUTAGES: [Outage; 23] = [
     Outage::Alerts,
 ];
 
-const TROUBLES: [InstanceFault; 13] = [
+pub(crate) const INSTANCE_FAULTS: [InstanceFault; 13] = [
     InstanceFault::BootFailure,
     InstanceFault::AgentCrash,
     InstanceFault::Freeze,
@@ -293,12 +296,15 @@ impl Plan {
                 outages(&mut dice, kind, active, &mut items);
             }
         }
-        for kind in TROUBLES {
+        for kind in INSTANCE_FAULTS {
             let mut dice = Dice::of(seed, "trouble", &format!("{kind:?}"));
             if dice.happens(swarm) {
                 let rate = *dice.one_of(&[0.03, 0.1, 0.1, 0.3]);
                 items.push(Item::InstanceFault(kind, rate));
             }
+        }
+        if swarm > 0.0 {
+            storm(seed, active, &mut items);
         }
         if dice.happens(swarm * 0.2) {
             items.push(Item::Emptied(dice.seconds(60, active.as_secs())));
@@ -416,7 +422,7 @@ fn drip(dice: &mut Dice, active: Duration, items: &mut Vec<Item>) {
     let mut at = Duration::from_secs(60);
     while at < active && items.len() < 60 {
         items.push(Item::AtSweep(at, dice.seconds(3, 20), dice.millis(0, 4000)));
-        at += dice.seconds(120, 200);
+        at += dice.seconds(120, 260);
     }
 }
 
@@ -440,6 +446,52 @@ fn echoes(dice: &mut Dice, active: Duration, items: &mut Vec<Item>) {
         let repository = 10 + pair;
         items.push(run(repository, at, Some(Duration::from_secs(2))));
         items.push(run(repository, at + dice.seconds(320, 460), None));
+    }
+}
+
+/// Outages of which an hour without a single success is what the control plane has to survive.
+const STORMS: [Outage; 14] = [
+    Outage::Table,
+    Outage::Bus,
+    Outage::BusLate,
+    Outage::LambdaDies,
+    Outage::LambdaThrottle,
+    Outage::Ec2,
+    Outage::Ec2Throttle,
+    Outage::NoQuota,
+    Outage::Ec2EventsLost,
+    Outage::GitHub,
+    Outage::GitHubLimit,
+    Outage::WebhookLost,
+    Outage::WebhookFailed,
+    Outage::SchedulerApi,
+];
+
+/// Adds to some histories a time in which up to three services fail together, each at every call, while
+/// many jobs are queued.
+fn storm(seed: u64, active: Duration, items: &mut Vec<Item>) {
+    let mut dice = Dice::of(seed, "storm", "");
+    if !dice.happens(0.15) {
+        return;
+    }
+    let from = dice.seconds(0, active.as_secs() * 3 / 4);
+    let to = (from + dice.seconds(1200, 4200)).min(active);
+    for _ in 0..dice.number(1, 4) {
+        let kind = *dice.one_of(&STORMS);
+        // Its parts begin and end one after the other.
+        let lag = dice.seconds(0, 240);
+        let rate = if kind == Outage::LambdaDies { 0.5 } else { 1.0 };
+        items.push(Item::Outage(kind, from + lag, (to + lag).min(active), rate));
+    }
+    for number in 0..dice.number(2, 6) {
+        let jobs = dice.number(1, 9);
+        let jobs = (0..jobs).map(|_| dice.seconds(5, 900)).collect();
+        items.push(Item::Run(PlannedRun {
+            jobs,
+            cancelled: dice.happens(0.2).then(|| dice.seconds(0, 900)),
+            elsewhere: dice.happens(0.2).then(|| dice.seconds(1, 200)),
+            ..PlannedRun::simple(number % 3, dice.seconds(from.as_secs(), to.as_secs()), Duration::ZERO)
+        }));
     }
 }
 

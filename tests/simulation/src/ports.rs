@@ -6,7 +6,7 @@ mod fleet;
 mod github;
 mod store;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use dayfly_types::time::Timestamp;
 use crate::cloud;
 use crate::dice::Dice;
 use crate::plan::Outage;
-use crate::sim::Sim;
+use crate::sim::{Happening, Sim};
 
 /// The SSM parameter with the webhook's secret.
 pub const WEBHOOK_SECRET_PARAMETER: &str = "/dayfly/github/webhook-secret";
@@ -30,6 +30,9 @@ const NO_ANSWER: Duration = Duration::from_secs(9);
 pub struct Ports {
     sim: Rc<Sim>,
     dice: Rc<RefCell<Dice>>,
+    call: u64,
+    /// How many more effects the call survives, if it dies.
+    dies_after: Rc<Cell<Option<u64>>>,
 }
 
 /// A service, with its latency and its outages.
@@ -82,11 +85,23 @@ impl Service {
 }
 
 impl Ports {
-    /// The ports of a call with these random numbers.
-    pub fn new(sim: Rc<Sim>, dice: Dice) -> Self {
+    /// The ports of a call with these random numbers, which may die after so many effects.
+    pub fn new(sim: Rc<Sim>, dice: Dice, call: u64, dies_after: Option<u64>) -> Self {
         Self {
             sim,
             dice: Rc::new(RefCell::new(dice)),
+            call,
+            dies_after: Rc::new(Cell::new(dies_after)),
+        }
+    }
+
+    /// An effect has happened, and the call may die before it learns of that.
+    fn may_die(&self) {
+        let left = self.dies_after.get().map(|left| left - 1);
+        self.dies_after.set(left.filter(|left| *left > 0));
+        if left == Some(0) {
+            let dies = Happening::Kill(self.call, "died after an effect");
+            self.sim.engine.plan(Duration::ZERO, dies);
         }
     }
 
@@ -111,6 +126,7 @@ impl Ports {
             return Err(format!("{what} does not work"));
         }
         let done = happens(&self.sim, &mut self.dice.borrow_mut());
+        self.may_die();
         self.sim.engine.sleep(if trouble { NO_ANSWER } else { back }).await;
         if trouble {
             return Err(format!("{what} is not answered"));

@@ -7,7 +7,7 @@ use dayfly_engine::launch::fleet;
 use dayfly_ports::{FleetRequest, JobStatus};
 use dayfly_records::steps::{JobKind, JobStep, LifecycleStep, RerunKind, RunStep};
 use dayfly_records::{FleetCall, JobState, Record, RecordId, Runner, RunnerState};
-use dayfly_types::ids::{InstanceId, JobId, JobKey, QueueId, RunAttempt, RunnerName};
+use dayfly_types::ids::{FleetId, InstanceId, JobId, JobKey, QueueId, RunAttempt, RunnerName};
 use dayfly_types::time::Timestamp;
 
 use crate::machine::Process;
@@ -28,6 +28,7 @@ pub(crate) const CONTROL: &[Outage] = &[
     Outage::Bus,
     Outage::BusLate,
     Outage::LambdaKill,
+    Outage::LambdaDies,
     Outage::LambdaThrottle,
     Outage::Ec2,
     Outage::Ec2Throttle,
@@ -78,7 +79,8 @@ pub struct Promises {
     github_calls: (Timestamp, u64),
     limited_until: Option<Timestamp>,
     pub(crate) refused: u64,
-    called: BTreeMap<QueueId, Timestamp>,
+    /// When the last call of each queue was begun, and whether it was full.
+    called: BTreeMap<QueueId, (Timestamp, bool)>,
     pub(crate) jobs_over: BTreeMap<InstanceId, Timestamp>,
     /// The given-up jobs, each with whether it was refused.
     pub(crate) given_up: BTreeMap<JobKey, bool>,
@@ -162,12 +164,21 @@ impl Sim {
         now.saturating_sub(ends.max().unwrap_or(Duration::ZERO))
     }
 
-    /// Whether a condition that began this long ago should be over, given the outages that affect it.
-    pub(crate) fn overdue(&self, since: Duration, limit: Duration, kinds: &[&[Outage]]) -> bool {
+    /// Whether a condition that began this long ago, and without which a promise does not hold, should be
+    /// over, given the outages that affect it.
+    pub(crate) fn overdue(&self, promise: &'static str, since: Duration, limit: Duration, kinds: &[&[Outage]]) -> bool {
+        let calm = self.calm_for(kinds);
         let limited = self.promises.borrow().limited_until;
         // As good as an outage: GitHub accepts no more calls in this hour.
         let refused = limited.is_some_and(|until| self.now() < until.after(limit)) && kinds.contains(&GITHUB);
-        since > limit && self.calm_for(kinds) > limit && !refused
+        if !refused {
+            let lasted = since.min(calm);
+            self.tally
+                .borrow_mut()
+                .recoveries
+                .lasted(self.plan.seed, promise, lasted);
+        }
+        since > limit && calm > limit && !refused
     }
 
     /// A record was written.
@@ -281,6 +292,14 @@ impl Sim {
         if runner.is_live() && runner.due_at.is_none() {
             self.broken(DUE, format!("runner {} lives and is not due", runner.name));
         }
+        let instance = runner.instance().filter(|_| !runner.is_live());
+        let lives = |id: &InstanceId| {
+            let cloud = self.cloud.borrow();
+            cloud.instances.get(id).is_some_and(|one| one.ended_at.is_none())
+        };
+        if let Some(instance) = instance.filter(|id| lives(id)) {
+            self.broken(GONE, format!("runner {} is gone and {instance} lives", runner.name));
+        }
         if runner.plan.round > MOST_ROUNDS {
             self.broken(
                 FEW_CALLS,
@@ -313,15 +332,14 @@ impl Sim {
     }
 
     /// A call is about to be made: waiting jobs of the same kind are launched together, so it comes no
-    /// sooner after the last one than others may follow, unless it is full.
+    /// sooner after the last one than others may follow, unless one of the two is full: the last one then had no
+    /// room for those of this one, which have waited long enough.
     fn call_begun(&self, call: &FleetCall) {
-        let last = self
-            .promises
-            .borrow_mut()
-            .called
-            .insert(call.queue.clone(), call.requested_at);
-        let soon = last.is_some_and(|last| call.requested_at.since(last) < fleet::GATHER / 2);
-        if soon && call.runners.len() < fleet::MOST {
+        let is_full = call.runners.len() >= fleet::MOST;
+        let this = (call.requested_at, is_full);
+        let last = self.promises.borrow_mut().called.insert(call.queue.clone(), this);
+        let soon = |(at, was_full): (Timestamp, bool)| !was_full && call.requested_at.since(at) < fleet::GATHER / 2;
+        if last.is_some_and(soon) && !is_full {
             self.broken(
                 TOGETHER,
                 format!("{} comes right after another of {}", call.id, call.queue),
@@ -352,6 +370,21 @@ impl Sim {
         };
         for runner in &call.runners {
             self.claim_was_due(runner);
+            self.is_in_call(runner, &request.fleet);
+        }
+    }
+
+    /// A call has launched for a runner, which must be in no other call, and hold its slot and its reservation.
+    fn is_in_call(&self, name: &RunnerName, call: &FleetId) {
+        let (state, other) = match self.table.borrow().peek(&RecordId::Runner(name.clone())) {
+            Some(Record::Runner(runner)) => (runner.state, runner.fleet.clone()),
+            _ => return,
+        };
+        if state == RunnerState::Gone || other.as_ref() != Some(call) {
+            self.broken(
+                ONE,
+                format!("{call} launched for {name}, which is {state:?} and in {other:?}"),
+            );
         }
     }
 

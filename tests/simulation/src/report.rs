@@ -91,17 +91,18 @@ pub fn shortest(shortest: &Plan, without: &[Guard], out: &mut impl Write) -> std
     let without = without.concat();
     writeln!(
         out,
-        "\nAgain: cargo run --release -p simulation -- --seed {} --only {}{without}",
+        "\nAgain: cargo run --profile soak -p simulation -- --seed {} --only {}{without}",
         shortest.seed,
         only.join(",")
     )
 }
 
 /// Prints the counts of many histories.
-pub fn summary(many: &Many, from: u64, seeds: u64, took: Duration, out: &mut impl Write) -> std::io::Result<()> {
+pub fn summary(many: &Many, from: u64, took: Duration, out: &mut impl Write) -> std::io::Result<()> {
     let Many { tally, broken, hash } = many;
     let days = tally.seconds / 86_400;
     let steps = tally.steps.len();
+    let seeds = tally.histories;
     let mut table = Table::new();
     table.add_row(["seeds", &format!("{seeds}, {from} to {}", from + seeds - 1)]);
     table.add_row([
@@ -140,6 +141,46 @@ pub fn summary(many: &Many, from: u64, seeds: u64, took: Duration, out: &mut imp
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(WIDTH);
     writeln!(out, "{table}")
+}
+
+/// Prints how long after the last fault each promise took to hold.
+pub fn recoveries(tally: &Tally, out: &mut impl Write) -> std::io::Result<()> {
+    let mut table = Table::new();
+    table.set_header([
+        "after the last fault, not held yet",
+        "histories",
+        "p50",
+        "p99",
+        "longest, with their seeds",
+    ]);
+    for one in tally.recoveries.summary() {
+        let longest: Vec<String> = one
+            .longest
+            .iter()
+            .map(|(seed, lasted)| format!("{} ({seed})", clock(*lasted)))
+            .collect();
+        table.add_row([
+            one.promise.to_owned(),
+            one.histories.to_string(),
+            clock(one.median),
+            clock(one.p99),
+            longest.join(", "),
+        ]);
+    }
+    table
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH);
+    writeln!(out, "{table}")
+}
+
+/// Prints the pairs of fault and state that no history reached.
+pub fn coverage(tally: &Tally, out: &mut impl Write) -> std::io::Result<()> {
+    let (all, never) = tally.coverage.never();
+    writeln!(out, "faults × states: {} of {all} reached", all - never.len())?;
+    if !never.is_empty() {
+        writeln!(out, "never reached: {}", never.join(", "))?;
+    }
+    Ok(())
 }
 
 fn counts<K: Debug>(of: &BTreeMap<K, u64>) -> String {

@@ -230,7 +230,7 @@ impl Sim {
         let rate = self.outage(kind);
         let hit = dice.happens(rate);
         if hit {
-            self.tally.borrow_mut().outage(kind);
+            self.outage_hits(kind);
         }
         hit
     }

@@ -1,15 +1,19 @@
 //! The table: conditional writes, and a lagging index.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use dayfly_engine::cost::costing::MOST_CHANGES;
 use dayfly_ports::Acquired;
 use dayfly_records::{
-    Bucket, BucketId, Change, CheckRun, Cost, Ledger, QueuedRunner, Record, RecordId, Stored, Version,
+    Bucket, BucketId, Change, CheckRun, CheckRunKey, CheckSubject, Cost, Ledger, QueuedRunner, Record, RecordId,
+    Stored, Version,
 };
-use dayfly_types::ids::{JobId, JobKey, QueueId, RunKey};
+use dayfly_types::ids::{QueueId, RunKey};
 use dayfly_types::month::Month;
 use dayfly_types::time::Timestamp;
+
+use crate::coverage::Stages;
 
 /// A stored record.
 pub type Kept = Rc<Stored<Record>>;
@@ -21,13 +25,17 @@ pub struct Table {
     /// The index: due records by their time, as they were then.
     index: BTreeMap<(Timestamp, RecordId), Kept>,
     at: BTreeMap<RecordId, Timestamp>,
-    /// What the index does not show yet.
-    lagging: VecDeque<(Timestamp, RecordId)>,
+    /// What the index does not show yet. It shows the changes of different records in any order.
+    ///
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html>
+    lagging: BTreeSet<(Timestamp, RecordId)>,
     /// The records with a due time.
     live: BTreeSet<RecordId>,
     ledgers: BTreeSet<RecordId>,
     /// The waiting entries, by queue.
     waiting: BTreeMap<QueueId, BTreeSet<RecordId>>,
+    /// The states of the live records, until the next write.
+    stages: Option<Stages>,
     /// The number of items read.
     pub reads: u64,
 }
@@ -62,6 +70,21 @@ impl Table {
         self.live.iter().filter_map(|id| self.peek(id))
     }
 
+    /// Returns why DynamoDB refuses a transaction whatever is in the table, if it does.
+    ///
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
+    #[must_use]
+    pub fn refusal(changes: &[Change]) -> Option<String> {
+        if changes.len() > MOST_CHANGES {
+            return Some(format!(
+                "a transaction of {} items, and {MOST_CHANGES} are the most",
+                changes.len()
+            ));
+        }
+        let ids: BTreeSet<RecordId> = changes.iter().map(|change| change.record.id()).collect();
+        (ids.len() < changes.len()).then(|| "a transaction with several operations on one item".to_owned())
+    }
+
     /// Writes all changes, or none if one of them names an outdated version. With `blind`, versions are
     /// ignored.
     pub fn commit(&mut self, changes: Vec<Change>, shown_at: Timestamp, blind: bool) -> Option<Vec<Written>> {
@@ -76,7 +99,18 @@ impl Table {
         Some(changes.into_iter().map(|change| self.write(change, shown_at)).collect())
     }
 
+    /// Returns the states of the live records.
+    pub fn stages(&mut self) -> Stages {
+        if let Some(stages) = self.stages {
+            return stages;
+        }
+        let stages = self.live().collect();
+        self.stages = Some(stages);
+        stages
+    }
+
     fn write(&mut self, change: Change, shown_at: Timestamp) -> Written {
+        self.stages = None;
         let id = change.record.id();
         let before = self.records.get(&id).cloned();
         let after = (!change.delete).then(|| {
@@ -108,7 +142,7 @@ impl Table {
             self.live.remove(&id);
         }
         if due || before.as_ref().is_some_and(|kept| kept.record.due_at().is_some()) {
-            self.lagging.push_back((shown_at, id));
+            self.lagging.insert((shown_at, id));
         }
         Written { before, after }
     }
@@ -136,24 +170,14 @@ impl Table {
 
     /// Returns the check runs of an attempt.
     pub fn check_runs(&mut self, run: RunKey, limit: usize) -> Vec<Stored<CheckRun>> {
-        let key = |job| {
-            RecordId::CheckRun(
-                run.run,
-                JobKey {
-                    job,
-                    attempt: run.attempt,
-                },
-            )
-        };
-        let of_run = self.records.range(key(JobId(0))..=key(JobId(u64::MAX)));
+        let key = |of| RecordId::CheckRun(run.run, CheckRunKey::new(of, run.attempt));
+        let of_run = self.records.range(key(CheckSubject::Jobs)..key(CheckSubject::Story));
         let found: Vec<_> = of_run
             .filter_map(|(_, kept)| match &kept.record {
-                Record::CheckRun(check_run) if check_run.key.attempt == run.attempt && !check_run.key.is_story() => {
-                    Some(Stored {
-                        record: CheckRun::clone(check_run),
-                        version: kept.version,
-                    })
-                }
+                Record::CheckRun(check_run) if check_run.key.attempt == run.attempt => Some(Stored {
+                    record: CheckRun::clone(check_run),
+                    version: kept.version,
+                }),
                 _ => None,
             })
             .take(limit)
@@ -236,8 +260,8 @@ impl Table {
     }
 
     fn catch_up(&mut self, now: Timestamp) {
-        while self.lagging.front().is_some_and(|(at, _)| *at <= now) {
-            let Some((_, id)) = self.lagging.pop_front() else {
+        while self.lagging.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, id)) = self.lagging.pop_first() else {
                 return;
             };
             if let Some(at) = self.at.remove(&id) {

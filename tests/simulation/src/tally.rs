@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dayfly_records::steps::{JobStep, LifecycleStep, RunStep, RunnerStep};
 
+use crate::coverage::{Coverage, Fault, Stages};
 use crate::lambda::Function;
 use crate::plan::{InstanceFault, Outage};
+use crate::recovery::Recoveries;
 
 /// The counts of one history, or of many.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +45,10 @@ pub struct Tally {
     pub services: BTreeMap<&'static str, u64>,
     pub outages: BTreeMap<Outage, u64>,
     pub troubles: BTreeMap<InstanceFault, u64>,
+    /// The faults, with the states in which they hit.
+    pub coverage: Coverage,
+    /// How long each promise took to hold.
+    pub recoveries: Recoveries,
     /// The steps taken, with their starting states.
     pub steps: BTreeSet<String>,
     fired: u64,
@@ -76,12 +82,14 @@ impl Tally {
         *self.ports.entry(what).or_default() += 1;
     }
 
-    pub fn outage(&mut self, kind: Outage) {
+    pub fn outage(&mut self, kind: Outage, stages: Stages) {
         *self.outages.entry(kind).or_default() += 1;
+        self.coverage.hit(Fault::Outage(kind), stages);
     }
 
-    pub fn trouble(&mut self, kind: InstanceFault) {
+    pub fn trouble(&mut self, kind: InstanceFault, stages: Stages) {
         *self.troubles.entry(kind).or_default() += 1;
+        self.coverage.hit(Fault::Instance(kind), stages);
     }
 
     pub fn step<S: LifecycleStep>(&mut self, from: Option<S::State>, step: S) {
@@ -116,6 +124,8 @@ impl Tally {
         all(&mut self.ports, &other.ports);
         all(&mut self.outages, &other.outages);
         all(&mut self.troubles, &other.troubles);
+        self.coverage.add(&other.coverage);
+        self.recoveries.add(&other.recoveries);
         self.steps.extend(other.steps.iter().cloned());
     }
 

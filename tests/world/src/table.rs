@@ -1,6 +1,6 @@
 //! The table, the bus, the schedule and the parameters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dayfly_engine::cost::costing::MOST_CHANGES;
@@ -9,7 +9,7 @@ use dayfly_ports::{
 };
 use dayfly_records::event::Event;
 use dayfly_records::{
-    Bucket, BucketId, Change, CheckRun, Cost, Ledger, QueuedRunner, Record, RecordId, Stored, Version,
+    Bucket, BucketId, Change, CheckRun, CheckSubject, Cost, Ledger, QueuedRunner, Record, RecordId, Stored, Version,
 };
 use dayfly_types::ids::{QueueId, RunKey};
 use dayfly_types::month::Month;
@@ -176,6 +176,11 @@ impl Table {
             );
             return Err(StoreError::Unavailable(refused));
         }
+        let ids: BTreeSet<RecordId> = changes.iter().map(|change| change.record.id()).collect();
+        if ids.len() < changes.len() {
+            let refused = "a transaction with several operations on one item";
+            return Err(StoreError::Unavailable(refused.to_owned()));
+        }
         let at = |id: &RecordId| self.records.get(id).map(|stored| stored.version);
         if changes.iter().any(|change| at(&change.record.id()) != change.expected) {
             return Err(StoreError::Conflict);
@@ -246,7 +251,9 @@ impl Store for World {
         table.used.query(std::iter::empty());
         let there = table.records.values().filter_map(|stored| match &stored.record {
             Record::CheckRun(check_run)
-                if check_run.run == run.run && check_run.key.attempt == run.attempt && !check_run.key.is_story() =>
+                if check_run.run == run.run
+                    && check_run.key.attempt == run.attempt
+                    && check_run.key.of != CheckSubject::Story =>
             {
                 Some(Stored {
                     record: CheckRun::clone(check_run),

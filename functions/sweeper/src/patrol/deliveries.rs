@@ -3,8 +3,8 @@
 use dayfly_engine::patrol::lost_webhooks::{FailedDelivery, redeliveries};
 use dayfly_flows::FlowError;
 use dayfly_ports::{GitHub, Ports, Schedule, Store};
+use dayfly_records::Patrol;
 
-use super::record;
 use crate::{Function, Swept};
 
 /// Redeliveries requested per patrol. Each is a write to GitHub, which takes 80 a minute.
@@ -12,8 +12,7 @@ const MAX_AT_ONCE: usize = 60;
 
 impl<P: Ports, C: Schedule> Function<P, C> {
     /// Has GitHub redeliver the webhooks that failed since the last patrol.
-    pub(super) async fn patrol_deliveries(&self, swept: &mut Swept) -> Result<(), FlowError> {
-        let known = record(self.ports.store().patrol().await?.as_ref());
+    pub(super) async fn patrol_deliveries(&self, known: &Patrol, swept: &mut Swept) -> Result<(), FlowError> {
         let found = self
             .ports
             .github()
@@ -26,7 +25,7 @@ impl<P: Ports, C: Schedule> Function<P, C> {
                 delivery: one.delivery,
             })
             .collect();
-        for (one, patrol) in redeliveries(&known, failed) {
+        for (one, patrol) in redeliveries(known, failed) {
             let received = self.ports.store().delivery(&one.delivery).await?;
             if received.is_none_or(|stored| !stored.record.published) {
                 self.ports.github().redeliver(one.number).await?;

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use dayfly_engine::patrol::orphans::{self, OrphanCheck};
 use dayfly_engine::runner::interruption;
-use dayfly_flows::{FlowError, commit_if_current, reschedule_job, settle_orphan};
+use dayfly_flows::{FlowError, commit_if_current, reschedule_job};
 use dayfly_ports::{ApiError, Fleet, GitHub, InstanceView, Ports, Removal, Schedule, Store, StoreError};
-use dayfly_records::{Change, Record, Runner, Stored};
+use dayfly_records::{Change, Patrol, Record, Runner, Stored};
 use dayfly_types::ids::{InstanceId, RunnerName};
 use dayfly_types::time::Timestamp;
 
@@ -15,75 +15,74 @@ use crate::{Function, Swept};
 /// Live records compared with EC2's instances: more runners than an account has vCPUs.
 const MAX_LIVE: usize = 20_000;
 
+/// Whose instance it is.
+pub(super) enum Owner {
+    /// The answer of the fleet call that launched it is not recorded yet.
+    Unrecorded,
+    /// The runner that it was recorded for, if any.
+    Known(Option<Box<Runner>>),
+}
+
 impl<P: Ports, C: Schedule> Function<P, C> {
     /// Compares EC2's instances with the table's runners, both ways.
-    pub(super) async fn patrol_instances(&self, swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
+    pub(super) async fn patrol_instances(
+        &self,
+        known: &Patrol,
+        swept: &mut Swept,
+        now: Timestamp,
+    ) -> Result<(), FlowError> {
         let listed = self.ports.fleet().instances().await?;
         let (ended, living): (Vec<_>, Vec<_>) = listed.into_iter().partition(|view| view.state.is_ended());
+        let mut failed = Ok(());
         for view in &living {
-            let runner = self
-                .ports
-                .store()
-                .runner_on(&view.instance)
-                .await?
-                .map(|stored| stored.record);
-            if runner.is_none() && self.is_launching(view).await? {
-                continue;
-            }
-            let age = now.since(view.launched_at);
-            let end = match orphans::check_instance(
-                runner.as_ref(),
-                &view.instance,
-                view.scope.is_some(),
-                age,
-                &self.deadlines,
-            ) {
-                OrphanCheck::Owned => false,
-                OrphanCheck::End => true,
-                OrphanCheck::AskGitHub => self.unregister(view).await?,
-            };
-            if end {
-                tracing::warn!(instance = %view.instance, fleet = view.fleet.as_ref().map(tracing::field::display),
-                    "ended an instance that no live runner owns");
-                self.ports
-                    .fleet()
-                    .terminate(std::slice::from_ref(&view.instance), false)
-                    .await?;
-                swept.orphans += 1;
-                self.count_orphan(view, runner.as_ref(), swept, now).await;
+            match self.end_if_orphan(view, now).await {
+                Ok(is_ended) => swept.orphans += usize::from(is_ended),
+                Err(error) => {
+                    tracing::warn!(instance = %view.instance, %error, "the next patrol looks at the instance again");
+                    failed = Err(error);
+                }
             }
         }
-        self.count_ended(&ended, swept, now).await?;
-        self.give_up_vanished(&living, swept, now).await
+        self.give_up_vanished(&living, swept, now).await?;
+        // Last, because counting takes longest and its time may be over before that of all is counted.
+        self.count_ended(known, &living, ended, swept, now).await?;
+        failed
     }
 
-    /// Counts the cost of ended instances that was not counted: the function that ended them died before that,
-    /// or they had no record and ended by themselves.
-    async fn count_ended(&self, ended: &[InstanceView], swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
-        for view in ended {
-            let runner = self
-                .ports
-                .store()
-                .runner_on(&view.instance)
-                .await?
-                .map(|stored| stored.record);
-            if runner.is_none() && self.is_launching(view).await? {
-                continue;
-            }
-            let age = now.since(view.launched_at);
-            if orphans::is_orphan_cost(runner.as_ref(), &view.instance, age, &self.deadlines) {
-                self.count_orphan(view, runner.as_ref(), swept, now).await;
-            }
+    /// Ends an instance that no live runner owns. Returns `false` if it may live on.
+    async fn end_if_orphan(&self, view: &InstanceView, now: Timestamp) -> Result<bool, FlowError> {
+        let Owner::Known(runner) = self.owner_of(view).await? else {
+            return Ok(false);
+        };
+        let (age, is_registered) = (now.since(view.launched_at), view.scope.is_some());
+        let check = orphans::check_instance(runner.as_deref(), &view.instance, is_registered, age, &self.deadlines);
+        let end = match check {
+            OrphanCheck::Owned => false,
+            OrphanCheck::End => true,
+            OrphanCheck::AskGitHub => self.unregister(view).await?,
+        };
+        if !end {
+            return Ok(false);
         }
-        Ok(())
+        self.keep_orphan(view).await?;
+        tracing::warn!(instance = %view.instance, fleet = view.fleet.as_ref().map(tracing::field::display),
+            "ended an instance that no live runner owns");
+        let instances = std::slice::from_ref(&view.instance);
+        self.ports.fleet().terminate(instances, false).await?;
+        Ok(true)
     }
 
-    async fn count_orphan(&self, view: &InstanceView, runner: Option<&Runner>, swept: &mut Swept, now: Timestamp) {
-        let settled = settle_orphan(&self.ports, &self.prices, view, runner, now, &self.deadlines);
-        if let Err(error) = Box::pin(settled).await {
-            tracing::error!(instance = %view.instance, %error, "the next patrol counts the instance's cost");
-            swept.uncounted += 1;
+    /// Returns the runner of an instance, as far as that is certain.
+    pub(super) async fn owner_of(&self, view: &InstanceView) -> Result<Owner, StoreError> {
+        let mut runner = self.ports.store().runner_on(&view.instance).await?;
+        if runner.is_none() {
+            if self.is_launching(view).await? {
+                return Ok(Owner::Unrecorded);
+            }
+            // The answer may have been recorded after the first look.
+            runner = self.ports.store().runner_on(&view.instance).await?;
         }
+        Ok(Owner::Known(runner.map(|stored| Box::new(stored.record))))
     }
 
     /// Returns whether the answer of the fleet call that launched the instance is not recorded yet.

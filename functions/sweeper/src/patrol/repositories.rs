@@ -21,6 +21,10 @@ const ACTIVE: Duration = Duration::from_secs(24 * 3600);
 /// Repositories per patrol; the next patrol goes on with the rest.
 const MAX_REPOSITORIES: usize = 50;
 
+/// After this many repositories the patrol records how far it is: if the function's time is over before the last one,
+/// the next patrol goes on from there.
+const RECORD_EVERY: usize = 5;
+
 /// After this many failures in a row, the remaining repositories are left to the next patrol.
 const MAX_FAILURES: usize = 3;
 
@@ -36,9 +40,12 @@ impl<P: Ports, C: Schedule> Function<P, C> {
         }
         let known = record(self.ports.store().patrol().await?.as_ref());
         let (mut last, mut failures, mut failed) = (None, 0, Ok(()));
-        for (repository, installation) in
-            patrol::next_repositories(&active, known.last_checked.as_ref(), MAX_REPOSITORIES)
-        {
+        let next = patrol::next_repositories(&active, known.last_checked.as_ref(), MAX_REPOSITORIES);
+        let is_whole = next.len() == active.len();
+        for (index, (repository, installation)) in next.into_iter().enumerate() {
+            if index > 0 && index.is_multiple_of(RECORD_EVERY) {
+                self.update_record(|next| next.last_checked.clone_from(&last)).await?;
+            }
             let scope = Scope {
                 installation,
                 repository,
@@ -58,7 +65,7 @@ impl<P: Ports, C: Schedule> Function<P, C> {
                 break;
             }
         }
-        if active.len() > MAX_REPOSITORIES {
+        if !is_whole || failures >= MAX_FAILURES {
             self.update_record(|next| next.last_checked.clone_from(&last)).await?;
         }
         failed

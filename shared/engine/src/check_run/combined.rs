@@ -10,9 +10,8 @@
 
 use std::time::Duration;
 
-use dayfly_records::{CheckContent, CheckRun, CombinedPart, TokenRequest};
+use dayfly_records::{CheckContent, CheckRun, CheckRunKey, CheckSubject, CombinedPart, TokenRequest};
 use dayfly_types::deadlines::PUBLISH_LEASE;
-use dayfly_types::ids::JobKey;
 use dayfly_types::time::Timestamp;
 
 /// The check runs of a run attempt up to which each job gets its own.
@@ -34,7 +33,7 @@ pub fn has_its_own(check_run: &CheckRun) -> bool {
 /// Whether a job is part of the combined check run.
 #[must_use]
 pub fn is_member(check_run: &CheckRun) -> bool {
-    !check_run.key.is_of_all() && !check_run.key.is_story() && !has_its_own(check_run)
+    check_run.key.job().is_some() && !has_its_own(check_run)
 }
 
 /// Returns the kind of token that publishing this content needs.
@@ -81,7 +80,7 @@ fn held(check_run: &CheckRun, now: Timestamp) -> CheckRun {
 
 fn empty(member: &CheckRun) -> CheckRun {
     CheckRun {
-        key: JobKey::of_all(member.key.attempt),
+        key: CheckRunKey::new(CheckSubject::Jobs, member.key.attempt),
         job_name: String::new(),
         content: CheckContent::Combined { parts: Vec::new() },
         check: None,
@@ -103,7 +102,10 @@ pub fn compose<'a>(held: &CheckRun, members: impl Iterator<Item = &'a CheckRun>,
     let mut since = held.since;
     for member in members {
         since = since.max(member.since);
-        let job = (member.key.job, member.job_name.clone());
+        let CheckSubject::Job(job) = member.key.of else {
+            continue;
+        };
+        let job = (job, member.job_name.clone());
         match parts.iter_mut().find(|known| is_alike(&known.content, &member.content)) {
             Some(known) => {
                 known.jobs.push(job);
@@ -248,7 +250,7 @@ mod tests {
     fn combined_check_run_has_one_holder() {
         let member = check_run(1, given_up("no quota"));
         let held = hold(None, &member, now()).unwrap();
-        assert!(held.key.is_of_all() && (held.run, &held.head_sha) == (member.run, &member.head_sha));
+        assert!(held.key.of == CheckSubject::Jobs && (held.run, &held.head_sha) == (member.run, &member.head_sha));
         assert_eq!(hold(Some(&held), &member, now()), None);
         assert!(
             hold(Some(&held), &member, now().after(PUBLISH_LEASE)).is_some(),

@@ -10,13 +10,14 @@ use dayfly_records::prices::{self, Price, PriceSource, Rates, VolumePrice, Volum
 use dayfly_records::{Attribution, Change, LaunchOption, Ledger, LedgerId, Reservation, Runner, Stored, Threshold};
 use dayfly_types::budget::Budget;
 use dayfly_types::capacity::InstanceLifecycle;
-use dayfly_types::deadlines::{Deadlines, MAX_OVERRUN};
+use dayfly_types::deadlines::{Deadlines, LONGEST_CALL, MAX_OVERRUN};
 use dayfly_types::ids::{InstanceType, Repository, RunnerName};
 use dayfly_types::money::MicroDollars;
 use dayfly_types::month::Month;
 use dayfly_types::time::Timestamp;
 
 use crate::cost::thresholds;
+use crate::launch::fleet;
 
 /// The assumed size of a root volume if neither the configuration nor the image gives one, in GiB.
 pub(super) const UNKNOWN_DISK_GIB: u32 = 200;
@@ -117,8 +118,8 @@ pub fn own_budgets(runner: &Runner) -> Vec<Budget> {
 #[must_use]
 pub fn reservation(runner: &Runner, tariff: Tariff, caps: &Caps, now: Timestamp, deadlines: &Deadlines) -> Reservation {
     let longest = runner.max_lifetime(deadlines) + MAX_OVERRUN;
-    // A call with an unclear answer is retried, and may launch the instance as late as this.
-    let late = now.after(2 * deadlines.give_up);
+    // A call with an unclear answer is made again, and may launch the instance as late as this.
+    let late = fleet::last_call_at(now, deadlines).after(LONGEST_CALL);
     let mut shares = tariff.worst(now, now.after(longest));
     for (month, share) in tariff.worst(late, late.after(longest)) {
         match shares.iter_mut().find(|(known, _)| *known == month) {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::fixtures::{claimed, deadlines, event, launched, now, plan, runner};
 use dayfly_types::checkin::Stage;
-use dayfly_types::ids::{JobId, RunAttempt, RunId};
+use dayfly_types::ids::{InstanceId, JobId, RunAttempt, RunId, RunnerId};
 
 fn enrolled(job: u64, instance: &str) -> (Job, Runner) {
     let (job, mut runner) = claimed(job);
@@ -227,6 +227,53 @@ fn job_that_failed_on_a_silent_instance_was_interrupted() {
             (RunnerState::Done, Some(ending))
         );
     }
+}
+
+#[test]
+fn failed_job_that_nobody_let_start_was_stopped_before_its_start() {
+    let registered = Some(RunnerId(5));
+    for (conclusion, runner_id, answered, ending) in [
+        (Conclusion::Failure, registered, false, Ending::Unanswered),
+        (Conclusion::Failure, registered, true, Ending::JobOver),
+        (Conclusion::Success, registered, false, Ending::JobOver),
+        (Conclusion::Cancelled, registered, false, Ending::JobOver),
+        // The table has lost what was recorded of it.
+        (Conclusion::Failure, None, false, Ending::JobOver),
+    ] {
+        let (job, mut actual_runner) = enrolled(11, "i-1");
+        actual_runner.runner_id = runner_id;
+        actual_runner.start_answered = answered;
+        let known = AffectedRecords {
+            job: Some(job),
+            actual_runner: Some(actual_runner),
+            ..AffectedRecords::default()
+        };
+        let over = JobEvent {
+            conclusion: Some(conclusion),
+            ..event(11)
+        };
+        let after = completed(known, &over, now(), &deadlines());
+        let ended = after.actual_runner.clone().unwrap();
+        assert_eq!((ended.state, ended.ending.as_ref()), (RunnerState::Done, Some(&ending)));
+        let again = completed(after, &over, now(), &deadlines()).actual_runner.unwrap();
+        assert_eq!(again.ending, Some(ending), "a doubled event changes nothing");
+    }
+}
+
+#[test]
+fn runner_is_known_by_its_whole_name() {
+    let (_, runner) = enrolled(11, "i-1");
+    let registered = |instance| runner.name.registration(&InstanceId::new(instance), 2);
+    assert!(runner.is_registered_as(&registered("i-1")));
+    assert!(
+        !runner.is_registered_as(&registered("i-2")),
+        "its record was lost and made again"
+    );
+    assert!(!runner.is_registered_as("somebody-elses-1"));
+    assert!(
+        !claimed(11).1.is_registered_as(&registered("i-1")),
+        "it has no instance yet"
+    );
 }
 
 #[test]

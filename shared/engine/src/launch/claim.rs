@@ -5,8 +5,10 @@ use std::time::Duration;
 use dayfly_config::{GivingUp, Reporting};
 use dayfly_records::event::{Conclusion, JobEvent};
 use dayfly_records::steps::RunnerStep;
-use dayfly_records::{Attribution, Ending, GateState, Job, JobState, LaunchPlan, MessengerState, Runner, RunnerState};
-use dayfly_types::deadlines::{Deadlines, QUEUE_LIMIT};
+use dayfly_records::{
+    Attribution, Ending, FleetCall, GateState, Job, JobState, LaunchPlan, MessengerState, Runner, RunnerState,
+};
+use dayfly_types::deadlines::{Deadlines, QUEUE_LIMIT, TAKE_OVER};
 use dayfly_types::ids::RunnerName;
 use dayfly_types::money::MicroDollars;
 use dayfly_types::time::Timestamp;
@@ -22,6 +24,8 @@ pub enum Need {
     Resume,
     /// The same, if the job still waits according to GitHub: it has waited long for its turn.
     ResumeIfWaiting,
+    /// Nothing before its call to EC2 is over. That is tried again at this moment.
+    AwaitCall(Timestamp),
     /// The launch that was begun is not needed any more.
     Drop,
     /// A messenger, because the job is given up.
@@ -72,9 +76,9 @@ pub fn on_job_due(job: &Job) -> Need {
 }
 
 /// Decides on a runner whose launch is due. `job` is the job that it is for, not always the one that it
-/// was claimed for: jobs that take each other's runners swap them.
+/// was claimed for: jobs that take each other's runners swap them. `call` is the call to EC2 that it is in.
 #[must_use]
-pub fn on_runner_due(runner: &Runner, job: Option<&Job>, now: Timestamp) -> Need {
+pub fn on_runner_due(runner: &Runner, job: Option<&Job>, call: Option<&FleetCall>, now: Timestamp) -> Need {
     if runner.state != RunnerState::Requested {
         return Need::Nothing("it is launched, or given up, already");
     }
@@ -82,11 +86,14 @@ pub fn on_runner_due(runner: &Runner, job: Option<&Job>, now: Timestamp) -> Need
     if runner.launch_due > now && !waits {
         return Need::Nothing("its launch is under way, or not due yet");
     }
-    match job {
+    let is_needed = job.is_some_and(|job| is_for(runner, job));
+    match call.and_then(|call| call.due_at) {
+        _ if !is_needed => Need::Drop,
+        // The call may still launch an instance for it: in another call besides, it would get two.
+        Some(call_due_at) => Need::AwaitCall(call_due_at),
         // It was not called: its time was up.
-        Some(job) if waits && runner.launch_due <= now && is_for(runner, job) => Need::ResumeIfWaiting,
-        Some(job) if is_for(runner, job) => Need::Resume,
-        _ => Need::Drop,
+        None if waits && runner.launch_due <= now => Need::ResumeIfWaiting,
+        None => Need::Resume,
     }
 }
 
@@ -204,6 +211,7 @@ pub fn claim(mut job: Job, plan: LaunchPlan, now: Timestamp, deadlines: &Deadlin
         terminated_at: None,
         stages: Vec::new(),
         stage_details: Vec::new(),
+        start_answered: false,
         message: None,
         ending: None,
         due_at: None,
@@ -221,6 +229,14 @@ pub fn resume(mut runner: Runner, now: Timestamp, deadlines: &Deadlines) -> Runn
         runner.gate = Some(GateState::Called);
     }
     runner.launch_due = Runner::take_over_at(now);
+    runner.due_at = runner.next_deadline(deadlines);
+    runner
+}
+
+/// Makes a runner due again after the next try of its call to EC2, for the case that the call's record is lost.
+#[must_use]
+pub fn await_call(mut runner: Runner, call_due_at: Timestamp, now: Timestamp, deadlines: &Deadlines) -> Runner {
+    runner.launch_due = call_due_at.max(now).after(2 * TAKE_OVER);
     runner.due_at = runner.next_deadline(deadlines);
     runner
 }

@@ -104,14 +104,24 @@ pub fn open_call(
         runner.plan.calls += 1;
         runner.fleet = Some(call.id.clone());
         // The call has a deadline of its own; this one is for the case that its record is lost.
-        runner.launch_due = gives_up_at(&call, deadlines).after(2 * TAKE_OVER);
+        runner.launch_due = last_call_at(now, deadlines).after(2 * TAKE_OVER);
         runner.due_at = runner.next_deadline(deadlines);
     }
     Some((call, runners))
 }
 
-fn gives_up_at(call: &FleetCall, deadlines: &Deadlines) -> Timestamp {
-    call.requested_at.after(2 * deadlines.give_up)
+/// Returns until when a call that is recorded at this time is made. The reservations of its runners hold for instances
+/// that launch until then.
+#[must_use]
+pub fn last_call_at(requested_at: Timestamp, deadlines: &Deadlines) -> Timestamp {
+    requested_at.after(2 * deadlines.give_up)
+}
+
+/// Whether a call is still made, for the first time or again. A later one could launch instances in a month for which
+/// nothing is reserved.
+#[must_use]
+pub fn is_made(call: &FleetCall, now: Timestamp, deadlines: &Deadlines) -> bool {
+    now < last_call_at(call.requested_at, deadlines)
 }
 
 /// Takes over a call that is due.
@@ -130,7 +140,7 @@ pub fn retry_unclear(
     now: Timestamp,
     deadlines: &Deadlines,
 ) -> Option<FleetCall> {
-    if kind == FleetErrorKind::TokenUsed || now >= gives_up_at(&call, deadlines) {
+    if kind == FleetErrorKind::TokenUsed || !is_made(&call, now, deadlines) {
         return None;
     }
     call.unclear += 1;
@@ -256,5 +266,9 @@ mod tests {
             call = next;
         }
         assert!(now.since(call.requested_at) >= 2 * deadlines().give_up);
+        assert!(
+            !is_made(&call, now, &deadlines()),
+            "nor is it made if it is taken over later"
+        );
     }
 }

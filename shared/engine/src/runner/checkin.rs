@@ -6,7 +6,8 @@ use std::time::Duration;
 use dayfly_records::steps::RunnerStep;
 use dayfly_records::{Ending, Runner, RunnerState};
 use dayfly_types::checkin::{
-    GoodbyeReason, GoodbyeRequest, HeartbeatRequest, Order, OrderAnswer, Phase, ProgressRequest, Stage,
+    GoodbyeReason, GoodbyeRequest, HeartbeatRequest, Order, OrderAnswer, Phase, ProgressRequest, START_UNANSWERED,
+    Stage,
 };
 use dayfly_types::deadlines::Deadlines;
 use dayfly_types::ids::{InstanceId, RunnerId};
@@ -149,7 +150,8 @@ pub fn heartbeat(runner: &Runner, request: &HeartbeatRequest, now: Timestamp, de
     if next.is_live() {
         next.heartbeat_at = Some(now);
     }
-    if request.phase == Phase::Running {
+    // An agent sends heartbeats only once it has its JIT config: the table has lost the record of that.
+    if !next.take(RunnerStep::Enrol, now, deadlines) && request.phase == Phase::Running {
         job_started(&mut next, now, deadlines);
     }
     next.due_at = next.next_deadline(deadlines);
@@ -163,6 +165,15 @@ fn job_started(runner: &mut Runner, now: Timestamp, deadlines: &Deadlines) {
         runner.take(RunnerStep::KeepForJob, now, deadlines);
     } else {
         runner.take(RunnerStep::StartJob, now, deadlines);
+    }
+}
+
+/// Returns the runner after its instance is told if its job may start.
+#[must_use]
+pub fn start_answered(runner: &Runner) -> Runner {
+    Runner {
+        start_answered: true,
+        ..runner.clone()
     }
 }
 
@@ -203,10 +214,16 @@ pub fn progress(runner: &Runner, request: &ProgressRequest, now: Timestamp, dead
     next
 }
 
-/// Returns the runner with its goodbye's detail of a failed startup script, if no report has brought it.
+/// Returns the runner with its goodbye's detail of a failed startup script or a job that was stopped before its start,
+/// if no report has brought it.
 #[must_use]
-pub fn explained(runner: &Runner, request: &GoodbyeRequest) -> Runner {
+pub fn explained(runner: &Runner, request: &GoodbyeRequest, now: Timestamp) -> Runner {
     let mut next = runner.clone();
+    if request.detail.as_deref() == Some(START_UNANSWERED) && !next.has_reported_start() {
+        next.stages.push((Stage::JobStarted, now));
+        next.stage_details
+            .push((Stage::JobStarted, START_UNANSWERED.to_owned()));
+    }
     if request.reason == GoodbyeReason::StartupFailed
         && next.is_live()
         && next.stage_detail(Stage::StartupFinished).is_none()

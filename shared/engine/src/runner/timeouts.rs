@@ -176,6 +176,13 @@ pub fn after_end(
     next
 }
 
+/// Whether what was ended of a runner is what its current record has: EC2 may have answered with an instance
+/// meanwhile.
+#[must_use]
+pub fn is_same_end(ended: &Runner, current: &Runner) -> bool {
+    current.is_live() && current.instance() == ended.instance()
+}
+
 /// Queues a job that still waits on GitHub although the runner launched for it is busy. Returns `None` if it has
 /// another runner.
 #[must_use]
@@ -429,5 +436,20 @@ mod tests {
         asked.ending = Some(Ending::Idle);
         let next = after_end(&asked, RemovalResult::Unclear(None), false, now(), &deadlines());
         assert_eq!((next.state, next.ending), (RunnerState::Enrolled, None));
+    }
+
+    #[test]
+    fn instance_that_came_meanwhile_is_not_ended() {
+        let without = runner(RunnerState::Requested);
+        let with = runner(RunnerState::Done);
+        let gone = runner(RunnerState::Gone);
+        for (ended, current, expected) in [
+            (&without, &without, true),
+            (&without, &with, false),
+            (&with, &with, true),
+            (&with, &gone, false),
+        ] {
+            assert_eq!(is_same_end(ended, current), expected);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The story of a run attempt's jobs, reported again whenever something happens to one of them.
 
 use dayfly_ports::{Bus, Store, StoreError};
-use dayfly_records::{Change, CheckRun, Job};
+use dayfly_records::{Change, CheckRun, CheckRunKey, CheckSubject, Job};
 use dayfly_report::story::schedule::{StoryUpdate, schedule};
 use dayfly_report::story::{JobRecords, JobStory, cost_of, runners_of};
 use dayfly_types::deadlines::Deadlines;
@@ -72,7 +72,8 @@ async fn mark_due<S: Store>(
     (soon, now): (Timestamp, Timestamp),
 ) -> Result<Option<CheckRun>, FlowError> {
     commit_with_tries(store, STORY_TRIES, async || {
-        let known = store.check_run(run.run, JobKey::story_of(run.attempt)).await?;
+        let key = CheckRunKey::new(CheckSubject::Story, run.attempt);
+        let known = store.check_run(run.run, key).await?;
         let next = schedule(known.as_ref().map(|known| &known.record), updates, soon, now);
         let change = next.clone().map(|next| Change::put(known.as_ref(), next));
         Ok((Vec::from_iter(change), next))

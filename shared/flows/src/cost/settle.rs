@@ -354,11 +354,10 @@ async fn reload<S: Store>(
     let mut again = Vec::new();
     for account in accounts {
         let runner = store.runner(&account.runner.record.name).await?;
-        again.extend(
-            runner
-                .filter(|runner| runner.record.is_costing_due(now, deadlines))
-                .map(|runner| Account { runner, ..account }),
-        );
+        if let Some(runner) = runner.filter(|runner| runner.record.is_costing_due(now, deadlines)) {
+            // Its job, too: GitHub may have reported meanwhile which one it ran.
+            again.push(self::account(store, runner, account.answered).await?);
+        }
     }
     Ok(again)
 }

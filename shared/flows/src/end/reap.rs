@@ -102,8 +102,8 @@ async fn record_end<S: Store>(
             return Ok(gone.then(|| Stored::over(runner.version, next)));
         }
         match store.runner(&runner.record.name).await? {
-            Some(current) if end.ended && current.record.is_live() => runner = current,
-            // Another call has moved it on. If it still has to end, it is still due.
+            Some(current) if end.ended && timeouts::is_same_end(&runner.record, &current.record) => runner = current,
+            // Another call has moved it on or recorded its launch. If it still has to end, it is still due.
             _ => return Ok(None),
         }
         runner.record.ending = end.ending.clone().or(runner.record.ending);

@@ -33,11 +33,9 @@ pub struct StoryLinks<'a> {
 /// until the cost of the last instance is known, and GitHub allows the text of a concluded one to change.
 #[must_use]
 pub fn render(check_run: &CheckRun, story: &RunStory, links: StoryLinks<'_>, now: Timestamp) -> CheckRunBody {
-    let name = format!(
-        "dayfly / {} (run {})",
-        story.workflow().unwrap_or("cost"),
-        check_run.run
-    );
+    // Not from the jobs, which may come to know more: a check run is looked up by its name.
+    let workflow = Some(&*check_run.job_name).filter(|name| !name.is_empty());
+    let name = format!("dayfly / {} (run {})", workflow.unwrap_or("cost"), check_run.run);
     CheckRunBody {
         head_sha: check_run.head_sha.clone(),
         name: markdown::line(&name, MAX_LINE),

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use dayfly_engine::launch::claim;
-use dayfly_records::{AfterInterruption, CombinedPart, MessengerReport};
+use dayfly_records::{AfterInterruption, CheckRunKey, CheckSubject, CombinedPart, MessengerReport};
 use dayfly_types::capacity::{FleetErrorKind, InstanceLifecycle, LaunchFailure, Pool};
 use dayfly_types::ids::{InstanceType, Zone};
 use dayfly_types::time::Timestamp;
@@ -254,7 +254,7 @@ fn what_exceeds_githubs_limit_is_left_out_with_a_remark() {
 fn external_id_names_the_job() {
     let key = check_run(CheckContent::Ended { tried: Vec::new() }).key;
     for serial in [1, 2, 10] {
-        assert_eq!(job_of_external_id(&external_id(RunId(500), key, serial)), Some(key));
+        assert_eq!(job_of_external_id(&external_id(RunId(500), key, serial)), key.job());
     }
     assert_eq!(external_id(RunId(500), key, 1), "11/1");
     assert_eq!(external_id(RunId(500), key, 2), "11/1/2");
@@ -269,7 +269,7 @@ fn combined(parts: Vec<(CheckContent, std::ops::Range<u64>)>) -> CheckRun {
         jobs: jobs.map(|job| (JobId(job), format!("train (seed=[{job}])"))).collect(),
     });
     CheckRun {
-        key: JobKey::of_all(RunAttempt(1)),
+        key: CheckRunKey::new(CheckSubject::Jobs, RunAttempt(1)),
         content: CheckContent::Combined { parts: parts.collect() },
         ..check_run(CheckContent::Ended { tried: Vec::new() })
     }

@@ -6,8 +6,7 @@
 
 use std::time::Duration;
 
-use dayfly_records::{CheckContent, CheckRun, Job, Runner, RunnerState};
-use dayfly_types::ids::JobKey;
+use dayfly_records::{CheckContent, CheckRun, CheckRunKey, CheckSubject, Job, Runner, RunnerState};
 use dayfly_types::time::Timestamp;
 
 use crate::story::{JobStory, LaunchTry};
@@ -72,9 +71,10 @@ pub fn schedule(
     let due_at = known
         .and_then(|known| known.due_at)
         .map_or(soon, |due_at| due_at.min(soon));
+    let its_name = || first.attribution.workflow.clone().unwrap_or_default();
     Some(CheckRun {
-        key: JobKey::story_of(first.key.attempt),
-        job_name: String::new(),
+        key: CheckRunKey::new(CheckSubject::Story, first.key.attempt),
+        job_name: known.map_or_else(its_name, |known| known.job_name.clone()),
         due_at: next.held_until.max(Some(due_at)),
         ..next
     })
@@ -141,7 +141,7 @@ mod tests {
         let (one, other) = (claimed(11).0, claimed(12).0);
         let first = of(&[&one]);
         assert_eq!(first.due_at, Some(now().after(GATHER)));
-        assert!(first.key.is_story() && first.job_name.is_empty());
+        assert!(first.key.of == CheckSubject::Story && first.job_name.is_empty());
         let soon = now().after(GATHER / 2);
         assert_eq!(later(&first, &[&one], soon), None, "it is due soon anyway");
         let both = later(&first, &[&other, &one], soon).unwrap();
@@ -151,6 +151,17 @@ mod tests {
             "and not later"
         );
         assert_eq!(later(&both, &[], soon), None);
+    }
+
+    #[test]
+    fn story_keeps_the_name_that_it_is_looked_up_by() {
+        let (mut one, mut other) = (claimed(11).0, claimed(12).0);
+        other.attribution.workflow = Some("ci".to_owned());
+        let unnamed = later(&of(&[&one]), &[&other], now()).unwrap();
+        assert_eq!(unnamed.job_name, "", "GitHub may have it under that name already");
+        one.attribution.workflow = Some("ci".to_owned());
+        other.attribution.workflow = None;
+        assert_eq!(later(&of(&[&one]), &[&other], now()).unwrap().job_name, "ci");
     }
 
     #[test]

@@ -13,10 +13,10 @@ use dayfly_records::event::Conclusion;
 use dayfly_records::prices::{self, Price, PriceSource, VolumeRate};
 use dayfly_records::steps::{LifecycleStep as _, RunnerStep};
 use dayfly_records::{
-    AfterInterruption, Attribution, BucketId, CheckContent, CombinedPart, Cost, Costs, Ending, GateState, JobState,
-    LaunchOption, LaunchPlan, Launched, Ledger, MessengerReport, MessengerState, MessengerTask, OlderRuns, PoolFailure,
-    PoolInterruption, Prices, Purpose, RecordId, RepositorySlots, Rerun, Reservation, RunEnd, RunSum, RunnerState,
-    SlotRequest, Threshold, WatchedRepository,
+    AfterInterruption, Attribution, BucketId, CheckContent, CheckRunKey, CheckSubject, CombinedPart, Cost, Costs,
+    Ending, GateState, JobState, LaunchOption, LaunchPlan, Launched, Ledger, MessengerReport, MessengerState,
+    MessengerTask, OlderRuns, Orphan, PoolFailure, PoolInterruption, Prices, Purpose, RecordId, RepositorySlots, Rerun,
+    Reservation, RunEnd, RunSum, RunnerState, SlotRequest, Threshold, WatchedRepository,
 };
 use dayfly_types::budget::Budget;
 use dayfly_types::capacity::{FleetErrorKind, InstanceLifecycle, LaunchFailure, Placement, Pool};
@@ -37,6 +37,15 @@ use super::*;
 
 fn time() -> impl Strategy<Value = Timestamp> {
     (-1_000_000_000_000i64..100_000_000_000_000).prop_map(Timestamp::from_millis)
+}
+
+fn check_run_key() -> impl Strategy<Value = CheckRunKey> {
+    let of = prop_oneof![
+        Just(CheckSubject::Jobs),
+        any::<u64>().prop_map(|job| CheckSubject::Job(JobId(job))),
+        Just(CheckSubject::Story),
+    ];
+    (of, any::<u32>()).prop_map(|(of, attempt)| CheckRunKey::new(of, RunAttempt(attempt)))
 }
 
 fn job_key() -> impl Strategy<Value = JobKey> {
@@ -241,6 +250,16 @@ prop_compose! {
     }
 }
 
+fn orphan() -> impl Strategy<Value = Orphan> {
+    (launched(), option::of((any::<u64>(), repository()))).prop_map(|(launched, scope)| Orphan {
+        instance_type: launched.instance_type,
+        zone: launched.zone,
+        lifecycle: launched.lifecycle,
+        launched_at: launched.at,
+        scope: scope.map(|(installation, repository)| (InstallationId(installation), repository)),
+    })
+}
+
 fn runner_state() -> impl Strategy<Value = RunnerState> {
     prop_oneof![
         Just(RunnerState::Requested),
@@ -293,7 +312,7 @@ prop_compose! {
             heartbeat_at: maybe[1], interrupted_at: maybe[2], rebalance_at: maybe[3], instance_ended: id.is_some(),
             stages: vec![(Stage::AgentUp, sure[0]), (Stage::JobFinished, sure[1])],
             message: id.map(|id| MessengerTask { job: wanted_by, run: RunId(id), text: "No g5.xlarge".to_owned() }),
-            stage_details: vec![(Stage::HookFinished, "exit status 0, after 3 s".to_owned())],
+            start_answered: true, stage_details: vec![(Stage::HookFinished, "exit status 0, after 3 s".to_owned())],
             job_over_at: maybe[1], job_lookups: maybe[2].map(|at| (7, at)), end_tries: 5,
             attribution: attribution(3), reserved: id.map(reservation), running_at: maybe[0], enrolled_at: maybe[1], instance_ended_at: maybe[1],
             terminated_at: maybe[2], gate: maybe[5].map(|since| GateState::Admitted { vcpus: 8, since }), ending, due_at: maybe[4], ended_at: maybe[5],
@@ -405,7 +424,7 @@ fn content() -> impl Strategy<Value = CheckContent> {
 
 prop_compose! {
     fn check_run()(
-        key in job_key(), run: u64, repository in repository(), job_name in ".*", content in content(), since in time(),
+        key in check_run_key(), run: u64, repository in repository(), job_name in ".*", content in content(), since in time(),
         check in option::of(any::<u64>()), failure: bool, may_exist: bool, number: u32,
         held_until in option::of(time()), not_before in option::of(time()), due_at in option::of(time()),
     ) -> CheckRun {
@@ -559,7 +578,11 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
                     checked_at,
                 })
             }),
-        (any::<bool>(), time()).prop_map(|(on, at)| Record::from(Wake { on, at })),
+        (any::<bool>(), time(), option::of(time())).prop_map(|(on, at, empty_since)| Record::from(Wake {
+            on,
+            at,
+            empty_since
+        })),
         gate().prop_map(Record::from).boxed(),
         prop_oneof![
             ledger().prop_map(Record::from),
@@ -580,14 +603,19 @@ fn record_of_any_kind() -> impl Strategy<Value = Record> {
         (
             any::<u64>(),
             option::of(repository()),
-            btree_map("[0-9a-f-]{1,36}", any::<u32>(), 0..4)
+            btree_map("[0-9a-f-]{1,36}", any::<u32>(), 0..4),
+            btree_map("i-[0-9a-f]{17}", orphan(), 0..4)
         )
-            .prop_map(|(seen, looked_at, all)| {
+            .prop_map(|(seen, looked_at, all, orphans)| {
                 let redelivered = all.into_iter().map(|(id, times)| (DeliveryId::new(id), times));
                 Record::from(Patrol {
                     deliveries_seen: seen,
                     redelivered: redelivered.collect(),
                     last_checked: looked_at,
+                    orphans: orphans
+                        .into_iter()
+                        .map(|(id, one)| (InstanceId::new(id), one))
+                        .collect(),
                 })
             }),
     ]
@@ -650,10 +678,7 @@ proptest! {
 }
 
 fn wake() -> Item {
-    let wake = Wake {
-        on: true,
-        at: Timestamp::from_millis(3),
-    };
+    let wake = Wake::on(Timestamp::from_millis(3));
     write(&wake.into(), Version(4), "commit").unwrap()
 }
 

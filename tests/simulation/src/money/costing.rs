@@ -121,7 +121,7 @@ impl Sim {
         let outlived = table.live().find_map(|record| match record {
             Record::Runner(runner) if runner.state == RunnerState::Gone && runner.reserved.is_some() => {
                 let since = self.now().since(runner.ended_at.unwrap_or(runner.requested_at));
-                let overdue = self.overdue(since, 80 * MINUTE, &[CONTROL]);
+                let overdue = self.overdue(RETURNED, since, 80 * MINUTE, &[CONTROL]);
                 overdue.then(|| format!("what is set aside for {} outlives it by {}", runner.name, clock(since)))
             }
             _ => None,

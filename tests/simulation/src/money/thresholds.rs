@@ -14,7 +14,7 @@ use crate::sim::Sim;
 const PERCENT: [u64; 3] = [50, 80, 100];
 
 /// Faults that repeat an alert: a function dies, or gets no answer, before it records the alert.
-const REPEATS: &[Outage] = &[Outage::LambdaKill, Outage::Table, Outage::Alerts];
+const REPEATS: &[Outage] = &[Outage::LambdaKill, Outage::LambdaDies, Outage::Table, Outage::Alerts];
 
 impl Sim {
     /// Alerts the account's owner.

@@ -1,6 +1,5 @@
 //! The store port.
 
-use dayfly_engine::cost::costing::MOST_CHANGES;
 use dayfly_ports::{Acquired, Store, StoreError};
 use dayfly_records::{Bucket, BucketId, Change, CheckRun, Cost, Ledger, QueuedRunner, Record, RecordId, Stored};
 use dayfly_types::ids::{QueueId, RunKey};
@@ -9,6 +8,7 @@ use dayfly_types::time::Timestamp;
 
 use super::{Ports, Service};
 use crate::guards::Guard;
+use crate::table::Table;
 
 impl Store for Ports {
     async fn load(&self, id: &RecordId) -> Result<Option<Stored<Record>>, StoreError> {
@@ -23,13 +23,8 @@ impl Store for Ports {
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        // DynamoDB refuses this too.
-        if changes.len() > MOST_CHANGES {
-            let refused = format!(
-                "a transaction of {} items, and {MOST_CHANGES} are the most",
-                changes.len()
-            );
-            return Err(StoreError::Unavailable(refused));
+        if let Some(refusal) = Table::refusal(&changes) {
+            return Err(StoreError::Unavailable(refusal));
         }
         self.make(Service::Table, "commit", |sim, dice| sim.commit(changes, dice))
             .await

@@ -1,6 +1,7 @@
 //! The texts of the promises.
 
 pub const LIFETIME: &str = "1: no instance lives past its maximum lifetime and five minutes";
+pub const GONE: &str = "1: a runner is gone only once its instance has ended";
 pub const JOB_OVER: &str = "1: no instance lives ten minutes past its job's end";
 pub const BUSY: &str = "2: no instance is ended while its runner executes a job";
 pub const SERVED: &str = "3: every job ends: run, re-run, refused or failed";

@@ -141,8 +141,9 @@ impl GitHub for World {
             .collect())
     }
 
-    async fn runners(&self, _: &Scope) -> Result<Vec<RunnerView>, ApiError> {
+    async fn runners(&self, scope: &Scope) -> Result<Vec<RunnerView>, ApiError> {
         self.call("runners").await.map_err(down("runners"))?;
+        self.hub().may_read(&scope.repository, "runners")?;
         Ok(self.hub().runners.iter().map(|(id, runner)| runner.view(*id)).collect())
     }
 

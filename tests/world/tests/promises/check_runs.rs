@@ -55,7 +55,7 @@ impl Stage {
     fn due(&self) -> Call {
         Call::Report(Event::CheckRunDue(CheckRunDue {
             run: RUN,
-            key: self.job(11).key(),
+            key: self.job(11).key().into(),
         }))
     }
 

@@ -64,7 +64,7 @@ impl Stage {
     fn due_of(&self, run: RunId, job: u64) -> Call {
         Call::Report(Event::CheckRunDue(CheckRunDue {
             run,
-            key: self.job(job).key(),
+            key: self.job(job).key().into(),
         }))
     }
 

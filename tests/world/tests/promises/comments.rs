@@ -226,7 +226,7 @@ fn a_comment_created_without_an_answer_is_found_again() {
     assert_eq!(stage.comments().len(), 1, "it was made");
     stage.world.restore();
     stage.cost(sum(2, 7, true));
-    stage.minutes(3);
+    stage.minutes(4);
     assert!(stage.comment_says("$0.12"), "{}", stage.comment());
     assert_eq!(stage.world.calls("create_comment"), 1);
     assert_eq!(stage.left(), Vec::<String>::new());

@@ -153,7 +153,9 @@ fn an_orphan_is_counted_for_all_payers_despite_missing_data() {
             stage.world.break_down(call);
         }
         stage.wait(Duration::from_mins(30));
-        stage.make(Call::Patrol);
+        for _ in 0..2 {
+            stage.make(Call::Patrol);
+        }
         let [cost] = costs(&stage).try_into().expect("one cost");
         assert_eq!((&cost.instance, cost.purpose), (&instance, Purpose::Orphan));
         assert_eq!(
@@ -199,6 +201,26 @@ fn an_orphan_is_counted_once_wherever_the_patrol_dies() {
         }
     }
     panic!("it never came to its end");
+}
+
+#[test]
+fn an_orphan_that_ec2_forgets_before_the_next_patrol_is_counted() {
+    let stage = capped(10 * WORST);
+    let instance = left_alone(&stage);
+    stage.wait(Duration::from_mins(30));
+    stage.make(Call::Patrol);
+    assert_eq!((stage.instances(), costs(&stage)), (Vec::new(), Vec::new()));
+    stage.wait(Duration::from_hours(2));
+    for _ in 0..2 {
+        stage.make(Call::Patrol);
+    }
+    let [cost] = costs(&stage).try_into().expect("one cost");
+    assert_eq!((&cost.instance, cost.to), (&instance, stage.now()));
+    let kept = stage.world.table().records().find_map(|record| match record {
+        Record::Patrol(patrol) => Some(patrol.orphans.len()),
+        _ => None,
+    });
+    assert_eq!(kept, Some(0));
 }
 
 #[test]

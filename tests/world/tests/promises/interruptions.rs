@@ -5,7 +5,7 @@ use dayfly_engine::rerun;
 use dayfly_engine::rerun::report;
 use dayfly_engine::runner::interruption::Ec2Signal;
 use dayfly_records::event::{Conclusion, Event, JobEvent, RunEvent};
-use dayfly_records::{AfterInterruption, CheckContent, CheckRun, Record, Rerun, Run, RunnerState};
+use dayfly_records::{AfterInterruption, CheckContent, CheckRun, CheckSubject, Record, Rerun, Run, RunnerState};
 use dayfly_types::capacity::InstanceLifecycle;
 use dayfly_types::ids::{InstanceId, JobId, JobKey, RunAttempt, RunId, RunKey};
 
@@ -22,7 +22,7 @@ fn configured(lines: &str) -> Stage {
 fn check_run(stage: &Stage, job: u64) -> Option<CheckRun> {
     let table = stage.world.table();
     table.records().find_map(|record| match record {
-        Record::CheckRun(check_run) if check_run.key.job == JobId(job) => Some((**check_run).clone()),
+        Record::CheckRun(check_run) if check_run.key.of == CheckSubject::Job(JobId(job)) => Some((**check_run).clone()),
         _ => None,
     })
 }

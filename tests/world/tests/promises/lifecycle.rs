@@ -238,7 +238,7 @@ fn an_instance_interrupted_in_its_first_hour_is_left_to_ec2() {
         "EC2 has not taken it yet"
     );
     power_off(&stage, &instance);
-    stage.minutes(3);
+    stage.minutes(4);
     assert_eq!(stage.left(), Vec::<String>::new());
 }
 
@@ -279,7 +279,7 @@ fn several_interrupted_jobs_are_rerun_with_one_call() {
     for _ in 0..3 {
         stage.make(Call::JobEvents(stage.run_completed()));
     }
-    stage.minutes(6);
+    stage.minutes(7);
     assert_eq!(stage.world.hub().reruns, [(RUN, None)]);
     assert_eq!(stage.left(), Vec::<String>::new());
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 use dayfly_engine::runner::interruption::Ec2Signal;
 use dayfly_ports::FleetErrorKind;
 use dayfly_records::JobState;
-use dayfly_records::event::{Conclusion, Event};
-use dayfly_types::ids::{InstallationId, JobId};
+use dayfly_records::event::{Conclusion, Event, QueueDue};
+use dayfly_types::ids::{FleetId, InstallationId, JobId};
+use dayfly_types::month::Month;
 
+use crate::caps::{WORST, capped, costs, reserved};
 use crate::lifecycle::state_of;
-use crate::stage::{Call, RUN, Stage};
+use crate::stage::{Call, RUN, Stage, dice};
 
 #[test]
 fn a_schedule_that_is_on_without_records_is_switched_off() {
@@ -127,6 +129,22 @@ fn patrol_checks_all_repositories_though_some_are_unreadable() {
 }
 
 #[test]
+fn patrol_finds_a_vanished_instance_though_github_is_silent_about_an_orphan() {
+    let stage = Stage::new();
+    stage.queue(11);
+    stage.world.table().clear();
+    stage.wait(Duration::from_mins(6));
+    stage.queue(12);
+    let [orphan, vanished] = <[_; 2]>::try_from(stage.instances()).unwrap();
+    stage.world.cloud().end(&vanished);
+    stage.world.hub().unreadable.insert("octo/gpu".parse().unwrap());
+    stage.wait(Duration::from_mins(6));
+    stage.make_fallible(Call::Patrol);
+    assert_eq!(stage.instances(), [orphan], "it may run a job");
+    assert!(stage.runners().iter().all(|runner| runner.instance_ended));
+}
+
+#[test]
 fn a_registration_without_a_record_is_removed_with_its_instance() {
     let stage = Stage::new();
     stage.queue(11);
@@ -168,4 +186,71 @@ fn an_instance_of_a_lost_answer_is_recorded_once_its_age_is_known() {
         stage.runners()[0].launched.clone()
     });
     assert_eq!(launched.expect("the instance is there").at, asked_at);
+}
+
+/// Returns the call to EC2 of the only runner.
+fn call_of(stage: &Stage) -> FleetId {
+    let [runner] = stage.runners().try_into().expect("one runner");
+    runner.fleet.expect("EC2 is called for it")
+}
+
+#[test]
+fn a_call_is_not_made_in_a_month_without_a_reservation_for_it() {
+    let stage = capped(10 * WORST);
+    let ends = Month::of(stage.now()).ends();
+    stage.wait(ends.since(stage.now()).saturating_sub(Duration::from_hours(2)));
+    stage.world.break_down("create_fleet");
+    stage.queue(11);
+    let call = call_of(&stage);
+    assert_eq!(reserved(&stage), WORST);
+    // No function runs for so long.
+    stage.wait(Duration::from_hours(3));
+    stage.world.restore();
+    stage.minutes(5);
+    assert!(stage.world.cloud().asked().iter().all(|asked| asked.fleet != call));
+    let job = state_of(&stage, 11);
+    assert!(
+        matches!(&job, JobState::Unlaunchable { reason } if reason.contains("no answer of EC2")),
+        "{job:?}"
+    );
+    assert_eq!((reserved(&stage), stage.left()), (0, Vec::new()));
+}
+
+#[test]
+fn an_ended_instance_of_a_lost_answer_is_counted_with_its_runner() {
+    let stage = capped(10 * WORST);
+    stage.world.cloud().refuse([(FleetErrorKind::Unknown, "Timeout")]);
+    stage.queue(11);
+    let instance = stage.instance();
+    stage.wait(Duration::from_mins(20));
+    stage.world.cloud().end(&instance);
+    stage.wait(Duration::from_mins(20));
+    stage.minutes(2);
+    stage.make(Call::Patrol);
+    stage.minutes(5);
+    let [cost] = costs(&stage).try_into().expect("one cost");
+    assert_eq!((&cost.instance, cost.runner.is_some()), (&instance, true));
+    assert_eq!(state_of(&stage, 11), JobState::Launching, "on another one");
+}
+
+#[test]
+fn an_instance_recorded_while_its_runner_ends_is_ended_too() {
+    for seed in 0..60 {
+        let stage = capped(10 * WORST);
+        stage.world.cloud().refuse([(FleetErrorKind::Unknown, "Timeout")]);
+        stage.queue(11);
+        let call = call_of(&stage);
+        stage.complete(11, Conclusion::Cancelled);
+        stage.wait(Duration::from_mins(2));
+        let due = QueueDue {
+            queue: dayfly_engine::launch::fleet::queue_of(&stage.runners()[0]),
+            fleet: Some(call),
+        };
+        let calls = vec![Call::Launch(Event::QueueDue(due)), Call::Sweep];
+        stage.make_interleaved(calls, dice(seed), || {});
+        stage.deliver();
+        stage.minutes(5);
+        assert_eq!(stage.left(), Vec::<String>::new(), "seed {seed}");
+        assert_eq!(costs(&stage).len(), 1, "seed {seed}");
+    }
 }

@@ -180,6 +180,8 @@ fn a_patrol_that_finds_nothing_left_publishes_zero_runners() {
     }
     assert!(stage.world.schedule_is_on());
     stage.wait(Duration::from_mins(3));
+    stage.make(Call::Sweep);
+    stage.wait(Duration::from_mins(1));
     let published = Published::during(|| {
         stage.make(Call::Patrol);
     });

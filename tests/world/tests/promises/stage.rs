@@ -18,7 +18,9 @@ use dayfly_records::{CommentSettings, JobState, Record, RunSum, Runner};
 use dayfly_runtime::span;
 use dayfly_sweeper::Task;
 use dayfly_types::deadlines::Deadlines;
-use dayfly_types::ids::{DeliveryId, InstallationId, InstanceId, JobId, Region, RunAttempt, RunId, RunnerId, SubnetId};
+use dayfly_types::ids::{
+    DeliveryId, InstallationId, InstanceId, JobId, Region, RunAttempt, RunId, RunnerId, RunnerName, SubnetId,
+};
 use dayfly_types::time::Timestamp;
 use dayfly_world::{Fate, World};
 use tracing::field::Empty;
@@ -373,9 +375,28 @@ impl Stage {
 
     /// Assigns a job to a runner, which GitHub reports.
     pub fn start(&self, runner: RunnerId, job: u64) {
+        self.ask_to_start(runner, job);
         self.world.hub().assign(runner, JobId(job));
         self.make(Call::JobEvents(Event::JobInProgress(self.job(job))));
         self.deliver();
+    }
+
+    /// The agent of a runner's instance asks if the job may start, as it does before each job.
+    fn ask_to_start(&self, runner: RunnerId, job: u64) {
+        let name = self.world.hub().runners.get(&runner).map(|one| one.name.clone());
+        let name = name.unwrap_or_default();
+        let mut instances = self
+            .world
+            .cloud()
+            .living()
+            .map(|view| view.instance.clone())
+            .collect::<Vec<_>>();
+        instances.retain(|instance| RunnerName::is_registered_from(&name, instance));
+        if let Some(instance) = instances.pop() {
+            let job = self.job(job);
+            let body = serde_json::json!({ "instance": instance, "run": job.run, "attempt": job.attempt });
+            self.make(Call::CheckIn(instance, "start", body));
+        }
     }
 
     /// Ends a job, which GitHub reports.

@@ -6,10 +6,10 @@ use std::time::Duration;
 use dayfly_engine::runner::interruption::Ec2Signal;
 use dayfly_ports::ApiErrorKind;
 use dayfly_records::CheckConclusion;
-use dayfly_records::CheckRunBody;
 use dayfly_records::event::{CheckRunDue, Conclusion, Event, JobEvent};
-use dayfly_records::{Cost, Purpose};
-use dayfly_types::ids::{InstanceId, JobId, JobKey, RunAttempt};
+use dayfly_records::{CheckRunBody, CheckRunKey, CheckSubject};
+use dayfly_records::{Cost, JobState, Purpose};
+use dayfly_types::ids::{InstanceId, JobId, RunAttempt};
 use dayfly_types::money::MicroDollars;
 use dayfly_types::time::Timestamp;
 
@@ -58,7 +58,7 @@ impl Stage {
 
 /// The event that the story is due.
 fn story_due() -> Call {
-    let key = JobKey::story_of(RunAttempt(1));
+    let key = CheckRunKey::new(CheckSubject::Story, RunAttempt(1));
     Call::Report(Event::CheckRunDue(CheckRunDue { run: RUN, key }))
 }
 
@@ -164,6 +164,38 @@ fn a_cost_is_reported_though_the_costing_died() {
         assert_eq!(stage.left(), Vec::<String>::new(), "after a death before call {fatal}");
     }
     panic!("settle never came to its end");
+}
+
+#[test]
+fn a_late_end_is_reported_though_the_function_dies_after_recording_it() {
+    for fatal in 0..60 {
+        let stage = Stage::new();
+        stage.queue(11);
+        let instance = stage.instance();
+        let runner = stage.boot(&instance);
+        // GitHub's events of the job's start are lost, and of its end late.
+        stage.world.hub().assign(runner, JobId(11));
+        stage.work(&instance, 2);
+        let over = stage.completed(11, Conclusion::Success);
+        let goodbye = serde_json::json!({ "instance": instance, "reason": "finished" });
+        stage.make(Call::CheckIn(instance, "goodbye", goodbye));
+        stage.minutes(3);
+        let died = stage.make_and_die(Call::JobEvents(over), fatal);
+        let recorded = matches!(stage.job_state(11), Some(JobState::Finished { .. }));
+        // Nothing else comes, not even the event again.
+        while stage.world.next_event().is_some() {}
+        stage.make(Call::Patrol);
+        stage.minutes(10);
+        if recorded {
+            let story = stage.story();
+            assert!(!story.title.contains("so far"), "before call {fatal}: {}", story.title);
+        }
+        if !died {
+            assert!(fatal > 5);
+            return;
+        }
+    }
+    panic!("it never came to its end");
 }
 
 /// Makes some steps of the first call, then all other calls, then the rest of the first.

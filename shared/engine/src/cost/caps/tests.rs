@@ -1,4 +1,5 @@
 use dayfly_config::VolumeType;
+use dayfly_records::costs::Compute;
 use dayfly_records::prices::DatedRate;
 use dayfly_records::{RunnerState, Version};
 use dayfly_types::ids::InstanceType;
@@ -219,9 +220,30 @@ fn job_that_may_run_into_the_next_month_is_reserved_in_both() {
     let caps = Caps::default();
     let both = reservation(&claimed(1).1, flat("1"), &caps, late, &deadlines());
     let shares: Vec<(Month, u64)> = both.shares.iter().map(|(month, share)| (*month, share.0)).collect();
-    // An hour is left of this month. If EC2's answer is not clear for half an hour, that much more is in the next.
-    let next = (1_000_000u64 * (5 * 60 + 10 + 30)).div_ceil(60);
+    // An hour is left of this month. A call is made for half an hour and may take two minutes, so that much more is in
+    // the next.
+    let next = (1_000_000u64 * (5 * 60 + 10 + 30 + 2)).div_ceil(60);
     assert_eq!(shares, [(month(), 1_000_000), (month().next(), next)]);
+}
+
+#[test]
+fn instance_of_the_last_call_costs_nothing_in_a_month_without_reservation() {
+    let limits = deadlines();
+    let ends = month().ends();
+    for minutes in 0..120 {
+        let recorded = Timestamp::from_seconds(ends.seconds() - 60 * minutes);
+        let reserved = reservation(&claimed(1).1, flat("1"), &Caps::default(), recorded, &limits);
+        let launched = fleet::last_call_at(recorded, &limits).after(LONGEST_CALL);
+        let ended = launched.after(limits.lifetime + MAX_OVERRUN);
+        let price = Compute::Flat(dollars("1"));
+        for (of, cost) in reserved.tariff.cost(launched, ended, &price, false) {
+            let share = reserved.shares.iter().find(|(known, _)| *known == of);
+            assert!(
+                share.is_some_and(|(_, share)| cost.total() <= *share),
+                "recorded {minutes} minutes before the end of the month: {cost:?} of {share:?} in {of}"
+            );
+        }
+    }
 }
 
 #[test]

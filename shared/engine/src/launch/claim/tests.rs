@@ -4,6 +4,7 @@ use dayfly_records::event::Conclusion;
 
 use super::*;
 use crate::fixtures::{claimed, deadlines, event, now, plan};
+use crate::launch::fleet;
 
 fn in_state(state: JobState) -> Job {
     Job {
@@ -71,8 +72,47 @@ fn late_job_reuses_no_earlier_runner_name() {
 #[test]
 fn launch_is_left_to_its_holder_until_it_is_due() {
     let (job, runner) = claimed(11);
-    assert!(matches!(on_runner_due(&runner, Some(&job), now()), Need::Nothing(_)));
-    assert_eq!(on_runner_due(&runner, Some(&job), runner.launch_due), Need::Resume);
+    assert!(matches!(
+        on_runner_due(&runner, Some(&job), None, now()),
+        Need::Nothing(_)
+    ));
+    assert_eq!(
+        on_runner_due(&runner, Some(&job), None, runner.launch_due),
+        Need::Resume
+    );
+}
+
+#[test]
+fn runner_is_launched_again_only_once_its_call_is_over() {
+    let (job, runner) = claimed(11);
+    let (call, mut runners) = fleet::open_call(vec![runner], Vec::new(), now(), &deadlines()).unwrap();
+    let runner = runners.remove(0);
+    let due = runner.launch_due;
+    let next_try = due.after(Duration::from_mins(4));
+    let again = FleetCall {
+        due_at: Some(next_try),
+        ..call.clone()
+    };
+    let over = FleetCall { due_at: None, ..call };
+    for (job, call, expected) in [
+        (Some(&job), Some(&again), Need::AwaitCall(next_try)),
+        (Some(&job), Some(&over), Need::Resume),
+        (Some(&job), None, Need::Resume),
+        (None, Some(&again), Need::Drop),
+    ] {
+        assert_eq!(on_runner_due(&runner, job, call, due), expected, "{call:?}");
+    }
+    for call_due_at in [next_try, now()] {
+        let awaits = await_call(runner.clone(), call_due_at, due, &deadlines());
+        assert!(
+            awaits.launch_due > due.max(call_due_at),
+            "the call's next try comes first"
+        );
+        assert_eq!(
+            (awaits.due_at, awaits.fleet),
+            (Some(awaits.launch_due), runner.fleet.clone())
+        );
+    }
 }
 
 #[test]
@@ -80,10 +120,10 @@ fn unneeded_launch_is_dropped() {
     let (mut job, runner) = claimed(11);
     let (other, _) = claimed(12);
     let due = runner.launch_due;
-    assert_eq!(on_runner_due(&runner, Some(&other), due), Need::Drop);
-    assert_eq!(on_runner_due(&runner, None, due), Need::Drop);
+    assert_eq!(on_runner_due(&runner, Some(&other), None, due), Need::Drop);
+    assert_eq!(on_runner_due(&runner, None, None, due), Need::Drop);
     job.state = JobState::Running { runner: "x".into() };
-    assert_eq!(on_runner_due(&runner, Some(&job), due), Need::Drop);
+    assert_eq!(on_runner_due(&runner, Some(&job), None, due), Need::Drop);
     let dropped = drop_launch(runner, due, &deadlines());
     assert_eq!((dropped.state, dropped.due_at), (RunnerState::Done, Some(due)));
 }

@@ -312,13 +312,13 @@ fn waiting_for_a_slot_is_no_failed_launch() {
     assert_eq!((runner.gate, recorded.job), (Some(GateState::Waiting), None));
     assert_eq!(runner.due_at, Some(runner.launch_due));
     // Called, it asks at once; uncalled, GitHub is asked first if the job still waits.
-    let due = |at| claim::on_runner_due(&runner, Some(&job), at);
+    let due = |at| claim::on_runner_due(&runner, Some(&job), None, at);
     assert_eq!(due(now().after(Duration::from_secs(1))), claim::Need::Resume);
     assert_eq!(due(runner.launch_due), claim::Need::ResumeIfWaiting);
     let asks = claim::resume(runner.clone(), now().after(Duration::from_secs(1)), &deadlines());
     assert_eq!(asks.gate, Some(GateState::Called));
     assert!(matches!(
-        claim::on_runner_due(&asks, Some(&job), now().after(Duration::from_secs(2))),
+        claim::on_runner_due(&asks, Some(&job), None, now().after(Duration::from_secs(2))),
         claim::Need::Nothing(_)
     ));
     // Hours later its first round of tries fails.

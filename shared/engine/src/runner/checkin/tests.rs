@@ -118,6 +118,41 @@ fn interrupted_job_is_recognized_in_any_order_of_reports() {
 }
 
 #[test]
+fn goodbye_says_too_that_a_job_was_stopped_before_its_start() {
+    let request = GoodbyeRequest {
+        instance: caller(),
+        reason: GoodbyeReason::Finished,
+        detail: Some(START_UNANSWERED.to_owned()),
+    };
+    for state in [RunnerState::Busy, RunnerState::Done] {
+        let mut before = runner(state);
+        before.ending = (state == RunnerState::Done).then_some(Ending::JobOver);
+        let left = goodbye(
+            &explained(&before, &request, now()),
+            request.reason,
+            now(),
+            &deadlines(),
+        );
+        assert_eq!(left.ending, Some(Ending::Unanswered), "{state:?}");
+    }
+}
+
+#[test]
+fn instance_whose_registration_the_table_lost_has_booted_all_the_same() {
+    for phase in [Phase::Listening, Phase::Running] {
+        let known = heartbeat(&runner(RunnerState::Launched), &beat(phase), now(), &deadlines());
+        assert_eq!(known.state, RunnerState::Enrolled, "{phase:?}");
+    }
+    let known = heartbeat(
+        &runner(RunnerState::Enrolled),
+        &beat(Phase::Running),
+        now(),
+        &deadlines(),
+    );
+    assert_eq!(known.state, RunnerState::Busy);
+}
+
+#[test]
 fn finished_job_leaves_its_runner_time_to_exit() {
     let over = progress(
         &runner(RunnerState::Busy),
@@ -306,12 +341,12 @@ fn startup_failure_is_kept_from_its_report_or_the_goodbye() {
         detail: Some(detail.to_owned()),
     };
     let failed = left(GoodbyeReason::StartupFailed, "exit status 3");
-    let said = explained(&preparing(), &failed);
+    let said = explained(&preparing(), &failed, now());
     assert_eq!(said.stage_detail(Stage::StartupFinished), Some("exit status 3"));
-    let again = explained(&said, &left(GoodbyeReason::StartupFailed, "exit status 4"));
+    let again = explained(&said, &left(GoodbyeReason::StartupFailed, "exit status 4"), now());
     assert_eq!(again, said);
     assert_eq!(
-        explained(&preparing(), &left(GoodbyeReason::Idle, "no job")),
+        explained(&preparing(), &left(GoodbyeReason::Idle, "no job"), now()),
         preparing()
     );
     let gone = goodbye(&said, GoodbyeReason::StartupFailed, now(), &deadlines());
