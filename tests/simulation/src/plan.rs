@@ -305,6 +305,12 @@ impl Plan {
         }
         if swarm > 0.0 {
             storm(seed, active, &mut items);
+        } else {
+            // Nothing else excuses a schedule that is off while something lives.
+            let mut dice = Dice::of(seed, "drip", "");
+            if dice.happens(0.5) {
+                drip(&mut dice, active, &mut items);
+            }
         }
         if dice.happens(swarm * 0.2) {
             items.push(Item::Emptied(dice.seconds(60, active.as_secs())));
@@ -421,8 +427,9 @@ fn failures(seed: u64, items: &mut [Item]) {
 fn drip(dice: &mut Dice, active: Duration, items: &mut Vec<Item>) {
     let mut at = Duration::from_secs(60);
     while at < active && items.len() < 60 {
-        items.push(Item::AtSweep(at, dice.seconds(3, 20), dice.millis(0, 4000)));
-        at += dice.seconds(120, 260);
+        // A launch takes some seconds to say that it needs the schedule.
+        items.push(Item::AtSweep(at, dice.seconds(3, 20), dice.millis(2000, 6500)));
+        at += dice.seconds(170, 330);
     }
 }
 

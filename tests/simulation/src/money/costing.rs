@@ -99,7 +99,9 @@ fn total(bill: &Bill) -> u64 {
 impl Sim {
     /// At the end: every instance is settled as EC2 bills it, and so are each month and the total.
     pub(crate) fn money_is_right(&self) {
-        if self.promises.borrow().emptied_at.is_some() {
+        let emptied_at = self.promises.borrow().emptied_at;
+        if let Some(emptied_at) = emptied_at {
+            self.ended_orphans_are_counted(emptied_at);
             return;
         }
         self.nothing_is_reserved();
@@ -129,6 +131,24 @@ impl Sim {
         drop(table);
         if let Some(why) = held.or(outlived) {
             self.broken(RETURNED, why);
+        }
+    }
+
+    /// Once the table is emptied every instance is an orphan, and those that patrol ends are counted.
+    fn ended_orphans_are_counted(&self, emptied_at: Timestamp) {
+        let table = self.table.borrow();
+        let counted: BTreeSet<&InstanceId> = table.costs().map(|cost| &cost.instance).collect();
+        let cloud = self.cloud.borrow();
+        let uncounted = cloud.instances.iter().find(|(id, one)| {
+            let is_later = one.ended_at.is_some_and(|at| at > emptied_at);
+            one.ended_by_us && is_later && self.runner_of(id).is_none() && !counted.contains(id)
+        });
+        let why = uncounted.map(|(id, one)| format!("{id} was ended at {:?} and is not counted", one.ended_at));
+        drop(cloud);
+        drop(counted);
+        drop(table);
+        if let Some(why) = why {
+            self.broken(SETTLED, why);
         }
     }
 
