@@ -171,7 +171,7 @@ fn keep(broken: &[(u64, Broken)]) -> std::io::Result<()> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/seeds.txt");
     let mut kept = OpenOptions::new().append(true).open(path)?;
     for (seed, broken) in broken {
-        writeln!(kept, "{seed} {} ({})", broken.promise, broken.why)?;
+        writeln!(kept, "{seed} {} ({:.160})", broken.promise, broken.why)?;
     }
     Ok(())
 }
