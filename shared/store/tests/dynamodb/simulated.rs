@@ -1,5 +1,6 @@
 //! The simulation's table takes and returns what an engine with DynamoDB's rules does, for the same scripts.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dayfly_ports::{Store, StoreError};
@@ -65,7 +66,12 @@ fn sorted(mut records: Vec<Stored<Record>>) -> Vec<Stored<Record>> {
     records
 }
 
-async fn assert_same_reads(simulated: &mut SimulatedTable, real: &impl Store, known: &[RecordId], until: Timestamp) {
+async fn assert_same_reads(
+    simulated: &mut SimulatedTable,
+    real: &impl Store,
+    known: &BTreeSet<RecordId>,
+    until: Timestamp,
+) {
     for id in known {
         assert_eq!(simulated.load(id), real.load(id).await.unwrap(), "{id}");
     }
@@ -83,7 +89,7 @@ async fn both_tables_take_and_return_the_same() {
     for seed in 0..12 {
         let (engine, mut script) = (Engine::start().await, Script(Rng::with_seed(seed)));
         let (real, mut simulated) = (engine.table(), SimulatedTable::default());
-        let mut known = Vec::new();
+        let mut known = BTreeSet::new();
         for step in 0..40 {
             let changes = script.changes(&simulated);
             known.extend(changes.iter().map(|change| change.record.id()));
