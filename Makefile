@@ -99,7 +99,7 @@ bench: ## Start-up, latency, memory and size of every function, and launches of 
 	cargo run --release --quiet -p dayfly-config --example reading
 
 .PHONY: soak
-soak: ## Run histories that nobody has seen, and keep the seeds that break a promise [SEEDS=100000 MINUTES=]
+soak: ## Run histories that were never run, and keep the seeds that break a promise [SEEDS=100000 MINUTES=]
 	@cargo run --profile soak --quiet -p simulation -- --soak --seeds $(SEEDS) $(MINUTES:%=--minutes %)
 
 # The corpus is where it begins, and what the tests run; other inputs that it tries stay in the target folder. The

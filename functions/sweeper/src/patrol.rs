@@ -26,7 +26,7 @@ impl<P: Ports, C: Schedule> Function<P, C> {
             Box::pin(self.patrol_instances(&known, &mut of_instances, now)),
             self.patrol_schedule(now),
             self.patrol_deliveries(&known, &mut of_deliveries),
-            Box::pin(self.patrol_repositories(&mut of_repositories, now)),
+            Box::pin(self.patrol_repositories(&known, &mut of_repositories, now)),
         )
         .await;
         *swept = Swept {

@@ -223,8 +223,8 @@ fn is_silent(runner: &Runner, now: Timestamp, deadlines: &Deadlines) -> bool {
     now.since(heard) >= deadlines.heartbeat_lost / 2
 }
 
-/// Whether the runner's instance stopped its job before the start, because it was not told that the job may run.
-/// Nobody asks that for a messenger's job, and of a runner without a registration the table has lost the answer.
+/// Whether the runner's instance stopped its job before the start, for lack of an answer to whether the job may run. A
+/// messenger's job needs no answer, and of a runner without a registration the table has lost it.
 fn was_never_started(runner: &Runner) -> bool {
     let has_started = runner.start_answered || runner.has_reported_start();
     runner.message.is_none() && runner.runner_id.is_some() && !has_started

@@ -112,7 +112,7 @@ pub struct Runner {
     pub instance_ended_at: Option<Timestamp>,
     /// When we asked EC2 to end the instance.
     pub terminated_at: Option<Timestamp>,
-    /// Whether the instance was told if its job may start. No job starts before that.
+    /// Whether the question if its job may start was answered. No job starts before that.
     pub start_answered: bool,
     /// The stages that the instance reported.
     pub stages: Vec<(Stage, Timestamp)>,

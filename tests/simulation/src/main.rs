@@ -160,7 +160,7 @@ fn many(arguments: &Arguments, out: &mut impl Write) -> std::io::Result<bool> {
     Ok(many.broken.is_empty() && (never.is_empty() || enough))
 }
 
-/// Returns a seed that nobody has run: one for each microsecond.
+/// Returns a seed that was never run: there is one for each microsecond.
 fn fresh_seed() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)

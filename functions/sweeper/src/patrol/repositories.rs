@@ -9,10 +9,10 @@ use dayfly_engine::patrol::lost_webhooks::{self, JobOnGitHub};
 use dayfly_engine::patrol::orphans::{self, ListedRunner};
 use dayfly_flows::{FlowError, event_of_job};
 use dayfly_ports::{ApiErrorKind, Bus, GitHub, JobStatus, JobView, Ports, RunnerView, Schedule, Scope, Store};
+use dayfly_records::Patrol;
 use dayfly_types::ids::{InstallationId, JobKey, Repository, RunnerName};
 use dayfly_types::time::Timestamp;
 
-use super::record;
 use crate::{Function, Swept};
 
 /// How long after a push a repository's jobs are looked for.
@@ -33,12 +33,16 @@ const MAX_RUNS: usize = 40;
 
 impl<P: Ports, C: Schedule> Function<P, C> {
     /// Patrols the active repositories, some at a time if there are many. One that fails does not stop the others.
-    pub(super) async fn patrol_repositories(&self, swept: &mut Swept, now: Timestamp) -> Result<(), FlowError> {
+    pub(super) async fn patrol_repositories(
+        &self,
+        known: &Patrol,
+        swept: &mut Swept,
+        now: Timestamp,
+    ) -> Result<(), FlowError> {
         let active = self.active_repositories(now).await?;
         if active.is_empty() {
             return Ok(());
         }
-        let known = record(self.ports.store().patrol().await?.as_ref());
         let (mut last, mut failures, mut failed) = (None, 0, Ok(()));
         let next = patrol::next_repositories(&active, known.last_checked.as_ref(), MAX_REPOSITORIES);
         let is_whole = next.len() == active.len();

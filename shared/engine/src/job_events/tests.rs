@@ -230,7 +230,7 @@ fn job_that_failed_on_a_silent_instance_was_interrupted() {
 }
 
 #[test]
-fn failed_job_that_nobody_let_start_was_stopped_before_its_start() {
+fn failed_job_without_an_answer_was_stopped_before_its_start() {
     let registered = Some(RunnerId(5));
     for (conclusion, runner_id, answered, ending) in [
         (Conclusion::Failure, registered, false, Ending::Unanswered),

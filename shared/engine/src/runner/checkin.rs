@@ -168,7 +168,7 @@ fn job_started(runner: &mut Runner, now: Timestamp, deadlines: &Deadlines) {
     }
 }
 
-/// Returns the runner after its instance is told if its job may start.
+/// Returns the runner whose instance gets an answer to whether its job may start.
 #[must_use]
 pub fn start_answered(runner: &Runner) -> Runner {
     Runner {
